@@ -1,0 +1,207 @@
+package conversation
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"reflect"
+)
+
+// The state is stored for every sender, so its form is compact: the exported fields in their order, each
+// zero value as one byte. It begins with a digest of the fields' names and types. After an upgrade that
+// changed them, ErrStateVersion asks to fold the sender again from its events.
+
+// ErrStateVersion says that a state was written by a version with other fields.
+var ErrStateVersion = errors.New("the state was written by another version")
+
+var errState = errors.New("the state is damaged")
+
+var (
+	stackType = reflect.TypeFor[Stack]()
+	shape     = shapeOf(reflect.TypeFor[Projection]())
+)
+
+func shapeOf(t reflect.Type) uint32 {
+	h := fnv.New32a()
+	var walk func(t reflect.Type)
+	walk = func(t reflect.Type) {
+		fmt.Fprintf(h, "%s;", t.String())
+		switch {
+		case t == stackType:
+		case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice:
+			walk(t.Elem())
+		case t.Kind() == reflect.Struct:
+			for f := range t.Fields() {
+				if f.IsExported() {
+					fmt.Fprintf(h, "%s:", f.Name)
+					walk(f.Type)
+				}
+			}
+		}
+	}
+	walk(t)
+	return h.Sum32()
+}
+
+// Marshal writes the projection for the store.
+func (p *Projection) Marshal() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 256), shape)
+	return encode(b, reflect.ValueOf(p).Elem())
+}
+
+// UnmarshalProjection reads what Marshal wrote, or returns ErrStateVersion.
+func UnmarshalProjection(b []byte) (p *Projection, err error) {
+	if len(b) < 4 || binary.BigEndian.Uint32(b) != shape {
+		return nil, ErrStateVersion
+	}
+	defer func() {
+		if recover() != nil {
+			p, err = nil, errState
+		}
+	}()
+	p = new(Projection)
+	if rest := decode(b[4:], reflect.ValueOf(p).Elem()); len(rest) > 0 {
+		return nil, errState
+	}
+	if c := p.Current; c != nil {
+		c.stored = true
+		for _, r := range c.Runs {
+			r.stored = true
+		}
+		for _, t := range []*Turn{c.Turn, c.Before} {
+			if t != nil {
+				t.stored = true
+			}
+		}
+	}
+	return p, nil
+}
+
+func encode(b []byte, v reflect.Value) []byte {
+	switch k := v.Kind(); {
+	case v.Type() == stackType:
+		if v.Len() == 0 {
+			return append(b, 0)
+		}
+		text, _ := json.Marshal(v.Interface()) // made of decoded JSON: cannot fail
+		return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	case v.CanInt():
+		return binary.AppendVarint(b, v.Int())
+	case k == reflect.Bool:
+		if v.Bool() {
+			return append(b, 1)
+		}
+		return append(b, 0)
+	case k == reflect.Float64:
+		if v.Float() == 0 {
+			return append(b, 0)
+		}
+		return binary.BigEndian.AppendUint64(append(b, 1), math.Float64bits(v.Float()))
+	case k == reflect.String:
+		return append(binary.AppendUvarint(b, uint64(v.Len())), v.String()...)
+	case k == reflect.Array:
+		for i := range v.Len() {
+			b = append(b, byte(v.Index(i).Uint()))
+		}
+		return b
+	case k == reflect.Pointer:
+		if v.IsNil() {
+			return append(b, 0)
+		}
+		return encode(append(b, 1), v.Elem())
+	case k == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
+		return append(binary.AppendUvarint(b, uint64(v.Len())), v.Bytes()...)
+	case k == reflect.Slice:
+		b = binary.AppendUvarint(b, uint64(v.Len()))
+		for i := range v.Len() {
+			b = encode(b, v.Index(i))
+		}
+		return b
+	case k == reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				b = encode(b, v.Field(i))
+			}
+		}
+		return b
+	}
+	panic("conversation: state with a field of kind " + v.Kind().String())
+}
+
+func decode(b []byte, v reflect.Value) []byte {
+	size := func() int {
+		n, w := binary.Uvarint(b)
+		if w <= 0 || n > uint64(len(b)) {
+			panic(errState)
+		}
+		b = b[w:]
+		return int(n)
+	}
+	switch k := v.Kind(); {
+	case v.Type() == stackType:
+		n := size()
+		if n > 0 {
+			dec := json.NewDecoder(bytes.NewReader(b[:n]))
+			dec.UseNumber()
+			if err := dec.Decode(v.Addr().Interface()); err != nil {
+				panic(err)
+			}
+		}
+		return b[n:]
+	case v.CanInt():
+		n, w := binary.Varint(b)
+		v.SetInt(n)
+		return b[w:]
+	case k == reflect.Bool:
+		v.SetBool(b[0] == 1)
+		return b[1:]
+	case k == reflect.Float64:
+		if b[0] == 0 {
+			return b[1:]
+		}
+		v.SetFloat(math.Float64frombits(binary.BigEndian.Uint64(b[1:])))
+		return b[9:]
+	case k == reflect.String:
+		n := size()
+		v.SetString(string(b[:n]))
+		return b[n:]
+	case k == reflect.Array:
+		for i := range v.Len() {
+			v.Index(i).SetUint(uint64(b[i]))
+		}
+		return b[v.Len():]
+	case k == reflect.Pointer:
+		if b[0] == 0 {
+			return b[1:]
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		return decode(b[1:], v.Elem())
+	case k == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
+		n := size()
+		if n > 0 {
+			v.SetBytes(bytes.Clone(b[:n]))
+		}
+		return b[n:]
+	case k == reflect.Slice:
+		n := size()
+		if n > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), n, n))
+		}
+		for i := range n {
+			b = decode(b, v.Index(i))
+		}
+		return b
+	case k == reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				b = decode(b, v.Field(i))
+			}
+		}
+		return b
+	}
+	panic(errState)
+}

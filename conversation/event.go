@@ -1,0 +1,159 @@
+package conversation
+
+import (
+	"cmp"
+	"math"
+)
+
+// Event types that the fold knows. Unknown types are stored and counted, nothing more.
+const (
+	TypeUser         = "user"
+	TypeBot          = "bot"
+	TypeAgent        = "agent"
+	TypeAction       = "action"
+	TypeSlot         = "slot"
+	TypeStack        = "stack"
+	TypeSessionStart = "session_started"
+	TypeSessionEnd   = "session_ended"
+	TypeInactive     = "conversation_inactive"
+	TypeRestart      = "restart"
+	TypeResetSlots   = "reset_slots"
+	TypePause        = "pause"
+	TypeResume       = "resume"
+	TypeFlowStarted  = "flow_started"
+)
+
+// Flags of an event: what was odd about it. They are stored with it.
+const (
+	FlagMisfit          = 1 << iota // a field had the wrong type and was left empty
+	FlagRepaired                    // NUL, NaN, half surrogates or invalid UTF-8 were replaced in the body
+	FlagRedacted                    // the platform sent this as the redacted copy
+	FlagStackNotApplied             // the stack patch did not fit; the stack was kept as it was
+)
+
+// Event is one fact about a conversation, decoded from the wire. Its fields are facts of the event alone.
+type Event struct {
+	ID                 UUID
+	SenderID           int64
+	Assistant          string // explicit, else the intake's default; never empty
+	SenderKey          string
+	UserID             string
+	SessionID          string
+	Environment        string // of the delivery, not of the body; "" when unknown
+	Type               string
+	Time               float64 // seconds since 1970 UTC as on the wire: two events may differ below a microsecond
+	At                 int64   // Time in microseconds
+	ModelID, ModelName string
+	Name               string // of the action, slot, loop, reminder; of a bot message its response's name
+	FlowID, StepID     string
+	AgentID            string
+	Reason             string // of session_ended and agent_cancelled
+
+	Text       string
+	Rich       string // JSON of what a bot message holds beside text; "" when nothing
+	Intent     string
+	Retrieval  string  // full retrieval intent
+	Confidence float64 // NaN when not told
+	Channel    string
+	MessageID  string
+	Entities   string // JSON list; "" when there are none
+	Commands   []Command
+	Value      string // of a slot, as JSON
+	Update     string // of a stack event, the JSON Patch
+
+	UnderstandingMS, PredictionMS float64 // of the turn that this action_listen closes; NaN when not told
+	External                      bool    // a user event made by a reminder or trigger, not by a person
+	RedactedAt                    float64 // seconds; 0 for an original, ordering redacted copies among themselves
+
+	Flags    int16
+	Body     string // the event as JSON, safe to store as text and to cast to json
+	Original []byte // the bytes as received when Body had to be repaired, else nil
+	BodyHash int64  // of the bytes as received
+}
+
+// Command is one element of what the language model (or a button) told the assistant to do.
+type Command struct {
+	Kind   string
+	FlowID string // of "start flow"
+	Slot   string // of "set slot"
+	Value  string // of "set slot", JSON
+	Detail string // the whole command as JSON, for the other kinds
+}
+
+// Key orders a sender's events: by time as sent, then by the order in which Rasa makes events of one
+// instant, then by id. It depends on the events alone, so the order of arrival cannot matter.
+type Key struct {
+	Time float64
+	Rank int
+	ID   UUID
+}
+
+// Key returns the event's place among those of its sender.
+func (e *Event) Key() Key { return Key{e.Time, e.rank(), e.ID} }
+
+// Compare orders keys.
+func (k Key) Compare(o Key) int {
+	if c := cmp.Compare(k.Time, o.Time); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(k.Rank, o.Rank); c != 0 {
+		return c
+	}
+	return k.ID.Compare(o.ID)
+}
+
+const (
+	slotSessionMetadata = "session_started_metadata"
+	actionSessionStart  = "action_session_start"
+	actionListen        = "action_listen"
+)
+
+func (e *Event) rank() int {
+	switch e.Type {
+	case TypeRestart:
+		return 0
+	case TypeSlot:
+		if e.Name == slotSessionMetadata {
+			return 1
+		}
+		return 6
+	case TypeAction:
+		switch e.Name {
+		case "action_restart":
+			return -1
+		case actionSessionStart:
+			return 2
+		case actionListen:
+			return 12
+		}
+		return 9
+	case TypeSessionStart:
+		return 3
+	case TypeUser:
+		return 4
+	case "user_featurization", "entities":
+		return 5
+	case TypeStack:
+		return 7
+	case TypeFlowStarted:
+		return 8
+	case TypeBot, TypeAgent:
+		return 10
+	case TypeSessionEnd, TypeInactive:
+		return 13
+	}
+	return 11
+}
+
+// MicrosOf turns seconds since 1970 into microseconds, rounded to the nearest.
+func MicrosOf(seconds float64) int64 { return int64(math.Round(seconds * 1e6)) }
+
+// Prefer tells whether e should replace old, an event of the same identity with other content: a
+// redacted copy wins over its original, a later redaction over an earlier one, and otherwise the greater
+// of two digests, so that the winner does not depend on the order of arrival.
+func Prefer(e, old *Event, digest, oldDigest uint64) bool {
+	if c := cmp.Compare(e.RedactedAt, old.RedactedAt); c != 0 {
+		return c > 0
+	}
+	return digest > oldDigest
+}

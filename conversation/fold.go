@@ -1,0 +1,468 @@
+package conversation
+
+import (
+	"math"
+	"slices"
+	"strconv"
+)
+
+// Projection is the state of the fold of one sender: small, and stored between batches.
+type Projection struct {
+	Newest              Key
+	FirstSeen, LastSeen int64
+	Channel, UserID     string
+	Stack               Stack
+	BeforeReset         Stack
+	Current             *Conversation
+	Count               int // conversations begun
+}
+
+// Fold continues a projection by a sender's next events.
+type Fold struct {
+	*Projection
+	settings *Settings
+	known    map[UUID]*Conversation // the conversations of this fold, by id
+	out      *Changes
+	stored   func(UUID) (first Key, ok bool)
+}
+
+// NewFold starts or continues a fold. stored returns the key of the first event of an earlier conversation
+// of the sender that the store holds under an id; nil when there can be none.
+func NewFold(p *Projection, s *Settings, stored func(UUID) (Key, bool)) *Fold {
+	f := &Fold{Projection: p, settings: s, known: map[UUID]*Conversation{}, out: &Changes{}, stored: stored}
+	if p.Current != nil {
+		f.known[p.Current.ID] = p.Current
+	}
+	return f
+}
+
+// Project folds events, which must be sorted by key and later than all before, into the projection. When
+// it returns ok = false, an event speaks about a conversation that the state no longer holds: the sender
+// must be folded again from its stored events, from the conversation on that was current at back.
+func (f *Fold) Project(events []*Event) (changes *Changes, back Key, ok bool) {
+	for i, e := range events {
+		var next *Event
+		if i+1 < len(events) {
+			next = events[i+1]
+		}
+		if back, ok := f.add(e, next); !ok {
+			return nil, back, false
+		}
+	}
+	for _, c := range f.out.Conversations {
+		c.dirty, c.bundle = false, nil
+	}
+	for _, t := range f.out.Turns {
+		t.dirty = false
+	}
+	for _, r := range f.out.Runs {
+		r.dirty = false
+	}
+	return f.out, Key{}, true
+}
+
+func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
+	p := f.Projection
+	if p.Current != nil && p.Current.Provisional {
+		c := p.Current
+		if !(e.Type == TypeAction && e.Name == actionSessionStart) && (e.SessionID == "" || e.SessionID == c.SessionID) {
+			return Key{Time: math.Nextafter(c.First.Time, 0)}, false
+		}
+		c.Provisional = false
+	}
+	c, back, ok := f.conversationOf(e, next)
+	if !ok {
+		return back, false
+	}
+	p.Newest = e.Key()
+	if p.FirstSeen == 0 {
+		p.FirstSeen = e.At
+	}
+	p.LastSeen = max(p.LastSeen, e.At)
+	f.touch(c)
+	seq := e.At
+	if seq <= c.LastSeq {
+		seq = c.LastSeq + 1
+	}
+	c.LastSeq = seq
+	if c.FirstSeq == 0 {
+		c.FirstSeq = seq
+	}
+	c.Events++
+	c.LastAt = max(c.LastAt, e.At)
+	if c.EndReason == endedByNext {
+		c.EndedAt = c.LastAt
+	}
+	f.facts(c, e)
+	extra := f.apply(c, e, seq)
+	f.store(c, e, seq, extra)
+	if c.Turn != nil {
+		c.Turn.EndSeq = seq
+		f.turnChanged(c, c.Turn)
+	}
+	return Key{}, true
+}
+
+// conversationOf finds or begins the conversation of an event.
+func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key, ok bool) {
+	p := f.Projection
+	if e.SessionID != "" {
+		if p.Current != nil && p.Current.SessionID == e.SessionID {
+			return p.Current, Key{}, true
+		}
+		id := SessionUUID(e)
+		if c, ok := f.known[id]; ok {
+			p.Current = c
+			return c, Key{}, true
+		}
+		if f.stored != nil {
+			if first, ok := f.stored(id); ok {
+				return nil, first, false
+			}
+		}
+		return f.begin(e, id), Key{}, true
+	}
+	if p.Current == nil {
+		return f.begin(e, firstUUID(e)), Key{}, true
+	}
+	switch {
+	case !p.Current.Started && !p.Current.Ended:
+		return p.Current, Key{}, true // a start repeated, or what belongs to it
+	case e.Type == TypeAction && e.Name == actionSessionStart,
+		p.Current.Ended && e.Type == TypeUser:
+		return f.begin(e, firstUUID(e)), Key{}, true
+	case e.Type == TypeSlot && e.Name == slotSessionMetadata:
+		if next == nil || next.Type == TypeAction && next.Name == actionSessionStart {
+			c := f.begin(e, firstUUID(e))
+			c.Provisional = next == nil
+			return c, Key{}, true
+		}
+	}
+	return p.Current, Key{}, true
+}
+
+// SessionUUID is the id of the conversation of an event that names its session.
+func SessionUUID(e *Event) UUID {
+	if id, err := ParseUUID(e.SessionID); err == nil && len(e.SessionID) == 36 {
+		return id
+	}
+	return NameUUID("session", e.Assistant, e.SenderKey, e.SessionID)
+}
+
+func firstUUID(e *Event) UUID {
+	return NameUUID("conversation", e.Assistant, e.SenderKey, strconv.FormatFloat(e.Time, 'g', -1, 64))
+}
+
+// endedByNext is the reason of an end that only the next conversation's start told.
+const endedByNext = "next"
+
+// begin ends the current conversation and starts the next.
+func (f *Fold) begin(e *Event, id UUID) *Conversation {
+	p := f.Projection
+	if old := p.Current; old != nil {
+		if old.EndedAt == 0 {
+			old.EndedAt, old.EndReason = old.LastAt, endedByNext
+			f.touch(old)
+		}
+	}
+	c := &Conversation{
+		ID: id, SessionID: e.SessionID, First: e.Key(), StartedAt: e.At,
+		Idle: int64(f.settings.IdleMinutes) * 60e6,
+	}
+	before := *p
+	before.Current = nil
+	c.Checkpoint = before.Marshal()
+	p.Current = c
+	p.Count++
+	f.known[id] = c
+	return c
+}
+
+func (f *Fold) touch(c *Conversation) {
+	if !c.dirty {
+		c.dirty = true
+		f.out.Conversations = append(f.out.Conversations, c)
+	}
+}
+
+func (f *Fold) turnChanged(c *Conversation, t *Turn) {
+	if !t.dirty {
+		t.dirty = true
+		f.out.Turns = append(f.out.Turns, ConversationTurn{c.ID, t})
+	}
+}
+
+func (f *Fold) runChanged(c *Conversation, r *Run) {
+	if !r.dirty {
+		r.dirty = true
+		f.out.Runs = append(f.out.Runs, ConversationRun{c.ID, r})
+	}
+}
+
+// facts notes what any event may tell about its conversation.
+func (f *Fold) facts(c *Conversation, e *Event) {
+	first := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	first(&c.Environment, e.Environment)
+	first(&c.UserID, e.UserID)
+	first(&f.UserID, e.UserID)
+	if e.Type == TypeUser {
+		first(&c.Channel, e.Channel)
+		first(&f.Channel, e.Channel)
+	}
+	if c.ModelID == "" && c.ModelName == "" {
+		c.ModelID, c.ModelName = e.ModelID, e.ModelName
+	}
+	if c.EndedAt != 0 && !c.Ended && c.EndReason != endedByNext && e.Type != TypeInactive && e.Type != "session_paused" {
+		c.EndedAt, c.EndReason = 0, "" // it woke up
+	}
+	if reason := f.settings.escalation(e); reason != "" && c.EscalatedAt == 0 {
+		c.EscalatedAt, c.EscalationReason = e.At, reason
+		for _, r := range c.Runs {
+			r.Escalated = true
+			f.runChanged(c, r)
+		}
+	}
+	switch {
+	case e.Type == TypeFlowStarted && e.FlowID == "pattern_customer_satisfaction",
+		(e.Type == TypeBot || e.Type == TypeAction) && e.Name == "utter_ask_csat_score":
+		c.Asked = true
+	}
+}
+
+// apply does what is particular to the event's type and returns flags to store with it.
+func (f *Fold) apply(c *Conversation, e *Event, seq int64) (flags int16) {
+	switch e.Type {
+	case TypeUser:
+		f.user(c, e, seq)
+	case TypeBot, TypeAgent:
+		f.reply(c, e, seq)
+	case TypeAction:
+		f.action(c, e)
+	case TypeSlot:
+		f.slot(c, e, seq)
+	case TypeStack:
+		return f.stack(c, e, seq)
+	case TypeSessionStart:
+		f.reset()
+	case TypeRestart:
+		c.Started = true
+		f.reset()
+		c.Paused = false
+	case TypePause:
+		c.Paused = true
+	case TypeResume:
+		c.Paused = false
+	case TypeSessionEnd:
+		c.EndedAt, c.EndReason, c.Ended = e.At, e.Reason, true
+		if c.EndReason == "" {
+			c.EndReason = TypeSessionEnd
+		}
+	case TypeInactive:
+		if !c.Ended {
+			c.EndedAt, c.EndReason = e.At, TypeInactive
+		}
+	case TypeFlowStarted, "flow_completed", "flow_cancelled", "flow_interrupted", "flow_resumed":
+		f.flow(c, e)
+	}
+	return 0
+}
+
+func (f *Fold) reset() {
+	if len(f.Stack) > 0 {
+		f.BeforeReset = f.Stack
+	}
+	f.Stack = nil
+}
+
+func (f *Fold) user(c *Conversation, e *Event, seq int64) {
+	c.Started = true
+	platform := platformMessage(e)
+	if c.Before != nil {
+		if ms, _, ok := c.Before.Response(); ok {
+			c.Responses = append(c.Responses, ms)
+		}
+	}
+	c.Before = c.Turn
+	c.Turns++
+	c.Turn = &Turn{
+		N: c.Turns, At: e.At, Seq: seq, EndSeq: seq, Message: e.ID, Intent: e.Intent, Platform: platform,
+		Human: c.Paused, Fallback: f.settings.fallback(e.Intent),
+	}
+	for i, cmd := range e.Commands {
+		f.out.Commands = append(f.out.Commands, CommandRow{cmd, c.ID, e.At, seq, i, c.Turns})
+		if cmd.Kind == "cannot handle" || cmd.Kind == "error" {
+			c.Turn.Fallback = true
+		}
+	}
+	if !platform {
+		c.UserMessages++
+	}
+	if !platform && !f.settings.rates(e) {
+		c.Last, c.FlowDone = saidNothing, false
+		if c.FirstText == "" && e.Text != "" && e.Text[0] != '/' {
+			c.FirstText = snippet(e.Text)
+		}
+	}
+	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, c.Turns, ByUser})
+}
+
+func (f *Fold) reply(c *Conversation, e *Event, seq int64) {
+	c.Started = true
+	author := ByBot
+	t := c.Turn
+	if e.Type == TypeAgent {
+		author = ByAgent
+		c.AgentMessages++
+		c.Last = saidAnswer
+		if t != nil && t.FirstBotAt == 0 {
+			t.Human = true
+		}
+	} else {
+		c.BotMessages++
+		if t != nil && t.FirstBotAt == 0 {
+			t.FirstBotAt = e.At
+		}
+		if !closingQuestion(e.Name) {
+			c.Last = f.settings.classify(e, t != nil && t.Fallback)
+		}
+	}
+	turn := 0
+	if t != nil {
+		turn = t.N
+	}
+	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, turn, author})
+}
+
+func (f *Fold) action(c *Conversation, e *Event) {
+	if e.Name == actionListen {
+		t := c.Turn
+		// An action_listen may be stamped later than the user event that follows it: then it closes the turn before.
+		if t != nil && t.EndSeq == t.Seq && c.Before != nil && !c.Before.Listened {
+			t = c.Before
+		}
+		if t == nil {
+			return
+		}
+		t.Listened = true
+		if !math.IsNaN(e.UnderstandingMS) {
+			t.Understanding = &e.UnderstandingMS
+		}
+		if !math.IsNaN(e.PredictionMS) {
+			t.Prediction = &e.PredictionMS
+		}
+		f.turnChanged(c, t)
+		return
+	}
+	if c.Turn != nil && f.settings.fallback(e.Name) {
+		c.Turn.Fallback = true
+		c.Last = saidFallback
+	}
+	if e.Name != actionSessionStart {
+		c.Started = c.Started || f.settings.escalation(e) != ""
+	}
+}
+
+func (f *Fold) slot(c *Conversation, e *Event, seq int64) {
+	turn := 0
+	if c.Turn != nil {
+		turn = c.Turn.N
+	}
+	f.out.Slots = append(f.out.Slots, SlotRow{c.ID, e.At, seq, turn, e.Name, e.Value})
+	// Slots carried over from the conversation before come ahead of the first message.
+	if c.UserMessages > 0 && slices.Contains(f.settings.CSATSlots, e.Name) {
+		switch r := f.settings.rating(e.Value); r {
+		case Satisfied, Unsatisfied:
+			c.Rating = r
+		case Unanswered:
+			c.Declined = true
+		}
+	}
+}
+
+func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
+	next, err := f.Stack.apply(e.Update)
+	if err != nil && f.BeforeReset != nil {
+		next, err = f.BeforeReset.apply(e.Update)
+	}
+	if err != nil {
+		return FlagStackNotApplied
+	}
+	f.Stack, f.BeforeReset = next, nil
+	flow, step := next.Top()
+	f.out.Steps = append(f.out.Steps, Step{c.ID, e.At, seq, flow, step})
+	if r := c.openRun(flow); r != nil && step != "" && r.LastStep != step {
+		r.LastStep = step
+		f.runChanged(c, r)
+	}
+	return 0
+}
+
+func (f *Fold) flow(c *Conversation, e *Event) {
+	c.Started = true
+	run := c.openRun(e.FlowID)
+	if run == nil || e.Type == TypeFlowStarted && UserFlow(e.FlowID) {
+		c.RunCount++
+		run = &Run{N: c.RunCount, FlowID: e.FlowID, Status: RunOpen}
+		if e.Type == TypeFlowStarted {
+			run.StartedAt = e.At
+		}
+		c.Runs = append(c.Runs, run)
+	}
+	if UserFlow(e.FlowID) {
+		if !slices.Contains(c.Flows, e.FlowID) {
+			c.Flows = append(c.Flows, e.FlowID)
+		}
+		c.LastFlow = e.FlowID
+	}
+	if e.StepID != "" {
+		run.LastStep = e.StepID
+	}
+	switch e.Type {
+	case TypeFlowStarted:
+		run.Starts++
+		switch {
+		case e.FlowID == "pattern_internal_error":
+			c.Last = saidError
+		case f.settings.fallback(e.FlowID) && c.Turn != nil:
+			c.Turn.Fallback = true
+		}
+	case "flow_interrupted":
+		run.Interrupted++
+	case "flow_resumed":
+		run.Resumed++
+	default:
+		run.EndedAt, run.Status = e.At, RunCancelled
+		if e.Type == "flow_completed" {
+			run.Status = RunCompleted
+			c.FlowDone = c.FlowDone || UserFlow(e.FlowID)
+		}
+		c.Runs = slices.DeleteFunc(c.Runs, func(r *Run) bool { return r == run })
+	}
+	f.runChanged(c, run)
+}
+
+// store places the event's row and body.
+func (f *Fold) store(c *Conversation, e *Event, seq int64, flags int16) {
+	turn := 0
+	if c.Turn != nil {
+		turn = c.Turn.N
+	}
+	switch {
+	case c.BundleLen == 0 || c.BundleTurn != turn:
+		c.BundleTurn, c.BundlePart, c.BundleLen, c.BundleAt, c.bundle = turn, 0, 0, e.At, nil
+	case c.BundleLen >= BundleSize:
+		c.BundlePart++
+		c.BundleLen, c.BundleAt, c.bundle = 0, e.At, nil
+	}
+	if c.bundle == nil {
+		c.bundle = &Bundle{Conversation: c.ID, At: c.BundleAt, Turn: turn, Part: c.BundlePart, Appended: c.BundleLen > 0}
+		f.out.Bundles = append(f.out.Bundles, c.bundle)
+	}
+	f.out.Events = append(f.out.Events, EventRow{e, c.ID, seq, turn, c.BundlePart, c.BundleLen, flags})
+	c.bundle.Bodies = append(c.bundle.Bodies, e.Body)
+	c.BundleLen++
+}

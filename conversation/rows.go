@@ -1,0 +1,179 @@
+package conversation
+
+// Author says who spoke.
+type Author int16
+
+// The authors of messages.
+const (
+	ByUser Author = iota + 1
+	ByBot
+	ByAgent // a human agent
+)
+
+// Outcome is how a conversation ended, or would if it ended now.
+type Outcome string
+
+// The outcomes that are stored. Whether a conversation is still open depends on the clock and is asked of
+// ClosesAt.
+const (
+	ResolvedConfirmed Outcome = "resolved_confirmed"
+	ResolvedAssumed   Outcome = "resolved_assumed"
+	Escalated         Outcome = "escalated"
+	Abandoned         Outcome = "abandoned"
+	NotEngaged        Outcome = "not_engaged"
+)
+
+// EventRow is where an event stands in its conversation.
+type EventRow struct {
+	*Event
+	Conversation UUID
+	Seq          int64 // microseconds, strictly growing within the conversation
+	Turn         int
+	Part, Pos    int // the bundle of the turn that holds its body, and the place in it
+	Extra        int16
+}
+
+// Bundle is the bodies of up to BundleSize events of one turn, in order.
+type Bundle struct {
+	Conversation UUID
+	At           int64 // of its first event
+	Turn, Part   int
+	Bodies       []string
+	Appended     bool // the bundle stands in the store already; Bodies are what is to be added
+}
+
+// BundleSize is how many bodies a bundle holds at most.
+const BundleSize = 64
+
+// Message is a text or rich content by one author.
+type Message struct {
+	*Event
+	Conversation UUID
+	Seq          int64
+	Turn         int
+	Author       Author
+}
+
+// ResponseSource says how the response time of a turn was measured.
+type ResponseSource string
+
+// The sources of response times.
+const (
+	FromExecutionTimes ResponseSource = "execution_times" // understanding and prediction, told by the platform
+	FromBotMessage     ResponseSource = "bot_message"     // first bot message − user message: without understanding time
+)
+
+// Turn is a user message and everything up to the next one.
+type Turn struct {
+	N             int
+	At            int64 // of the user message
+	Seq, EndSeq   int64
+	Message       UUID
+	Intent        string
+	Platform      bool  // the message came from the platform (a session start, a timer), not from a person
+	Human         bool  // a human agent had taken over
+	Fallback      bool  // the assistant did not understand
+	FirstBotAt    int64 // 0 while there is none
+	Understanding *float64
+	Prediction    *float64
+	Listened      bool // its closing action_listen has been seen
+	stored        bool
+	dirty         bool
+}
+
+// Response returns the turn's response time in milliseconds and how it was measured; ok is false for a turn
+// without a bot message, handled by a human, or started by the platform.
+func (t *Turn) Response() (ms float64, source ResponseSource, ok bool) {
+	if t.FirstBotAt == 0 || t.Human || t.Platform {
+		return 0, "", false
+	}
+	if t.Understanding != nil || t.Prediction != nil {
+		for _, p := range []*float64{t.Understanding, t.Prediction} {
+			if p != nil {
+				ms += *p
+			}
+		}
+		return ms, FromExecutionTimes, true
+	}
+	return float64(t.FirstBotAt-t.At) / 1000, FromBotMessage, true
+}
+
+// Stored tells whether an older row of the turn stands in the store.
+func (t *Turn) Stored() bool { return t.stored }
+
+// RunStatus is how a flow run ended.
+type RunStatus string
+
+// The states of a flow run. A run that is still open when its conversation ends was lost.
+const (
+	RunOpen      RunStatus = "open"
+	RunCompleted RunStatus = "completed"
+	RunCancelled RunStatus = "cancelled"
+)
+
+// Run is one pass of a conversation through a flow.
+type Run struct {
+	N           int
+	FlowID      string
+	StartedAt   int64 // 0 when its start was not seen
+	EndedAt     int64 // 0 while open
+	Status      RunStatus
+	Starts      int // patterns start again each time their question is asked again
+	Interrupted int
+	Resumed     int
+	LastStep    string
+	Escalated   bool // the conversation was handed to a person while the run was open
+	stored      bool
+	dirty       bool
+}
+
+// Stored tells whether an older row of the run stands in the store.
+func (r *Run) Stored() bool { return r.stored }
+
+// Step is the top of the dialogue stack after a patch.
+type Step struct {
+	Conversation   UUID
+	At, Seq        int64
+	FlowID, StepID string // empty for an empty stack
+}
+
+// CommandRow is a command with its place.
+type CommandRow struct {
+	Command
+	Conversation UUID
+	At, Seq      int64
+	N, Turn      int
+}
+
+// SlotRow is one change of a slot.
+type SlotRow struct {
+	Conversation UUID
+	At, Seq      int64
+	Turn         int
+	Name, Value  string
+}
+
+// Changes are what a fold adds to a sender's rows, oldest first.
+type Changes struct {
+	Conversations []*Conversation // those that changed, each once
+	Events        []EventRow
+	Bundles       []*Bundle
+	Messages      []Message
+	Turns         []ConversationTurn
+	Runs          []ConversationRun
+	Steps         []Step
+	Commands      []CommandRow
+	Slots         []SlotRow
+}
+
+// ConversationTurn is a turn with its conversation.
+type ConversationTurn struct {
+	Conversation UUID
+	*Turn
+}
+
+// ConversationRun is a flow run with its conversation.
+type ConversationRun struct {
+	Conversation UUID
+	*Run
+}

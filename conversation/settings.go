@@ -1,0 +1,93 @@
+package conversation
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Settings are the rules of one assistant that the fold needs.
+type Settings struct {
+	HandoffActions []string // actions that hand the conversation to a person
+	HandoffFlows   []string // flows whose start does; none by default
+	HandoffCommand bool     // the command "human handoff" counts
+	HandoffPause   bool     // the event "pause" counts
+	HandoffAgent   bool     // a message by a human agent counts
+	CSATSlots      []string
+	SatisfiedFrom  int // lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
+	IdleMinutes    int // a conversation without an end event is closed this long after its last event
+	Fallbacks      []string
+}
+
+// DefaultSettings are those of a new assistant.
+func DefaultSettings() Settings {
+	return Settings{
+		HandoffActions: []string{"action_human_handoff", "action_handoff_metric"},
+		CSATSlots:      []string{"csat_score"},
+		SatisfiedFrom:  4,
+		IdleMinutes:    65,
+		Fallbacks:      []string{"action_default_fallback", "utter_default", "utter_fallback", "nlu_fallback", "out_of_scope", "pattern_cannot_handle", "pattern_chitchat_fallback", "utter_free_chitchat_response_fallback"},
+	}
+}
+
+// Rating is how satisfied the user said to be.
+type Rating string
+
+// The ratings. A conversation in which nobody asked has none.
+const (
+	Satisfied   Rating = "SATISFIED"
+	Unsatisfied Rating = "UNSATISFIED"
+	Unanswered  Rating = "UNANSWERED"
+)
+
+// rating reads the JSON value of a rating slot: "" for null, Unanswered for what is no rating.
+func (s *Settings) rating(value string) Rating {
+	v := strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`))
+	switch v {
+	case "null", "":
+		return ""
+	case "satisfied":
+		return Satisfied
+	case "unsatisfied":
+		return Unsatisfied
+	}
+	f, err := strconv.ParseFloat(v, 64)
+	if err != nil || f != float64(int(f)) || f < 1 || f > 5 {
+		return Unanswered
+	}
+	if int(f) >= s.SatisfiedFrom {
+		return Satisfied
+	}
+	return Unsatisfied
+}
+
+// escalation returns why the event hands the conversation to a person, or "".
+func (s *Settings) escalation(e *Event) string {
+	switch e.Type {
+	case TypeAction:
+		if slices.Contains(s.HandoffActions, e.Name) {
+			return e.Name
+		}
+	case TypeFlowStarted:
+		if slices.Contains(s.HandoffFlows, e.FlowID) {
+			return e.FlowID
+		}
+	case TypePause:
+		if s.HandoffPause {
+			return TypePause
+		}
+	case TypeAgent:
+		if s.HandoffAgent {
+			return TypeAgent
+		}
+	case TypeUser:
+		if s.HandoffCommand && slices.ContainsFunc(e.Commands, func(c Command) bool { return c.Kind == "human handoff" }) {
+			return "human handoff"
+		}
+	}
+	return ""
+}
+
+func (s *Settings) fallback(name string) bool {
+	return name != "" && slices.Contains(s.Fallbacks, name)
+}

@@ -1,0 +1,261 @@
+package conversation
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Stack is a dialogue stack: frames from the bottom up, each a JSON object.
+type Stack []any
+
+type patchOp struct {
+	Op    string
+	Path  string
+	From  string
+	Value any
+}
+
+var errPatch = errors.New("the patch does not fit the stack")
+
+// Bounds of one patch: what is larger is taken as one that does not fit, so that hostile patches that copy
+// the stack into itself stay harmless.
+const (
+	maxPatchOps   = 1000
+	maxStackNodes = 20000
+)
+
+// Top returns the flow and step of the top frame, empty for an empty stack.
+func (s Stack) Top() (flow, step string) {
+	if len(s) == 0 {
+		return "", ""
+	}
+	frame, _ := s[len(s)-1].(map[string]any)
+	flow, _ = frame["flow_id"].(string)
+	step, _ = frame["step_id"].(string)
+	return flow, step
+}
+
+// apply returns the stack after an RFC 6902 patch; s itself is not changed.
+func (s Stack) apply(update string) (Stack, error) {
+	var ops []patchOp
+	dec := json.NewDecoder(strings.NewReader(update))
+	dec.UseNumber()
+	if err := dec.Decode(&ops); err != nil || len(ops) > maxPatchOps {
+		return nil, errPatch
+	}
+	var doc any = deepCopy([]any(s))
+	for _, op := range ops {
+		var err error
+		if doc, err = op.apply(doc); err != nil {
+			return nil, err
+		}
+		if (op.Op == "copy" || op.Op == "add") && nodes(doc) > maxStackNodes {
+			return nil, errPatch
+		}
+	}
+	frames, ok := doc.([]any)
+	if !ok || nodes(doc) > maxStackNodes {
+		return nil, errPatch
+	}
+	return frames, nil
+}
+
+func (op patchOp) apply(doc any) (any, error) {
+	switch op.Op {
+	case "add":
+		return edit(doc, op.Path, op.Value, true)
+	case "replace":
+		if _, ok := get(doc, op.Path); !ok {
+			return nil, errPatch
+		}
+		return edit(doc, op.Path, op.Value, false)
+	case "remove":
+		return remove(doc, op.Path)
+	case "copy", "move":
+		v, ok := get(doc, op.From)
+		if !ok {
+			return nil, errPatch
+		}
+		if op.Op == "move" {
+			var err error
+			if doc, err = remove(doc, op.From); err != nil {
+				return nil, err
+			}
+		}
+		return edit(doc, op.Path, deepCopy(v), true)
+	case "test":
+		if v, ok := get(doc, op.Path); ok && reflect.DeepEqual(v, op.Value) {
+			return doc, nil
+		}
+	}
+	return nil, errPatch
+}
+
+// tokens splits a JSON Pointer; ok is false for one that does not begin with a slash.
+func tokens(path string) (parts []string, ok bool) {
+	if path == "" {
+		return nil, true
+	}
+	if path[0] != '/' {
+		return nil, false
+	}
+	parts = strings.Split(path[1:], "/")
+	if strings.Contains(path, "~") {
+		for i, p := range parts {
+			parts[i] = strings.ReplaceAll(strings.ReplaceAll(p, "~1", "/"), "~0", "~")
+		}
+	}
+	return parts, true
+}
+
+// index reads an array index in [0, most].
+func index(token string, most int) (int, bool) {
+	n, err := strconv.Atoi(token)
+	return n, err == nil && n >= 0 && n <= most && strconv.Itoa(n) == token
+}
+
+func get(doc any, path string) (any, bool) {
+	parts, ok := tokens(path)
+	if !ok {
+		return nil, false
+	}
+	for _, p := range parts {
+		switch d := doc.(type) {
+		case []any:
+			i, ok := index(p, len(d)-1)
+			if !ok {
+				return nil, false
+			}
+			doc = d[i]
+		case map[string]any:
+			if doc, ok = d[p]; !ok {
+				return nil, false
+			}
+		default:
+			return nil, false
+		}
+	}
+	return doc, true
+}
+
+// edit sets the value at path; insert makes room for it in an array.
+func edit(doc any, path string, value any, insert bool) (any, error) {
+	parts, ok := tokens(path)
+	if !ok {
+		return nil, errPatch
+	}
+	return change(doc, parts, func(parent any, token string) (any, error) {
+		switch d := parent.(type) {
+		case []any:
+			if insert && token == "-" {
+				return append(d, value), nil
+			}
+			if insert {
+				if i, ok := index(token, len(d)); ok {
+					return slices.Insert(d, i, value), nil
+				}
+			} else if i, ok := index(token, len(d)-1); ok {
+				d[i] = value
+				return d, nil
+			}
+		case map[string]any:
+			d[token] = value
+			return d, nil
+		}
+		return nil, errPatch
+	}, value)
+}
+
+func remove(doc any, path string) (any, error) {
+	parts, ok := tokens(path)
+	if !ok || len(parts) == 0 {
+		return nil, errPatch
+	}
+	return change(doc, parts, func(parent any, token string) (any, error) {
+		switch d := parent.(type) {
+		case []any:
+			if i, ok := index(token, len(d)-1); ok {
+				return slices.Delete(d, i, i+1), nil
+			}
+		case map[string]any:
+			if _, ok := d[token]; ok {
+				delete(d, token)
+				return d, nil
+			}
+		}
+		return nil, errPatch
+	}, nil)
+}
+
+// change walks to the parent of the last token and lets do return its new form; whole replaces the document
+// itself when there is no token.
+func change(doc any, parts []string, do func(parent any, token string) (any, error), whole any) (any, error) {
+	if len(parts) == 0 {
+		return whole, nil
+	}
+	if len(parts) == 1 {
+		return do(doc, parts[0])
+	}
+	switch d := doc.(type) {
+	case []any:
+		i, ok := index(parts[0], len(d)-1)
+		if !ok {
+			return nil, errPatch
+		}
+		child, err := change(d[i], parts[1:], do, whole)
+		if err != nil {
+			return nil, err
+		}
+		d[i] = child
+		return d, nil
+	case map[string]any:
+		c, ok := d[parts[0]]
+		if !ok {
+			return nil, errPatch
+		}
+		child, err := change(c, parts[1:], do, whole)
+		if err != nil {
+			return nil, err
+		}
+		d[parts[0]] = child
+		return d, nil
+	}
+	return nil, errPatch
+}
+
+func deepCopy(v any) any {
+	switch d := v.(type) {
+	case []any:
+		c := make([]any, len(d))
+		for i, x := range d {
+			c[i] = deepCopy(x)
+		}
+		return c
+	case map[string]any:
+		c := make(map[string]any, len(d))
+		for k, x := range d {
+			c[k] = deepCopy(x)
+		}
+		return c
+	}
+	return v
+}
+
+func nodes(v any) int {
+	n := 1
+	switch d := v.(type) {
+	case []any:
+		for _, x := range d {
+			n += nodes(x)
+		}
+	case map[string]any:
+		for _, x := range d {
+			n += nodes(x)
+		}
+	}
+	return n
+}

@@ -1,0 +1,141 @@
+package ingest_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"turnwise/conversation"
+	"turnwise/ingest"
+	"turnwise/ingest/rasa"
+	"turnwise/queries/dbtest"
+)
+
+// decodeAll decodes bodies, all of which must be good.
+func decodeAll(t testing.TB, bodies []string) []*conversation.Event {
+	t.Helper()
+	d := rasa.NewDecoder()
+	events := make([]*conversation.Event, len(bodies))
+	for i, b := range bodies {
+		e, rej := d.Decode([]byte(b), rasa.Intake{Assistant: "default", Environment: "production"}, time.Now())
+		if rej != nil {
+			t.Fatalf("%s: %v", b, rej)
+		}
+		events[i] = e
+	}
+	return events
+}
+
+// realStream returns the first events of the shared conversations.
+func realStream(t testing.TB, n int) []string {
+	t.Helper()
+	var out []string
+	lines := bufio.NewScanner(openGzip(t, shared(t, "data/conversations.ndjson.gz")))
+	lines.Buffer(nil, 1<<20)
+	for len(out) < n && lines.Scan() {
+		out = append(out, lines.Text())
+	}
+	return out
+}
+
+// deliver stores bodies in batches of random size by several writers at once.
+func deliver(t testing.TB, pool *pgxpool.Pool, r *rand.Rand, bodies []string, most, writers int) {
+	t.Helper()
+	w := ingest.NewWriter(pool, quiet)
+	src := openSource(t, w)
+	var g errgroup.Group
+	g.SetLimit(writers)
+	for events := decodeAll(t, bodies); len(events) > 0; {
+		n := min(1+r.IntN(most), len(events))
+		batch := events[:n]
+		events = events[n:]
+		g.Go(func() error {
+			_, err := w.Store(context.Background(), src, batch)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestConvergence holds that the tables are a function of the set of events: whatever the split into
+// batches, the order of arrival, the copies and the number of writers.
+func TestConvergence(t *testing.T) {
+	t.Parallel()
+	for _, stream := range []struct {
+		name   string
+		bodies func(t testing.TB, r *rand.Rand) []string
+		runs   int
+	}{
+		{"generated", func(_ testing.TB, r *rand.Rand) []string { return generated(r, 6, 160) }, 12},
+		{"real", func(t testing.TB, _ *rand.Rand) []string { return realStream(t, 2500) }, 4},
+	} {
+		for run := range stream.runs {
+			seed := uint64(run + 1)
+			t.Run(fmt.Sprintf("%s/%d", stream.name, seed), func(t *testing.T) {
+				t.Parallel()
+				r := rand.New(rand.NewPCG(seed, 7))
+				bodies := stream.bodies(t, r)
+				clean := dbtest.Pool(t)
+				deliver(t, clean, r, bodies, 1, 1)
+				want := dbtest.Dump(t, clean)
+				slices.Sort(bodies)
+				for _, way := range []struct {
+					name    string
+					change  func([]string) []string
+					most    int
+					writers int
+				}{
+					{"one batch", func(b []string) []string { return b }, len(bodies), 1},
+					{"any order", func(b []string) []string {
+						r.Shuffle(len(b), func(i, j int) { b[i], b[j] = b[j], b[i] })
+						return b
+					}, 300, 1},
+					{"backwards with copies", func(b []string) []string {
+						slices.Reverse(b)
+						return append(b, b[:len(b)/2]...)
+					}, 500, 1},
+					{"four writers, any order, copies", func(b []string) []string {
+						b = append(b, b[:len(b)/3]...)
+						r.Shuffle(len(b), func(i, j int) { b[i], b[j] = b[j], b[i] })
+						return b
+					}, 200, 4},
+				} {
+					pool := dbtest.Pool(t)
+					deliver(t, pool, r, way.change(slices.Clone(bodies)), way.most, way.writers)
+					if got := dbtest.Dump(t, pool); got != want {
+						t.Fatalf("%s: the tables differ:\n%s", way.name, firstDifference(want, got))
+					}
+					deliver(t, pool, r, bodies, 400, 1)
+					if got := dbtest.Dump(t, pool); got != want {
+						t.Fatalf("%s: the same events again changed the tables:\n%s", way.name, firstDifference(want, got))
+					}
+				}
+			})
+		}
+	}
+}
+
+// firstDifference shows the first lines that differ, with their table.
+func firstDifference(want, got string) string {
+	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	table := ""
+	for i := range min(len(a), len(b)) {
+		if strings.HasPrefix(a[i], "==") {
+			table = a[i]
+		}
+		if a[i] != b[i] {
+			return fmt.Sprintf("%s\nwant %s\n got %s", table, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("%d lines against %d", len(a), len(b))
+}

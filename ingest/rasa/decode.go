@@ -1,0 +1,695 @@
+// Package rasa decodes the events of Rasa Open Source 2 and 3 and of Rasa Pro up to 3.16 from their wire
+// form, one JSON object an event. It is pure: bytes in, a conversation.Event or a Reject out.
+package rasa
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"turnwise/conversation"
+)
+
+// Intake is what the events of a source do not say of themselves.
+type Intake struct {
+	Assistant   string // for events without metadata.assistant_id; must not be empty
+	Environment string // of the delivery: Kafka header, AMQP property, HTTP parameter; "" when unknown
+}
+
+// Reject says why a body cannot be an event.
+type Reject struct {
+	Code   string // one word of a small, fixed set
+	Detail string // a sentence for the person who has to mend it; holds nothing of the body
+	Offset int    // byte of the body at which reading stopped, -1 when that says nothing
+}
+
+func (r *Reject) Error() string { return r.Code + ": " + r.Detail }
+
+// The codes of rejects.
+const (
+	CodeJSON      = "json"
+	CodeShape     = "shape"
+	CodeSender    = "sender"
+	CodeType      = "type"
+	CodeTimestamp = "timestamp"
+	CodeSize      = "size"
+	CodeMantle    = "mantle"
+)
+
+// MaxEvent is the size of the largest event in bytes.
+const MaxEvent = 1 << 20
+
+const (
+	maxSender = 1024
+	maxIdent  = 255
+	earliest  = 946684800 // 2000-01-01
+	ahead     = 24 * time.Hour
+)
+
+// Decoder decodes events and shares their recurring words. It is for one goroutine.
+type Decoder struct {
+	words map[string]string
+	s     scanner
+}
+
+// NewDecoder returns an empty decoder.
+func NewDecoder() *Decoder { return &Decoder{words: make(map[string]string)} }
+
+// word returns the string of b, the same one each time.
+func (d *Decoder) word(b string) string {
+	if w, ok := d.words[b]; ok {
+		return w
+	}
+	if len(d.words) > 20000 {
+		clear(d.words)
+	}
+	b = strings.Clone(b)
+	d.words[b] = b
+	return b
+}
+
+// raw is what one pass over a body finds.
+type raw struct {
+	e           conversation.Event
+	sender      []byte // as written, with escapes
+	senderState byte   // 0 missing, 's' a string, 'x' something else
+	eventState  byte
+	timeState   byte // 0 missing, 'n' a number, 'i' not finite, 'x' something else
+	confState   bool
+	assistant   string
+	mantleID    bool
+	mantleBody  int
+	parseMsgID  string
+	selectors   []byte
+	template    string
+	activeFlow  string
+	activeStep  string
+	dataSpan    []byte
+	floats      [2]float64
+	entities    []byte
+}
+
+// Decode reads one event. now bounds how far ahead its clock may be. The body is not kept.
+func (d *Decoder) Decode(body []byte, in Intake, now time.Time) (*conversation.Event, *Reject) {
+	if len(body) > MaxEvent {
+		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
+	}
+	hash := sha256.Sum256(body)
+	r, rej := d.scan(body)
+	if rej != nil {
+		return nil, rej
+	}
+	e := &r.e
+	if rej := r.checkSender(); rej != nil {
+		return nil, rej
+	}
+	if len(d.s.repairs) > 0 {
+		original := bytes.Clone(body)
+		sender := e.SenderKey
+		notFinite := r.timeState == 'i'
+		body = d.s.repaired()
+		if r, rej = d.scan(body); rej != nil {
+			return nil, rej
+		}
+		e = &r.e
+		e.SenderKey, e.Original = sender, original
+		e.Flags |= conversation.FlagRepaired
+		if notFinite {
+			r.timeState = 'i'
+		}
+	}
+	if rej := r.check(now); rej != nil {
+		return nil, rej
+	}
+	e.Body = string(body)
+	e.BodyHash = int64(binary.BigEndian.Uint64(hash[:8]))
+	e.Environment = in.Environment
+	e.Assistant = r.assistant
+	if e.Assistant == "" {
+		e.Assistant = in.Assistant
+	}
+	e.At = conversation.MicrosOf(e.Time)
+	e.SenderID = conversation.SenderID(e.Assistant, e.SenderKey)
+	r.finish()
+	e.ID = conversation.EventID(e.SenderID, e.Type, e.Time, r.discriminator())
+	return e, nil
+}
+
+// scan makes one pass over the body.
+func (d *Decoder) scan(body []byte) (*raw, *Reject) {
+	d.s = scanner{b: body, repairs: d.s.repairs[:0]}
+	s := &d.s
+	r := new(raw)
+	r.e.Confidence, r.e.UnderstandingMS, r.e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
+	if c := s.peek(); c != '{' {
+		if s.skip(); s.err == "" {
+			return nil, &Reject{CodeShape, "not a JSON object", 0}
+		}
+		return nil, &Reject{CodeJSON, "not JSON: " + s.err, s.pos}
+	}
+	s.object(func(key string) { d.member(r, key) })
+	if s.err == "" && s.peek() != 0 {
+		s.fail("something follows the object")
+	}
+	if s.err != "" {
+		return nil, &Reject{CodeJSON, "not JSON: " + s.err, s.pos}
+	}
+	return r, nil
+}
+
+// member reads one member of the event.
+func (d *Decoder) member(r *raw, key string) {
+	s, e := &d.s, &r.e
+	switch key {
+	case "sender_id":
+		r.senderState, r.sender = 'x', nil
+		if s.peek() == '"' {
+			r.sender, _, _ = s.str()
+			r.senderState = 's'
+			return
+		}
+		s.skip()
+	case "event":
+		r.eventState, e.Type = 'x', ""
+		if s.peek() == '"' {
+			e.Type = d.ident(e)
+			r.eventState = 's'
+			return
+		}
+		s.skip()
+	case "timestamp":
+		r.timeState, e.Time = 'x', 0
+		if c := s.peek(); c == '"' || c == '{' || c == '[' || c == 't' || c == 'f' || c == 'n' {
+			s.skip()
+			return
+		}
+		raw, finite, ok := s.number()
+		if !ok {
+			return
+		}
+		r.timeState = 'i'
+		if finite {
+			if f, err := strconv.ParseFloat(string(raw), 64); err == nil {
+				r.timeState, e.Time = 'n', f
+			}
+		}
+	case "metadata":
+		d.metadata(r)
+	case "parse_data":
+		d.parseData(r)
+	case "user_id":
+		e.UserID = d.ident(e)
+	case "name":
+		e.Name = d.ident(e)
+	case "flow_id":
+		e.FlowID = d.ident(e)
+	case "step_id":
+		e.StepID = d.ident(e)
+	case "agent_id":
+		e.AgentID = d.ident(e)
+	case "reason":
+		e.Reason = d.ident(e)
+	case "input_channel":
+		e.Channel = d.ident(e)
+	case "message_id":
+		e.MessageID = d.ident(e)
+	case "text":
+		e.Text = d.text(e)
+	case "update":
+		e.Update = d.text(e)
+	case "value":
+		e.Value = string(s.skip())
+	case "data":
+		r.dataSpan = s.skip()
+	case "confidence":
+		r.floats[0] = d.float(e)
+		r.confState = true
+	case "policy":
+		r.selectors = s.skip() // of an action: part of its identity
+	case "action_text":
+		r.template = d.text(e)
+	case "anonymized_at":
+		e.RedactedAt = d.redactedAt()
+	case "conversation_id":
+		r.mantleID = s.peek() == '"'
+		s.skip()
+	default:
+		if s.peek() == '{' {
+			r.mantleBody++
+		}
+		s.skip()
+	}
+}
+
+// redactedAt reads a time in whichever form: seconds, or ISO 8601; 1 for a form it does not know.
+func (d *Decoder) redactedAt() float64 {
+	s := &d.s
+	span := string(s.skip())
+	if span == "null" || span == "false" || span == "NaN" {
+		return 0
+	}
+	if f, err := strconv.ParseFloat(span, 64); err == nil && f > 0 && f < 1e12 {
+		return f
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
+		if t, err := time.Parse(layout, strings.Trim(span, `"`)); err == nil {
+			return float64(t.UnixMicro()) / 1e6
+		}
+	}
+	return 1
+}
+
+// text reads a string or null; anything else leaves the field empty and marks the event.
+func (d *Decoder) text(e *conversation.Event) string {
+	s := &d.s
+	switch s.peek() {
+	case '"':
+		raw, esc, _ := s.str()
+		if esc {
+			return unescape(raw)
+		}
+		return string(raw)
+	case 'n':
+	default:
+		e.Flags |= conversation.FlagMisfit
+	}
+	s.skip()
+	return ""
+}
+
+// ident reads a short string that recurs. What is too long for an index is cut and told apart by a digest.
+func (d *Decoder) ident(e *conversation.Event) string {
+	s := &d.s
+	if s.peek() == '"' {
+		raw, esc, _ := s.str()
+		if !esc {
+			if w, ok := d.words[string(raw)]; ok {
+				return w
+			}
+		}
+		w := string(raw)
+		if esc {
+			w = unescape(raw)
+		}
+		if len(w) > maxIdent {
+			e.Flags |= conversation.FlagMisfit
+			sum := sha256.Sum256([]byte(w))
+			w = strings.ToValidUTF8(w[:200], "") + "…" + hex.EncodeToString(sum[:8])
+		}
+		return d.word(w)
+	}
+	return d.text(e)
+}
+
+// float reads a finite number; NaN for anything else.
+func (d *Decoder) float(e *conversation.Event) float64 {
+	s := &d.s
+	switch c := s.peek(); {
+	case c == '-' || c == 'N' || c == 'I' || c >= '0' && c <= '9':
+		raw, finite, ok := s.number()
+		if f, err := strconv.ParseFloat(string(raw), 64); ok && finite && err == nil {
+			return f
+		}
+		return math.NaN()
+	case c != 'n':
+		e.Flags |= conversation.FlagMisfit
+	}
+	s.skip()
+	return math.NaN()
+}
+
+// misfit passes over a value that should have been of another type.
+func (d *Decoder) misfit(e *conversation.Event) {
+	if d.s.peek() != 'n' {
+		e.Flags |= conversation.FlagMisfit
+	}
+	d.s.skip()
+}
+
+func (d *Decoder) metadata(r *raw) {
+	s, e := &d.s, &r.e
+	r.assistant, r.activeFlow, r.activeStep = "", "", ""
+	e.ModelID, e.ModelName, e.SessionID, e.External = "", "", "", false
+	e.UnderstandingMS, e.PredictionMS = math.NaN(), math.NaN()
+	if s.peek() != '{' {
+		d.misfit(e)
+		return
+	}
+	s.object(func(key string) {
+		switch key {
+		case "assistant_id":
+			r.assistant = d.ident(e)
+		case "model_id":
+			e.ModelID = d.ident(e)
+		case "model_name":
+			e.ModelName = d.ident(e)
+		case "session_id":
+			e.SessionID = d.ident(e)
+		case "utter_action":
+			r.e.Retrieval = d.ident(e)
+		case "active_flow":
+			r.activeFlow = d.ident(e)
+		case "step_id":
+			r.activeStep = d.ident(e)
+		case "_reason":
+			e.Reason = d.ident(e)
+		case "is_external":
+			e.External = s.peek() == 't'
+			s.skip()
+		case "execution_times":
+			if s.peek() != '{' {
+				d.misfit(e)
+				return
+			}
+			s.object(func(key string) {
+				switch key {
+				case "command_processor":
+					e.UnderstandingMS = d.float(e)
+				case "prediction_loop":
+					e.PredictionMS = d.float(e)
+				default:
+					s.skip()
+				}
+			})
+		default:
+			s.skip()
+		}
+	})
+}
+
+func (d *Decoder) parseData(r *raw) {
+	s, e := &d.s, &r.e
+	e.Intent, e.Confidence, e.Commands = "", math.NaN(), nil
+	r.parseMsgID, r.entities = "", nil
+	if s.peek() != '{' {
+		d.misfit(e)
+		return
+	}
+	var full string
+	var selectors map[string]string
+	s.object(func(key string) {
+		switch key {
+		case "intent":
+			if s.peek() != '{' {
+				d.misfit(e)
+				return
+			}
+			s.object(func(key string) {
+				switch key {
+				case "name":
+					e.Intent = d.ident(e)
+				case "confidence":
+					e.Confidence = d.float(e)
+				case "full_retrieval_intent_name":
+					full = d.ident(e)
+				default:
+					s.skip()
+				}
+			})
+		case "entities":
+			if s.peek() != '[' {
+				d.misfit(e)
+				return
+			}
+			r.entities = s.skip()
+		case "message_id":
+			r.parseMsgID = d.ident(e)
+		case "response_selector":
+			selectors = d.selectors(e)
+		case "commands":
+			d.commands(e)
+		default:
+			s.skip()
+		}
+	})
+	if full == "" {
+		if full = selectors[e.Intent]; full == "" {
+			full = selectors["default"]
+		}
+	}
+	r.template = full
+}
+
+// selectors reads the chosen response key of each response selector.
+func (d *Decoder) selectors(e *conversation.Event) map[string]string {
+	s := &d.s
+	if s.peek() != '{' {
+		d.misfit(e)
+		return nil
+	}
+	found := map[string]string{}
+	s.object(func(selector string) {
+		if s.peek() != '{' {
+			s.skip()
+			return
+		}
+		s.object(func(key string) {
+			if key != "response" || s.peek() != '{' {
+				s.skip()
+				return
+			}
+			s.object(func(key string) {
+				if key == "intent_response_key" {
+					found[selector] = d.ident(e)
+					return
+				}
+				s.skip()
+			})
+		})
+	})
+	return found
+}
+
+func (d *Decoder) commands(e *conversation.Event) {
+	s := &d.s
+	e.Commands = nil
+	if s.peek() != '[' {
+		d.misfit(e)
+		return
+	}
+	s.open('[')
+	for first := true; s.next(']', first); first = false {
+		if s.peek() != '{' {
+			d.misfit(e)
+			continue
+		}
+		var c conversation.Command
+		var slot, flow, value string
+		start := s.pos
+		s.object(func(key string) {
+			switch key {
+			case "command":
+				c.Kind = d.ident(e)
+			case "flow":
+				flow = d.ident(e)
+			case "name":
+				slot = d.ident(e)
+			case "value":
+				value = string(s.skip())
+			default:
+				s.skip()
+			}
+		})
+		switch c.Kind {
+		case "start flow":
+			c.FlowID = flow
+		case "set slot":
+			c.Slot, c.Value = slot, value
+		default:
+			c.Detail = string(s.b[start:s.pos])
+		}
+		e.Commands = append(e.Commands, c)
+	}
+}
+
+func (r *raw) checkSender() *Reject {
+	switch {
+	case r.mantleID && r.eventState != 's':
+		return &Reject{CodeMantle, "an event of Rasa's Mantle runtime, which this source does not read", -1}
+	case r.senderState == 0:
+		return &Reject{CodeSender, "no sender_id", -1}
+	case r.senderState != 's':
+		return &Reject{CodeSender, "sender_id is not a string", -1}
+	case len(r.sender) == 0:
+		return &Reject{CodeSender, "sender_id is empty", -1}
+	}
+	key := string(r.sender)
+	if bytes.IndexByte(r.sender, '\\') >= 0 {
+		probe := scanner{b: append(append([]byte{'"'}, r.sender...), '"')}
+		if probe.str(); len(probe.repairs) > 0 {
+			return &Reject{CodeSender, "sender_id holds NUL or half a surrogate pair; to repair it could merge two people", -1}
+		}
+		key = unescape(r.sender)
+	}
+	if !utf8.ValidString(key) {
+		return &Reject{CodeSender, "sender_id is not valid UTF-8", -1}
+	}
+	if len(key) > maxSender {
+		return &Reject{CodeSender, "sender_id is longer than 1,024 bytes", -1}
+	}
+	r.e.SenderKey = key
+	return nil
+}
+
+func (r *raw) check(now time.Time) *Reject {
+	e := &r.e
+	switch {
+	case r.eventState == 0:
+		return &Reject{CodeType, "no event type", -1}
+	case r.eventState != 's' || e.Type == "":
+		return &Reject{CodeType, "the event type is not a string or empty", -1}
+	case r.timeState == 0:
+		return &Reject{CodeTimestamp, "no timestamp", -1}
+	case r.timeState == 'i':
+		return &Reject{CodeTimestamp, "the timestamp is not a finite number", -1}
+	case r.timeState != 'n':
+		return &Reject{CodeTimestamp, "the timestamp is not a number", -1}
+	case e.Time >= earliest && e.Time <= float64(now.Add(ahead).Unix()):
+		return nil
+	case e.Time/1000 >= earliest && e.Time/1000 <= float64(now.Add(ahead).Unix()):
+		return &Reject{CodeTimestamp, "the timestamp looks like milliseconds; seconds are expected", -1}
+	case e.Time > float64(now.Unix()):
+		return &Reject{CodeTimestamp, "the timestamp lies more than 24 hours ahead", -1}
+	}
+	return &Reject{CodeTimestamp, "the timestamp lies before the year 2000", -1}
+}
+
+// finish sets the fields that depend on the type.
+func (r *raw) finish() {
+	e := &r.e
+	utter := e.Retrieval
+	e.Retrieval = ""
+	if e.RedactedAt != 0 {
+		e.Flags |= conversation.FlagRedacted
+	}
+	switch e.Type {
+	case conversation.TypeUser:
+		e.Retrieval = r.template
+		if e.MessageID == "" {
+			e.MessageID = r.parseMsgID
+		}
+		if len(r.entities) > 2 {
+			e.Entities = string(r.entities)
+		}
+	case conversation.TypeBot, conversation.TypeAgent:
+		e.Name = utter
+		e.Rich = rich(r.dataSpan)
+	case conversation.TypeAction:
+		if e.Name == "" {
+			e.Name = cut(r.template)
+		}
+	case conversation.TypeSlot:
+		if e.Value == "" {
+			e.Value = "null"
+		}
+	}
+	if e.FlowID == "" {
+		e.FlowID = r.activeFlow
+		if e.StepID == "" {
+			e.StepID = r.activeStep
+		}
+	}
+}
+
+func cut(s string) string {
+	if len(s) <= maxIdent {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxIdent], "")
+}
+
+// rich returns the members of a bot's data that are not null, sorted by name, or "".
+func rich(span []byte) string {
+	if len(span) == 0 || span[0] != '{' {
+		return ""
+	}
+	s := scanner{b: span}
+	members := map[string]string{}
+	s.object(func(key string) {
+		if v := s.skip(); string(v) != "null" {
+			members[key] = string(v)
+		} else {
+			delete(members, key)
+		}
+	})
+	if len(members) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, k := range slices.Sorted(mapKeys(members)) {
+		if i > 0 {
+			b.WriteByte(',')
+		} else {
+			b.WriteByte('{')
+		}
+		name, _ := json.Marshal(k) // a string: cannot fail
+		b.Write(name)
+		b.WriteByte(':')
+		b.WriteString(members[k])
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+func mapKeys(m map[string]string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// discriminator tells events of one sender, type and instant apart. What redaction changes (texts of users,
+// values of slots) is no part of it; a bot message has nothing else, so its redacted copies are found by
+// their instant instead.
+func (r *raw) discriminator() []byte {
+	e := &r.e
+	var buf [192]byte
+	b := buf[:0]
+	add := func(s string) { b = append(append(b, s...), 0) }
+	switch e.Type {
+	case conversation.TypeUser:
+		add(e.MessageID)
+	case conversation.TypeBot, conversation.TypeAgent:
+		add(e.Text)
+		add(canonicalText(e.Rich))
+	case conversation.TypeAction, "action_execution_rejected":
+		add(e.Name)
+		if len(r.selectors) > 0 && r.selectors[0] == '"' {
+			add(string(r.selectors))
+		}
+		if r.confState && !math.IsNaN(r.floats[0]) {
+			add(strconv.FormatFloat(r.floats[0], 'g', -1, 64))
+		}
+	case conversation.TypeSlot, "followup", "active_loop", "reminder", "cancel_reminder", "form":
+		add(e.Name)
+	case conversation.TypeStack:
+		sum := sha256.Sum256([]byte(e.Update))
+		return append(b, sum[:]...)
+	case conversation.TypeSessionStart, conversation.TypeSessionEnd, conversation.TypeInactive, conversation.TypeRestart,
+		conversation.TypePause, conversation.TypeResume, conversation.TypeResetSlots, "rewind", "undo", "export",
+		"routing_session_ended", "session_paused", "user_featurization":
+	default:
+		switch {
+		case strings.HasPrefix(e.Type, "flow_"):
+			add(e.FlowID)
+			add(e.StepID)
+		case strings.HasPrefix(e.Type, "agent_"):
+			add(e.FlowID)
+			add(e.AgentID)
+		default:
+			return binary.BigEndian.AppendUint64(b, Digest(e.Body))
+		}
+	}
+	return b
+}

@@ -1,0 +1,353 @@
+package rasa
+
+import (
+	"bytes"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxDepth is how deep objects and arrays may lie in each other.
+const maxDepth = 500
+
+// A scanner reads one JSON text strictly and in one pass: keys are exact, equal keys are all seen (so the
+// last can win), numbers keep their digits. Beyond JSON it accepts the tokens NaN, Infinity and -Infinity,
+// NUL and half surrogates in escapes, and invalid UTF-8, and notes each place in repairs: encoding/json
+// would change or refuse these silently.
+type scanner struct {
+	b       []byte
+	pos     int
+	depth   int
+	repairs []repair
+	err     string // what is wrong, at pos; "" while all is well
+}
+
+// repair is a stretch of the text that must be replaced before PostgreSQL may see it.
+type repair struct {
+	from, to int
+	with     string
+}
+
+const replacement = `\ufffd`
+
+func (s *scanner) fail(msg string) bool {
+	if s.err == "" {
+		s.err = msg
+	}
+	return false
+}
+
+func (s *scanner) space() {
+	for s.pos < len(s.b) {
+		switch s.b[s.pos] {
+		case ' ', '\n', '\r', '\t':
+			s.pos++
+		default:
+			return
+		}
+	}
+}
+
+// peek returns the first byte of the next value, 0 at the end.
+func (s *scanner) peek() byte {
+	s.space()
+	if s.pos < len(s.b) {
+		return s.b[s.pos]
+	}
+	return 0
+}
+
+// open enters an object or array; next then walks its members.
+func (s *scanner) open(bracket byte) bool {
+	if s.peek() != bracket {
+		return s.fail("expected " + string(bracket))
+	}
+	s.pos++
+	if s.depth++; s.depth > maxDepth {
+		return s.fail("nested deeper than " + strconv.Itoa(maxDepth))
+	}
+	return true
+}
+
+// next goes to the next member of an array (or object, before its key); false at the end or on an error.
+// first must be true for the first member.
+func (s *scanner) next(closing byte, first bool) bool {
+	if s.err != "" {
+		return false
+	}
+	switch c := s.peek(); {
+	case c == closing:
+		s.pos++
+		s.depth--
+		return false
+	case first:
+		return c != 0 || s.fail("the text ends too early")
+	case c == ',':
+		s.pos++
+		return true
+	case c == 0:
+		return s.fail("the text ends too early")
+	}
+	return s.fail("expected , or " + string(closing))
+}
+
+// key reads a member's name and the colon.
+func (s *scanner) key() (string, bool) {
+	raw, esc, ok := s.str()
+	if !ok {
+		return "", false
+	}
+	if s.peek() != ':' {
+		return "", s.fail("expected :")
+	}
+	s.pos++
+	if esc {
+		return unescape(raw), true
+	}
+	return string(raw), true
+}
+
+// object calls member for each member of an object; member must consume the value.
+func (s *scanner) object(member func(key string)) bool {
+	if !s.open('{') {
+		return false
+	}
+	for first := true; s.next('}', first); first = false {
+		key, ok := s.key()
+		if !ok {
+			return false
+		}
+		member(key)
+	}
+	return s.err == ""
+}
+
+// str reads a string and returns what stands between its quotes, and whether that holds escapes or
+// invalid UTF-8, which unescape resolves.
+func (s *scanner) str() (raw []byte, escaped, ok bool) {
+	if s.peek() != '"' {
+		return nil, false, s.fail("expected a string")
+	}
+	s.pos++
+	start := s.pos
+	for s.pos < len(s.b) {
+		switch c := s.b[s.pos]; {
+		case c == '"':
+			raw = s.b[start:s.pos]
+			s.pos++
+			return raw, escaped, true
+		case c == '\\':
+			escaped = true
+			if !s.escape() {
+				return nil, false, false
+			}
+		case c < ' ':
+			return nil, false, s.fail("a control character in a string")
+		case c < utf8.RuneSelf:
+			s.pos++
+		default:
+			_, size := utf8.DecodeRune(s.b[s.pos:])
+			if size == 1 {
+				s.repairs = append(s.repairs, repair{s.pos, s.pos + 1, replacement})
+				escaped = true
+			}
+			s.pos += size
+		}
+	}
+	return nil, false, s.fail("a string does not end")
+}
+
+func (s *scanner) escape() bool {
+	if s.pos+1 >= len(s.b) {
+		return s.fail("a string does not end")
+	}
+	switch s.b[s.pos+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		s.pos += 2
+		return true
+	case 'u':
+		r, ok := hex4(s.b[s.pos:])
+		if !ok {
+			return s.fail("a broken \\u escape")
+		}
+		if utf16.IsSurrogate(r) {
+			if low, ok := hex4(s.b[s.pos+6:]); ok && utf16.DecodeRune(r, low) != utf8.RuneError {
+				s.pos += 12
+				return true
+			}
+		}
+		if r == 0 || utf16.IsSurrogate(r) {
+			s.repairs = append(s.repairs, repair{s.pos, s.pos + 6, replacement})
+		}
+		s.pos += 6
+		return true
+	}
+	return s.fail("an unknown escape")
+}
+
+// hex4 reads \uXXXX at the start of b.
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		switch {
+		case c >= '0' && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			r = r<<4 | rune(c|0x20-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return r, true
+}
+
+// unescape resolves escapes; NUL, half surrogates and invalid UTF-8 become U+FFFD.
+func unescape(raw []byte) string {
+	out := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); {
+		c := raw[i]
+		if c != '\\' {
+			r, size := utf8.DecodeRune(raw[i:])
+			out = utf8.AppendRune(out, r)
+			i += size
+			continue
+		}
+		switch c := raw[i+1]; c {
+		case 'u':
+			r, _ := hex4(raw[i:])
+			i += 6
+			if utf16.IsSurrogate(r) {
+				low, _ := hex4(raw[i:])
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			if r == 0 {
+				r = utf8.RuneError
+			}
+			out = utf8.AppendRune(out, r)
+			continue
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		default:
+			out = append(out, c)
+		}
+		i += 2
+	}
+	return string(out)
+}
+
+// number reads a number or one of the three tokens; finite is false for those.
+func (s *scanner) number() (raw []byte, finite, ok bool) {
+	s.space()
+	start := s.pos
+	for _, token := range []string{"NaN", "Infinity", "-Infinity"} {
+		if bytes.HasPrefix(s.b[s.pos:], []byte(token)) {
+			s.pos += len(token)
+			s.repairs = append(s.repairs, repair{start, s.pos, "null"})
+			return s.b[start:s.pos], false, true
+		}
+	}
+	digits := func() bool {
+		from := s.pos
+		for s.pos < len(s.b) && s.b[s.pos] >= '0' && s.b[s.pos] <= '9' {
+			s.pos++
+		}
+		return s.pos > from
+	}
+	at := func(set string) bool {
+		if s.pos < len(s.b) && bytes.IndexByte([]byte(set), s.b[s.pos]) >= 0 {
+			s.pos++
+			return true
+		}
+		return false
+	}
+	at("-")
+	zero := s.pos < len(s.b) && s.b[s.pos] == '0'
+	whole := s.pos
+	if !digits() || zero && s.pos > whole+1 {
+		return nil, false, s.fail("expected a value")
+	}
+	if at(".") && !digits() {
+		return nil, false, s.fail("a broken number")
+	}
+	if at("eE") {
+		at("+-")
+		if !digits() {
+			return nil, false, s.fail("a broken number")
+		}
+	}
+	return s.b[start:s.pos], true, true
+}
+
+// skip passes over one value, whatever it is, and returns its text.
+func (s *scanner) skip() []byte {
+	if s.err != "" {
+		return nil
+	}
+	c := s.peek()
+	start := s.pos
+	switch c {
+	case '"':
+		s.str()
+	case '{':
+		if s.open('{') {
+			for first := true; s.next('}', first); first = false {
+				if _, _, ok := s.str(); !ok {
+					break
+				}
+				if s.peek() != ':' {
+					s.fail("expected :")
+					break
+				}
+				s.pos++
+				s.skip()
+			}
+		}
+	case '[':
+		if s.open('[') {
+			for first := true; s.next(']', first); first = false {
+				s.skip()
+			}
+		}
+	case 't':
+		s.literal("true")
+	case 'f':
+		s.literal("false")
+	case 'n':
+		s.literal("null")
+	default:
+		s.number()
+	}
+	return s.b[start:s.pos]
+}
+
+func (s *scanner) literal(word string) {
+	if bytes.HasPrefix(s.b[s.pos:], []byte(word)) {
+		s.pos += len(word)
+		return
+	}
+	s.fail("expected a value")
+}
+
+// repaired returns the text with all repairs done.
+func (s *scanner) repaired() []byte {
+	out := make([]byte, 0, len(s.b)+8*len(s.repairs))
+	from := 0
+	for _, r := range s.repairs {
+		out = append(append(out, s.b[from:r.from]...), r.with...)
+		from = r.to
+	}
+	return append(out, s.b[from:]...)
+}

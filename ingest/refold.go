@@ -1,0 +1,209 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/ingest/rasa"
+	"turnwise/queries"
+)
+
+// refold is what makes it necessary to fold a sender again from stored events.
+type refold struct {
+	all      bool             // from the very first event
+	from     conversation.Key // else from the conversation that was current at this key
+	set      bool
+	inserted []*conversation.Event
+	replaced map[conversation.UUID]*conversation.Event // by the id of the stored event that goes
+}
+
+func (u *unit) refold() *refold {
+	if u.again == nil {
+		u.again = &refold{replaced: map[conversation.UUID]*conversation.Event{}}
+	}
+	return u.again
+}
+
+// reach makes the refold begin no later than key.
+func (r *refold) reach(key conversation.Key) {
+	if !r.set || key.Compare(r.from) < 0 {
+		r.from, r.set = key, true
+	}
+}
+
+func (r *refold) insert(e *conversation.Event) {
+	r.inserted = append(r.inserted, e)
+	r.reach(e.Key())
+}
+
+func (r *refold) replace(e *conversation.Event, old conversation.UUID) {
+	r.replaced[old] = e
+	key := e.Key()
+	r.reach(conversation.Key{Time: key.Time, Rank: math.MinInt8})
+}
+
+// affected returns how many of the conversations, which are sorted by their first keys, are left as they
+// are: those before the one that was current at from, and before any that reaches beyond that one's start.
+func affected(all []queries.StoredConversation, from conversation.Key) int {
+	begin, _ := slices.BinarySearchFunc(all, from, func(c queries.StoredConversation, k conversation.Key) int {
+		if c.First.Compare(k) <= 0 {
+			return -1
+		}
+		return 1
+	})
+	begin = max(begin-1, 0)
+	for i := begin - 1; i >= 0; i-- {
+		if all[i].LastAt >= all[begin].StartedAt {
+			begin = i
+		}
+	}
+	return begin
+}
+
+// foldAgain folds a sender's affected conversations again from their stored events together with the new
+// ones, and deletes their old rows. The caller writes the new.
+func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *refold, rules *conversation.Settings) (*conversation.Projection, *conversation.Changes, error) {
+	all, err := queries.SenderConversations(ctx, tx, s.ID)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load conversations: %w", err)
+	}
+	for {
+		begin := 0
+		if !r.all && r.set {
+			begin = affected(all, r.from)
+		}
+		p := new(conversation.Projection)
+		if begin < len(all) && begin > 0 {
+			// A checkpoint of another version cannot be continued: then everything is folded.
+			if p, err = conversation.UnmarshalProjection(all[begin].Checkpoint); err != nil {
+				r.all = true
+				continue
+			}
+		}
+		events, stretch, ids, err := w.stored(ctx, tx, s, all[begin:], r.replaced)
+		if err != nil {
+			return nil, nil, err
+		}
+		events = append(events, r.inserted...)
+		events = redactReplies(events, new(Counts))
+		slices.SortFunc(events, func(a, b *conversation.Event) int { return a.Key().Compare(b.Key()) })
+		before := make(map[conversation.UUID]conversation.Key, begin)
+		for _, c := range all[:begin] {
+			before[c.ID] = c.First
+		}
+		changes, back, ok := conversation.NewFold(p, rules, func(id conversation.UUID) (conversation.Key, bool) {
+			key, ok := before[id]
+			return key, ok
+		}).Project(events)
+		if !ok {
+			r.all = r.all || begin == 0 || !r.set
+			r.reach(back)
+			continue
+		}
+		if len(ids) > 0 {
+			if err := queries.Forget(ctx, tx, stretch, ids); err != nil {
+				return nil, nil, fmt.Errorf("forget old rows: %w", err)
+			}
+		}
+		return p, changes, w.forgetOriginals(ctx, tx, s.ID, r)
+	}
+}
+
+func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r *refold) error {
+	if len(r.replaced) == 0 {
+		return nil
+	}
+	ids := make([]conversation.UUID, 0, len(r.replaced))
+	for id := range r.replaced {
+		ids = append(ids, id)
+	}
+	return queries.ForgetOriginals(ctx, tx, sender, ids)
+}
+
+// stored loads the events of conversations, those in replaced exchanged.
+func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conversations []queries.StoredConversation, replaced map[conversation.UUID]*conversation.Event) (events []*conversation.Event, stretch queries.Stretch, ids []conversation.UUID, err error) {
+	if len(conversations) == 0 {
+		return nil, stretch, nil, nil
+	}
+	stretch = queries.Stretch{Sender: s.ID, From: conversations[0].StartedAt, Until: conversations[0].LastAt}
+	in := make(map[conversation.UUID]bool, len(conversations))
+	for _, c := range conversations {
+		ids = append(ids, c.ID)
+		in[c.ID] = true
+		stretch.From, stretch.Until = min(stretch.From, c.StartedAt), max(stretch.Until, c.LastAt)
+	}
+	rows, err := queries.StoredEvents(ctx, tx, []queries.Stretch{stretch})
+	if err != nil {
+		return nil, stretch, nil, fmt.Errorf("load events: %w", err)
+	}
+	facts := make(map[conversation.UUID]*queries.StoredEvent, len(rows))
+	for i := range rows {
+		if in[rows[i].Conversation] {
+			facts[rows[i].ID] = &rows[i]
+		}
+	}
+	bodies, err := queries.Bodies(ctx, tx, stretch, ids)
+	if err != nil {
+		return nil, stretch, nil, fmt.Errorf("load bodies: %w", err)
+	}
+	d := rasa.NewDecoder()
+	used := map[*conversation.Event]bool{}
+	for _, body := range bodies {
+		e, rej := d.Decode([]byte(body), rasa.Intake{Assistant: s.Assistant}, farFuture)
+		if rej != nil {
+			return nil, stretch, nil, fmt.Errorf("a stored event of sender %d: %w", s.ID, rej)
+		}
+		f, ok := facts[e.ID]
+		if !ok {
+			return nil, stretch, nil, fmt.Errorf("sender %d: a stored body has no event row %s", s.ID, e.ID)
+		}
+		if e.Environment, err = w.environment(ctx, tx, f.Environment); err != nil {
+			return nil, stretch, nil, err
+		}
+		e.BodyHash = f.BodyHash
+		e.Flags |= f.Flags & conversation.FlagRepaired
+		if n, ok := replaced[e.ID]; ok {
+			if used[n] {
+				continue // one redacted copy may replace several originals
+			}
+			used[n] = true
+			if n.ID != e.ID && facts[n.ID] != nil {
+				continue
+			}
+			if n.Environment == "" {
+				n.Environment = e.Environment
+			}
+			e = n
+		}
+		events = append(events, e)
+	}
+	slices.SortFunc(events, func(a, b *conversation.Event) int { return cmp.Compare(a.Time, b.Time) })
+	return events, stretch, ids, nil
+}
+
+// environment returns the name of an environment.
+func (w *Writer) environment(ctx context.Context, db queries.DB, id int32) (string, error) {
+	if id == 0 {
+		return "", nil
+	}
+	w.mu.Lock()
+	name, ok := w.environments[id]
+	w.mu.Unlock()
+	if ok {
+		return name, nil
+	}
+	all, err := queries.EnvironmentNames(ctx, db)
+	if err != nil {
+		return "", fmt.Errorf("load environments: %w", err)
+	}
+	w.mu.Lock()
+	w.environments = all
+	w.mu.Unlock()
+	return all[id], nil
+}

@@ -1,0 +1,286 @@
+// Package localdb runs a private PostgreSQL server for one data directory: on a Unix socket only, as an
+// ordinary user also when Turnwise runs as root, and stopped with Turnwise.
+package localdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Config says where and how the server runs.
+type Config struct {
+	Dir       string // holds data, socket and log; made if missing
+	Bin       string // folder of initdb and postgres; "" searches the usual places
+	Throwaway bool   // for tests: nothing need survive a crash
+	Log       *slog.Logger
+}
+
+// Server is a running server.
+type Server struct {
+	cfg    Config
+	cmd    *exec.Cmd
+	exited chan struct{}
+	socket string
+	owner  *syscall.Credential
+}
+
+const (
+	userName = "turnwise"
+	database = "turnwise"
+)
+
+// FindBin returns the folder with PostgreSQL's programs.
+func FindBin() (string, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	slices.SortFunc(found, func(a, b string) int {
+		version := func(p string) int {
+			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(p))))
+			return n
+		}
+		return version(b) - version(a)
+	})
+	if len(found) > 0 {
+		return filepath.Dir(found[0]), nil
+	}
+	if p, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(p), nil
+	}
+	return "", errors.New("PostgreSQL's server programs were not found: install the package postgresql, or set TURNWISE_DATABASE_URL to use a server that runs already")
+}
+
+// Start starts the server, making the cluster and the database when they are missing.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Bin == "" {
+		bin, err := FindBin()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Bin = bin
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Dir = dir
+	s := &Server{cfg: cfg, exited: make(chan struct{})}
+	if err := s.owned(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data", "PG_VERSION")); errors.Is(err, os.ErrNotExist) {
+		if err := s.initdb(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.checkVersion(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.run(); err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// URL is the address of the database.
+func (s *Server) URL() string {
+	q := url.Values{"host": {s.socket}, "user": {userName}, "dbname": {database}, "sslmode": {"disable"}}
+	return "postgres:///?" + q.Encode()
+}
+
+// Exited is closed when the server ended, by Stop or by itself.
+func (s *Server) Exited() <-chan struct{} { return s.exited }
+
+// owned makes the folders and, as root, finds the user that shall own them.
+func (s *Server) owned() error {
+	if os.Geteuid() == 0 {
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			if u, err = user.Lookup("nobody"); err != nil {
+				return errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as")
+			}
+		}
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+		s.owner = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	if err := os.MkdirAll(s.cfg.Dir, 0o755); err != nil {
+		return err
+	}
+	if s.owner != nil {
+		for p := s.cfg.Dir; ; p = filepath.Dir(p) {
+			info, err := os.Stat(p)
+			if err != nil {
+				return err
+			}
+			if info.Mode().Perm()&0o001 == 0 && p != "/" {
+				return fmt.Errorf("%s cannot be entered by the user that PostgreSQL runs as; choose a data directory outside it", p)
+			}
+			if p == "/" {
+				break
+			}
+		}
+	}
+	s.socket = filepath.Join(s.cfg.Dir, "socket")
+	if len(s.socket) > 85 {
+		// The socket's path must stay below 108 bytes.
+		s.socket = filepath.Join(os.TempDir(), "turnwise-"+strconv.FormatUint(uint64(hash(s.cfg.Dir)), 36))
+	}
+	for _, p := range []string{filepath.Join(s.cfg.Dir, "data"), s.socket} {
+		if err := os.MkdirAll(p, 0o700); err != nil {
+			return err
+		}
+		if s.owner != nil {
+			if err := os.Chown(p, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func hash(s string) (h uint32) {
+	for _, c := range []byte(s) {
+		h = h*16777619 ^ uint32(c)
+	}
+	return h
+}
+
+func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.cfg.Bin, program), args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TZ=UTC", "LC_ALL=C.UTF-8"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true}
+	return cmd
+}
+
+func (s *Server) initdb(ctx context.Context) error {
+	args := []string{"-D", filepath.Join(s.cfg.Dir, "data"), "-U", userName, "-A", "trust", "-E", "UTF8", "--no-locale"}
+	if s.cfg.Throwaway {
+		args = append(args, "-N")
+	}
+	if out, err := s.command(ctx, "initdb", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("make the database cluster: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) checkVersion(ctx context.Context) error {
+	have, err := os.ReadFile(filepath.Join(s.cfg.Dir, "data", "PG_VERSION"))
+	if err != nil {
+		return err
+	}
+	out, err := s.command(ctx, "postgres", "--version").Output()
+	if err != nil {
+		return fmt.Errorf("ask PostgreSQL for its version: %w", err)
+	}
+	major := strings.TrimSpace(string(have))
+	if fields := strings.Fields(string(out)); len(fields) < 3 || !strings.HasPrefix(fields[2], major) {
+		return fmt.Errorf("the data in %s belong to PostgreSQL %s, but %s has %q: install postgresql-%s, or upgrade the data with pg_upgrade", s.cfg.Dir, major, s.cfg.Bin, strings.TrimSpace(string(out)), major)
+	}
+	return nil
+}
+
+// run starts the server so that it gets a fast shutdown when this process dies.
+func (s *Server) run() error {
+	args := []string{
+		"-D", filepath.Join(s.cfg.Dir, "data"), "-k", s.socket, "-c", "listen_addresses=",
+		"-c", "max_connections=100", "-c", "shared_buffers=" + buffers(), "-c", "max_wal_size=4GB", "-c", "min_wal_size=512MB",
+		"-c", "checkpoint_completion_target=0.9", "-c", "random_page_cost=1.1", "-c", "effective_cache_size=4GB", "-c", "wal_compression=lz4",
+		"-c", "maintenance_work_mem=256MB", "-c", "work_mem=16MB", "-c", "default_toast_compression=lz4",
+	}
+	if s.cfg.Throwaway {
+		args = append(args, "-F", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "max_connections=200")
+	}
+	logFile, err := os.OpenFile(filepath.Join(s.cfg.Dir, "postgres.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	s.cmd = s.command(context.WithoutCancel(context.Background()), "postgres", args...)
+	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
+	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
+	started := make(chan error)
+	go func() {
+		// Pdeathsig fires when the thread that started the child ends, so that thread waits for it.
+		runtime.LockOSThread()
+		err := s.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = s.cmd.Wait() // how it ended stands in its log
+		}
+		logFile.Close()
+		close(s.exited)
+	}()
+	return <-started
+}
+
+// buffers is an eighth of the memory, between 128 MB and 2 GB.
+func buffers() string {
+	var info syscall.Sysinfo_t
+	if syscall.Sysinfo(&info) != nil {
+		return "128MB"
+	}
+	mb := int64(info.Totalram) * int64(info.Unit) >> 23
+	return strconv.FormatInt(min(max(mb, 128), 2048), 10) + "MB"
+}
+
+// ready waits until the server answers and makes the database.
+func (s *Server) ready(ctx context.Context) error {
+	admin := strings.Replace(s.URL(), "dbname="+database, "dbname=postgres", 1)
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		conn, err := pgx.Connect(ctx, admin)
+		if err == nil {
+			defer conn.Close(ctx)
+			var exists bool
+			if err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, database).Scan(&exists); err != nil || exists {
+				return err
+			}
+			_, err := conn.Exec(ctx, `create database turnwise`)
+			return err
+		}
+		select {
+		case <-s.exited:
+			tail, _ := os.ReadFile(filepath.Join(s.cfg.Dir, "postgres.log"))
+			return fmt.Errorf("the local PostgreSQL ended at once; the end of its log:\n%s", tail[max(0, len(tail)-1000):])
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(25 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the local PostgreSQL does not answer: %w", err)
+		}
+	}
+}
+
+// Stop shuts the server down: fast, after 20 s at once, after 5 s more by force.
+func (s *Server) Stop() {
+	for _, step := range []struct {
+		signal syscall.Signal
+		wait   time.Duration
+	}{{syscall.SIGINT, 20 * time.Second}, {syscall.SIGQUIT, 5 * time.Second}, {syscall.SIGKILL, 5 * time.Second}} {
+		_ = s.cmd.Process.Signal(step.signal) // it may have ended already
+		select {
+		case <-s.exited:
+			return
+		case <-time.After(step.wait):
+		}
+	}
+}

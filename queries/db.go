@@ -1,0 +1,94 @@
+// Package queries holds every SQL statement of Turnwise. A query is a function that takes the database (or
+// the caller's transaction) and typed values, and returns nouns of conversation and metric or row types of
+// its own.
+package queries
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DB is what a query needs: a pool, a connection or a transaction.
+type DB interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// ErrNotFound says that there is no such row.
+var ErrNotFound = errors.New("not found")
+
+// ErrConflict says that a row with that name exists.
+var ErrConflict = errors.New("exists already")
+
+// Open opens a pool of at most size connections and waits up to 30 s for the server to answer.
+func Open(ctx context.Context, url string, size int) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxConns = int32(size)
+	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	cfg.ConnConfig.RuntimeParams["application_name"] = "turnwise"
+	cfg.ConnConfig.RuntimeParams["jit"] = "off"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		err = pool.Ping(ctx)
+		if err == nil {
+			return pool, nil
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) || !Temporary(err) {
+			pool.Close()
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// Temporary tells errors that go away without a change of what was asked: the server is away, starting,
+// full or busy, or another transaction was in the way.
+func Temporary(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, pgx.ErrNoRows)
+	}
+	switch pg.Code[:2] {
+	case "08", "40", "53", "55", "57", "58":
+		return true
+	}
+	return pg.Code == "23505" || pg.Code == "25P02"
+}
+
+// BadData tells errors that some value of a batch caused.
+func BadData(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23" && pg.Code != "23505" || pg.Code == "54000")
+}
+
+func unique(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" {
+		return ErrConflict
+	}
+	return err
+}
+
+// one reads a single row by field names and turns none into ErrNotFound.
+func one[T any](rows pgx.Rows) (T, error) {
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return v, ErrNotFound
+	}
+	return v, err
+}

@@ -1,0 +1,467 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// Batch gathers what a transaction of ingest writes, for any number of senders, and writes each table
+// once. It may be used again after Write.
+type Batch struct {
+	events, payloads, originals, messages, conversations, turns, runs, steps, commands, slots rows
+
+	projections   projectionRows
+	oldConv       convKeys
+	oldTurns      partKeys
+	oldRuns       partKeys
+	appendBundles bundleKeys
+	Senders       int
+}
+
+type convKeys struct {
+	senders []int64
+	ids     []conversation.UUID
+}
+
+type partKeys struct {
+	convKeys
+	n []int32
+}
+
+type bundleKeys struct {
+	partKeys
+	at    []int64
+	parts []int32
+	add   []string
+}
+
+type projectionRows struct {
+	ids         []int64
+	assistants  []int32
+	keys        []string
+	users       []string
+	channels    []string
+	first, last []int64
+	newest      []float64
+	states      [][]byte
+}
+
+// BodySeparator stands between the bodies of a bundle: valid JSON cannot hold it outside an escape.
+const BodySeparator = "\x1e"
+
+// Sender is one sender's share of a batch.
+type Sender struct {
+	ID         int64
+	Assistant  string
+	Key        string
+	Projection *conversation.Projection
+	Changes    *conversation.Changes
+}
+
+// Add takes a sender's changes.
+func (b *Batch) Add(s Sender) {
+	b.Senders++
+	p := s.Projection
+	assistant := conversation.SmallID("assistant", s.Assistant)
+	q := &b.projections
+	q.ids, q.assistants, q.keys = append(q.ids, s.ID), append(q.assistants, assistant), append(q.keys, s.Key)
+	q.users, q.channels = append(q.users, p.UserID), append(q.channels, p.Channel)
+	q.first, q.last = append(q.first, p.FirstSeen), append(q.last, p.LastSeen)
+	q.newest, q.states = append(q.newest, p.Newest.Time), append(q.states, p.Marshal())
+	for i := range s.Changes.Events {
+		b.event(s, &s.Changes.Events[i])
+	}
+	for _, x := range s.Changes.Bundles {
+		b.bundle(s.ID, x)
+	}
+	for i := range s.Changes.Messages {
+		b.message(s.ID, &s.Changes.Messages[i])
+	}
+	for _, c := range s.Changes.Conversations {
+		b.conversation(s.ID, s.Assistant, assistant, c)
+	}
+	for _, t := range s.Changes.Turns {
+		b.turn(s.ID, t)
+	}
+	for _, r := range s.Changes.Runs {
+		b.run(s.ID, r)
+	}
+	for _, x := range s.Changes.Steps {
+		r := &b.steps
+		r.row(6)
+		r.int8(s.ID)
+		r.uuid(x.Conversation)
+		r.int8(x.Seq)
+		r.time(x.At)
+		r.text(x.FlowID)
+		r.text(x.StepID)
+	}
+	for _, x := range s.Changes.Commands {
+		r := &b.commands
+		r.row(11)
+		r.int8(s.ID)
+		r.uuid(x.Conversation)
+		r.int8(x.Seq)
+		r.int2(x.N)
+		r.int4(int32(x.Turn))
+		r.time(x.At)
+		r.text(x.Kind)
+		r.text(x.FlowID)
+		r.text(x.Slot)
+		r.text(x.Value)
+		r.text(x.Detail)
+	}
+	for _, x := range s.Changes.Slots {
+		r := &b.slots
+		r.row(7)
+		r.int8(s.ID)
+		r.uuid(x.Conversation)
+		r.int8(x.Seq)
+		r.int4(int32(x.Turn))
+		r.time(x.At)
+		r.text(x.Name)
+		r.text(x.Value)
+	}
+}
+
+func (b *Batch) event(s Sender, e *conversation.EventRow) {
+	r := &b.events
+	r.row(18)
+	r.int8(s.ID)
+	r.time(e.At)
+	r.uuid(e.ID)
+	r.uuid(e.Conversation)
+	r.int8(e.Seq)
+	r.float8(e.Time)
+	r.int8(versionID(s.Assistant, e.ModelID, e.ModelName))
+	r.int8(e.BodyHash)
+	r.int4(smallID("environment", e.Environment))
+	r.int4(int32(e.Turn))
+	r.int2(e.Part)
+	r.int2(e.Pos)
+	r.int2(int(e.Flags | e.Extra))
+	r.text(e.Type)
+	r.text(e.Name)
+	r.text(e.FlowID)
+	r.text(e.StepID)
+	r.text(e.AgentID)
+	if e.Original != nil {
+		r := &b.originals
+		r.row(3)
+		r.int8(s.ID)
+		r.uuid(e.ID)
+		r.bytea(e.Original)
+	}
+}
+
+func versionID(assistant, modelID, modelName string) int64 {
+	if modelID == "" && modelName == "" {
+		return 0
+	}
+	return conversation.VersionID(assistant, modelID, modelName)
+}
+
+func smallID(kind, name string) int32 {
+	if name == "" {
+		return 0
+	}
+	return conversation.SmallID(kind, name)
+}
+
+func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
+	bodies := strings.Join(x.Bodies, BodySeparator)
+	if x.Appended {
+		k := &b.appendBundles
+		k.add3(sender, x.Conversation, x.Turn)
+		k.at, k.parts, k.add = append(k.at, x.At), append(k.parts, int32(x.Part)), append(k.add, BodySeparator+bodies)
+		return
+	}
+	r := &b.payloads
+	r.row(6)
+	r.int8(sender)
+	r.time(x.At)
+	r.uuid(x.Conversation)
+	r.int4(int32(x.Turn))
+	r.int2(x.Part)
+	r.text(bodies)
+}
+
+func (b *Batch) message(sender int64, m *conversation.Message) {
+	r := &b.messages
+	r.row(15)
+	r.int8(sender)
+	r.time(m.At)
+	r.uuid(m.ID)
+	r.uuid(m.Conversation)
+	r.int8(m.Seq)
+	r.int4(int32(m.Turn))
+	r.int2(int(m.Author))
+	r.float4OrNull(messageConfidence(m))
+	r.text(m.Text)
+	r.textOrNull(m.Rich)
+	r.text(m.Intent)
+	r.text(m.Retrieval)
+	template := ""
+	if m.Author != conversation.ByUser {
+		template = m.Name
+	}
+	r.text(template)
+	r.text(m.MessageID)
+	r.textOrNull(m.Entities)
+}
+
+// messageConfidence leaves out the 0 that stands beside no intent.
+func messageConfidence(m *conversation.Message) float64 {
+	if m.Intent == "" {
+		return math.NaN()
+	}
+	return m.Confidence
+}
+
+func (k *convKeys) add2(sender int64, id conversation.UUID) {
+	k.senders, k.ids = append(k.senders, sender), append(k.ids, id)
+}
+
+func (k *partKeys) add3(sender int64, id conversation.UUID, n int) {
+	k.add2(sender, id)
+	k.n = append(k.n, int32(n))
+}
+
+// Facets are what lists filter conversations by, each as prefix:value; see Facet.
+func facets(assistant int32, c *conversation.Conversation, version int64) []string {
+	f := make([]string, 0, 8+len(c.Flows))
+	f = append(f, metric.Facet("a", strconv.Itoa(int(assistant))), metric.Facet("o", string(c.Outcome())))
+	if c.Environment != "" {
+		f = append(f, metric.Facet("e", c.Environment))
+	}
+	if c.Channel != "" {
+		f = append(f, metric.Facet("c", c.Channel))
+	}
+	if version != 0 {
+		f = append(f, metric.Facet("v", strconv.FormatInt(version, 10)))
+	}
+	if r := c.CSAT(); r != "" {
+		f = append(f, metric.Facet("r", string(r)))
+	}
+	if c.EscalatedAt != 0 {
+		f = append(f, metric.Facet("x", "yes"))
+	} else {
+		f = append(f, metric.Facet("x", "no"))
+	}
+	for _, flow := range c.Flows {
+		f = append(f, metric.Facet("f", flow))
+	}
+	return f
+}
+
+func (b *Batch) conversation(sender int64, name string, assistant int32, c *conversation.Conversation) {
+	if c.Stored() {
+		b.oldConv.add2(sender, c.ID)
+	}
+	version := versionID(name, c.ModelID, c.ModelName)
+	responses := c.ResponseTimes()
+	r := &b.conversations
+	r.row(34)
+	r.int8(sender)
+	r.uuid(c.ID)
+	r.int4(assistant)
+	r.int4(smallID("environment", c.Environment))
+	r.int4(smallID("channel", c.Channel))
+	r.int8(version)
+	r.text(c.UserID)
+	r.text(c.SessionID)
+	r.float8(c.First.Time)
+	r.int2(c.First.Rank)
+	r.uuid(c.First.ID)
+	r.time(c.StartedAt)
+	r.time(c.LastAt)
+	r.timeOrNull(c.EndedAt)
+	r.time(c.ClosesAt())
+	r.text(c.EndReason)
+	r.int8(c.FirstSeq)
+	r.int8(c.LastSeq)
+	for _, n := range []int{c.Events, c.UserMessages, c.BotMessages, c.AgentMessages, c.Turns} {
+		r.int4(int32(n))
+	}
+	r.text(string(c.Outcome()))
+	r.timeOrNull(c.EscalatedAt)
+	r.text(c.EscalationReason)
+	r.text(string(c.CSAT()))
+	r.texts(c.Flows)
+	r.text(c.LastFlow)
+	r.text(c.FirstText)
+	r.float8s(responses)
+	if median, ok := metric.Percentile(responses, 0.5); ok {
+		r.float8(median)
+	} else {
+		r.null()
+	}
+	r.texts(facets(assistant, c, version))
+	r.bytea(c.Checkpoint)
+}
+
+func (b *Batch) turn(sender int64, t conversation.ConversationTurn) {
+	if t.Stored() {
+		b.oldTurns.add3(sender, t.Conversation, t.N)
+	}
+	r := &b.turns
+	r.row(15)
+	r.int8(sender)
+	r.uuid(t.Conversation)
+	r.int4(int32(t.N))
+	r.time(t.At)
+	r.uuid(t.Message)
+	r.int8(t.Seq)
+	r.int8(t.EndSeq)
+	ms, source, ok := t.Response()
+	if ok {
+		r.float8(ms)
+	} else {
+		r.null()
+	}
+	r.text(string(source))
+	r.float8OrNull(t.Understanding)
+	r.float8OrNull(t.Prediction)
+	r.text(t.Intent)
+	r.bool(t.Platform)
+	r.bool(t.Human)
+	r.bool(t.Fallback)
+}
+
+func (b *Batch) run(sender int64, x conversation.ConversationRun) {
+	if x.Stored() {
+		b.oldRuns.add3(sender, x.Conversation, x.N)
+	}
+	r := &b.runs
+	r.row(12)
+	r.int8(sender)
+	r.uuid(x.Conversation)
+	r.int4(int32(x.N))
+	r.text(x.FlowID)
+	r.timeOrNull(x.StartedAt)
+	r.timeOrNull(x.EndedAt)
+	r.text(string(x.Status))
+	for _, n := range []int{x.Starts, x.Interrupted, x.Resumed} {
+		r.int4(int32(n))
+	}
+	r.text(x.LastStep)
+	r.bool(x.Escalated)
+}
+
+const (
+	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, timestamp, version_id, body_hash, environment_id, turn, part, pos, flags, type, name, flow_id, step_id, agent_id) from stdin binary`
+	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, turn, part, bodies) from stdin binary`
+	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
+	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
+	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_rank, first_event, started_at, last_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, escalated_at, escalation_reason, csat, flows, last_flow, first_text, response_ms, response_median_ms, facets, checkpoint) from stdin binary`
+	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback) from stdin binary`
+	copyRunsSQL          = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status, starts, interrupted, resumed, last_step, escalated) from stdin binary`
+	copyStepsSQL         = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`
+	copyCommandsSQL      = `copy commands (sender_id, conversation_id, seq, n, turn, at, command, flow_id, slot, value, detail) from stdin binary`
+	copySlotsSQL         = `copy slots (sender_id, conversation_id, seq, turn, at, name, value) from stdin binary`
+)
+
+const deleteConversationsSQL = `
+delete from conversations c
+using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+where c.sender_id = k.sender_id and c.id = k.id`
+
+const deleteTurnsSQL = `
+delete from turns t
+using unnest(@senders::bigint[], @ids::uuid[], @ns::integer[]) as k (sender_id, id, n)
+where t.sender_id = k.sender_id and t.conversation_id = k.id and t.n = k.n`
+
+const deleteRunsSQL = `
+delete from flow_runs r
+using unnest(@senders::bigint[], @ids::uuid[], @ns::integer[]) as k (sender_id, id, n)
+where r.sender_id = k.sender_id and r.conversation_id = k.id and r.n = k.n`
+
+const appendPayloadsSQL = `
+update event_payloads p
+set bodies = p.bodies || k.more
+from unnest(@senders::bigint[], @ids::uuid[], @turns::integer[], @ats::bigint[], @parts::integer[], @more::text[])
+	as k (sender_id, id, turn, at, part, more)
+where p.sender_id = k.sender_id
+	and p.at = timestamptz 'epoch' + k.at * interval '1 microsecond'
+	and p.conversation_id = k.id
+	and p.turn = k.turn
+	and p.part = k.part`
+
+const upsertSendersSQL = `
+insert into senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at)
+select k.id, k.assistant, k.key, k.usr, k.channel, timestamptz 'epoch' + k.first * interval '1 microsecond', timestamptz 'epoch' + k.last * interval '1 microsecond'
+from unnest(@ids::bigint[], @assistants::integer[], @keys::text[], @users::text[], @channels::text[], @first::bigint[], @last::bigint[])
+	as k (id, assistant, key, usr, channel, first, last)
+order by k.id
+on conflict (id) do update
+set user_id = excluded.user_id, channel = excluded.channel, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`
+
+const upsertProjectionsSQL = `
+insert into projections (sender_id, newest_time, state)
+select k.id, k.newest, k.state
+from unnest(@ids::bigint[], @newest::float8[], @states::bytea[]) as k (id, newest, state)
+order by k.id
+on conflict (sender_id) do update
+set newest_time = excluded.newest_time, state = excluded.state`
+
+// Write writes the batch in the caller's transaction. The rows that it replaces are deleted first, in one
+// round trip with the upserts.
+func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
+	var q pgx.Batch
+	if k := &b.oldConv; len(k.ids) > 0 {
+		q.Queue(deleteConversationsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids)})
+	}
+	if k := &b.oldTurns; len(k.ids) > 0 {
+		q.Queue(deleteTurnsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "ns": k.n})
+	}
+	if k := &b.oldRuns; len(k.ids) > 0 {
+		q.Queue(deleteRunsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "ns": k.n})
+	}
+	if k := &b.appendBundles; len(k.ids) > 0 {
+		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "turns": k.n, "ats": k.at, "parts": k.parts, "more": k.add})
+	}
+	if p := &b.projections; len(p.ids) > 0 {
+		q.Queue(upsertSendersSQL, pgx.StrictNamedArgs{"ids": p.ids, "assistants": p.assistants, "keys": p.keys, "users": p.users, "channels": p.channels, "first": p.first, "last": p.last})
+		q.Queue(upsertProjectionsSQL, pgx.StrictNamedArgs{"ids": p.ids, "newest": p.newest, "states": p.states})
+	}
+	if err := tx.SendBatch(ctx, &q).Close(); err != nil {
+		return fmt.Errorf("replace rows: %w", err)
+	}
+	for _, t := range []struct {
+		rows *rows
+		sql  string
+	}{
+		{&b.events, copyEventsSQL}, {&b.payloads, copyPayloadsSQL}, {&b.originals, copyOriginalsSQL},
+		{&b.messages, copyMessagesSQL}, {&b.conversations, copyConversationsSQL}, {&b.turns, copyTurnsSQL},
+		{&b.runs, copyRunsSQL}, {&b.steps, copyStepsSQL}, {&b.commands, copyCommandsSQL}, {&b.slots, copySlotsSQL},
+	} {
+		if err := t.rows.copy(ctx, tx, t.sql); err != nil {
+			return fmt.Errorf("copy %s: %w", strings.Fields(t.sql)[1], err)
+		}
+	}
+	return nil
+}
+
+// Reset empties the batch and keeps its buffers.
+func (b *Batch) Reset() {
+	for _, r := range []*rows{&b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns, &b.runs, &b.steps, &b.commands, &b.slots} {
+		r.n = 0
+	}
+	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, 0
+}
+
+func uuids(ids []conversation.UUID) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}

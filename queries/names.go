@@ -1,0 +1,159 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// Names are rows of the small tables that a batch mentions.
+type Names struct {
+	Assistants, Environments, Channels map[string]bool
+	Versions                           map[Version]int64 // earliest time, microseconds
+}
+
+// Version is a release of an assistant.
+type Version struct{ Assistant, ModelID, ModelName string }
+
+const insertAssistantsSQL = `
+insert into assistants (id, name)
+select k.id, k.name from unnest(@ids::integer[], @names::text[]) as k (id, name) order by k.id
+on conflict do nothing`
+
+const insertEnvironmentsSQL = `
+insert into environments (id, name)
+select k.id, k.name from unnest(@ids::integer[], @names::text[]) as k (id, name) order by k.id
+on conflict do nothing`
+
+const insertChannelsSQL = `
+insert into channels (id, name)
+select k.id, k.name from unnest(@ids::integer[], @names::text[]) as k (id, name) order by k.id
+on conflict do nothing`
+
+const upsertVersionsSQL = `
+insert into versions (id, assistant_id, model_id, model_name, first_seen_at)
+select k.id, k.assistant, k.model_id, k.model_name, timestamptz 'epoch' + k.first * interval '1 microsecond'
+from unnest(@ids::bigint[], @assistants::integer[], @model_ids::text[], @model_names::text[], @firsts::bigint[])
+	as k (id, assistant, model_id, model_name, first)
+order by k.id
+on conflict (id) do update set first_seen_at = excluded.first_seen_at
+where versions.first_seen_at > excluded.first_seen_at`
+
+// AddNames makes the rows that are missing. It stands outside the transaction of a batch: a name that
+// nothing refers to yet harms nobody, and writers do not wait for each other's.
+func AddNames(ctx context.Context, db DB, n Names) error {
+	var q pgx.Batch
+	for _, t := range []struct {
+		kind, sql string
+		names     map[string]bool
+	}{
+		{"assistant", insertAssistantsSQL, n.Assistants},
+		{"environment", insertEnvironmentsSQL, n.Environments},
+		{"channel", insertChannelsSQL, n.Channels},
+	} {
+		if len(t.names) == 0 {
+			continue
+		}
+		var ids []int32
+		var names []string
+		for name := range t.names {
+			ids, names = append(ids, conversation.SmallID(t.kind, name)), append(names, name)
+		}
+		q.Queue(t.sql, pgx.StrictNamedArgs{"ids": ids, "names": names})
+	}
+	if len(n.Versions) > 0 {
+		var ids, firsts []int64
+		var assistants []int32
+		var modelIDs, modelNames []string
+		for v, first := range n.Versions {
+			ids, firsts = append(ids, conversation.VersionID(v.Assistant, v.ModelID, v.ModelName)), append(firsts, first)
+			assistants = append(assistants, conversation.SmallID("assistant", v.Assistant))
+			modelIDs, modelNames = append(modelIDs, v.ModelID), append(modelNames, v.ModelName)
+		}
+		q.Queue(upsertVersionsSQL, pgx.StrictNamedArgs{"ids": ids, "assistants": assistants, "model_ids": modelIDs, "model_names": modelNames, "firsts": firsts})
+	}
+	if q.Len() == 0 {
+		return nil
+	}
+	return db.SendBatch(ctx, &q).Close()
+}
+
+const environmentNamesSQL = `select id, name from environments`
+
+// EnvironmentNames returns all environments by id.
+func EnvironmentNames(ctx context.Context, db DB) (map[int32]string, error) {
+	rows, _ := db.Query(ctx, environmentNamesSQL)
+	out := map[int32]string{}
+	var id int32
+	var name string
+	_, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error {
+		out[id] = name
+		return nil
+	})
+	return out, err
+}
+
+const assistantSettingsSQL = `select settings from assistants where id = @id`
+
+// AssistantSettings returns the rules of an assistant; those it does not set are the defaults.
+func AssistantSettings(ctx context.Context, db DB, assistant string) (conversation.Settings, error) {
+	s := conversation.DefaultSettings()
+	rows, _ := db.Query(ctx, assistantSettingsSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", assistant)})
+	stored, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err == nil && len(stored) > 0 {
+		err = json.Unmarshal(stored[0], &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("settings of assistant %q: %w", assistant, err)
+	}
+	return s, nil
+}
+
+// partitioned are the tables that are cut by month.
+var partitioned = []string{"events", "event_payloads", "messages"}
+
+const partitionExistsSQL = `select to_regclass(@name) is not null`
+
+// EnsureMonth makes the partitions of the month that holds at (microseconds since 1970), when they are
+// missing. It attaches tables made beforehand, which does not stop readers or writers.
+func EnsureMonth(ctx context.Context, pool interface {
+	DB
+	Begin(ctx context.Context) (pgx.Tx, error)
+}, at int64) error {
+	from := time.UnixMicro(at).UTC()
+	from = time.Date(from.Year(), from.Month(), 1, 0, 0, 0, 0, time.UTC)
+	until := from.AddDate(0, 1, 0)
+	for _, table := range partitioned {
+		name := fmt.Sprintf("%s_%s", table, from.Format("2006_01"))
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			// One maker at a time; the lock is on the parent's row of the catalogue of shards, not on facts.
+			if _, err := tx.Exec(ctx, `select shard from ingest_shards order by shard limit 1 for update`); err != nil {
+				return err
+			}
+			rows, _ := tx.Query(ctx, partitionExistsSQL, pgx.StrictNamedArgs{"name": name})
+			exists, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+			if err != nil || exists {
+				return err
+			}
+			// Identifiers and dates are made above, never from input.
+			for _, sql := range []string{
+				fmt.Sprintf("create table %s (like %s including defaults including constraints including storage including compression)", name, table),
+				fmt.Sprintf("alter table %s attach partition %s for values from ('%s') to ('%s')", table, name, from.Format(time.RFC3339), until.Format(time.RFC3339)),
+			} {
+				if _, err := tx.Exec(ctx, sql); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("make partition %s: %w", name, err)
+		}
+	}
+	return nil
+}

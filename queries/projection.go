@@ -1,0 +1,244 @@
+package queries
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+const lockShardsSQL = `select shard from ingest_shards where shard = any(@shards::smallint[]) order by shard for no key update`
+
+const projectionsSQL = `select sender_id, newest_time, state from projections where sender_id = any(@ids::bigint[])`
+
+// State is the stored state of a sender's fold.
+type State struct {
+	Newest float64 // time of the newest event, seconds
+	Bytes  []byte
+}
+
+// LockShards locks the virtual shards, in their order, until the transaction ends, and returns the states
+// of the senders among ids that have one.
+func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (map[int64]State, error) {
+	var q pgx.Batch
+	q.Queue(lockShardsSQL, pgx.StrictNamedArgs{"shards": shards})
+	q.Queue(projectionsSQL, pgx.StrictNamedArgs{"ids": ids})
+	res := tx.SendBatch(ctx, &q)
+	defer res.Close()
+	if _, err := res.Exec(); err != nil {
+		return nil, fmt.Errorf("lock shards: %w", err)
+	}
+	rows, _ := res.Query()
+	states := make(map[int64]State, len(ids))
+	var id int64
+	var newest float64
+	var state []byte
+	if _, err := pgx.ForEachRow(rows, []any{&id, &newest, &state}, func() error {
+		states[id] = State{newest, append([]byte(nil), state...)}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("load projections: %w", err)
+	}
+	return states, res.Close()
+}
+
+// Stretch is a stretch of a sender's time, both ends included, in microseconds.
+type Stretch struct {
+	Sender      int64
+	From, Until int64
+}
+
+// StoredEvent is what is known of an event that is in the store.
+type StoredEvent struct {
+	Sender       int64
+	At           int64
+	ID           conversation.UUID
+	Time         float64
+	Conversation conversation.UUID
+	Turn         int32
+	Part, Pos    int16
+	Flags        int16
+	BodyHash     int64
+	Environment  int32
+	Type, Name   string
+}
+
+const storedEventsSQL = `
+select e.sender_id, e.at, e.id, e.timestamp, e.conversation_id, e.turn, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.type, e.name
+from unnest(@senders::bigint[], @froms::bigint[], @untils::bigint[]) as k (sender_id, from_at, until_at)
+cross join lateral (
+	select *
+	from events
+	where events.sender_id = k.sender_id
+		and events.at >= timestamptz 'epoch' + k.from_at * interval '1 microsecond'
+		and events.at <= timestamptz 'epoch' + k.until_at * interval '1 microsecond'
+) as e`
+
+// StoredEvents returns the events in the stretches.
+func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]StoredEvent, error) {
+	args := pgx.StrictNamedArgs{}
+	senders, froms, untils := make([]int64, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches))
+	for i, s := range stretches {
+		senders[i], froms[i], untils[i] = s.Sender, s.From, s.Until
+	}
+	args["senders"], args["froms"], args["untils"] = senders, froms, untils
+	rows, _ := tx.Query(ctx, storedEventsSQL, args)
+	defer rows.Close()
+	var out []StoredEvent
+	for rows.Next() {
+		v := rows.RawValues() // binary, as pgx asks for known types
+		var e StoredEvent
+		e.Sender, e.At = int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1]))+epoch2000
+		copy(e.ID[:], v[2])
+		e.Time = math.Float64frombits(binary.BigEndian.Uint64(v[3]))
+		copy(e.Conversation[:], v[4])
+		e.Turn = int32(binary.BigEndian.Uint32(v[5]))
+		e.Part, e.Pos, e.Flags = int16(binary.BigEndian.Uint16(v[6])), int16(binary.BigEndian.Uint16(v[7])), int16(binary.BigEndian.Uint16(v[8]))
+		e.BodyHash = int64(binary.BigEndian.Uint64(v[9]))
+		e.Environment = int32(binary.BigEndian.Uint32(v[10]))
+		if string(v[11]) == conversation.TypeBot || string(v[11]) == conversation.TypeAgent {
+			e.Type, e.Name = string(v[11]), string(v[12])
+		}
+		out = append(out, e)
+	}
+	return out, rows.Err()
+}
+
+// StoredConversation is what a fold from an earlier state needs to know of a conversation.
+type StoredConversation struct {
+	ID         conversation.UUID
+	First      conversation.Key
+	StartedAt  int64
+	LastAt     int64
+	Checkpoint []byte
+}
+
+const senderConversationsSQL = `
+select id, first_time, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, checkpoint
+from conversations
+where sender_id = @sender
+order by first_time, first_rank, first_event`
+
+// SenderConversations returns a sender's conversations, oldest first.
+func SenderConversations(ctx context.Context, db DB, sender int64) ([]StoredConversation, error) {
+	rows, _ := db.Query(ctx, senderConversationsSQL, pgx.StrictNamedArgs{"sender": sender})
+	var out []StoredConversation
+	var c StoredConversation
+	var id, first [16]byte
+	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Checkpoint}, func() error {
+		c.ID, c.First.ID = id, first
+		c.Checkpoint = append([]byte(nil), c.Checkpoint...)
+		out = append(out, c)
+		return nil
+	})
+	return out, err
+}
+
+const firstKeysSQL = `
+select c.sender_id, c.id, c.first_time, c.first_rank, c.first_event
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+join conversations c on c.sender_id = k.sender_id and c.id = k.id`
+
+// ConversationKey names a conversation.
+type ConversationKey struct {
+	Sender int64
+	ID     conversation.UUID
+}
+
+// FirstKeys returns the first event's key of those of the conversations that are stored.
+func FirstKeys(ctx context.Context, db DB, keys []ConversationKey) (map[ConversationKey]conversation.Key, error) {
+	var k convKeys
+	for _, c := range keys {
+		k.add2(c.Sender, c.ID)
+	}
+	rows, _ := db.Query(ctx, firstKeysSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids)})
+	out := map[ConversationKey]conversation.Key{}
+	var sender int64
+	var id, first [16]byte
+	var key conversation.Key
+	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &key.Time, &key.Rank, &first}, func() error {
+		key.ID = first
+		out[ConversationKey{sender, id}] = key
+		return nil
+	})
+	return out, err
+}
+
+const bodiesSQL = `
+select bodies
+from event_payloads
+where sender_id = @sender
+	and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
+	and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond'
+	and conversation_id = any(@ids::uuid[])
+order by conversation_id, turn, part`
+
+// Bodies returns the bodies of all events of the conversations of a sender, which lie in [from, until].
+func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.UUID) ([]string, error) {
+	rows, _ := db.Query(ctx, bodiesSQL, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": uuids(conversations)})
+	var out []string
+	var bundle string
+	_, err := pgx.ForEachRow(rows, []any{&bundle}, func() error {
+		out = append(out, strings.Split(bundle, BodySeparator)...)
+		return nil
+	})
+	return out, err
+}
+
+const bodySQL = `
+select split_part(bodies, chr(30), @n::integer)
+from event_payloads
+where sender_id = @sender and conversation_id = @id and turn = @turn and part = @part
+	and at <= timestamptz 'epoch' + @at::bigint * interval '1 microsecond'`
+
+// Body returns the stored body of an event.
+func Body(ctx context.Context, db DB, e StoredEvent) (string, error) {
+	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{"sender": e.Sender, "id": [16]byte(e.Conversation), "turn": e.Turn, "part": e.Part, "n": e.Pos + 1, "at": e.At})
+	body, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", fmt.Errorf("body of event %s: %w", e.ID, err)
+	}
+	return body, nil
+}
+
+// forgetSQL are the tables that hold facts of conversations beside those in partitions.
+var forgetSQL = []string{
+	`delete from conversations where sender_id = @sender and id = any(@ids::uuid[])`,
+	`delete from turns where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from flow_runs where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from flow_steps where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from commands where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from slots where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+}
+
+var forgetPartitionedSQL = []string{
+	`delete from events where sender_id = @sender and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and conversation_id = any(@ids::uuid[])`,
+	`delete from event_payloads where sender_id = @sender and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and conversation_id = any(@ids::uuid[])`,
+	`delete from messages where sender_id = @sender and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and conversation_id = any(@ids::uuid[])`,
+}
+
+// Forget deletes all facts of a sender's conversations, which lie in the stretch, so that they can be
+// written anew.
+func Forget(ctx context.Context, tx pgx.Tx, s Stretch, conversations []conversation.UUID) error {
+	var q pgx.Batch
+	for _, sql := range forgetSQL {
+		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "ids": uuids(conversations)})
+	}
+	for _, sql := range forgetPartitionedSQL {
+		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": uuids(conversations)})
+	}
+	return tx.SendBatch(ctx, &q).Close()
+}
+
+const forgetOriginalSQL = `delete from event_originals where sender_id = @sender and event_id = any(@ids::uuid[])`
+
+// ForgetOriginals deletes the exact bytes of events that a redacted copy replaced.
+func ForgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, ids []conversation.UUID) error {
+	_, err := tx.Exec(ctx, forgetOriginalSQL, pgx.StrictNamedArgs{"sender": sender, "ids": uuids(ids)})
+	return err
+}
