@@ -99,11 +99,19 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 			return Counts{}, err
 		}
 		w.log.WarnContext(ctx, "the database cannot take events, trying again", "error", err, "source", src.Name)
-		select {
-		case <-ctx.Done():
+		if pause(ctx, wait) != nil {
 			return Counts{}, err
-		case <-time.After(wait/2 + rand.N(wait)):
 		}
+	}
+}
+
+// pause waits about that long, or until ctx ends.
+func pause(ctx context.Context, wait time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait/2 + rand.N(wait)):
+		return nil
 	}
 }
 
@@ -543,4 +551,14 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 	}
 	maps.Copy(w.versions, names.Versions)
 	return nil
+}
+
+// StoreOne stores a single event that was set aside before; one that the database refuses again is counted
+// as rejected, but not set aside a second time.
+func (w *Writer) StoreOne(ctx context.Context, src Source, e *conversation.Event) (Counts, error) {
+	counts, err := w.store(ctx, src, []*conversation.Event{e})
+	if queries.BadData(err) {
+		return Counts{Rejected: 1}, nil
+	}
+	return counts, err
 }

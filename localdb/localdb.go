@@ -89,14 +89,41 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := s.checkVersion(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.run(); err != nil {
-		return nil, err
-	}
-	if err := s.ready(ctx); err != nil {
+	// Another Turnwise may run the server of this directory: then it is used, and stays when we end. One that
+	// is just stopping is waited for.
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if s.answers(ctx) {
+			return s, nil
+		}
+		if err := s.run(); err != nil {
+			return nil, err
+		}
+		err := s.ready(ctx)
+		if err == nil {
+			return s, nil
+		}
 		s.Stop()
-		return nil, err
+		if !s.locked() || time.Now().After(deadline) || ctx.Err() != nil {
+			return nil, err
+		}
+		s.cmd, s.exited = nil, make(chan struct{})
+		time.Sleep(200 * time.Millisecond)
 	}
-	return s, nil
+}
+
+// answers tells whether a server runs already on the socket.
+func (s *Server) answers(ctx context.Context) bool {
+	conn, err := pgx.Connect(ctx, s.URL())
+	if err != nil {
+		return false
+	}
+	return conn.Close(ctx) == nil
+}
+
+// locked tells whether the last start failed because another server holds the directory.
+func (s *Server) locked() bool {
+	log, _ := os.ReadFile(filepath.Join(s.cfg.Dir, "postgres.log"))
+	return strings.Contains(string(log[max(0, len(log)-600):]), "lock file")
 }
 
 // URL is the address of the database.
@@ -270,8 +297,11 @@ func (s *Server) ready(ctx context.Context) error {
 	}
 }
 
-// Stop shuts the server down: fast, after 20 s at once, after 5 s more by force.
+// Stop shuts the server down if it was started here: fast, after 20 s at once, after 5 s more by force.
 func (s *Server) Stop() {
+	if s.cmd == nil {
+		return
+	}
 	for _, step := range []struct {
 		signal syscall.Signal
 		wait   time.Duration

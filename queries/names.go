@@ -157,3 +157,11 @@ func EnsureMonth(ctx context.Context, pool interface {
 	}
 	return nil
 }
+
+const analyzeSQL = `analyze conversations, events, messages, turns, flow_runs`
+
+// Analyze renews the statistics that plans depend on, after much was stored at once.
+func Analyze(ctx context.Context, db DB) error {
+	_, err := db.Exec(ctx, analyzeSQL)
+	return err
+}

@@ -693,3 +693,6 @@ func (r *raw) discriminator() []byte {
 	}
 	return b
 }
+
+// EnvironmentNotSet is what Rasa sends for the environment when its variable is missing; it means unknown.
+const EnvironmentNotSet = "RASA_ENVIRONMENT_NOT_SET"

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/localdb"
+	"turnwise/queries"
+)
+
+func (c *cli) logger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // one of the enumeration
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(c.stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(c.stderr, o))
+}
+
+func (c *cli) dataDir() (string, error) {
+	if c.DataDir != "" {
+		return c.DataDir, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/turnwise", nil
+	}
+	if base := c.getenv("XDG_DATA_HOME"); base != "" {
+		return filepath.Join(base, "turnwise"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", errors.New("there is no home directory; set --data-dir")
+	}
+	return filepath.Join(home, ".local", "share", "turnwise"), nil
+}
+
+// databaseURL returns the configured database, or starts (or joins) the local one. stop ends what was started.
+func (c *cli) databaseURL(ctx context.Context, log *slog.Logger) (url string, stop func(), err error) {
+	if c.DatabaseURLFile != "" {
+		b, err := os.ReadFile(c.DatabaseURLFile)
+		if err != nil {
+			return "", nil, fmt.Errorf("database URL: %w", err)
+		}
+		return strings.TrimSpace(string(b)), func() {}, nil
+	}
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL, func() {}, nil
+	}
+	dir, err := c.dataDir()
+	if err != nil {
+		return "", nil, err
+	}
+	server, err := localdb.Start(ctx, localdb.Config{Dir: dir, Bin: c.PostgresBin, Log: log})
+	if err != nil {
+		return "", nil, fmt.Errorf("local PostgreSQL: %w", err)
+	}
+	return server.URL(), server.Stop, nil
+}
+
+// open connects to the database and migrates it. The returned function closes what was opened.
+func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Pool, func(), error) {
+	url, stop, err := c.databaseURL(ctx, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := queries.Open(ctx, url, size)
+	if err != nil {
+		stop()
+		return nil, nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	done := func() {
+		pool.Close()
+		stop()
+	}
+	ran, err := queries.Migrate(ctx, pool)
+	if err != nil {
+		done()
+		return nil, nil, fmt.Errorf("migrate the database: %w", err)
+	}
+	if len(ran) > 0 {
+		log.InfoContext(ctx, "migrated the database", "files", ran)
+	}
+	return pool, done, nil
+}
+
+type migrateCmd struct{}
+
+func (migrateCmd) Run(c *cli) error {
+	_, done, err := c.open(c.ctx, c.logger(), 4)
+	if err != nil {
+		return err
+	}
+	done()
+	_, err = fmt.Fprintln(c.stdout, "The schema is up to date.")
+	return err
+}

@@ -1,0 +1,88 @@
+// Command turnwise is the whole server: it takes in the events of chatbots, stores them in PostgreSQL and
+// shows conversations to people.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "development"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, errReported) {
+		fmt.Fprintln(os.Stderr, "turnwise:", err)
+	}
+	os.Exit(1)
+}
+
+// errReported is an error that was shown to the user already.
+var errReported = errors.New("reported")
+
+// cli is every command and setting. Each flag has an environment twin.
+type cli struct {
+	DatabaseURL     string `name:"database-url" env:"TURNWISE_DATABASE_URL" help:"PostgreSQL to use; without it a private local one is started in the data directory." placeholder:"URL"`
+	DatabaseURLFile string `name:"database-url-file" env:"TURNWISE_DATABASE_URL_FILE" help:"File that holds the database URL." placeholder:"FILE" type:"path"`
+	DataDir         string `name:"data-dir" env:"TURNWISE_DATA_DIR" help:"Data of the local PostgreSQL. Default: /var/lib/turnwise for root, else ~/.local/share/turnwise." placeholder:"DIR" type:"path"`
+	PostgresBin     string `name:"postgres-bin" env:"TURNWISE_POSTGRES_BIN" help:"Folder with initdb and postgres." placeholder:"DIR" type:"path"`
+	LogLevel        string `name:"log-level" env:"TURNWISE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level to log: ${enum}."`
+	LogFormat       string `name:"log-format" env:"TURNWISE_LOG_FORMAT" enum:"text,json" default:"text" help:"Form of log lines: ${enum}."`
+
+	Serve       serveCmd       `cmd:"" help:"Run the server: pages, ingest over HTTP."`
+	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
+	Import      importCmd      `cmd:"" help:"Store events from files: NDJSON, arrays or tracker documents, plain or gzip."`
+	Demo        demoCmd        `cmd:"" help:"Generate believable conversations and store them."`
+	Rebuild     rebuildCmd     `cmd:"" help:"Fold all stored events again; ingest may go on."`
+	Token       tokenCmd       `cmd:"" help:"Make, list and revoke tokens for ingest."`
+	User        userCmd        `cmd:"" help:"Make and change users."`
+	Doctor      doctorCmd      `cmd:"" help:"Say whether data is there, arrives, and is understood."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running server whether it is ready."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+
+	ctx            context.Context
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+// run is the program, for main and for tests.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	c := &cli{ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv}
+	exited := false
+	parser, err := kong.New(c,
+		kong.Name("turnwise"), kong.Description("Conversation analytics that you own."),
+		kong.Writers(stdout, stderr), kong.Exit(func(int) { exited = true }), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if exited {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w; see turnwise --help", err)
+	}
+	return parsed.Run(c)
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(c *cli) error {
+	_, err := fmt.Fprintln(c.stdout, "turnwise", version)
+	return err
+}

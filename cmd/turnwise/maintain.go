@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/term"
+
+	"turnwise/ingest"
+	"turnwise/queries"
+)
+
+type rebuildCmd struct {
+	Assistant string `help:"Only the conversations of this assistant."`
+}
+
+func (b *rebuildCmd) Run(c *cli) error {
+	log := c.logger()
+	return c.with(func(pool *pgxpool.Pool) error {
+		total, err := queries.CountSenders(c.ctx, pool, b.Assistant)
+		if err != nil {
+			return err
+		}
+		if total == 0 && b.Assistant != "" {
+			return fmt.Errorf("there are no events of an assistant %q", b.Assistant)
+		}
+		f, ok := c.stderr.(*os.File)
+		live := ok && term.IsTerminal(int(f.Fd()))
+		begun, done := time.Now(), 0
+		err = ingest.NewWriter(pool, log).Rebuild(c.ctx, b.Assistant, func(n int) {
+			done = n
+			if live {
+				fmt.Fprintf(c.stderr, "\r\033[Krebuilding %s %d of %d senders", bar(float64(n)/float64(max(total, 1))), n, total)
+			}
+		})
+		if live {
+			fmt.Fprint(c.stderr, "\r\033[K")
+		}
+		fmt.Fprintf(c.stdout, "rebuilt %d of %d senders in %s\n", done, total, time.Since(begun).Round(time.Millisecond))
+		return err
+	})
+}
+
+type doctorCmd struct{}
+
+func (doctorCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		d, err := diagnose(c, pool)
+		if err != nil {
+			return err
+		}
+		for _, line := range d.lines {
+			fmt.Fprintln(c.stdout, line)
+		}
+		if d.bad {
+			return errReported
+		}
+		return nil
+	})
+}
+
+type diagnosis struct {
+	lines []string
+	bad   bool
+}
+
+func (d *diagnosis) say(ok bool, format string, args ...any) {
+	sign := "ok    "
+	if !ok {
+		sign, d.bad = "LOOK  ", true
+	}
+	d.lines = append(d.lines, sign+fmt.Sprintf(format, args...))
+}
+
+// diagnose answers: is data in the database, is it arriving, what is rejected, what cannot be trusted.
+func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
+	d := new(diagnosis)
+	now := time.Now()
+	current, err := queries.Migrated(c.ctx, pool)
+	if err != nil {
+		return d, err
+	}
+	d.say(current, "schema: up to date with turnwise %s: %v", version, current)
+	totals, err := queries.DatabaseTotals(c.ctx, pool)
+	if err != nil {
+		return d, err
+	}
+	d.say(true, "database: %.1f MB", float64(totals.Bytes)/1e6)
+	if totals.NewestAt == nil {
+		d.say(false, "conversations: none. Send events over HTTP or import a file; see the README.")
+	} else {
+		d.say(true, "conversations: about %d of %d assistants, about %d events; the newest began %s", totals.Conversations, totals.Assistants, totals.Events, totals.NewestAt.UTC().Format(time.RFC3339))
+	}
+	sources, err := queries.SourcesHealth(c.ctx, pool, now, now.Truncate(24*time.Hour))
+	if err != nil {
+		return d, err
+	}
+	for _, s := range sources {
+		last := "never"
+		if s.LastReceivedAt != nil {
+			last = s.LastReceivedAt.UTC().Format(time.RFC3339)
+		}
+		d.say(true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected", s.Name, s.Kind, last, s.LastHour, s.Known, s.Rejected)
+	}
+	reasons, err := queries.RejectedReasons(c.ctx, pool)
+	if err != nil {
+		return d, err
+	}
+	for _, r := range reasons {
+		d.say(false, "rejected: %d of source %q: %s: %s. Mend and replay them under Data health.", r.Bodies, r.Source, r.Code, r.Detail)
+	}
+	silent, err := queries.SilentAssistants(c.ctx, pool, now.AddDate(0, 0, -30))
+	for _, s := range silent {
+		d.say(false, "assistant %q: no hand-off in 30 days over %d conversations or more; its containment cannot be trusted unless nobody is handed to a person", s.Assistant, s.Conversations)
+	}
+	users, err2 := queries.Users(c.ctx, pool)
+	if err == nil {
+		err = err2
+	}
+	d.say(len(users) > 0, "users: %d", len(users))
+	return d, err
+}

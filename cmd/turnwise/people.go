@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/mail"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/term"
+
+	"turnwise/conversation"
+	"turnwise/queries"
+	"turnwise/web"
+)
+
+type userCmd struct {
+	Add      userAddCmd      `cmd:"" help:"Make a user."`
+	List     userListCmd     `cmd:"" help:"List all users."`
+	Password userPasswordCmd `cmd:"" help:"Set a user's password and end the user's sessions."`
+	Role     userRoleCmd     `cmd:"" help:"Change what a user may do."`
+	Disable  userDisableCmd  `cmd:"" help:"Shut a user out."`
+	Enable   userEnableCmd   `cmd:"" help:"Let a user in again."`
+}
+
+// The bounds of passwords.
+const (
+	shortest = 12
+	longest  = 1024
+)
+
+func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, password string) error {
+	if a, err := mail.ParseAddress(email); err != nil || a.Address != email {
+		return fmt.Errorf("%q is no e-mail address", email)
+	}
+	hash, err := hashPassword(password)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		name = email
+	}
+	err = queries.AddUser(ctx, pool, queries.User{ID: web.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()})
+	if errors.Is(err, queries.ErrConflict) {
+		return fmt.Errorf("a user %s exists already", email)
+	}
+	return err
+}
+
+func hashPassword(password string) (string, error) {
+	if n := utf8.RuneCountInString(password); n < shortest || len(password) > longest {
+		return "", fmt.Errorf("a password has at least %d characters and at most %d bytes", shortest, longest)
+	}
+	return web.HashPassword(password)
+}
+
+// readPassword asks on a terminal, or reads a line of standard input.
+func (c *cli) readPassword() (string, error) {
+	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
+		fmt.Fprint(c.stderr, "Password: ")
+		b, err := term.ReadPassword(fd)
+		fmt.Fprintln(c.stderr)
+		return string(b), err
+	}
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if err != nil && line == "" {
+		return "", errors.New("no password on standard input")
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// with opens the database for a short command.
+func (c *cli) with(do func(pool *pgxpool.Pool) error) error {
+	pool, done, err := c.open(c.ctx, c.logger(), 4)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return do(pool)
+}
+
+type userAddCmd struct {
+	Email    string `arg:"" help:"Address to sign in with."`
+	Name     string `help:"Name to show."`
+	Role     string `enum:"viewer,reviewer,supervisor,admin" default:"viewer" help:"One of ${enum} (${default})."`
+	Generate bool   `help:"Draw a password and print it, instead of reading one."`
+}
+
+func (u *userAddCmd) Run(c *cli) error {
+	password := rand.Text()[:16]
+	if !u.Generate {
+		var err error
+		if password, err = c.readPassword(); err != nil {
+			return err
+		}
+	}
+	return c.with(func(pool *pgxpool.Pool) error {
+		if err := addUser(c.ctx, pool, u.Email, u.Name, u.Role, password); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%s may sign in as %s.\n", u.Email, u.Role)
+		if u.Generate {
+			fmt.Fprintln(c.stdout, "password:", password)
+		}
+		return nil
+	})
+}
+
+type userListCmd struct{}
+
+func (userListCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		users, err := queries.Users(c.ctx, pool)
+		for _, u := range users {
+			state := ""
+			if u.Disabled {
+				state = "  disabled"
+			}
+			fmt.Fprintf(c.stdout, "%-12s %s  %s%s\n", u.Role, u.Email, u.Name, state)
+		}
+		return err
+	})
+}
+
+func known(email string, err error) error {
+	if errors.Is(err, queries.ErrNotFound) {
+		return fmt.Errorf("there is no user %s", email)
+	}
+	return err
+}
+
+type userPasswordCmd struct {
+	Email string `arg:"" help:"Whose password."`
+}
+
+func (u *userPasswordCmd) Run(c *cli) error {
+	password, err := c.readPassword()
+	if err != nil {
+		return err
+	}
+	hash, err := hashPassword(password)
+	if err != nil {
+		return err
+	}
+	return c.with(func(pool *pgxpool.Pool) error { return known(u.Email, queries.SetPassword(c.ctx, pool, u.Email, hash)) })
+}
+
+// lastAdmin refuses what would leave nobody to administer.
+func lastAdmin(ctx context.Context, pool *pgxpool.Pool, email string) error {
+	u, err := queries.UserByEmail(ctx, pool, email)
+	if err != nil {
+		return known(email, err)
+	}
+	n, err := queries.OtherAdmins(ctx, pool, email)
+	if err == nil && n == 0 && u.Role == "admin" && !u.Disabled {
+		return fmt.Errorf("%s is the last admin; make another one first", email)
+	}
+	return err
+}
+
+type userRoleCmd struct {
+	Email string `arg:"" help:"Whose role."`
+	Role  string `arg:"" enum:"viewer,reviewer,supervisor,admin" help:"One of ${enum}."`
+}
+
+func (u *userRoleCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		if u.Role != "admin" {
+			if err := lastAdmin(c.ctx, pool, u.Email); err != nil {
+				return err
+			}
+		}
+		return known(u.Email, queries.SetRole(c.ctx, pool, u.Email, u.Role))
+	})
+}
+
+type userDisableCmd struct {
+	Email string `arg:"" help:"Whom to shut out."`
+}
+
+func (u *userDisableCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		if err := lastAdmin(c.ctx, pool, u.Email); err != nil {
+			return err
+		}
+		return known(u.Email, queries.SetDisabled(c.ctx, pool, u.Email, true))
+	})
+}
+
+type userEnableCmd struct {
+	Email string `arg:"" help:"Whom to let in."`
+}
+
+func (u *userEnableCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		return known(u.Email, queries.SetDisabled(c.ctx, pool, u.Email, false))
+	})
+}
+
+type tokenCmd struct {
+	Create tokenCreateCmd `cmd:"" help:"Make a token and print it, this once."`
+	List   tokenListCmd   `cmd:"" help:"List tokens."`
+	Revoke tokenRevokeCmd `cmd:"" help:"End a token."`
+}
+
+type tokenCreateCmd struct {
+	Name        string `arg:"" help:"Name of the token and of its source."`
+	Assistant   string `help:"Assistant of events that name none; default: the token's name."`
+	Environment string `help:"Environment of the events, such as production."`
+}
+
+func (t *tokenCreateCmd) Run(c *cli) error {
+	if t.Assistant == "" {
+		t.Assistant = t.Name
+	}
+	return c.with(func(pool *pgxpool.Pool) error {
+		secret, err := web.NewToken(c.ctx, pool, t.Name, t.Assistant, t.Environment, "command line", time.Now())
+		if err == nil {
+			fmt.Fprintln(c.stdout, secret)
+		}
+		return err
+	})
+}
+
+type tokenListCmd struct{}
+
+func (tokenListCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		tokens, err := queries.Tokens(c.ctx, pool)
+		for _, t := range tokens {
+			state := "in force"
+			if t.RevokedAt != nil {
+				state = "revoked"
+			}
+			fmt.Fprintf(c.stdout, "%s  %-12s %-9s %s, assistant %s\n", t.ID, t.Prefix, state, t.Name, t.Assistant)
+		}
+		return err
+	})
+}
+
+type tokenRevokeCmd struct {
+	ID string `arg:"" help:"Id of the token, as list shows it."`
+}
+
+func (t *tokenRevokeCmd) Run(c *cli) error {
+	id, err := conversation.ParseUUID(t.ID)
+	if err != nil {
+		return fmt.Errorf("%q is no id of a token", t.ID)
+	}
+	return c.with(func(pool *pgxpool.Pool) error {
+		if err := queries.RevokeToken(c.ctx, pool, id, time.Now()); errors.Is(err, queries.ErrNotFound) {
+			return errors.New("there is no such token in force")
+		} else if err != nil {
+			return err
+		}
+		return nil
+	})
+}

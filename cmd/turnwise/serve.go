@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/ingest"
+	"turnwise/ingest/intake"
+	"turnwise/ingest/rasa"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/web"
+)
+
+type serveCmd struct {
+	Listen      string   `env:"TURNWISE_LISTEN" default:"127.0.0.1:5754" help:"Address of pages and API (${default})."`
+	AdminListen string   `name:"admin-listen" env:"TURNWISE_ADMIN_LISTEN" default:"127.0.0.1:5755" help:"Address of /healthz and /readyz (${default})."`
+	URL         string   `env:"TURNWISE_URL" help:"Address under which people reach the server; default: the listen address." placeholder:"URL"`
+	TimeZone    string   `name:"time-zone" env:"TURNWISE_TIME_ZONE" default:"UTC" help:"Time zone of days and times (${default})." placeholder:"ZONE"`
+	Proxies     []string `env:"TURNWISE_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For is believed." placeholder:"CIDR"`
+	FirstAdmin  string   `name:"first-admin" env:"TURNWISE_FIRST_ADMIN" help:"Address of an admin to make, with a random password, when there is no user yet." placeholder:"EMAIL"`
+	Demo        bool     `env:"TURNWISE_DEMO" help:"Load demo data when the database is empty."`
+}
+
+// settings are the flags, read and judged together.
+type settings struct {
+	zone    *time.Location
+	proxies []netip.Prefix
+	url     string
+}
+
+func (s *serveCmd) settings() (out settings, err error) {
+	var all []error
+	if out.zone, err = time.LoadLocation(s.TimeZone); err != nil {
+		all = append(all, fmt.Errorf("--time-zone: %q is not known; write it as in Europe/Berlin", s.TimeZone))
+	}
+	for _, p := range s.Proxies {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			all = append(all, fmt.Errorf("--proxies: %q is no network such as 10.0.0.0/8", p))
+		}
+		out.proxies = append(out.proxies, prefix)
+	}
+	host, port, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		all = append(all, fmt.Errorf("--listen: %q is no address such as 127.0.0.1:5754", s.Listen))
+	}
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "localhost"
+	}
+	out.url = strings.TrimSuffix(s.URL, "/")
+	if out.url == "" {
+		out.url = "http://" + net.JoinHostPort(host, port)
+	}
+	if !strings.HasPrefix(out.url, "http://") && !strings.HasPrefix(out.url, "https://") {
+		all = append(all, fmt.Errorf("--url: %q does not begin with http:// or https://", s.URL))
+	}
+	return out, errors.Join(all...)
+}
+
+// Run serves until the context ends.
+func (s *serveCmd) Run(c *cli) error {
+	set, err := s.settings()
+	if err != nil {
+		return err
+	}
+	// The database must outlive the requests that are finished after the signal.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
+	defer cancel()
+	log := c.logger()
+	pool, done, err := c.open(c.ctx, log, 16)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ingestPool, err := queries.Open(c.ctx, pool.Config().ConnString(), 8)
+	if err != nil {
+		return err
+	}
+	defer ingestPool.Close()
+	login, err := s.firstAdmin(ctx, c, pool)
+	if err != nil {
+		return err
+	}
+	writer := ingest.NewWriter(ingestPool, log)
+	site, stopSite := web.New(web.Config{
+		Pool: pool, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
+		Ingest: intake.New(ingestPool, writer, log), Replay: replay(writer),
+	})
+	defer stopSite()
+	var draining atomic.Bool
+	servers, failed, err := s.listen(log, site, probes(pool, &draining))
+	if err != nil {
+		return err
+	}
+	if s.Demo {
+		if err := loadDemo(c, pool, writer); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, set.url)
+	select {
+	case <-c.ctx.Done():
+	case err = <-failed:
+	}
+	draining.Store(true)
+	log.InfoContext(ctx, "stopping")
+	stopping, cancelStop := context.WithTimeout(ctx, 10*time.Second)
+	defer cancelStop()
+	for _, server := range servers {
+		if e := server.Shutdown(stopping); e != nil && err == nil {
+			err = fmt.Errorf("stop serving: %w", e)
+		}
+	}
+	return err
+}
+
+// listen starts the two listeners; failed gets the first error of either.
+func (s *serveCmd) listen(log *slog.Logger, site, probes http.Handler) (servers []*http.Server, failed chan error, err error) {
+	failed = make(chan error, 2)
+	for _, l := range []struct {
+		address string
+		handler http.Handler
+	}{{s.Listen, site}, {s.AdminListen, probes}} {
+		listener, err := net.Listen("tcp", l.address)
+		if err != nil {
+			return servers, nil, fmt.Errorf("listen on %s: %w", l.address, err)
+		}
+		server := &http.Server{
+			Handler: l.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second,
+			IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		}
+		servers = append(servers, server)
+		go func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		}()
+	}
+	return servers, failed, nil
+}
+
+// probes answers whether the process lives and whether it can serve.
+func probes(pool *pgxpool.Pool, draining *atomic.Bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		switch err := pool.Ping(ctx); {
+		case draining.Load():
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+		case err != nil:
+			http.Error(w, "database: does not answer", http.StatusServiceUnavailable)
+		default:
+			fmt.Fprintln(w, "database: ok")
+		}
+	})
+	return mux
+}
+
+// firstAdmin makes the first user, and returns what to say about signing in.
+func (s *serveCmd) firstAdmin(ctx context.Context, c *cli, pool *pgxpool.Pool) (string, error) {
+	users, err := queries.Users(ctx, pool)
+	if err != nil {
+		return "", err
+	}
+	if len(users) > 0 || s.FirstAdmin == "" {
+		if len(users) == 0 {
+			return "Nobody can sign in yet:   turnwise user add you@example.org --role admin", nil
+		}
+		hint := ""
+		if dir, err := c.dataDir(); err == nil && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
+			if _, err := os.Stat(filepath.Join(dir, loginFile)); err == nil {
+				hint = " The first admin's password is in " + filepath.Join(dir, loginFile) + "."
+			}
+		}
+		return "Sign in as " + users[0].Email + " or another user." + hint, nil
+	}
+	password := rand.Text()[:16]
+	if err := addUser(ctx, pool, s.FirstAdmin, "First admin", "admin", password); err != nil {
+		return "", err
+	}
+	login := fmt.Sprintf("Sign in as %s with the password %s", s.FirstAdmin, password)
+	if dir, err := c.dataDir(); err == nil && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
+		if err := os.WriteFile(filepath.Join(dir, loginFile), []byte(s.FirstAdmin+"\n"+password+"\n"), 0o600); err != nil {
+			return "", err
+		}
+		login += " (kept in " + filepath.Join(dir, loginFile) + ")"
+	}
+	return login, nil
+}
+
+const loginFile = "first-admin.txt"
+
+// replay stores a rejected body once more.
+func replay(w *ingest.Writer) web.Replay {
+	return func(ctx context.Context, r queries.RejectedEvent, body []byte) error {
+		e, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now())
+		if rej != nil {
+			return &metric.InputError{Field: "body", Msg: rej.Detail}
+		}
+		counts, err := w.StoreOne(ctx, ingest.Source{ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment}, e)
+		if err == nil && counts.Rejected > 0 {
+			return &metric.InputError{Field: "body", Msg: "the database refused it"}
+		}
+		return err
+	}
+}
+
+type healthcheckCmd struct {
+	AdminListen string `name:"admin-listen" env:"TURNWISE_ADMIN_LISTEN" default:"127.0.0.1:5755" help:"Admin address of the server (${default})."`
+}
+
+func (h healthcheckCmd) Run(c *cli) error {
+	ctx, cancel := context.WithTimeout(c.ctx, 3*time.Second)
+	defer cancel()
+	_, port, err := net.SplitHostPort(h.AdminListen)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", resp.Status)
+	}
+	_, err = fmt.Fprintln(c.stdout, "ready")
+	return err
+}

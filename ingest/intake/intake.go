@@ -1,0 +1,244 @@
+// Package intake delivers events over HTTP: POST /api/v1/ingest/rasa with a bearer token. An answer of 202
+// means that the events are committed.
+package intake
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/conversation"
+	"turnwise/ingest"
+	"turnwise/ingest/file"
+	"turnwise/ingest/rasa"
+	"turnwise/queries"
+)
+
+// Limits of one request, before and after decompression.
+const (
+	MaxBytes  = 10 << 20
+	MaxEvents = 5000
+	patience  = 10 * time.Second // that a request waits for the database
+	atOnce    = 16               // requests that store at the same time
+)
+
+// Handler takes events.
+type Handler struct {
+	pool   *pgxpool.Pool
+	writer *ingest.Writer
+	log    *slog.Logger
+	slots  chan struct{}
+	now    func() time.Time
+}
+
+// New returns a handler that stores by w.
+func New(pool *pgxpool.Pool, w *ingest.Writer, log *slog.Logger) *Handler {
+	return &Handler{pool: pool, writer: w, log: log, slots: make(chan struct{}, atOnce), now: time.Now}
+}
+
+// rejection is one event of the answer that was set aside.
+type rejection struct {
+	Index  int    `json:"index"`
+	Code   string `json:"code"`
+	Offset *int   `json:"offset,omitempty"`
+	Detail string `json:"detail"`
+}
+
+type answer struct {
+	Accepted   int64       `json:"accepted"`
+	Duplicates int64       `json:"duplicates"`
+	Revised    int64       `json:"revised"`
+	Rejected   []rejection `json:"rejected"`
+}
+
+// problem is an error as RFC 9457 has it.
+type problem struct {
+	Type     string      `json:"type"`
+	Title    string      `json:"title"`
+	Status   int         `json:"status"`
+	Detail   string      `json:"detail"`
+	Rejected []rejection `json:"rejected,omitempty"`
+}
+
+func (p *problem) Error() string { return p.Title }
+
+func fault(status int, detail string) *problem {
+	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// ServeHTTP answers POST /api/v1/ingest/rasa.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	a, err := h.take(r)
+	if err == nil {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusAccepted)
+		_ = json.NewEncoder(w).Encode(a) // the client may be gone; the events are stored
+		return
+	}
+	var p *problem
+	if !errors.As(err, &p) {
+		h.log.ErrorContext(r.Context(), "ingest over HTTP", "error", err)
+		p = fault(http.StatusServiceUnavailable, "The database cannot take events now. Nothing of this request is lost if you send it again.")
+	}
+	switch p.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="turnwise"`)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "5")
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client may be gone
+}
+
+func (h *Handler) take(r *http.Request) (answer, error) {
+	token, err := h.authenticate(r)
+	if err != nil {
+		return answer{}, err
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		return answer{}, fault(http.StatusTooManyRequests, "Too many requests at once; send fewer and larger ones.")
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return answer{}, err
+	}
+	source := ingest.Source{Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Environment: token.Environment}
+	if env := r.URL.Query().Get("environment"); env != "" {
+		source.Environment = env
+	} else if env := r.Header.Get("Rasa-Environment"); env != "" {
+		source.Environment = env
+	}
+	if source.Environment == rasa.EnvironmentNotSet {
+		source.Environment = ""
+	}
+	if len(source.Environment) > 100 {
+		return answer{}, fault(http.StatusBadRequest, "The environment's name is longer than 100 characters.")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	return h.store(ctx, source, body)
+}
+
+// authenticate finds the bearer token's row.
+func (h *Handler) authenticate(r *http.Request) (queries.Token, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	secret = strings.TrimSpace(secret)
+	prefix, _, ok := strings.Cut(secret, ".")
+	if !strings.EqualFold(scheme, "Bearer") || !ok || len(secret) > 200 {
+		return queries.Token{}, fault(http.StatusUnauthorized, "Send the header Authorization: Bearer with a token from Admin or from turnwise token create.")
+	}
+	token, err := queries.TokenByPrefix(r.Context(), h.pool, prefix)
+	if err != nil && !errors.Is(err, queries.ErrNotFound) {
+		return token, err
+	}
+	sum := sha256.Sum256([]byte(secret))
+	if err != nil || subtle.ConstantTimeCompare(sum[:], token.Hash) != 1 {
+		return queries.Token{}, fault(http.StatusUnauthorized, "The token is not known or was revoked.")
+	}
+	return token, queries.TokenUsed(r.Context(), h.pool, token.ID, h.now())
+}
+
+// readBody reads and decompresses the body within the limits.
+func readBody(r *http.Request) ([]byte, error) {
+	tooLarge := fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("A request holds at most %d events and %d bytes, counted after decompression; split it.", MaxEvents, MaxBytes))
+	if kind := r.Header.Get("Content-Type"); kind != "" {
+		media, _, err := mime.ParseMediaType(kind)
+		switch {
+		case err != nil, media != "application/json" && media != "application/x-ndjson" && media != "application/ndjson" &&
+			media != "application/jsonl" && media != "text/plain" && media != "application/octet-stream" && media != "application/x-www-form-urlencoded":
+			return nil, fault(http.StatusUnsupportedMediaType, "Send application/json or application/x-ndjson.")
+		}
+	}
+	if r.ContentLength > MaxBytes {
+		return nil, tooLarge
+	}
+	var in io.Reader = io.LimitReader(r.Body, MaxBytes+1)
+	switch r.Header.Get("Content-Encoding") {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, fault(http.StatusBadRequest, "The body is not gzip, as its Content-Encoding says.")
+		}
+		in = io.LimitReader(z, MaxBytes+1)
+	default:
+		return nil, fault(http.StatusUnsupportedMediaType, "The only Content-Encoding taken is gzip.")
+	}
+	body, err := io.ReadAll(in)
+	if len(body) > MaxBytes {
+		return nil, tooLarge
+	}
+	if err != nil {
+		return nil, fault(http.StatusBadRequest, "The body could not be read to its end.")
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, fault(http.StatusBadRequest, "The body is empty.")
+	}
+	return body, nil
+}
+
+// store decodes the events, sets the bad ones aside and stores the rest.
+func (h *Handler) store(ctx context.Context, source ingest.Source, body []byte) (answer, error) {
+	source, err := h.writer.Open(ctx, source)
+	if err != nil {
+		return answer{}, err
+	}
+	d := rasa.NewDecoder()
+	s := file.NewSplitter(bytes.NewReader(body))
+	var events []*conversation.Event
+	var aside []ingest.Rejected
+	a := answer{Rejected: []rejection{}}
+	for n := 0; ; n++ {
+		item, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return a, err
+		}
+		if n >= MaxEvents {
+			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
+		}
+		e, rej := d.Decode(item.Body, rasa.Intake{Assistant: source.Assistant, Environment: source.Environment}, h.now())
+		if rej == nil {
+			events = append(events, e)
+			continue
+		}
+		out := rejection{Index: n, Code: rej.Code, Detail: rej.Detail}
+		if rej.Offset >= 0 {
+			out.Offset = &rej.Offset
+		}
+		a.Rejected = append(a.Rejected, out)
+		aside = append(aside, ingest.Rejected{Body: bytes.Clone(item.Body), Position: "index " + strconv.Itoa(n), Reason: *rej})
+	}
+	if err := h.writer.Reject(ctx, source, aside); err != nil {
+		return a, err
+	}
+	if len(events) == 0 {
+		p := fault(http.StatusBadRequest, "No event could be read. What was sent is kept under Data health, where it can be mended and replayed.")
+		p.Rejected = a.Rejected
+		return a, p
+	}
+	counts, err := h.writer.Store(ctx, source, events)
+	a.Accepted, a.Duplicates, a.Revised = counts.Stored+counts.Revised, counts.Known, counts.Revised
+	return a, err
+}

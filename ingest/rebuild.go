@@ -1,0 +1,73 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/queries"
+)
+
+// rebuildAtOnce is how many senders are folded in one transaction.
+const rebuildAtOnce = 50
+
+// Rebuild folds all stored events of an assistant ("" for all) again, a few senders at a time, while others
+// go on storing. It calls progress after each transaction with the senders done so far.
+func (w *Writer) Rebuild(ctx context.Context, assistant string, progress func(done int)) error {
+	after, done := int64(-1), 0
+	for {
+		senders, err := queries.SendersAfter(ctx, w.pool, assistant, after, rebuildAtOnce)
+		if err != nil {
+			return fmt.Errorf("list senders: %w", err)
+		}
+		if len(senders) == 0 {
+			return nil
+		}
+		err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return w.rebuild(ctx, tx, senders) })
+		if err != nil {
+			if queries.Temporary(err) && ctx.Err() == nil {
+				w.log.WarnContext(ctx, "rebuild waits for the database", "error", err)
+				if err := pause(ctx, time.Second); err != nil {
+					return err
+				}
+				continue
+			}
+			return err
+		}
+		after = senders[len(senders)-1].ID
+		done += len(senders)
+		progress(done)
+	}
+}
+
+func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender) error {
+	shards := map[int16]bool{}
+	ids := make([]int64, len(senders))
+	for i, s := range senders {
+		ids[i] = s.ID
+		shards[int16(conversation.Shard(s.ID))] = true
+	}
+	if _, err := queries.LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), ids); err != nil {
+		return err
+	}
+	var batch queries.Batch
+	for _, s := range senders {
+		rules, err := w.rules(ctx, tx, s.Assistant)
+		if err != nil {
+			return err
+		}
+		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey}
+		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true}, rules); err != nil {
+			return err
+		}
+		if len(sender.Changes.Events) > 0 {
+			batch.Add(sender)
+		}
+	}
+	return batch.Write(ctx, tx)
+}

@@ -1,0 +1,255 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// where gathers conditions. They are literals of this room; values only come as parameters.
+type where struct {
+	conditions []string
+	args       pgx.StrictNamedArgs
+}
+
+func (w *where) and(condition string, name string, value any) {
+	w.conditions = append(w.conditions, condition)
+	if name != "" {
+		w.args[name] = value
+	}
+}
+
+func (w *where) String() string { return strings.Join(w.conditions, "\n\tand ") }
+
+// filterConversations is the one predicate of lists and figures: which conversations a filter means.
+// Versions must be ids, see VersionIDs.
+func filterConversations(f metric.Filter, versions []int64, now time.Time, zone *time.Location) *where {
+	w := &where{args: pgx.StrictNamedArgs{}}
+	from, until := f.Range.Bounds(now, zone)
+	w.and("c.started_at >= @from", "from", from)
+	w.and("c.started_at < @until", "until", until)
+	if len(f.Assistants) > 0 {
+		ids := make([]string, len(f.Assistants))
+		for i, name := range f.Assistants {
+			ids[i] = strconv.Itoa(int(conversation.SmallID("assistant", name)))
+		}
+		w.facets("assistants", "a", ids)
+	}
+	w.facets("environments", "e", f.Environments)
+	w.facets("channels", "c", f.Channels)
+	w.facets("ratings", "r", f.Ratings)
+	if len(f.Versions) > 0 {
+		ids := make([]string, len(versions))
+		for i, id := range versions {
+			ids[i] = strconv.FormatInt(id, 10)
+		}
+		if len(ids) == 0 {
+			ids = []string{"none"}
+		}
+		w.facets("versions", "v", ids)
+	}
+	if f.Escalated != "" {
+		w.facets("escalated", "x", []string{f.Escalated})
+	}
+	if f.Flow != "" {
+		w.facets("flow", "f", []string{f.Flow})
+	}
+	w.outcomes(f.Outcomes, now)
+	if f.ID != "" {
+		if id, err := conversation.ParseUUID(f.ID); err == nil {
+			w.and("c.id = @id", "id", [16]byte(id))
+		} else {
+			w.and("(c.sender_id in (select s.id from senders s where s.sender_key = @key) or c.user_id = @key)", "key", f.ID)
+		}
+	}
+	return w
+}
+
+// facets asks for any of the values.
+func (w *where) facets(name, prefix string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	all := make([]string, len(values))
+	for i, v := range values {
+		all[i] = metric.Facet(prefix, v)
+	}
+	op := "&&"
+	if len(all) == 1 {
+		op = "@>"
+	}
+	w.and("c.facets "+op+" @"+name+"::text[]", name, all)
+}
+
+// outcomes: the stored outcome is that of a closed conversation; open ones are told by the clock.
+func (w *where) outcomes(outcomes []string, now time.Time) {
+	if len(outcomes) == 0 {
+		return
+	}
+	w.args["now"] = now
+	closed := slices.DeleteFunc(slices.Clone(outcomes), func(o string) bool { return o == metric.OutcomeOpen })
+	open := len(closed) < len(outcomes)
+	all := make([]string, len(closed))
+	for i, o := range closed {
+		all[i] = metric.Facet("o", o)
+	}
+	switch {
+	case len(closed) == 0:
+		w.and("c.closes_at > @now", "", nil)
+	case open:
+		w.and("(c.closes_at > @now or c.facets && @outcomes::text[])", "outcomes", all)
+	default:
+		w.and("c.closes_at <= @now and c.facets && @outcomes::text[]", "outcomes", all)
+	}
+}
+
+const versionIDsSQL = `
+select id
+from versions
+where coalesce(nullif(model_name, ''), model_id) = any(@names::text[])`
+
+// VersionIDs returns the ids of the releases with these names.
+func VersionIDs(ctx context.Context, db DB, names []string) ([]int64, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": names})
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+// ListedConversation is a row of the list.
+type ListedConversation struct {
+	SenderID         int64
+	ID               conversation.UUID
+	StartedAt        time.Time
+	LastAt           time.Time
+	ClosesAt         time.Time
+	Assistant        string
+	Environment      string
+	Channel          string
+	Version          string
+	UserMessages     int32
+	Turns            int32
+	Outcome          string
+	CSAT             string `db:"csat"`
+	Escalated        bool
+	Flows            []string
+	LastFlow         string
+	FirstText        string
+	ResponseMedianMS *float64 `db:"response_median_ms"`
+}
+
+const listColumns = `
+select c.sender_id, c.id, c.started_at, c.last_at, c.closes_at, a.name as assistant,
+	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
+	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
+	c.user_messages, c.turns, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
+	c.first_text, c.response_median_ms
+from (
+	select *
+	from conversations c
+	where `
+
+const listJoins = `
+) as c
+join assistants a on a.id = c.assistant_id
+left join environments e on e.id = c.environment_id
+left join channels ch on ch.id = c.channel_id
+left join versions v on v.id = c.version_id
+order by c.started_at desc, c.id desc`
+
+// Conversations returns at most limit conversations of the filter, newest first, from the place on that
+// the cursor names (nil: the newest).
+func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+	versions, err := VersionIDs(ctx, db, f.Versions)
+	if err != nil {
+		return nil, fmt.Errorf("versions: %w", err)
+	}
+	w := filterConversations(f, versions, now, zone)
+	order := "c.started_at desc, c.id desc"
+	if at != nil {
+		w.args["cursor_at"], w.args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
+		if at.Newer {
+			w.and("(c.started_at, c.id) > (@cursor_at, @cursor_id)", "", nil)
+			order = "c.started_at, c.id"
+		} else {
+			w.and("(c.started_at, c.id) < (@cursor_at, @cursor_id)", "", nil)
+		}
+	}
+	w.args["limit"] = limit
+	rows, _ := db.Query(ctx, listColumns+w.String()+"\n\torder by "+order+"\n\tlimit @limit"+listJoins, w.args)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedConversation])
+	if err != nil {
+		return nil, fmt.Errorf("list conversations: %w", err)
+	}
+	return list, nil
+}
+
+// CountConversations counts the conversations of the filter, at most limit.
+func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) (int, error) {
+	versions, err := VersionIDs(ctx, db, f.Versions)
+	if err != nil {
+		return 0, fmt.Errorf("versions: %w", err)
+	}
+	w := filterConversations(f, versions, now, zone)
+	w.args["limit"] = limit
+	rows, _ := db.Query(ctx, "select count(*) from (select from conversations c where "+w.String()+" limit @limit) as found", w.args)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+}
+
+// Choices are the values that filters offer.
+type Choices struct {
+	Assistants, Environments, Channels, Versions, Flows []string
+}
+
+const (
+	assistantNamesSQL  = `select name from assistants order by name limit 500`
+	allEnvironmentsSQL = `select name from environments order by name limit 500`
+	channelNamesSQL    = `select name from channels order by name limit 500`
+	versionNamesSQL    = `select name from (select coalesce(nullif(model_name, ''), model_id) as name, max(first_seen_at) as first from versions group by 1 order by 2 desc limit 200) as v`
+	// The most common flows stand in the statistics of the column: no table is read.
+	flowNamesSQL = `
+select substr(f, 3) as flow
+from pg_stats, unnest(most_common_elems::text::text[]) as f
+where schemaname = 'public' and tablename = 'conversations' and attname = 'facets' and f like 'f:%'
+order by 1
+limit 500`
+	someFlowsSQL = `
+select distinct unnest(c.flows) as flow
+from (select flows from conversations order by started_at desc, id desc limit 500) as c
+order by 1
+limit 500`
+)
+
+// FilterChoices returns what the filters offer. The flows are those of recent conversations and the
+// most common ones; any other can be typed.
+func FilterChoices(ctx context.Context, db DB) (Choices, error) {
+	var c Choices
+	var more []string
+	var q pgx.Batch
+	into := []*[]string{&c.Assistants, &c.Environments, &c.Channels, &c.Versions, &c.Flows, &more}
+	for _, sql := range []string{assistantNamesSQL, allEnvironmentsSQL, channelNamesSQL, versionNamesSQL, flowNamesSQL, someFlowsSQL} {
+		q.Queue(sql)
+	}
+	res := db.SendBatch(ctx, &q)
+	defer res.Close()
+	for _, to := range into {
+		rows, _ := res.Query()
+		var err error
+		if *to, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			return c, fmt.Errorf("filter choices: %w", err)
+		}
+	}
+	c.Flows = append(c.Flows, more...)
+	slices.Sort(c.Flows)
+	c.Flows = slices.Compact(c.Flows)
+	return c, nil
+}

@@ -1,0 +1,197 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// SourceHealth is how a source is doing.
+type SourceHealth struct {
+	ID                                          int64
+	Name                                        string
+	Kind                                        string
+	Today, LastHour, LastMinute, Known, Revised int64 // stored today, in the last 60 and 1 minutes; today's copies and revisions
+	Rejected                                    int64 // today
+	Open                                        int64 // rejected and not settled, of all time
+	LastEventAt                                 *time.Time
+	LastReceivedAt                              *time.Time
+	DelayMS                                     *float64 `db:"delay_ms"` // mean of the last hour, arrival minus event time
+}
+
+const sourceHealthSQL = `
+select s.id, s.name, s.kind,
+	coalesce(sum(m.stored) filter (where m.minute >= @today), 0)::bigint as today,
+	coalesce(sum(m.stored) filter (where m.minute > @now::timestamptz - interval '1 hour'), 0)::bigint as last_hour,
+	coalesce(sum(m.stored) filter (where m.received_at > @now::timestamptz - interval '1 minute'), 0)::bigint as last_minute,
+	coalesce(sum(m.known) filter (where m.minute >= @today), 0)::bigint as known,
+	coalesce(sum(m.revised) filter (where m.minute >= @today), 0)::bigint as revised,
+	coalesce(sum(m.rejected) filter (where m.minute >= @today), 0)::bigint as rejected,
+	(select count(*) from rejected_events r where r.source_id = s.id and r.state = 'open') as open,
+	l.newest_at as last_event_at, l.received_at as last_received_at,
+	sum(m.delay_ms) filter (where m.minute > @now::timestamptz - interval '1 hour')
+		/ nullif(sum(m.stored) filter (where m.minute > @now::timestamptz - interval '1 hour'), 0) as delay_ms
+from sources s
+left join ingest_minutes m on m.source_id = s.id and m.minute >= least(@today, @now::timestamptz - interval '2 hours')
+left join lateral (
+	select max(x.newest_at) as newest_at, max(x.received_at) as received_at
+	from ingest_minutes x
+	where x.source_id = s.id
+) as l on true
+group by s.id, s.name, s.kind, l.newest_at, l.received_at
+order by l.received_at desc nulls last, s.name
+limit 500`
+
+// SourcesHealth returns all sources, the one that brought something last first. today is the start of the day.
+func SourcesHealth(ctx context.Context, db DB, now, today time.Time) ([]SourceHealth, error) {
+	rows, _ := db.Query(ctx, sourceHealthSQL, pgx.StrictNamedArgs{"now": now, "today": today})
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[SourceHealth])
+	if err != nil {
+		return nil, fmt.Errorf("health of sources: %w", err)
+	}
+	return list, nil
+}
+
+// RejectedReason counts the open rejected events of one reason.
+type RejectedReason struct {
+	SourceID int64
+	Source   string
+	Code     string
+	Detail   string
+	Bodies   int64
+	Seen     int64
+	LastAt   time.Time
+	Sample   conversation.UUID
+}
+
+const rejectedReasonsSQL = `
+select r.source_id, s.name as source, r.code, r.detail, count(*) as bodies, sum(r.seen)::bigint as seen, max(r.last_at) as last_at,
+	(array_agg(r.id order by r.last_at desc))[1] as sample
+from rejected_events r
+join sources s on s.id = r.source_id
+where r.state = 'open'
+group by r.source_id, s.name, r.code, r.detail
+order by max(r.last_at) desc
+limit 200`
+
+// RejectedReasons returns why open rejected events were set aside.
+func RejectedReasons(ctx context.Context, db DB) ([]RejectedReason, error) {
+	rows, _ := db.Query(ctx, rejectedReasonsSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedReason])
+}
+
+// Silent is an assistant whose conversations were never handed to a person lately: either it needs none,
+// or the signal is missing and containment cannot be trusted.
+type Silent struct {
+	Assistant     string
+	Conversations int64
+	LastEscalated *time.Time
+}
+
+const silentSQL = `
+select a.name as assistant, n.conversations, e.last_escalated
+from assistants a
+cross join lateral (
+	select count(*) as conversations
+	from (select from conversations c where c.assistant_id = a.id and c.started_at >= @since limit 10000) as c
+) as n
+left join lateral (
+	select c.started_at as last_escalated
+	from conversations c
+	where c.facets @> array['a:' || a.id, 'x:yes']
+	order by c.started_at desc
+	limit 1
+) as e on true
+where n.conversations > 0 and (e.last_escalated is null or e.last_escalated < @since)
+order by a.name
+limit 200`
+
+// SilentAssistants returns assistants with conversations since then but none handed over.
+func SilentAssistants(ctx context.Context, db DB, since time.Time) ([]Silent, error) {
+	rows, _ := db.Query(ctx, silentSQL, pgx.StrictNamedArgs{"since": since})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Silent])
+}
+
+const rejectedColumns = `
+select r.id, r.source_id, s.name as source, r.first_at, r.last_at, r.seen, r.position, r.code, r.detail, r.byte_offset,
+	r.assistant, r.environment, r.body, r.size, r.state
+from rejected_events r
+join sources s on s.id = r.source_id
+where `
+
+const (
+	rejectedByIDSQL = rejectedColumns + `r.id = @id`
+	rejectedListSQL = rejectedColumns + `r.state = 'open'
+	and (@source::bigint = 0 or r.source_id = @source)
+	and (@code = '' or r.code = @code)
+	and (r.last_at, r.id) < (@before, @before_id)
+order by r.last_at desc, r.id desc
+limit @limit`
+	settleRejectedSQL = `update rejected_events set state = @state, state_at = @at, state_by = @by where id = @id and state = 'open' returning id`
+)
+
+// RejectedEventByID returns one, or ErrNotFound.
+func RejectedEventByID(ctx context.Context, db DB, id conversation.UUID) (RejectedEvent, error) {
+	rows, _ := db.Query(ctx, rejectedByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return one[RejectedEvent](rows)
+}
+
+// RejectedFilter narrows a list of open rejected events; zero fields do not.
+type RejectedFilter struct {
+	Source   int64
+	Code     string
+	Before   time.Time // with BeforeID, the place in the list
+	BeforeID conversation.UUID
+}
+
+// RejectedEvents returns open ones, the newest first.
+func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]RejectedEvent, error) {
+	if f.Before.IsZero() {
+		f.Before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"source": f.Source, "code": f.Code, "before": f.Before, "before_id": [16]byte(f.BeforeID), "limit": limit})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedEvent])
+}
+
+// SettleRejected notes that an open rejected event was replayed or discarded, or returns ErrNotFound.
+func SettleRejected(ctx context.Context, db DB, id conversation.UUID, state, by string, at time.Time) error {
+	return changed(ctx, db, settleRejectedSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "state": state, "by": by, "at": at})
+}
+
+// Totals are the sizes that doctor tells.
+type Totals struct {
+	Assistants    int64
+	Senders       int64
+	Conversations int64
+	Events        int64 // estimated from statistics
+	Rejected      int64 // open
+	NewestAt      *time.Time
+	Bytes         int64
+}
+
+const totalsSQL = `
+select (select count(*) from assistants) as assistants,
+	(select greatest(reltuples, 0)::bigint from pg_class where oid = 'senders'::regclass) as senders,
+	(select greatest(reltuples, 0)::bigint from pg_class where oid = 'conversations'::regclass) as conversations,
+	(select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'events'::regclass) as events,
+	(select count(*) from rejected_events where state = 'open') as rejected,
+	(select max(started_at) from conversations) as newest_at,
+	pg_database_size(current_database()) as bytes`
+
+// DatabaseTotals returns the sizes of the database; counts of rows are the server's estimates.
+func DatabaseTotals(ctx context.Context, db DB) (Totals, error) {
+	rows, _ := db.Query(ctx, totalsSQL)
+	return one[Totals](rows)
+}
+
+const hasEventsSQL = `select exists (select from conversations)`
+
+// HasConversations tells an empty database from one with data.
+func HasConversations(ctx context.Context, db DB) (bool, error) {
+	rows, _ := db.Query(ctx, hasEventsSQL)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+}

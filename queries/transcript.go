@@ -1,0 +1,329 @@
+package queries
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// ConversationFacts are what the page of one conversation says of it.
+type ConversationFacts struct {
+	ListedConversation
+	SenderKey        string
+	UserID           string
+	SessionID        string
+	EndedAt          *time.Time
+	EndReason        string
+	BotMessages      int32
+	AgentMessages    int32
+	Events           int32
+	EscalatedAt      *time.Time
+	EscalationReason string
+	ModelID          string
+	ResponseMS       []float64 `db:"response_ms"`
+}
+
+const conversationSQL = `
+select c.sender_id, c.id, c.started_at, c.last_at, c.closes_at, a.name as assistant,
+	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
+	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
+	c.user_messages, c.turns, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
+	c.first_text, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at, c.end_reason,
+	c.bot_messages, c.agent_messages, c.events, c.escalated_at, c.escalation_reason,
+	coalesce(v.model_id, '') as model_id, c.response_ms
+from conversations c
+join senders s on s.id = c.sender_id
+join assistants a on a.id = c.assistant_id
+left join environments e on e.id = c.environment_id
+left join channels ch on ch.id = c.channel_id
+left join versions v on v.id = c.version_id
+where c.id = @id
+order by c.started_at desc
+limit 1`
+
+// Conversation returns one conversation, or ErrNotFound.
+func Conversation(ctx context.Context, db DB, id conversation.UUID) (ConversationFacts, error) {
+	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	c, err := one[ConversationFacts](rows)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("conversation %s: %w", id, err)
+	}
+	return c, err
+}
+
+// Earlier is another conversation of the same user.
+type Earlier struct {
+	ID        conversation.UUID
+	StartedAt time.Time
+	ClosesAt  time.Time
+	Outcome   string
+	FirstText string
+	Assistant string
+}
+
+const earlierSQL = `
+select * from (
+	select c.id, c.started_at, c.closes_at, c.outcome, c.first_text, a.name as assistant
+	from conversations c
+	join assistants a on a.id = c.assistant_id
+	where c.sender_id = @sender and c.started_at < @at
+	union
+	select c.id, c.started_at, c.closes_at, c.outcome, c.first_text, a.name as assistant
+	from conversations c
+	join assistants a on a.id = c.assistant_id
+	where @usr <> '' and c.user_id = @usr and c.started_at < @at
+) as e
+order by started_at desc, id
+limit 6`
+
+// EarlierConversations returns the last conversations of the same end user before this one.
+func EarlierConversations(ctx context.Context, db DB, c ConversationFacts) ([]Earlier, error) {
+	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Earlier])
+}
+
+// TranscriptMessage is one message with what its turn tells.
+type TranscriptMessage struct {
+	ID              conversation.UUID
+	At              time.Time
+	Seq             int64
+	Turn            int32
+	Author          int16
+	Text            string
+	Rich            *string
+	Intent          string
+	RetrievalIntent string
+	Confidence      *float32
+	Template        string
+	Entities        *string
+	Redacted        bool
+}
+
+// TranscriptTurn is what was measured of a turn.
+type TranscriptTurn struct {
+	N               int32
+	MessageID       conversation.UUID
+	ResponseMS      *float64 `db:"response_ms"`
+	ResponseSource  string
+	UnderstandingMS *float64 `db:"understanding_ms"`
+	PredictionMS    *float64 `db:"prediction_ms"`
+	Platform        bool
+	Human           bool
+	Fallback        bool
+}
+
+// TranscriptCommand, TranscriptSlot and TranscriptEvent are what the builder view adds.
+type TranscriptCommand struct {
+	Seq     int64
+	Command string
+	FlowID  string
+	Slot    string
+	Value   string
+	Detail  string
+}
+
+// TranscriptSlot is a change of a slot.
+type TranscriptSlot struct {
+	Seq   int64
+	Turn  int32
+	Name  string
+	Value string
+}
+
+// TranscriptEvent is an event that is no message.
+type TranscriptEvent struct {
+	Seq     int64
+	At      time.Time
+	Turn    int32
+	Type    string
+	Name    string
+	FlowID  string
+	StepID  string
+	AgentID string
+	Flags   int16
+}
+
+// TranscriptStep is the top of the stack after a patch.
+type TranscriptStep struct {
+	Seq    int64
+	FlowID string
+	StepID string
+}
+
+// Transcript is a stretch of a conversation.
+type Transcript struct {
+	Messages []TranscriptMessage
+	Turns    []TranscriptTurn
+	Commands []TranscriptCommand
+	Slots    []TranscriptSlot
+	Events   []TranscriptEvent
+	Steps    []TranscriptStep
+	From     int64 // the first seq of the stretch: of its first message, or 0 at the conversation's start
+	Until    int64 // the first seq after the stretch; 0 at the conversation's end
+}
+
+const seqOfMessageSQL = `
+select seq
+from messages
+where sender_id = @sender and at between @from and @until and id = @id`
+
+const messageColumns = `
+select m.id, m.at, m.seq, m.turn, m.author, m.text, m.rich, m.intent, m.retrieval_intent, m.confidence, m.template, m.entities,
+	exists (select from events e where e.sender_id = m.sender_id and e.at = m.at and e.id = m.id and e.flags & 4 <> 0) as redacted
+from messages m
+where m.sender_id = @sender and m.at between @from and @until and m.conversation_id = @id`
+
+const (
+	messagesFromSQL   = messageColumns + ` and m.seq >= @seq order by m.seq limit @limit`
+	messagesBeforeSQL = messageColumns + ` and m.seq < @seq order by m.seq desc limit @limit`
+)
+
+const transcriptTurnsSQL = `
+select n, message_id, response_ms, response_source, understanding_ms, prediction_ms, platform, human, fallback
+from turns
+where sender_id = @sender and conversation_id = @id and n between @first and @last
+order by n`
+
+const transcriptCommandsSQL = `
+select seq, command, flow_id, slot, value, detail
+from commands
+where sender_id = @sender and conversation_id = @id and seq >= @seq and seq < @end
+order by seq, n
+limit 3000`
+
+const transcriptSlotsSQL = `
+select seq, turn, name, value
+from slots
+where sender_id = @sender and conversation_id = @id and seq >= @seq and seq < @end
+order by seq
+limit 3000`
+
+const transcriptEventsSQL = `
+select seq, at, turn, type, name, flow_id, step_id, agent_id, flags
+from events
+where sender_id = @sender and at between @from and @until and conversation_id = @id and seq >= @seq and seq < @end
+	and type not in ('user', 'bot', 'agent', 'slot', 'stack', 'user_featurization')
+order by seq
+limit 5000`
+
+const transcriptStepsSQL = `
+select seq, flow_id, step_id
+from flow_steps
+where sender_id = @sender and conversation_id = @id and seq >= @seq and seq < @end
+order by seq
+limit 3000`
+
+// Window says which stretch of a conversation to load.
+type Window struct {
+	Message *conversation.UUID // around this message; else
+	Before  int64              // the messages before this seq; else
+	After   int64              // those from this seq on; 0: from the start
+	Limit   int                // messages
+}
+
+const wholeSeq = int64(1) << 62
+
+// LoadTranscript returns a stretch of the conversation. A message that is not in it is ErrNotFound.
+func LoadTranscript(ctx context.Context, db DB, c ConversationFacts, w Window) (Transcript, error) {
+	var t Transcript
+	args := func(more pgx.StrictNamedArgs) pgx.StrictNamedArgs {
+		more["sender"], more["id"], more["from"], more["until"] = c.SenderID, [16]byte(c.ID), c.StartedAt, c.LastAt
+		return more
+	}
+	from, before := w.After, 0
+	if w.Message != nil {
+		rows, _ := db.Query(ctx, seqOfMessageSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": [16]byte(*w.Message)})
+		seq, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+		if errors.Is(err, pgx.ErrNoRows) {
+			return t, ErrNotFound
+		}
+		if err != nil {
+			return t, err
+		}
+		from, before = seq, w.Limit/2
+	}
+	if w.Before != 0 {
+		from, before = w.Before, w.Limit
+	}
+	var earlier []TranscriptMessage
+	if before > 0 {
+		rows, _ := db.Query(ctx, messagesBeforeSQL, args(pgx.StrictNamedArgs{"seq": from, "limit": before + 1}))
+		var err error
+		if earlier, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptMessage]); err != nil {
+			return t, err
+		}
+	}
+	more := len(earlier) > before
+	earlier = earlier[:min(len(earlier), before)]
+	slices.Reverse(earlier)
+	t.Messages = earlier
+	t.Until = w.Before
+	if w.Before == 0 {
+		limit := w.Limit - len(earlier)
+		rows, _ := db.Query(ctx, messagesFromSQL, args(pgx.StrictNamedArgs{"seq": from, "limit": limit + 1}))
+		later, err := pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptMessage])
+		if err != nil {
+			return t, err
+		}
+		if len(later) > limit {
+			t.Until = later[limit].Seq
+			later = later[:limit]
+		}
+		t.Messages = append(t.Messages, later...)
+	}
+	switch {
+	case more && len(t.Messages) > 0:
+		t.From = t.Messages[0].Seq
+	case before == 0 && w.After != 0:
+		t.From = w.After
+	}
+	return t, loadDetails(ctx, db, &t, args)
+}
+
+// loadDetails adds what lies between the messages.
+func loadDetails(ctx context.Context, db DB, t *Transcript, args func(pgx.StrictNamedArgs) pgx.StrictNamedArgs) error {
+	end := t.Until
+	if end == 0 {
+		end = wholeSeq
+	}
+	first, last := int32(0), int32(1<<30)
+	if n := len(t.Messages); n > 0 {
+		first, last = t.Messages[0].Turn, t.Messages[n-1].Turn
+	}
+	span := args(pgx.StrictNamedArgs{"seq": t.From, "end": end})
+	plain := pgx.StrictNamedArgs{"sender": span["sender"], "id": span["id"], "seq": t.From, "end": end}
+	var q pgx.Batch
+	q.Queue(transcriptTurnsSQL, pgx.StrictNamedArgs{"sender": span["sender"], "id": span["id"], "first": first, "last": last})
+	q.Queue(transcriptCommandsSQL, plain)
+	q.Queue(transcriptSlotsSQL, plain)
+	q.Queue(transcriptEventsSQL, span)
+	q.Queue(transcriptStepsSQL, plain)
+	res := db.SendBatch(ctx, &q)
+	defer res.Close()
+	var err error
+	rows, _ := res.Query()
+	if t.Turns, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptTurn]); err != nil {
+		return err
+	}
+	rows, _ = res.Query()
+	if t.Commands, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptCommand]); err != nil {
+		return err
+	}
+	rows, _ = res.Query()
+	if t.Slots, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptSlot]); err != nil {
+		return err
+	}
+	rows, _ = res.Query()
+	if t.Events, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptEvent]); err != nil {
+		return err
+	}
+	rows, _ = res.Query()
+	t.Steps, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptStep])
+	return err
+}

@@ -1,0 +1,52 @@
+#!/bin/sh
+# Fetches the vendored front-end files from the npm registry, each package at a pinned version with a pinned
+# hash, and writes them to static/vendor. Run it after changing a version; the result is committed.
+set -eu
+cd "$(dirname "$0")"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+out=$PWD/vendor
+mkdir -p "$out"
+
+# package NAME VERSION SHA512 (base64): unpacks into $work/package
+package() {
+	rm -rf "$work/package"
+	file=$(cd "$work" && npm pack --silent "$1@$2" | tail -n 1)
+	have=$(openssl dgst -sha512 -binary "$work/$file" | base64 -w0)
+	if [ "$have" != "$3" ]; then
+		echo "$1@$2: hash is $have, not $3" >&2
+		exit 1
+	fi
+	tar -xzf "$work/$file" -C "$work"
+}
+
+package htmx.org 2.0.11 'Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qtbnyzDDWFvBTqjnIMCgELTNt636dtamA=='
+cp "$work/package/dist/htmx.min.js" "$out/htmx.min.js"
+cp "$work/package/LICENSE" "$out/htmx.LICENSE"
+
+package @fontsource/ibm-plex-sans 5.3.0 'CbE4CbbEEZJX860XyUiRpsksXIQR8Rp2XDva2VO53NJox9tVNtusrysd2x5YkUEY3ErQ66W1IiiQL8/wihhw5w=='
+for w in 400 500 600; do
+	for set in latin latin-ext cyrillic greek; do
+		cp "$work/package/files/ibm-plex-sans-$set-$w-normal.woff2" "$out/"
+	done
+done
+cp "$work/package/LICENSE" "$out/ibm-plex-sans.LICENSE"
+
+package @fontsource/ibm-plex-mono 5.3.0 'eTgnZjZEGk1QtD3ZstF+Vclo2HLAni8YMy34/DxllwZvyz1lR/1RF/xTiAquOBO7MvqBx8D2Ig2WCPMVfdZu7Q=='
+for set in latin latin-ext; do
+	cp "$work/package/files/ibm-plex-mono-$set-400-normal.woff2" "$out/"
+done
+cp "$work/package/LICENSE" "$out/ibm-plex-mono.LICENSE"
+
+package @tabler/icons 3.51.0 '0pinvPZz7YeX+OSfxuEAbnEPWbocVXW5iU8h5lh41pYG8sZuQfpWECC980lxOT0clGIcNGn8xsBr+zKaRGdA/g=='
+{
+	echo '<svg xmlns="http://www.w3.org/2000/svg">'
+	for icon in messages activity-heartbeat settings arrow-left chevron-left chevron-right chevron-down chevron-up x plus link headset \
+		player-play player-stop player-pause menu-2 calendar filter search logout sun moon alert-triangle key download circle-check copy keyboard; do
+		printf '<symbol id="%s" viewBox="0 0 24 24">' "$icon"
+		sed -n '/^ *<\(path\|circle\|rect\|line\)/p' "$work/package/icons/outline/$icon.svg" | grep -v 'stroke="none"' | tr -d '\n'
+		echo '</symbol>'
+	done
+	echo '</svg>'
+} >"$out/icons.svg"
+cp "$work/package/LICENSE" "$out/tabler-icons.LICENSE"

@@ -1,0 +1,156 @@
+// Package views renders pages from ready values: layouts, pages, partials and components, without I/O.
+package views
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"turnwise/conversation"
+)
+
+// none stands where there is no value.
+const none = "–"
+
+// Count writes a number in full, with thousands apart: 45,914.
+func Count[T int | int32 | int64](n T) string {
+	s := strconv.FormatInt(int64(n), 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Millis writes milliseconds: 840 ms, 2.4 s, 48 s, 3 m 12 s.
+func Millis(ms float64) string {
+	if math.Abs(ms) < 999.5 {
+		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+	}
+	return Span(time.Duration(ms * float64(time.Millisecond)))
+}
+
+// Span writes a length of time: 2.4 s, 48 s, 3 m 12 s, 1 h 05 m, 3 d 4 h.
+func Span(d time.Duration) string {
+	s := d.Seconds()
+	switch {
+	case s < 0.0005:
+		return "0 s"
+	case s < 1:
+		return strconv.FormatFloat(s*1000, 'f', 0, 64) + " ms"
+	case s < 9.95:
+		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
+	case s < 59.5:
+		return strconv.FormatFloat(s, 'f', 0, 64) + " s"
+	}
+	n := int(math.Round(s))
+	switch {
+	case n < 3600:
+		return fmt.Sprintf("%d m %02d s", n/60, n%60)
+	case n < 86400:
+		return fmt.Sprintf("%d h %02d m", n/3600, n%3600/60)
+	}
+	return fmt.Sprintf("%d d %d h", n/86400, n%86400/3600)
+}
+
+// Ago writes how long ago a moment was.
+func Ago(t *time.Time, now time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	d := now.Sub(*t)
+	if d < time.Second {
+		return "now"
+	}
+	return Span(d.Truncate(time.Second)) + " ago"
+}
+
+// Day writes a date, the year only if it is not this one: 21 Nov.
+func (p Page) Day(t time.Time) string {
+	t = t.In(p.Zone)
+	if t.Year() == p.Now.In(p.Zone).Year() {
+		return t.Format("2 Jan")
+	}
+	return t.Format("2 Jan 2006")
+}
+
+// Moment writes a date and a time of day, for lists: the time alone today.
+func (p Page) Moment(t time.Time) string {
+	t = t.In(p.Zone)
+	now := p.Now.In(p.Zone)
+	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
+		return t.Format("15:04")
+	}
+	return p.Day(t) + t.Format(", 15:04")
+}
+
+// Exact writes a date and a time of day with seconds.
+func (p Page) Exact(t time.Time) string { return t.In(p.Zone).Format("2 Jan 2006, 15:04:05") }
+
+// Clock writes the time of day with seconds.
+func (p Page) Clock(t time.Time) string { return t.In(p.Zone).Format("15:04:05") }
+
+// OutcomeName says how a conversation ended.
+func OutcomeName(outcome string) string {
+	switch outcome {
+	case string(conversation.ResolvedConfirmed):
+		return "Resolved"
+	case string(conversation.ResolvedAssumed):
+		return "Resolved, assumed"
+	case string(conversation.Escalated):
+		return "Escalated"
+	case string(conversation.Abandoned):
+		return "Abandoned"
+	case string(conversation.NotEngaged):
+		return "Not engaged"
+	}
+	return "Open"
+}
+
+// RatingName says how satisfied the user was.
+func RatingName(rating string) string {
+	switch conversation.Rating(rating) {
+	case conversation.Satisfied:
+		return "satisfied"
+	case conversation.Unsatisfied:
+		return "not satisfied"
+	case conversation.Unanswered:
+		return "no answer"
+	}
+	return none
+}
+
+// dash writes text, or the sign for no value.
+func dash(s string) string {
+	if s == "" {
+		return none
+	}
+	return s
+}
+
+// plural writes a number with its noun.
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return Count(n) + " " + one
+	}
+	return Count(n) + " " + many
+}
+
+// barWidth is the length of a response time's bar of 60: full at four seconds.
+func barWidth(ms float64) string {
+	return strconv.FormatFloat(math.Min(60, math.Max(1, ms/4000*60)), 'f', 0, 64)
+}
+
+// slowMS is the response time from which an answer is shown as slow; Rasa's own inspector turns red there.
+const slowMS = 2500
+
+func shorten(s string, most int) string {
+	r := []rune(s)
+	if len(r) <= most {
+		return s
+	}
+	return string(r[:most]) + "…"
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

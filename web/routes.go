@@ -1,0 +1,117 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"turnwise/static"
+	"turnwise/views"
+)
+
+// csp lets pages load nothing that is not ours, and run no script that stands in a page.
+const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// routes is the whole site. Whatever stands within signed needs a right that is named beside it.
+func (s *server) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(s.recoverPanic, secure, cacheNothing)
+	r.Method(http.MethodGet, "/static/*", static.Handler())
+	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
+	r.Group(func(r chi.Router) {
+		r.Use(s.sessions.LoadAndSave, s.loadUser)
+		r.NotFound(s.handle(s.notFound))
+		r.MethodNotAllowed(s.handle(s.notFound))
+		r.Get("/login", s.handle(s.loginPage))
+		r.Post("/login", s.handle(s.login))
+		r.Post("/logout", s.handle(s.logout))
+		r.Get("/", s.handle(s.start))
+		for _, route := range s.signed() {
+			r.Method(route.method, route.pattern, s.handle(s.need(route.right, route.handler)))
+		}
+	})
+	return http.NewCrossOriginProtection().Handler(r)
+}
+
+type route struct {
+	method, pattern string
+	right           views.Right
+	handler         handler
+}
+
+// signed are the routes for people who signed in, each with the right that it needs.
+func (s *server) signed() []route {
+	return []route{
+		{"GET", "/conversations", views.SeeTranscripts, s.conversations},
+		{"GET", "/conversations/{id}", views.SeeTranscripts, s.transcript},
+		{"GET", "/health", views.SeeHealth, s.health},
+		{"GET", "/rejected", views.Administer, s.rejected},
+		{"GET", "/rejected/download", views.Administer, s.downloadRejected},
+		{"POST", "/rejected/replay", views.Administer, s.replayMany},
+		{"POST", "/rejected/discard", views.Administer, s.discardMany},
+		{"GET", "/rejected/{id}", views.Administer, s.rejectedOne},
+		{"GET", "/rejected/{id}/body", views.Administer, s.rejectedBody},
+		{"POST", "/rejected/{id}/replay", views.Administer, s.replayOne},
+		{"POST", "/rejected/{id}/discard", views.Administer, s.discardOne},
+		{"GET", "/admin", views.Administer, s.admin},
+		{"POST", "/admin/tokens", views.Administer, s.makeToken},
+		{"POST", "/admin/tokens/{id}/revoke", views.Administer, s.revokeToken},
+	}
+}
+
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", csp)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// cacheNothing keeps personal pages out of caches; static files say otherwise themselves.
+func cacheNothing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) recoverPanic(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				s.Log.ErrorContext(r.Context(), "a handler panicked", "cause", cause, "method", r.Method)
+				http.Error(w, "Something went wrong here. The server's log says what.", http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) error {
+	s.message(w, r, http.StatusNotFound, views.Message{
+		Page: s.page(r, "", ""), Heading: "Not found", Text: "There is nothing under this address.", Back: "/", BackText: "To the start",
+	})
+	return nil
+}
+
+// start sends everybody to the first page that is for them.
+func (s *server) start(w http.ResponseWriter, r *http.Request) error {
+	to := "/login"
+	if u, ok := userOf(r.Context()); ok {
+		to = "/health"
+		if rightsOf(u.Role)[views.SeeTranscripts] {
+			to = "/conversations"
+		}
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// slowRequest is how long a page may take before its queries are cancelled.
+const slowRequest = 20 * time.Second

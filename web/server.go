@@ -1,0 +1,146 @@
+// Package web serves the pages: routes, sign-in, and a handler for each page.
+package web
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/alexedwards/scs/pgxstore"
+	"github.com/alexedwards/scs/v2"
+	"github.com/go-chi/httprate"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// Config is what the pages need from outside.
+type Config struct {
+	Pool    *pgxpool.Pool
+	Log     *slog.Logger
+	Zone    *time.Location // of the workspace
+	URL     string         // under which people reach the server, without a slash at the end
+	Version string
+	Proxies []netip.Prefix // whose X-Forwarded-For is believed
+	Ingest  http.Handler   // takes POST /api/v1/ingest/rasa
+	Replay  Replay
+	Now     func() time.Time // nil: the clock
+}
+
+// Replay stores a rejected event's body, mended or as it was. It returns an *metric.InputError that says why
+// the body cannot be stored either.
+type Replay func(ctx context.Context, r queries.RejectedEvent, body []byte) error
+
+type server struct {
+	Config
+	sessions  *scs.SessionManager
+	hashing   chan struct{} // bounds how many passwords are hashed at once
+	byAddress *httprate.RateLimiter
+	byAccount *httprate.RateLimiter
+	decoy     string // a hash that unknown users are compared with, so that they cost the same time
+}
+
+// New returns the handler of the whole site and a function that ends its background work.
+func New(cfg Config) (http.Handler, func()) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &server{Config: cfg, sessions: scs.New(), hashing: make(chan struct{}, 2)}
+	store := pgxstore.NewWithCleanupInterval(cfg.Pool, 10*time.Minute)
+	s.sessions.Store = store
+	s.sessions.HashTokenInStore = true
+	s.sessions.Lifetime = 7 * 24 * time.Hour
+	s.sessions.IdleTimeout = 24 * time.Hour
+	s.sessions.Cookie.HttpOnly = true
+	s.sessions.Cookie.SameSite = http.SameSiteLaxMode
+	s.sessions.Cookie.Name = "turnwise"
+	if strings.HasPrefix(cfg.URL, "https://") {
+		s.sessions.Cookie.Name = "__Host-turnwise"
+		s.sessions.Cookie.Secure = true
+	}
+	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
+	s.byAddress = httprate.NewRateLimiter(30, time.Minute)
+	s.byAccount = httprate.NewRateLimiter(8, time.Minute)
+	s.decoy, _ = HashPassword("nobody's password") // cannot fail but for want of randomness
+	return s.routes(), store.StopCleanup
+}
+
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// handle answers the errors of a handler, and logs those that somebody must look at.
+func (s *server) handle(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	}
+}
+
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	m := views.Message{Page: s.page(r, "Error", ""), Back: "/", BackText: "To the start"}
+	status := http.StatusInternalServerError
+	var input *metric.InputError
+	switch {
+	case errors.As(err, &input):
+		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", input.Error()
+	case errors.Is(err, queries.ErrNotFound):
+		status, m.Heading, m.Text = http.StatusNotFound, "Not found", "There is nothing here, or it is not for you to see."
+	case errors.Is(err, context.Canceled):
+		return
+	case queries.Temporary(err):
+		s.Log.WarnContext(r.Context(), "the database does not answer", "error", err)
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "The database does not answer at the moment. Try again in a few seconds.", http.StatusServiceUnavailable)
+		return
+	default:
+		s.Log.ErrorContext(r.Context(), "a page failed", "error", err, "route", r.Pattern)
+		m.Heading, m.Text = "Something went wrong here", "The server's log says what. What you were doing was not stored."
+	}
+	s.message(w, r, status, m)
+}
+
+func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m views.Message) {
+	m.Page.Title = m.Heading
+	if err := s.render(w, r, status, views.MessagePage(m)); err != nil {
+		s.Log.ErrorContext(r.Context(), "an error page failed", "error", err)
+		http.Error(w, m.Heading, status)
+	}
+}
+
+// page returns what every page needs.
+func (s *server) page(r *http.Request, title, nav string) views.Page {
+	p := views.Page{Title: title, Nav: nav, Zone: s.Zone, Now: s.Now(), Version: s.Version}
+	if u, ok := userOf(r.Context()); ok {
+		p.Name, p.Role, p.Rights = u.Name, u.Role, rightsOf(u.Role)
+	}
+	return p
+}
+
+// render writes a component, whole or not at all.
+func (s *server) render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) error {
+	var b bytes.Buffer
+	if err := c.Render(r.Context(), &b); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the client may be gone
+	return nil
+}
+
+// renderEither writes the partial to htmx and the page to everybody else.
+func (s *server) renderEither(w http.ResponseWriter, r *http.Request, page, partial templ.Component) error {
+	w.Header().Add("Vary", "HX-Request, HX-History-Restore-Request")
+	if r.Header.Get("HX-Request") == "true" && r.Header.Get("HX-History-Restore-Request") != "true" {
+		return s.render(w, r, http.StatusOK, partial)
+	}
+	return s.render(w, r, http.StatusOK, page)
+}
