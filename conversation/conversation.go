@@ -14,6 +14,7 @@ type Conversation struct {
 	First      Key    // its earliest event
 	StartedAt  int64
 	LastAt     int64
+	ActiveAt   int64  // of the last event that was no mere end or silence: the duration counts until here
 	EndedAt    int64  // 0 unless an end was told or the next conversation began
 	EndReason  string // of the end, as told
 	Ended      bool   // for good: no event may follow

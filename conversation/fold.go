@@ -90,6 +90,9 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	}
 	c.Events++
 	c.LastAt = max(c.LastAt, e.At)
+	if e.Type != TypeSessionEnd && e.Type != TypeInactive && e.Type != "session_paused" || c.ActiveAt == 0 {
+		c.ActiveAt = max(c.ActiveAt, e.At)
+	}
 	if c.EndReason == endedByNext {
 		c.EndedAt = c.LastAt
 	}

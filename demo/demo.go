@@ -147,7 +147,7 @@ func (g *Generator) conversation(at time.Time) {
 	t.meta = append(t.meta, `, "metadata": {"model_id": `...)
 	model := t.rel.name
 	if b.modern {
-		model = fmt.Sprintf("%032x", fnv(t.rel.name))
+		model = fmt.Sprintf("%016x%016x", fnv(t.rel.name), fnv("model "+t.rel.name))
 	}
 	t.meta = append(str(append(str(t.meta, model), `, "assistant_id": `...), b.name), ""...)
 	if b.modern {

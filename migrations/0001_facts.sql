@@ -139,6 +139,7 @@ create table conversations (
 	first_event uuid not null,
 	started_at timestamptz not null,
 	last_at timestamptz not null,
+	active_at timestamptz not null,
 	ended_at timestamptz,
 	closes_at timestamptz not null,
 	end_reason text not null,
@@ -163,6 +164,7 @@ create table conversations (
 	primary key (sender_id, id)
 ) with (fillfactor = 90);
 comment on table conversations is 'Sessions: the unit that is counted, listed, reviewed and exported.';
+comment on column conversations.active_at is 'time of the last event that was no mere end or silence; the duration is active_at - started_at';
 comment on column conversations.closes_at is 'ended_at, else the idle limit after last_at; the conversation is open while this lies ahead';
 comment on column conversations.outcome is 'how it ended; while it is open, how it would have if it ended now';
 comment on column conversations.facets is 'what lists filter by, as prefix:value';

@@ -131,6 +131,7 @@ type ListedConversation struct {
 	ID               conversation.UUID
 	StartedAt        time.Time
 	LastAt           time.Time
+	ActiveAt         time.Time
 	ClosesAt         time.Time
 	Assistant        string
 	Environment      string
@@ -148,7 +149,7 @@ type ListedConversation struct {
 }
 
 const listColumns = `
-select c.sender_id, c.id, c.started_at, c.last_at, c.closes_at, a.name as assistant,
+select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.name as assistant,
 	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
 	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
 	c.user_messages, c.turns, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,

@@ -111,7 +111,7 @@ func (s *server) turnPages(m *views.Conversations, list []queries.ListedConversa
 	}
 	for _, c := range list {
 		m.Rows = append(m.Rows, views.ConversationRow{
-			ID: c.ID, StartedAt: c.StartedAt, Length: c.LastAt.Sub(c.StartedAt), Outcome: shownOutcome(c.Outcome, c.ClosesAt, m.Now),
+			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt), Outcome: shownOutcome(c.Outcome, c.ClosesAt, m.Now),
 			FirstText: c.FirstText, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
 			Flows: c.Flows, Messages: c.UserMessages, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT, Escalated: c.Escalated,
 		})

@@ -40,6 +40,9 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, x := range sources {
+		if x.Kind != "http" {
+			x.DelayMS = nil // files hold the past: their delay says nothing
+		}
 		m.Sources = append(m.Sources, views.SourceRow{
 			Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Known: x.Known, Revised: x.Revised,
 			Rejected: x.Rejected, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, DelayMS: x.DelayMS,

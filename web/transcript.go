@@ -135,7 +135,7 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		}
 	}
 	add("Started", m.Exact(c.StartedAt))
-	add("Length", fmt.Sprintf("%s · %s turns", views.Span(c.LastAt.Sub(c.StartedAt)), views.Count(c.Turns)))
+	add("Length", fmt.Sprintf("%s · %s turns", views.Span(c.ActiveAt.Sub(c.StartedAt)), views.Count(c.Turns)))
 	said := fmt.Sprintf("%s user · %s assistant", views.Count(c.UserMessages), views.Count(c.BotMessages))
 	if c.AgentMessages > 0 {
 		said += fmt.Sprintf(" · %s person", views.Count(c.AgentMessages))

@@ -1,0 +1,137 @@
+// Command bench measures ingest against plain COPY, and the pages, in one run on one machine: what counts
+// are the ratios. It prints a table and writes bench.json.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"time"
+
+	"turnwise/demo"
+	"turnwise/localdb"
+	"turnwise/queries"
+)
+
+// figure is one measured number.
+type figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	Goal  string  `json:"goal,omitempty"`
+}
+
+type bench struct {
+	ctx     context.Context
+	server  *localdb.Server
+	log     *slog.Logger
+	events  int
+	reps    int
+	figures []figure
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	events := flag.Int("events", 150000, "events of one measurement")
+	reps := flag.Int("reps", 3, "repetitions, of which the median counts")
+	large := flag.Int("conversations", 350000, "conversations in the large database; 0 leaves it out")
+	dir := flag.String("dir", "", "folder for the database; default: a temporary one")
+	out := flag.String("out", "bench.json", "file for the figures")
+	only := flag.String("only", "", "ingest or pages; default: both")
+	flag.Parse()
+	if *dir == "" {
+		d, err := os.MkdirTemp("", "turnwise-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(d)
+		if err := os.Chmod(d, 0o755); err != nil {
+			return err
+		}
+		*dir = d
+	}
+	server, err := localdb.Start(ctx, localdb.Config{Dir: *dir})
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	b := &bench{ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps}
+	if *only != "pages" {
+		if err := b.ingest(); err != nil {
+			return err
+		}
+	}
+	if *large > 0 {
+		if err := b.large(*large, *only != "ingest", *only != "pages"); err != nil {
+			return err
+		}
+	}
+	text, err := json.MarshalIndent(b.figures, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(*out, append(text, '\n'), 0o644)
+}
+
+func (b *bench) note(name string, value float64, unit, goal string) {
+	b.figures = append(b.figures, figure{name, value, unit, goal})
+	fmt.Printf("%-64s %12.3f %-10s %s\n", name, value, unit, goal)
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// bodies generates events that no other seed makes.
+func bodies(n int, seed uint64) [][]byte {
+	g := demo.New(demo.Options{Conversations: n/20 + 100, Days: 90, Until: time.Now(), Seed: seed})
+	out := make([][]byte, 0, n)
+	for len(out) < n {
+		body, ok := g.Next()
+		if !ok {
+			break
+		}
+		out = append(out, body)
+	}
+	return out
+}
+
+// fresh makes an empty, migrated database and returns its address and how to drop it.
+func (b *bench) fresh(name string) (url string, drop func() error, err error) {
+	admin, err := queries.Open(b.ctx, b.server.URL(), 2)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, sql := range []string{"drop database if exists " + name + " with (force)", "create database " + name} {
+		if _, err := admin.Exec(b.ctx, sql); err != nil {
+			admin.Close()
+			return "", nil, err
+		}
+	}
+	url = replaceDatabase(b.server.URL(), name)
+	pool, err := queries.Open(b.ctx, url, 4)
+	if err != nil {
+		return "", nil, err
+	}
+	defer pool.Close()
+	_, err = queries.Migrate(b.ctx, pool)
+	return url, func() error {
+		defer admin.Close()
+		_, err := admin.Exec(b.ctx, "drop database "+name+" with (force)")
+		return err
+	}, err
+}
