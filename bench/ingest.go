@@ -128,7 +128,7 @@ func (b *bench) decode(all [][]byte) ([]*conversation.Event, error) {
 	d := rasa.NewDecoder()
 	events := make([]*conversation.Event, len(all))
 	for i, body := range all {
-		e, rej := d.Decode(body, rasa.Intake{Assistant: "bench"}, time.Now())
+		e, rej := d.Decode(string(body), rasa.Intake{Assistant: "bench"}, time.Now())
 		if rej != nil {
 			return nil, rej
 		}

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"time"
 
@@ -51,7 +53,20 @@ func run(ctx context.Context) error {
 	dir := flag.String("dir", "", "folder for the database; default: a temporary one")
 	out := flag.String("out", "bench.json", "file for the figures")
 	only := flag.String("only", "", "ingest or pages; default: both")
+	debug.SetGCPercent(300) // as the program does
+	profile := flag.String("cpuprofile", "", "write a profile of this process to a file")
 	flag.Parse()
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	if *dir == "" {
 		d, err := os.MkdirTemp("", "turnwise-bench-")
 		if err != nil {

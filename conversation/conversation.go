@@ -50,7 +50,6 @@ type Conversation struct {
 	RunCount int
 
 	BundleAt   int64
-	BundleTurn int
 	BundlePart int
 	BundleLen  int
 

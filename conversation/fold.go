@@ -455,14 +455,14 @@ func (f *Fold) store(c *Conversation, e *Event, seq int64, flags int16) {
 		turn = c.Turn.N
 	}
 	switch {
-	case c.BundleLen == 0 || c.BundleTurn != turn:
-		c.BundleTurn, c.BundlePart, c.BundleLen, c.BundleAt, c.bundle = turn, 0, 0, e.At, nil
+	case c.Events == 1:
+		c.BundleAt = e.At
 	case c.BundleLen >= BundleSize:
 		c.BundlePart++
 		c.BundleLen, c.BundleAt, c.bundle = 0, e.At, nil
 	}
 	if c.bundle == nil {
-		c.bundle = &Bundle{Conversation: c.ID, At: c.BundleAt, Turn: turn, Part: c.BundlePart, Appended: c.BundleLen > 0}
+		c.bundle = &Bundle{Conversation: c.ID, At: c.BundleAt, Part: c.BundlePart, Appended: c.BundleLen > 0}
 		f.out.Bundles = append(f.out.Bundles, c.bundle)
 	}
 	f.out.Events = append(f.out.Events, EventRow{e, c.ID, seq, turn, c.BundlePart, c.BundleLen, flags})

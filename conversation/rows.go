@@ -29,15 +29,15 @@ type EventRow struct {
 	Conversation UUID
 	Seq          int64 // microseconds, strictly growing within the conversation
 	Turn         int
-	Part, Pos    int // the bundle of the turn that holds its body, and the place in it
+	Part, Pos    int // the bundle of the conversation that holds its body, and the place in it
 	Extra        int16
 }
 
-// Bundle is the bodies of up to BundleSize events of one turn, in order.
+// Bundle is the bodies of up to BundleSize events of a conversation, in order.
 type Bundle struct {
 	Conversation UUID
 	At           int64 // of its first event
-	Turn, Part   int
+	Part         int   // counted from 0
 	Bodies       []string
 	Appended     bool // the bundle stands in the store already; Bodies are what is to be added
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf16"
 )
@@ -88,20 +89,19 @@ func (g *Generator) Next() ([]byte, bool) {
 
 // talk is one conversation in the making.
 type talk struct {
-	g        *Generator
-	b        *bot
-	rel      release
-	sender   string
-	user     string
-	session  string
-	channel  string
-	at       float64
-	end      float64
-	head     []byte // sender and metadata without its closing brace
-	meta     []byte
-	depth    int
-	turns    int
-	finished bool
+	g       *Generator
+	b       *bot
+	rel     release
+	sender  string
+	user    string
+	session string
+	channel string
+	at      float64
+	end     float64
+	head    []byte // sender and metadata without its closing brace
+	meta    []byte
+	active  string // metadata of events that a flow makes
+	turns   int
 }
 
 func (g *Generator) hex(n int) string {
@@ -193,7 +193,7 @@ func (t *talk) emit(typ, meta string, fields func(b []byte) []byte) {
 	b := make([]byte, 0, 512)
 	b = append(append(append(append(b, t.head...), '"'), typ...), `", "timestamp": `...)
 	b = strconv.AppendFloat(b, t.at, 'f', 6, 64)
-	b = append(append(append(b, t.meta...), meta...), '}')
+	b = append(append(append(append(b, t.meta...), t.active...), meta...), '}')
 	if t.b.modern {
 		b = str(append(b, `, "user_id": `...), t.user)
 	}
@@ -264,23 +264,21 @@ func (t *talk) hears(text, intent, commands string) {
 			b = fmt.Appendf(b, `, "confidence": %.6f}, "entities": [], "text": `, confidence)
 		}
 		b = str(b, text)
-		b = append(str(append(b, `, "message_id": `...), id), `, "metadata": {}`...)
+		b = append(str(append(b, `, "message_id": `...), id), `, "metadata": {}, "text_tokens": [`...)
+		from := 0
+		for i, w := range strings.Fields(text) {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = fmt.Appendf(b, "[%d, %d]", from, from+len([]rune(w)))
+			from += len([]rune(w)) + 1
+		}
+		b = append(b, ']')
 		if t.b.modern {
-			b = append(append(append(b, `, "commands": [`...), commands...), `], "flows_in_prompt": [`...)
-			for i, f := range t.b.flows {
-				if i > 0 {
-					b = append(b, ", "...)
-				}
-				b = str(b, f.id)
-			}
-			b = append(b, ']')
+			b = append(append(append(b, `, "commands": [`...), commands...), ']')
+			b = t.g.prompt(b, t.b)
 		} else {
-			b = append(b, `, "intent_ranking": [`...)
-			b = fmt.Appendf(str(append(b, `{"name": `...), intent), `, "confidence": %.6f}`, confidence)
-			for _, f := range t.b.flows {
-				b = fmt.Appendf(str(append(b, `, {"name": `...), f.id), `, "confidence": %.6f}`, (1-confidence)*t.g.r.Float64())
-			}
-			b = append(b, `], "response_selector": {"all_retrieval_intents": [], "default": {"response": {"responses": null, "confidence": 0.0, "intent_response_key": null}, "ranking": []}}`...)
+			b = t.g.ranking(b, t.b, intent, confidence)
 		}
 		b = append(b, `}, "input_channel": `...)
 		b = append(str(b, t.channel), `, "message_id": `...)
@@ -290,6 +288,53 @@ func (t *talk) hears(text, intent, commands string) {
 		t.emit("user_featurization", "", func(b []byte) []byte { return append(b, `"use_text_for_featurization": false`...) })
 	}
 	t.think()
+}
+
+// others are flows and intents that the demo's assistants know besides those of the script; real assistants
+// have dozens, and name them all in every message's parse data.
+var others = []string{
+	"activate_card", "add_payee", "address_change", "appointment_cancel", "balance_alert", "branch_hours", "card_delivery_status", "cash_limit",
+	"change_language", "close_account", "contact_details", "currency_rates", "direct_debit_stop", "document_upload", "fraud_report", "greet",
+	"income_statement", "insurance_offer", "interest_rates", "invoice_copy", "loan_calculator", "login_problem", "open_account", "out_of_office",
+	"password_reset", "pin_forgotten", "recurring_payment", "standing_order_change", "statement_by_mail", "travel_notice", "voice_consent",
+}
+
+// prompt appends what the command generator says of its choice among the flows.
+func (g *Generator) prompt(b []byte, of *bot) []byte {
+	b = append(b, `, "flows_from_semantic_search": [`...)
+	for i, f := range of.flows {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = fmt.Appendf(str(append(b, '['), f.id), ", %.8f]", 0.9-0.1*float64(i)-0.05*g.r.Float64())
+	}
+	for i, f := range others {
+		b = fmt.Appendf(str(append(b, ", ["...), f), ", %.8f]", 0.5-0.01*float64(i)-0.005*g.r.Float64())
+	}
+	b = append(b, `], "flows_in_prompt": [`...)
+	for _, f := range of.flows {
+		b = append(str(b, f.id), ", "...)
+	}
+	for i, f := range others {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = str(b, f)
+	}
+	return append(b, ']')
+}
+
+// ranking appends what an intent classifier says: every intent with its confidence.
+func (g *Generator) ranking(b []byte, of *bot, intent string, confidence float64) []byte {
+	b = append(b, `, "intent_ranking": [`...)
+	b = fmt.Appendf(str(append(b, `{"name": `...), intent), `, "confidence": %.16f}`, confidence)
+	for _, f := range of.flows {
+		b = fmt.Appendf(str(append(b, `, {"name": `...), f.id), `, "confidence": %.16f}`, (1-confidence)*g.r.Float64()/4)
+	}
+	for _, f := range others {
+		b = fmt.Appendf(str(append(b, `, {"name": `...), f), `, "confidence": %.16f}`, (1-confidence)*g.r.Float64()/40)
+	}
+	return append(b, `], "response_selector": {"all_retrieval_intents": ["chitchat", "faq"], "default": {"response": {"responses": null, "confidence": 0.0, "intent_response_key": null, "utter_action": "utter_None"}, "ranking": []}}`...)
 }
 
 // think lets the time pass that the answer takes.
@@ -367,8 +412,12 @@ func (t *talk) runFlow() string {
 	t.hears(pick(r, f.ask), f.id, `{"command": "start flow", "flow": `+quote(f.id)+`}`)
 	t.stack(fmt.Sprintf(`[{"op": "add", "path": "/0", "value": {"frame_id": %q, "flow_id": %q, "step_id": "START", "frame_type": "regular", "type": "flow"}}]`, t.g.hex(4), f.id))
 	t.flow("started", f.id, "")
+	defer func() { t.active = "" }()
 	for i, s := range f.steps {
 		stepID := fmt.Sprintf("%d_collect_%s", i, s.slot)
+		if t.b.modern {
+			t.active = `, "active_flow": ` + quote(f.id) + `, "step_id": ` + quote(stepID)
+		}
 		t.stack(fmt.Sprintf(`[{"op": "replace", "path": "/0/step_id", "value": %q}]`, stepID))
 		data := ""
 		if s.buttons {

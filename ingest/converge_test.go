@@ -25,7 +25,7 @@ func decodeAll(t testing.TB, bodies []string) []*conversation.Event {
 	d := rasa.NewDecoder()
 	events := make([]*conversation.Event, len(bodies))
 	for i, b := range bodies {
-		e, rej := d.Decode([]byte(b), rasa.Intake{Assistant: "default", Environment: "production"}, time.Now())
+		e, rej := d.Decode(b, rasa.Intake{Assistant: "default", Environment: "production"}, time.Now())
 		if rej != nil {
 			t.Fatalf("%s: %v", b, rej)
 		}

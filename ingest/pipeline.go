@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -108,7 +107,10 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 func read(ctx context.Context, next func() ([]byte, string, error), decode, ordered chan<- *chunk) error {
 	defer close(ordered)
 	defer close(decode)
-	c := &chunk{ready: make(chan struct{})}
+	fresh := func() *chunk {
+		return &chunk{ready: make(chan struct{}), text: make([]byte, 0, chunkBytes+chunkBytes/8), ends: make([]int, 0, chunkItems), at: make([]string, 0, chunkItems)}
+	}
+	c := fresh()
 	flush := func() error {
 		for _, to := range []chan<- *chunk{ordered, decode} {
 			select {
@@ -117,7 +119,7 @@ func read(ctx context.Context, next func() ([]byte, string, error), decode, orde
 				return ctx.Err()
 			}
 		}
-		c = &chunk{ready: make(chan struct{})}
+		c = fresh()
 		return nil
 	}
 	for {
@@ -145,13 +147,15 @@ func (w *Writer) decode(in <-chan *chunk, src Source) {
 	d := rasa.NewDecoder()
 	for c := range in {
 		now := w.now()
+		text := string(c.text) // one copy, of which the events are parts
+		c.text, c.events = nil, make([]*conversation.Event, 0, len(c.ends))
 		from := 0
 		for i, end := range c.ends {
-			body := c.text[from:end]
+			body := text[from:end]
 			from = end
 			e, rej := d.Decode(body, rasa.Intake{Assistant: src.Assistant, Environment: src.Environment}, now)
 			if rej != nil {
-				c.rejected = append(c.rejected, Rejected{Body: bytes.Clone(body), Position: c.at[i], Reason: *rej})
+				c.rejected = append(c.rejected, Rejected{Body: []byte(body), Position: c.at[i], Reason: *rej})
 				continue
 			}
 			c.events = append(c.events, e)

@@ -61,7 +61,7 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.Named
 		if err != nil {
 			return err
 		}
-		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey}
+		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
 		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true}, rules); err != nil {
 			return err
 		}

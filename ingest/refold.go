@@ -155,7 +155,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 	d := rasa.NewDecoder()
 	used := map[*conversation.Event]bool{}
 	for _, body := range bodies {
-		e, rej := d.Decode([]byte(body), rasa.Intake{Assistant: s.Assistant}, farFuture)
+		e, rej := d.Decode(body, rasa.Intake{Assistant: s.Assistant}, farFuture)
 		if rej != nil {
 			return nil, stretch, nil, fmt.Errorf("a stored event of sender %d: %w", s.ID, rej)
 		}

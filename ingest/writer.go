@@ -54,6 +54,8 @@ type Writer struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	batches chan *queries.Batch // whose buffers wait to be used again
+
 	mu           sync.Mutex
 	months       map[string]bool
 	names        map[string]bool
@@ -73,7 +75,7 @@ const settingsLife = 10 * time.Second
 // NewWriter returns a writer to the pool.
 func NewWriter(pool *pgxpool.Pool, log *slog.Logger) *Writer {
 	return &Writer{
-		pool: pool, log: log, now: time.Now, months: map[string]bool{}, names: map[string]bool{},
+		pool: pool, log: log, now: time.Now, batches: make(chan *queries.Batch, 4), months: map[string]bool{}, names: map[string]bool{},
 		versions: map[queries.Version]int64{}, settings: map[string]settings{}, environments: map[int32]string{},
 	}
 }
@@ -175,11 +177,8 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		if err := w.dropKnown(ctx, tx, units, &counts); err != nil {
 			return err
 		}
-		batch := batches.Get().(*queries.Batch)
-		defer func() {
-			batch.Reset()
-			batches.Put(batch)
-		}()
+		batch := w.borrow()
+		defer w.giveBack(batch)
 		fresh, err := w.fold(ctx, tx, units, batch)
 		if err != nil {
 			return err
@@ -200,7 +199,23 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	return counts, err
 }
 
-var batches = sync.Pool{New: func() any { return new(queries.Batch) }}
+// borrow returns an empty batch whose buffers have been used before, if there is one.
+func (w *Writer) borrow() *queries.Batch {
+	select {
+	case b := <-w.batches:
+		return b
+	default:
+		return new(queries.Batch)
+	}
+}
+
+func (w *Writer) giveBack(b *queries.Batch) {
+	b.Reset()
+	select {
+	case w.batches <- b:
+	default:
+	}
+}
 
 // group sorts the events into units and drops copies within the batch.
 func group(events []*conversation.Event) (units []*unit, counts Counts) {
@@ -311,15 +326,14 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	}
 	byID := make(map[conversation.UUID]*queries.StoredEvent, len(stored))
 	type instant struct {
-		sender int64
-		time   float64
+		sender, at int64
 	}
 	replies := map[instant][]*queries.StoredEvent{}
 	for i := range stored {
 		s := &stored[i]
 		byID[s.ID] = s
 		if s.Type != "" {
-			k := instant{s.Sender, s.Time}
+			k := instant{s.Sender, s.At}
 			replies[k] = append(replies[k], s)
 		}
 	}
@@ -340,7 +354,7 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 				continue
 			}
 			if reply(e) {
-				settled, err := w.redactStored(ctx, tx, u, e, replies[instant{u.id, e.Time}], counts)
+				settled, err := w.redactStored(ctx, tx, u, e, replies[instant{u.id, e.At}], counts)
 				if err != nil {
 					return err
 				}
@@ -384,7 +398,7 @@ func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *
 	if err != nil {
 		return nil, err
 	}
-	old, rej := rasa.NewDecoder().Decode([]byte(body), rasa.Intake{Assistant: e.Assistant}, farFuture)
+	old, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: e.Assistant}, farFuture)
 	if rej != nil {
 		return nil, fmt.Errorf("stored event %s: %w", s.ID, rej)
 	}
@@ -434,7 +448,7 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 		if err != nil {
 			return nil, err
 		}
-		sender := queries.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey}
+		sender := queries.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.known}
 		if u.again == nil {
 			stored := func(id conversation.UUID) (conversation.Key, bool) {
 				key, ok := first[queries.ConversationKey{Sender: u.id, ID: id}]

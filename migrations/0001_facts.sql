@@ -63,7 +63,6 @@ create table events (
 	id uuid not null,
 	conversation_id uuid not null,
 	seq bigint not null,
-	timestamp double precision not null,
 	version_id bigint not null,
 	body_hash bigint not null,
 	environment_id integer not null,
@@ -79,22 +78,19 @@ create table events (
 	primary key (sender_id, at, id)
 ) partition by range (at);
 comment on table events is 'One fact about a conversation, as received. Empty text and 0 mean: not told.';
-comment on column events.timestamp is 'seconds since 1970 exactly as sent; at is this, rounded to microseconds';
 comment on column events.seq is 'microseconds of the time, raised where needed to grow strictly within the conversation';
-comment on column events.part is 'with turn, the bundle in event_payloads that holds the body; pos is its place there, from 0';
+comment on column events.part is 'the bundle in event_payloads that holds the body; pos is its place there, from 0';
 comment on column events.flags is '1 a field did not fit, 2 body repaired, 4 redacted copy, 8 stack patch not applied';
-create index events_at on events using brin (at);
 
 create table event_payloads (
 	sender_id bigint not null,
 	at timestamptz not null,
 	conversation_id uuid not null,
-	turn integer not null,
 	part smallint not null,
 	bodies text compression lz4 not null,
-	primary key (sender_id, at, conversation_id, turn, part)
+	primary key (sender_id, at, conversation_id, part)
 ) partition by range (at);
-comment on table event_payloads is 'The bodies of up to 64 events of one turn, in order, divided by the character U+001E.';
+comment on table event_payloads is 'The bodies of up to 64 events of a conversation, in order, divided by the character U+001E.';
 alter table event_payloads alter column bodies set storage main;
 
 create table event_originals (
@@ -171,8 +167,7 @@ comment on column conversations.facets is 'what lists filter by, as prefix:value
 comment on column conversations.checkpoint is 'the fold''s state before the first event';
 alter table conversations alter column facets set statistics 1000;
 create index conversations_started on conversations (started_at desc, id desc);
-create index conversations_assistant on conversations (assistant_id, started_at desc, id desc);
-create index conversations_facets on conversations using gin (facets) with (fastupdate = off);
+create index conversations_facets on conversations using gin (facets) with (fastupdate = on, gin_pending_list_limit = 1024);
 create index conversations_id on conversations (id);
 create index conversations_user on conversations (user_id, started_at desc) where user_id <> '';
 

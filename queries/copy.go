@@ -35,6 +35,22 @@ func (r *rows) int2(v int)    { r.size(2); r.b = binary.BigEndian.AppendUint16(r
 func (r *rows) int4(v int32)  { r.size(4); r.b = binary.BigEndian.AppendUint32(r.b, uint32(v)) }
 func (r *rows) int8(v int64)  { r.size(8); r.b = binary.BigEndian.AppendUint64(r.b, uint64(v)) }
 func (r *rows) text(v string) { r.size(len(v)); r.b = append(r.b, v...) }
+
+// join writes one text of several, with sep between them.
+func (r *rows) join(parts []string, sep string) {
+	n := len(sep) * (len(parts) - 1)
+	for _, p := range parts {
+		n += len(p)
+	}
+	r.size(n)
+	for i, p := range parts {
+		if i > 0 {
+			r.b = append(r.b, sep...)
+		}
+		r.b = append(r.b, p...)
+	}
+}
+
 func (r *rows) bytea(v []byte) {
 	r.size(len(v))
 	r.b = append(r.b, v...)

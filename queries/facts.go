@@ -19,6 +19,10 @@ type Batch struct {
 	events, payloads, originals, messages, conversations, turns, runs, steps, commands, slots rows
 
 	projections   projectionRows
+	newSenders    rows
+	newStates     rows
+	versions      map[Version]int64
+	environments  map[string]int32
 	oldConv       convKeys
 	oldTurns      partKeys
 	oldRuns       partKeys
@@ -38,9 +42,8 @@ type partKeys struct {
 
 type bundleKeys struct {
 	partKeys
-	at    []int64
-	parts []int32
-	add   []string
+	at   []int64
+	more []string
 }
 
 type projectionRows struct {
@@ -64,6 +67,7 @@ type Sender struct {
 	Key        string
 	Projection *conversation.Projection
 	Changes    *conversation.Changes
+	Stored     bool // it has rows already
 }
 
 // Add takes a sender's changes.
@@ -71,11 +75,15 @@ func (b *Batch) Add(s Sender) {
 	b.Senders++
 	p := s.Projection
 	assistant := conversation.SmallID("assistant", s.Assistant)
-	q := &b.projections
-	q.ids, q.assistants, q.keys = append(q.ids, s.ID), append(q.assistants, assistant), append(q.keys, s.Key)
-	q.users, q.channels = append(q.users, p.UserID), append(q.channels, p.Channel)
-	q.first, q.last = append(q.first, p.FirstSeen), append(q.last, p.LastSeen)
-	q.newest, q.states = append(q.newest, p.Newest.Time), append(q.states, p.Marshal())
+	if s.Stored {
+		q := &b.projections
+		q.ids, q.assistants, q.keys = append(q.ids, s.ID), append(q.assistants, assistant), append(q.keys, s.Key)
+		q.users, q.channels = append(q.users, p.UserID), append(q.channels, p.Channel)
+		q.first, q.last = append(q.first, p.FirstSeen), append(q.last, p.LastSeen)
+		q.newest, q.states = append(q.newest, p.Newest.Time), append(q.states, p.Marshal())
+	} else {
+		b.newSender(s, assistant)
+	}
 	for i := range s.Changes.Events {
 		b.event(s, &s.Changes.Events[i])
 	}
@@ -132,18 +140,34 @@ func (b *Batch) Add(s Sender) {
 	}
 }
 
+func (b *Batch) newSender(s Sender, assistant int32) {
+	r := &b.newSenders
+	r.row(7)
+	r.int8(s.ID)
+	r.int4(assistant)
+	r.text(s.Key)
+	r.text(s.Projection.UserID)
+	r.text(s.Projection.Channel)
+	r.time(s.Projection.FirstSeen)
+	r.time(s.Projection.LastSeen)
+	r = &b.newStates
+	r.row(3)
+	r.int8(s.ID)
+	r.float8(s.Projection.Newest.Time)
+	r.bytea(s.Projection.Marshal())
+}
+
 func (b *Batch) event(s Sender, e *conversation.EventRow) {
 	r := &b.events
-	r.row(18)
+	r.row(17)
 	r.int8(s.ID)
 	r.time(e.At)
 	r.uuid(e.ID)
 	r.uuid(e.Conversation)
 	r.int8(e.Seq)
-	r.float8(e.Time)
-	r.int8(versionID(s.Assistant, e.ModelID, e.ModelName))
+	r.int8(b.version(s.Assistant, e.ModelID, e.ModelName))
 	r.int8(e.BodyHash)
-	r.int4(smallID("environment", e.Environment))
+	r.int4(b.environment(e.Environment))
 	r.int4(int32(e.Turn))
 	r.int2(e.Part)
 	r.int2(e.Pos)
@@ -162,6 +186,32 @@ func (b *Batch) event(s Sender, e *conversation.EventRow) {
 	}
 }
 
+// version and environment remember what few names a batch holds: to hash them for every event is dear.
+func (b *Batch) version(assistant, modelID, modelName string) int64 {
+	v := Version{assistant, modelID, modelName}
+	id, ok := b.versions[v]
+	if !ok {
+		id = versionID(assistant, modelID, modelName)
+		if b.versions == nil || len(b.versions) > 1000 {
+			b.versions = map[Version]int64{}
+		}
+		b.versions[v] = id
+	}
+	return id
+}
+
+func (b *Batch) environment(name string) int32 {
+	id, ok := b.environments[name]
+	if !ok {
+		id = smallID("environment", name)
+		if b.environments == nil || len(b.environments) > 1000 {
+			b.environments = map[string]int32{}
+		}
+		b.environments[name] = id
+	}
+	return id
+}
+
 func versionID(assistant, modelID, modelName string) int64 {
 	if modelID == "" && modelName == "" {
 		return 0
@@ -177,21 +227,19 @@ func smallID(kind, name string) int32 {
 }
 
 func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
-	bodies := strings.Join(x.Bodies, BodySeparator)
 	if x.Appended {
 		k := &b.appendBundles
-		k.add3(sender, x.Conversation, x.Turn)
-		k.at, k.parts, k.add = append(k.at, x.At), append(k.parts, int32(x.Part)), append(k.add, BodySeparator+bodies)
+		k.add3(sender, x.Conversation, x.Part)
+		k.at, k.more = append(k.at, x.At), append(k.more, BodySeparator+strings.Join(x.Bodies, BodySeparator))
 		return
 	}
 	r := &b.payloads
-	r.row(6)
+	r.row(5)
 	r.int8(sender)
 	r.time(x.At)
 	r.uuid(x.Conversation)
-	r.int4(int32(x.Turn))
 	r.int2(x.Part)
-	r.text(bodies)
+	r.join(x.Bodies, BodySeparator)
 }
 
 func (b *Batch) message(sender int64, m *conversation.Message) {
@@ -358,8 +406,10 @@ func (b *Batch) run(sender int64, x conversation.ConversationRun) {
 }
 
 const (
-	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, timestamp, version_id, body_hash, environment_id, turn, part, pos, flags, type, name, flow_id, step_id, agent_id) from stdin binary`
-	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, turn, part, bodies) from stdin binary`
+	copySendersSQL       = `copy senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at) from stdin binary`
+	copyProjectionsSQL   = `copy projections (sender_id, newest_time, state) from stdin binary`
+	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, type, name, flow_id, step_id, agent_id) from stdin binary`
+	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, bodies) from stdin binary`
 	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
 	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
 	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, escalated_at, escalation_reason, csat, flows, last_flow, first_text, response_ms, response_median_ms, facets, checkpoint) from stdin binary`
@@ -388,12 +438,11 @@ where r.sender_id = k.sender_id and r.conversation_id = k.id and r.n = k.n`
 const appendPayloadsSQL = `
 update event_payloads p
 set bodies = p.bodies || k.more
-from unnest(@senders::bigint[], @ids::uuid[], @turns::integer[], @ats::bigint[], @parts::integer[], @more::text[])
-	as k (sender_id, id, turn, at, part, more)
+from unnest(@senders::bigint[], @ids::uuid[], @parts::integer[], @ats::bigint[], @more::text[])
+	as k (sender_id, id, part, at, more)
 where p.sender_id = k.sender_id
 	and p.at = timestamptz 'epoch' + k.at * interval '1 microsecond'
 	and p.conversation_id = k.id
-	and p.turn = k.turn
 	and p.part = k.part`
 
 const upsertSendersSQL = `
@@ -427,20 +476,22 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 		q.Queue(deleteRunsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "ns": k.n})
 	}
 	if k := &b.appendBundles; len(k.ids) > 0 {
-		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "turns": k.n, "ats": k.at, "parts": k.parts, "more": k.add})
+		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "parts": k.n, "ats": k.at, "more": k.more})
 	}
 	if p := &b.projections; len(p.ids) > 0 {
 		q.Queue(upsertSendersSQL, pgx.StrictNamedArgs{"ids": p.ids, "assistants": p.assistants, "keys": p.keys, "users": p.users, "channels": p.channels, "first": p.first, "last": p.last})
 		q.Queue(upsertProjectionsSQL, pgx.StrictNamedArgs{"ids": p.ids, "newest": p.newest, "states": p.states})
 	}
-	if err := tx.SendBatch(ctx, &q).Close(); err != nil {
-		return fmt.Errorf("replace rows: %w", err)
+	if q.Len() > 0 {
+		if err := tx.SendBatch(ctx, &q).Close(); err != nil {
+			return fmt.Errorf("replace rows: %w", err)
+		}
 	}
 	for _, t := range []struct {
 		rows *rows
 		sql  string
 	}{
-		{&b.events, copyEventsSQL}, {&b.payloads, copyPayloadsSQL}, {&b.originals, copyOriginalsSQL},
+		{&b.newSenders, copySendersSQL}, {&b.newStates, copyProjectionsSQL}, {&b.events, copyEventsSQL}, {&b.payloads, copyPayloadsSQL}, {&b.originals, copyOriginalsSQL},
 		{&b.messages, copyMessagesSQL}, {&b.conversations, copyConversationsSQL}, {&b.turns, copyTurnsSQL},
 		{&b.runs, copyRunsSQL}, {&b.steps, copyStepsSQL}, {&b.commands, copyCommandsSQL}, {&b.slots, copySlotsSQL},
 	} {
@@ -453,7 +504,7 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 
 // Reset empties the batch and keeps its buffers.
 func (b *Batch) Reset() {
-	for _, r := range []*rows{&b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns, &b.runs, &b.steps, &b.commands, &b.slots} {
+	for _, r := range []*rows{&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns, &b.runs, &b.steps, &b.commands, &b.slots} {
 		r.n = 0
 	}
 	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, 0

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -58,9 +57,7 @@ type StoredEvent struct {
 	Sender       int64
 	At           int64
 	ID           conversation.UUID
-	Time         float64
 	Conversation conversation.UUID
-	Turn         int32
 	Part, Pos    int16
 	Flags        int16
 	BodyHash     int64
@@ -69,7 +66,7 @@ type StoredEvent struct {
 }
 
 const storedEventsSQL = `
-select e.sender_id, e.at, e.id, e.timestamp, e.conversation_id, e.turn, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.type, e.name
+select e.sender_id, e.at, e.id, e.conversation_id, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.type, e.name
 from unnest(@senders::bigint[], @froms::bigint[], @untils::bigint[]) as k (sender_id, from_at, until_at)
 cross join lateral (
 	select *
@@ -95,14 +92,12 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 		var e StoredEvent
 		e.Sender, e.At = int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1]))+epoch2000
 		copy(e.ID[:], v[2])
-		e.Time = math.Float64frombits(binary.BigEndian.Uint64(v[3]))
-		copy(e.Conversation[:], v[4])
-		e.Turn = int32(binary.BigEndian.Uint32(v[5]))
-		e.Part, e.Pos, e.Flags = int16(binary.BigEndian.Uint16(v[6])), int16(binary.BigEndian.Uint16(v[7])), int16(binary.BigEndian.Uint16(v[8]))
-		e.BodyHash = int64(binary.BigEndian.Uint64(v[9]))
-		e.Environment = int32(binary.BigEndian.Uint32(v[10]))
-		if string(v[11]) == conversation.TypeBot || string(v[11]) == conversation.TypeAgent {
-			e.Type, e.Name = string(v[11]), string(v[12])
+		copy(e.Conversation[:], v[3])
+		e.Part, e.Pos, e.Flags = int16(binary.BigEndian.Uint16(v[4])), int16(binary.BigEndian.Uint16(v[5])), int16(binary.BigEndian.Uint16(v[6]))
+		e.BodyHash = int64(binary.BigEndian.Uint64(v[7]))
+		e.Environment = int32(binary.BigEndian.Uint32(v[8]))
+		if typ := string(v[9]); typ == conversation.TypeBot || typ == conversation.TypeAgent {
+			e.Type, e.Name = typ, string(v[10])
 		}
 		out = append(out, e)
 	}
@@ -176,7 +171,7 @@ where sender_id = @sender
 	and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
 	and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond'
 	and conversation_id = any(@ids::uuid[])
-order by conversation_id, turn, part`
+order by conversation_id, part`
 
 // Bodies returns the bodies of all events of the conversations of a sender, which lie in [from, until].
 func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.UUID) ([]string, error) {
@@ -193,12 +188,12 @@ func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.
 const bodySQL = `
 select split_part(bodies, chr(30), @n::integer)
 from event_payloads
-where sender_id = @sender and conversation_id = @id and turn = @turn and part = @part
+where sender_id = @sender and conversation_id = @id and part = @part
 	and at <= timestamptz 'epoch' + @at::bigint * interval '1 microsecond'`
 
 // Body returns the stored body of an event.
 func Body(ctx context.Context, db DB, e StoredEvent) (string, error) {
-	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{"sender": e.Sender, "id": [16]byte(e.Conversation), "turn": e.Turn, "part": e.Part, "n": e.Pos + 1, "at": e.At})
+	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{"sender": e.Sender, "id": [16]byte(e.Conversation), "part": e.Part, "n": e.Pos + 1, "at": e.At})
 	body, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 	if err != nil {
 		return "", fmt.Errorf("body of event %s: %w", e.ID, err)

@@ -209,7 +209,7 @@ const loginFile = "first-admin.txt"
 // replay stores a rejected body once more.
 func replay(w *ingest.Writer) web.Replay {
 	return func(ctx context.Context, r queries.RejectedEvent, body []byte) error {
-		e, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now())
+		e, rej := rasa.NewDecoder().Decode(string(body), rasa.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now())
 		if rej != nil {
 			return &metric.InputError{Field: "body", Msg: rej.Detail}
 		}

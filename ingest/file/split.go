@@ -191,7 +191,7 @@ func (s *Splitter) balanced() (Item, error) {
 
 // tracker takes a tracker document apart: its events get its sender_id.
 func tracker(it Item) ([]Item, bool) {
-	if !bytes.Contains(it.Body, []byte(`"events"`)) || it.Body[0] != '{' {
+	if len(it.Body) == 0 || it.Body[0] != '{' || looksLikeEvent(it.Body) || !bytes.Contains(it.Body, []byte(`"events"`)) {
 		return nil, false
 	}
 	var doc map[string]json.RawMessage
@@ -207,6 +207,12 @@ func tracker(it Item) ([]Item, bool) {
 		items[i] = Item{withSender(e, doc["sender_id"]), fmt.Sprintf("%s, event %d", it.Position, i)}
 	}
 	return items, true
+}
+
+// looksLikeEvent spares events the search for what trackers hold: they name their type early.
+func looksLikeEvent(body []byte) bool {
+	head := body[:min(len(body), 300)]
+	return bytes.Contains(head, []byte(`"event":`)) && !bytes.Contains(head, []byte(`"events"`)) && !bytes.Contains(head, []byte(`"slots"`))
 }
 
 // withSender puts sender_id first into an event that has none.

@@ -218,7 +218,7 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, body []byte) 
 		if n >= MaxEvents {
 			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
 		}
-		e, rej := d.Decode(item.Body, rasa.Intake{Assistant: source.Assistant, Environment: source.Environment}, h.now())
+		e, rej := d.Decode(string(item.Body), rasa.Intake{Assistant: source.Assistant, Environment: source.Environment}, h.now())
 		if rej == nil {
 			events = append(events, e)
 			continue

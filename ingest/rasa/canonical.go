@@ -1,67 +1,100 @@
 package rasa
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Digest is a hash of an event's content in canonical form: keys sorted, numbers by value, without
-// sender_id, and with empty metadata left out. Bodies that differ only in these are the same event.
+// Digest is a hash of an event's content in canonical form: keys sorted, the last of equal keys alone, numbers
+// by value, without sender_id, and with empty metadata left out. Bodies that differ only in these are the
+// same event.
 func Digest(body string) uint64 {
-	var doc map[string]any
-	if !parse(body, &doc) {
-		sum := sha256.Sum256([]byte(body))
-		return binary.BigEndian.Uint64(sum[:8])
+	s := scanner{b: body}
+	out := s.canonical(nil, func(key, value string) bool {
+		return key == "sender_id" || key == "metadata" && (value == "{}" || value == "null")
+	})
+	if s.err != "" {
+		out = []byte(body)
 	}
-	delete(doc, "sender_id")
-	if m, ok := doc["metadata"].(map[string]any); ok && len(m) == 0 || doc["metadata"] == nil {
-		delete(doc, "metadata")
-	}
-	out, _ := json.Marshal(normal(doc)) // made of decoded JSON: cannot fail
 	sum := sha256.Sum256(out)
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// canonicalText is JSON with sorted keys and numbers by value.
+// canonicalText is JSON in canonical form.
 func canonicalText(text string) string {
 	if text == "" {
 		return ""
 	}
-	var doc any
-	if !parse(text, &doc) {
+	s := scanner{b: text}
+	out := s.canonical(nil, nil)
+	if s.err != "" {
 		return text
 	}
-	out, _ := json.Marshal(normal(doc)) // made of decoded JSON: cannot fail
 	return string(out)
 }
 
-func parse(text string, into any) bool {
-	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
-	dec.UseNumber()
-	return dec.Decode(into) == nil
-}
-
-// normal writes numbers in one way, without losing digits of large integers.
-func normal(v any) any {
-	switch d := v.(type) {
-	case map[string]any:
-		for k, x := range d {
-			d[k] = normal(x)
+// canonical reads one value and appends its canonical form; leave says which members of the outermost object
+// to leave out.
+func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte {
+	switch s.peek() {
+	case '{':
+		type member struct{ key, value string }
+		var members []member
+		s.object(func(key string) {
+			value := string(s.canonical(nil, nil))
+			members = slices.DeleteFunc(members, func(m member) bool { return m.key == key })
+			members = append(members, member{key, value})
+		})
+		slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
+		b = append(b, '{')
+		for _, m := range members {
+			if leave != nil && leave(m.key, m.value) {
+				continue
+			}
+			if b[len(b)-1] != '{' {
+				b = append(b, ',')
+			}
+			b = append(quote(b, m.key), ':')
+			b = append(b, m.value...)
 		}
-	case []any:
-		for i, x := range d {
-			d[i] = normal(x)
-		}
-	case json.Number:
-		if strings.ContainsAny(string(d), ".eE") {
-			if f, err := strconv.ParseFloat(string(d), 64); err == nil {
-				return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
+		return append(b, '}')
+	case '[':
+		b = append(b, '[')
+		if s.open('[') {
+			for first := true; s.next(']', first); first = false {
+				if !first {
+					b = append(b, ',')
+				}
+				b = s.canonical(b, nil)
 			}
 		}
+		return append(b, ']')
+	case '"':
+		raw, esc, _ := s.str()
+		if esc {
+			raw = unescape(raw)
+		}
+		return quote(b, raw)
+	case 't', 'f', 'n':
+		return append(b, s.skip()...)
 	}
-	return v
+	raw, finite, _ := s.number()
+	switch {
+	case !finite:
+		return append(b, "null"...)
+	case strings.ContainsAny(raw, ".eE"): // large integers keep their digits
+		if f, err := strconv.ParseFloat(raw, 64); err == nil {
+			return strconv.AppendFloat(b, f, 'g', -1, 64)
+		}
+	}
+	return append(b, raw...)
+}
+
+func quote(b []byte, s string) []byte {
+	text, _ := json.Marshal(s) // a string: cannot fail
+	return append(b, text...)
 }

@@ -3,7 +3,6 @@
 package rasa
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -58,6 +57,10 @@ const (
 type Decoder struct {
 	words map[string]string
 	s     scanner
+	r     raw
+	// the sender of the event before: most often the next one's too
+	lastAssistant, lastKey string
+	lastSender             int64
 }
 
 // NewDecoder returns an empty decoder.
@@ -78,48 +81,47 @@ func (d *Decoder) word(b string) string {
 
 // raw is what one pass over a body finds.
 type raw struct {
-	e           conversation.Event
-	sender      []byte // as written, with escapes
+	e           *conversation.Event
+	sender      string // as written, with escapes
 	senderState byte   // 0 missing, 's' a string, 'x' something else
 	eventState  byte
 	timeState   byte // 0 missing, 'n' a number, 'i' not finite, 'x' something else
-	confState   bool
 	assistant   string
 	mantleID    bool
 	mantleBody  int
 	parseMsgID  string
-	selectors   []byte
+	policy      string
 	template    string
 	activeFlow  string
 	activeStep  string
-	dataSpan    []byte
-	floats      [2]float64
-	entities    []byte
+	dataSpan    string
+	confidence  float64
+	entities    string
 }
 
-// Decode reads one event. now bounds how far ahead its clock may be. The body is not kept.
-func (d *Decoder) Decode(body []byte, in Intake, now time.Time) (*conversation.Event, *Reject) {
+// Decode reads one event. now bounds how far ahead its clock may be. The event keeps parts of body.
+func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.Event, *Reject) {
 	if len(body) > MaxEvent {
 		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
 	}
-	hash := sha256.Sum256(body)
+	hash := sha256.Sum256([]byte(body))
 	r, rej := d.scan(body)
 	if rej != nil {
 		return nil, rej
 	}
-	e := &r.e
+	e := r.e
 	if rej := r.checkSender(); rej != nil {
 		return nil, rej
 	}
 	if len(d.s.repairs) > 0 {
-		original := bytes.Clone(body)
+		original := []byte(body)
 		sender := e.SenderKey
 		notFinite := r.timeState == 'i'
 		body = d.s.repaired()
 		if r, rej = d.scan(body); rej != nil {
 			return nil, rej
 		}
-		e = &r.e
+		e = r.e
 		e.SenderKey, e.Original = sender, original
 		e.Flags |= conversation.FlagRepaired
 		if notFinite {
@@ -129,7 +131,7 @@ func (d *Decoder) Decode(body []byte, in Intake, now time.Time) (*conversation.E
 	if rej := r.check(now); rej != nil {
 		return nil, rej
 	}
-	e.Body = string(body)
+	e.Body = body
 	e.BodyHash = int64(binary.BigEndian.Uint64(hash[:8]))
 	e.Environment = in.Environment
 	e.Assistant = r.assistant
@@ -137,17 +139,22 @@ func (d *Decoder) Decode(body []byte, in Intake, now time.Time) (*conversation.E
 		e.Assistant = in.Assistant
 	}
 	e.At = conversation.MicrosOf(e.Time)
-	e.SenderID = conversation.SenderID(e.Assistant, e.SenderKey)
+	if e.SenderKey != d.lastKey || e.Assistant != d.lastAssistant || d.lastSender == 0 {
+		d.lastKey, d.lastAssistant = strings.Clone(e.SenderKey), e.Assistant
+		d.lastSender = conversation.SenderID(e.Assistant, e.SenderKey)
+	}
+	e.SenderID = d.lastSender
 	r.finish()
 	e.ID = conversation.EventID(e.SenderID, e.Type, e.Time, r.discriminator())
 	return e, nil
 }
 
 // scan makes one pass over the body.
-func (d *Decoder) scan(body []byte) (*raw, *Reject) {
+func (d *Decoder) scan(body string) (*raw, *Reject) {
 	d.s = scanner{b: body, repairs: d.s.repairs[:0]}
 	s := &d.s
-	r := new(raw)
+	d.r = raw{e: new(conversation.Event), confidence: math.NaN()}
+	r := &d.r
 	r.e.Confidence, r.e.UnderstandingMS, r.e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
 	if c := s.peek(); c != '{' {
 		if s.skip(); s.err == "" {
@@ -167,10 +174,10 @@ func (d *Decoder) scan(body []byte) (*raw, *Reject) {
 
 // member reads one member of the event.
 func (d *Decoder) member(r *raw, key string) {
-	s, e := &d.s, &r.e
+	s, e := &d.s, r.e
 	switch key {
 	case "sender_id":
-		r.senderState, r.sender = 'x', nil
+		r.senderState, r.sender = 'x', ""
 		if s.peek() == '"' {
 			r.sender, _, _ = s.str()
 			r.senderState = 's'
@@ -197,7 +204,7 @@ func (d *Decoder) member(r *raw, key string) {
 		}
 		r.timeState = 'i'
 		if finite {
-			if f, err := strconv.ParseFloat(string(raw), 64); err == nil {
+			if f, err := strconv.ParseFloat(raw, 64); err == nil {
 				r.timeState, e.Time = 'n', f
 			}
 		}
@@ -226,14 +233,13 @@ func (d *Decoder) member(r *raw, key string) {
 	case "update":
 		e.Update = d.text(e)
 	case "value":
-		e.Value = string(s.skip())
+		e.Value = s.skip()
 	case "data":
 		r.dataSpan = s.skip()
 	case "confidence":
-		r.floats[0] = d.float(e)
-		r.confState = true
+		r.confidence = d.float(e)
 	case "policy":
-		r.selectors = s.skip() // of an action: part of its identity
+		r.policy = s.skip() // of an action: part of its identity
 	case "action_text":
 		r.template = d.text(e)
 	case "anonymized_at":
@@ -252,7 +258,7 @@ func (d *Decoder) member(r *raw, key string) {
 // redactedAt reads a time in whichever form: seconds, or ISO 8601; 1 for a form it does not know.
 func (d *Decoder) redactedAt() float64 {
 	s := &d.s
-	span := string(s.skip())
+	span := s.skip()
 	if span == "null" || span == "false" || span == "NaN" {
 		return 0
 	}
@@ -276,7 +282,7 @@ func (d *Decoder) text(e *conversation.Event) string {
 		if esc {
 			return unescape(raw)
 		}
-		return string(raw)
+		return raw
 	case 'n':
 	default:
 		e.Flags |= conversation.FlagMisfit
@@ -291,11 +297,11 @@ func (d *Decoder) ident(e *conversation.Event) string {
 	if s.peek() == '"' {
 		raw, esc, _ := s.str()
 		if !esc {
-			if w, ok := d.words[string(raw)]; ok {
+			if w, ok := d.words[raw]; ok {
 				return w
 			}
 		}
-		w := string(raw)
+		w := raw
 		if esc {
 			w = unescape(raw)
 		}
@@ -315,7 +321,7 @@ func (d *Decoder) float(e *conversation.Event) float64 {
 	switch c := s.peek(); {
 	case c == '-' || c == 'N' || c == 'I' || c >= '0' && c <= '9':
 		raw, finite, ok := s.number()
-		if f, err := strconv.ParseFloat(string(raw), 64); ok && finite && err == nil {
+		if f, err := strconv.ParseFloat(raw, 64); ok && finite && err == nil {
 			return f
 		}
 		return math.NaN()
@@ -335,7 +341,7 @@ func (d *Decoder) misfit(e *conversation.Event) {
 }
 
 func (d *Decoder) metadata(r *raw) {
-	s, e := &d.s, &r.e
+	s, e := &d.s, r.e
 	r.assistant, r.activeFlow, r.activeStep = "", "", ""
 	e.ModelID, e.ModelName, e.SessionID, e.External = "", "", "", false
 	e.UnderstandingMS, e.PredictionMS = math.NaN(), math.NaN()
@@ -354,7 +360,7 @@ func (d *Decoder) metadata(r *raw) {
 		case "session_id":
 			e.SessionID = d.ident(e)
 		case "utter_action":
-			r.e.Retrieval = d.ident(e)
+			e.Retrieval = d.ident(e)
 		case "active_flow":
 			r.activeFlow = d.ident(e)
 		case "step_id":
@@ -386,9 +392,9 @@ func (d *Decoder) metadata(r *raw) {
 }
 
 func (d *Decoder) parseData(r *raw) {
-	s, e := &d.s, &r.e
+	s, e := &d.s, r.e
 	e.Intent, e.Confidence, e.Commands = "", math.NaN(), nil
-	r.parseMsgID, r.entities = "", nil
+	r.parseMsgID, r.entities = "", ""
 	if s.peek() != '{' {
 		d.misfit(e)
 		return
@@ -493,7 +499,7 @@ func (d *Decoder) commands(e *conversation.Event) {
 			case "name":
 				slot = d.ident(e)
 			case "value":
-				value = string(s.skip())
+				value = s.skip()
 			default:
 				s.skip()
 			}
@@ -504,7 +510,7 @@ func (d *Decoder) commands(e *conversation.Event) {
 		case "set slot":
 			c.Slot, c.Value = slot, value
 		default:
-			c.Detail = string(s.b[start:s.pos])
+			c.Detail = s.b[start:s.pos]
 		}
 		e.Commands = append(e.Commands, c)
 	}
@@ -521,9 +527,9 @@ func (r *raw) checkSender() *Reject {
 	case len(r.sender) == 0:
 		return &Reject{CodeSender, "sender_id is empty", -1}
 	}
-	key := string(r.sender)
-	if bytes.IndexByte(r.sender, '\\') >= 0 {
-		probe := scanner{b: append(append([]byte{'"'}, r.sender...), '"')}
+	key := r.sender
+	if strings.IndexByte(key, '\\') >= 0 {
+		probe := scanner{b: `"` + r.sender + `"`}
 		if probe.str(); len(probe.repairs) > 0 {
 			return &Reject{CodeSender, "sender_id holds NUL or half a surrogate pair; to repair it could merge two people", -1}
 		}
@@ -540,7 +546,7 @@ func (r *raw) checkSender() *Reject {
 }
 
 func (r *raw) check(now time.Time) *Reject {
-	e := &r.e
+	e := r.e
 	switch {
 	case r.eventState == 0:
 		return &Reject{CodeType, "no event type", -1}
@@ -564,7 +570,7 @@ func (r *raw) check(now time.Time) *Reject {
 
 // finish sets the fields that depend on the type.
 func (r *raw) finish() {
-	e := &r.e
+	e := r.e
 	utter := e.Retrieval
 	e.Retrieval = ""
 	if e.RedactedAt != 0 {
@@ -577,7 +583,7 @@ func (r *raw) finish() {
 			e.MessageID = r.parseMsgID
 		}
 		if len(r.entities) > 2 {
-			e.Entities = string(r.entities)
+			e.Entities = r.entities
 		}
 	case conversation.TypeBot, conversation.TypeAgent:
 		e.Name = utter
@@ -607,15 +613,15 @@ func cut(s string) string {
 }
 
 // rich returns the members of a bot's data that are not null, sorted by name, or "".
-func rich(span []byte) string {
+func rich(span string) string {
 	if len(span) == 0 || span[0] != '{' {
 		return ""
 	}
 	s := scanner{b: span}
 	members := map[string]string{}
 	s.object(func(key string) {
-		if v := s.skip(); string(v) != "null" {
-			members[key] = string(v)
+		if v := s.skip(); v != "null" {
+			members[key] = v
 		} else {
 			delete(members, key)
 		}
@@ -653,7 +659,7 @@ func mapKeys(m map[string]string) func(func(string) bool) {
 // values of slots) is no part of it; a bot message has nothing else, so its redacted copies are found by
 // their instant instead.
 func (r *raw) discriminator() []byte {
-	e := &r.e
+	e := r.e
 	var buf [192]byte
 	b := buf[:0]
 	add := func(s string) { b = append(append(b, s...), 0) }
@@ -665,11 +671,11 @@ func (r *raw) discriminator() []byte {
 		add(canonicalText(e.Rich))
 	case conversation.TypeAction, "action_execution_rejected":
 		add(e.Name)
-		if len(r.selectors) > 0 && r.selectors[0] == '"' {
-			add(string(r.selectors))
+		if strings.HasPrefix(r.policy, `"`) {
+			add(r.policy)
 		}
-		if r.confState && !math.IsNaN(r.floats[0]) {
-			add(strconv.FormatFloat(r.floats[0], 'g', -1, 64))
+		if !math.IsNaN(r.confidence) {
+			add(strconv.FormatFloat(r.confidence, 'g', -1, 64))
 		}
 	case conversation.TypeSlot, "followup", "active_loop", "reminder", "cancel_reminder", "form":
 		add(e.Name)

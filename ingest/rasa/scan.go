@@ -1,8 +1,8 @@
 package rasa
 
 import (
-	"bytes"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -15,7 +15,7 @@ const maxDepth = 500
 // NUL and half surrogates in escapes, and invalid UTF-8, and notes each place in repairs: encoding/json
 // would change or refuse these silently.
 type scanner struct {
-	b       []byte
+	b       string
 	pos     int
 	depth   int
 	repairs []repair
@@ -104,7 +104,7 @@ func (s *scanner) key() (string, bool) {
 	if esc {
 		return unescape(raw), true
 	}
-	return string(raw), true
+	return raw, true
 }
 
 // object calls member for each member of an object; member must consume the value.
@@ -124,9 +124,9 @@ func (s *scanner) object(member func(key string)) bool {
 
 // str reads a string and returns what stands between its quotes, and whether that holds escapes or
 // invalid UTF-8, which unescape resolves.
-func (s *scanner) str() (raw []byte, escaped, ok bool) {
+func (s *scanner) str() (raw string, escaped, ok bool) {
 	if s.peek() != '"' {
-		return nil, false, s.fail("expected a string")
+		return "", false, s.fail("expected a string")
 	}
 	s.pos++
 	start := s.pos
@@ -139,14 +139,14 @@ func (s *scanner) str() (raw []byte, escaped, ok bool) {
 		case c == '\\':
 			escaped = true
 			if !s.escape() {
-				return nil, false, false
+				return "", false, false
 			}
 		case c < ' ':
-			return nil, false, s.fail("a control character in a string")
+			return "", false, s.fail("a control character in a string")
 		case c < utf8.RuneSelf:
 			s.pos++
 		default:
-			_, size := utf8.DecodeRune(s.b[s.pos:])
+			_, size := utf8.DecodeRuneInString(s.b[s.pos:])
 			if size == 1 {
 				s.repairs = append(s.repairs, repair{s.pos, s.pos + 1, replacement})
 				escaped = true
@@ -154,7 +154,7 @@ func (s *scanner) str() (raw []byte, escaped, ok bool) {
 			s.pos += size
 		}
 	}
-	return nil, false, s.fail("a string does not end")
+	return "", false, s.fail("a string does not end")
 }
 
 func (s *scanner) escape() bool {
@@ -186,12 +186,12 @@ func (s *scanner) escape() bool {
 }
 
 // hex4 reads \uXXXX at the start of b.
-func hex4(b []byte) (rune, bool) {
+func hex4(b string) (rune, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}
 	var r rune
-	for _, c := range b[2:6] {
+	for _, c := range []byte(b[2:6]) {
 		switch {
 		case c >= '0' && c <= '9':
 			r = r<<4 | rune(c-'0')
@@ -205,12 +205,12 @@ func hex4(b []byte) (rune, bool) {
 }
 
 // unescape resolves escapes; NUL, half surrogates and invalid UTF-8 become U+FFFD.
-func unescape(raw []byte) string {
+func unescape(raw string) string {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); {
 		c := raw[i]
 		if c != '\\' {
-			r, size := utf8.DecodeRune(raw[i:])
+			r, size := utf8.DecodeRuneInString(raw[i:])
 			out = utf8.AppendRune(out, r)
 			i += size
 			continue
@@ -249,11 +249,14 @@ func unescape(raw []byte) string {
 }
 
 // number reads a number or one of the three tokens; finite is false for those.
-func (s *scanner) number() (raw []byte, finite, ok bool) {
+func (s *scanner) number() (raw string, finite, ok bool) {
 	s.space()
 	start := s.pos
-	for _, token := range []string{"NaN", "Infinity", "-Infinity"} {
-		if bytes.HasPrefix(s.b[s.pos:], []byte(token)) {
+	for _, token := range [...]string{"NaN", "Infinity", "-Infinity"} {
+		if c := s.peek(); c != 'N' && c != 'I' && c != '-' {
+			break
+		}
+		if strings.HasPrefix(s.b[s.pos:], token) {
 			s.pos += len(token)
 			s.repairs = append(s.repairs, repair{start, s.pos, "null"})
 			return s.b[start:s.pos], false, true
@@ -267,7 +270,7 @@ func (s *scanner) number() (raw []byte, finite, ok bool) {
 		return s.pos > from
 	}
 	at := func(set string) bool {
-		if s.pos < len(s.b) && bytes.IndexByte([]byte(set), s.b[s.pos]) >= 0 {
+		if s.pos < len(s.b) && strings.IndexByte(set, s.b[s.pos]) >= 0 {
 			s.pos++
 			return true
 		}
@@ -277,24 +280,24 @@ func (s *scanner) number() (raw []byte, finite, ok bool) {
 	zero := s.pos < len(s.b) && s.b[s.pos] == '0'
 	whole := s.pos
 	if !digits() || zero && s.pos > whole+1 {
-		return nil, false, s.fail("expected a value")
+		return "", false, s.fail("expected a value")
 	}
 	if at(".") && !digits() {
-		return nil, false, s.fail("a broken number")
+		return "", false, s.fail("a broken number")
 	}
 	if at("eE") {
 		at("+-")
 		if !digits() {
-			return nil, false, s.fail("a broken number")
+			return "", false, s.fail("a broken number")
 		}
 	}
 	return s.b[start:s.pos], true, true
 }
 
 // skip passes over one value, whatever it is, and returns its text.
-func (s *scanner) skip() []byte {
+func (s *scanner) skip() string {
 	if s.err != "" {
-		return nil
+		return ""
 	}
 	c := s.peek()
 	start := s.pos
@@ -334,7 +337,7 @@ func (s *scanner) skip() []byte {
 }
 
 func (s *scanner) literal(word string) {
-	if bytes.HasPrefix(s.b[s.pos:], []byte(word)) {
+	if strings.HasPrefix(s.b[s.pos:], word) {
 		s.pos += len(word)
 		return
 	}
@@ -342,12 +345,12 @@ func (s *scanner) literal(word string) {
 }
 
 // repaired returns the text with all repairs done.
-func (s *scanner) repaired() []byte {
+func (s *scanner) repaired() string {
 	out := make([]byte, 0, len(s.b)+8*len(s.repairs))
 	from := 0
 	for _, r := range s.repairs {
 		out = append(append(out, s.b[from:r.from]...), r.with...)
 		from = r.to
 	}
-	return append(out, s.b[from:]...)
+	return string(append(out, s.b[from:]...))
 }
