@@ -154,6 +154,9 @@ func decode(b []byte, v reflect.Value) []byte {
 		return b[n:]
 	case v.CanInt():
 		n, w := binary.Varint(b)
+		if w <= 0 {
+			panic(errState)
+		}
 		v.SetInt(n)
 		return b[w:]
 	case k == reflect.Bool:

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,7 +89,11 @@ func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte
 		return append(b, "null"...)
 	case strings.ContainsAny(raw, ".eE"): // large integers keep their digits
 		if f, err := strconv.ParseFloat(raw, 64); err == nil {
-			return strconv.AppendFloat(b, f, 'g', -1, 64)
+			form := byte('g')
+			if math.Abs(f) < 1e15 {
+				form = 'f' // as the same number is written without a point
+			}
+			return strconv.AppendFloat(b, f, form, -1, 64)
 		}
 	}
 	return append(b, raw...)

@@ -1,0 +1,35 @@
+# make run and make test are all that is needed; both install what is missing.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: run build test lint generate check-generated bench vendor
+
+run: build
+	@exec bin/turnwise serve --demo --first-admin admin@example.org
+
+build:
+	@scripts/setup.sh run
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/turnwise ./cmd/turnwise
+
+test:
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+lint:
+	$(GOLANGCI) run ./...
+
+generate:
+	go tool templ fmt views
+	go tool templ generate
+
+check-generated: generate
+	git diff --exit-code -- views
+
+bench:
+	@scripts/setup.sh run
+	go run ./bench
+
+vendor:
+	static/vendor.sh

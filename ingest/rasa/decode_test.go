@@ -1,0 +1,235 @@
+package rasa
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"turnwise/conversation"
+)
+
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func decode(t *testing.T, body string) *conversation.Event {
+	t.Helper()
+	e, rej := NewDecoder().Decode(body, Intake{Assistant: "default"}, now)
+	if rej != nil {
+		t.Fatalf("%s: %v", body, rej)
+	}
+	return e
+}
+
+// user returns a user event with more members.
+func user(more string) string {
+	return `{"sender_id":"s","event":"user","timestamp":1785800010.25,"metadata":{"assistant_id":"bot"}` + more + `}`
+}
+
+func TestRejects(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, body, code, detail string }{
+		{"cut", `{"sender_id":"s","event":"user","timestamp":17858`, CodeJSON, ""},
+		{"array", `[1]`, CodeShape, ""},
+		{"bare word", `true`, CodeShape, ""},
+		{"xml", `<event/>`, CodeJSON, ""},
+		{"empty", ``, CodeJSON, ""},
+		{"something behind", user("") + "x", CodeJSON, "follows"},
+		{"no sender", `{"event":"user","timestamp":1785800010}`, CodeSender, "no sender_id"},
+		{"numeric sender", `{"sender_id":7,"event":"user","timestamp":1785800010}`, CodeSender, "not a string"},
+		{"empty sender", `{"sender_id":"","event":"user","timestamp":1785800010}`, CodeSender, "empty"},
+		{"long sender", `{"sender_id":"` + strings.Repeat("z", 1025) + `","event":"user","timestamp":1785800010}`, CodeSender, "1,024"},
+		{"NUL in sender", `{"sender_id":"a\u0000","event":"user","timestamp":1785800010}`, CodeSender, "merge"},
+		{"half surrogate in sender", `{"sender_id":"a\ud83d","event":"user","timestamp":1785800010}`, CodeSender, "merge"},
+		{"invalid UTF-8 in sender", "{\"sender_id\":\"a\xff\",\"event\":\"user\",\"timestamp\":1785800010}", CodeSender, "UTF-8"},
+		{"no event", `{"sender_id":"s","timestamp":1785800010}`, CodeType, "no event"},
+		{"event is null", `{"sender_id":"s","event":null,"timestamp":1785800010}`, CodeType, ""},
+		{"no timestamp", `{"sender_id":"s","event":"user"}`, CodeTimestamp, "no timestamp"},
+		{"timestamp as text", `{"sender_id":"s","event":"user","timestamp":"1785800010"}`, CodeTimestamp, "not a number"},
+		{"timestamp NaN", `{"sender_id":"s","event":"user","timestamp":NaN}`, CodeTimestamp, "finite"},
+		{"timestamp -Infinity", `{"sender_id":"s","event":"user","timestamp":-Infinity}`, CodeTimestamp, "finite"},
+		{"timestamp 1e400", `{"sender_id":"s","event":"user","timestamp":1e400}`, CodeTimestamp, "finite"},
+		{"milliseconds", `{"sender_id":"s","event":"user","timestamp":1785901234567}`, CodeTimestamp, "milliseconds"},
+		{"too far ahead", `{"sender_id":"s","event":"user","timestamp":1795901234}`, CodeTimestamp, "24 hours"},
+		{"before 2000", `{"sender_id":"s","event":"user","timestamp":12}`, CodeTimestamp, "2000"},
+		{"deep", user(`,"x":` + strings.Repeat(`{"a":`, 30000) + "1" + strings.Repeat("}", 30000)), CodeJSON, "deeper"},
+		{"large", user(`,"x":"` + strings.Repeat("y", MaxEvent) + `"`), CodeSize, "1 MiB"},
+		{"Mantle", `{"conversation_id":"c","timestamp":"2026-01-01T00:00:00Z","event_id":"e","sequence":1,"user":{"text":"hi"}}`, CodeMantle, "Mantle"},
+		{"pickled tracker", `{"py/object":"rasa.Tracker","sender_id":"s"}`, CodeType, "no event"},
+		{"control character", "{\"sender_id\":\"s\",\"event\":\"user\",\"timestamp\":1785800010,\"text\":\"a\nb\"}", CodeJSON, "control"},
+		{"leading zero", `{"sender_id":"s","event":"user","timestamp":01}`, CodeJSON, ""},
+		{"unknown escape", user(`,"text":"\x"`), CodeJSON, "escape"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e, rej := NewDecoder().Decode(tt.body, Intake{Assistant: "default"}, now)
+			if rej == nil {
+				t.Fatalf("accepted: %+v", e)
+			}
+			if rej.Code != tt.code || !strings.Contains(rej.Detail, tt.detail) {
+				t.Errorf("got %v; want code %s, detail with %q", rej, tt.code, tt.detail)
+			}
+		})
+	}
+}
+
+func TestFieldsThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	for _, more := range []string{
+		`,"text":7`, `,"parse_data":3`, `,"parse_data":{"intent":["a"],"entities":"none"}`, `,"input_channel":{"a":1}`,
+		`,"parse_data":{"intent":{"name":4,"confidence":"high"}}`, `,"parse_data":{"commands":"all"}`, `,"parse_data":{"commands":[1]}`,
+	} {
+		e := decode(t, user(more))
+		if e.Flags&conversation.FlagMisfit == 0 || e.Text != "" || e.Intent != "" || len(e.Commands) > 0 {
+			t.Errorf("%s: got %+v; want a marked event with empty fields", more, e)
+		}
+	}
+	e := decode(t, `{"sender_id":"s","event":"user","timestamp":1785800010.25,"metadata":3,"text":"hello"}`)
+	if e.Text != "hello" || e.Flags&conversation.FlagMisfit == 0 || e.Assistant != "default" {
+		t.Errorf("metadata of the wrong type: got %+v", e)
+	}
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, text, want string
+		repaired         bool
+	}{
+		{"plain", `hello`, "hello", false},
+		{"escapes", `a\"b\\c\/d\b\f\n\r\t\u00e9`, "a\"b\\c/d\b\f\n\r\té", false},
+		{"pair", `\ud83d\ude4f`, "🙏", false},
+		{"half", `thanks \ud83d\ude4f\ud83d`, "thanks 🙏\ufffd", true},
+		{"low alone", `\ude4f!`, "\ufffd!", true},
+		{"NUL", `\u0000Hi\u0000`, "\ufffdHi\ufffd", true},
+		{"escaped backslash before u0000", `\\u0000`, `\u0000`, false},
+		{"invalid UTF-8", "\x93quoted\x94", "\ufffdquoted\ufffd", true},
+		{"words of numbers", "to Infinity and NaN", "to Infinity and NaN", false},
+	} {
+		e := decode(t, user(`,"text":"`+tt.text+`"`))
+		if e.Text != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, e.Text, tt.want)
+		}
+		if got := e.Flags&conversation.FlagRepaired != 0; got != tt.repaired || (e.Original != nil) != tt.repaired {
+			t.Errorf("%s: repaired %v, original kept %v; want %v", tt.name, got, e.Original != nil, tt.repaired)
+		}
+		if strings.Contains(strings.ReplaceAll(e.Body, `\\`, ""), `\u0000`) || !strings.HasPrefix(e.Body, "{") {
+			t.Errorf("%s: the body to store is %q", tt.name, e.Body)
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	e := decode(t, user(`,"parse_data":{"intent":{"id":6919456128573924813,"name":"greet","confidence":Infinity}}`))
+	if !math.IsNaN(e.Confidence) || e.Intent != "greet" || !strings.Contains(e.Body, "6919456128573924813") || strings.Contains(e.Body, "Infinity") {
+		t.Errorf("got %+v", e)
+	}
+	s := decode(t, `{"sender_id":"s","event":"slot","timestamp":1785800130.25,"name":"iban_check","value":12345678901234567890}`)
+	if s.Value != "12345678901234567890" {
+		t.Errorf("the slot's value lost digits: %s", s.Value)
+	}
+}
+
+func TestKeysAreExact(t *testing.T) {
+	t.Parallel()
+	e := decode(t, user(`,"TIMESTAMP":1,"Sender_ID":"other","ſender_id":"third","text":"x"`))
+	if e.SenderKey != "s" || e.Time != 1785800010.25 {
+		t.Errorf("a key of other letters counted: %+v", e)
+	}
+	last := decode(t, user(`,"event":"restart"`))
+	if last.Type != "restart" {
+		t.Errorf("type %q; the last of equal keys counts", last.Type)
+	}
+	if m := decode(t, user(`,"metadata":{"model_id":"m"}`)); m.Assistant != "default" || m.ModelID != "m" {
+		t.Errorf("the second metadata must replace the first as a whole: %+v", m)
+	}
+}
+
+func TestDecodesRasa(t *testing.T) {
+	t.Parallel()
+	e := decode(t, `{"sender_id":"web-8f21","user_id":"cust-77","event":"user","timestamp":1767261603.4412,"metadata":{"model_id":"4f0c","assistant_id":"bank-bot","session_id":"0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11","model_name":"v7","is_external":true},"text":"please block my card","parse_data":{"intent":{"name":"faq","confidence":0.5,"full_retrieval_intent_name":"faq/cards"},"entities":[{"entity":"amount","value":{"from":1}}],"message_id":"inner","commands":[{"flow":"block_card","command":"start flow"},{"name":"card_kind","value":"debit","command":"set slot"},{"command":"clarify","options":["a"]}]},"input_channel":"socketio","message_id":"b194"}`)
+	if e.UserID != "cust-77" || e.Assistant != "bank-bot" || e.ModelName != "v7" || e.Retrieval != "faq/cards" || e.MessageID != "b194" || !e.External || e.Channel != "socketio" {
+		t.Errorf("got %+v", e)
+	}
+	if len(e.Commands) != 3 || e.Commands[0].FlowID != "block_card" || e.Commands[1].Value != `"debit"` || e.Commands[2].Detail != `{"command":"clarify","options":["a"]}` {
+		t.Errorf("commands %+v", e.Commands)
+	}
+	if e.Entities != `[{"entity":"amount","value":{"from":1}}]` {
+		t.Errorf("entities %s", e.Entities)
+	}
+	b := decode(t, `{"sender_id":"s","event":"bot","timestamp":1767261603.4603,"metadata":{"utter_action":"utter_ask"},"text":null,"data":{"elements":null,"image":"x","buttons":[{"title":"Yes"}]}}`)
+	if b.Name != "utter_ask" || b.Rich != `{"buttons":[{"title":"Yes"}],"image":"x"}` || b.Text != "" {
+		t.Errorf("got %+v", b)
+	}
+	a := decode(t, `{"sender_id":"s","event":"action","timestamp":1767261603.48,"metadata":{"execution_times":{"command_processor":1180.4,"prediction_loop":41.7}},"name":null,"action_text":"said so","confidence":1.0}`)
+	if a.Name != "said so" || a.UnderstandingMS != 1180.4 || a.PredictionMS != 41.7 {
+		t.Errorf("got %+v", a)
+	}
+	sel := decode(t, user(`,"parse_data":{"intent":{"name":"faq"},"response_selector":{"all_retrieval_intents":[],"default":{"response":{"intent_response_key":"faq/a"}},"faq":{"response":{"intent_response_key":"faq/b"}}}}`))
+	if sel.Retrieval != "faq/b" {
+		t.Errorf("retrieval intent %q", sel.Retrieval)
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	at := func(typ, more string) string {
+		return `{"sender_id":"s","event":"` + typ + `","timestamp":1785900330.0` + more + `}`
+	}
+	for _, tt := range []struct {
+		name, a, b string
+		same       bool
+	}{
+		{"key order, spaces, empty metadata", at("slot", `,"name":"a","value":1`), `{"value": 1, "name": "a", "metadata": {}, "timestamp": 1785900330, "event": "slot", "sender_id": "s"}`, true},
+		{"another slot", at("slot", `,"name":"a","value":1`), at("slot", `,"name":"b","value":1`), false},
+		{"another value is a revision", at("slot", `,"name":"a","value":1`), at("slot", `,"name":"a","value":2`), true},
+		{"redacted user text", at("user", `,"message_id":"m","text":"secret"`), at("user", `,"message_id":"m","text":"***","anonymized_at":1785903330`), true},
+		{"another message", at("user", `,"message_id":"m"`), at("user", `,"message_id":"n"`), false},
+		{"another bot text", at("bot", `,"text":"a"`), at("bot", `,"text":"b"`), false},
+		{"buttons in another order of keys", at("bot", `,"data":{"buttons":[{"title":"x","payload":"y"}]}`), at("bot", `,"data":{"image":null,"buttons":[{"payload":"y","title":"x"}]}`), true},
+		{"another action", at("action", `,"name":"a"`), at("action", `,"name":"b"`), false},
+		{"another step", at("flow_completed", `,"flow_id":"f","step_id":"1"`), at("flow_completed", `,"flow_id":"f","step_id":"2"`), false},
+		{"another patch", at("stack", `,"update":"[]"`), at("stack", `,"update":"[1]"`), false},
+		{"unknown type, other content", at("novel", `,"x":1`), at("novel", `,"x":2`), false},
+		{"unknown type, number written otherwise", at("novel", `,"x":1.50`), at("novel", `,"x":1.5`), true},
+		{"another assistant", at("restart", ``), at("restart", `,"metadata":{"assistant_id":"other"}`), false},
+		{"a hair later", at("restart", ``), `{"sender_id":"s","event":"restart","timestamp":1785900330.0000002}`, false},
+	} {
+		a, b := decode(t, tt.a), decode(t, tt.b)
+		if (a.ID == b.ID) != tt.same {
+			t.Errorf("%s: same identity %v, want %v", tt.name, a.ID == b.ID, tt.same)
+		}
+	}
+	if Digest(at("slot", `,"name":"a","value":1.0`)) != Digest(`{"value":1,"name":"a","event":"slot","timestamp":1785900330,"sender_id":"elsewhere","metadata":{}}`) {
+		t.Error("the digest must not depend on order of keys, form of numbers, sender_id and empty metadata")
+	}
+	if Digest(at("slot", `,"name":"a","value":12345678901234567890`)) == Digest(at("slot", `,"name":"a","value":12345678901234567891`)) {
+		t.Error("large integers lost digits")
+	}
+}
+
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	a := decode(t, `{"sender_id":"s","event":"slot","timestamp":1785900330,"name":"`+strings.Repeat("ä", 3000)+`"}`)
+	b := decode(t, `{"sender_id":"s","event":"slot","timestamp":1785900330,"name":"`+strings.Repeat("ä", 3001)+`"}`)
+	if len(a.Name) > maxIdent || a.Name == b.Name || strings.ContainsRune(a.Name, '\ufffd') {
+		t.Errorf("long names are cut to %q and %q", a.Name, b.Name)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(user(`,"text":"\u0000\ud83d","parse_data":{"intent":{"name":NaN}}`))
+	f.Add(`{"sender_id":"s","event":"bot","timestamp":1e9,"data":{"a":[1,{"b":-0.0e-1}]}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		e, rej := NewDecoder().Decode(body, Intake{Assistant: "default"}, now)
+		if (e == nil) == (rej == nil) {
+			t.Fatal("neither an event nor a reject, or both")
+		}
+		if e == nil {
+			return
+		}
+		again, rej := NewDecoder().Decode(e.Body, Intake{Assistant: "default"}, now)
+		if rej != nil || again.ID != e.ID || again.Text != e.Text || len(again.Original) > 0 {
+			t.Fatalf("the stored body decodes otherwise: %v", rej)
+		}
+	})
+}
