@@ -47,7 +47,7 @@ func (s Stack) apply(update string) (Stack, error) {
 	if err := dec.Decode(&ops); err != nil || len(ops) > maxPatchOps {
 		return nil, errPatch
 	}
-	var doc any = deepCopy([]any(s))
+	doc := deepCopy([]any(s))
 	for _, op := range ops {
 		var err error
 		if doc, err = op.apply(doc); err != nil {

@@ -54,14 +54,7 @@ func (g *Generator) start() time.Time {
 		t := g.o.Until.Add(-time.Duration(g.r.Int64N(int64(span))))
 		h := float64(t.Hour()) + float64(t.Minute())/60
 		weight := 0.06 + 0.9*math.Exp(-(h-10)*(h-10)/9) + 0.6*math.Exp(-(h-19)*(h-19)/7)
-		switch t.Weekday() {
-		case time.Saturday:
-			weight *= 0.55
-		case time.Sunday:
-			weight *= 0.4
-		case time.Monday:
-			weight *= 1.15
-		}
+		weight *= [...]float64{0.4, 1.15, 1, 1, 1, 1, 0.55}[t.Weekday()]
 		age := g.o.Until.Sub(t).Hours() / 24
 		if d := int(age); d%29 == 11 {
 			weight *= 1.9 // a storm, an outage: a day that everybody writes

@@ -76,14 +76,14 @@ func TestConvergence(t *testing.T) {
 		bodies func(t testing.TB, r *rand.Rand) []string
 		runs   int
 	}{
-		{"generated", func(_ testing.TB, r *rand.Rand) []string { return generated(r, 6, 160) }, 12},
-		{"real", func(t testing.TB, _ *rand.Rand) []string { return realStream(t, 2500) }, 4},
+		{"generated", func(_ testing.TB, r *rand.Rand) []string { return generated(r, 6, 150) }, 8},
+		{"real", func(t testing.TB, _ *rand.Rand) []string { return realStream(t, 2000) }, 2},
 	} {
 		for run := range stream.runs {
 			seed := uint64(run + 1)
 			t.Run(fmt.Sprintf("%s/%d", stream.name, seed), func(t *testing.T) {
 				t.Parallel()
-				r := rand.New(rand.NewPCG(seed, 7))
+				r := newRand(seed)
 				bodies := stream.bodies(t, r)
 				clean := dbtest.Pool(t)
 				deliver(t, clean, r, bodies, 1, 1)
@@ -139,3 +139,5 @@ func firstDifference(want, got string) string {
 	}
 	return fmt.Sprintf("%d lines against %d", len(a), len(b))
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }

@@ -95,7 +95,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		if s.answers(ctx) {
 			return s, nil
 		}
-		if err := s.run(); err != nil {
+		if err := s.run(); err != nil { //nolint:contextcheck // the server outlives the context of its start
 			return nil, err
 		}
 		err := s.ready(ctx)
@@ -240,7 +240,7 @@ func (s *Server) run() error {
 	if err != nil {
 		return err
 	}
-	s.cmd = s.command(context.WithoutCancel(context.Background()), "postgres", args...)
+	s.cmd = s.command(context.Background(), "postgres", args...)
 	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
 	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
 	started := make(chan error)

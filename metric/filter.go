@@ -88,8 +88,12 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		into  *[]string
 		among []string
 	}{
-		{"assistant", &f.Assistants, nil}, {"environment", &f.Environments, nil}, {"channel", &f.Channels, nil},
-		{"version", &f.Versions, nil}, {"outcome", &f.Outcomes, Outcomes}, {"csat", &f.Ratings, Ratings},
+		{"assistant", &f.Assistants, nil},
+		{"environment", &f.Environments, nil},
+		{"channel", &f.Channels, nil},
+		{"version", &f.Versions, nil},
+		{"outcome", &f.Outcomes, Outcomes},
+		{"csat", &f.Ratings, Ratings},
 	} {
 		for _, v := range q[field.name] {
 			if v == "" {

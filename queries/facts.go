@@ -491,9 +491,18 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 		rows *rows
 		sql  string
 	}{
-		{&b.newSenders, copySendersSQL}, {&b.newStates, copyProjectionsSQL}, {&b.events, copyEventsSQL}, {&b.payloads, copyPayloadsSQL}, {&b.originals, copyOriginalsSQL},
-		{&b.messages, copyMessagesSQL}, {&b.conversations, copyConversationsSQL}, {&b.turns, copyTurnsSQL},
-		{&b.runs, copyRunsSQL}, {&b.steps, copyStepsSQL}, {&b.commands, copyCommandsSQL}, {&b.slots, copySlotsSQL},
+		{&b.newSenders, copySendersSQL},
+		{&b.newStates, copyProjectionsSQL},
+		{&b.events, copyEventsSQL},
+		{&b.payloads, copyPayloadsSQL},
+		{&b.originals, copyOriginalsSQL},
+		{&b.messages, copyMessagesSQL},
+		{&b.conversations, copyConversationsSQL},
+		{&b.turns, copyTurnsSQL},
+		{&b.runs, copyRunsSQL},
+		{&b.steps, copyStepsSQL},
+		{&b.commands, copyCommandsSQL},
+		{&b.slots, copySlotsSQL},
 	} {
 		if err := t.rows.copy(ctx, tx, t.sql); err != nil {
 			return fmt.Errorf("copy %s: %w", strings.Fields(t.sql)[1], err)

@@ -124,7 +124,8 @@ const partitionExistsSQL = `select to_regclass(@name) is not null`
 func EnsureMonth(ctx context.Context, pool interface {
 	DB
 	Begin(ctx context.Context) (pgx.Tx, error)
-}, at int64) error {
+}, at int64,
+) error {
 	from := time.UnixMicro(at).UTC()
 	from = time.Date(from.Year(), from.Month(), 1, 0, 0, 0, 0, time.UTC)
 	until := from.AddDate(0, 1, 0)

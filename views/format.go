@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"turnwise/conversation"
@@ -152,5 +151,3 @@ func shorten(s string, most int) string {
 	}
 	return string(r[:most]) + "…"
 }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

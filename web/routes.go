@@ -83,9 +83,10 @@ func cacheNothing(next http.Handler) http.Handler {
 
 func (s *server) recoverPanic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
 		defer func() {
 			if cause := recover(); cause != nil {
-				s.Log.ErrorContext(r.Context(), "a handler panicked", "cause", cause, "method", r.Method)
+				s.Log.ErrorContext(ctx, "a handler panicked", "cause", cause, "method", r.Method)
 				http.Error(w, "Something went wrong here. The server's log says what.", http.StatusInternalServerError)
 			}
 		}()

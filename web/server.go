@@ -108,7 +108,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m views.Message) {
-	m.Page.Title = m.Heading
+	m.Title = m.Heading
 	if err := s.render(w, r, status, views.MessagePage(m)); err != nil {
 		s.Log.ErrorContext(r.Context(), "an error page failed", "error", err)
 		http.Error(w, m.Heading, status)

@@ -268,13 +268,12 @@ func messageParts(t queries.Transcript, linked *conversation.UUID) []part {
 			Kind: "message", ID: x.ID, At: x.At, Turn: x.Turn, Author: conversation.Author(x.Author), Text: x.Text,
 			Redacted: x.Redacted, Linked: linked != nil && *linked == x.ID,
 		}
-		switch l.Author {
-		case conversation.ByUser:
+		if l.Author == conversation.ByUser {
 			turn, ok := asked[x.ID]
 			l.First, waiting = true, x.Turn
 			l.Platform = ok && turn.Platform
 			l.Facts = understood(x, turn, commands[x.Seq])
-		default:
+		} else {
 			l.Buttons, l.Files = richParts(x.Rich)
 			if x.Template != "" {
 				l.Facts = append(l.Facts, views.Fact{Name: "response", Value: x.Template})

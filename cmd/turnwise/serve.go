@@ -102,7 +102,7 @@ func (s *serveCmd) Run(c *cli) error {
 	})
 	defer stopSite()
 	var draining atomic.Bool
-	servers, failed, err := s.listen(log, site, probes(pool, &draining))
+	servers, failed, err := s.listen(ctx, log, site, probes(pool, &draining))
 	if err != nil {
 		return err
 	}
@@ -129,13 +129,13 @@ func (s *serveCmd) Run(c *cli) error {
 }
 
 // listen starts the two listeners; failed gets the first error of either.
-func (s *serveCmd) listen(log *slog.Logger, site, probes http.Handler) (servers []*http.Server, failed chan error, err error) {
+func (s *serveCmd) listen(ctx context.Context, log *slog.Logger, site, probes http.Handler) (servers []*http.Server, failed chan error, err error) {
 	failed = make(chan error, 2)
 	for _, l := range []struct {
 		address string
 		handler http.Handler
 	}{{s.Listen, site}, {s.AdminListen, probes}} {
-		listener, err := net.Listen("tcp", l.address)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.address)
 		if err != nil {
 			return servers, nil, fmt.Errorf("listen on %s: %w", l.address, err)
 		}

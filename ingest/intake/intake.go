@@ -171,7 +171,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBytes {
 		return nil, tooLarge
 	}
-	var in io.Reader = io.LimitReader(r.Body, MaxBytes+1)
+	in := io.LimitReader(r.Body, MaxBytes+1)
 	switch r.Header.Get("Content-Encoding") {
 	case "", "identity":
 	case "gzip":
