@@ -116,3 +116,11 @@ func (s *server) start(w http.ResponseWriter, r *http.Request) error {
 
 // slowRequest is how long a page may take before its queries are cancelled.
 const slowRequest = 20 * time.Second
+
+// Patterns lists the routes for people who signed in, as "METHOD /path", for tests that walk all of them.
+func Patterns() (all []string) {
+	for _, r := range new(server).signed() {
+		all = append(all, r.method+" "+r.pattern)
+	}
+	return all
+}

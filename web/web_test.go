@@ -1,0 +1,330 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/queries/dbtest"
+	"turnwise/web"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+const password = "correct horse battery"
+
+// site serves the pages on a database of its own, with a user of every role.
+func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
+	t.Helper()
+	pool := dbtest.Pool(t)
+	hash, err := web.HashPassword(password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range web.Roles {
+		if err := queries.AddUser(t.Context(), pool, queries.User{ID: web.NewID(), Email: role + "@example.org", Name: role, Role: role, PasswordHash: hash, CreatedAt: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Replay: replay})
+	server := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		server.Close()
+		stop()
+	})
+	return server, pool
+}
+
+func client(t *testing.T) *http.Client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func signIn(t *testing.T, base, role string) *http.Client {
+	t.Helper()
+	c := client(t)
+	if role == "" {
+		return c
+	}
+	resp, err := c.PostForm(base+"/login", url.Values{"email": {role + "@example.org"}, "password": {password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("sign in as %s: %s", role, resp.Status)
+	}
+	return c
+}
+
+func get(t *testing.T, c *http.Client, method, address string, header ...string) (int, string, http.Header) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b), resp.Header
+}
+
+// TestRights walks every route with every role; a route that is missing here fails.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	server, _ := site(t, func(context.Context, queries.RejectedEvent, []byte) error { return nil })
+	const id = "/0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11"
+	routes := map[string][5]int{ // anonymous, viewer, reviewer, supervisor, admin
+		"GET /conversations":             {303, 403, 200, 200, 200},
+		"GET /conversations/{id}":        {303, 403, 404, 404, 404},
+		"GET /health":                    {303, 200, 200, 200, 200},
+		"GET /rejected":                  {303, 403, 403, 403, 200},
+		"GET /rejected/download":         {303, 403, 403, 403, 200},
+		"POST /rejected/replay":          {303, 403, 403, 403, 303},
+		"POST /rejected/discard":         {303, 403, 403, 403, 303},
+		"GET /rejected/{id}":             {303, 403, 403, 403, 404},
+		"GET /rejected/{id}/body":        {303, 403, 403, 403, 404},
+		"POST /rejected/{id}/replay":     {303, 403, 403, 403, 404},
+		"POST /rejected/{id}/discard":    {303, 403, 403, 403, 404},
+		"GET /admin":                     {303, 403, 403, 403, 200},
+		"POST /admin/tokens":             {303, 403, 403, 403, 422},
+		"POST /admin/tokens/{id}/revoke": {303, 403, 403, 403, 404},
+		"GET /":                          {303, 303, 303, 303, 303},
+		"GET /login":                     {200, 303, 303, 303, 303},
+		"GET /no/such/page":              {404, 404, 404, 404, 404},
+		"DELETE /conversations":          {404, 404, 404, 404, 404},
+		"GET /api/v1/ingest/rasa":        {404, 404, 404, 404, 404},
+		"GET /static/x/nothing.css":      {404, 404, 404, 404, 404},
+		"GET /conversations?from=x":      {303, 403, 400, 400, 400},
+		"GET /conversations/:id":         {303, 403, 404, 404, 404},
+	}
+	for _, r := range web.Patterns() {
+		if _, ok := routes[r]; !ok {
+			t.Errorf("%s is not in this table", r)
+		}
+	}
+	for i, role := range append([]string{""}, web.Roles...) {
+		c := signIn(t, server.URL, role)
+		for route, want := range routes {
+			method, path, _ := strings.Cut(route, " ")
+			path = strings.ReplaceAll(path, "/{id}", id)
+			if got, body, _ := get(t, c, method, server.URL+path); got != want[i] && !(got == 405 && want[i] == 404) {
+				t.Errorf("%s as %q: got %d, want %d: %.200s", route, role, got, want[i], body)
+			}
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	server, _ := site(t, nil)
+	_, _, h := get(t, client(t), "GET", server.URL+"/login")
+	for name, want := range map[string]string{
+		"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+	} {
+		if !strings.Contains(h.Get(name), want) {
+			t.Errorf("%s: %q lacks %q", name, h.Get(name), want)
+		}
+	}
+	if strings.Contains(h.Get("Content-Security-Policy"), "unsafe") {
+		t.Error("the policy allows something unsafe")
+	}
+}
+
+func TestSignIn(t *testing.T) {
+	t.Parallel()
+	server, pool := site(t, nil)
+	try := func(c *http.Client, email, pass, next string, header ...string) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/login", strings.NewReader(url.Values{"email": {email}, "password": {pass}, "next": {next}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	for _, tt := range []struct {
+		name, email, pass string
+		want              int
+	}{
+		{"right", "reviewer@example.org", password, 303},
+		{"capitals in the address", "Reviewer@Example.org", password, 303},
+		{"wrong password", "reviewer@example.org", "wrong", 422},
+		{"unknown", "nobody@example.org", password, 422},
+		{"empty", "", "", 422},
+	} {
+		if got := try(client(t), tt.email, tt.pass, "").StatusCode; got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	if got := try(client(t), "admin@example.org", password, "", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site").StatusCode; got != 403 {
+		t.Errorf("a form of another site: %d", got)
+	}
+	for next, want := range map[string]string{"/health?x=1": "/health?x=1", "//evil.example": "/", "https://evil.example/": "/", "/\\evil.example": "/", "": "/"} {
+		if got := try(client(t), "supervisor@example.org", password, next).Header.Get("Location"); got != want {
+			t.Errorf("next %q leads to %q, want %q", next, got, want)
+		}
+	}
+	// A user who is shut out, or whose password or role changed, notices with the next request.
+	c := signIn(t, server.URL, "admin")
+	steps := []struct {
+		change func() error
+		path   string
+		want   int
+	}{
+		{func() error { return nil }, "/admin", 200},
+		{func() error { return queries.SetRole(t.Context(), pool, "admin@example.org", "viewer") }, "/admin", 403},
+		{func() error { return queries.SetDisabled(t.Context(), pool, "admin@example.org", true) }, "/health", 303},
+		{func() error { return queries.SetDisabled(t.Context(), pool, "admin@example.org", false) }, "/health", 200},
+		{func() error {
+			return queries.SetPassword(t.Context(), pool, "admin@example.org", "x$y$z$another-hash-altogether")
+		}, "/health", 303},
+	}
+	for i, s := range steps {
+		if err := s.change(); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _ := get(t, c, "GET", server.URL+s.path); got != s.want {
+			t.Errorf("step %d: %s gives %d, want %d", i, s.path, got, s.want)
+		}
+	}
+	limited := false
+	for range 12 {
+		limited = limited || try(client(t), "victim@example.org", "guess", "").StatusCode == http.StatusTooManyRequests
+	}
+	if !limited {
+		t.Error("twelve guesses in a row are let through")
+	}
+	reviewer := signIn(t, server.URL, "reviewer")
+	if got, _, _ := get(t, reviewer, "POST", server.URL+"/logout"); got != 303 {
+		t.Errorf("sign out: %d", got)
+	}
+	if got, _, _ := get(t, reviewer, "GET", server.URL+"/health"); got != 303 {
+		t.Errorf("after signing out: %d", got)
+	}
+}
+
+func TestRejected(t *testing.T) {
+	t.Parallel()
+	var replayed []string
+	server, pool := site(t, func(_ context.Context, r queries.RejectedEvent, body []byte) error {
+		if strings.Contains(string(body), "broken") {
+			return &metric.InputError{Field: "body", Msg: "still broken"}
+		}
+		replayed = append(replayed, r.Assistant+" "+string(body))
+		return nil
+	})
+	src, err := queries.AddSource(t.Context(), pool, "a topic", "http")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []queries.RejectedEvent
+	for _, body := range []string{"{broken <script>alert(1)</script>", `{"fine":1}`, `{"fine":2}`} {
+		rows = append(rows, queries.RejectedEvent{ID: web.NewID(), SourceID: src, LastAt: time.Now(), Position: "line 1", Code: "json", Detail: "not JSON", ByteOffset: 3, Assistant: "bot", Body: []byte(body), Size: int32(len(body))})
+	}
+	if err := errors.Join(queries.AddRejected(t.Context(), pool, rows), queries.AddRejected(t.Context(), pool, rows[:1])); err != nil {
+		t.Fatal(err)
+	}
+	c := signIn(t, server.URL, "admin")
+	if _, page, _ := get(t, c, "GET", server.URL+"/health"); !strings.Contains(page, "json: not JSON") || !strings.Contains(page, "a topic") {
+		t.Error("the reason is not on Data health")
+	}
+	_, page, _ := get(t, c, "GET", server.URL+"/rejected?code=json")
+	if strings.Contains(page, "<script>alert") || !strings.Contains(page, "&lt;script&gt;alert") {
+		t.Error("a body is not shown as text")
+	}
+	if _, file, _ := get(t, c, "GET", server.URL+"/rejected/download"); strings.Count(file, "\n") != 3 {
+		t.Errorf("the download has other lines than three: %s", file)
+	}
+	one := server.URL + "/rejected/" + rows[0].ID.String()
+	if _, b, _ := get(t, c, "GET", one+"/body"); b != string(rows[0].Body) {
+		t.Errorf("the body comes back as %q", b)
+	}
+	resp, err := c.PostForm(one+"/replay", url.Values{"body": {"{broken again"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 422 {
+		t.Errorf("a body that is still broken: %s", resp.Status)
+	}
+	if got, _, h := get(t, c, "POST", server.URL+"/rejected/replay"); got != 303 || !strings.Contains(h.Get("Location"), "done=2") || !strings.Contains(h.Get("Location"), "failed=1") {
+		t.Errorf("replay of all: %d to %s", got, h.Get("Location"))
+	}
+	if resp, err = c.PostForm(one+"/replay", url.Values{"body": {`{"mended":1}`}}); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if len(replayed) != 3 || replayed[2] != `bot {"mended":1}` {
+		t.Errorf("replayed %v", replayed)
+	}
+	left, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 10)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	server, pool := site(t, nil)
+	c := signIn(t, server.URL, "admin")
+	resp, err := c.PostForm(server.URL+"/admin/tokens", url.Values{"name": {"my bot"}, "assistant": {"bot"}, "environment": {"staging"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := queries.Tokens(t.Context(), pool)
+	if err != nil || len(tokens) != 1 {
+		t.Fatal(tokens, err)
+	}
+	_, after, _ := strings.Cut(string(b), `id="secret">`)
+	secret, _, _ := strings.Cut(after, "<")
+	if !strings.HasPrefix(secret, tokens[0].Prefix+".") || len(tokens[0].Hash) != 32 || strings.Contains(string(tokens[0].Hash), secret) {
+		t.Errorf("the secret %q does not belong to %+v", secret, tokens[0])
+	}
+	if _, page, _ := get(t, c, "GET", server.URL+"/admin"); strings.Contains(page, secret) {
+		t.Error("the secret is shown a second time")
+	}
+	if got, _, _ := get(t, c, "POST", server.URL+"/admin/tokens/"+tokens[0].ID.String()+"/revoke"); got != 303 {
+		t.Errorf("revoke: %d", got)
+	}
+	if _, err := queries.TokenByPrefix(t.Context(), pool, tokens[0].Prefix); !errors.Is(err, queries.ErrNotFound) {
+		t.Errorf("a revoked token is found: %v", err)
+	}
+}
