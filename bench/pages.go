@@ -35,6 +35,11 @@ func (b *bench) large(conversations int, pages, store bool) error {
 		return err
 	}
 	defer pool.Close()
+	viewers, err := queries.OpenForPages(b.ctx, url, 10)
+	if err != nil {
+		return err
+	}
+	defer viewers.Close()
 	var small, big float64
 	for i, n := range []int{conversations / 10, conversations - conversations/10} {
 		begun := time.Now()
@@ -49,7 +54,7 @@ func (b *bench) large(conversations int, pages, store bool) error {
 		if !pages {
 			continue
 		}
-		p95, err := b.pages(pool, fmt.Sprintf("%d conversations: ", n+i*(conversations/10)))
+		p95, err := b.pages(viewers, fmt.Sprintf("%d conversations: ", n+i*(conversations/10)))
 		if err != nil {
 			return err
 		}

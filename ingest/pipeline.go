@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
+	"turnwise/queries"
 )
 
 // Options of a pipeline; zero values mean the defaults.
@@ -60,18 +62,19 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 			o.Done(c)
 		}
 	}
+	var copies atomic.Int32 // the share of known events lately, in percent: much makes a first look worth its while
+	copies.Store(manyCopies)
 	decode, ordered := make(chan *chunk), make(chan *chunk, 4)
 	g.Go(func() error { return read(ctx, next, decode, ordered) })
 	for range 2 {
 		g.Go(func() error {
-			w.decode(decode, src)
-			return nil
+			return w.decode(ctx, decode, src, &copies, done)
 		})
 	}
 	queues := make([]chan *conversation.Event, o.Writers)
 	for i := range queues {
 		queues[i] = make(chan *conversation.Event, o.Batch)
-		g.Go(func() error { return w.drain(ctx, src, queues[i], o, done) })
+		g.Go(func() error { return w.drain(ctx, src, queues[i], o, &copies, done) })
 	}
 	g.Go(func() error {
 		defer func() {
@@ -143,17 +146,34 @@ func read(ctx context.Context, next func() ([]byte, string, error), decode, orde
 	}
 }
 
-func (w *Writer) decode(in <-chan *chunk, src Source) {
+// manyCopies is the share of known events, in percent, from which chunks are glanced at before they are decoded.
+const manyCopies = 50
+
+func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copies *atomic.Int32, done func(Counts)) error {
 	d := rasa.NewDecoder()
+	intake := rasa.Intake{Assistant: src.Assistant, Environment: src.Environment}
 	for c := range in {
 		now := w.now()
 		text := string(c.text) // one copy, of which the events are parts
 		c.text, c.events = nil, make([]*conversation.Event, 0, len(c.ends))
+		bodies := make([]string, len(c.ends))
 		from := 0
 		for i, end := range c.ends {
-			body := text[from:end]
+			bodies[i] = text[from:end]
 			from = end
-			e, rej := d.Decode(body, rasa.Intake{Assistant: src.Assistant, Environment: src.Environment}, now)
+		}
+		var known []bool
+		if copies.Load() >= manyCopies {
+			var err error
+			if known, err = w.glance(ctx, d, src, bodies, intake, copies, done); err != nil {
+				return err
+			}
+		}
+		for i, body := range bodies {
+			if known != nil && known[i] {
+				continue
+			}
+			e, rej := d.Decode(body, intake, now)
 			if rej != nil {
 				c.rejected = append(c.rejected, Rejected{Body: []byte(body), Position: c.at[i], Reason: *rej})
 				continue
@@ -162,10 +182,59 @@ func (w *Writer) decode(in <-chan *chunk, src Source) {
 		}
 		close(c.ready)
 	}
+	return nil
+}
+
+// glance finds the bodies that are stored, byte for byte, without decoding them. What it does not find, for
+// whatever reason, takes the usual way. A database that is away is waited for there, not here.
+func (w *Writer) glance(ctx context.Context, d *rasa.Decoder, src Source, bodies []string, in rasa.Intake, copies *atomic.Int32, done func(Counts)) ([]bool, error) {
+	glances := make([]rasa.Glance, len(bodies))
+	spans := map[int64]*queries.Stretch{}
+	for i, body := range bodies {
+		g, ok := d.Glance(body, in)
+		if !ok {
+			continue
+		}
+		glances[i] = g
+		s := spans[g.Sender]
+		if s == nil {
+			s = &queries.Stretch{Sender: g.Sender, From: g.At, Until: g.At}
+			spans[g.Sender] = s
+		}
+		s.From, s.Until = min(s.From, g.At), max(s.Until, g.At)
+	}
+	stretches := make([]queries.Stretch, 0, len(spans))
+	for _, s := range spans {
+		if s.Until-s.From < 6*farApart { // the events between are read too
+			stretches = append(stretches, *s)
+		}
+	}
+	stored, err := queries.StoredBodies(ctx, w.pool, stretches)
+	if err != nil {
+		if queries.Temporary(err) && ctx.Err() == nil {
+			return nil, nil
+		}
+		return nil, err
+	}
+	known, n := make([]bool, len(bodies)), int64(0)
+	for i, g := range glances {
+		if g.BodyHash != 0 && stored[queries.SenderBody{Sender: g.Sender, BodyHash: g.BodyHash}] {
+			known[i] = true
+			n++
+		}
+	}
+	copies.Store(int32(100 * n / int64(len(bodies))))
+	if n > 0 {
+		if err := queries.CountMinute(ctx, w.pool, queries.Minute{Source: src.ID, At: w.now(), Shard: -1, Known: n}); err != nil {
+			return nil, nil //nolint:nilerr // then they take the usual way, which waits and counts
+		}
+		done(Counts{Known: n})
+	}
+	return known, nil
 }
 
 // drain stores what comes by the batch.
-func (w *Writer) drain(ctx context.Context, src Source, in <-chan *conversation.Event, o Options, done func(Counts)) error {
+func (w *Writer) drain(ctx context.Context, src Source, in <-chan *conversation.Event, o Options, copies *atomic.Int32, done func(Counts)) error {
 	var batch []*conversation.Event
 	timer := time.NewTimer(o.Wait)
 	defer timer.Stop()
@@ -177,6 +246,7 @@ func (w *Writer) drain(ctx context.Context, src Source, in <-chan *conversation.
 		if err != nil {
 			return err
 		}
+		copies.Store(int32(100 * counts.Known / int64(len(batch))))
 		batch = batch[:0]
 		done(counts)
 		return nil

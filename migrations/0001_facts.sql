@@ -168,6 +168,7 @@ comment on column conversations.checkpoint is 'the fold''s state before the firs
 alter table conversations alter column facets set statistics 1000;
 create index conversations_started on conversations (started_at desc, id desc);
 create index conversations_facets on conversations using gin (facets) with (fastupdate = on, gin_pending_list_limit = 1024);
+create index conversations_closes on conversations (closes_at);
 create index conversations_id on conversations (id);
 create index conversations_user on conversations (user_id, started_at desc) where user_id <> '';
 

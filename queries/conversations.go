@@ -30,8 +30,8 @@ func (w *where) and(condition string, name string, value any) {
 func (w *where) String() string { return strings.Join(w.conditions, "\n\tand ") }
 
 // filterConversations is the one predicate of lists and figures: which conversations a filter means.
-// Versions must be ids, see VersionIDs.
-func filterConversations(f metric.Filter, versions []int64, now time.Time, zone *time.Location) *where {
+// known are the ids that names of the filter stand for.
+func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *time.Location) *where {
 	w := &where{args: pgx.StrictNamedArgs{}}
 	from, until := f.Range.Bounds(now, zone)
 	w.and("c.started_at >= @from", "from", from)
@@ -47,8 +47,8 @@ func filterConversations(f metric.Filter, versions []int64, now time.Time, zone 
 	w.facets("channels", "c", f.Channels)
 	w.facets("ratings", "r", f.Ratings)
 	if len(f.Versions) > 0 {
-		ids := make([]string, len(versions))
-		for i, id := range versions {
+		ids := make([]string, len(known.versions))
+		for i, id := range known.versions {
 			ids[i] = strconv.FormatInt(id, 10)
 		}
 		if len(ids) == 0 {
@@ -67,7 +67,8 @@ func filterConversations(f metric.Filter, versions []int64, now time.Time, zone 
 		if id, err := conversation.ParseUUID(f.ID); err == nil {
 			w.and("c.id = @id", "id", [16]byte(id))
 		} else {
-			w.and("(c.sender_id in (select s.id from senders s where s.sender_key = @key) or c.user_id = @key)", "key", f.ID)
+			w.and("(c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "key", f.ID)
+			w.args["senders"] = known.senders
 		}
 	}
 	return w
@@ -111,18 +112,39 @@ func (w *where) outcomes(outcomes []string, now time.Time) {
 	}
 }
 
+// filterIDs are the ids behind names that a filter holds: looked up before, so that the plan of the list knows
+// how few they are.
+type filterIDs struct {
+	versions []int64 // of releases
+	senders  []int64 // whose key is the filter's id
+}
+
 const versionIDsSQL = `
 select id
 from versions
-where coalesce(nullif(model_name, ''), model_id) = any(@names::text[])`
+where coalesce(nullif(model_name, ''), model_id) = any(@names::text[])
+limit 1000`
 
-// VersionIDs returns the ids of the releases with these names.
-func VersionIDs(ctx context.Context, db DB, names []string) ([]int64, error) {
-	if len(names) == 0 {
-		return nil, nil
+const senderIDsSQL = `
+select id
+from senders
+where sender_key = @key
+limit 1000`
+
+func lookUp(ctx context.Context, db DB, f metric.Filter) (ids filterIDs, err error) {
+	if len(f.Versions) > 0 {
+		rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": f.Versions})
+		if ids.versions, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+			return ids, fmt.Errorf("versions: %w", err)
+		}
 	}
-	rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": names})
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
+	if f.ID != "" {
+		rows, _ := db.Query(ctx, senderIDsSQL, pgx.StrictNamedArgs{"key": f.ID})
+		if ids.senders, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+			return ids, fmt.Errorf("senders: %w", err)
+		}
+	}
+	return ids, nil
 }
 
 // ListedConversation is a row of the list.
@@ -170,11 +192,11 @@ order by c.started_at desc, c.id desc`
 // Conversations returns at most limit conversations of the filter, newest first, from the place on that
 // the cursor names (nil: the newest).
 func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
-	versions, err := VersionIDs(ctx, db, f.Versions)
+	known, err := lookUp(ctx, db, f)
 	if err != nil {
-		return nil, fmt.Errorf("versions: %w", err)
+		return nil, err
 	}
-	w := filterConversations(f, versions, now, zone)
+	w := filterConversations(f, known, now, zone)
 	order := "c.started_at desc, c.id desc"
 	if at != nil {
 		w.args["cursor_at"], w.args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
@@ -196,11 +218,11 @@ func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Curso
 
 // CountConversations counts the conversations of the filter, at most limit.
 func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) (int, error) {
-	versions, err := VersionIDs(ctx, db, f.Versions)
+	known, err := lookUp(ctx, db, f)
 	if err != nil {
-		return 0, fmt.Errorf("versions: %w", err)
+		return 0, err
 	}
-	w := filterConversations(f, versions, now, zone)
+	w := filterConversations(f, known, now, zone)
 	w.args["limit"] = limit
 	rows, _ := db.Query(ctx, "select count(*) from (select from conversations c where "+w.String()+" limit @limit) as found", w.args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])

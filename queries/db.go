@@ -28,6 +28,16 @@ var ErrConflict = errors.New("exists already")
 
 // Open opens a pool of at most size connections and waits up to 30 s for the server to answer.
 func Open(ctx context.Context, url string, size int) (*pgxpool.Pool, error) {
+	return open(ctx, url, size, "auto")
+}
+
+// OpenForPages opens a pool whose statements are planned for their values: the plan of a list depends on how
+// common what it filters by is.
+func OpenForPages(ctx context.Context, url string, size int) (*pgxpool.Pool, error) {
+	return open(ctx, url, size, "force_custom_plan")
+}
+
+func open(ctx context.Context, url string, size int, plans string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
@@ -36,6 +46,7 @@ func Open(ctx context.Context, url string, size int) (*pgxpool.Pool, error) {
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	cfg.ConnConfig.RuntimeParams["application_name"] = "turnwise"
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
+	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = plans
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err

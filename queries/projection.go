@@ -78,13 +78,7 @@ cross join lateral (
 
 // StoredEvents returns the events in the stretches.
 func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]StoredEvent, error) {
-	args := pgx.StrictNamedArgs{}
-	senders, froms, untils := make([]int64, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches))
-	for i, s := range stretches {
-		senders[i], froms[i], untils[i] = s.Sender, s.From, s.Until
-	}
-	args["senders"], args["froms"], args["untils"] = senders, froms, untils
-	rows, _ := tx.Query(ctx, storedEventsSQL, args)
+	rows, _ := tx.Query(ctx, storedEventsSQL, stretchArgs(stretches))
 	defer rows.Close()
 	var out []StoredEvent
 	for rows.Next() {
@@ -102,6 +96,40 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 		out = append(out, e)
 	}
 	return out, rows.Err()
+}
+
+const storedBodiesSQL = `
+select e.sender_id, e.body_hash
+from unnest(@senders::bigint[], @froms::bigint[], @untils::bigint[]) as k (sender_id, from_at, until_at)
+cross join lateral (
+	select events.sender_id, events.body_hash
+	from events
+	where events.sender_id = k.sender_id
+		and events.at >= timestamptz 'epoch' + k.from_at * interval '1 microsecond'
+		and events.at <= timestamptz 'epoch' + k.until_at * interval '1 microsecond'
+) as e`
+
+// SenderBody names an event by the hash of its body.
+type SenderBody struct{ Sender, BodyHash int64 }
+
+// StoredBodies returns the events in the stretches by their bodies alone.
+func StoredBodies(ctx context.Context, db DB, stretches []Stretch) (map[SenderBody]bool, error) {
+	rows, _ := db.Query(ctx, storedBodiesSQL, stretchArgs(stretches))
+	defer rows.Close()
+	out := map[SenderBody]bool{}
+	for rows.Next() {
+		v := rows.RawValues() // binary, as pgx asks for known types
+		out[SenderBody{int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1]))}] = true
+	}
+	return out, rows.Err()
+}
+
+func stretchArgs(stretches []Stretch) pgx.StrictNamedArgs {
+	senders, froms, untils := make([]int64, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches))
+	for i, s := range stretches {
+		senders[i], froms[i], untils[i] = s.Sender, s.From, s.Until
+	}
+	return pgx.StrictNamedArgs{"senders": senders, "froms": froms, "untils": untils}
 }
 
 // StoredConversation is what a fold from an earlier state needs to know of a conversation.

@@ -18,7 +18,7 @@ import (
 // pageSize is how many conversations one page of the list shows; countUpTo is where counting ends.
 const (
 	pageSize  = 50
-	countUpTo = 10000
+	countUpTo = 1000
 )
 
 // conversations answers GET /conversations, as a page or as its list alone.

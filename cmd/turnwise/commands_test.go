@@ -158,7 +158,7 @@ func TestIngestOverHTTP(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
-		resp, err := http.Get(s.admin + path) //nolint:noctx // a probe
+		resp, err := http.Get(s.admin + path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -81,28 +81,29 @@ func (s *serveCmd) Run(c *cli) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
 	defer cancel()
 	log := c.logger()
-	pool, done, err := c.open(c.ctx, log, 16)
+	pool, done, err := c.open(c.ctx, log, 10)
 	if err != nil {
 		return err
 	}
 	defer done()
-	ingestPool, err := queries.Open(c.ctx, pool.Config().ConnString(), 8)
+	// Pages and ingest have pools of their own, so that neither waits for the other's connections.
+	pages, err := queries.OpenForPages(c.ctx, pool.Config().ConnString(), 12)
 	if err != nil {
 		return err
 	}
-	defer ingestPool.Close()
+	defer pages.Close()
 	login, err := s.firstAdmin(ctx, c, pool)
 	if err != nil {
 		return err
 	}
-	writer := ingest.NewWriter(ingestPool, log)
+	writer := ingest.NewWriter(pool, log)
 	site, stopSite := web.New(web.Config{
-		Pool: pool, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
-		Ingest: intake.New(ingestPool, writer, log), Replay: replay(writer),
+		Pool: pages, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
+		Ingest: intake.New(pool, writer, log), Replay: replay(writer),
 	})
 	defer stopSite()
 	var draining atomic.Bool
-	servers, failed, err := s.listen(ctx, log, site, probes(pool, &draining))
+	servers, failed, err := s.listen(ctx, log, site, probes(pages, &draining))
 	if err != nil {
 		return err
 	}

@@ -139,14 +139,19 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 		e.Assistant = in.Assistant
 	}
 	e.At = conversation.MicrosOf(e.Time)
-	if e.SenderKey != d.lastKey || e.Assistant != d.lastAssistant || d.lastSender == 0 {
-		d.lastKey, d.lastAssistant = strings.Clone(e.SenderKey), e.Assistant
-		d.lastSender = conversation.SenderID(e.Assistant, e.SenderKey)
-	}
-	e.SenderID = d.lastSender
+	e.SenderID = d.sender(e.Assistant, e.SenderKey)
 	r.finish()
 	e.ID = conversation.EventID(e.SenderID, e.Type, e.Time, r.discriminator())
 	return e, nil
+}
+
+// sender is the id of a sender, remembered for the next event, which is most often the same one's.
+func (d *Decoder) sender(assistant, key string) int64 {
+	if key != d.lastKey || assistant != d.lastAssistant || d.lastSender == 0 {
+		d.lastKey, d.lastAssistant = strings.Clone(key), strings.Clone(assistant)
+		d.lastSender = conversation.SenderID(assistant, key)
+	}
+	return d.lastSender
 }
 
 // scan makes one pass over the body.

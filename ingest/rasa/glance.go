@@ -1,0 +1,65 @@
+package rasa
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strconv"
+	"strings"
+
+	"turnwise/conversation"
+)
+
+// Glance is what a first look at a body tells: enough to ask whether these very bytes are stored, not enough
+// to trust for anything else.
+type Glance struct {
+	Sender   int64
+	At       int64 // microseconds
+	BodyHash int64
+}
+
+// Glance looks at a body without reading all of it: at the first sender_id, timestamp and assistant_id. A body
+// that is not laid out as Rasa lays it out gives ok = false, or a wrong answer, which no stored body matches.
+func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
+	key, ok := after(body, `"sender_id"`)
+	if !ok || strings.IndexByte(key, '\\') >= 0 {
+		return g, false
+	}
+	at := strings.Index(body, `"timestamp"`)
+	if at < 0 {
+		return g, false
+	}
+	number := strings.TrimLeft(body[at+len(`"timestamp"`):], ": ")
+	end := strings.IndexAny(number, ",} ")
+	if end < 0 {
+		return g, false
+	}
+	seconds, err := strconv.ParseFloat(number[:end], 64)
+	if err != nil || seconds < earliest || seconds > 1e11 {
+		return g, false
+	}
+	assistant, named := after(body, `"assistant_id"`)
+	if !named {
+		assistant = in.Assistant
+	} else if strings.IndexByte(assistant, '\\') >= 0 {
+		assistant = unescape(assistant)
+	}
+	sum := sha256.Sum256([]byte(body))
+	return Glance{d.sender(assistant, key), conversation.MicrosOf(seconds), int64(binary.BigEndian.Uint64(sum[:8]))}, true
+}
+
+// after returns the string that follows a key, as it is written.
+func after(body, key string) (string, bool) {
+	at := strings.Index(body, key)
+	if at < 0 {
+		return "", false
+	}
+	rest := strings.TrimLeft(body[at+len(key):], ": ")
+	if rest == "" || rest[0] != '"' {
+		return "", false
+	}
+	end := strings.IndexByte(rest[1:], '"')
+	if end < 0 {
+		return "", false
+	}
+	return rest[1 : end+1], true
+}
