@@ -108,13 +108,16 @@ const (
 	actionListen        = "action_listen"
 )
 
+// RankOfStartSlot is the rank of the slot that may begin a session, see Key.
+const RankOfStartSlot = 1
+
 func (e *Event) rank() int {
 	switch e.Type {
 	case TypeRestart:
 		return 0
 	case TypeSlot:
 		if e.Name == slotSessionMetadata {
-			return 1
+			return RankOfStartSlot
 		}
 		return 6
 	case TypeAction:

@@ -65,7 +65,7 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	p := f.Projection
 	if p.Current != nil && p.Current.Provisional {
 		c := p.Current
-		if (e.Type != TypeAction || e.Name != actionSessionStart) && (e.SessionID == "" || e.SessionID == c.SessionID) {
+		if e.Type != TypeAction || e.Name != actionSessionStart {
 			return Key{Time: math.Nextafter(c.First.Time, 0)}, false
 		}
 		c.Provisional = false

@@ -26,6 +26,7 @@ var errPatch = errors.New("the patch does not fit the stack")
 const (
 	maxPatchOps   = 1000
 	maxStackNodes = 20000
+	maxStackDepth = 200
 )
 
 // Top returns the flow and step of the top frame, empty for an empty stack.
@@ -53,12 +54,12 @@ func (s Stack) apply(update string) (Stack, error) {
 		if doc, err = op.apply(doc); err != nil {
 			return nil, err
 		}
-		if (op.Op == "copy" || op.Op == "add") && nodes(doc) > maxStackNodes {
+		if (op.Op == "copy" || op.Op == "add" || op.Op == "move") && nodes(doc, 0) > maxStackNodes {
 			return nil, errPatch
 		}
 	}
 	frames, ok := doc.([]any)
-	if !ok || nodes(doc) > maxStackNodes {
+	if !ok || nodes(doc, 0) > maxStackNodes {
 		return nil, errPatch
 	}
 	return frames, nil
@@ -245,16 +246,20 @@ func deepCopy(v any) any {
 	return v
 }
 
-func nodes(v any) int {
+// nodes counts the values in v; too many when they lie too deep in each other.
+func nodes(v any, depth int) int {
+	if depth > maxStackDepth {
+		return maxStackNodes + 1
+	}
 	n := 1
 	switch d := v.(type) {
 	case []any:
 		for _, x := range d {
-			n += nodes(x)
+			n += nodes(x, depth+1)
 		}
 	case map[string]any:
 		for _, x := range d {
-			n += nodes(x)
+			n += nodes(x, depth+1)
 		}
 	}
 	return n

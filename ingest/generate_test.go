@@ -134,6 +134,12 @@ func (g *generator) step() {
 	case 18:
 		g.emit("slot", map[string]any{"name": "session_started_metadata", "value": nil}) // without a start behind it
 		g.emit("bot", map[string]any{"text": "late words", "data": map[string]any{}})
+	case 22:
+		g.emit("slot", map[string]any{"name": "session_started_metadata", "value": nil}) // something comes between it and the start
+		if g.r.IntN(2) == 0 {
+			g.emit("user", map[string]any{"text": "in between", "message_id": fmt.Sprintf("b-%d", g.r.IntN(1e9))})
+		}
+		g.emit("action", map[string]any{"name": "action_session_start"})
 	case 19:
 		g.emit("something_new", map[string]any{"weight": g.r.IntN(1000)})
 	case 20:

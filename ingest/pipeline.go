@@ -65,7 +65,8 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 	var copies atomic.Int32 // the share of known events lately, in percent: much makes a first look worth its while
 	copies.Store(manyCopies)
 	decode, ordered := make(chan *chunk), make(chan *chunk, 4)
-	g.Go(func() error { return read(ctx, next, decode, ordered) })
+	var broken error // of the stream: what came before it is stored all the same
+	g.Go(func() error { return read(ctx, next, decode, ordered, &broken) })
 	for range 2 {
 		g.Go(func() error {
 			return w.decode(ctx, decode, src, &copies, done)
@@ -102,12 +103,14 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 		}
 		return nil
 	})
-	err := g.Wait()
-	return sum, err
+	if err := g.Wait(); err != nil {
+		return sum, err
+	}
+	return sum, broken
 }
 
 // read fills chunks and hands each to the decoders and, in the same order, to the router.
-func read(ctx context.Context, next func() ([]byte, string, error), decode, ordered chan<- *chunk) error {
+func read(ctx context.Context, next func() ([]byte, string, error), decode, ordered chan<- *chunk, broken *error) error {
 	defer close(ordered)
 	defer close(decode)
 	fresh := func() *chunk {
@@ -127,14 +130,14 @@ func read(ctx context.Context, next func() ([]byte, string, error), decode, orde
 	}
 	for {
 		body, position, err := next()
-		if errors.Is(err, io.EOF) {
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				*broken = err
+			}
 			if len(c.ends) > 0 {
 				return flush()
 			}
 			return nil
-		}
-		if err != nil {
-			return err
 		}
 		c.text = append(c.text, body...)
 		c.ends, c.at = append(c.ends, len(c.text)), append(c.at, position)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -58,6 +59,11 @@ func affected(all []queries.StoredConversation, from conversation.Key) int {
 		return 1
 	})
 	begin = max(begin-1, 0)
+	// One that the metadata slot began may owe its start to the event behind the slot: then the slot may come to
+	// belong to the one before.
+	if begin > 0 && all[begin].First.Rank == conversation.RankOfStartSlot {
+		begin--
+	}
 	for i := begin - 1; i >= 0; i-- {
 		if all[i].LastAt >= all[begin].StartedAt {
 			begin = i
@@ -155,7 +161,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 	d := rasa.NewDecoder()
 	used := map[*conversation.Event]bool{}
 	for _, body := range bodies {
-		e, rej := d.Decode(body, rasa.Intake{Assistant: s.Assistant}, farFuture)
+		e, rej := d.Decode(body, rasa.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
 		if rej != nil {
 			return nil, stretch, nil, fmt.Errorf("a stored event of sender %d: %w", s.ID, rej)
 		}

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
@@ -42,8 +45,15 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 			Assistant: src.Assistant, Environment: src.Environment, Body: body, Size: int32(len(r.Body)),
 		}
 	}
-	if err := queries.AddRejected(ctx, w.pool, rows); err != nil {
-		return err
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+			if err := queries.AddRejected(ctx, tx, rows); err != nil {
+				return err
+			}
+			return queries.CountMinute(ctx, tx, queries.Minute{Source: src.ID, At: now, Shard: -2, Rejected: int64(len(rejected))})
+		})
+		if err == nil || !queries.Temporary(err) || pause(ctx, wait) != nil {
+			return err
+		}
 	}
-	return queries.CountMinute(ctx, w.pool, queries.Minute{Source: src.ID, At: now, Rejected: int64(len(rejected))})
 }

@@ -5,7 +5,6 @@ package ingest
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -90,14 +89,18 @@ func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
 // Store stores events of one source and returns when they are committed. While the database is away or
 // busy it waits and tries again, until ctx ends. An event that the database refuses is set aside alone.
 func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.Event) (Counts, error) {
+	tries := 0
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		counts, err := w.store(ctx, src, events)
+		if queries.Conflicting(err) {
+			tries++
+		}
 		switch {
 		case err == nil:
 			return counts, nil
 		case queries.BadData(err):
 			return w.bisect(ctx, src, events, err)
-		case ctx.Err() != nil || !queries.Temporary(err):
+		case ctx.Err() != nil || !queries.Temporary(err) || tries > 20:
 			return Counts{}, err
 		}
 		w.log.WarnContext(ctx, "the database cannot take events, trying again", "error", err, "source", src.Name)
@@ -398,16 +401,13 @@ func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *
 	if err != nil {
 		return nil, err
 	}
-	old, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: e.Assistant}, farFuture)
+	old, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: e.Assistant, Stored: true}, time.Time{})
 	if rej != nil {
 		return nil, fmt.Errorf("stored event %s: %w", s.ID, rej)
 	}
 	old.BodyHash = s.BodyHash
 	return old, nil
 }
-
-// farFuture lets stored events pass that were accepted by another clock.
-var farFuture = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // fold projects the units into the batch and returns the events that are new.
 func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *queries.Batch) (fresh []*conversation.Event, err error) {
@@ -420,11 +420,9 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 		p := new(conversation.Projection)
 		if u.known && u.again == nil {
 			p, err = conversation.UnmarshalProjection(u.state.Bytes)
-			if errors.Is(err, conversation.ErrStateVersion) {
-				p = nil
+			if err != nil { // of another version, or damaged: the stored events tell all
+				p, err = nil, nil
 				u.refold().all = true
-			} else if err != nil {
-				return nil, fmt.Errorf("state of sender %d: %w", u.id, err)
 			}
 		}
 		projections[u] = p

@@ -42,6 +42,7 @@ type Server struct {
 const (
 	userName = "turnwise"
 	database = "turnwise"
+	port     = "5432" // part of the socket's name
 )
 
 // FindBin returns the folder with PostgreSQL's programs.
@@ -63,20 +64,29 @@ func FindBin() (string, error) {
 	return "", errors.New("PostgreSQL's server programs were not found: install the package postgresql, or set TURNWISE_DATABASE_URL to use a server that runs already")
 }
 
+// binFor prefers the programs of the version that made the data.
+func binFor(data string) (string, error) {
+	if version, err := os.ReadFile(filepath.Join(data, "PG_VERSION")); err == nil {
+		bin := filepath.Join("/usr/lib/postgresql", strings.TrimSpace(string(version)), "bin")
+		if _, err := os.Stat(filepath.Join(bin, "postgres")); err == nil {
+			return bin, nil
+		}
+	}
+	return FindBin()
+}
+
 // Start starts the server, making the cluster and the database when they are missing.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	if cfg.Bin == "" {
-		bin, err := FindBin()
-		if err != nil {
-			return nil, err
-		}
-		cfg.Bin = bin
-	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
 	cfg.Dir = dir
+	if cfg.Bin == "" {
+		if cfg.Bin, err = binFor(filepath.Join(dir, "data")); err != nil {
+			return nil, err
+		}
+	}
 	s := &Server{cfg: cfg, exited: make(chan struct{})}
 	if err := s.owned(); err != nil {
 		return nil, err
@@ -128,7 +138,7 @@ func (s *Server) locked() bool {
 
 // URL is the address of the database.
 func (s *Server) URL() string {
-	q := url.Values{"host": {s.socket}, "user": {userName}, "dbname": {database}, "sslmode": {"disable"}}
+	q := url.Values{"host": {s.socket}, "user": {userName}, "port": {port}, "dbname": {database}, "sslmode": {"disable"}}
 	return "postgres:///?" + q.Encode()
 }
 
@@ -170,15 +180,34 @@ func (s *Server) owned() error {
 		// The socket's path must stay below 108 bytes.
 		s.socket = filepath.Join(os.TempDir(), "turnwise-"+strconv.FormatUint(uint64(hash(s.cfg.Dir)), 36))
 	}
-	for _, p := range []string{filepath.Join(s.cfg.Dir, "data"), s.socket} {
-		if err := os.MkdirAll(p, 0o700); err != nil {
-			return err
-		}
+	// The owner of data that are there stays; a server of another user may run on them.
+	if info, err := os.Stat(filepath.Join(s.cfg.Dir, "data", "PG_VERSION")); err == nil {
+		owner := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // as on every Unix
 		if s.owner != nil {
-			if err := os.Chown(p, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
-				return err
-			}
+			s.owner.Uid, s.owner.Gid = owner.Uid, owner.Gid
+		} else if int(owner.Uid) != os.Geteuid() {
+			return fmt.Errorf("the data in %s belong to user %d; run turnwise as that user or as root, or choose another data directory", s.cfg.Dir, owner.Uid)
 		}
+	}
+	return s.ownDir(s.socket)
+}
+
+// ownDir makes a folder that only the server's user may enter. One that is there must be such a folder: in
+// /tmp, anybody may have made it.
+func (s *Server) ownDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // as on every Unix
+	if !info.IsDir() || int(owner.Uid) != os.Geteuid() && (s.owner == nil || owner.Uid != s.owner.Uid) {
+		return fmt.Errorf("%s is not a folder of the user that PostgreSQL runs as", path)
+	}
+	if s.owner != nil {
+		return os.Lchown(path, int(s.owner.Uid), int(s.owner.Gid))
 	}
 	return nil
 }
@@ -199,12 +228,24 @@ func (s *Server) command(ctx context.Context, program string, args ...string) *e
 }
 
 func (s *Server) initdb(ctx context.Context) error {
-	args := []string{"-D", filepath.Join(s.cfg.Dir, "data"), "-U", userName, "-A", "trust", "-E", "UTF8", "--no-locale"}
+	// Beside its place, so that an interrupted initdb leaves nothing that looks whole.
+	fresh, err := os.MkdirTemp(s.cfg.Dir, "initdb-")
+	if err != nil {
+		return err
+	}
+	if err := s.ownDir(fresh); err != nil {
+		return err
+	}
+	args := []string{"-D", fresh, "-U", userName, "-A", "trust", "-E", "UTF8", "--no-locale"}
 	if s.cfg.Throwaway {
 		args = append(args, "-N")
 	}
 	if out, err := s.command(ctx, "initdb", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("make the database cluster: %w\n%s", err, out)
+		return errors.Join(fmt.Errorf("make the database cluster: %w\n%s", err, out), os.RemoveAll(fresh))
+	}
+	// Fails when something is there that is no cluster: nothing of others is ever removed.
+	if err := os.Rename(fresh, filepath.Join(s.cfg.Dir, "data")); err != nil {
+		return errors.Join(fmt.Errorf("the data directory holds something that is not PostgreSQL's: %w", err), os.RemoveAll(fresh))
 	}
 	return nil
 }
@@ -228,7 +269,7 @@ func (s *Server) checkVersion(ctx context.Context) error {
 // run starts the server so that it gets a fast shutdown when this process dies.
 func (s *Server) run() error {
 	args := []string{
-		"-D", filepath.Join(s.cfg.Dir, "data"), "-k", s.socket, "-c", "listen_addresses=",
+		"-D", filepath.Join(s.cfg.Dir, "data"), "-k", s.socket, "-p", port, "-c", "listen_addresses=",
 		"-c", "max_connections=100", "-c", "shared_buffers=" + buffers(), "-c", "max_wal_size=4GB", "-c", "min_wal_size=512MB",
 		"-c", "checkpoint_completion_target=0.9", "-c", "random_page_cost=1.1", "-c", "effective_cache_size=4GB", "-c", "wal_compression=lz4",
 		"-c", "maintenance_work_mem=256MB", "-c", "work_mem=16MB", "-c", "default_toast_compression=lz4",

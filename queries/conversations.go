@@ -64,12 +64,10 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	}
 	w.outcomes(f.Outcomes, now)
 	if f.ID != "" {
-		if id, err := conversation.ParseUUID(f.ID); err == nil {
-			w.and("c.id = @id", "id", [16]byte(id))
-		} else {
-			w.and("(c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "key", f.ID)
-			w.args["senders"] = known.senders
-		}
+		// Keys of senders are often UUIDs too.
+		id, _ := conversation.ParseUUID(f.ID) // else all zeroes, which is no conversation's
+		w.and("(c.id = @id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "id", [16]byte(id))
+		w.args["key"], w.args["senders"] = f.ID, known.senders
 	}
 	return w
 }

@@ -6,6 +6,8 @@ package queries
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,14 +73,23 @@ func open(ctx context.Context, url string, size int, plans string) (*pgxpool.Poo
 // full or busy, or another transaction was in the way.
 func Temporary(err error) bool {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, pgx.ErrNoRows)
+	if errors.As(err, &pg) {
+		switch pg.Code[:2] {
+		case "08", "40", "53", "55", "57", "58":
+			return true
+		}
+		return Conflicting(err) || pg.Code == "25P02"
 	}
-	switch pg.Code[:2] {
-	case "08", "40", "53", "55", "57", "58":
-		return true
-	}
-	return pg.Code == "23505" || pg.Code == "25P02"
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || err != nil && pgconn.SafeToRetry(err)
+}
+
+// Conflicting tells that a row was written meanwhile: another try sees it.
+func Conflicting(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505"
 }
 
 // BadData tells errors that some value of a batch caused.

@@ -125,7 +125,12 @@ where `
 
 const (
 	rejectedByIDSQL = rejectedColumns + `r.id = @id`
-	rejectedListSQL = rejectedColumns + `r.state = 'open'
+	rejectedListSQL = `
+select r.id, r.source_id, s.name as source, r.first_at, r.last_at, r.seen, r.position, r.code, r.detail, r.byte_offset,
+	r.assistant, r.environment, substr(r.body, 1, 200) as body, r.size, r.state
+from rejected_events r
+join sources s on s.id = r.source_id
+where r.state = 'open'
 	and (@source::bigint = 0 or r.source_id = @source)
 	and (@code = '' or r.code = @code)
 	and (r.last_at, r.id) < (@before, @before_id)
@@ -148,7 +153,7 @@ type RejectedFilter struct {
 	BeforeID conversation.UUID
 }
 
-// RejectedEvents returns open ones, the newest first.
+// RejectedEvents returns open ones, the newest first, of each body only the beginning.
 func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]RejectedEvent, error) {
 	if f.Before.IsZero() {
 		f.Before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)

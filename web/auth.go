@@ -99,7 +99,7 @@ func (s *server) need(right views.Right, h handler) handler {
 			})
 			return nil
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), slowRequest)
+		ctx, cancel := context.WithTimeout(r.Context(), patience(r.URL.Path))
 		defer cancel()
 		return h(w, r.WithContext(ctx))
 	}
@@ -127,7 +127,7 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	email, password := strings.TrimSpace(r.PostFormValue("email")), r.PostFormValue("password")
 	m := views.Login{Page: s.page(r, "Sign in", ""), Email: email, Next: local(r.PostFormValue("next"))}
-	if s.byAddress.OnLimit(w, r, "a "+s.address(r)) || s.byAccount.OnLimit(w, r, "u "+strings.ToLower(email)) {
+	if s.byAddress.OnLimit(w, r, "a "+s.address(r)) || s.byAccount.OnLimit(w, r, "u "+s.address(r)+" "+strings.ToLower(email)) {
 		m.Error = "Too many tries. Wait a minute and try again."
 		return s.render(w, r, http.StatusTooManyRequests, views.LoginPage(m))
 	}
@@ -179,7 +179,7 @@ func (s *server) address(r *http.Request) string {
 		a, err := netip.ParseAddr(ip)
 		return err == nil && slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
 	}
-	forwarded := strings.Split(r.Header.Get("X-Forwarded-For"), ",")
+	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(forwarded) - 1; i >= 0 && trusted(host); i-- {
 		next := strings.TrimSpace(forwarded[i])
 		if _, err := netip.ParseAddr(next); err != nil {

@@ -170,12 +170,21 @@ func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error 
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Content-Disposition", `attachment; filename="rejected.ndjson"`)
 	out := json.NewEncoder(w)
-	return s.each(r, f, func(x queries.RejectedEvent) error {
+	err = s.each(r, f, func(x queries.RejectedEvent) error {
+		x, err := queries.RejectedEventByID(r.Context(), s.Pool, x.ID)
+		if err != nil {
+			return err
+		}
 		return out.Encode(map[string]any{
 			"id": x.ID, "source": x.Source, "position": x.Position, "code": x.Code, "detail": x.Detail, "first_at": x.FirstAt, "last_at": x.LastAt,
 			"seen": x.Seen, "size": x.Size, "body_base64": base64.StdEncoding.EncodeToString(x.Body),
 		})
 	})
+	if err != nil {
+		s.Log.ErrorContext(r.Context(), "a download broke off", "error", err)
+		panic(http.ErrAbortHandler) // the file must not look whole
+	}
+	return nil
 }
 
 func (s *server) settle(r *http.Request, x queries.RejectedEvent, state string) error {
@@ -236,6 +245,10 @@ func (s *server) replayMany(w http.ResponseWriter, r *http.Request) error {
 	}
 	done, failed := 0, 0
 	err = s.each(r, f, func(x queries.RejectedEvent) error {
+		x, err := queries.RejectedEventByID(r.Context(), s.Pool, x.ID)
+		if err != nil {
+			return err
+		}
 		var input *metric.InputError
 		if !whole(x) {
 			failed++

@@ -85,7 +85,9 @@ func (s *server) recoverPanic(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		defer func() {
-			if cause := recover(); cause != nil {
+			if cause := recover(); cause == http.ErrAbortHandler { //nolint:errorlint // the value itself
+				panic(cause)
+			} else if cause != nil {
 				s.Log.ErrorContext(ctx, "a handler panicked", "cause", cause, "method", r.Method)
 				http.Error(w, "Something went wrong here. The server's log says what.", http.StatusInternalServerError)
 			}
@@ -114,8 +116,20 @@ func (s *server) start(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// slowRequest is how long a page may take before its queries are cancelled.
-const slowRequest = 20 * time.Second
+// slowRequest is how long a page may take before its queries are cancelled; what goes through all rejected
+// events may take longer.
+const (
+	slowRequest = 20 * time.Second
+	longRequest = 110 * time.Second
+)
+
+func patience(path string) time.Duration {
+	switch path {
+	case "/rejected/download", "/rejected/replay", "/rejected/discard":
+		return longRequest
+	}
+	return slowRequest
+}
 
 // Patterns lists the routes for people who signed in, as "METHOD /path", for tests that walk all of them.
 func Patterns() (all []string) {

@@ -62,6 +62,7 @@ func (c *cli) databaseURL(ctx context.Context, log *slog.Logger) (url string, st
 	if err != nil {
 		return "", nil, fmt.Errorf("local PostgreSQL: %w", err)
 	}
+	c.gone = server.Exited()
 	return server.URL(), server.Stop, nil
 }
 

@@ -116,6 +116,8 @@ func (s *serveCmd) Run(c *cli) error {
 	select {
 	case <-c.ctx.Done():
 	case err = <-failed:
+	case <-c.gone:
+		err = errors.New("the local PostgreSQL ended by itself; its log is in the data directory")
 	}
 	draining.Store(true)
 	log.InfoContext(ctx, "stopping")

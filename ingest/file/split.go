@@ -107,7 +107,7 @@ func (s *Splitter) skipSpace() (byte, error) {
 func (s *Splitter) lineOrDocument() (Item, error) {
 	at := fmt.Sprintf("line %d", s.line+1)
 	peek, _ := s.r.Peek(64 << 10)
-	if end := bytes.IndexByte(peek, '\n'); end >= 0 && peek[0] == '{' && laidOut(peek[:end]) {
+	if end := bytes.IndexByte(peek, '\n'); end >= 0 && peek[0] == '{' && laidOut(peek[:end], peek[end+1:]) {
 		it, err := s.balanced()
 		it.Position = at
 		return it, err
@@ -131,9 +131,14 @@ func (s *Splitter) lineOrDocument() (Item, error) {
 	}
 }
 
-// laidOut tells a line that opens an object for the next lines from one that holds it, broken or not.
-func laidOut(line []byte) bool {
+// laidOut tells a line that opens an object for the next lines from one that holds it, broken or not: behind a
+// broken one comes a line that is an object of its own.
+func laidOut(line, rest []byte) bool {
 	line = bytes.TrimRight(line, " \r\t")
+	next, _, _ := bytes.Cut(rest, []byte{'\n'})
+	if next = bytes.TrimSpace(next); len(next) > 1 && next[0] == '{' && json.Valid(next) {
+		return false
+	}
 	switch line[len(line)-1] {
 	case '{', '[', ',':
 		return !json.Valid(line)

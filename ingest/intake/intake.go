@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -238,7 +239,15 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, body []byte) 
 		p.Rejected = a.Rejected
 		return a, p
 	}
-	counts, err := h.writer.Store(ctx, source, events)
+	// In slices, so that a request that comes again after a time-out has less left to do.
+	var counts ingest.Counts
+	for slice := range slices.Chunk(events, 1000) {
+		var n ingest.Counts
+		if n, err = h.writer.Store(ctx, source, slice); err != nil {
+			break
+		}
+		counts.Add(n)
+	}
 	a.Accepted, a.Duplicates, a.Revised = counts.Stored+counts.Revised, counts.Known, counts.Revised
 	return a, err
 }

@@ -47,12 +47,14 @@ func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte
 		var members []member
 		s.object(func(key string) {
 			value := string(s.canonical(nil, nil))
-			members = slices.DeleteFunc(members, func(m member) bool { return m.key == key })
 			members = append(members, member{key, value})
 		})
-		slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
+		slices.SortStableFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
 		b = append(b, '{')
-		for _, m := range members {
+		for i, m := range members {
+			if i+1 < len(members) && members[i+1].key == m.key {
+				continue // the last of equal keys counts
+			}
 			if leave != nil && leave(m.key, m.value) {
 				continue
 			}

@@ -21,6 +21,7 @@ import (
 type Intake struct {
 	Assistant   string // for events without metadata.assistant_id; must not be empty
 	Environment string // of the delivery: Kafka header, AMQP property, HTTP parameter; "" when unknown
+	Stored      bool   // the body was accepted before: its size and clock are not judged again
 }
 
 // Reject says why a body cannot be an event.
@@ -101,7 +102,7 @@ type raw struct {
 
 // Decode reads one event. now bounds how far ahead its clock may be. The event keeps parts of body.
 func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.Event, *Reject) {
-	if len(body) > MaxEvent {
+	if len(body) > MaxEvent && !in.Stored {
 		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
 	}
 	hash := sha256.Sum256([]byte(body))
@@ -127,6 +128,12 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 		if notFinite {
 			r.timeState = 'i'
 		}
+	}
+	if len(body) > 2*MaxEvent && !in.Stored {
+		return nil, &Reject{CodeSize, "larger than 2 MiB once its broken characters are replaced", -1}
+	}
+	if in.Stored {
+		now = time.Unix(1e11, 0)
 	}
 	if rej := r.check(now); rej != nil {
 		return nil, rej
