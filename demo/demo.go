@@ -285,12 +285,14 @@ func (t *talk) hears(text, intent, commands string) {
 
 // others are flows and intents that the demo's assistants know besides those of the script; real assistants
 // have dozens, and name them all in every message's parse data.
-var others = []string{
-	"activate_card", "add_payee", "address_change", "appointment_cancel", "balance_alert", "branch_hours", "card_delivery_status", "cash_limit",
-	"change_language", "close_account", "contact_details", "currency_rates", "direct_debit_stop", "document_upload", "fraud_report", "greet",
-	"income_statement", "insurance_offer", "interest_rates", "invoice_copy", "loan_calculator", "login_problem", "open_account", "out_of_office",
-	"password_reset", "pin_forgotten", "recurring_payment", "standing_order_change", "statement_by_mail", "travel_notice", "voice_consent",
-}
+var others = func() (all []string) {
+	for _, about := range []string{"account", "address", "appointment", "card", "contract", "document", "insurance", "invoice", "limit", "loan", "password", "statement"} {
+		for _, what := range []string{"open", "change", "cancel", "explain", "send_again"} {
+			all = append(all, about+"_"+what)
+		}
+	}
+	return all
+}()
 
 // prompt appends what the command generator says of its choice among the flows.
 func (g *Generator) prompt(b []byte, of *bot) []byte {

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	cdp "github.com/chromedp/chromedp"
-
-	"turnwise/localdb"
 )
 
 //go:embed testdata/axe.min.js
@@ -145,9 +143,6 @@ func look(t *testing.T, ctx context.Context, name string) {
 // TestBrowser uses the site as a person would: signs in, filters, opens, switches views, follows a link to a
 // message; nothing may be blocked by the policy, logged as an error, or found by axe.
 func TestBrowser(t *testing.T) {
-	if _, err := localdb.FindBin(); err != nil {
-		t.Log(err)
-	}
 	s := serve(t)
 	ctx, complaints := browser(t)
 	do(t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/"))
@@ -217,6 +212,60 @@ func TestBrowser(t *testing.T) {
 	do(t, ctx, cdp.Navigate(s.url+"/conversations?id=nobody"))
 	look(t, ctx, "nothing-here")
 	if all := withoutStatus(complaints()); len(all) > 0 {
+		t.Errorf("the console says:\n%s", strings.Join(all, "\n"))
+	}
+}
+
+// TestLongConversation opens a conversation of 2,000 messages, some of them hostile, at a message in its middle
+// and scrolls to both ends.
+func TestLongConversation(t *testing.T) {
+	s := serve(t)
+	var b strings.Builder
+	const hostile = `<img src=x onerror=alert(1)><script>top.hacked=1</script> \u202egnp.exe \u0000 javascript:alert(2)`
+	for i := range 1000 {
+		fmt.Fprintf(&b, `{"sender_id":"long","event":"user","timestamp":%d.1,"text":"question %d","message_id":"q%d"}`+"\n", 1785800000+i*3, i, i)
+		fmt.Fprintf(&b, `{"sender_id":"long","event":"bot","timestamp":%d.6,"text":"answer %d %s","data":{"image":"http://127.0.0.1:9/track.png","buttons":[{"title":"<b>x</b>"}]}}`+"\n", 1785800000+i*3, i, hostile)
+	}
+	if out, err := turnwise(t, "--database-url", s.database, "import", write(t, "long.ndjson", []byte(b.String()))); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ctx, complaints := browser(t)
+	do(t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"), cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail), cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")))
+	waitFor(t, ctx, `location.pathname !== "/login"`)
+	do(t, ctx, cdp.Navigate(s.url+"/conversations?range=3650d"), cdp.WaitVisible(cdp.CSS("tr[data-row]")), cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".msg")))
+	scroll := func(to, until string) {
+		for range 200 {
+			if eval[bool](t, ctx, until) {
+				return
+			}
+			eval[bool](t, ctx, `(scrollTo(0, `+to+`), true)`)
+			time.Sleep(30 * time.Millisecond) // what comes into view is loaded by the page's own clock
+		}
+		t.Fatalf("scrolling never leads to %s", until)
+	}
+	has := func(text string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll(".words")].some(e => e.textContent === %q)`, text)
+	}
+	scroll("document.documentElement.scrollHeight", has("question 600"))
+	link := eval[string](t, ctx, `[...document.querySelectorAll(".line")].find(l => l.querySelector(".words")?.textContent === "question 500").querySelector(".when").href`)
+	do(t, ctx, cdp.Navigate(link))
+	waitFor(t, ctx, `(r => r && r.top >= 0 && r.bottom <= innerHeight)(document.querySelector(".linked")?.getBoundingClientRect())`)
+	if n := eval[int](t, ctx, `document.querySelectorAll(".msg").length`); n > 320 {
+		t.Errorf("%d messages were loaded at once", n)
+	}
+	shoot(t, ctx, "long-linked")
+	scroll("0", has("question 0"))
+	scroll("document.documentElement.scrollHeight", has("question 999"))
+	if n := eval[int](t, ctx, `new Set([...document.querySelectorAll(".line[id]")].map(l => l.id)).size`); n != 2000 {
+		t.Errorf("%d messages after scrolling, want 2,000", n)
+	}
+	if n := eval[int](t, ctx, `document.querySelectorAll(".line[id]").length`); n != 2000 {
+		t.Errorf("%d lines: some came twice", n)
+	}
+	if bad := eval[bool](t, ctx, `document.querySelector(".talk img, .talk script, .talk iframe, .rich b") !== null || window.hacked === 1`); bad {
+		t.Error("text of a conversation became part of the page")
+	}
+	if all := complaints(); len(all) > 0 {
 		t.Errorf("the console says:\n%s", strings.Join(all, "\n"))
 	}
 }
