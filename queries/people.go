@@ -95,6 +95,14 @@ func Seen(ctx context.Context, db DB, id conversation.UUID, at time.Time) error 
 	return err
 }
 
+const expiredSessionsSQL = `delete from sessions where expiry < @now`
+
+// DeleteExpiredSessions forgets sessions that nobody can use any more.
+func DeleteExpiredSessions(ctx context.Context, db DB, now time.Time) error {
+	_, err := db.Exec(ctx, expiredSessionsSQL, pgx.StrictNamedArgs{"now": now})
+	return err
+}
+
 // Token lets a program send events.
 type Token struct {
 	ID          conversation.UUID

@@ -54,8 +54,7 @@ func New(cfg Config) (http.Handler, func()) {
 		cfg.Now = time.Now
 	}
 	s := &server{Config: cfg, sessions: scs.New(), hashing: make(chan struct{}, 2)}
-	store := pgxstore.NewWithCleanupInterval(cfg.Pool, 10*time.Minute)
-	s.sessions.Store = store
+	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = 7 * 24 * time.Hour
 	s.sessions.IdleTimeout = 24 * time.Hour
@@ -70,7 +69,32 @@ func New(cfg Config) (http.Handler, func()) {
 	s.byAddress = httprate.NewRateLimiter(30, time.Minute)
 	s.byAccount = httprate.NewRateLimiter(8, time.Minute)
 	s.decoy, _ = HashPassword("nobody's password") // cannot fail but for want of randomness
-	return s.routes(), store.StopCleanup
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.forgetSessions(ctx)
+	}()
+	return s.routes(), func() {
+		stop()
+		<-ended
+	}
+}
+
+// forgetSessions deletes expired sessions until the context ends.
+func (s *server) forgetSessions(ctx context.Context) {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := queries.DeleteExpiredSessions(ctx, s.Pool, s.Now()); err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "expired sessions stay for now", "error", err)
+		}
+	}
 }
 
 type handler func(w http.ResponseWriter, r *http.Request) error
