@@ -133,6 +133,7 @@ func (g *Generator) conversation(at time.Time) {
 			known[g.r.IntN(len(known))] = t.sender
 		}
 	}
+	t.channel, _, _ = strings.Cut(t.sender, "-")
 	t.user = "cust-" + t.sender[max(0, len(t.sender)-6):]
 	raw := g.hex(16)
 	t.session = raw[:8] + "-" + raw[8:12] + "-4" + raw[13:16] + "-a" + raw[17:20] + "-" + raw[20:]

@@ -56,21 +56,21 @@ var bots = []bot{
 		lost:     []string{"asdf", "can my dog have an account", "why is everything so expensive these days", "🤷", "the thing from last time, you know", "No no no. Not that."},
 		flows: []flow{
 			{"block_card", 3, []string{"I lost my card", "please block my card", "my wallet was stolen!!", "card gone, block it now"}, []step{
-				{"card_kind", "I am sorry to hear that. Is it a debit or a credit card?", []string{"debit", "credit", "the blue one, debit I think"}, true, 0.03},
+				{"card_kind", "I am sorry to hear that. Is it a debit or a credit card?", []string{"debit", "credit", "prepaid"}, true, 0.03},
 				{"card_digits", "What are the last four digits, if you know them?", []string{"4471", "0092", "I don't know", "9318 I believe"}, false, 0.05},
-				{"confirm", "I will block that card now. Shall I go on?", []string{"yes", "yes please, quickly", "do it"}, true, 0.02},
+				{"confirm", "I will block that card now. Shall I go on?", []string{"yes", "no"}, true, 0.02},
 			}, "Done. The card is blocked and a new one is on its way to you.", false},
 			{"check_balance", 4, []string{"what's my balance", "how much money do I have", "balance please", "is my salary there yet?"}, []step{
 				{"account", "Which account do you mean?", []string{"current account", "savings", "both"}, true, 0.04},
 			}, "Your balance is 2,418.07 euro as of this morning.", false},
 			{"transfer_money", 3, []string{"I want to send money to my landlord", "make a transfer", "transfer 300 to Anna"}, []step{
-				{"recipient", "Who shall receive the money?", []string{"Anna Lindqvist", "my landlord", "Elisa Energy"}, false, 0.06},
+				{"recipient", "Who shall receive the money?", []string{"Anna Lindqvist", "my landlord", "the one from last month"}, false, 0.06},
 				{"amount", "How much?", []string{"300", "1,250.00 euro", "fifty"}, false, 0.05},
-				{"confirm", "Please check: is everything as you want it?", []string{"yes", "correct", "wait, no. yes it is"}, true, 0.08},
+				{"confirm", "Please check: is everything as you want it?", []string{"yes", "change something"}, true, 0.08},
 			}, "The transfer is under way and arrives within ten seconds.", false},
 			{"dispute_charge", 1.4, []string{"there is a charge I don't recognise", "I want my money back, this wasn't me", "somebody used my card in a shop I have never been to"}, []step{
 				{"charge", "Which charge is it?", []string{"the 89.90 one from Tuesday", "Café Mirage 14.20", "there are three of them"}, false, 0.12},
-				{"seen_before", "Have you bought at this shop before?", []string{"never", "maybe, I am not sure", "no"}, true, 0.1},
+				{"seen_before", "Have you bought at this shop before?", []string{"never", "not sure", "yes"}, true, 0.1},
 				{"statement", "What happened, in a few words?", []string{"I was at home all day", "The shop went bankrupt and never delivered", "no idea, that is why I am asking you"}, false, 0.15},
 			}, "Your claim is filed. We will write to you within five working days.", false},
 			{"mortgage_appointment_with_a_specialist_for_first_time_buyers", 0.6, []string{"I want to talk about a mortgage", "we would like to buy our first flat"}, []step{

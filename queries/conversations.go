@@ -33,9 +33,11 @@ func (w *where) String() string { return strings.Join(w.conditions, "\n\tand ") 
 // known are the ids that names of the filter stand for.
 func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *time.Location) *where {
 	w := &where{args: pgx.StrictNamedArgs{}}
-	from, until := f.Range.Bounds(now, zone)
-	w.and("c.started_at >= @from", "from", from)
-	w.and("c.started_at < @until", "until", until)
+	if f.ID == "" { // who looks for one by its id looks in all history
+		from, until := f.Range.Bounds(now, zone)
+		w.and("c.started_at >= @from", "from", from)
+		w.and("c.started_at < @until", "until", until)
+	}
 	if len(f.Assistants) > 0 {
 		ids := make([]string, len(f.Assistants))
 		for i, name := range f.Assistants {
@@ -65,11 +67,27 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	w.outcomes(f.Outcomes, now)
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
-		id, _ := conversation.ParseUUID(f.ID) // else all zeroes, which is no conversation's
-		w.and("(c.id = @id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "id", [16]byte(id))
+		first, last := idRange(f.ID)
+		w.and("(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "first_id", [16]byte(first))
+		w.args["last_id"] = [16]byte(last)
 		w.args["key"], w.args["senders"] = f.ID, known.senders
 	}
 	return w
+}
+
+// idRange returns the ids that begin with the text: from eight hexadecimal digits on, else only the id of all
+// zeroes, which is no conversation's.
+func idRange(text string) (first, last conversation.UUID) {
+	digits := strings.ReplaceAll(text, "-", "")
+	if len(digits) < 8 || len(digits) > 32 {
+		return first, last
+	}
+	first, err := conversation.ParseUUID(digits + strings.Repeat("0", 32-len(digits)))
+	if err != nil {
+		return conversation.UUID{}, last
+	}
+	last, _ = conversation.ParseUUID(digits + strings.Repeat("f", 32-len(digits))) // as good as the first
+	return first, last
 }
 
 // facets asks for any of the values.

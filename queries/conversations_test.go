@@ -105,6 +105,7 @@ func TestFilters(t *testing.T) {
 		{"id=a", []string{"a"}},
 		{"id=u-b", []string{"b"}},
 		{"id=nobody", nil},
+		{"id=a&from=2026-11-19&until=2026-11-19", []string{"a"}}, // in all history
 		{"channel=web&escalated=no&csat=UNSATISFIED&assistant=shop&environment=production&version=vd&id=d", []string{"d"}},
 	} {
 		q, err := url.ParseQuery(tt.query)
@@ -129,6 +130,24 @@ func TestFilters(t *testing.T) {
 		again, err := metric.ParseFilter(f.Query(), time.UTC)
 		if err != nil || fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", f) {
 			t.Errorf("%q: written and read again: %+v, %v; want %+v", tt.query, again, err, f)
+		}
+	}
+}
+
+func TestFindByID(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	five(t, pool)
+	all, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, 50, noon.Add(5*time.Hour), time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		for _, id := range []string{c.ID.String(), c.ID.String()[:13], c.ID.String()[:8]} {
+			list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 1}, ID: id}, nil, 50, noon.AddDate(1, 0, 0), time.UTC)
+			if err != nil || len(list) != 1 || list[0].ID != c.ID {
+				t.Errorf("%s finds %d, %v", id, len(list), err)
+			}
 		}
 	}
 }

@@ -106,13 +106,16 @@ left join lateral (
 	order by c.started_at desc
 	limit 1
 ) as e on true
-where n.conversations > 0 and (e.last_escalated is null or e.last_escalated < @since)
+where n.conversations >= @least and (e.last_escalated is null or e.last_escalated < @since)
 order by a.name
 limit 200`
 
-// SilentAssistants returns assistants with conversations since then but none handed over.
+// silentFrom is how many conversations an assistant must have had for the lack of a hand-off to mean something.
+const silentFrom = 30
+
+// SilentAssistants returns assistants with 30 conversations or more since then but none handed over.
 func SilentAssistants(ctx context.Context, db DB, since time.Time) ([]Silent, error) {
-	rows, _ := db.Query(ctx, silentSQL, pgx.StrictNamedArgs{"since": since})
+	rows, _ := db.Query(ctx, silentSQL, pgx.StrictNamedArgs{"since": since, "least": silentFrom})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Silent])
 }
 
@@ -133,6 +136,7 @@ join sources s on s.id = r.source_id
 where r.state = 'open'
 	and (@source::bigint = 0 or r.source_id = @source)
 	and (@code = '' or r.code = @code)
+	and (@detail = '' or r.detail = @detail)
 	and (r.last_at, r.id) < (@before, @before_id)
 order by r.last_at desc, r.id desc
 limit @limit`
@@ -149,6 +153,7 @@ func RejectedEventByID(ctx context.Context, db DB, id conversation.UUID) (Reject
 type RejectedFilter struct {
 	Source   int64
 	Code     string
+	Detail   string
 	Before   time.Time // with BeforeID, the place in the list
 	BeforeID conversation.UUID
 }
@@ -158,7 +163,7 @@ func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]
 	if f.Before.IsZero() {
 		f.Before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"source": f.Source, "code": f.Code, "before": f.Before, "before_id": [16]byte(f.BeforeID), "limit": limit})
+	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"source": f.Source, "code": f.Code, "detail": f.Detail, "before": f.Before, "before_id": [16]byte(f.BeforeID), "limit": limit})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedEvent])
 }
 

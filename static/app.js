@@ -55,6 +55,11 @@ document.addEventListener("click", (e) => {
 	}
 });
 
+document.addEventListener("submit", (e) => {
+	const question = e.target.dataset?.confirm;
+	if (question && !confirm(question)) e.preventDefault();
+});
+
 function setView(view) {
 	const talk = document.querySelector("[data-view]");
 	if (!talk) return;

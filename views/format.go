@@ -128,8 +128,8 @@ func dash(s string) string {
 	return s
 }
 
-// plural writes a number with its noun.
-func plural(n int64, one, many string) string {
+// Plural writes a number with its noun.
+func Plural(n int64, one, many string) string {
 	if n == 1 {
 		return Count(n) + " " + one
 	}
@@ -143,11 +143,3 @@ func barWidth(ms float64) string {
 
 // slowMS is the response time from which an answer is shown as slow; Rasa's own inspector turns red there.
 const slowMS = 2500
-
-func shorten(s string, most int) string {
-	r := []rune(s)
-	if len(r) <= most {
-		return s
-	}
-	return string(r[:most]) + "…"
-}

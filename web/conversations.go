@@ -141,6 +141,8 @@ func (s *server) describe(m *views.Conversations, c queries.Choices) {
 	m.RangeDates = m.Day(from) + " – " + m.Day(last)
 	m.RangeName = "From and until"
 	switch {
+	case f.ID != "":
+		m.RangeName, m.RangeDates = "All time", ""
 	case f.Range.Days == 1:
 		m.RangeName = "Today"
 	case f.Range.Days > 1:
@@ -175,6 +177,9 @@ func (s *server) describe(m *views.Conversations, c queries.Choices) {
 		{Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated}, One: true},
 	}
 	s.chips(m)
+	year := f
+	year.Range = metric.Range{Days: 365}
+	m.Year = address(year)
 	m.Clear = address(metric.Filter{Range: f.Range})
 }
 

@@ -33,7 +33,7 @@ func parseRejected(q url.Values) (f queries.RejectedFilter, err error) {
 			return f, &metric.InputError{Field: "source", Msg: "is no source"}
 		}
 	}
-	f.Code = q.Get("code")
+	f.Code, f.Detail = q.Get("code"), q.Get("detail")
 	if at, id, ok := strings.Cut(q.Get("page"), "."); ok {
 		micros, err := strconv.ParseInt(at, 10, 64)
 		if err != nil {
@@ -54,6 +54,9 @@ func rejectedQuery(f queries.RejectedFilter) url.Values {
 	}
 	if f.Code != "" {
 		q.Set("code", f.Code)
+	}
+	if f.Detail != "" {
+		q.Set("detail", f.Detail)
 	}
 	return q
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -35,6 +36,10 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t, err := queries.LoadTranscript(r.Context(), s.Pool, c, window)
+	if window.Message != nil && errors.Is(err, queries.ErrNotFound) {
+		window.Message = nil // a message that is gone: the conversation is there all the same
+		t, err = queries.LoadTranscript(r.Context(), s.Pool, c, window)
+	}
 	if err != nil {
 		return err
 	}
@@ -135,7 +140,7 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		}
 	}
 	add("Started", m.Exact(c.StartedAt))
-	add("Length", fmt.Sprintf("%s · %s turns", views.Span(c.ActiveAt.Sub(c.StartedAt)), views.Count(c.Turns)))
+	add("Length", views.Span(c.ActiveAt.Sub(c.StartedAt))+" · "+views.Plural(int64(c.Turns), "turn", "turns"))
 	said := fmt.Sprintf("%s user · %s assistant", views.Count(c.UserMessages), views.Count(c.BotMessages))
 	if c.AgentMessages > 0 {
 		said += fmt.Sprintf(" · %s person", views.Count(c.AgentMessages))
@@ -167,7 +172,7 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	for _, e := range earlier {
 		text := e.FirstText
 		if text == "" {
-			text = e.Assistant
+			text = "no words of the user"
 		}
 		m.Earlier = append(m.Earlier, views.EarlierRow{ID: e.ID, StartedAt: e.StartedAt, Outcome: shownOutcome(e.Outcome, e.ClosesAt, m.Now), Text: text})
 	}

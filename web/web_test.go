@@ -258,7 +258,7 @@ func TestRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := signIn(t, server.URL, "admin")
-	if _, page, _ := get(t, c, "GET", server.URL+"/health"); !strings.Contains(page, "json: not JSON") || !strings.Contains(page, "a topic") {
+	if _, page, _ := get(t, c, "GET", server.URL+"/health"); !strings.Contains(page, "not JSON") || !strings.Contains(page, "a topic") {
 		t.Error("the reason is not on Data health")
 	}
 	_, page, _ := get(t, c, "GET", server.URL+"/rejected?code=json")

@@ -104,6 +104,9 @@ func TestDatabaseRestarts(t *testing.T) {
 		return server
 	}
 	server := start()
+	if out, err := turnwise(t, "--database-url", server.URL(), "migrate"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	file := demoFile(t, "1500")
 	cmd, out := program(t.Context(), "--database-url", server.URL(), "import", "--batch", "300", file)
 	if err := cmd.Start(); err != nil {

@@ -33,6 +33,11 @@ type importCmd struct {
 }
 
 func (i *importCmd) Run(c *cli) error {
+	for _, name := range i.Files {
+		if _, err := os.Stat(name); name != "-" && err != nil {
+			return err // before anything is begun
+		}
+	}
 	log := c.logger()
 	pool, done, err := c.open(c.ctx, log, i.Writers+4)
 	if err != nil {
@@ -185,8 +190,11 @@ func (t *tally) finish(ctx context.Context, pool *pgxpool.Pool) {
 		fmt.Fprintln(t.c.stderr, "the reasons cannot be read:", err)
 		return
 	}
-	fmt.Fprintln(t.c.stdout, "rejected events that wait under Data health:")
+	fmt.Fprintln(t.c.stdout, "what was rejected waits under Data health, each with its line:")
 	for _, r := range reasons {
+		if r.LastAt.Before(t.begun) {
+			continue // of others
+		}
 		fmt.Fprintf(t.c.stdout, "  %7d  %s: %s (%s)\n", r.Bodies, r.Code, r.Detail, r.Source)
 	}
 }

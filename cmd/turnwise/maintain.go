@@ -82,7 +82,11 @@ func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
 	if err != nil {
 		return d, err
 	}
-	d.say(current, "schema: up to date with turnwise %s: %v", version, current)
+	if current {
+		d.say(true, "schema: up to date with turnwise %s", version)
+	} else {
+		d.say(false, "schema: older than turnwise %s; run turnwise migrate", version)
+	}
 	totals, err := queries.DatabaseTotals(c.ctx, pool)
 	if err != nil {
 		return d, err
@@ -113,7 +117,7 @@ func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
 	}
 	silent, err := queries.SilentAssistants(c.ctx, pool, now.AddDate(0, 0, -30))
 	for _, s := range silent {
-		d.say(false, "assistant %q: no hand-off in 30 days over %d conversations or more; its containment cannot be trusted unless nobody is handed to a person", s.Assistant, s.Conversations)
+		d.say(false, "assistant %q: no hand-off in 30 days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person", s.Assistant, s.Conversations)
 	}
 	users, err2 := queries.Users(c.ctx, pool)
 	if err == nil {

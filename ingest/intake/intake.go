@@ -234,6 +234,9 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, body []byte) 
 	if err := h.writer.Reject(ctx, source, aside); err != nil {
 		return a, err
 	}
+	if len(events)+len(aside) == 0 {
+		return a, fault(http.StatusBadRequest, "There is no event in the body.")
+	}
 	if len(events) == 0 {
 		p := fault(http.StatusBadRequest, "No event could be read. What was sent is kept under Data health, where it can be mended and replayed.")
 		p.Rejected = a.Rejected
