@@ -419,9 +419,8 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 		}
 		p := new(conversation.Projection)
 		if u.known && u.again == nil {
-			p, err = conversation.UnmarshalProjection(u.state.Bytes)
-			if err != nil { // of another version, or damaged: the stored events tell all
-				p, err = nil, nil
+			// A state of another version, or a damaged one: the stored events tell all.
+			if p, err = conversation.UnmarshalProjection(u.state.Bytes); err != nil {
 				u.refold().all = true
 			}
 		}

@@ -173,8 +173,9 @@ func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error 
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Content-Disposition", `attachment; filename="rejected.ndjson"`)
 	out := json.NewEncoder(w)
+	ctx := r.Context()
 	err = s.each(r, f, func(x queries.RejectedEvent) error {
-		x, err := queries.RejectedEventByID(r.Context(), s.Pool, x.ID)
+		x, err := queries.RejectedEventByID(ctx, s.Pool, x.ID)
 		if err != nil {
 			return err
 		}
@@ -184,7 +185,7 @@ func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error 
 		})
 	})
 	if err != nil {
-		s.Log.ErrorContext(r.Context(), "a download broke off", "error", err)
+		s.Log.ErrorContext(ctx, "a download broke off", "error", err)
 		panic(http.ErrAbortHandler) // the file must not look whole
 	}
 	return nil
