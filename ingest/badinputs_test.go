@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/ingest"
+	"turnwise/ingest/file"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
@@ -60,6 +61,17 @@ func (b badInput) bodies(t *testing.T) []string {
 		})
 	}
 	return b.Events
+}
+
+func elements(t *testing.T, array string) (out []string) {
+	t.Helper()
+	for s := file.NewSplitter(strings.NewReader(array)); ; {
+		it, err := s.Next()
+		if err != nil {
+			return out
+		}
+		out = append(out, string(it.Body))
+	}
 }
 
 func goodEvent(sender string, at float64) string {
@@ -123,8 +135,8 @@ func TestBadInputs(t *testing.T) {
 			t.Parallel()
 			pool := dbtest.Pool(t)
 			bodies := b.bodies(t)
-			if len(bodies) == 1 && strings.HasPrefix(bodies[0], "[") {
-				t.Skip("an array is cut by the splitter; see the test of HTTP")
+			if len(bodies) == 1 && strings.HasPrefix(bodies[0], "[") { // an array is cut before it is decoded
+				bodies = elements(t, bodies[0])
 			}
 			sent := slices.Concat([]string{goodEvent("before", 1785800001)}, bodies, []string{goodEvent("behind", 1785800002), goodEvent(strings.ToLower("bad-"+b.ID), 1785990000)})
 			counts := feed(t, pool, sent...)
@@ -145,7 +157,7 @@ func TestBadInputs(t *testing.T) {
 				case "rejected":
 					ok = ok || bad.Rejected == int64(len(bodies))
 				case "partial":
-					ok = ok || bad.Rejected == 1 && bad.Stored == 1
+					ok = ok || bad.Rejected == 1 && bad.Stored == int64(len(bodies)-1)
 				}
 			}
 			if !ok {
