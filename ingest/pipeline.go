@@ -36,6 +36,7 @@ type chunk struct {
 	at       []string
 	events   []*conversation.Event
 	rejected []Rejected
+	known    int64 // found by a first look
 	ready    chan struct{}
 }
 
@@ -64,12 +65,13 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 	}
 	var copies atomic.Int32 // the share of known events lately, in percent: much makes a first look worth its while
 	copies.Store(manyCopies)
+	var glanced atomic.Int64 // known events that were found so and wait to be counted
 	decode, ordered := make(chan *chunk), make(chan *chunk, 4)
 	var broken error // of the stream: what came before it is stored all the same
 	g.Go(func() error { return read(ctx, next, decode, ordered, &broken) })
 	for range 2 {
 		g.Go(func() error {
-			return w.decode(ctx, decode, src, &copies, done)
+			return w.decode(ctx, decode, src, &copies, &glanced)
 		})
 	}
 	queues := make([]chan *conversation.Event, o.Writers)
@@ -77,8 +79,10 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 		queues[i] = make(chan *conversation.Event, o.Batch)
 		g.Go(func() error { return w.drain(ctx, src, queues[i], o, &copies, done) })
 	}
+	var counted time.Time // of the router alone
 	g.Go(func() error {
 		defer func() {
+			w.countKnown(context.WithoutCancel(ctx), src, &glanced, &counted, 0)
 			for _, q := range queues {
 				close(q)
 			}
@@ -92,7 +96,8 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 			if err := w.Reject(ctx, src, c.rejected); err != nil {
 				return err
 			}
-			done(Counts{Rejected: int64(len(c.rejected))})
+			done(Counts{Rejected: int64(len(c.rejected)), Known: c.known})
+			w.countKnown(ctx, src, &glanced, &counted, time.Second)
 			for _, e := range c.events {
 				select {
 				case queues[conversation.Shard(e.SenderID)*o.Writers/conversation.Shards] <- e:
@@ -152,7 +157,7 @@ func read(ctx context.Context, next func() ([]byte, string, error), decode, orde
 // manyCopies is the share of known events, in percent, from which chunks are glanced at before they are decoded.
 const manyCopies = 50
 
-func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copies *atomic.Int32, done func(Counts)) error {
+func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copies *atomic.Int32, glanced *atomic.Int64) error {
 	d := rasa.NewDecoder()
 	intake := rasa.Intake{Assistant: src.Assistant, Environment: src.Environment}
 	for c := range in {
@@ -168,9 +173,15 @@ func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copie
 		var known []bool
 		if copies.Load() >= manyCopies {
 			var err error
-			if known, err = w.glance(ctx, d, src, bodies, intake, copies, done); err != nil {
+			if known, err = w.glance(ctx, d, bodies, intake, copies); err != nil {
 				return err
 			}
+			for _, k := range known {
+				if k {
+					c.known++
+				}
+			}
+			glanced.Add(c.known)
 		}
 		for i, body := range bodies {
 			if known != nil && known[i] {
@@ -190,7 +201,7 @@ func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copie
 
 // glance finds the bodies that are stored, byte for byte, without decoding them. What it does not find, for
 // whatever reason, takes the usual way. A database that is away is waited for there, not here.
-func (w *Writer) glance(ctx context.Context, d *rasa.Decoder, src Source, bodies []string, in rasa.Intake, copies *atomic.Int32, done func(Counts)) ([]bool, error) {
+func (w *Writer) glance(ctx context.Context, d *rasa.Decoder, bodies []string, in rasa.Intake, copies *atomic.Int32) ([]bool, error) {
 	glances := make([]rasa.Glance, len(bodies))
 	spans := map[int64]*queries.Stretch{}
 	for i, body := range bodies {
@@ -227,13 +238,20 @@ func (w *Writer) glance(ctx context.Context, d *rasa.Decoder, src Source, bodies
 		}
 	}
 	copies.Store(int32(100 * n / int64(len(bodies))))
-	if n > 0 {
-		if err := queries.CountMinute(ctx, w.pool, queries.Minute{Source: src.ID, At: w.now(), Shard: -1, Known: n}); err != nil {
-			return nil, nil //nolint:nilerr // then they take the usual way, which waits and counts
-		}
-		done(Counts{Known: n})
-	}
 	return known, nil
+}
+
+// countKnown adds glanced events to the source's counts of the minute, once in that long: they change nothing
+// else, and a commit for each chunk would cost more than all the rest.
+func (w *Writer) countKnown(ctx context.Context, src Source, glanced *atomic.Int64, last *time.Time, every time.Duration) {
+	if now := w.now(); now.Sub(*last) < every || glanced.Load() == 0 {
+		return
+	}
+	n := glanced.Swap(0)
+	*last = w.now()
+	if err := queries.CountMinute(ctx, w.pool, queries.Minute{Source: src.ID, At: *last, Shard: -1, Known: n}); err != nil {
+		w.log.WarnContext(ctx, "known events were not counted", "source", src.Name, "events", n, "error", err)
+	}
 }
 
 // drain stores what comes by the batch.

@@ -36,7 +36,7 @@ func Span(d time.Duration) string {
 	switch {
 	case s < 0.0005:
 		return "0 s"
-	case s < 1:
+	case s < 0.9995:
 		return strconv.FormatFloat(s*1000, 'f', 0, 64) + " ms"
 	case s < 9.95:
 		return strconv.FormatFloat(s, 'f', 1, 64) + " s"

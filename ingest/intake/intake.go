@@ -128,9 +128,6 @@ func (h *Handler) take(r *http.Request) (answer, error) {
 	} else if env := r.Header.Get("Rasa-Environment"); env != "" {
 		source.Environment = env
 	}
-	if source.Environment == rasa.EnvironmentNotSet {
-		source.Environment = ""
-	}
 	if len(source.Environment) > 100 {
 		return answer{}, fault(http.StatusBadRequest, "The environment's name is longer than 100 characters.")
 	}

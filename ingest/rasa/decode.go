@@ -140,7 +140,9 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 	}
 	e.Body = body
 	e.BodyHash = int64(binary.BigEndian.Uint64(hash[:8]))
-	e.Environment = in.Environment
+	if in.Environment != EnvironmentNotSet {
+		e.Environment = in.Environment
+	}
 	e.Assistant = r.assistant
 	if e.Assistant == "" {
 		e.Assistant = in.Assistant

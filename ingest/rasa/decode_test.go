@@ -170,6 +170,35 @@ func TestDecodesRasa(t *testing.T) {
 	}
 }
 
+func TestEnvironment(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"production": "production", "": "", EnvironmentNotSet: ""} {
+		e, rej := NewDecoder().Decode(user(""), Intake{Assistant: "a", Environment: in}, now)
+		if rej != nil || e.Environment != want {
+			t.Errorf("%q: got %q, %v; want %q", in, e.Environment, rej, want)
+		}
+	}
+}
+
+func TestGlance(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		user(`,"text":"hi"`), `{"sender_id": "s", "event": "bot", "timestamp": 1785800010.25, "text": "x"}`,
+		`{"event":"user","timestamp":1785800010.25,"sender_id":"ä b","metadata":{"x":1,"assistant_id":"b\u00f6t"}}`,
+	} {
+		e := decode(t, body)
+		g, ok := NewDecoder().Glance(body, Intake{Assistant: "default"})
+		if !ok || g.Sender != e.SenderID || g.At != e.At || g.BodyHash != e.BodyHash {
+			t.Errorf("%s: a first look gives %+v, %v; want %d, %d, %d", body, g, ok, e.SenderID, e.At, e.BodyHash)
+		}
+	}
+	for _, body := range []string{``, `{}`, `{"sender_id":7,"timestamp":1}`, `{"sender_id":"s","timestamp":"x"}`, `{"sender_id":"s","timestamp":1e300}`, `{"sender_id":"s`, `"timestamp"`} {
+		if g, ok := NewDecoder().Glance(body, Intake{}); ok {
+			t.Errorf("%s: a first look gives %+v", body, g)
+		}
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	at := func(typ, more string) string {

@@ -1,0 +1,85 @@
+package metric
+
+import (
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"turnwise/conversation"
+)
+
+func TestPercentile(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		values []float64
+		p      float64
+		want   float64
+	}{
+		{[]float64{3}, 0.95, 3}, {[]float64{4, 1}, 0.5, 2.5}, {[]float64{1, 2, 3, 4}, 0.95, 3.8499999999999996}, {[]float64{5, 1, 3}, 1, 5}, {[]float64{5, 1, 3}, 0, 1},
+	} {
+		if got, ok := Percentile(tt.values, tt.p); !ok || got != tt.want {
+			t.Errorf("%v at %v: got %v, want %v", tt.values, tt.p, got, tt.want)
+		}
+	}
+	if _, ok := Percentile(nil, 0.5); ok {
+		t.Error("no values have a percentile")
+	}
+}
+
+func TestRange(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 10, 25, 23, 30, 0, 0, time.UTC) // the 26th in Berlin, a day after its 25 hours
+	from, until := Range{Days: 2}.Bounds(now, zone)
+	if want := time.Date(2026, 10, 25, 0, 0, 0, 0, zone); !from.Equal(want) || until.Sub(from) != 49*time.Hour {
+		t.Errorf("got %v to %v", from, until)
+	}
+	before, end := Range{Days: 2}.Shift(-1, now, zone).Bounds(now, zone)
+	if !end.Equal(from) || !before.Equal(time.Date(2026, 10, 23, 0, 0, 0, 0, zone)) {
+		t.Errorf("the range before: %v to %v", before, end)
+	}
+}
+
+func TestParseFilter(t *testing.T) {
+	t.Parallel()
+	for query, field := range map[string]string{
+		"range=0d": "range", "range=28": "range", "range=99999d": "range", "from=2026-11-01": "until", "from=2026-11-02&until=2026-11-01": "until", "from=1980-01-01&until=1981-01-01": "from",
+		"outcome=good": "outcome", "csat=5": "csat", "escalated=maybe": "escalated", "id=" + strings.Repeat("x", 1200): "id", "flow=%00": "flow", "channel=%ff": "channel",
+	} {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseFilter(q, time.UTC); err == nil || err.(*InputError).Field != field { //nolint:errorlint,forcetypeassert // no other kind comes
+			t.Errorf("%s: got %v, want an error of %s", query, err, field)
+		}
+	}
+	full := Filter{
+		Range: Range{From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)}, Assistants: []string{"a", "b&c"}, Environments: []string{"prod"},
+		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", Flow: "f", ID: "x",
+	}
+	for _, f := range []Filter{full, {Range: Range{Days: 28}}, {Range: Range{Days: 7}, Flow: "ü"}} {
+		got, err := ParseFilter(f.Query(), time.UTC)
+		if err != nil || !reflect.DeepEqual(got, f) {
+			t.Errorf("written and read again: %+v, %v; want %+v", got, err, f)
+		}
+	}
+}
+
+func TestCursor(t *testing.T) {
+	t.Parallel()
+	c := Cursor{At: 1785800010250000, ID: conversation.UUID{1, 2, 3}, Newer: true}
+	if got, err := ParseCursor(c.String()); err != nil || *got != c {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, s := range []string{"x", "older.1", "older.x.00000000-0000-0000-0000-000000000000", "sideways.1.00000000-0000-0000-0000-000000000000", "older.-1.00000000-0000-0000-0000-000000000000"} {
+		if _, err := ParseCursor(s); err == nil {
+			t.Errorf("%q is read as a place", s)
+		}
+	}
+}
