@@ -1,0 +1,183 @@
+package rasa
+
+import (
+	"math"
+
+	"turnwise/conversation"
+)
+
+func (d *Decoder) metadata(r *raw) {
+	s, e := &d.s, r.e
+	r.assistant, r.activeFlow, r.activeStep = "", "", ""
+	e.ModelID, e.ModelName, e.SessionID, e.External = "", "", "", false
+	e.UnderstandingMS, e.PredictionMS = math.NaN(), math.NaN()
+	if s.peek() != '{' {
+		d.misfit(e)
+		return
+	}
+	s.object(func(key string) {
+		switch key {
+		case "assistant_id":
+			r.assistant = d.ident(e)
+		case "model_id":
+			e.ModelID = d.ident(e)
+		case "model_name":
+			e.ModelName = d.ident(e)
+		case "session_id":
+			e.SessionID = d.ident(e)
+		case "utter_action":
+			e.Retrieval = d.ident(e)
+		case "active_flow":
+			r.activeFlow = d.ident(e)
+		case "step_id":
+			r.activeStep = d.ident(e)
+		case "_reason":
+			e.Reason = d.ident(e)
+		case "is_external":
+			e.External = s.peek() == 't'
+			s.skip()
+		case "execution_times":
+			if s.peek() != '{' {
+				d.misfit(e)
+				return
+			}
+			s.object(func(key string) {
+				switch key {
+				case "command_processor":
+					e.UnderstandingMS = d.float(e)
+				case "prediction_loop":
+					e.PredictionMS = d.float(e)
+				default:
+					s.skip()
+				}
+			})
+		default:
+			s.skip()
+		}
+	})
+}
+
+func (d *Decoder) parseData(r *raw) {
+	s, e := &d.s, r.e
+	e.Intent, e.Confidence, e.Commands = "", math.NaN(), nil
+	r.parseMsgID, r.entities = "", ""
+	if s.peek() != '{' {
+		d.misfit(e)
+		return
+	}
+	var full string
+	var selectors map[string]string
+	s.object(func(key string) {
+		switch key {
+		case "intent":
+			if s.peek() != '{' {
+				d.misfit(e)
+				return
+			}
+			s.object(func(key string) {
+				switch key {
+				case "name":
+					e.Intent = d.ident(e)
+				case "confidence":
+					e.Confidence = d.float(e)
+				case "full_retrieval_intent_name":
+					full = d.ident(e)
+				default:
+					s.skip()
+				}
+			})
+		case "entities":
+			if s.peek() != '[' {
+				d.misfit(e)
+				return
+			}
+			r.entities = s.skip()
+		case "message_id":
+			r.parseMsgID = d.ident(e)
+		case "response_selector":
+			selectors = d.selectors(e)
+		case "commands":
+			d.commands(e)
+		default:
+			s.skip()
+		}
+	})
+	if full == "" {
+		if full = selectors[e.Intent]; full == "" {
+			full = selectors["default"]
+		}
+	}
+	r.template = full
+}
+
+// selectors reads the chosen response key of each response selector.
+func (d *Decoder) selectors(e *conversation.Event) map[string]string {
+	s := &d.s
+	if s.peek() != '{' {
+		d.misfit(e)
+		return nil
+	}
+	found := map[string]string{}
+	s.object(func(selector string) {
+		if s.peek() != '{' {
+			s.skip()
+			return
+		}
+		s.object(func(key string) {
+			if key != "response" || s.peek() != '{' {
+				s.skip()
+				return
+			}
+			s.object(func(key string) {
+				if key == "intent_response_key" {
+					found[selector] = d.ident(e)
+					return
+				}
+				s.skip()
+			})
+		})
+	})
+	return found
+}
+
+func (d *Decoder) commands(e *conversation.Event) {
+	s := &d.s
+	e.Commands = nil
+	if s.peek() != '[' {
+		d.misfit(e)
+		return
+	}
+	s.open('[')
+	for first := true; s.next(']', first); first = false {
+		if s.peek() != '{' {
+			d.misfit(e)
+			continue
+		}
+		var c conversation.Command
+		var slot, flow, value string
+		start := s.pos
+		s.object(func(key string) {
+			switch key {
+			case "command":
+				c.Kind = d.ident(e)
+			case "flow":
+				flow = d.ident(e)
+			case "name":
+				slot = d.ident(e)
+			case "value":
+				value = s.skip()
+			default:
+				s.skip()
+			}
+		})
+		switch c.Kind {
+		case "start flow":
+			c.FlowID = flow
+		case "set slot":
+			c.Slot, c.Value = slot, value
+		default:
+			c.Detail = s.b[start:s.pos]
+		}
+		e.Commands = append(e.Commands, c)
+	}
+}

@@ -1,0 +1,145 @@
+package rasa
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"turnwise/conversation"
+)
+
+// finish sets the fields that depend on the type.
+func (r *raw) finish() {
+	e := r.e
+	utter := e.Retrieval
+	e.Retrieval = ""
+	if e.RedactedAt != 0 {
+		e.Flags |= conversation.FlagRedacted
+	}
+	switch e.Type {
+	case conversation.TypeUser:
+		e.Retrieval = r.template
+		if e.MessageID == "" {
+			e.MessageID = r.parseMsgID
+		}
+		if len(r.entities) > 2 {
+			e.Entities = r.entities
+		}
+	case conversation.TypeBot, conversation.TypeAgent:
+		e.Name = utter
+		e.Rich = rich(r.dataSpan)
+	case conversation.TypeAction:
+		if e.Name == "" {
+			e.Name = cut(r.template)
+		}
+	case conversation.TypeSlot:
+		if e.Value == "" {
+			e.Value = "null"
+		}
+	}
+	if e.FlowID == "" {
+		e.FlowID = r.activeFlow
+		if e.StepID == "" {
+			e.StepID = r.activeStep
+		}
+	}
+}
+
+func cut(s string) string {
+	if len(s) <= maxIdent {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxIdent], "")
+}
+
+// rich returns the members of a bot's data that are not null, sorted by name, or "".
+func rich(span string) string {
+	if len(span) == 0 || span[0] != '{' {
+		return ""
+	}
+	s := scanner{b: span}
+	members := map[string]string{}
+	s.object(func(key string) {
+		if v := s.skip(); v != "null" {
+			members[key] = v
+		} else {
+			delete(members, key)
+		}
+	})
+	if len(members) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for i, k := range slices.Sorted(mapKeys(members)) {
+		if i > 0 {
+			b.WriteByte(',')
+		} else {
+			b.WriteByte('{')
+		}
+		name, _ := json.Marshal(k) // a string: cannot fail
+		b.Write(name)
+		b.WriteByte(':')
+		b.WriteString(members[k])
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+func mapKeys(m map[string]string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// discriminator tells events of one sender, type and instant apart. What redaction changes (texts of users,
+// values of slots) is no part of it; a bot message has nothing else, so its redacted copies are found by
+// their instant instead.
+func (r *raw) discriminator() []byte {
+	e := r.e
+	var buf [192]byte
+	b := buf[:0]
+	add := func(s string) { b = append(append(b, s...), 0) }
+	switch e.Type {
+	case conversation.TypeUser:
+		add(e.MessageID)
+	case conversation.TypeBot, conversation.TypeAgent:
+		add(e.Text)
+		add(canonicalText(e.Rich))
+	case conversation.TypeAction, "action_execution_rejected":
+		add(e.Name)
+		if strings.HasPrefix(r.policy, `"`) {
+			add(r.policy)
+		}
+		if !math.IsNaN(r.confidence) {
+			add(strconv.FormatFloat(r.confidence, 'g', -1, 64))
+		}
+	case conversation.TypeSlot, "followup", "active_loop", "reminder", "cancel_reminder", "form":
+		add(e.Name)
+	case conversation.TypeStack:
+		sum := sha256.Sum256([]byte(e.Update))
+		return append(b, sum[:]...)
+	case conversation.TypeSessionStart, conversation.TypeSessionEnd, conversation.TypeInactive, conversation.TypeRestart,
+		conversation.TypePause, conversation.TypeResume, conversation.TypeResetSlots, "rewind", "undo", "export",
+		"routing_session_ended", "session_paused", "user_featurization":
+	default:
+		switch {
+		case strings.HasPrefix(e.Type, "flow_"):
+			add(e.FlowID)
+			add(e.StepID)
+		case strings.HasPrefix(e.Type, "agent_"):
+			add(e.FlowID)
+			add(e.AgentID)
+		default:
+			return binary.BigEndian.AppendUint64(b, Digest(e.Body))
+		}
+	}
+	return b
+}
