@@ -58,8 +58,9 @@ type Event struct {
 	MessageID  string
 	Entities   string // JSON list; "" when there are none
 	Commands   []Command
-	Value      string // of a slot, as JSON
-	Update     string // of a stack event, the JSON Patch
+	Value      string    // of a slot, as JSON
+	Update     string    // of a stack event, the JSON Patch as text
+	Patch      []PatchOp // the same read; nil when it is none
 
 	UnderstandingMS, PredictionMS float64 // of the turn that this action_listen closes; NaN when not told
 	External                      bool    // a user event made by a reminder or trigger, not by a person

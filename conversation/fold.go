@@ -387,9 +387,9 @@ func (f *Fold) slot(c *Conversation, e *Event, seq int64) {
 }
 
 func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
-	next, err := f.Stack.apply(e.Update)
+	next, err := f.Stack.apply(e.Patch)
 	if err != nil && f.BeforeReset != nil {
-		next, err = f.BeforeReset.apply(e.Update)
+		next, err = f.BeforeReset.apply(e.Patch)
 	}
 	if err != nil {
 		return FlagStackNotApplied

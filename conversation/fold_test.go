@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -25,7 +26,14 @@ func text(v string) func(*Event)    { return func(e *Event) { e.Text = v } }
 func value(v string) func(*Event)   { return func(e *Event) { e.Value = v } }
 func flow(v string) func(*Event)    { return func(e *Event) { e.FlowID = v } }
 func session(v string) func(*Event) { return func(e *Event) { e.SessionID = v } }
-func update(v string) func(*Event)  { return func(e *Event) { e.Update = v } }
+func update(v string) func(*Event) {
+	return func(e *Event) {
+		e.Update = v
+		if json.Unmarshal([]byte(v), &e.Patch) != nil {
+			e.Patch = nil
+		}
+	}
+}
 
 func took(understanding, prediction float64) func(*Event) {
 	return func(e *Event) { e.UnderstandingMS, e.PredictionMS = understanding, prediction }

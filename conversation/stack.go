@@ -1,7 +1,6 @@
 package conversation
 
 import (
-	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -12,7 +11,8 @@ import (
 // Stack is a dialogue stack: frames from the bottom up, each a JSON object.
 type Stack []any
 
-type patchOp struct {
+// PatchOp is one operation of an RFC 6902 patch. Value is decoded JSON, its numbers json.Number.
+type PatchOp struct {
 	Op    string
 	Path  string
 	From  string
@@ -21,10 +21,10 @@ type patchOp struct {
 
 var errPatch = errors.New("the patch does not fit the stack")
 
-// Bounds of one patch: what is larger is taken as one that does not fit, so that hostile patches that copy
+// Bounds of what patches make: what is larger is taken as one that does not fit, so that hostile patches that copy
 // the stack into itself stay harmless.
 const (
-	maxPatchOps   = 1000
+	MaxPatchOps   = 1000
 	maxStackNodes = 20000
 	maxStackDepth = 200
 )
@@ -40,16 +40,13 @@ func (s Stack) Top() (flow, step string) {
 	return flow, step
 }
 
-// apply returns the stack after an RFC 6902 patch; s itself is not changed.
-func (s Stack) apply(update string) (Stack, error) {
-	var ops []patchOp
-	dec := json.NewDecoder(strings.NewReader(update))
-	dec.UseNumber()
-	if err := dec.Decode(&ops); err != nil || len(ops) > maxPatchOps {
+// apply returns the stack after a patch; s itself is not changed. No patch at all is one that does not fit.
+func (s Stack) apply(patch []PatchOp) (Stack, error) {
+	if patch == nil || len(patch) > MaxPatchOps {
 		return nil, errPatch
 	}
 	doc := deepCopy([]any(s))
-	for _, op := range ops {
+	for _, op := range patch {
 		var err error
 		if doc, err = op.apply(doc); err != nil {
 			return nil, err
@@ -65,15 +62,15 @@ func (s Stack) apply(update string) (Stack, error) {
 	return frames, nil
 }
 
-func (op patchOp) apply(doc any) (any, error) {
+func (op PatchOp) apply(doc any) (any, error) {
 	switch op.Op {
 	case "add":
-		return edit(doc, op.Path, op.Value, true)
+		return edit(doc, op.Path, deepCopy(op.Value), true)
 	case "replace":
 		if _, ok := get(doc, op.Path); !ok {
 			return nil, errPatch
 		}
-		return edit(doc, op.Path, op.Value, false)
+		return edit(doc, op.Path, deepCopy(op.Value), false)
 	case "remove":
 		return remove(doc, op.Path)
 	case "copy", "move":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,7 @@ const (
 
 // chunk is a stretch of the stream on its way through the decoders.
 type chunk struct {
-	text     []byte
+	text     strings.Builder
 	ends     []int
 	at       []string
 	events   []*conversation.Event
@@ -119,7 +120,9 @@ func read(ctx context.Context, next func() ([]byte, string, error), decode, orde
 	defer close(ordered)
 	defer close(decode)
 	fresh := func() *chunk {
-		return &chunk{ready: make(chan struct{}), text: make([]byte, 0, chunkBytes+chunkBytes/8), ends: make([]int, 0, chunkItems), at: make([]string, 0, chunkItems)}
+		c := &chunk{ready: make(chan struct{}), ends: make([]int, 0, chunkItems), at: make([]string, 0, chunkItems)}
+		c.text.Grow(chunkBytes + chunkBytes/8)
+		return c
 	}
 	c := fresh()
 	flush := func() error {
@@ -144,9 +147,9 @@ func read(ctx context.Context, next func() ([]byte, string, error), decode, orde
 			}
 			return nil
 		}
-		c.text = append(c.text, body...)
-		c.ends, c.at = append(c.ends, len(c.text)), append(c.at, position)
-		if len(c.text) >= chunkBytes || len(c.ends) >= chunkItems {
+		c.text.Write(body)
+		c.ends, c.at = append(c.ends, c.text.Len()), append(c.at, position)
+		if c.text.Len() >= chunkBytes || len(c.ends) >= chunkItems {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -162,8 +165,8 @@ func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copie
 	intake := rasa.Intake{Assistant: src.Assistant, Environment: src.Environment}
 	for c := range in {
 		now := w.now()
-		text := string(c.text) // one copy, of which the events are parts
-		c.text, c.events = nil, make([]*conversation.Event, 0, len(c.ends))
+		text := c.text.String() // of which the events are parts
+		c.events = make([]*conversation.Event, 0, len(c.ends))
 		bodies := make([]string, len(c.ends))
 		from := 0
 		for i, end := range c.ends {

@@ -512,6 +512,7 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 	months := map[string]int64{}
 	var month string
 	var from, until int64
+	last := new(conversation.Event) // most of its names are the next one's too
 	w.mu.Lock()
 	for _, e := range events {
 		if e.At < from || e.At >= until || month == "" {
@@ -522,16 +523,17 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 				months[month] = e.At
 			}
 		}
-		if !w.names["a"+e.Assistant] {
+		if e.Assistant != last.Assistant && !w.names["a"+e.Assistant] {
 			names.Assistants[e.Assistant] = true
 		}
-		if e.Environment != "" && !w.names["e"+e.Environment] {
+		if e.Environment != last.Environment && e.Environment != "" && !w.names["e"+e.Environment] {
 			names.Environments[e.Environment] = true
 		}
-		if e.Channel != "" && !w.names["c"+e.Channel] {
+		if e.Channel != last.Channel && e.Channel != "" && !w.names["c"+e.Channel] {
 			names.Channels[e.Channel] = true
 		}
-		if e.ModelID == "" && e.ModelName == "" {
+		again := e.Assistant == last.Assistant && e.ModelID == last.ModelID && e.ModelName == last.ModelName && e.At >= last.At
+		if last = e; again || e.ModelID == "" && e.ModelName == "" {
 			continue
 		}
 		v := queries.Version{Assistant: e.Assistant, ModelID: e.ModelID, ModelName: e.ModelName}

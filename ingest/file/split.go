@@ -135,15 +135,14 @@ func (s *Splitter) lineOrDocument() (Item, error) {
 // broken one comes a line that is an object of its own.
 func laidOut(line, rest []byte) bool {
 	line = bytes.TrimRight(line, " \r\t")
-	next, _, _ := bytes.Cut(rest, []byte{'\n'})
-	if next = bytes.TrimSpace(next); len(next) > 1 && next[0] == '{' && json.Valid(next) {
-		return false
-	}
 	switch line[len(line)-1] {
 	case '{', '[', ',':
-		return !json.Valid(line)
+	default:
+		return false
 	}
-	return false
+	next, _, _ := bytes.Cut(rest, []byte{'\n'})
+	next = bytes.TrimSpace(next)
+	return !(len(next) > 1 && next[0] == '{' && json.Valid(next))
 }
 
 // balanced reads one value by its brackets and quotes.

@@ -4,7 +4,6 @@ package rasa
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"strconv"
@@ -54,7 +53,7 @@ const (
 
 // Decoder decodes events and shares their recurring words. It is for one goroutine.
 type Decoder struct {
-	words map[string]string
+	words [1024]string // by a hash; a newer word takes an older one's place
 	s     scanner
 	r     raw
 	// the sender of the event before: most often the next one's too
@@ -63,19 +62,19 @@ type Decoder struct {
 }
 
 // NewDecoder returns an empty decoder.
-func NewDecoder() *Decoder { return &Decoder{words: make(map[string]string)} }
+func NewDecoder() *Decoder { return new(Decoder) }
 
-// word returns the string of b, the same one each time.
+// word returns a string equal to b that keeps nothing else alive, most often the same one each time.
 func (d *Decoder) word(b string) string {
-	if w, ok := d.words[b]; ok {
-		return w
+	if b == "" {
+		return ""
 	}
-	if len(d.words) > 20000 {
-		clear(d.words)
+	n := len(b)
+	w := &d.words[(uint(n)*31+uint(b[0])*7+uint(b[n/2])*131+uint(b[n-1])*17)%uint(len(d.words))]
+	if *w != b {
+		*w = strings.Clone(b)
 	}
-	b = strings.Clone(b)
-	d.words[b] = b
-	return b
+	return *w
 }
 
 // raw is what one pass over a body finds.
@@ -103,7 +102,7 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 	if len(body) > MaxEvent && !in.Stored {
 		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
 	}
-	hash := sha256.Sum256([]byte(body))
+	hash := bodyHash(body)
 	r, rej := d.scan(body)
 	if rej != nil {
 		return nil, rej
@@ -137,7 +136,7 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 		return nil, rej
 	}
 	e.Body = body
-	e.BodyHash = int64(binary.BigEndian.Uint64(hash[:8]))
+	e.BodyHash = hash
 	if in.Environment != EnvironmentNotSet {
 		e.Environment = in.Environment
 	}
@@ -147,6 +146,9 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 	}
 	e.At = conversation.MicrosOf(e.Time)
 	e.SenderID = d.sender(e.Assistant, e.SenderKey)
+	if e.Type == conversation.TypeStack {
+		e.Patch = patch(e.Update)
+	}
 	r.finish()
 	e.ID = conversation.EventID(e.SenderID, e.Type, e.Time, r.discriminator())
 	return e, nil
@@ -308,11 +310,6 @@ func (d *Decoder) ident(e *conversation.Event) string {
 	s := &d.s
 	if s.peek() == '"' {
 		raw, esc, _ := s.str()
-		if !esc {
-			if w, ok := d.words[raw]; ok {
-				return w
-			}
-		}
 		w := raw
 		if esc {
 			w = unescape(raw)

@@ -1,10 +1,13 @@
 package rasa
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // maxDepth is how deep objects and arrays may lie in each other.
@@ -38,6 +41,9 @@ func (s *scanner) fail(msg string) bool {
 }
 
 func (s *scanner) space() {
+	if s.pos < len(s.b) && s.b[s.pos] > ' ' {
+		return
+	}
 	for s.pos < len(s.b) {
 		switch s.b[s.pos] {
 		case ' ', '\n', '\r', '\t':
@@ -122,6 +128,25 @@ func (s *scanner) object(member func(key string)) bool {
 	return s.err == ""
 }
 
+// plain returns the place after the bytes from i on that stand for themselves in a string: ASCII but quotes, backslashes and
+// control characters. It looks at eight at a time.
+func plain(b string, i int) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	bytes := unsafe.Slice(unsafe.StringData(b), len(b))
+	for ; i+8 <= len(bytes); i += 8 {
+		w := binary.LittleEndian.Uint64(bytes[i:])
+		quote, slash := w^('"'*ones), w^('\\'*ones)
+		// The lowest bit set is that of the first such byte; those above it may be wrong.
+		if found := (w | (quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & high; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(bytes) && bytes[i] >= ' ' && bytes[i] < utf8.RuneSelf && bytes[i] != '"' && bytes[i] != '\\' {
+		i++
+	}
+	return i
+}
+
 // str reads a string and returns what stands between its quotes, and whether that holds escapes or
 // invalid UTF-8, which unescape resolves.
 func (s *scanner) str() (raw string, escaped, ok bool) {
@@ -131,6 +156,9 @@ func (s *scanner) str() (raw string, escaped, ok bool) {
 	s.pos++
 	start := s.pos
 	for s.pos < len(s.b) {
+		if s.pos = plain(s.b, s.pos); s.pos == len(s.b) {
+			break
+		}
 		switch c := s.b[s.pos]; {
 		case c == '"':
 			raw = s.b[start:s.pos]
@@ -143,8 +171,6 @@ func (s *scanner) str() (raw string, escaped, ok bool) {
 			}
 		case c < ' ':
 			return "", false, s.fail("a control character in a string")
-		case c < utf8.RuneSelf:
-			s.pos++
 		default:
 			_, size := utf8.DecodeRuneInString(s.b[s.pos:])
 			if size == 1 {
@@ -250,48 +276,51 @@ func unescape(raw string) string {
 
 // number reads a number or one of the three tokens; finite is false for those.
 func (s *scanner) number() (raw string, finite, ok bool) {
-	s.space()
+	c := s.peek()
 	start := s.pos
-	for _, token := range [...]string{"NaN", "Infinity", "-Infinity"} {
-		if c := s.peek(); c != 'N' && c != 'I' && c != '-' {
-			break
-		}
-		if strings.HasPrefix(s.b[s.pos:], token) {
-			s.pos += len(token)
-			s.repairs = append(s.repairs, repair{start, s.pos, "null"})
-			return s.b[start:s.pos], false, true
+	if c == 'N' || c == 'I' || c == '-' {
+		for _, token := range [...]string{"NaN", "Infinity", "-Infinity"} {
+			if strings.HasPrefix(s.b[s.pos:], token) {
+				s.pos += len(token)
+				s.repairs = append(s.repairs, repair{start, s.pos, "null"})
+				return s.b[start:s.pos], false, true
+			}
 		}
 	}
-	digits := func() bool {
-		from := s.pos
-		for s.pos < len(s.b) && s.b[s.pos] >= '0' && s.b[s.pos] <= '9' {
-			s.pos++
-		}
-		return s.pos > from
+	if c == '-' {
+		s.pos++
 	}
-	at := func(set string) bool {
-		if s.pos < len(s.b) && strings.IndexByte(set, s.b[s.pos]) >= 0 {
-			s.pos++
-			return true
-		}
-		return false
-	}
-	at("-")
-	zero := s.pos < len(s.b) && s.b[s.pos] == '0'
 	whole := s.pos
-	if !digits() || zero && s.pos > whole+1 {
+	zero := s.at('0')
+	if !s.digits() || zero && s.pos > whole+1 {
 		return "", false, s.fail("expected a value")
 	}
-	if at(".") && !digits() {
-		return "", false, s.fail("a broken number")
+	if s.at('.') {
+		if s.pos++; !s.digits() {
+			return "", false, s.fail("a broken number")
+		}
 	}
-	if at("eE") {
-		at("+-")
-		if !digits() {
+	if s.at('e') || s.at('E') {
+		if s.pos++; s.at('+') || s.at('-') {
+			s.pos++
+		}
+		if !s.digits() {
 			return "", false, s.fail("a broken number")
 		}
 	}
 	return s.b[start:s.pos], true, true
+}
+
+func (s *scanner) at(c byte) bool { return s.pos < len(s.b) && s.b[s.pos] == c }
+
+// digits passes over digits and tells whether there were any.
+func (s *scanner) digits() bool {
+	from, i := s.pos, s.pos
+	for i < len(s.b) && s.b[i] >= '0' && s.b[i] <= '9' {
+		i++
+	}
+	s.pos = i
+	return i > from
 }
 
 // skip passes over one value, whatever it is, and returns its text.
