@@ -49,14 +49,12 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	w.facets("channels", "c", f.Channels)
 	w.facets("ratings", "r", f.Ratings)
 	if len(f.Versions) > 0 {
-		ids := make([]string, len(known.versions))
-		for i, id := range known.versions {
-			ids[i] = strconv.FormatInt(id, 10)
+		// Releases come and go: by an index of their own, as a walk back in time would pass over all that came after.
+		if len(known.versions) == 1 {
+			w.and("c.version_id = @version", "version", known.versions[0])
+		} else {
+			w.and("c.version_id = any(@versions::bigint[])", "versions", known.versions)
 		}
-		if len(ids) == 0 {
-			ids = []string{"none"}
-		}
-		w.facets("versions", "v", ids)
 	}
 	if f.Escalated != "" {
 		w.facets("escalated", "x", []string{f.Escalated})

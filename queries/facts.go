@@ -284,7 +284,7 @@ func (k *partKeys) add3(sender int64, id conversation.UUID, n int) {
 }
 
 // Facets are what lists filter conversations by, each as prefix:value; see Facet.
-func facets(assistant int32, c *conversation.Conversation, version int64) []string {
+func facets(assistant int32, c *conversation.Conversation) []string {
 	f := make([]string, 0, 8+len(c.Flows))
 	f = append(f, metric.Facet("a", strconv.Itoa(int(assistant))), metric.Facet("o", string(c.Outcome())))
 	if c.Environment != "" {
@@ -292,9 +292,6 @@ func facets(assistant int32, c *conversation.Conversation, version int64) []stri
 	}
 	if c.Channel != "" {
 		f = append(f, metric.Facet("c", c.Channel))
-	}
-	if version != 0 {
-		f = append(f, metric.Facet("v", strconv.FormatInt(version, 10)))
 	}
 	if r := c.CSAT(); r != "" {
 		f = append(f, metric.Facet("r", string(r)))
@@ -353,7 +350,7 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	} else {
 		r.null()
 	}
-	r.texts(facets(assistant, c, version))
+	r.texts(facets(assistant, c))
 	r.bytea(c.Checkpoint)
 }
 
