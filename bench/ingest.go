@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"math"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -68,7 +70,11 @@ func encodePlain(b []byte, events []*conversation.Event) []byte {
 }
 
 // copyPlain returns events a second of COPY by that many connections, each batch a transaction.
-func (b *bench) copyPlain(url string, events []*conversation.Event, writers, batch int) (float64, error) {
+func (b *bench) copyPlain(url string, all *corpus, writers, batch int) (float64, error) {
+	events, err := decode(all)
+	if err != nil {
+		return 0, err
+	}
 	pool, err := queries.Open(b.ctx, url, writers)
 	if err != nil {
 		return 0, err
@@ -106,52 +112,57 @@ func (b *bench) copyPlain(url string, events []*conversation.Event, writers, bat
 }
 
 // store returns events a second of the whole way, from JSON bytes to the commit of all tables.
-func (b *bench) store(pool *pgxpool.Pool, all [][]byte, writers, batch int) (float64, ingest.Counts, error) {
+func (b *bench) store(pool *pgxpool.Pool, bodies iter.Seq[[]byte], writers, batch int) (float64, ingest.Counts, error) {
 	w := ingest.NewWriter(pool, b.log)
 	src, err := w.Open(b.ctx, ingest.Source{Name: "bench", Kind: "file", Assistant: "bench", Environment: "production"})
 	if err != nil {
 		return 0, ingest.Counts{}, err
 	}
-	i := 0
+	debug.FreeOSMemory()
+	debug.SetMemoryLimit(160 << 20) // as the program does
+	defer debug.SetMemoryLimit(math.MaxInt64)
+	next, stop := iter.Pull(bodies)
+	defer stop()
+	n := 0
 	begun := time.Now()
 	counts, err := w.Run(context.WithoutCancel(b.ctx), src, func() ([]byte, string, error) {
-		if i == len(all) {
+		body, ok := next()
+		if !ok {
 			return nil, "", io.EOF
 		}
-		i++
-		return all[i-1], "", nil
+		n++
+		return body, "", nil
 	}, ingest.Options{Writers: writers, Batch: batch, Wait: time.Second})
-	return float64(len(all)) / time.Since(begun).Seconds(), counts, err
+	return float64(n) / time.Since(begun).Seconds(), counts, err
 }
 
-func (b *bench) decode(all [][]byte) ([]*conversation.Event, error) {
+func decode(all *corpus) ([]*conversation.Event, error) {
 	d := rasa.NewDecoder()
-	events := make([]*conversation.Event, len(all))
-	for i, body := range all {
+	events := make([]*conversation.Event, 0, len(all.ends))
+	for body := range all.each {
 		e, rej := d.Decode(string(body), rasa.Intake{Assistant: "bench"}, time.Now())
 		if rej != nil {
 			return nil, rej
 		}
-		events[i] = e
+		events = append(events, e)
 	}
 	return events, nil
 }
 
 // ingest measures (a) COPY and (b) the whole way, in turns.
 func (b *bench) ingest() error {
-	all := bodies(b.events, 99)
-	events, err := b.decode(all)
+	all, err := newCorpus(b.events, 99)
 	if err != nil {
 		return err
 	}
-	size := 0
-	for _, body := range all {
-		size += len(body)
-	}
-	b.note("mean size of an event", float64(size)/float64(len(all)), "bytes", "")
+	defer all.close()
+	b.note("mean size of an event", float64(len(all.text))/float64(len(all.ends)), "bytes", "")
 	for _, writers := range []int{1, 2, 4} {
 		for _, batch := range []int{1000, 5000} {
-			if err := b.pair(all, events, writers, batch, size); err != nil {
+			if b.quick && (writers != 2 || batch != 5000) {
+				continue
+			}
+			if err := b.pair(all, writers, batch); err != nil {
 				return err
 			}
 		}
@@ -159,15 +170,20 @@ func (b *bench) ingest() error {
 	return nil
 }
 
-func (b *bench) pair(all [][]byte, events []*conversation.Event, writers, batch, size int) error {
-	var plain, whole, tenth, again []float64
+func (b *bench) pair(all *corpus, writers, batch int) error {
+	few, err := newCorpus(b.events/3, 7)
+	if err != nil {
+		return err
+	}
+	defer few.close()
+	var plain, whole, tenth, again, program, database []float64
 	var disk float64
 	for range b.reps {
 		url, drop, err := b.fresh("bench")
 		if err != nil {
 			return err
 		}
-		rate, err := b.copyPlain(url, events, writers, batch)
+		rate, err := b.copyPlain(url, all, writers, batch)
 		if err != nil {
 			return err
 		}
@@ -182,26 +198,36 @@ func (b *bench) pair(all [][]byte, events []*conversation.Event, writers, batch,
 		if err != nil {
 			return err
 		}
-		rate, counts, err := b.store(pool, all, writers, batch)
+		begun, err := b.cpu()
 		if err != nil {
 			return err
 		}
-		if counts.Stored != int64(len(all)) {
-			return fmt.Errorf("stored %+v of %d", counts, len(all))
+		rate, counts, err := b.store(pool, all.each, writers, batch)
+		if err != nil {
+			return err
+		}
+		ended, err := b.cpu()
+		if err != nil {
+			return err
+		}
+		spent := ended.since(begun)
+		program = append(program, spent.program/float64(counts.Stored)*1e6)
+		database = append(database, spent.database/float64(counts.Stored)*1e6)
+		if counts.Stored != int64(len(all.ends)) {
+			return fmt.Errorf("stored %+v of %d", counts, len(all.ends))
 		}
 		whole = append(whole, rate)
 		// A tenth of what comes next is known: the whole again with fresh events mixed in would grow the tables, so
 		// the share is made of copies of the newest.
-		mixed := withCopies(bodies(len(all)/3, 7), all)
-		if rate, _, err = b.store(pool, mixed, writers, batch); err != nil {
+		if rate, _, err = b.store(pool, few.withCopies(all), writers, batch); err != nil {
 			return err
 		}
 		tenth = append(tenth, rate)
-		if rate, _, err = b.store(pool, all, writers, batch); err != nil {
+		if rate, _, err = b.store(pool, all.each, writers, batch); err != nil {
 			return err
 		}
 		again = append(again, rate)
-		if disk, err = b.disk(pool, size); err != nil {
+		if disk, err = b.disk(pool, len(all.text)); err != nil {
 			return err
 		}
 		pool.Close()
@@ -217,6 +243,8 @@ func (b *bench) pair(all [][]byte, events []*conversation.Event, writers, batch,
 		goal = ">= 0.70"
 	}
 	b.note(name+"(b) / (a)", median(whole)/median(plain), "ratio", goal)
+	b.note(name+"CPU of (b), program", median(program), "µs/event", "")
+	b.note(name+"CPU of (b), database", median(database), "µs/event", "")
 	b.note(name+"10 % copies / (b)", median(tenth)/median(whole), "ratio", "")
 	if goal != "" {
 		goal = ">= 4"
@@ -224,18 +252,6 @@ func (b *bench) pair(all [][]byte, events []*conversation.Event, writers, batch,
 	b.note(name+"100 % copies / (b)", median(again)/median(whole), "ratio", goal)
 	b.note(name+"disk / raw JSON", disk, "ratio", "<= 0.9")
 	return nil
-}
-
-// withCopies puts a copy of an old event behind each ninth fresh one.
-func withCopies(fresh, old [][]byte) [][]byte {
-	var out [][]byte
-	for i, body := range fresh {
-		out = append(out, body)
-		if i%9 == 8 {
-			out = append(out, old[(i/9)%len(old)])
-		}
-	}
-	return out
 }
 
 // disk is the size of all tables and indexes over that of the events' JSON (a third of which was stored by

@@ -13,9 +13,7 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
-	"time"
 
-	"turnwise/demo"
 	"turnwise/localdb"
 	"turnwise/queries"
 )
@@ -34,6 +32,8 @@ type bench struct {
 	log     *slog.Logger
 	events  int
 	reps    int
+	quick   bool
+	dir     string
 	figures []figure
 }
 
@@ -53,9 +53,10 @@ func run(ctx context.Context) error {
 	dir := flag.String("dir", "", "folder for the database; default: a temporary one")
 	out := flag.String("out", "bench.json", "file for the figures")
 	only := flag.String("only", "", "ingest or pages; default: both")
-	debug.SetGCPercent(300) // as the program does
+	quick := flag.Bool("quick", false, "measure ingest with 2 writers and batches of 5,000 alone")
 	profile := flag.String("cpuprofile", "", "write a profile of this process to a file")
 	flag.Parse()
+	debug.SetGCPercent(300) // as the program does
 	if *profile != "" {
 		f, err := os.Create(*profile)
 		if err != nil {
@@ -83,7 +84,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer server.Stop()
-	b := &bench{ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps}
+	b := &bench{ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps, quick: *quick, dir: *dir}
 	if *only != "pages" {
 		if err := b.ingest(); err != nil {
 			return err
@@ -109,20 +110,6 @@ func (b *bench) note(name string, value float64, unit, goal string) {
 func median(v []float64) float64 {
 	slices.Sort(v)
 	return v[len(v)/2]
-}
-
-// bodies generates events that no other seed makes.
-func bodies(n int, seed uint64) [][]byte {
-	g := demo.New(demo.Options{Conversations: n/20 + 100, Days: 90, Until: time.Now(), Seed: seed})
-	out := make([][]byte, 0, n)
-	for len(out) < n {
-		body, ok := g.Next()
-		if !ok {
-			break
-		}
-		out = append(out, body)
-	}
-	return out
 }
 
 // fresh makes an empty, migrated database and returns its address and how to drop it.

@@ -89,7 +89,11 @@ func (b *bench) fill(pool *pgxpool.Pool, conversations int, seed uint64) (ingest
 func (b *bench) onTop(pool *pgxpool.Pool) error {
 	var empty, full []float64
 	for i := range b.reps {
-		all := bodies(b.events, uint64(500+i))
+		all, err := newCorpus(b.events, uint64(500+i))
+		if err != nil {
+			return err
+		}
+		defer all.close()
 		url, drop, err := b.fresh("bench")
 		if err != nil {
 			return err
@@ -98,7 +102,7 @@ func (b *bench) onTop(pool *pgxpool.Pool) error {
 		if err != nil {
 			return err
 		}
-		rate, _, err := b.store(p, all, 2, 5000)
+		rate, _, err := b.store(p, all.each, 2, 5000)
 		p.Close()
 		if err != nil {
 			return err
@@ -107,7 +111,7 @@ func (b *bench) onTop(pool *pgxpool.Pool) error {
 		if err := drop(); err != nil {
 			return err
 		}
-		if rate, _, err = b.store(pool, all, 2, 5000); err != nil {
+		if rate, _, err = b.store(pool, all.each, 2, 5000); err != nil {
 			return err
 		}
 		full = append(full, rate)
