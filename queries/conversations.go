@@ -192,8 +192,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	c.first_text, c.response_median_ms
 from (
 	select *
-	from conversations c
-	where `
+	from `
 
 const listJoins = `
 ) as c
@@ -204,8 +203,9 @@ left join versions v on v.id = c.version_id
 order by c.started_at desc, c.id desc`
 
 // Conversations returns at most limit conversations of the filter, newest first, from the place on that
-// the cursor names (nil: the newest).
-func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+// the cursor names (nil: the newest). few says that the filter has few in all: then they are found first and
+// ordered after, where a walk back in time would pass over all the others.
+func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
 	known, err := lookUp(ctx, db, f)
 	if err != nil {
 		return nil, err
@@ -222,7 +222,11 @@ func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Curso
 		}
 	}
 	w.args["limit"] = limit
-	rows, _ := db.Query(ctx, listColumns+w.String()+"\n\torder by "+order+"\n\tlimit @limit"+listJoins, w.args)
+	from := "conversations c\n\twhere " + w.String()
+	if few { // offset 0 keeps the planner from merging the two
+		from = "(select * from conversations c where " + w.String() + " offset 0) as c"
+	}
+	rows, _ := db.Query(ctx, listColumns+from+"\n\torder by "+order+"\n\tlimit @limit"+listJoins, w.args)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedConversation])
 	if err != nil {
 		return nil, fmt.Errorf("list conversations: %w", err)

@@ -116,12 +116,14 @@ func TestFilters(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.query, err)
 		}
-		list, err := queries.Conversations(t.Context(), pool, f, nil, 50, now, time.UTC)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := keys(list, names); !slices.Equal(got, tt.want) {
-			t.Errorf("%q: got %v, want %v", tt.query, got, tt.want)
+		for _, few := range []bool{false, true} {
+			list, err := queries.Conversations(t.Context(), pool, f, nil, few, 50, now, time.UTC)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := keys(list, names); !slices.Equal(got, tt.want) {
+				t.Errorf("%q, few %t: got %v, want %v", tt.query, few, got, tt.want)
+			}
 		}
 		n, err := queries.CountConversations(t.Context(), pool, f, 100, now, time.UTC)
 		if err != nil || n != len(tt.want) {
@@ -138,13 +140,13 @@ func TestFindByID(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	five(t, pool)
-	all, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, 50, noon.Add(5*time.Hour), time.UTC)
+	all, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 50, noon.Add(5*time.Hour), time.UTC)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range all {
 		for _, id := range []string{c.ID.String(), c.ID.String()[:13], c.ID.String()[:8]} {
-			list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 1}, ID: id}, nil, 50, noon.AddDate(1, 0, 0), time.UTC)
+			list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 1}, ID: id}, nil, false, 50, noon.AddDate(1, 0, 0), time.UTC)
 			if err != nil || len(list) != 1 || list[0].ID != c.ID {
 				t.Errorf("%s finds %d, %v", id, len(list), err)
 			}
@@ -162,13 +164,13 @@ func TestPages(t *testing.T) {
 	store(t, pool, bodies...)
 	f := metric.Filter{Range: metric.Range{Days: 28}}
 	page := func(at *metric.Cursor) []queries.ListedConversation {
-		list, err := queries.Conversations(t.Context(), pool, f, at, 7, noon.Add(time.Hour), time.UTC)
+		list, err := queries.Conversations(t.Context(), pool, f, at, false, 7, noon.Add(time.Hour), time.UTC)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return list
 	}
-	whole, err := queries.Conversations(t.Context(), pool, f, nil, 100, noon.Add(time.Hour), time.UTC)
+	whole, err := queries.Conversations(t.Context(), pool, f, nil, false, 100, noon.Add(time.Hour), time.UTC)
 	if err != nil || len(whole) != 25 {
 		t.Fatalf("%d conversations, %v", len(whole), err)
 	}

@@ -18,7 +18,7 @@ import (
 // pageSize is how many conversations one page of the list shows; countUpTo is where counting ends.
 const (
 	pageSize  = 50
-	countUpTo = 1000
+	countUpTo = 500
 )
 
 // conversations answers GET /conversations, as a page or as its list alone.
@@ -42,11 +42,10 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	now := m.Now
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() (err error) {
-		list, err = queries.Conversations(ctx, s.Pool, f, at, pageSize+1, now, s.Zone)
-		return err
-	})
-	g.Go(func() (err error) {
-		m.Total, err = queries.CountConversations(ctx, s.Pool, f, countUpTo+1, now, s.Zone)
+		if m.Total, err = queries.CountConversations(ctx, s.Pool, f, countUpTo+1, now, s.Zone); err != nil {
+			return err
+		}
+		list, err = queries.Conversations(ctx, s.Pool, f, at, m.Total <= countUpTo, pageSize+1, now, s.Zone)
 		return err
 	})
 	g.Go(func() (err error) {
