@@ -76,13 +76,13 @@ func (b *bench) fill(pool *pgxpool.Pool, conversations int, seed uint64) (ingest
 	if err != nil {
 		return ingest.Counts{}, err
 	}
-	return w.Run(b.ctx, src, func() ([]byte, string, error) {
+	return w.Run(b.ctx, src, ingest.Bodies(func() ([]byte, string, error) {
 		body, ok := g.Next()
 		if !ok {
 			return nil, "", io.EOF
 		}
 		return body, "", nil
-	}, ingest.Options{})
+	}), ingest.Options{})
 }
 
 // onTop measures the whole way into tables that hold much already against empty ones, in turns.

@@ -113,13 +113,13 @@ func feed(t *testing.T, pool *pgxpool.Pool, bodies ...string) ingest.Counts {
 	w := ingest.NewWriter(pool, quiet)
 	src := openSource(t, w)
 	i := 0
-	counts, err := w.Run(context.Background(), src, func() ([]byte, string, error) {
+	counts, err := w.Run(context.Background(), src, ingest.Bodies(func() ([]byte, string, error) {
 		if i == len(bodies) {
 			return nil, "", io.EOF
 		}
 		i++
 		return []byte(bodies[i-1]), strconv.Itoa(i), nil
-	}, ingest.Options{})
+	}), ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

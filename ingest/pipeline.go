@@ -10,11 +10,61 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
 	"turnwise/queries"
 )
+
+// Portion is a stretch of a stream that is acknowledged as a whole.
+type Portion struct {
+	Bodies      []string
+	Position    func(i int) string // of a body at the source; nil: nobody knows
+	Environment func(i int) string // of a body, "" where it does not say; nil: none says
+	Stored      func()             // called once all is committed or set aside, and for no portion before those ahead of it; may be nil
+}
+
+// Feed returns the next portion of a stream, io.EOF at its end. It may block until ctx ends.
+type Feed func(ctx context.Context) (*Portion, error)
+
+// Bounds of a portion that Bodies makes.
+const (
+	portionBytes  = 512 << 10
+	portionBodies = 1000
+)
+
+// Bodies gathers what next returns, until io.EOF, into portions. A body need only be valid until the next call.
+func Bodies(next func() (body []byte, position string, err error)) Feed {
+	var end error
+	return func(context.Context) (*Portion, error) {
+		if end != nil {
+			return nil, end
+		}
+		var text strings.Builder // that the bodies are parts of
+		text.Grow(portionBytes + portionBytes/8)
+		ends, at := make([]int, 0, portionBodies), make([]string, 0, portionBodies)
+		for text.Len() < portionBytes && len(ends) < portionBodies {
+			body, position, err := next()
+			if err != nil {
+				end = err
+				break
+			}
+			text.Write(body)
+			ends, at = append(ends, text.Len()), append(at, position)
+		}
+		if len(ends) == 0 {
+			return nil, end
+		}
+		p := &Portion{Bodies: make([]string, len(ends)), Position: func(i int) string { return at[i] }}
+		from := 0
+		for i, end := range ends {
+			p.Bodies[i] = text.String()[from:end]
+			from = end
+		}
+		return p, nil
+	}
+}
 
 // Options of a pipeline; zero values mean the defaults.
 type Options struct {
@@ -24,26 +74,81 @@ type Options struct {
 	Done    func(Counts)  // called after each commit, from any goroutine; nil: nobody asks
 }
 
-// chunkBytes and chunkItems bound what is decoded in one go.
-const (
-	chunkBytes = 512 << 10
-	chunkItems = 1000
-)
+// inFlight bounds the bytes that are read and not yet committed. A portion that is larger goes alone.
+const inFlight = 48 << 20
 
-// chunk is a stretch of the stream on its way through the decoders.
+// chunk is a portion on its way through the pipeline.
 type chunk struct {
-	text     strings.Builder
-	ends     []int
-	at       []string
+	*Portion
+	size     int64
 	events   []*conversation.Event
 	rejected []Rejected
 	known    int64 // found by a first look
 	ready    chan struct{}
+	open     atomic.Int64 // events that wait to be committed, and one until all are on their way
 }
 
-// Run reads bodies until next returns io.EOF and stores them. Events of one sender keep their order. It
-// returns when all is committed, or with the first error that waiting does not mend.
-func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, position string, err error), o Options) (Counts, error) {
+// item is an event on its way to a writer.
+type item struct {
+	event *conversation.Event
+	chunk *chunk
+}
+
+// settler acknowledges chunks in their order.
+type settler struct {
+	mu     sync.Mutex
+	chunks []*chunk
+	space  *semaphore.Weighted
+}
+
+func (s *settler) add(c *chunk) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chunks = append(s.chunks, c)
+}
+
+// done notes that n of the chunk's events are committed.
+func (s *settler) done(c *chunk, n int64) {
+	if c.open.Add(-n) > 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.chunks) > 0 && s.chunks[0].open.Load() == 0 {
+		c := s.chunks[0]
+		s.chunks = s.chunks[1:]
+		s.space.Release(c.size)
+		if c.Stored != nil {
+			c.Stored()
+		}
+	}
+}
+
+// run is one pipeline at work.
+type run struct {
+	*Writer
+	src     Source
+	o       Options
+	settler settler
+	copies  atomic.Int32 // the share of known events lately, in percent: much makes a first look worth its while
+	glanced atomic.Int64 // known events that were found so and wait to be counted
+	mu      sync.Mutex
+	sum     Counts
+}
+
+func (r *run) done(c Counts) {
+	r.mu.Lock()
+	r.sum.Add(c)
+	r.mu.Unlock()
+	if r.o.Done != nil {
+		r.o.Done(c)
+	}
+}
+
+// Run stores what feed returns until io.EOF. Events of one sender keep their order. It returns when all is
+// committed, or with the first error that waiting does not mend; an error of the feed ends it likewise, after
+// what came before is stored.
+func (w *Writer) Run(ctx context.Context, src Source, feed Feed, o Options) (Counts, error) {
 	if o.Writers <= 0 {
 		o.Writers = 2
 	}
@@ -54,78 +159,49 @@ func (w *Writer) Run(ctx context.Context, src Source, next func() (body []byte, 
 		o.Wait = 100 * time.Millisecond
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	var mu sync.Mutex
-	var sum Counts
-	done := func(c Counts) {
-		mu.Lock()
-		sum.Add(c)
-		mu.Unlock()
-		if o.Done != nil {
-			o.Done(c)
-		}
-	}
-	var copies atomic.Int32 // the share of known events lately, in percent: much makes a first look worth its while
-	copies.Store(manyCopies)
-	var glanced atomic.Int64 // known events that were found so and wait to be counted
+	r := &run{Writer: w, src: src, o: o}
+	r.settler.space = semaphore.NewWeighted(inFlight)
+	r.copies.Store(manyCopies)
 	decode, ordered := make(chan *chunk), make(chan *chunk, 4)
-	var broken error // of the stream: what came before it is stored all the same
-	g.Go(func() error { return read(ctx, next, decode, ordered, &broken) })
+	var broken error // the feed's
+	g.Go(func() error { return r.read(ctx, feed, decode, ordered, &broken) })
 	for range 2 {
-		g.Go(func() error {
-			return w.decode(ctx, decode, src, &copies, &glanced)
-		})
+		g.Go(func() error { return r.decode(ctx, decode) })
 	}
-	queues := make([]chan *conversation.Event, o.Writers)
+	queues := make([]chan item, o.Writers)
 	for i := range queues {
-		queues[i] = make(chan *conversation.Event, o.Batch)
-		g.Go(func() error { return w.drain(ctx, src, queues[i], o, &copies, done) })
+		queues[i] = make(chan item, o.Batch)
+		g.Go(func() error { return r.drain(ctx, queues[i]) })
 	}
-	var counted time.Time // of the router alone
-	g.Go(func() error {
-		defer func() {
-			w.countKnown(context.WithoutCancel(ctx), src, &glanced, &counted, 0)
-			for _, q := range queues {
-				close(q)
-			}
-		}()
-		for c := range ordered {
-			select {
-			case <-c.ready:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if err := w.Reject(ctx, src, c.rejected); err != nil {
-				return err
-			}
-			done(Counts{Rejected: int64(len(c.rejected)), Known: c.known})
-			w.countKnown(ctx, src, &glanced, &counted, time.Second)
-			for _, e := range c.events {
-				select {
-				case queues[conversation.Shard(e.SenderID)*o.Writers/conversation.Shards] <- e:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-		}
-		return nil
-	})
+	g.Go(func() error { return r.route(ctx, ordered, queues) })
 	if err := g.Wait(); err != nil {
-		return sum, err
+		return r.sum, err
 	}
-	return sum, broken
+	return r.sum, broken
 }
 
-// read fills chunks and hands each to the decoders and, in the same order, to the router.
-func read(ctx context.Context, next func() ([]byte, string, error), decode, ordered chan<- *chunk, broken *error) error {
+// read hands each portion to the decoders and, in the same order, to the router.
+func (r *run) read(ctx context.Context, feed Feed, decode, ordered chan<- *chunk, broken *error) error {
 	defer close(ordered)
 	defer close(decode)
-	fresh := func() *chunk {
-		c := &chunk{ready: make(chan struct{}), ends: make([]int, 0, chunkItems), at: make([]string, 0, chunkItems)}
-		c.text.Grow(chunkBytes + chunkBytes/8)
-		return c
-	}
-	c := fresh()
-	flush := func() error {
+	for {
+		p, err := feed(ctx)
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				*broken = err
+			}
+			return nil
+		}
+		c := &chunk{Portion: p, ready: make(chan struct{})}
+		for _, body := range p.Bodies {
+			c.size += int64(len(body))
+		}
+		c.size = min(c.size, inFlight)
+		if err := r.settler.space.Acquire(ctx, c.size); err != nil {
+			return err
+		}
+		c.open.Store(1)
+		r.settler.add(c)
 		for _, to := range []chan<- *chunk{ordered, decode} {
 			select {
 			case to <- c:
@@ -133,50 +209,56 @@ func read(ctx context.Context, next func() ([]byte, string, error), decode, orde
 				return ctx.Err()
 			}
 		}
-		c = fresh()
-		return nil
 	}
-	for {
-		body, position, err := next()
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				*broken = err
-			}
-			if len(c.ends) > 0 {
-				return flush()
-			}
-			return nil
+}
+
+// route gives each event to its sender's writer.
+func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan item) error {
+	var counted time.Time
+	defer func() {
+		r.countKnown(context.WithoutCancel(ctx), &counted, 0)
+		for _, q := range queues {
+			close(q)
 		}
-		c.text.Write(body)
-		c.ends, c.at = append(c.ends, c.text.Len()), append(c.at, position)
-		if c.text.Len() >= chunkBytes || len(c.ends) >= chunkItems {
-			if err := flush(); err != nil {
-				return err
+	}()
+	for c := range ordered {
+		select {
+		case <-c.ready:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := r.Reject(ctx, r.src, c.rejected); err != nil {
+			return err
+		}
+		r.done(Counts{Rejected: int64(len(c.rejected)), Known: c.known})
+		r.countKnown(ctx, &counted, time.Second)
+		c.open.Add(int64(len(c.events)))
+		for _, e := range c.events {
+			select {
+			case queues[conversation.Shard(e.SenderID)*len(queues)/conversation.Shards] <- item{e, c}:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
+		c.events = nil
+		r.settler.done(c, 1)
 	}
+	return nil
 }
 
 // manyCopies is the share of known events, in percent, from which chunks are glanced at before they are decoded.
 const manyCopies = 50
 
-func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copies *atomic.Int32, glanced *atomic.Int64) error {
+func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 	d := rasa.NewDecoder()
-	intake := rasa.Intake{Assistant: src.Assistant, Environment: src.Environment}
 	for c := range in {
-		now := w.now()
-		text := c.text.String() // of which the events are parts
-		c.events = make([]*conversation.Event, 0, len(c.ends))
-		bodies := make([]string, len(c.ends))
-		from := 0
-		for i, end := range c.ends {
-			bodies[i] = text[from:end]
-			from = end
-		}
+		now := r.now()
+		c.events = make([]*conversation.Event, 0, len(c.Bodies))
+		intake := rasa.Intake{Assistant: r.src.Assistant, Environment: r.src.Environment}
 		var known []bool
-		if copies.Load() >= manyCopies {
+		if r.copies.Load() >= manyCopies {
 			var err error
-			if known, err = w.glance(ctx, d, bodies, intake, copies); err != nil {
+			if known, err = r.glance(ctx, d, c.Bodies, intake); err != nil {
 				return err
 			}
 			for _, k := range known {
@@ -184,18 +266,28 @@ func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copie
 					c.known++
 				}
 			}
-			glanced.Add(c.known)
+			r.glanced.Add(c.known)
 		}
-		for i, body := range bodies {
+		for i, body := range c.Bodies {
 			if known != nil && known[i] {
 				continue
 			}
+			intake.Environment = r.src.Environment
+			if c.Environment != nil {
+				if told := c.Environment(i); told != "" && told != rasa.EnvironmentNotSet {
+					intake.Environment = told
+				}
+			}
 			e, rej := d.Decode(body, intake, now)
-			if rej != nil {
-				c.rejected = append(c.rejected, Rejected{Body: []byte(body), Position: c.at[i], Reason: *rej})
+			if rej == nil {
+				c.events = append(c.events, e)
 				continue
 			}
-			c.events = append(c.events, e)
+			aside := Rejected{Body: []byte(body), Environment: intake.Environment, Reason: *rej}
+			if c.Position != nil {
+				aside.Position = c.Position(i)
+			}
+			c.rejected = append(c.rejected, aside)
 		}
 		close(c.ready)
 	}
@@ -204,7 +296,7 @@ func (w *Writer) decode(ctx context.Context, in <-chan *chunk, src Source, copie
 
 // glance finds the bodies that are stored, byte for byte, without decoding them. What it does not find, for
 // whatever reason, takes the usual way. A database that is away is waited for there, not here.
-func (w *Writer) glance(ctx context.Context, d *rasa.Decoder, bodies []string, in rasa.Intake, copies *atomic.Int32) ([]bool, error) {
+func (r *run) glance(ctx context.Context, d *rasa.Decoder, bodies []string, in rasa.Intake) ([]bool, error) {
 	glances := make([]rasa.Glance, len(bodies))
 	spans := map[int64]*queries.Stretch{}
 	for i, body := range bodies {
@@ -226,7 +318,7 @@ func (w *Writer) glance(ctx context.Context, d *rasa.Decoder, bodies []string, i
 			stretches = append(stretches, *s)
 		}
 	}
-	stored, err := queries.StoredBodies(ctx, w.pool, stretches)
+	stored, err := queries.StoredBodies(ctx, r.pool, stretches)
 	if err != nil {
 		if queries.Temporary(err) && ctx.Err() == nil {
 			return nil, nil
@@ -240,52 +332,67 @@ func (w *Writer) glance(ctx context.Context, d *rasa.Decoder, bodies []string, i
 			n++
 		}
 	}
-	copies.Store(int32(100 * n / int64(len(bodies))))
+	r.copies.Store(int32(100 * n / int64(max(1, len(bodies)))))
 	return known, nil
 }
 
 // countKnown adds glanced events to the source's counts of the minute, once in that long: they change nothing
 // else, and a commit for each chunk would cost more than all the rest.
-func (w *Writer) countKnown(ctx context.Context, src Source, glanced *atomic.Int64, last *time.Time, every time.Duration) {
-	if now := w.now(); now.Sub(*last) < every || glanced.Load() == 0 {
+func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Duration) {
+	if now := r.now(); now.Sub(*last) < every || r.glanced.Load() == 0 {
 		return
 	}
-	n := glanced.Swap(0)
-	*last = w.now()
-	if err := queries.CountMinute(ctx, w.pool, queries.Minute{Source: src.ID, At: *last, Shard: -1, Known: n}); err != nil {
-		w.log.WarnContext(ctx, "known events were not counted", "source", src.Name, "events", n, "error", err)
+	n := r.glanced.Swap(0)
+	*last = r.now()
+	if err := queries.CountMinute(ctx, r.pool, queries.Minute{Source: r.src.ID, At: *last, Shard: -1, Known: n}); err != nil {
+		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", n, "error", err)
 	}
 }
 
 // drain stores what comes by the batch.
-func (w *Writer) drain(ctx context.Context, src Source, in <-chan *conversation.Event, o Options, copies *atomic.Int32, done func(Counts)) error {
-	var batch []*conversation.Event
-	timer := time.NewTimer(o.Wait)
+func (r *run) drain(ctx context.Context, in <-chan item) error {
+	var batch []item
+	events := make([]*conversation.Event, 0, r.o.Batch)
+	timer := time.NewTimer(r.o.Wait)
 	defer timer.Stop()
 	store := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
-		counts, err := w.Store(ctx, src, batch)
+		events = events[:0]
+		for _, it := range batch {
+			events = append(events, it.event)
+		}
+		counts, err := r.Store(ctx, r.src, events)
 		if err != nil {
 			return err
 		}
-		copies.Store(int32(100 * counts.Known / int64(len(batch))))
+		r.copies.Store(int32(100 * counts.Known / int64(len(batch))))
+		r.done(counts)
+		for from := 0; from < len(batch); {
+			until := from + 1
+			for until < len(batch) && batch[until].chunk == batch[from].chunk {
+				until++
+			}
+			r.settler.done(batch[from].chunk, int64(until-from))
+			from = until
+		}
+		clear(batch)
+		clear(events)
 		batch = batch[:0]
-		done(counts)
 		return nil
 	}
 	for {
 		select {
-		case e, ok := <-in:
+		case it, ok := <-in:
 			if !ok {
 				return store()
 			}
 			if len(batch) == 0 {
-				timer.Reset(o.Wait)
+				timer.Reset(r.o.Wait)
 			}
-			batch = append(batch, e)
-			if len(batch) < o.Batch {
+			batch = append(batch, it)
+			if len(batch) < r.o.Batch {
 				continue
 			}
 		case <-timer.C:

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"time"
@@ -15,9 +16,10 @@ import (
 
 // Rejected is a body that cannot be stored, and why.
 type Rejected struct {
-	Body     []byte
-	Position string // line, offset or index at the source
-	Reason   rasa.Reject
+	Body        []byte
+	Position    string // line, offset or index at the source
+	Environment string // "": the source's
+	Reason      rasa.Reject
 }
 
 // keepWhole is the size up to which a rejected body is kept whole; of a larger one the beginning is kept.
@@ -42,7 +44,7 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 		rows[i] = queries.RejectedEvent{
 			ID: conversation.NameUUID("rejected", src.Name, r.Reason.Code, string(sum[:])), SourceID: src.ID, LastAt: now,
 			Position: r.Position, Code: r.Reason.Code, Detail: r.Reason.Detail, ByteOffset: int32(r.Reason.Offset),
-			Assistant: src.Assistant, Environment: src.Environment, Body: body, Size: int32(len(r.Body)),
+			Assistant: src.Assistant, Environment: cmp.Or(r.Environment, src.Environment), Body: body, Size: int32(len(r.Body)),
 		}
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {

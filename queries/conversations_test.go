@@ -200,7 +200,7 @@ func TestTranscript(t *testing.T) {
 		bodies = append(bodies, body("long", "user", at, fmt.Sprintf(`,"text":"question %d","message_id":"m%d"`, i, i)), body("long", "bot", at.Add(300*time.Millisecond), fmt.Sprintf(`,"text":"answer %d"`, i)))
 	}
 	store(t, pool, bodies...)
-	list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, 1, noon.Add(time.Hour), time.UTC)
+	list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 1, noon.Add(time.Hour), time.UTC)
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}

@@ -93,13 +93,13 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 		text = z
 	}
 	s := file.NewSplitter(text)
-	_, err = w.Run(ctx, src, func() ([]byte, string, error) {
+	_, err = w.Run(ctx, src, ingest.Bodies(func() ([]byte, string, error) {
 		it, err := s.Next()
 		if err == nil {
 			t.read.Add(1)
 		}
 		return it.Body, it.Position, err
-	}, ingest.Options{Writers: i.Writers, Batch: i.Batch, Done: t.add})
+	}), ingest.Options{Writers: i.Writers, Batch: i.Batch, Done: t.add})
 	return err
 }
 
@@ -252,14 +252,14 @@ func storeDemo(c *cli, pool *pgxpool.Pool, w *ingest.Writer, g *demo.Generator) 
 		return err
 	}
 	t := newTally(c, "storing demo data")
-	_, err = w.Run(c.ctx, src, func() ([]byte, string, error) {
+	_, err = w.Run(c.ctx, src, ingest.Bodies(func() ([]byte, string, error) {
 		body, ok := g.Next()
 		if !ok {
 			return nil, "", io.EOF
 		}
 		t.read.Add(1)
 		return body, "", nil
-	}, ingest.Options{Done: t.add})
+	}), ingest.Options{Done: t.add})
 	t.finish(c.ctx, pool)
 	if err != nil {
 		return err

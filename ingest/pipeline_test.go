@@ -1,0 +1,120 @@
+package ingest_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"turnwise/ingest"
+	"turnwise/queries/dbtest"
+)
+
+// A portion is acknowledged once all of it is in the database, and never before those ahead of it.
+func TestAcknowledge(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	w := ingest.NewWriter(pool, quiet)
+	src := openSource(t, w)
+	const portions = 60
+	base := float64(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).Unix())
+	var mu sync.Mutex
+	var acknowledged []int
+	n := 0
+	feed := func(context.Context) (*ingest.Portion, error) {
+		if n == portions {
+			return nil, io.EOF
+		}
+		p, number := new(ingest.Portion), n
+		for i := range 1 + n%7 {
+			p.Bodies = append(p.Bodies, fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%.3f,"text":"portion %d","message_id":"%d-%d"}`, i*n%13, base+float64(n)+float64(i)/10, n, n, i))
+		}
+		switch n % 10 {
+		case 3:
+			p.Bodies = append(p.Bodies, "no JSON") // rejected
+		case 5:
+			p.Bodies = nil // nothing at all
+		case 8:
+			p.Bodies = []string{"{}", "[]"} // nothing but rejected
+		}
+		ids := len(p.Bodies)
+		p.Stored = func() {
+			mu.Lock()
+			defer mu.Unlock()
+			acknowledged = append(acknowledged, number)
+			var stored int
+			if err := pool.QueryRow(context.Background(), `select (select count(*) from messages where text = $1) + (select count(*) from rejected_events where position like $2)`, fmt.Sprintf("portion %d", number), fmt.Sprintf("portion %d, %%", number)).Scan(&stored); err != nil {
+				t.Error(err)
+			}
+			if number%10 != 8 && stored != ids { // the same broken body is set aside once
+				t.Errorf("portion %d was acknowledged when %d of its %d were stored", number, stored, ids)
+			}
+		}
+		p.Position = func(i int) string { return fmt.Sprintf("portion %d, %d", number, i) }
+		if n%10 == 3 {
+			p.Bodies[len(p.Bodies)-1] += fmt.Sprint(n)
+		}
+		p.Environment = func(i int) string { return []string{"", "production", "RASA_ENVIRONMENT_NOT_SET"}[i%3] }
+		n++
+		return p, nil
+	}
+	if _, err := w.Run(t.Context(), src, feed, ingest.Options{Writers: 4, Batch: 3, Wait: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	if len(acknowledged) != portions {
+		t.Fatalf("%d of %d portions were acknowledged", len(acknowledged), portions)
+	}
+	for i, number := range acknowledged {
+		if i != number {
+			t.Fatalf("portion %d was acknowledged at place %d", number, i)
+		}
+	}
+	var environments string
+	if err := pool.QueryRow(t.Context(), `select string_agg(name, ',' order by name) from environments where exists (select from events where environment_id = environments.id)`).Scan(&environments); err != nil || environments != "production" {
+		t.Errorf("environments %q, %v; want production alone", environments, err)
+	}
+}
+
+// What is read and not yet committed is bounded in bytes, so that large events do not fill the memory.
+func TestInFlight(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	w := ingest.NewWriter(pool, quiet)
+	src := openSource(t, w)
+	const portions, each = 40, 8
+	text := strings.Repeat("long ", 100000) // half a megabyte
+	open, most := 0, 0
+	var mu sync.Mutex
+	n := 0
+	feed := func(context.Context) (*ingest.Portion, error) {
+		if n == portions {
+			return nil, io.EOF
+		}
+		n++
+		p := new(ingest.Portion)
+		for i := range each {
+			p.Bodies = append(p.Bodies, fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d,"text":"%s"}`, n%5, 1790000000+n*10+i, text))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		open++
+		most = max(most, open)
+		p.Stored = func() {
+			mu.Lock()
+			defer mu.Unlock()
+			open--
+		}
+		return p, nil
+	}
+	counts, err := w.Run(t.Context(), src, feed, ingest.Options{Wait: 10 * time.Millisecond})
+	if err != nil || counts.Stored != portions*each {
+		t.Fatalf("%+v, %v", counts, err)
+	}
+	// One more than fits may have been read: it waits for room.
+	if bytes := (most - 1) * each * len(text); bytes > 48<<20 || open != 0 {
+		t.Errorf("up to %d MB were in flight, %d portions are still open", bytes>>20, open)
+	}
+}
