@@ -22,6 +22,7 @@ type Portion struct {
 	Bodies      []string
 	Position    func(i int) string // of a body at the source; nil: nobody knows
 	Environment func(i int) string // of a body, "" where it does not say; nil: none says
+	Redelivered int64              // bodies that the broker says it delivered before
 	Stored      func()             // called once all is committed or set aside, and for no portion before those ahead of it; may be nil
 }
 
@@ -132,6 +133,7 @@ type run struct {
 	settler settler
 	copies  atomic.Int32 // the share of known events lately, in percent: much makes a first look worth its while
 	glanced atomic.Int64 // known events that were found so and wait to be counted
+	resent  atomic.Int64 // redelivered bodies that wait to be counted
 	mu      sync.Mutex
 	sum     Counts
 }
@@ -231,6 +233,9 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 			return err
 		}
 		r.done(Counts{Rejected: int64(len(c.rejected)), Known: c.known})
+		r.metrics.count(r.src.Name, Counts{Known: c.known})
+		r.resent.Add(c.Redelivered)
+		r.metrics.again(r.src.Name, c.Redelivered)
 		r.countKnown(ctx, &counted, time.Second)
 		c.open.Add(int64(len(c.events)))
 		for _, e := range c.events {
@@ -336,16 +341,17 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, bodies []string, in r
 	return known, nil
 }
 
-// countKnown adds glanced events to the source's counts of the minute, once in that long: they change nothing
-// else, and a commit for each chunk would cost more than all the rest.
+// countKnown adds glanced events and redelivered bodies to the source's counts of the minute, once in that
+// long: they change nothing else, and a commit for each chunk would cost more than all the rest.
 func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Duration) {
-	if now := r.now(); now.Sub(*last) < every || r.glanced.Load() == 0 {
+	if now := r.now(); now.Sub(*last) < every || r.glanced.Load()+r.resent.Load() == 0 {
 		return
 	}
-	n := r.glanced.Swap(0)
+	m := queries.Minute{Source: r.src.ID, Shard: -1, Known: r.glanced.Swap(0), Redelivered: r.resent.Swap(0)}
 	*last = r.now()
-	if err := queries.CountMinute(ctx, r.pool, queries.Minute{Source: r.src.ID, At: *last, Shard: -1, Known: n}); err != nil {
-		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", n, "error", err)
+	m.At = *last
+	if err := queries.CountMinute(ctx, r.pool, m); err != nil {
+		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", m.Known, "error", err)
 	}
 }
 

@@ -47,14 +47,41 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 			Assistant: src.Assistant, Environment: cmp.Or(r.Environment, src.Environment), Body: body, Size: int32(len(r.Body)),
 		}
 	}
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+	if err := w.persist(ctx, src, func() error {
+		return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 			if err := queries.AddRejected(ctx, tx, rows); err != nil {
 				return err
 			}
 			return queries.CountMinute(ctx, tx, queries.Minute{Source: src.ID, At: now, Shard: -2, Rejected: int64(len(rejected))})
 		})
-		if err == nil || !queries.Temporary(err) || pause(ctx, wait) != nil {
+	}); err != nil {
+		return err
+	}
+	w.metrics.count(src.Name, Counts{Rejected: int64(len(rejected))})
+	if src.DeadLetter == nil {
+		return nil
+	}
+	// The position must not move before the dead letters are out.
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := src.DeadLetter(ctx, rejected)
+		src.trouble(err)
+		if err == nil || pause(ctx, wait) != nil {
+			return err
+		}
+		w.log.WarnContext(ctx, "dead letters are not published, trying again", "error", err, "source", src.Name)
+	}
+}
+
+// persist repeats do while the database is away.
+func (w *Writer) persist(ctx context.Context, src Source, do func() error) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		err := do()
+		if err == nil || !queries.Temporary(err) {
+			src.trouble(nil)
+			return err
+		}
+		src.trouble(err)
+		if pause(ctx, wait) != nil {
 			return err
 		}
 	}

@@ -25,9 +25,18 @@ import (
 type Source struct {
 	ID          int64
 	Name        string
-	Kind        string // file, http, demo
+	Kind        string // file, http, demo, kafka, rabbitmq
 	Assistant   string
 	Environment string
+
+	Trouble    func(err error)                                      // called for each try to store that failed and will be repeated, and with nil after one that did not; may be nil
+	DeadLetter func(ctx context.Context, rejected []Rejected) error // publishes what was set aside; may be nil
+}
+
+func (s *Source) trouble(err error) {
+	if s.Trouble != nil {
+		s.Trouble(err)
+	}
 }
 
 // Counts says what became of events.
@@ -49,9 +58,10 @@ func (c *Counts) Add(o Counts) {
 // Writer stores events. It is safe for any number of goroutines and processes: senders are locked by
 // their virtual shards for the length of a transaction, and nothing about them is kept in memory between.
 type Writer struct {
-	pool *pgxpool.Pool
-	log  *slog.Logger
-	now  func() time.Time
+	pool    *pgxpool.Pool
+	log     *slog.Logger
+	now     func() time.Time
+	metrics *Metrics
 
 	batches chan *queries.Batch // whose buffers wait to be used again
 
@@ -79,6 +89,9 @@ func NewWriter(pool *pgxpool.Pool, log *slog.Logger) *Writer {
 	}
 }
 
+// Measure makes the writer count for Prometheus.
+func (w *Writer) Measure(m *Metrics) { w.metrics = m }
+
 // Open makes the source known to the database.
 func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
 	var err error
@@ -97,12 +110,16 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 		}
 		switch {
 		case err == nil:
+			src.trouble(nil)
+			w.metrics.count(src.Name, counts)
 			return counts, nil
 		case queries.BadData(err):
 			return w.bisect(ctx, src, events, err)
 		case ctx.Err() != nil || !queries.Temporary(err) || tries > 20:
 			return Counts{}, err
 		}
+		src.trouble(err)
+		w.metrics.failed(src.Name)
 		w.log.WarnContext(ctx, "the database cannot take events, trying again", "error", err, "source", src.Name)
 		if pause(ctx, wait) != nil {
 			return Counts{}, err
@@ -168,6 +185,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		shards[int16(conversation.Shard(u.id))] = true
 	}
 	locked := slices.Sorted(maps.Keys(shards))
+	var minute queries.Minute
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		states, err := queries.LockShards(ctx, tx, locked, ids)
 		if err != nil {
@@ -192,13 +210,18 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 				return err
 			}
 		}
-		minute := queries.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised}
+		minute = queries.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised}
+		committed := w.now().UnixMicro() // as near as can be told before it is
 		for _, e := range fresh {
+			minute.Delays.Add(time.Duration(committed-e.At) * time.Microsecond)
 			minute.DelayMS += float64(received.UnixMicro()-e.At) / 1000
 			minute.NewestAt = max(minute.NewestAt, e.At)
 		}
 		return queries.CountMinute(ctx, tx, minute)
 	})
+	if err == nil {
+		w.metrics.stored(src.Name, minute, w.now().Sub(received))
+	}
 	return counts, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/metric"
 )
 
 const insertSourceSQL = `
@@ -28,12 +29,14 @@ type Minute struct {
 	Stored, Known, Revised, Rejected int64
 	DelayMS                          float64 // sum over stored events
 	NewestAt                         int64   // microseconds; 0 for none
+	Delays                           metric.Delays
+	Redelivered                      int64 // of them, marked so by the broker
 }
 
 const countMinuteSQL = `
-insert into ingest_minutes (source_id, minute, shard, stored, known, revised, rejected, delay_ms, newest_at, received_at)
+insert into ingest_minutes (source_id, minute, shard, stored, known, revised, rejected, delay_ms, newest_at, received_at, delays, redelivered)
 values (@source, date_trunc('minute', @at::timestamptz), @shard, @stored, @known, @revised, @rejected, @delay,
-	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end, @at::timestamptz)
+	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end, @at::timestamptz, @delays, @redelivered)
 on conflict (source_id, minute, shard) do update
 set stored = ingest_minutes.stored + excluded.stored,
 	known = ingest_minutes.known + excluded.known,
@@ -41,13 +44,23 @@ set stored = ingest_minutes.stored + excluded.stored,
 	rejected = ingest_minutes.rejected + excluded.rejected,
 	delay_ms = ingest_minutes.delay_ms + excluded.delay_ms,
 	newest_at = greatest(ingest_minutes.newest_at, excluded.newest_at),
-	received_at = greatest(ingest_minutes.received_at, excluded.received_at)`
+	received_at = greatest(ingest_minutes.received_at, excluded.received_at),
+	redelivered = ingest_minutes.redelivered + excluded.redelivered,
+	delays = (
+		select coalesce(array_agg(coalesce(d.a, 0) + coalesce(d.b, 0) order by d.i), '{}')
+		from unnest(ingest_minutes.delays, excluded.delays) with ordinality as d (a, b, i)
+	)`
 
 // CountMinute adds to a source's counts of the minute.
 func CountMinute(ctx context.Context, db DB, m Minute) error {
+	delays := m.Delays[:]
+	if m.Stored == 0 {
+		delays = []int64{}
+	}
 	_, err := db.Exec(ctx, countMinuteSQL, pgx.StrictNamedArgs{
 		"source": m.Source, "at": m.At, "shard": m.Shard, "stored": m.Stored, "known": m.Known, "revised": m.Revised,
 		"rejected": m.Rejected, "delay": m.DelayMS, "newest": m.NewestAt,
+		"delays": delays, "redelivered": m.Redelivered,
 	})
 	return err
 }

@@ -46,7 +46,8 @@ type cli struct {
 	LogLevel        string `name:"log-level" env:"TURNWISE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level to log: ${enum}."`
 	LogFormat       string `name:"log-format" env:"TURNWISE_LOG_FORMAT" enum:"text,json" default:"text" help:"Form of log lines: ${enum}."`
 
-	Serve       serveCmd       `cmd:"" help:"Run the server: pages, ingest over HTTP."`
+	Serve       serveCmd       `cmd:"" help:"Run the server: pages, ingest over HTTP and from brokers."`
+	Ingest      ingestCmd      `cmd:"" help:"Read brokers and do nothing else; start as many as there are partitions."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
 	Import      importCmd      `cmd:"" help:"Store events from files: NDJSON, arrays or tracker documents, plain or gzip."`
 	Demo        demoCmd        `cmd:"" help:"Generate believable conversations and store them."`

@@ -5,14 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,12 +25,14 @@ import (
 
 type serveCmd struct {
 	Listen      string   `env:"TURNWISE_LISTEN" default:"127.0.0.1:5754" help:"Address of pages and API (${default})."`
-	AdminListen string   `name:"admin-listen" env:"TURNWISE_ADMIN_LISTEN" default:"127.0.0.1:5755" help:"Address of /healthz and /readyz (${default})."`
+	AdminListen string   `name:"admin-listen" env:"TURNWISE_ADMIN_LISTEN" default:"127.0.0.1:5755" help:"Address of /healthz, /readyz and /metrics (${default})."`
 	URL         string   `env:"TURNWISE_URL" help:"Address under which people reach the server; default: the listen address." placeholder:"URL"`
 	TimeZone    string   `name:"time-zone" env:"TURNWISE_TIME_ZONE" default:"UTC" help:"Time zone of days and times (${default})." placeholder:"ZONE"`
 	Proxies     []string `env:"TURNWISE_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For is believed." placeholder:"CIDR"`
 	FirstAdmin  string   `name:"first-admin" env:"TURNWISE_FIRST_ADMIN" help:"Address of an admin to make, with a random password, when there is no user yet." placeholder:"EMAIL"`
 	Demo        bool     `env:"TURNWISE_DEMO" help:"Load demo data when the database is empty."`
+
+	streamFlags `embed:""`
 }
 
 // settings are the flags, read and judged together.
@@ -77,11 +77,15 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	sources, err := s.configured(c.getenv)
+	if err != nil {
+		return err
+	}
 	// The database must outlive the requests that are finished after the signal.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
 	defer cancel()
 	log := c.logger()
-	pool, done, err := c.open(c.ctx, log, 10)
+	pool, done, err := c.open(c.ctx, log, 10+connections(sources))
 	if err != nil {
 		return err
 	}
@@ -97,13 +101,16 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	writer := ingest.NewWriter(pool, log)
+	registry := newRegistry(pool)
+	writer.Measure(ingest.NewMetrics(registry))
 	site, stopSite := web.New(web.Config{
 		Pool: pages, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
 		Ingest: intake.New(pool, writer, log), Replay: replay(writer),
 	})
 	defer stopSite()
-	var draining atomic.Bool
-	servers, failed, err := s.listen(ctx, log, site, probes(pages, &draining))
+	reading := new(streams)
+	ready := &readiness{pool: pages, streams: func() []ingest.Status { return reading.statuses() }}
+	servers, failed, err := listen(ctx, log, map[string]http.Handler{s.Listen: site, s.AdminListen: ready.handler(registry)})
 	if err != nil {
 		return err
 	}
@@ -113,13 +120,18 @@ func (s *serveCmd) Run(c *cli) error {
 		}
 	}
 	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, set.url)
+	reading = startStreams(ctx, writer, sources, log)
+	ready.begun.Store(true)
+	defer reading.wait()
 	select {
 	case <-c.ctx.Done():
+	case err = <-reading.failed:
 	case err = <-failed:
 	case <-c.gone:
 		err = errors.New("the local PostgreSQL ended by itself; its log is in the data directory")
 	}
-	draining.Store(true)
+	ready.stopping.Store(true)
+	reading.stop()
 	log.InfoContext(ctx, "stopping")
 	stopping, cancelStop := context.WithTimeout(ctx, 10*time.Second)
 	defer cancelStop()
@@ -129,50 +141,6 @@ func (s *serveCmd) Run(c *cli) error {
 		}
 	}
 	return err
-}
-
-// listen starts the two listeners; failed gets the first error of either.
-func (s *serveCmd) listen(ctx context.Context, log *slog.Logger, site, probes http.Handler) (servers []*http.Server, failed chan error, err error) {
-	failed = make(chan error, 2)
-	for _, l := range []struct {
-		address string
-		handler http.Handler
-	}{{s.Listen, site}, {s.AdminListen, probes}} {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.address)
-		if err != nil {
-			return servers, nil, fmt.Errorf("listen on %s: %w", l.address, err)
-		}
-		server := &http.Server{
-			Handler: l.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second,
-			IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		}
-		servers = append(servers, server)
-		go func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				failed <- err
-			}
-		}()
-	}
-	return servers, failed, nil
-}
-
-// probes answers whether the process lives and whether it can serve.
-func probes(pool *pgxpool.Pool, draining *atomic.Bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		switch err := pool.Ping(ctx); {
-		case draining.Load():
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-		case err != nil:
-			http.Error(w, "database: does not answer", http.StatusServiceUnavailable)
-		default:
-			fmt.Fprintln(w, "database: ok")
-		}
-	})
-	return mux
 }
 
 // firstAdmin makes the first user, and returns what to say about signing in.

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"turnwise/ingest"
+)
+
+type ingestCmd struct {
+	AdminListen string `name:"admin-listen" env:"TURNWISE_ADMIN_LISTEN" default:"127.0.0.1:5755" help:"Address of /healthz, /readyz and /metrics (${default})."`
+
+	streamFlags `embed:""`
+}
+
+// Run reads the brokers until the context ends: serve does so too, this does nothing else.
+func (i *ingestCmd) Run(c *cli) error {
+	sources, err := i.configured(c.getenv)
+	if err != nil {
+		return err
+	}
+	if len(sources) == 0 {
+		return errors.New("there is nothing to read: name a broker, such as --kafka-brokers or --rabbitmq-urls, or --sources")
+	}
+	// The database must outlive the batches that are finished after the signal.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
+	defer cancel()
+	log := c.logger()
+	pool, done, err := c.open(c.ctx, log, 2+connections(sources))
+	if err != nil {
+		return err
+	}
+	defer done()
+	writer := ingest.NewWriter(pool, log)
+	registry := newRegistry(pool)
+	writer.Measure(ingest.NewMetrics(registry))
+	reading := startStreams(ctx, writer, sources, log)
+	defer reading.wait()
+	ready := &readiness{pool: pool, streams: reading.statuses}
+	ready.begun.Store(true)
+	servers, failed, err := listen(ctx, log, map[string]http.Handler{i.AdminListen: ready.handler(registry)})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "Turnwise %s reads %d sources; how they do: http://%s/readyz\n", version, len(sources), i.AdminListen)
+	select {
+	case <-c.ctx.Done():
+	case err = <-failed:
+	case err = <-reading.failed:
+	case <-c.gone:
+		err = errors.New("the local PostgreSQL ended by itself; its log is in the data directory")
+	}
+	ready.stopping.Store(true)
+	log.InfoContext(ctx, "stopping")
+	reading.wait()
+	stopping, cancelStop := context.WithTimeout(ctx, 5*time.Second)
+	defer cancelStop()
+	for _, server := range servers {
+		_ = server.Shutdown(stopping) // the process ends anyway
+	}
+	return err
+}

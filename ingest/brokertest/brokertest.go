@@ -1,0 +1,219 @@
+// Package brokertest starts private brokers for tests: RabbitMQ from Debian's package and Apache Kafka from
+// its published jars. Where a broker cannot be had, the test is skipped and says so.
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Broker is a running server.
+type Broker struct {
+	Address string // host:port
+	dir     string
+	env     []string
+	name    string
+	args    []string
+	process *exec.Cmd
+	ended   chan struct{}
+	after   func() // the end
+}
+
+// skip says loudly why a stage is left out. Where brokers must be there, as in CI, it fails instead.
+func skip(t testing.TB, what string, err error) {
+	t.Helper()
+	text := fmt.Sprintf("SKIPPED for want of %s: %v", what, err)
+	if os.Getenv("TURNWISE_TEST_BROKERS") == "require" {
+		t.Fatal(text)
+	}
+	fmt.Fprintln(os.Stderr, "\n*** "+t.Name()+": "+text+"\n")
+	t.Skip(text)
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "turnwise-broker-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// Start starts the server, again after Kill or Stop, and waits until it answers.
+func (b *Broker) Start(t testing.TB) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(b.dir, "out.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	b.process = exec.Command(b.name, b.args...)
+	b.process.Env = append(os.Environ(), b.env...)
+	b.process.Stdout, b.process.Stderr = log, log
+	b.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := b.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.ended = make(chan struct{})
+	process, ended := b.process, b.ended
+	go func() {
+		_ = process.Wait() // how it ended tells the log
+		close(ended)
+	}()
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", b.Address, time.Second)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-b.ended:
+			deadline = time.Now().Add(-time.Second)
+		default:
+		}
+		if time.Now().After(deadline) {
+			text, _ := os.ReadFile(filepath.Join(b.dir, "out.log"))
+			t.Fatalf("%s did not start: %v\n%s", b.name, err, text[max(0, len(text)-3000):])
+		}
+	}
+}
+
+// Kill ends the server as a power cut would.
+func (b *Broker) Kill() { b.end(syscall.SIGKILL) }
+
+// Stop ends the server in order.
+func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
+
+func (b *Broker) end(s syscall.Signal) {
+	if b.process == nil {
+		return
+	}
+	_ = syscall.Kill(-b.process.Process.Pid, s) // it may have ended
+	select {
+	case <-b.ended:
+	case <-time.After(20 * time.Second):
+		_ = syscall.Kill(-b.process.Process.Pid, syscall.SIGKILL)
+		<-b.ended
+	}
+	b.process = nil
+}
+
+func (b *Broker) cleanUp(t testing.TB) {
+	t.Cleanup(func() {
+		b.Kill()
+		if b.after != nil {
+			b.after()
+		}
+	})
+}
+
+// Rabbit starts a RabbitMQ; its user is guest.
+func Rabbit(t testing.TB) *Broker {
+	t.Helper()
+	const program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+	if _, err := os.Stat(program); err != nil {
+		skip(t, "RabbitMQ (Debian's package rabbitmq-server)", err)
+	}
+	dir, port, epmd := tempDir(t), freePort(t), freePort(t)
+	if err := os.WriteFile(filepath.Join(dir, "plugins"), []byte("[].\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 1GB\nconsumer_timeout = 600000\n"
+	if err := os.WriteFile(filepath.Join(dir, "rabbitmq.conf"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := &Broker{Address: "127.0.0.1:" + port, dir: dir, name: program, env: []string{
+		"HOME=" + dir, "RABBITMQ_NODENAME=turnwise" + port + "@localhost", "RABBITMQ_NODE_PORT=" + port, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+		"RABBITMQ_DIST_PORT=" + freePort(t), "ERL_EPMD_PORT=" + epmd, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_RELAXED_COMMAND_CHECK=true", "RABBITMQ_LOGS=-",
+		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"), "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
+		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2",
+	}}
+	b.after = func() {
+		end := exec.Command("epmd", "-port", epmd, "-kill") // which the server started beside itself
+		end.Env = append(os.Environ(), "ERL_EPMD_PORT="+epmd)
+		_ = end.Run()
+	}
+	b.cleanUp(t)
+	b.Start(t)
+	return b
+}
+
+// Kafka starts an Apache Kafka of one node, broker and controller in one.
+func Kafka(t testing.TB) *Broker {
+	t.Helper()
+	jars, err := kafkaJars()
+	if err != nil {
+		skip(t, "Apache Kafka (Java 17 and Maven Central)", err)
+	}
+	dir, port, controller := tempDir(t), freePort(t), freePort(t)
+	properties := strings.Join([]string{
+		"process.roles=broker,controller", "node.id=1", "controller.quorum.voters=1@127.0.0.1:" + controller,
+		"listeners=PLAINTEXT://127.0.0.1:" + port + ",CONTROLLER://127.0.0.1:" + controller, "advertised.listeners=PLAINTEXT://127.0.0.1:" + port,
+		"controller.listener.names=CONTROLLER", "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+		"log.dirs=" + filepath.Join(dir, "data"), "offsets.topic.replication.factor=1", "transaction.state.log.replication.factor=1",
+		"transaction.state.log.min.isr=1", "group.initial.rebalance.delay.ms=0", "auto.create.topics.enable=false", "num.partitions=3",
+		"message.max.bytes=62914560", "replica.fetch.max.bytes=62914560", "offsets.topic.num.partitions=3", "log.segment.bytes=67108864",
+	}, "\n") + "\n"
+	file := filepath.Join(dir, "server.properties")
+	if err := os.WriteFile(file, []byte(properties), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	java := []string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(jars, "*")}
+	format := exec.Command("java", append(java, "kafka.tools.StorageTool", "format", "-t", "dHVybndpc2UtdGVzdC0wMQ", "-c", file)...)
+	if out, err := format.CombinedOutput(); err != nil {
+		t.Fatalf("format Kafka's storage: %v\n%s", err, out)
+	}
+	b := &Broker{Address: "127.0.0.1:" + port, dir: dir, name: "java", args: append(java, "kafka.Kafka", file)}
+	b.cleanUp(t)
+	b.Start(t)
+	return b
+}
+
+// kafkaJars returns the folder with Kafka and all it needs, fetched by Maven at the first use.
+func kafkaJars() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	pom, err := pomFile()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "turnwise", "kafka-"+version)
+	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
+		return dir, nil
+	}
+	for _, program := range []string{"java", "mvn"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return "", err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	fetch := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory="+dir, "-DincludeScope=runtime", "-Dkafka.version="+version)
+	if out, err := fetch.CombinedOutput(); err != nil {
+		return "", errors.Join(err, errors.New(string(out[max(0, len(out)-1000):])))
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600)
+}

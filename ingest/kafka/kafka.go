@@ -1,0 +1,426 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"turnwise/ingest"
+	"turnwise/queries"
+)
+
+// HeaderEnvironment is the record header in which Rasa names the environment.
+const HeaderEnvironment = "RASA_ENVIRONMENT"
+
+// Bounds of what is fetched ahead, and how long offsets of stored records may wait to be committed.
+const (
+	atOnce       = 2000 // records a portion
+	fetchBytes   = 16 << 20
+	partBytes    = 4 << 20
+	commitEvery  = time.Second
+	sessionLimit = 15 * time.Second // after which a silent member is taken for dead
+	revokeWait   = 5 * time.Second  // for records under way when partitions move to another member
+)
+
+// Consumer reads topics as a member of a consumer group.
+type Consumer struct {
+	cfg Config
+
+	mu       sync.Mutex
+	admin    *kadm.Client
+	producer *kgo.Client
+}
+
+var _ ingest.Consumer = (*Consumer)(nil)
+
+// New returns a consumer; cfg must have been checked.
+func New(cfg Config) *Consumer { return &Consumer{cfg: cfg} }
+
+// Settings tells the configuration, without secrets.
+func (c *Consumer) Settings() []queries.Setting { return c.cfg.Settings() }
+
+// Close ends the connections beside those of sessions.
+func (c *Consumer) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.admin != nil {
+		c.admin.Close()
+	}
+	if c.producer != nil {
+		c.producer.Close()
+	}
+	c.admin, c.producer = nil, nil
+}
+
+// asks returns a client for questions.
+func (c *Consumer) asks() (*kadm.Client, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.admin == nil {
+		opts, err := c.cfg.connection()
+		if err != nil {
+			return nil, err
+		}
+		client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(3*time.Second))...)
+		if err != nil {
+			return nil, err
+		}
+		c.admin = kadm.NewClient(client)
+	}
+	return c.admin, nil
+}
+
+// topics returns the topics that exist of those to read.
+func (c *Consumer) topics(ctx context.Context) (kadm.TopicDetails, error) {
+	admin, err := c.asks()
+	if err != nil {
+		return nil, err
+	}
+	if !c.cfg.Pattern {
+		found, err := admin.ListTopics(ctx, c.cfg.Topics...)
+		if err != nil {
+			return nil, explain(err)
+		}
+		for _, t := range found.Sorted() {
+			if t.Err != nil {
+				return nil, fmt.Errorf("topic %q: %w", t.Topic, explain(t.Err))
+			}
+		}
+		return found, nil
+	}
+	all, err := admin.ListTopics(ctx)
+	if err != nil {
+		return nil, explain(err)
+	}
+	maps.DeleteFunc(all, func(topic string, _ kadm.TopicDetail) bool {
+		return topic == c.cfg.DeadLetter || !slices.ContainsFunc(c.cfg.Topics, func(p string) bool {
+			ok, err := regexp.MatchString(p, topic)
+			return ok && err == nil
+		})
+	})
+	return all, nil
+}
+
+// Positions asks how far the group has read each partition.
+func (c *Consumer) Positions(ctx context.Context) ([]queries.Position, error) {
+	topics, err := c.topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	admin, err := c.asks()
+	if err != nil {
+		return nil, err
+	}
+	committed, err := admin.FetchOffsets(ctx, c.cfg.Group)
+	if err != nil {
+		return nil, fmt.Errorf("offsets of group %q: %w", c.cfg.Group, explain(err))
+	}
+	names := topics.Names()
+	if len(names) == 0 {
+		return nil, nil
+	}
+	ends, err := admin.ListEndOffsets(ctx, names...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	starts, err := admin.ListStartOffsets(ctx, names...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	var all []queries.Position
+	ends.Each(func(end kadm.ListedOffset) {
+		if end.Err != nil {
+			return
+		}
+		p := queries.Position{Stream: end.Topic, Part: end.Partition, Newest: &end.Offset}
+		from := int64(0)
+		if start, ok := starts.Lookup(end.Topic, end.Partition); ok && start.Err == nil {
+			from = start.Offset
+		}
+		if at, ok := committed.Lookup(end.Topic, end.Partition); ok && at.Err == nil && at.At >= 0 {
+			p.Committed = &at.At
+			from = max(from, at.At)
+		} else if c.cfg.Start == "latest" {
+			from = end.Offset
+		}
+		p.Lag = max(0, end.Offset-from)
+		all = append(all, p)
+	})
+	return all, nil
+}
+
+// part names a partition.
+type part struct {
+	topic string
+	n     int32
+}
+
+// session is a member of the group.
+type session struct {
+	client *kgo.Client
+	report func(error)
+
+	mu      sync.Mutex
+	freed   *sync.Cond
+	term    int64          // counts assignments
+	owned   map[part]int64 // by the term in which it was assigned
+	pending map[part]int   // records read and not yet stored
+	live    int            // connections
+	lost    bool           // a trouble was reported
+}
+
+// Open joins the group.
+func (c *Consumer) Open(ctx context.Context, report func(err error)) (ingest.Session, error) {
+	looking, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	found, err := c.topics(looking)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no topic matches %s", strings.Join(c.cfg.Topics, ", "))
+	}
+	opts, err := c.cfg.connection()
+	if err != nil {
+		return nil, err
+	}
+	start, err := c.cfg.offset()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{report: report, owned: map[part]int64{}, pending: map[part]int{}}
+	s.freed = sync.NewCond(&s.mu)
+	opts = append(opts,
+		kgo.ConsumerGroup(c.cfg.Group), kgo.ConsumeTopics(c.cfg.Topics...), kgo.ConsumeResetOffset(start),
+		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery), // only of what is stored
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partBytes),
+		kgo.SessionTimeout(sessionLimit), kgo.HeartbeatInterval(3*time.Second), kgo.MetadataMaxAge(time.Minute),
+		kgo.OnPartitionsAssigned(s.assigned), kgo.OnPartitionsRevoked(s.revoked), kgo.OnPartitionsLost(s.gone),
+		kgo.WithHooks(s),
+	)
+	if c.cfg.Pattern {
+		opts = append(opts, kgo.ConsumeRegex())
+		if c.cfg.DeadLetter != "" {
+			opts = append(opts, kgo.ConsumeExcludeTopics("^"+regexp.QuoteMeta(c.cfg.DeadLetter)+"$"))
+		}
+	}
+	if s.client, err = kgo.NewClient(opts...); err != nil {
+		return nil, explain(err)
+	}
+	return s, nil
+}
+
+func each(parts map[string][]int32, do func(part)) {
+	for topic, numbers := range parts {
+		for _, n := range numbers {
+			do(part{topic, n})
+		}
+	}
+}
+
+func (s *session) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.term++
+	each(parts, func(p part) { s.owned[p] = s.term })
+	s.mended()
+}
+
+// revoked lets records under way be stored and commits their offsets before another member reads on.
+func (s *session) revoked(ctx context.Context, client *kgo.Client, parts map[string][]int32) {
+	deadline := time.AfterFunc(revokeWait, s.freed.Broadcast)
+	defer deadline.Stop()
+	until := time.Now().Add(revokeWait)
+	s.mu.Lock()
+	open := func() (n int) {
+		each(parts, func(p part) { n += s.pending[p] })
+		return n
+	}
+	for open() > 0 && time.Now().Before(until) && ctx.Err() == nil {
+		s.freed.Wait()
+	}
+	s.mu.Unlock()
+	if err := client.CommitMarkedOffsets(ctx); err != nil {
+		s.report(fmt.Errorf("commit offsets: %w", explain(err)))
+	}
+	s.gone(ctx, client, parts)
+}
+
+func (s *session) gone(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	each(parts, func(p part) { delete(s.owned, p) })
+}
+
+// OnBrokerConnect is told of each attempt to connect: while there is no connection at all, that is trouble.
+func (s *session) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.live++
+		s.mended()
+	case s.live == 0 && !errors.Is(err, context.Canceled):
+		s.lost = true
+		s.report(fmt.Errorf("connect to %s:%d: %w", meta.Host, meta.Port, explain(err)))
+	}
+}
+
+// OnBrokerDisconnect is told of the end of each connection.
+func (s *session) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live--
+}
+
+// OnGroupManageError is told what put the member out of its group; the client joins again.
+func (s *session) OnGroupManageError(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = true
+	s.report(fmt.Errorf("consumer group: %w", explain(err)))
+}
+
+// Next returns the records that have arrived.
+func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
+	for {
+		fetches := s.client.PollRecords(ctx, atOnce)
+		if ctx.Err() != nil && fetches.NumRecords() == 0 {
+			return nil, ctx.Err()
+		}
+		if fetches.IsClientClosed() {
+			return nil, errors.New("the connection to the brokers was closed")
+		}
+		var trouble error
+		fetches.EachError(func(topic string, n int32, err error) {
+			if !errors.Is(err, context.Canceled) {
+				trouble = fmt.Errorf("read partition %d of topic %q: %w", n, topic, explain(err))
+			}
+		})
+		if trouble != nil {
+			s.mu.Lock()
+			s.lost = true
+			s.report(trouble)
+			s.mu.Unlock()
+		}
+		if fetches.NumRecords() == 0 {
+			if trouble != nil {
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+			}
+			continue
+		}
+		if trouble == nil {
+			s.mu.Lock()
+			s.mended()
+			s.mu.Unlock()
+		}
+		return s.portion(fetches.Records()), nil
+	}
+}
+
+// mended takes a trouble back.
+func (s *session) mended() {
+	if s.lost {
+		s.lost = false
+		s.report(nil)
+	}
+}
+
+// portion makes one of records; tombstones, which say nothing, are only acknowledged.
+func (s *session) portion(records []*kgo.Record) *ingest.Portion {
+	told := make([]*kgo.Record, 0, len(records))
+	counts := map[part]int{}
+	last := map[part]*kgo.Record{}
+	p := &ingest.Portion{Bodies: make([]string, 0, len(records))}
+	for _, r := range records {
+		at := part{r.Topic, r.Partition}
+		counts[at]++
+		last[at] = r
+		if len(r.Value) > 0 {
+			told = append(told, r)
+			p.Bodies = append(p.Bodies, string(r.Value))
+		}
+	}
+	s.mu.Lock()
+	terms := make(map[part]int64, len(counts))
+	for at, n := range counts {
+		s.pending[at] += n
+		terms[at] = s.owned[at]
+	}
+	s.mu.Unlock()
+	p.Position = func(i int) string {
+		return fmt.Sprintf("%s/%d@%d", told[i].Topic, told[i].Partition, told[i].Offset)
+	}
+	p.Environment = func(i int) string {
+		for _, h := range told[i].Headers {
+			if h.Key == HeaderEnvironment {
+				return string(h.Value)
+			}
+		}
+		return ""
+	}
+	p.Stored = func() {
+		s.mu.Lock()
+		var marks []*kgo.Record
+		for at, n := range counts {
+			if s.pending[at] -= n; s.pending[at] == 0 {
+				delete(s.pending, at)
+			}
+			// A partition that went to another member is that one's to commit.
+			if term := terms[at]; term != 0 && s.owned[at] == term {
+				marks = append(marks, last[at])
+			}
+		}
+		s.client.MarkCommitRecords(marks...)
+		s.mu.Unlock()
+		s.freed.Broadcast()
+	}
+	return p
+}
+
+// Close commits the offsets of what is stored and leaves the group.
+func (s *session) Close(ctx context.Context) error {
+	err := s.client.CommitMarkedOffsets(ctx)
+	s.client.CloseAllowingRebalance()
+	if err != nil {
+		return fmt.Errorf("commit offsets: %w", explain(err))
+	}
+	return nil
+}
+
+// explain puts the errors that people can mend into plain words.
+func explain(err error) error {
+	for _, e := range []struct {
+		err  error
+		text string
+	}{
+		{kerr.UnknownTopicOrPartition, "it does not exist, or this user may not see it"},
+		{kerr.TopicAuthorizationFailed, "this user may not read it: grant READ and DESCRIBE on the topic"},
+		{kerr.GroupAuthorizationFailed, "this user may not use the consumer group: grant READ on it"},
+		{kerr.SaslAuthenticationFailed, "the brokers refuse the user name, password or token"},
+		{kerr.UnsupportedSaslMechanism, "the brokers do not offer this SASL mechanism"},
+		{kerr.ClusterAuthorizationFailed, "this user has no rights on the cluster"},
+	} {
+		if errors.Is(err, e.err) {
+			return fmt.Errorf("%s (%w)", e.text, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,243 @@
+package rabbit_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"turnwise/ingest"
+	"turnwise/ingest/brokertest"
+	"turnwise/ingest/rabbit"
+	"turnwise/queries/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+func url(b *brokertest.Broker) string { return "amqp://guest:guest@" + b.Address + "/" }
+
+func channel(t *testing.T, b *brokertest.Broker) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(url(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ch
+}
+
+func stream(t *testing.T, pool *pgxpool.Pool, cfg rabbit.Config) (s *ingest.Stream, stop func()) {
+	t.Helper()
+	if err := cfg.Check(); err != nil {
+		t.Fatal(err)
+	}
+	c := rabbit.New(cfg)
+	t.Cleanup(c.Close)
+	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
+	s = ingest.NewStream(w, ingest.Source{Name: "rabbitmq", Kind: "rabbitmq", Assistant: "bank", DeadLetter: c.DeadLetter()}, c, "one", ingest.Options{Wait: 5 * time.Millisecond})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the stream ended with %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return s, stop
+}
+
+func until(t *testing.T, what func() string) {
+	t.Helper()
+	missing := ""
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if missing = what(); missing == "" {
+			return
+		}
+	}
+	t.Fatal(missing)
+}
+
+func count(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (n int) {
+	t.Helper()
+	if err := pool.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func event(n int) string {
+	return fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d.25,"text":"message %d","message_id":"m%d"}`, n%7, 1790000000+n, n, n)
+}
+
+// All that a RabbitMQ does to a consumer, one after the other: it takes a while to start.
+func TestRabbit(t *testing.T) {
+	t.Parallel()
+	broker := brokertest.Rabbit(t)
+	pool := dbtest.Pool(t)
+	ch := channel(t, broker)
+	// As Rasa declares it: fanout, not durable. Ours must not be in its way, nor it in ours.
+	if err := ch.ExchangeDeclare("rasa-exchange", amqp.ExchangeFanout, false, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	produced := 0
+	publish := func(n int) {
+		t.Helper()
+		for range n {
+			p := amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(event(produced))}
+			if produced%2 == 0 {
+				p.AppId = "staging"
+			}
+			if err := ch.PublishWithContext(t.Context(), "rasa-exchange", "", false, false, p); err != nil {
+				t.Fatal(err)
+			}
+			produced++
+		}
+	}
+	cfg := rabbit.Config{URLs: []string{"amqp://guest:guest@127.0.0.1:1/", url(broker)}, Queues: []string{"turnwise", "turnwise-2"}, Exchange: "rasa-exchange", Quorum: true, Prefetch: 50, DeadLetter: "dead"}
+	s, stop := stream(t, pool, cfg)
+	until(t, func() string {
+		if st := s.Status(); st.State != ingest.Reading {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	stored := func() string {
+		n, waiting := count(t, pool, `select count(*) from events`), 0
+		for _, queue := range []string{"turnwise", "turnwise-2"} {
+			q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiting += q.Messages
+		}
+		if n != produced || waiting > 0 {
+			return fmt.Sprintf("%d of %d events, %d messages wait; %+v", n, produced, waiting, s.Status())
+		}
+		return ""
+	}
+	publish(500)
+	until(t, stored)
+	if n := count(t, pool, `select count(*) from events e join environments v on v.id = e.environment_id where v.name = 'staging'`); n != 250 {
+		t.Errorf("%d events of staging, want 250", n)
+	}
+	// Both queues get each message: the second copy is known.
+	until(t, func() string {
+		if n := count(t, pool, `select sum(known) from ingest_minutes`); n != 500 {
+			return fmt.Sprintf("%d of 500 copies were recognised", n)
+		}
+		return ""
+	})
+	for _, poison := range []string{"", "\xff\xfe", `{"a":1}`} {
+		if err := ch.PublishWithContext(t.Context(), "", "turnwise", false, false, amqp.Publishing{Body: []byte(poison)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(10)
+	until(t, stored)
+	until(t, func() string {
+		q, err := ch.QueueDeclarePassive("dead", true, false, false, false, nil)
+		if err != nil || q.Messages != 3 {
+			return fmt.Sprintf("dead letters: %d of 3, %v", q.Messages, err)
+		}
+		return ""
+	})
+
+	// Stopped in the middle, what was not acknowledged comes again, marked so.
+	stop()
+	publish(200)
+	s, stop = stream(t, pool, cfg)
+	until(t, stored)
+
+	// The server dies and comes back.
+	stop()
+	ch.Close()
+	broker.Kill()
+	s, stop = stream(t, pool, cfg)
+	until(t, func() string {
+		if st := s.Status(); st.State != ingest.Failed || strings.Contains(st.Reason, "guest:guest") {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	broker.Start(t)
+	ch = channel(t, broker)
+	until(t, func() string {
+		if st := s.Status(); st.State != ingest.Reading {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	publish(50) // over the exchange that the stream has made again, as it does not survive
+	until(t, stored)
+
+	// A queue is deleted: that is shown, and it is made again.
+	if _, err := ch.QueueDelete("turnwise-2", false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() string {
+		if st := s.Status(); st.Reconnects == 0 || !strings.Contains(st.Error, `queue "turnwise-2"`) || st.State != ingest.Reading {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	publish(20)
+	until(t, stored)
+	stop()
+
+	// Passive: nothing is made.
+	missing, _ := stream(t, pool, rabbit.Config{URLs: []string{url(broker)}, Queues: []string{"nobody-made-this"}, Passive: true})
+	until(t, func() string {
+		if st := missing.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, `queue "nobody-made-this": it does not exist`) {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	refused, _ := stream(t, pool, rabbit.Config{URLs: []string{strings.Replace(url(broker), "guest:guest", "guest:secret", 1)}})
+	until(t, func() string {
+		if st := refused.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, "refuses the user name or password") || strings.Contains(st.Reason, "secret") {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		cfg  rabbit.Config
+		want string
+	}{
+		{rabbit.Config{}, "urls: name at least one"},
+		{rabbit.Config{URLs: []string{"http://user:hush@h"}}, "urls: number 1"},
+		{rabbit.Config{URLs: []string{"amqp://user:hu sh@h:x"}}, "urls: number 1"},
+		{rabbit.Config{URLs: []string{"amqp://h"}, DeadLetter: "rasa_core_events"}, "for ever"},
+		{rabbit.Config{URLs: []string{"amqp://h"}, Prefetch: 70000}, "prefetch"},
+		{rabbit.Config{URLs: []string{"amqps://h"}, KeyFile: "k"}, "go together"},
+		{rabbit.Config{URLs: []string{"amqps://u:p@h:5671/v"}}, ""},
+	} {
+		err := tt.cfg.Check()
+		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.Contains(got, tt.want) || strings.Contains(got, "hu") {
+			t.Errorf("%+v: %v; want %q", tt.cfg, err, tt.want)
+		}
+	}
+	cfg := rabbit.Config{URLs: []string{"amqp://u:hush@h/"}}
+	if told := fmt.Sprint(cfg.Settings()); strings.Contains(told, "hush") {
+		t.Errorf("settings tell %s", told)
+	}
+}

@@ -1,0 +1,145 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Setting is a line of a source's configuration as people may see it.
+type Setting [2]string
+
+const saveSettingsSQL = `update sources set settings = @settings, kind = @kind where id = @id`
+
+// SaveSettings notes how a source is configured.
+func SaveSettings(ctx context.Context, db DB, source int64, kind string, settings []Setting) error {
+	_, err := db.Exec(ctx, saveSettingsSQL, pgx.StrictNamedArgs{"id": source, "kind": kind, "settings": settings})
+	return err
+}
+
+// Pause says that a source is left alone, by whom and why.
+type Pause struct {
+	At  *time.Time `db:"paused_at"` // nil: it is not
+	By  string     `db:"paused_by"`
+	Why string     `db:"paused_why"`
+}
+
+const (
+	sourcePauseSQL   = `select paused_at, paused_by, paused_why from sources where id = @id`
+	pauseSourceSQL   = `update sources set paused_at = @at, paused_by = @by, paused_why = @why where id = @id and paused_at is null and kind in ('kafka', 'rabbitmq')`
+	unpauseSourceSQL = `update sources set paused_at = null, paused_by = '', paused_why = '' where id = @id and paused_at is not null`
+)
+
+// SourcePause tells whether a source is paused.
+func SourcePause(ctx context.Context, db DB, source int64) (Pause, error) {
+	rows, _ := db.Query(ctx, sourcePauseSQL, pgx.StrictNamedArgs{"id": source})
+	return one[Pause](rows)
+}
+
+// PauseSource pauses a source that is read from a broker. ErrNotFound: there is none, or it is paused already.
+func PauseSource(ctx context.Context, db DB, source int64, at time.Time, by, why string) error {
+	return touched(ctx, db, pauseSourceSQL, pgx.StrictNamedArgs{"id": source, "at": at, "by": by, "why": why})
+}
+
+// ResumeSource ends the pause, or returns ErrNotFound.
+func ResumeSource(ctx context.Context, db DB, source int64) error {
+	return touched(ctx, db, unpauseSourceSQL, pgx.StrictNamedArgs{"id": source})
+}
+
+// touched runs a statement and returns ErrNotFound when it changed no row.
+func touched(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) error {
+	tag, err := db.Exec(ctx, sql, args)
+	if err == nil && tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+// Member is a process that reads a source.
+type Member struct {
+	SourceID   int64
+	Member     string
+	StartedAt  time.Time
+	SeenAt     time.Time
+	State      string // connecting, reading, waiting, paused, failed, stopped
+	Reason     string
+	StateAt    time.Time
+	Error      string // the last one
+	ErrorAt    *time.Time
+	Reconnects int64
+}
+
+const (
+	saveMemberSQL = `
+insert into stream_members (source_id, member, started_at, seen_at, state, reason, state_at, error, error_at, reconnects)
+values (@source, @member, @started, @seen, @state, @reason, @state_at, @error, @error_at, @reconnects)
+on conflict (source_id, member) do update
+set seen_at = excluded.seen_at, state = excluded.state, reason = excluded.reason, state_at = excluded.state_at,
+	error = excluded.error, error_at = excluded.error_at, reconnects = excluded.reconnects`
+	forgetMembersSQL = `delete from stream_members where source_id = @source and seen_at < @before`
+	membersSQL       = `
+select source_id, member, started_at, seen_at, state, reason, state_at, error, error_at, reconnects
+from stream_members
+where seen_at > @since
+order by source_id, started_at, member
+limit 1000`
+)
+
+// SaveMember notes how a process is doing, and forgets those that were not seen for a day.
+func SaveMember(ctx context.Context, db DB, m Member) error {
+	var q pgx.Batch
+	q.Queue(saveMemberSQL, pgx.StrictNamedArgs{
+		"source": m.SourceID, "member": m.Member, "started": m.StartedAt, "seen": m.SeenAt, "state": m.State, "reason": m.Reason,
+		"state_at": m.StateAt, "error": m.Error, "error_at": m.ErrorAt, "reconnects": m.Reconnects,
+	})
+	q.Queue(forgetMembersSQL, pgx.StrictNamedArgs{"source": m.SourceID, "before": m.SeenAt.AddDate(0, 0, -1)})
+	return db.SendBatch(ctx, &q).Close()
+}
+
+// Members returns the processes seen since then.
+func Members(ctx context.Context, db DB, since time.Time) ([]Member, error) {
+	rows, _ := db.Query(ctx, membersSQL, pgx.StrictNamedArgs{"since": since})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Member])
+}
+
+// Position is how far a partition or queue was read.
+type Position struct {
+	SourceID  int64
+	Stream    string // topic or queue
+	Part      int32
+	Committed *int64 // the next offset to read; nil for queues, and before the first commit
+	Newest    *int64 // the offset that the next message gets
+	Lag       int64  // messages that wait
+	At        time.Time
+}
+
+const (
+	savePositionSQL = `
+insert into stream_positions (source_id, stream, part, committed, newest, lag, at)
+values (@source, @stream, @part, @committed, @newest, @lag, @at)
+on conflict (source_id, stream, part) do update
+set committed = excluded.committed, newest = excluded.newest, lag = excluded.lag, at = excluded.at`
+	forgetPositionsSQL = `delete from stream_positions where source_id = @source and at < @before`
+	positionsSQL       = `select source_id, stream, part, committed, newest, lag, at from stream_positions order by source_id, stream, part limit 5000`
+)
+
+// SavePositions notes how far a source was read; parts that are gone for an hour are forgotten.
+func SavePositions(ctx context.Context, db DB, source int64, at time.Time, positions []Position) error {
+	var q pgx.Batch
+	for _, p := range positions {
+		q.Queue(savePositionSQL, pgx.StrictNamedArgs{"source": source, "stream": p.Stream, "part": p.Part, "committed": p.Committed, "newest": p.Newest, "lag": p.Lag, "at": at})
+	}
+	q.Queue(forgetPositionsSQL, pgx.StrictNamedArgs{"source": source, "before": at.Add(-time.Hour)})
+	if err := db.SendBatch(ctx, &q).Close(); err != nil {
+		return fmt.Errorf("save positions: %w", err)
+	}
+	return nil
+}
+
+// Positions returns how far all sources were read.
+func Positions(ctx context.Context, db DB) ([]Position, error) {
+	rows, _ := db.Query(ctx, positionsSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Position])
+}
