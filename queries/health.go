@@ -16,11 +16,10 @@ type SourceHealth struct {
 	Name                                        string
 	Kind                                        string
 	Today, LastHour, LastMinute, Known, Revised int64 // stored today, in the last 60 and 1 minutes; today's copies and revisions
-	Rejected                                    int64 // today
+	Rejected, Redelivered                       int64 // today
 	Open                                        int64 // rejected and not settled, of all time
 	LastEventAt                                 *time.Time
 	LastReceivedAt                              *time.Time
-	DelayMS                                     *float64 `db:"delay_ms"` // mean of the last hour, arrival minus event time
 }
 
 const sourceHealthSQL = `
@@ -32,9 +31,8 @@ select s.id, s.name, s.kind,
 	coalesce(sum(m.revised) filter (where m.minute >= @today), 0)::bigint as revised,
 	coalesce(sum(m.rejected) filter (where m.minute >= @today), 0)::bigint as rejected,
 	(select count(*) from rejected_events r where r.source_id = s.id and r.state = 'open') as open,
-	l.newest_at as last_event_at, l.received_at as last_received_at,
-	sum(m.delay_ms) filter (where m.minute > @now::timestamptz - interval '1 hour')
-		/ nullif(sum(m.stored) filter (where m.minute > @now::timestamptz - interval '1 hour'), 0) as delay_ms
+	coalesce(sum(m.redelivered) filter (where m.minute >= @today), 0)::bigint as redelivered,
+	l.newest_at as last_event_at, l.received_at as last_received_at
 from sources s
 left join ingest_minutes m on m.source_id = s.id and m.minute >= least(@today, @now::timestamptz - interval '2 hours')
 left join lateral (

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"turnwise/metric"
 )
 
 // Setting is a line of a source's configuration as people may see it.
@@ -142,4 +144,54 @@ func SavePositions(ctx context.Context, db DB, source int64, at time.Time, posit
 func Positions(ctx context.Context, db DB) ([]Position, error) {
 	rows, _ := db.Query(ctx, positionsSQL)
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Position])
+}
+
+// StreamSource is a source that is read from a broker.
+type StreamSource struct {
+	ID        int64
+	Name      string
+	Kind      string
+	Settings  []Setting
+	PausedAt  *time.Time
+	PausedBy  string
+	PausedWhy string
+}
+
+const streamSourcesSQL = `
+select id, name, kind, settings, paused_at, paused_by, paused_why
+from sources
+where kind in ('kafka', 'rabbitmq')
+order by name
+limit 500`
+
+// StreamSources returns the sources that are or were read from brokers.
+func StreamSources(ctx context.Context, db DB) ([]StreamSource, error) {
+	rows, _ := db.Query(ctx, streamSourcesSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[StreamSource])
+}
+
+const delaysSQL = `
+select m.source_id, d.class, sum(d.events)::bigint as events
+from ingest_minutes m
+cross join lateral unnest(m.delays) with ordinality as d (events, class)
+where m.minute > @since
+group by m.source_id, d.class`
+
+// SourceDelays returns, by source, how long the events that were stored since then took to arrive.
+func SourceDelays(ctx context.Context, db DB, since time.Time) (map[int64]*metric.Delays, error) {
+	rows, _ := db.Query(ctx, delaysSQL, pgx.StrictNamedArgs{"since": since})
+	all := map[int64]*metric.Delays{}
+	var source, class, events int64
+	_, err := pgx.ForEachRow(rows, []any{&source, &class, &events}, func() error {
+		d := all[source]
+		if d == nil {
+			d = new(metric.Delays)
+			all[source] = d
+		}
+		if class >= 1 && int(class) <= len(d) {
+			d[class-1] += events
+		}
+		return nil
+	})
+	return all, err
 }

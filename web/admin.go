@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +57,11 @@ func (s *server) adminModel(r *http.Request) (views.Admin, error) {
 			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, LastUsed: t.LastUsedAt, Revoked: t.RevokedAt,
 		})
 	}
+	brokers, err := s.brokers(r.Context(), m.Now)
+	if err != nil {
+		return m, err
+	}
+	m.Brokers = slices.SortedFunc(maps.Values(brokers), func(a, b *views.Broker) int { return strings.Compare(a.Name, b.Name) })
 	users, err := queries.Users(r.Context(), s.Pool)
 	for _, u := range users {
 		m.Users = append(m.Users, views.UserRow{Email: u.Email, Name: u.Name, Role: u.Role, Disabled: u.Disabled, LastSeen: u.LastSeenAt})

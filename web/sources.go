@@ -1,0 +1,173 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// brokers returns how the sources that are read from brokers are doing, by source.
+func (s *server) brokers(ctx context.Context, now time.Time) (map[int64]*views.Broker, error) {
+	sources, err := queries.StreamSources(ctx, s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	members, err := queries.Members(ctx, s.Pool, now.AddDate(0, 0, -1))
+	if err != nil {
+		return nil, err
+	}
+	positions, err := queries.Positions(ctx, s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	all := map[int64]*views.Broker{}
+	for _, x := range sources {
+		b := &views.Broker{ID: x.ID, Name: x.Name, Kind: x.Kind, PausedAt: x.PausedAt, PausedBy: x.PausedBy}
+		if x.PausedAt != nil {
+			b.State, b.Reason = "paused", x.PausedWhy
+		}
+		for _, setting := range x.Settings {
+			b.Settings = append(b.Settings, [2]string(setting))
+		}
+		all[x.ID] = b
+	}
+	for _, p := range positions {
+		if b := all[p.SourceID]; b != nil {
+			b.Parts = append(b.Parts, views.BrokerPart{Stream: p.Stream, Part: p.Part, Committed: p.Committed, Newest: p.Newest, Lag: p.Lag, At: p.At})
+			b.Lag += p.Lag
+			if b.LagAt == nil || p.At.After(*b.LagAt) {
+				b.LagAt = &p.At
+			}
+		}
+	}
+	for _, x := range members {
+		b := all[x.SourceID]
+		if b == nil {
+			continue
+		}
+		if x.ErrorAt != nil && (b.ErrorAt == nil || x.ErrorAt.After(*b.ErrorAt)) {
+			b.Error, b.ErrorAt = x.Error, x.ErrorAt
+		}
+		b.LastSeen = later(b.LastSeen, x.SeenAt)
+		row := views.BrokerMember{Name: x.Member, State: x.State, Reason: x.Reason, Started: x.StartedAt, Seen: x.SeenAt, Reconnects: x.Reconnects}
+		if now.Sub(x.SeenAt) > memberSilence && x.State != "stopped" {
+			row.State, row.Reason = "gone", "it has not been heard of"
+		}
+		b.Members = append(b.Members, row)
+		if b.PausedAt == nil && worse(row.State, b.State) {
+			b.State, b.Reason = row.State, row.Reason
+		}
+	}
+	for _, b := range all {
+		if b.PausedAt == nil && (b.State == "" || b.State == "stopped" || b.State == "gone") {
+			b.State, b.Reason = "unread", "no process reads it now"
+		}
+	}
+	return all, nil
+}
+
+func later(t *time.Time, u time.Time) *time.Time {
+	if t == nil || u.After(*t) {
+		return &u
+	}
+	return t
+}
+
+// worse orders the states of members: what is told of a source is that of the worst that is at work.
+func worse(state, than string) bool {
+	order := []string{"", "stopped", "gone", "reading", "paused", "connecting", "failed", "waiting"}
+	rank := func(s string) int {
+		for i, o := range order {
+			if s == o {
+				return i
+			}
+		}
+		return 0
+	}
+	return rank(state) > rank(than)
+}
+
+func (s *server) sourceByURL(r *http.Request) (int64, error) {
+	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
+	if err != nil {
+		return 0, queries.ErrNotFound
+	}
+	return id, nil
+}
+
+// source answers GET /sources/{id}.
+func (s *server) source(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sourceByURL(r)
+	if err != nil {
+		return err
+	}
+	m := views.Source{Page: s.page(r, "Source", "Data health")}
+	local := m.Now.In(s.Zone)
+	sources, err := queries.SourcesHealth(r.Context(), s.Pool, m.Now, time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, s.Zone))
+	if err != nil {
+		return err
+	}
+	brokers, err := s.brokers(r.Context(), m.Now)
+	if err != nil {
+		return err
+	}
+	delays, err := queries.SourceDelays(r.Context(), s.Pool, m.Now.Add(-delayMinutes*time.Minute))
+	if err != nil {
+		return err
+	}
+	for _, x := range sources {
+		if x.ID != id || brokers[id] == nil {
+			continue
+		}
+		m.Title = x.Name
+		m.Row = views.SourceRow{
+			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Known: x.Known, Revised: x.Revised,
+			Rejected: x.Rejected, Redelivered: x.Redelivered, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[id],
+		}
+		if d := delays[id]; d != nil {
+			m.Row.Delay50, m.Row.Delay95 = delayWords(d, 0.5), delayWords(d, 0.95)
+		}
+		return s.renderEither(w, r, views.SourcePage(m), views.SourceView(m))
+	}
+	return queries.ErrNotFound
+}
+
+// pauseSource answers POST /sources/{id}/pause.
+func (s *server) pauseSource(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sourceByURL(r)
+	if err != nil {
+		return err
+	}
+	why := strings.TrimSpace(r.PostFormValue("why"))
+	if len(why) > 300 || !utf8.ValidString(why) {
+		return &metric.InputError{Field: "why", Msg: "is longer than 300 bytes, or no text"}
+	}
+	u, _ := userOf(r.Context()) // the route needs one
+	if err := queries.PauseSource(r.Context(), s.Pool, id, s.Now(), u.Email, why); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/sources/"+strconv.FormatInt(id, 10), http.StatusSeeOther)
+	return nil
+}
+
+// resumeSource answers POST /sources/{id}/resume.
+func (s *server) resumeSource(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sourceByURL(r)
+	if err != nil {
+		return err
+	}
+	if err := queries.ResumeSource(r.Context(), s.Pool, id); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/sources/"+strconv.FormatInt(id, 10), http.StatusSeeOther)
+	return nil
+}
