@@ -119,8 +119,8 @@ func (c counting) Read(p []byte) (int, error) {
 type tally struct {
 	c           *cli
 	verb        string
-	size        int64 // bytes of the files opened so far; 0 when not known
-	total       int64 // events expected; 0 when not known
+	size        int64        // bytes of the files opened so far; 0 when not known
+	total       atomic.Int64 // events expected; 0 when not known
 	bytes, read atomic.Int64
 	begun       time.Time
 	stop        chan struct{}
@@ -159,8 +159,8 @@ func (t *tally) draw() {
 		t.mu.Unlock()
 		share := ""
 		switch {
-		case t.total > 0:
-			share = bar(float64(n) / float64(t.total))
+		case t.total.Load() > 0:
+			share = bar(float64(n) / float64(t.total.Load()))
 		case t.size > 0:
 			share = bar(float64(t.bytes.Load()) / float64(t.size))
 		}

@@ -50,6 +50,7 @@ type cli struct {
 	Ingest      ingestCmd      `cmd:"" help:"Read brokers and do nothing else; start as many as there are partitions."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
 	Import      importCmd      `cmd:"" help:"Store events from files: NDJSON, arrays or tracker documents, plain or gzip."`
+	Backfill    backfillCmd    `cmd:"" help:"Read a Kafka topic from its beginning to now, beside live traffic."`
 	Demo        demoCmd        `cmd:"" help:"Generate believable conversations and store them."`
 	Rebuild     rebuildCmd     `cmd:"" help:"Fold all stored events again; ingest may go on."`
 	Token       tokenCmd       `cmd:"" help:"Make, list and revoke tokens for ingest."`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"time"
@@ -43,14 +44,21 @@ func (b *rebuildCmd) Run(c *cli) error {
 	})
 }
 
-type doctorCmd struct{}
+type doctorCmd struct {
+	streamFlags `embed:""`
+}
 
-func (doctorCmd) Run(c *cli) error {
+func (f *doctorCmd) Run(c *cli) error {
+	sources, err := f.configured(c.getenv)
+	if err != nil {
+		return err
+	}
 	return c.with(func(pool *pgxpool.Pool) error {
 		d, err := diagnose(c, pool)
 		if err != nil {
 			return err
 		}
+		d.brokers(c.ctx, sources)
 		for _, line := range d.lines {
 			fmt.Fprintln(c.stdout, line)
 		}
@@ -72,6 +80,33 @@ func (d *diagnosis) say(ok bool, format string, args ...any) {
 		sign, d.bad = "LOOK  ", true
 	}
 	d.lines = append(d.lines, sign+fmt.Sprintf(format, args...))
+}
+
+// brokers asks each configured broker: does it answer, do topic, queue and group exist and may they be read,
+// and how far behind is the reading.
+func (d *diagnosis) brokers(ctx context.Context, sources []sourceConfig) {
+	for i := range sources {
+		consumer, kind := sources[i].consumer()
+		asking, cancel := context.WithTimeout(ctx, 15*time.Second)
+		positions, err := consumer.Positions(asking)
+		cancel()
+		consumer.Close()
+		if err != nil {
+			d.say(false, "broker of source %q (%s): %v", sources[i].Name, kind, err)
+			continue
+		}
+		lag, fresh := int64(0), 0
+		for _, p := range positions {
+			lag += p.Lag
+			if p.Newest != nil && p.Committed == nil {
+				fresh++
+			}
+		}
+		d.say(len(positions) > 0, "broker of source %q (%s): answers; %d partitions or queues, %d messages wait", sources[i].Name, kind, len(positions), lag)
+		if fresh > 0 {
+			d.say(true, "broker of source %q (%s): the group has committed nothing yet in %d of them", sources[i].Name, kind, fresh)
+		}
+	}
 }
 
 // diagnose answers: is data in the database, is it arriving, what is rejected, what cannot be trusted.
