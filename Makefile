@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: run build test lint generate check-generated bench vendor
+.PHONY: run build test test-faults lint generate check-generated bench vendor
 
 run: build
 	@exec bin/turnwise serve --demo --first-admin admin@example.org
@@ -16,6 +16,11 @@ build:
 test:
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+# The same faults as in make test, for six minutes.
+test-faults:
+	@scripts/setup.sh test
+	TURNWISE_TEST_FAULTS=long go run ./scripts/withdb go test -count=1 -timeout 30m -v -run TestFaults ./cmd/turnwise
 
 lint:
 	$(GOLANGCI) run ./...

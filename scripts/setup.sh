@@ -5,6 +5,7 @@ set -eu
 want=${1:-run}
 
 have_postgres() { ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1; }
+have_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; }
 have_chromium() { [ -x /usr/bin/chromium ] || [ -x /usr/bin/chromium-browser ] || [ -x /usr/bin/google-chrome ]; }
 
 missing=
@@ -13,6 +14,7 @@ if [ -z "${TURNWISE_DATABASE_URL:-}" ] || [ "$want" = test ]; then
 fi
 if [ "$want" = test ]; then
 	have_chromium || missing="$missing chromium"
+	have_rabbitmq || missing="$missing rabbitmq-server"
 fi
 command -v go >/dev/null 2>&1 || {
 	echo "Go is missing: install Go 1.26 or newer and run this again." >&2
@@ -42,5 +44,12 @@ case $missing in
 	$as_root sed -i 's/^#\? *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
 	;;
 esac
+# Nor the broker's; see invoke-rc.d(8).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+	$as_root chmod +x $policy
+	trap '$as_root rm -f $policy' EXIT
+fi
 # shellcheck disable=SC2086
 $as_root apt-get install -y -qq $missing >/dev/null

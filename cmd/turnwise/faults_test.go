@@ -1,0 +1,441 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"turnwise/demo"
+	"turnwise/ingest/brokertest"
+	"turnwise/localdb"
+	"turnwise/queries"
+	"turnwise/queries/dbtest"
+)
+
+// faultSuite is the world in which faults happen: brokers, a database, three processes that store.
+type faultSuite struct {
+	t       *testing.T
+	r       *rand.Rand
+	dir     string
+	db      *localdb.Server
+	kafka   *brokertest.Broker
+	rabbit  *brokertest.Broker
+	listen  string // of serve
+	token   string
+	mu      sync.Mutex
+	members []*member
+	done    []string // what was done
+	sent    [4]atomic.Int64
+}
+
+// member is a process that stores: serve or ingest.
+type member struct {
+	args []string
+	cmd  *exec.Cmd
+	out  *bytes.Buffer
+}
+
+const faultQueue = "turnwise"
+
+// TestFaults streams events with known answers through Kafka, RabbitMQ and HTTP while processes, database and
+// brokers are killed, stopped, cut off and slowed at random. In the end every table must equal that of an
+// undisturbed import. TURNWISE_TEST_FAULTS=long does it for longer; TURNWISE_TEST_SEED repeats a run.
+func TestFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
+	conversations, lasting := 700, 25*time.Second
+	if os.Getenv("TURNWISE_TEST_FAULTS") == "long" {
+		conversations, lasting = 4500, 6*time.Minute
+	}
+	seed := uint64(time.Now().UnixNano())
+	if s, err := strconv.ParseUint(os.Getenv("TURNWISE_TEST_SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	t.Logf("seed %d", seed)
+	f := &faultSuite{t: t, r: rand.New(rand.NewPCG(seed, 1))}
+	f.kafka, f.rabbit = brokertest.Kafka(t), brokertest.Rabbit(t)
+	var err error
+	if f.dir, err = dbtest.Dir(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(f.dir) })
+	f.startDatabase()
+	t.Cleanup(func() { f.db.Stop() })
+
+	var bodies []string
+	g := demo.New(demo.Options{Conversations: conversations, Days: 20, Until: time.Now(), Seed: seed})
+	for body, ok := g.Next(); ok; body, ok = g.Next() {
+		bodies = append(bodies, string(body))
+	}
+	file := filepath.Join(t.TempDir(), "events.ndjson")
+	if err := os.WriteFile(file, []byte(strings.Join(bodies, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clean := dbtest.URL(t)
+	if out, err := turnwise(t, "--database-url", clean, "import", "--environment", "production", file); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want := dump(t, clean)
+
+	f.prepare()
+	f.start("serve", "--listen", f.listen)
+	f.start("ingest")
+	f.start("ingest")
+	t.Cleanup(func() {
+		for _, m := range f.members {
+			_ = m.cmd.Process.Signal(syscall.SIGCONT)
+			m.kill()
+		}
+	})
+	begun := time.Now()
+	sending, sent := context.WithTimeout(t.Context(), lasting+3*time.Minute)
+	defer sent()
+	var senders sync.WaitGroup
+	ways := f.ways(bodies)
+	for way, send := range []func(context.Context, []string) error{f.sendKafka, f.sendRabbit, f.sendHTTP} {
+		senders.Go(func() {
+			portion := max(1, len(ways[way])/int(lasting/(200*time.Millisecond)))
+			for from := 0; from < len(ways[way]); from += portion {
+				some := ways[way][from:min(from+portion, len(ways[way]))]
+				for send(sending, some) != nil {
+					if sending.Err() != nil {
+						return
+					}
+					time.Sleep(200 * time.Millisecond) // the sender's pace, as a bot would try again
+				}
+				f.sent[way].Add(int64(len(some)))
+				time.Sleep(time.Until(begun.Add(time.Duration(float64(lasting) * float64(from+portion) / float64(len(ways[way]))))))
+			}
+		})
+	}
+	for time.Since(begun) < lasting {
+		f.fault()
+	}
+	senders.Wait()
+	if sending.Err() != nil {
+		t.Fatal("the events were not sent in time")
+	}
+	f.settle(want)
+	t.Logf("sent %d by Kafka, %d by RabbitMQ, %d over HTTP, copies included, of %d events; done: %s",
+		f.sent[0].Load(), f.sent[1].Load(), f.sent[2].Load(), len(bodies), strings.Join(f.done, ", "))
+	if out, err := turnwise(t, "--database-url", f.db.URL(), "rebuild"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if dump(t, f.db.URL()) != want {
+		t.Error("a rebuild changes the tables")
+	}
+}
+
+// ways shares the bodies out among the brokers, some of them to two, a little out of order.
+func (f *faultSuite) ways(bodies []string) (ways [3][]string) {
+	for _, body := range bodies {
+		way := []int{0, 0, 0, 0, 1, 1, 1, 1, 2, 2}[f.r.IntN(10)]
+		ways[way] = append(ways[way], body)
+		if f.r.IntN(20) == 0 {
+			again := f.r.IntN(3)
+			ways[again] = append(ways[again], body)
+		}
+	}
+	for _, all := range ways {
+		for from := 0; from+40 < len(all); from += 40 {
+			f.r.Shuffle(40, func(i, j int) { all[from+i], all[from+j] = all[from+j], all[from+i] })
+		}
+	}
+	return ways
+}
+
+// prepare makes topic, queue, token and settings.
+func (f *faultSuite) prepare() {
+	f.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.kafka.Address))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).CreateTopic(f.t.Context(), 3, 1, nil, "rasa-events"); err != nil {
+		f.t.Fatal(err)
+	}
+	out, err := turnwise(f.t, "--database-url", f.db.URL(), "token", "create", "loader", "--assistant", "default", "--environment", "production")
+	if err != nil {
+		f.t.Fatalf("%v\n%s", err, out)
+	}
+	for _, word := range strings.Fields(out) {
+		if strings.HasPrefix(word, "tw_") {
+			f.token = word
+		}
+	}
+	f.listen = freePort(f.t)
+	sources := fmt.Sprintf(`sources:
+  - name: kafka
+    environment: production
+    batch: 500
+    kafka: {brokers: ["%s"], topics: [rasa-events]}
+  - name: rabbitmq
+    environment: production
+    batch: 500
+    rabbitmq: {urls: ["amqp://guest:guest@%s/"], queues: [%s], quorum: true, prefetch: 500}
+`, f.kafka.Address, f.rabbit.Address, faultQueue)
+	if err := os.WriteFile(filepath.Join(f.dir, "sources.yaml"), []byte(sources), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *faultSuite) startDatabase() {
+	f.t.Helper()
+	var err error
+	for range 20 { // the one before may still end
+		if f.db, err = localdb.Start(context.Background(), localdb.Config{Dir: f.dir, Throwaway: true}); err == nil {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	f.t.Fatal(err)
+}
+
+func (f *faultSuite) start(args ...string) *member {
+	f.t.Helper()
+	m := &member{args: args}
+	f.members = append(f.members, m)
+	f.run(m)
+	return m
+}
+
+func (f *faultSuite) run(m *member) {
+	f.t.Helper()
+	args := append([]string{"--database-url", f.db.URL()}, m.args...)
+	m.cmd, m.out = program(context.Background(), append(args, "--admin-listen", "127.0.0.1:0", "--sources", filepath.Join(f.dir, "sources.yaml"))...)
+	if err := m.cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (m *member) kill() {
+	_ = m.cmd.Process.Kill() // it may have ended
+	_ = m.cmd.Wait()
+}
+
+// fault does something bad and mends it.
+func (f *faultSuite) fault() {
+	some := func(least, most int) time.Duration {
+		return time.Duration(least+f.r.IntN(most-least)) * time.Millisecond
+	}
+	m := f.members[f.r.IntN(len(f.members))]
+	faults := []struct {
+		name string
+		do   func()
+	}{
+		{"process killed", func() {
+			m.kill()
+			time.Sleep(some(0, 1500))
+			f.run(m)
+		}},
+		{"process stopped", func() {
+			_ = m.cmd.Process.Signal(syscall.SIGTERM)
+			ended := make(chan error, 1)
+			go func() { ended <- m.cmd.Wait() }()
+			select {
+			case err := <-ended:
+				if err != nil && !strings.Contains(m.out.String(), "database") {
+					f.t.Errorf("%v ended with %v\n%s", m.args, err, m.out)
+				}
+			case <-time.After(25 * time.Second):
+				f.t.Errorf("%v did not end\n%s", m.args, m.out)
+				_ = m.cmd.Process.Kill()
+				<-ended
+			}
+			f.run(m)
+		}},
+		{"process frozen", func() { // long enough to be taken for dead, at times
+			_ = m.cmd.Process.Signal(syscall.SIGSTOP)
+			time.Sleep(some(1000, 20000))
+			_ = m.cmd.Process.Signal(syscall.SIGCONT)
+		}},
+		{"member joined and left", func() {
+			x := f.start("ingest")
+			time.Sleep(some(2000, 5000))
+			x.kill()
+			f.members = f.members[:len(f.members)-1]
+		}},
+		{"database restarted", func() {
+			f.db.Stop()
+			time.Sleep(some(0, 2000))
+			f.startDatabase()
+		}},
+		{"database crashed", func() {
+			f.signalDatabase(syscall.SIGQUIT)
+			f.startDatabase()
+		}},
+		{"database connections cut", func() {
+			f.exec(`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()`)
+		}},
+		{"table locked", func() {
+			f.exec(`begin; lock table events in access exclusive mode; select pg_sleep(3); commit`)
+		}},
+		{"Kafka killed", func() {
+			f.kafka.Kill()
+			time.Sleep(some(0, 2000))
+			f.kafka.Start(f.t)
+		}},
+		{"RabbitMQ killed", func() {
+			f.rabbit.Kill()
+			time.Sleep(some(0, 2000))
+			f.rabbit.Start(f.t)
+		}},
+	}
+	one := faults[f.r.IntN(len(faults))]
+	f.done = append(f.done, one.name)
+	one.do()
+	time.Sleep(some(200, 1500))
+}
+
+func (f *faultSuite) signalDatabase(s syscall.Signal) {
+	text, err := os.ReadFile(filepath.Join(f.dir, "data", "postmaster.pid"))
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	_ = syscall.Kill(pid, s)
+	<-f.db.Exited()
+}
+
+func (f *faultSuite) exec(sql string) {
+	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, f.db.URL())
+	if err != nil {
+		f.t.Log(err)
+		return
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		f.t.Log(err)
+	}
+}
+
+func (f *faultSuite) sendKafka(ctx context.Context, bodies []string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.kafka.Address), kgo.DefaultProduceTopic("rasa-events"), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(10*time.Second))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	records := make([]*kgo.Record, len(bodies))
+	for i, body := range bodies {
+		records[i] = kgo.StringRecord(body)
+	}
+	return client.ProduceSync(ctx, records...).FirstErr()
+}
+
+func (f *faultSuite) sendRabbit(ctx context.Context, bodies []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conn, err := amqp.Dial("amqp://guest:guest@" + f.rabbit.Address + "/")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	if _, err := ch.QueueDeclare(faultQueue, true, false, false, false, amqp.Table{"x-queue-type": "quorum"}); err != nil {
+		return err
+	}
+	var all []*amqp.DeferredConfirmation
+	for _, body := range bodies {
+		c, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", faultQueue, true, false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(body)})
+		if err != nil {
+			return err
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		if ok, err := c.WaitContext(ctx); err != nil || !ok {
+			return errors.Join(err, errors.New("not confirmed"))
+		}
+	}
+	return nil
+}
+
+func (f *faultSuite) sendHTTP(ctx context.Context, bodies []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.listen+"/api/v1/ingest/rasa", strings.NewReader(strings.Join(bodies, "\n")))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+f.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("%s %.300s, %w", resp.Status, answer, err)
+	}
+	return nil
+}
+
+// settle waits until everything is stored, and compares.
+func (f *faultSuite) settle(want string) {
+	f.t.Helper()
+	pool, err := queries.Open(f.t.Context(), f.db.URL(), 3)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer pool.Close()
+	events := strings.Count(want[strings.Index(want, "== events "):strings.Index(want, "== event_payloads ")], "\n") - 1
+	var n, lag, rejected int
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(500 * time.Millisecond) {
+		err := pool.QueryRow(f.t.Context(), `
+select (select count(*) from events), (select coalesce(sum(lag), -1) from stream_positions where at > now() - interval '6 seconds'), (select count(*) from rejected_events)`).Scan(&n, &lag, &rejected)
+		if err == nil && n == events && lag == 0 && rejected == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			for _, m := range f.members {
+				f.t.Logf("%v:\n%s", m.args, m.out.String()[max(0, m.out.Len()-3000):])
+			}
+			f.t.Fatalf("%d of %d events are stored, %d messages wait, %d are set aside, %v; done: %s", n, events, lag, rejected, err, strings.Join(f.done, ", "))
+		}
+	}
+	if got := dbtest.Dump(f.t, pool); got != want {
+		f.t.Errorf("the tables differ from those of an undisturbed import; done: %s", strings.Join(f.done, ", "))
+		a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
+		for i := range min(len(a), len(b)) {
+			if a[i] != b[i] {
+				f.t.Logf("first difference:\n got %.600s\nwant %.600s", a[i], b[i])
+				break
+			}
+		}
+	}
+}
