@@ -1,6 +1,7 @@
 package queries
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -64,6 +65,26 @@ type RejectedReason struct {
 	Seen     int64
 	LastAt   time.Time
 	Sample   conversation.UUID
+}
+
+const rejectedChoicesSQL = `
+select distinct s.id, s.name, r.code
+from rejected_events r
+join sources s on s.id = r.source_id
+order by 2, 3
+limit 500`
+
+// RejectedChoice is a source that has rejected events of some code.
+type RejectedChoice struct {
+	ID   int64
+	Name string
+	Code string
+}
+
+// RejectedChoices returns what lists of rejected events can be filtered by.
+func RejectedChoices(ctx context.Context, db DB) ([]RejectedChoice, error) {
+	rows, _ := db.Query(ctx, rejectedChoicesSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedChoice])
 }
 
 const rejectedReasonsSQL = `
@@ -131,7 +152,7 @@ select r.id, r.source_id, s.name as source, r.first_at, r.last_at, r.seen, r.pos
 	r.assistant, r.environment, substr(r.body, 1, 200) as body, r.size, r.state
 from rejected_events r
 join sources s on s.id = r.source_id
-where r.state = 'open'
+where r.state = @state
 	and (@source::bigint = 0 or r.source_id = @source)
 	and (@code = '' or r.code = @code)
 	and (@detail = '' or r.detail = @detail)
@@ -147,8 +168,9 @@ func RejectedEventByID(ctx context.Context, db DB, id conversation.UUID) (Reject
 	return one[RejectedEvent](rows)
 }
 
-// RejectedFilter narrows a list of open rejected events; zero fields do not.
+// RejectedFilter narrows a list of rejected events; zero fields do not.
 type RejectedFilter struct {
+	State    string // open (also ""), replayed or discarded
 	Source   int64
 	Code     string
 	Detail   string
@@ -156,12 +178,12 @@ type RejectedFilter struct {
 	BeforeID conversation.UUID
 }
 
-// RejectedEvents returns open ones, the newest first, of each body only the beginning.
+// RejectedEvents returns those of one state, the newest first, of each body only the beginning.
 func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]RejectedEvent, error) {
 	if f.Before.IsZero() {
 		f.Before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"source": f.Source, "code": f.Code, "detail": f.Detail, "before": f.Before, "before_id": [16]byte(f.BeforeID), "limit": limit})
+	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"state": cmp.Or(f.State, "open"), "source": f.Source, "code": f.Code, "detail": f.Detail, "before": f.Before, "before_id": [16]byte(f.BeforeID), "limit": limit})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedEvent])
 }
 

@@ -1,12 +1,15 @@
 package web
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +37,11 @@ func parseRejected(q url.Values) (f queries.RejectedFilter, err error) {
 		}
 	}
 	f.Code, f.Detail = q.Get("code"), q.Get("detail")
+	switch f.State = q.Get("state"); f.State {
+	case "", "open", "replayed", "discarded":
+	default:
+		return f, &metric.InputError{Field: "state", Msg: "is none of open, replayed, discarded"}
+	}
 	if at, id, ok := strings.Cut(q.Get("page"), "."); ok {
 		micros, err := strconv.ParseInt(at, 10, 64)
 		if err != nil {
@@ -51,6 +59,9 @@ func rejectedQuery(f queries.RejectedFilter) url.Values {
 	q := url.Values{}
 	if f.Source != 0 {
 		q.Set("source", strconv.FormatInt(f.Source, 10))
+	}
+	if f.State != "" && f.State != "open" {
+		q.Set("state", f.State)
 	}
 	if f.Code != "" {
 		q.Set("code", f.Code)
@@ -86,6 +97,23 @@ func (s *server) rejected(w http.ResponseWriter, r *http.Request) error {
 	for _, x := range list {
 		m.Rows = append(m.Rows, rejectedRow(x))
 	}
+	choices, err := queries.RejectedChoices(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	m.State, m.Code, m.Detail = cmp.Or(f.State, "open"), f.Code, f.Detail
+	if f.Source != 0 {
+		m.Source = strconv.FormatInt(f.Source, 10)
+	}
+	for _, c := range choices {
+		source := [2]string{strconv.FormatInt(c.ID, 10), c.Name}
+		if n := len(m.Sources); n == 0 || m.Sources[n-1] != source {
+			m.Sources = append(m.Sources, source)
+		}
+		m.Codes = append(m.Codes, c.Code)
+	}
+	slices.Sort(m.Codes)
+	m.Codes = slices.Compact(m.Codes)
 	return s.render(w, r, http.StatusOK, views.RejectedPage(m))
 }
 
@@ -132,7 +160,28 @@ func (s *server) rejectedModel(r *http.Request, x queries.RejectedEvent) views.R
 	m := views.RejectedOne{Page: s.page(r, "Rejected event", "Data health"), Row: rejectedRow(x), State: x.State}
 	m.Whole = whole(x) && utf8.Valid(x.Body) && len(x.Body) <= 1<<20
 	m.Body = strings.ToValidUTF8(string(x.Body[:min(len(x.Body), 1<<20)]), "�")
+	if at := int(x.ByteOffset); at >= 0 && at <= len(x.Body) {
+		m.Place = place(x.Body, at)
+	}
 	return m
+}
+
+// place cuts out what stands around the byte at which reading stopped.
+func place(body []byte, at int) *views.Place {
+	const around = 100
+	text := func(from, until int) string { return strings.ToValidUTF8(string(body[from:until]), "�") }
+	p := &views.Place{Line: 1 + bytes.Count(body[:at], []byte{'\n'}), Offset: at}
+	p.Column = 1 + utf8.RuneCount(body[bytes.LastIndexByte(body[:at], '\n')+1:at])
+	from := max(0, at-around)
+	for from > 0 && !utf8.RuneStart(body[from]) {
+		from--
+	}
+	p.Before, p.Cut = text(from, at), from > 0
+	if at < len(body) {
+		_, size := utf8.DecodeRune(body[at:])
+		p.At, p.After = text(at, at+size), text(at+size, min(len(body), at+size+around))
+	}
+	return p
 }
 
 // rejectedBody answers GET /rejected/{id}/body with the bytes as they came.

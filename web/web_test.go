@@ -272,6 +272,15 @@ func TestRejected(t *testing.T) {
 		t.Errorf("the download has other lines than three: %s", file)
 	}
 	one := server.URL + "/rejected/" + rows[0].ID.String()
+	if _, b, _ := get(t, c, "GET", one); !strings.Contains(b, "line 1, column 4 (byte 3)") || !strings.Contains(b, "<mark>o</mark>") || strings.Contains(b, "<script>alert") {
+		t.Errorf("the place is not marked: %s", b)
+	}
+	if _, b, _ := get(t, c, "GET", server.URL+"/rejected?state=discarded"); strings.Contains(b, "script") && strings.Contains(b, "Replay all") {
+		t.Error("open ones are listed as discarded")
+	}
+	if status, _, _ := get(t, c, "GET", server.URL+"/rejected?state=lost"); status != 400 {
+		t.Errorf("a state that is none: %d", status)
+	}
 	if _, b, _ := get(t, c, "GET", one+"/body"); b != string(rows[0].Body) {
 		t.Errorf("the body comes back as %q", b)
 	}
@@ -292,6 +301,9 @@ func TestRejected(t *testing.T) {
 	resp.Body.Close()
 	if len(replayed) != 3 || replayed[2] != `bot {"mended":1}` {
 		t.Errorf("replayed %v", replayed)
+	}
+	if _, b, _ := get(t, c, "GET", server.URL+"/rejected?state=replayed&code=json"); strings.Count(b, "<tr data-row") != 3 {
+		t.Errorf("%d are listed as replayed, want 3", strings.Count(b, "<tr data-row"))
 	}
 	left, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 10)
 	if err != nil || len(left) != 0 {
