@@ -27,8 +27,11 @@ func (b *bench) cpu() (c cpuTime, err error) {
 	}
 	c.program = float64(own.Utime.Nano()+own.Stime.Nano()) / 1e9
 	pidFiles, err := filepath.Glob(filepath.Join(b.dir, "*", "postmaster.pid"))
-	if err != nil || len(pidFiles) == 0 {
-		return c, fmt.Errorf("find postmaster.pid below %s: %v", b.dir, err)
+	if err != nil {
+		return c, err
+	}
+	if len(pidFiles) == 0 {
+		return c, fmt.Errorf("no postmaster.pid below %s", b.dir)
 	}
 	text, err := os.ReadFile(pidFiles[0])
 	if err != nil {

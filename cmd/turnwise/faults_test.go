@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,21 +36,28 @@ type faultSuite struct {
 	r       *rand.Rand
 	dir     string
 	db      *localdb.Server
+	url     string // of db, whichever process it is
 	kafka   *brokertest.Broker
 	rabbit  *brokertest.Broker
 	listen  string // of serve
 	token   string
-	mu      sync.Mutex
 	members []*member
 	done    []string // what was done
+	ended   sync.WaitGroup
 	sent    [4]atomic.Int64
 }
 
-// member is a process that stores: serve or ingest.
+// member is a process that stores: serve or ingest. When it ends by itself, it is started again, as a service
+// manager would.
 type member struct {
 	args []string
-	cmd  *exec.Cmd
-	out  *bytes.Buffer
+
+	mu      sync.Mutex
+	cmd     *exec.Cmd
+	out     *output
+	ended   chan struct{} // the process that runs
+	err     error         // how it ended
+	retired bool          // not to be started again
 }
 
 const faultQueue = "turnwise"
@@ -80,6 +86,7 @@ func TestFaults(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(f.dir) })
 	f.startDatabase()
+	f.url = f.db.URL()
 	t.Cleanup(func() { f.db.Stop() })
 
 	var bodies []string
@@ -103,9 +110,10 @@ func TestFaults(t *testing.T) {
 	f.start("ingest")
 	t.Cleanup(func() {
 		for _, m := range f.members {
-			_ = m.cmd.Process.Signal(syscall.SIGCONT)
-			m.kill()
+			m.signal(syscall.SIGCONT)
+			_ = m.retire(syscall.SIGKILL)
 		}
+		f.ended.Wait()
 	})
 	begun := time.Now()
 	sending, sent := context.WithTimeout(t.Context(), lasting+3*time.Minute)
@@ -117,8 +125,13 @@ func TestFaults(t *testing.T) {
 			portion := max(1, len(ways[way])/int(lasting/(200*time.Millisecond)))
 			for from := 0; from < len(ways[way]); from += portion {
 				some := ways[way][from:min(from+portion, len(ways[way]))]
-				for send(sending, some) != nil {
+				for {
+					err := send(sending, some)
+					if err == nil {
+						break
+					}
 					if sending.Err() != nil {
+						t.Logf("way %d: %v", way, err)
 						return
 					}
 					time.Sleep(200 * time.Millisecond) // the sender's pace, as a bot would try again
@@ -133,7 +146,8 @@ func TestFaults(t *testing.T) {
 	}
 	senders.Wait()
 	if sending.Err() != nil {
-		t.Fatal("the events were not sent in time")
+		f.lament()
+		t.Fatalf("the events were not sent in time: %d by Kafka, %d by RabbitMQ, %d over HTTP; done: %s", f.sent[0].Load(), f.sent[1].Load(), f.sent[2].Load(), strings.Join(f.done, ", "))
 	}
 	f.settle(want)
 	t.Logf("sent %d by Kafka, %d by RabbitMQ, %d over HTTP, copies included, of %d events; done: %s",
@@ -204,7 +218,7 @@ func (f *faultSuite) startDatabase() {
 	f.t.Helper()
 	var err error
 	for range 20 { // the one before may still end
-		if f.db, err = localdb.Start(context.Background(), localdb.Config{Dir: f.dir, Throwaway: true}); err == nil {
+		if f.db, err = localdb.Start(context.Background(), localdb.Config{Dir: f.dir}); err == nil { // a throw-away one forgets its last commits in a crash
 			return
 		}
 		time.Sleep(200 * time.Millisecond)
@@ -220,18 +234,66 @@ func (f *faultSuite) start(args ...string) *member {
 	return m
 }
 
+// run starts the member's process.
 func (f *faultSuite) run(m *member) {
-	f.t.Helper()
-	args := append([]string{"--database-url", f.db.URL()}, m.args...)
-	m.cmd, m.out = program(context.Background(), append(args, "--admin-listen", "127.0.0.1:0", "--sources", filepath.Join(f.dir, "sources.yaml"))...)
-	if err := m.cmd.Start(); err != nil {
-		f.t.Fatal(err)
+	args := append([]string{"--database-url", f.url}, m.args...)
+	args = append(args, "--admin-listen", "127.0.0.1:0", "--sources", filepath.Join(f.dir, "sources.yaml"))
+	cmd, out := exec.Command(os.Args[0], args...), new(output)
+	cmd.Env = append(os.Environ(), "TURNWISE_TEST_RUN_MAIN=1")
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		f.t.Error(err)
+		return
 	}
+	ended := make(chan struct{})
+	m.mu.Lock()
+	m.cmd, m.out, m.ended = cmd, out, ended
+	m.mu.Unlock()
+	f.ended.Go(func() {
+		err := cmd.Wait()
+		m.mu.Lock()
+		m.err = err
+		retired := m.retired
+		m.mu.Unlock()
+		close(ended)
+		if !retired {
+			f.t.Logf("%v ended with %v and is started again\n%s", m.args, err, tail(out))
+			time.Sleep(100 * time.Millisecond)
+			f.run(m)
+		}
+	})
 }
 
-func (m *member) kill() {
-	_ = m.cmd.Process.Kill() // it may have ended
-	_ = m.cmd.Wait()
+func tail(out *output) string {
+	text := out.String()
+	return text[max(0, len(text)-1500):]
+}
+
+// signal sends a signal to the process that runs.
+func (m *member) signal(s syscall.Signal) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_ = m.cmd.Process.Signal(s) // it may have ended
+}
+
+// retire ends the process for good.
+func (m *member) retire(s syscall.Signal) error {
+	m.mu.Lock()
+	m.retired = true
+	ended := m.ended
+	m.mu.Unlock()
+	m.signal(s)
+	select {
+	case <-ended:
+	case <-time.After(25 * time.Second):
+		m.signal(syscall.SIGKILL)
+		<-ended
+		return errors.New("it did not end within 25 s")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.retired = false
+	return m.err
 }
 
 // fault does something bad and mends it.
@@ -245,36 +307,26 @@ func (f *faultSuite) fault() {
 		do   func()
 	}{
 		{"process killed", func() {
-			m.kill()
+			_ = m.retire(syscall.SIGKILL)
 			time.Sleep(some(0, 1500))
 			f.run(m)
 		}},
 		{"process stopped", func() {
-			_ = m.cmd.Process.Signal(syscall.SIGTERM)
-			ended := make(chan error, 1)
-			go func() { ended <- m.cmd.Wait() }()
-			select {
-			case err := <-ended:
-				// One that has only just begun may not listen to signals yet; one without a database may say so.
-				if err != nil && m.out.Len() > 0 && !strings.Contains(m.out.String(), "database") {
-					f.t.Errorf("%v ended with %v\n%s", m.args, err, m.out)
-				}
-			case <-time.After(25 * time.Second):
-				f.t.Errorf("%v did not end\n%s", m.args, m.out)
-				_ = m.cmd.Process.Kill()
-				<-ended
+			// One that has only just begun may not listen to signals yet; one without a database may say so.
+			if err := m.retire(syscall.SIGTERM); err != nil && m.out.String() != "" && !strings.Contains(m.out.String(), "database") {
+				f.t.Errorf("%v ended with %v\n%s", m.args, err, tail(m.out))
 			}
 			f.run(m)
 		}},
 		{"process frozen", func() { // long enough to be taken for dead, at times
-			_ = m.cmd.Process.Signal(syscall.SIGSTOP)
+			m.signal(syscall.SIGSTOP)
 			time.Sleep(some(1000, 20000))
-			_ = m.cmd.Process.Signal(syscall.SIGCONT)
+			m.signal(syscall.SIGCONT)
 		}},
 		{"member joined and left", func() {
 			x := f.start("ingest")
 			time.Sleep(some(2000, 5000))
-			x.kill()
+			_ = x.retire(syscall.SIGKILL)
 			f.members = f.members[:len(f.members)-1]
 		}},
 		{"database restarted", func() {
@@ -406,6 +458,13 @@ func (f *faultSuite) sendHTTP(ctx context.Context, bodies []string) error {
 	return nil
 }
 
+// lament prints what the processes said last.
+func (f *faultSuite) lament() {
+	for _, m := range f.members {
+		f.t.Logf("%v:\n%s", m.args, tail(m.out))
+	}
+}
+
 // settle waits until everything is stored, and compares.
 func (f *faultSuite) settle(want string) {
 	f.t.Helper()
@@ -423,9 +482,7 @@ select (select count(*) from events), (select coalesce(sum(lag), -1) from stream
 			break
 		}
 		if time.Now().After(deadline) {
-			for _, m := range f.members {
-				f.t.Logf("%v:\n%s", m.args, m.out.String()[max(0, m.out.Len()-3000):])
-			}
+			f.lament()
 			f.t.Fatalf("%d of %d events are stored, %d messages wait, %d are set aside, %v; done: %s", n, events, lag, rejected, err, strings.Join(f.done, ", "))
 		}
 	}

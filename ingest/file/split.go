@@ -142,7 +142,7 @@ func laidOut(line, rest []byte) bool {
 	}
 	next, _, _ := bytes.Cut(rest, []byte{'\n'})
 	next = bytes.TrimSpace(next)
-	return !(len(next) > 1 && next[0] == '{' && json.Valid(next))
+	return len(next) < 2 || next[0] != '{' || !json.Valid(next)
 }
 
 // balanced reads one value by its brackets and quotes.
