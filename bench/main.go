@@ -52,7 +52,7 @@ func run(ctx context.Context) error {
 	large := flag.Int("conversations", 350000, "conversations in the large database; 0 leaves it out")
 	dir := flag.String("dir", "", "folder for the database; default: a temporary one")
 	out := flag.String("out", "bench.json", "file for the figures")
-	only := flag.String("only", "", "ingest or pages; default: both")
+	only := flag.String("only", "", "ingest, streams or pages; default: all")
 	quick := flag.Bool("quick", false, "measure ingest with 2 writers and batches of 5,000 alone")
 	profile := flag.String("cpuprofile", "", "write a profile of this process to a file")
 	flag.Parse()
@@ -85,12 +85,17 @@ func run(ctx context.Context) error {
 	}
 	defer server.Stop()
 	b := &bench{ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps, quick: *quick, dir: *dir}
-	if *only != "pages" {
+	if *only == "" || *only == "ingest" {
 		if err := b.ingest(); err != nil {
 			return err
 		}
 	}
-	if *large > 0 {
+	if *only == "" || *only == "streams" {
+		if err := b.streams(); err != nil {
+			return err
+		}
+	}
+	if *large > 0 && *only != "streams" {
 		if err := b.large(*large, *only != "ingest", *only != "pages"); err != nil {
 			return err
 		}

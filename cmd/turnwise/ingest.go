@@ -22,6 +22,7 @@ func (i *ingestCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(streamMemory)
 	if len(sources) == 0 {
 		return errors.New("there is nothing to read: name a broker, such as --kafka-brokers or --rabbitmq-urls, or --sources")
 	}

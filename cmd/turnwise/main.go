@@ -21,7 +21,7 @@ var version = "development"
 func main() {
 	// Batches live short and are large: collecting less often costs some memory and saves a tenth of the time.
 	debug.SetGCPercent(300)
-	debug.SetMemoryLimit(160 << 20)
+	limitMemory(160 << 20)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
@@ -33,6 +33,16 @@ func main() {
 	}
 	os.Exit(1)
 }
+
+// limitMemory makes collecting more frequent from that many bytes on, unless GOMEMLIMIT says otherwise.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
+
+// streamMemory is what a process may use that reads brokers: they send ahead.
+const streamMemory = 240 << 20
 
 // errReported is an error that was shown to the user already.
 var errReported = errors.New("reported")

@@ -81,6 +81,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(streamMemory)
 	// The database must outlive the requests that are finished after the signal.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
 	defer cancel()

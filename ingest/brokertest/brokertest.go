@@ -12,9 +12,18 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 )
+
+// T is what of testing.TB is needed.
+type T interface {
+	Helper()
+	Name() string
+	Cleanup(do func())
+	Skip(args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // Broker is a running server.
 type Broker struct {
@@ -29,7 +38,7 @@ type Broker struct {
 }
 
 // skip says loudly why a stage is left out. Where brokers must be there, as in CI, it fails instead.
-func skip(t testing.TB, what string, err error) {
+func skip(t T, what string, err error) {
 	t.Helper()
 	text := fmt.Sprintf("SKIPPED for want of %s: %v", what, err)
 	if os.Getenv("TURNWISE_TEST_BROKERS") == "require" {
@@ -39,7 +48,7 @@ func skip(t testing.TB, what string, err error) {
 	t.Skip(text)
 }
 
-func freePort(t testing.TB) string {
+func freePort(t T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,7 +59,7 @@ func freePort(t testing.TB) string {
 	return port
 }
 
-func tempDir(t testing.TB) string {
+func tempDir(t T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "turnwise-broker-")
 	if err != nil {
@@ -61,7 +70,7 @@ func tempDir(t testing.TB) string {
 }
 
 // Start starts the server, again after Kill or Stop, and waits until it answers.
-func (b *Broker) Start(t testing.TB) {
+func (b *Broker) Start(t T) {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(b.dir, "out.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -119,7 +128,7 @@ func (b *Broker) end(s syscall.Signal) {
 	b.process = nil
 }
 
-func (b *Broker) cleanUp(t testing.TB) {
+func (b *Broker) cleanUp(t T) {
 	t.Cleanup(func() {
 		b.Kill()
 		if b.after != nil {
@@ -129,7 +138,7 @@ func (b *Broker) cleanUp(t testing.TB) {
 }
 
 // Rabbit starts a RabbitMQ; its user is guest.
-func Rabbit(t testing.TB) *Broker {
+func Rabbit(t T) *Broker {
 	t.Helper()
 	const program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 	if _, err := os.Stat(program); err != nil {
@@ -160,7 +169,7 @@ func Rabbit(t testing.TB) *Broker {
 }
 
 // Kafka starts an Apache Kafka of one node, broker and controller in one.
-func Kafka(t testing.TB) *Broker {
+func Kafka(t T) *Broker {
 	t.Helper()
 	jars, err := kafkaJars()
 	if err != nil {

@@ -25,9 +25,9 @@ const HeaderEnvironment = "RASA_ENVIRONMENT"
 
 // Bounds of what is fetched ahead, and how long offsets of stored records may wait to be committed.
 const (
-	atOnce       = 2000 // records a portion
-	fetchBytes   = 16 << 20
-	partBytes    = 4 << 20
+	atOnce       = 1000 // records a portion
+	fetchBytes   = 8 << 20
+	partBytes    = 2 << 20
 	commitEvery  = time.Second
 	sessionLimit = 15 * time.Second // after which a silent member is taken for dead
 	revokeWait   = 5 * time.Second  // for records under way when partitions move to another member
@@ -343,9 +343,16 @@ func (s *session) mended() {
 	}
 }
 
+// place is where a record stands. Records themselves are not kept: each keeps all that was fetched with it.
+type place struct {
+	part
+	offset      int64
+	environment string
+}
+
 // portion makes one of records; tombstones, which say nothing, are only acknowledged.
 func (s *session) portion(records []*kgo.Record) *ingest.Portion {
-	told := make([]*kgo.Record, 0, len(records))
+	told := make([]place, 0, len(records))
 	counts := map[part]int{}
 	last := map[part]*kgo.Record{}
 	p := &ingest.Portion{Bodies: make([]string, 0, len(records))}
@@ -354,7 +361,7 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		counts[at]++
 		last[at] = r
 		if len(r.Value) > 0 {
-			told = append(told, r)
+			told = append(told, place{at, r.Offset, environment(r)})
 			p.Bodies = append(p.Bodies, string(r.Value))
 		}
 	}
@@ -363,19 +370,14 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 	for at, n := range counts {
 		s.pending[at] += n
 		terms[at] = s.owned[at]
+		r := last[at]
+		last[at] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch}
 	}
 	s.mu.Unlock()
 	p.Position = func(i int) string {
-		return fmt.Sprintf("%s/%d@%d", told[i].Topic, told[i].Partition, told[i].Offset)
+		return fmt.Sprintf("%s/%d@%d", told[i].topic, told[i].n, told[i].offset)
 	}
-	p.Environment = func(i int) string {
-		for _, h := range told[i].Headers {
-			if h.Key == HeaderEnvironment {
-				return string(h.Value)
-			}
-		}
-		return ""
-	}
+	p.Environment = func(i int) string { return told[i].environment }
 	p.Stored = func() {
 		s.mu.Lock()
 		var marks []*kgo.Record
@@ -393,6 +395,15 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		s.freed.Broadcast()
 	}
 	return p
+}
+
+func environment(r *kgo.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == HeaderEnvironment {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 // Close commits the offsets of what is stored and leaves the group.
