@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"regexp"
@@ -123,7 +124,7 @@ func (c *Consumer) Positions(ctx context.Context) ([]queries.Position, error) {
 		return nil, err
 	}
 	committed, err := admin.FetchOffsets(ctx, c.cfg.Group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // it has not read yet
 		return nil, fmt.Errorf("offsets of group %q: %w", c.cfg.Group, explain(err))
 	}
 	names := topics.Names()
@@ -428,6 +429,7 @@ func explain(err error) error {
 		{kerr.SaslAuthenticationFailed, "the brokers refuse the user name, password or token"},
 		{kerr.UnsupportedSaslMechanism, "the brokers do not offer this SASL mechanism"},
 		{kerr.ClusterAuthorizationFailed, "this user has no rights on the cluster"},
+		{io.EOF, "the broker ended the connection: does it expect another security_protocol, or refuse this user?"},
 	} {
 		if errors.Is(err, e.err) {
 			return fmt.Errorf("%s (%w)", e.text, err)
