@@ -5,6 +5,7 @@ package ingest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -104,7 +105,7 @@ func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
 func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.Event) (Counts, error) {
 	tries := 0
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		counts, err := w.store(ctx, src, events)
+		counts, err := w.try(ctx, src, events)
 		if queries.Conflicting(err) {
 			tries++
 		}
@@ -115,7 +116,7 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 			return counts, nil
 		case queries.BadData(err):
 			return w.bisect(ctx, src, events, err)
-		case ctx.Err() != nil || !queries.Temporary(err) || tries > 20:
+		case ctx.Err() != nil || !queries.Temporary(err) && !errors.Is(err, context.DeadlineExceeded) || tries > 20:
 			return Counts{}, err
 		}
 		src.trouble(err)
@@ -125,6 +126,16 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 			return Counts{}, err
 		}
 	}
+}
+
+// oneTry is how long a transaction may take before it is given up and begun anew: longer than any lock that
+// somebody should hold.
+const oneTry = 90 * time.Second
+
+func (w *Writer) try(ctx context.Context, src Source, events []*conversation.Event) (Counts, error) {
+	ctx, cancel := context.WithTimeout(ctx, oneTry)
+	defer cancel()
+	return w.store(ctx, src, events)
 }
 
 // pause waits about that long, or until ctx ends.

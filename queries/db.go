@@ -8,6 +8,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,12 +41,32 @@ func OpenForPages(ctx context.Context, url string, size int) (*pgxpool.Pool, err
 	return open(ctx, url, size, "force_custom_plan")
 }
 
+// silence is how long a server may be out of reach before its connections are given up: a network that drops
+// packets says nothing by itself.
+const silence = 12 * time.Second
+
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 5 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silence / 3, Interval: silence / 6, Count: 4}}
+	if strings.HasPrefix(network, "tcp") {
+		d.Control = func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) {
+				// What was sent and is not acknowledged; keep-alive minds only idle connections. Where it is not known, it is not needed.
+				_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(silence.Milliseconds()))
+			})
+		}
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+const tcpUserTimeout = 0x12 // TCP_USER_TIMEOUT of Linux
+
 func open(ctx context.Context, url string, size int, plans string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.MaxConns = int32(size)
+	cfg.ConnConfig.DialFunc = dial
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	cfg.ConnConfig.RuntimeParams["application_name"] = "turnwise"
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
