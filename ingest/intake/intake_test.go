@@ -1,0 +1,100 @@
+package intake_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"turnwise/ingest"
+	"turnwise/ingest/intake"
+	"turnwise/queries/dbtest"
+	"turnwise/web"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// When more comes than can be stored, senders are told to wait; nobody's memory fills. What was refused goes
+// through when it is sent again.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	quiet := slog.New(slog.DiscardHandler)
+	server := httptest.NewServer(intake.New(pool, ingest.NewWriter(pool, quiet), quiet))
+	t.Cleanup(server.Close)
+	secret, err := web.NewToken(t.Context(), pool, "loader", "bank", "", "test", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := func(i int) (int, string) {
+		body := fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hello"}`, i, 1790000000+i)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader(body))
+		if err != nil {
+			t.Error(err)
+			return 0, ""
+		}
+		req.Header.Set("Authorization", "Bearer "+secret)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Error(err)
+			return 0, ""
+		}
+		resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Retry-After")
+	}
+	if status, _ := post(0); status != 202 {
+		t.Fatalf("at rest: %d", status)
+	}
+	// The database is busy: a lock that lasts until all have asked.
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `lock table events in access exclusive mode`); err != nil {
+		t.Fatal(err)
+	}
+	const requests = 60
+	answers := make(chan int, requests)
+	var all sync.WaitGroup
+	for i := range requests {
+		all.Go(func() {
+			for {
+				status, retry := post(1 + i)
+				answers <- status
+				if status == 202 {
+					return
+				}
+				if status != 429 && status != 503 || retry == "" {
+					t.Errorf("%d with Retry-After %q", status, retry)
+					return
+				}
+				time.Sleep(20 * time.Millisecond) // a sender in more of a hurry than it is asked to be
+			}
+		})
+	}
+	refused := 0
+	for refused < requests { // as long as the lock is held, there is room for few
+		if status := <-answers; status == 429 {
+			refused++
+		} else if status == 202 {
+			t.Error("stored while the table was locked")
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for range answers { // so that nobody waits
+		}
+	}()
+	all.Wait()
+	close(answers)
+	var n int
+	if err := pool.QueryRow(t.Context(), `select count(*) from events`).Scan(&n); err != nil || n != requests+1 {
+		t.Errorf("%d events, %v; want %d", n, err, requests+1)
+	}
+}
