@@ -69,10 +69,11 @@ func Bodies(next func() (body []byte, position string, err error)) Feed {
 
 // Options of a pipeline; zero values mean the defaults.
 type Options struct {
-	Writers int           // transactions side by side; default 2
-	Batch   int           // events a transaction at most; default 5,000
-	Wait    time.Duration // after which a batch goes that is not full; default 100 ms
-	Done    func(Counts)  // called after each commit, from any goroutine; nil: nobody asks
+	Writers int                               // transactions side by side; default 2
+	Batch   int                               // events a transaction at most; default 5,000
+	Wait    time.Duration                     // after which a batch goes that is not full; default 100 ms
+	Done    func(Counts)                      // called after each commit, from any goroutine; nil: nobody asks
+	Judged  func(readable bool, rejected int) // called for each portion in turn, once its bodies are read; nil: nobody asks
 }
 
 // inFlight bounds the bytes that are read and not yet committed. A portion that is larger goes alone.
@@ -232,6 +233,9 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 		if err := r.Reject(ctx, r.src, c.rejected); err != nil {
 			return err
 		}
+		if r.o.Judged != nil {
+			r.o.Judged(len(c.events) > 0 || c.known > 0, len(c.rejected))
+		}
 		r.done(Counts{Rejected: int64(len(c.rejected)), Known: c.known})
 		r.metrics.count(r.src.Name, Counts{Known: c.known})
 		r.resent.Add(c.Redelivered)
@@ -253,6 +257,15 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 
 // manyCopies is the share of known events, in percent, from which chunks are glanced at before they are decoded.
 const manyCopies = 50
+
+// name makes what a header says fit for the database, which takes neither NUL nor invalid UTF-8.
+func name(told string) string {
+	told = strings.ReplaceAll(strings.ToValidUTF8(told, ""), "\x00", "")
+	if len(told) > 100 {
+		told = strings.ToValidUTF8(told[:100], "")
+	}
+	return told
+}
 
 func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 	d := rasa.NewDecoder()
@@ -279,7 +292,7 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 			}
 			intake.Environment = r.src.Environment
 			if c.Environment != nil {
-				if told := c.Environment(i); told != "" && told != rasa.EnvironmentNotSet {
+				if told := name(c.Environment(i)); told != "" && told != rasa.EnvironmentNotSet {
 					intake.Environment = told
 				}
 			}
@@ -350,7 +363,11 @@ func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Durati
 	m := queries.Minute{Source: r.src.ID, Shard: -1, Known: r.glanced.Swap(0), Redelivered: r.resent.Swap(0)}
 	*last = r.now()
 	m.At = *last
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	if err := queries.CountMinute(ctx, r.pool, m); err != nil {
+		r.glanced.Add(m.Known) // the next time
+		r.resent.Add(m.Redelivered)
 		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", m.Known, "error", err)
 	}
 }

@@ -221,37 +221,37 @@ func (s *Stream) session(ctx context.Context) error {
 	}()
 	s.set(Reading, "")
 	o := s.options
-	o.Done = func(c Counts) { s.count(storing, c) }
-	_, err = s.writer.Run(storing, s.source, func(context.Context) (*Portion, error) {
-		p, err := session.Next(reading)
+	o.Judged = func(readable bool, rejected int) { s.judge(storing, readable, rejected) }
+	_, err = s.writer.Run(storing, s.source, func(ctx context.Context) (*Portion, error) {
+		// Until reading ends, or the pipeline does.
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(reading, cancel)()
+		p, err := session.Next(ctx)
 		if reading.Err() != nil && p == nil {
 			return nil, io.EOF
 		}
 		return p, err
 	}, o)
-	ended := reading.Err() != nil
+	ended := reading.Err() != nil && storing.Err() != nil
 	stop()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if e := session.Close(closing); e != nil && err == nil {
 		err = fmt.Errorf("leave: %w", e)
 	}
-	if ended && errors.Is(err, context.Canceled) {
+	if ended {
 		return nil // what was not stored will be delivered again
 	}
 	return err
 }
 
-// count pauses a source of which nothing can be read.
-func (s *Stream) count(ctx context.Context, c Counts) {
-	if s.options.Done != nil {
-		s.options.Done(c)
-	}
+// judge pauses a source of which nothing can be read.
+func (s *Stream) judge(ctx context.Context, readable bool, rejected int) {
 	s.mu.Lock()
-	if c.Stored+c.Known+c.Revised > 0 {
+	if s.rejected += int64(rejected); readable {
 		s.rejected = 0
 	}
-	s.rejected += c.Rejected
 	stop := s.rejected >= hopeless
 	if stop {
 		s.rejected = 0

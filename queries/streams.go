@@ -78,7 +78,7 @@ const (
 insert into stream_members (source_id, member, started_at, seen_at, state, reason, state_at, error, error_at, reconnects)
 values (@source, @member, @started, @seen, @state, @reason, @state_at, @error, @error_at, @reconnects)
 on conflict (source_id, member) do update
-set seen_at = excluded.seen_at, state = excluded.state, reason = excluded.reason, state_at = excluded.state_at,
+set started_at = excluded.started_at, seen_at = excluded.seen_at, state = excluded.state, reason = excluded.reason, state_at = excluded.state_at,
 	error = excluded.error, error_at = excluded.error_at, reconnects = excluded.reconnects`
 	forgetMembersSQL = `delete from stream_members where source_id = @source and seen_at < @before`
 	membersSQL       = `

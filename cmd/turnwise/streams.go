@@ -45,7 +45,7 @@ type streamFlags struct {
 	RabbitExchange        string   `name:"rabbitmq-exchange" env:"TURNWISE_RABBITMQ_EXCHANGE" help:"Exchange to bind the queues to, such as rasa-exchange." placeholder:"NAME" group:"Brokers"`
 	RabbitPassive         bool     `name:"rabbitmq-passive" env:"TURNWISE_RABBITMQ_PASSIVE" help:"Declare nothing; queues and exchange must exist." group:"Brokers"`
 	RabbitQuorum          bool     `name:"rabbitmq-quorum" env:"TURNWISE_RABBITMQ_QUORUM" help:"Make queues that are missing as quorum queues." group:"Brokers"`
-	RabbitPrefetch        int      `name:"rabbitmq-prefetch" env:"TURNWISE_RABBITMQ_PREFETCH" help:"Messages delivered ahead, a queue (2000)." placeholder:"N" group:"Brokers"`
+	RabbitPrefetch        int      `name:"rabbitmq-prefetch" env:"TURNWISE_RABBITMQ_PREFETCH" help:"Messages delivered ahead, a queue (1000)." placeholder:"N" group:"Brokers"`
 	RabbitCA              string   `name:"rabbitmq-ca-file" env:"TURNWISE_RABBITMQ_CA_FILE" help:"Certificates to trust, PEM." placeholder:"FILE" type:"path" group:"Brokers"`
 	RabbitCert            string   `name:"rabbitmq-cert-file" env:"TURNWISE_RABBITMQ_CERT_FILE" help:"Own certificate, PEM." placeholder:"FILE" type:"path" group:"Brokers"`
 	RabbitKey             string   `name:"rabbitmq-key-file" env:"TURNWISE_RABBITMQ_KEY_FILE" help:"Its key, PEM." placeholder:"FILE" type:"path" group:"Brokers"`
@@ -125,7 +125,7 @@ func readSources(file string, getenv func(string) string) ([]sourceConfig, error
 		Sources []sourceConfig `yaml:"sources"`
 	}
 	if err := yaml.UnmarshalWithOptions(text, &doc, yaml.Strict()); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+		return nil, errors.New(yaml.FormatError(err, false, false)) // without the lines themselves: they may hold a password
 	}
 	var missing []string
 	expand := func(s *string) {

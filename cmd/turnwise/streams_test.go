@@ -151,7 +151,7 @@ sources:
     rabbitmq:
       urls: ["amqp://u:p@h/"]
 `)
-	if err != nil || len(all) != 2 || all[0].Kafka.Password != `s3cret: "{` || all[0].Kafka.Topics[0] != "rasa_core_events" || all[1].Assistant != "default" || all[1].RabbitMQ.Prefetch != 2000 {
+	if err != nil || len(all) != 2 || all[0].Kafka.Password != `s3cret: "{` || all[0].Kafka.Topics[0] != "rasa_core_events" || all[1].Assistant != "default" || all[1].RabbitMQ.Prefetch != 1000 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for text, want := range map[string]string{
@@ -165,6 +165,9 @@ sources:
 		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n%v; want %q", text, err, want)
 		}
+	}
+	if _, err := read("sources:\n  - name: a\n    kafka:\n      password: hunter2\n      grup: x\n      brokers: [\"k:1\"]\n"); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "grup") {
+		t.Errorf("%v; want the mistake without the password", err)
 	}
 	flags := streamFlags{KafkaBrokers: []string{"k:9092"}, RabbitURLs: []string{"amqp://h/"}}
 	if all, err := flags.configured(os.Getenv); err != nil || len(all) != 2 || connections(all) != 10 {

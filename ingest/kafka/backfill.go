@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -70,8 +71,9 @@ func (c *Consumer) Backfill(ctx context.Context, from time.Time) (feed ingest.Fe
 	if err != nil {
 		return nil, 0, nil, explain(err)
 	}
-	s := &session{client: client, owned: map[part]int64{}, pending: map[part]int{}, report: func(error) {}}
+	s := &session{client: client, owned: map[part]int64{}, pending: map[part]int{}, live: map[net.Conn]bool{}, report: func(error) {}}
 	s.freed = sync.NewCond(&s.mu)
+	quiet := 0 // polls without an answer
 	feed = func(ctx context.Context) (*ingest.Portion, error) {
 		for len(until) > 0 {
 			// Compacted topics and transactions leave gaps before the end: silence there is the end too.
@@ -103,12 +105,23 @@ func (c *Consumer) Backfill(ctx context.Context, from time.Time) (feed ingest.Fe
 				}
 			})
 			if len(records) > 0 {
+				quiet = 0
 				return s.portion(records), nil
 			}
-			if silent {
-				if _, err := admin.ListEndOffsets(ctx, topics.Names()...); err != nil {
-					return nil, explain(err) // silent because nobody answers
+			if !silent {
+				continue
+			}
+			quiet++
+			now, err := admin.ListEndOffsets(ctx, topics.Names()...)
+			if err != nil {
+				return nil, explain(err)
+			}
+			for at := range until {
+				if end, ok := now.Lookup(at.topic, at.n); !ok || end.Err != nil {
+					return nil, fmt.Errorf("partition %d of topic %q cannot be read now", at.n, at.topic)
 				}
+			}
+			if quiet >= 3 {
 				return nil, io.EOF
 			}
 		}

@@ -2,12 +2,18 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"turnwise/ingest"
 )
+
+// shortened is how much of a body is published that the topic does not take whole.
+const shortened = 64 << 10
 
 // DeadLetter publishes what was set aside, and returns when the brokers have it. nil when no topic is set.
 func (c *Consumer) DeadLetter() func(ctx context.Context, rejected []ingest.Rejected) error {
@@ -30,8 +36,16 @@ func (c *Consumer) DeadLetter() func(ctx context.Context, rejected []ingest.Reje
 				records[i].Headers = append(records[i].Headers, kgo.RecordHeader{Key: HeaderEnvironment, Value: []byte(r.Environment)})
 			}
 		}
-		if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-			return fmt.Errorf("dead letters to topic %q: %w", c.cfg.DeadLetter, explain(err))
+		for _, result := range client.ProduceSync(ctx, records...) {
+			err := result.Err
+			if r := result.Record; errors.Is(err, kerr.MessageTooLarge) && len(r.Value) > shortened {
+				// It never fits, and must not hold up all that follows; the whole is kept in the database.
+				short := &kgo.Record{Topic: r.Topic, Value: r.Value[:shortened], Headers: append(r.Headers, kgo.RecordHeader{Key: "shortened", Value: []byte(strconv.Itoa(len(r.Value)))})}
+				err = client.ProduceSync(ctx, short).FirstErr()
+			}
+			if err != nil {
+				return fmt.Errorf("dead letters to topic %q: %w", c.cfg.DeadLetter, explain(err))
+			}
 		}
 		return nil
 	}

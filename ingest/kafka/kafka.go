@@ -177,8 +177,9 @@ type session struct {
 	term    int64          // counts assignments
 	owned   map[part]int64 // by the term in which it was assigned
 	pending map[part]int   // records read and not yet stored
-	live    int            // connections
-	lost    bool           // a trouble was reported
+	live    map[net.Conn]bool
+	lost    *time.Timer // a trouble was reported; it is over when this runs out, if not before
+	closing bool
 }
 
 // Open joins the group.
@@ -200,7 +201,7 @@ func (c *Consumer) Open(ctx context.Context, report func(err error)) (ingest.Ses
 	if err != nil {
 		return nil, err
 	}
-	s := &session{report: report, owned: map[part]int64{}, pending: map[part]int{}}
+	s := &session{report: report, owned: map[part]int64{}, pending: map[part]int{}, live: map[net.Conn]bool{}}
 	s.freed = sync.NewCond(&s.mu)
 	opts = append(opts,
 		kgo.ConsumerGroup(c.cfg.Group), kgo.ConsumeTopics(c.cfg.Topics...), kgo.ConsumeResetOffset(start),
@@ -240,20 +241,31 @@ func (s *session) assigned(_ context.Context, _ *kgo.Client, parts map[string][]
 
 // revoked lets records under way be stored and commits their offsets before another member reads on.
 func (s *session) revoked(ctx context.Context, client *kgo.Client, parts map[string][]int32) {
-	deadline := time.AfterFunc(revokeWait, s.freed.Broadcast)
-	defer deadline.Stop()
-	until := time.Now().Add(revokeWait)
+	ctx, cancel := context.WithTimeout(ctx, revokeWait)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		s.mu.Lock() // so that it is not between its look and its wait
+		defer s.mu.Unlock()
+		s.freed.Broadcast()
+	})()
 	s.mu.Lock()
 	open := func() (n int) {
 		each(parts, func(p part) { n += s.pending[p] })
 		return n
 	}
-	for open() > 0 && time.Now().Before(until) && ctx.Err() == nil {
+	for open() > 0 && !s.closing && ctx.Err() == nil {
 		s.freed.Wait()
 	}
+	closing := s.closing
 	s.mu.Unlock()
-	if err := client.CommitMarkedOffsets(ctx); err != nil {
-		s.report(fmt.Errorf("commit offsets: %w", explain(err)))
+	if !closing { // else it was done before
+		committing, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeWait)
+		defer cancel()
+		if err := client.CommitMarkedOffsets(committing); err != nil {
+			s.mu.Lock()
+			s.trouble(fmt.Errorf("commit offsets: %w", explain(err)))
+			s.mu.Unlock()
+		}
 	}
 	s.gone(ctx, client, parts)
 }
@@ -265,24 +277,23 @@ func (s *session) gone(_ context.Context, _ *kgo.Client, parts map[string][]int3
 }
 
 // OnBrokerConnect is told of each attempt to connect: while there is no connection at all, that is trouble.
-func (s *session) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+func (s *session) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
-		s.live++
+		s.live[conn] = true
 		s.mended()
-	case s.live == 0 && !errors.Is(err, context.Canceled):
-		s.lost = true
-		s.report(fmt.Errorf("connect to %s:%d: %w", meta.Host, meta.Port, explain(err)))
+	case len(s.live) == 0 && !errors.Is(err, context.Canceled):
+		s.trouble(fmt.Errorf("connect to %s:%d: %w", meta.Host, meta.Port, explain(err)))
 	}
 }
 
 // OnBrokerDisconnect is told of the end of each connection.
-func (s *session) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) {
+func (s *session) OnBrokerDisconnect(_ kgo.BrokerMetadata, conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live--
+	delete(s.live, conn)
 }
 
 // OnGroupManageError is told what put the member out of its group; the client joins again.
@@ -292,8 +303,7 @@ func (s *session) OnGroupManageError(err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lost = true
-	s.report(fmt.Errorf("consumer group: %w", explain(err)))
+	s.trouble(fmt.Errorf("consumer group: %w", explain(err)))
 }
 
 // Next returns the records that have arrived.
@@ -308,14 +318,14 @@ func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
 		}
 		var trouble error
 		fetches.EachError(func(topic string, n int32, err error) {
-			if !errors.Is(err, context.Canceled) {
+			var group *kgo.ErrGroupSession // told already, when it happened
+			if !errors.Is(err, context.Canceled) && !errors.As(err, &group) {
 				trouble = fmt.Errorf("read partition %d of topic %q: %w", n, topic, explain(err))
 			}
 		})
 		if trouble != nil {
 			s.mu.Lock()
-			s.lost = true
-			s.report(trouble)
+			s.trouble(trouble)
 			s.mu.Unlock()
 		}
 		if fetches.NumRecords() == 0 {
@@ -336,10 +346,29 @@ func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
 	}
 }
 
-// mended takes a trouble back.
+// troubleFor is how long a trouble is shown that does not come again and of which no news follows.
+const troubleFor = 45 * time.Second
+
+// trouble reports; s.mu must be held.
+func (s *session) trouble(err error) {
+	if s.lost != nil {
+		s.lost.Stop()
+	}
+	s.lost = time.AfterFunc(troubleFor, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.live) > 0 {
+			s.mended()
+		}
+	})
+	s.report(err)
+}
+
+// mended takes a trouble back; s.mu must be held.
 func (s *session) mended() {
-	if s.lost {
-		s.lost = false
+	if s.lost != nil {
+		s.lost.Stop()
+		s.lost = nil
 		s.report(nil)
 	}
 }
@@ -409,8 +438,23 @@ func environment(r *kgo.Record) string {
 
 // Close commits the offsets of what is stored and leaves the group.
 func (s *session) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true // nobody stores what is pending now
+	if s.lost != nil {
+		s.lost.Stop()
+	}
+	s.mu.Unlock()
+	s.freed.Broadcast()
 	err := s.client.CommitMarkedOffsets(ctx)
-	s.client.CloseAllowingRebalance()
+	left := make(chan struct{})
+	go func() {
+		s.client.CloseAllowingRebalance()
+		close(left)
+	}()
+	select {
+	case <-left:
+	case <-ctx.Done(): // brokers that are away need not be told; they notice
+	}
 	if err != nil {
 		return fmt.Errorf("commit offsets: %w", explain(err))
 	}

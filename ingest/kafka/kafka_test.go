@@ -119,7 +119,9 @@ func TestStream(t *testing.T) {
 		records = append(records, r, &kgo.Record{Topic: topic, Partition: int32(n % 3), Key: []byte("k")}) // a tombstone behind each
 	}
 	for i, poison := range []string{"\xff\xfe{\x00}\x00", strings.Repeat("[", 100000), `{"sender_id":"s"}`, "\x1f\x8b\x08", strings.Repeat("x", 3<<20)} {
-		records = append(records, &kgo.Record{Topic: topic, Partition: int32(i % 3), Value: []byte(poison)})
+		// What the header says must not keep the body from being set aside either.
+		h := []kgo.RecordHeader{{Key: "RASA_ENVIRONMENT", Value: []byte("\x00bad\xff" + strings.Repeat("e", 300))}}
+		records = append(records, &kgo.Record{Topic: topic, Partition: int32(i % 3), Value: []byte(poison), Headers: h})
 	}
 	records = append(records, &kgo.Record{Topic: topic, Partition: 1, Value: []byte(event("last", 1000))})
 	if err := producer.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
@@ -274,6 +276,34 @@ func TestHopeless(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// Some bad messages among good ones, however many in all, pause nothing.
+func TestNotHopeless(t *testing.T) {
+	t.Parallel()
+	fake, pool := cluster(t), dbtest.Pool(t)
+	producer := client(t, fake, kgo.DefaultProduceTopic(topic))
+	const messages = 9000
+	for n := range messages {
+		body := event(fmt.Sprintf("s%d", n%40), n)
+		if n%3 == 0 {
+			body = fmt.Sprintf(`{"order":%d}`, n)
+		}
+		producer.Produce(t.Context(), kgo.StringRecord(body), nil)
+	}
+	if err := producer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs()}), "one")
+	until(t, func() string {
+		if n := count(t, pool, `select count(*) from events`); n != messages/3*2 {
+			return fmt.Sprintf("%d of %d stored; %+v", n, messages/3*2, s.Status())
+		}
+		return ""
+	})
+	if n := count(t, pool, `select count(*) from sources where paused_at is not null`); n != 0 {
+		t.Error("the source was paused")
+	}
 }
 
 // What is wrong is said in plain words, and when it is mended the stream reads by itself.

@@ -53,7 +53,7 @@ func (c *Config) Check() error {
 		}
 	}
 	if c.Prefetch == 0 {
-		c.Prefetch = 2000
+		c.Prefetch = 1000
 	}
 	if c.Prefetch < 1 || c.Prefetch > 65535 {
 		wrong("prefetch: %d is not between 1 and 65535", c.Prefetch)

@@ -20,6 +20,7 @@ import (
 const (
 	atOnce = 1000
 	linger = 5 * time.Millisecond // that a portion waits for more
+	bytes  = 1 << 20
 )
 
 // Consumer reads queues, each over a channel of its own.
@@ -28,8 +29,8 @@ type Consumer struct {
 
 	mu      sync.Mutex
 	next    int              // URL to try
-	asking  *amqp.Connection // for questions and dead letters
-	confirm *amqp.Channel    // for dead letters
+	asking  *amqp.Connection // for questions
+	letters *letters         // for dead ones
 }
 
 var _ ingest.Consumer = (*Consumer)(nil)
@@ -44,10 +45,19 @@ func (c *Consumer) Settings() []queries.Setting { return c.cfg.Settings() }
 func (c *Consumer) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	soon := time.Now().Add(time.Second)
 	if c.asking != nil {
-		c.asking.Close()
+		_ = c.asking.CloseDeadline(soon) // the process ends anyway
 	}
-	c.asking, c.confirm = nil, nil
+	if c.letters != nil {
+		_ = c.letters.conn.CloseDeadline(soon)
+	}
+	c.asking, c.letters = nil, nil
+}
+
+// bounded ends the connection when ctx does: the library's calls know no other way to be given up.
+func bounded(ctx context.Context, conn *amqp.Connection) (done func() bool) {
+	return context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now()) })
 }
 
 // connect tries the servers in turn, beginning with the one that answered last.
@@ -115,6 +125,9 @@ func (c *Consumer) Open(ctx context.Context, _ func(err error)) (ingest.Session,
 	if err != nil {
 		return nil, err
 	}
+	opening, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	defer bounded(opening, conn)()
 	s := &session{conn: conn, deliveries: make(chan delivery), broken: make(chan error, 1+2*len(c.cfg.Queues)), ended: make(chan struct{})}
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
 	s.readers.Go(func() {
@@ -174,10 +187,12 @@ func (s *session) read(cfg Config, queue string) error {
 			}
 		}
 		select {
-		case <-cancelled:
-			s.fail(fmt.Errorf("queue %q was deleted", queue))
-		case err := <-closed:
-			s.fail(fmt.Errorf("queue %q: %w", queue, explain(orClosed(err))))
+		case _, ok := <-cancelled: // closed without a word when the channel is
+			if ok {
+				s.fail(fmt.Errorf("queue %q was deleted", queue))
+				return
+			}
+			s.fail(fmt.Errorf("queue %q: %w", queue, explain(orClosed(<-closed))))
 		case <-s.ended:
 		}
 	})
@@ -243,10 +258,12 @@ func missing(err error) bool {
 func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
 	var all []delivery
 	var enough <-chan time.Time
-	for len(all) < atOnce {
+	size := 0
+	for len(all) < atOnce && size < bytes {
 		select {
 		case d := <-s.deliveries:
 			all = append(all, d)
+			size += len(d.Body)
 			if enough == nil {
 				enough = time.After(linger)
 			}
@@ -313,11 +330,7 @@ func (c *Consumer) asks(ctx context.Context) (*amqp.Connection, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asking != nil && !c.asking.IsClosed() { // somebody was faster
-		conn.Close()
-		return c.asking, nil
-	}
-	c.asking, c.confirm = conn, nil
+	c.asking = conn
 	return conn, nil
 }
 
@@ -327,6 +340,7 @@ func (c *Consumer) Positions(ctx context.Context) ([]queries.Position, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer bounded(ctx, conn)()
 	var all []queries.Position
 	for _, queue := range c.cfg.Queues {
 		err := once(conn, func(ch *amqp.Channel) error {
@@ -341,55 +355,89 @@ func (c *Consumer) Positions(ctx context.Context) ([]queries.Position, error) {
 	return all, nil
 }
 
+// letters is a connection that publishes dead letters.
+type letters struct {
+	conn     *amqp.Connection
+	ch       *amqp.Channel
+	returned chan amqp.Return
+}
+
 // DeadLetter publishes what was set aside, and returns when the server has it. nil when no queue is set.
 func (c *Consumer) DeadLetter() func(ctx context.Context, rejected []ingest.Rejected) error {
 	if c.cfg.DeadLetter == "" {
 		return nil
 	}
 	return func(ctx context.Context, rejected []ingest.Rejected) error {
-		ch, err := c.publishes(ctx)
-		if err != nil {
+		if err := c.publish(ctx, rejected); err != nil {
+			c.mu.Lock()
+			if c.letters != nil {
+				_ = c.letters.conn.CloseDeadline(time.Now()) // another try, another connection
+			}
+			c.letters = nil
+			c.mu.Unlock()
 			return fmt.Errorf("dead letters to queue %q: %w", c.cfg.DeadLetter, explain(err))
-		}
-		for _, r := range rejected {
-			confirmed, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", c.cfg.DeadLetter, true, false, amqp.Publishing{
-				DeliveryMode: amqp.Persistent, AppId: r.Environment, Body: r.Body,
-				Headers: amqp.Table{"position": r.Position, "reason": r.Reason.Code, "detail": r.Reason.Detail},
-			})
-			if err == nil {
-				var ok bool
-				if ok, err = confirmed.WaitContext(ctx); err == nil && !ok {
-					err = errors.New("the server did not take it")
-				}
-			}
-			if err != nil {
-				return fmt.Errorf("dead letters to queue %q: %w", c.cfg.DeadLetter, explain(err))
-			}
 		}
 		return nil
 	}
 }
 
-// publishes returns a channel with confirms, on which the queue exists.
-func (c *Consumer) publishes(ctx context.Context) (*amqp.Channel, error) {
-	conn, err := c.asks(ctx)
+func (c *Consumer) publish(ctx context.Context, rejected []ingest.Rejected) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	c.mu.Lock()
+	l := c.letters
+	c.mu.Unlock()
+	if l == nil || l.ch.IsClosed() {
+		var err error
+		if l, err = c.openLetters(ctx); err != nil {
+			return err
+		}
+	}
+	defer bounded(ctx, l.conn)()
+	for _, r := range rejected {
+		confirmed, err := l.ch.PublishWithDeferredConfirmWithContext(ctx, "", c.cfg.DeadLetter, true, false, amqp.Publishing{
+			DeliveryMode: amqp.Persistent, AppId: r.Environment, Body: r.Body,
+			Headers: amqp.Table{"position": r.Position, "reason": r.Reason.Code, "detail": r.Reason.Detail},
+		})
+		if err != nil {
+			return err
+		}
+		if ok, err := confirmed.WaitContext(ctx); err != nil || !ok {
+			return errors.Join(err, errors.New("the server did not take it"))
+		}
+		select {
+		case <-l.returned: // and confirmed all the same
+			return errors.New("the queue was deleted")
+		default:
+		}
+	}
+	return nil
+}
+
+// openLetters opens a channel with confirms, on which the queue exists.
+func (c *Consumer) openLetters(ctx context.Context) (*letters, error) {
+	conn, err := c.connect(ctx, "turnwise (dead letters)")
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.confirm != nil && !c.confirm.IsClosed() {
-		return c.confirm, nil
-	}
+	defer bounded(ctx, conn)()
 	if err := declare(conn, Config{Passive: c.cfg.Passive, Quorum: c.cfg.Quorum}, c.cfg.DeadLetter); err != nil {
+		conn.Close()
 		return nil, err
 	}
 	ch, err := conn.Channel()
+	if err == nil {
+		err = ch.Confirm(false)
+	}
 	if err != nil {
+		conn.Close()
 		return nil, err
 	}
-	c.confirm = ch
-	return ch, ch.Confirm(false)
+	l := &letters{conn: conn, ch: ch, returned: ch.NotifyReturn(make(chan amqp.Return, 1))}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.letters = l
+	return l, nil
 }
 
 // explain puts the errors that people can mend into plain words.
