@@ -55,6 +55,9 @@ func TestSource(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if all, err := queries.SourceDelays(ctx, pool, now.Add(-time.Hour)); err != nil || all[id] == nil || *all[id] != (metric.Delays{3: 20}) {
+		t.Errorf("delays %v, %v; want 20 of one class", all[id], err)
+	}
 	shows("viewer", "is being read.", "34 messages", "1,200", "1,234", "p50 750 ms, p95 975 ms", "6 duplicates, 0 revised, 4 redelivered", "!kafka-1:9092")
 	shows("admin", "kafka-1:9092", "Pause</button>")
 	member.Member, member.State, member.Reason = "host:2", "failed", "connection refused"
