@@ -15,6 +15,55 @@ import (
 	"turnwise/views"
 )
 
+// delayMinutes is how far the percentiles of delay look back, memberSilence how long a consumer may say nothing
+// before it is taken for gone.
+const (
+	delayMinutes  = 15
+	memberSilence = 15 * time.Second
+)
+
+// delayWords writes a percentile of delay.
+func delayWords(d *metric.Delays, p float64) string {
+	v, longer, ok := d.Percentile(p)
+	switch {
+	case !ok:
+		return ""
+	case longer:
+		return "over " + views.Span(v)
+	}
+	return views.Span(v)
+}
+
+// sourceRows returns how all sources are doing.
+func (s *server) sourceRows(ctx context.Context, now time.Time) ([]views.SourceRow, error) {
+	local := now.In(s.Zone)
+	today := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, s.Zone)
+	sources, err := queries.SourcesHealth(ctx, s.Pool, now, today)
+	if err != nil {
+		return nil, err
+	}
+	delays, err := queries.SourceDelays(ctx, s.Pool, now.Add(-delayMinutes*time.Minute))
+	if err != nil {
+		return nil, err
+	}
+	brokers, err := s.brokers(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	var rows []views.SourceRow
+	for _, x := range sources {
+		row := views.SourceRow{
+			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Known: x.Known, Revised: x.Revised,
+			Rejected: x.Rejected, Redelivered: x.Redelivered, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[x.ID],
+		}
+		if d := delays[x.ID]; d != nil && (x.Kind == "http" || row.Broker != nil) { // files hold the past: their delay says nothing
+			row.Delay50, row.Delay95 = delayWords(d, 0.5), delayWords(d, 0.95)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
 // brokers returns how the sources that are read from brokers are doing, by source.
 func (s *server) brokers(ctx context.Context, now time.Time) (map[int64]*views.Broker, error) {
 	sources, err := queries.StreamSources(ctx, s.Pool)
@@ -111,32 +160,15 @@ func (s *server) source(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m := views.Source{Page: s.page(r, "Source", "Data health")}
-	local := m.Now.In(s.Zone)
-	sources, err := queries.SourcesHealth(r.Context(), s.Pool, m.Now, time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, s.Zone))
+	rows, err := s.sourceRows(r.Context(), m.Now)
 	if err != nil {
 		return err
 	}
-	brokers, err := s.brokers(r.Context(), m.Now)
-	if err != nil {
-		return err
-	}
-	delays, err := queries.SourceDelays(r.Context(), s.Pool, m.Now.Add(-delayMinutes*time.Minute))
-	if err != nil {
-		return err
-	}
-	for _, x := range sources {
-		if x.ID != id || brokers[id] == nil {
-			continue
+	for _, row := range rows {
+		if row.ID == id && row.Broker != nil {
+			m.Title, m.Row = row.Name, row
+			return s.renderEither(w, r, views.SourcePage(m), views.SourceView(m))
 		}
-		m.Title = x.Name
-		m.Row = views.SourceRow{
-			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Known: x.Known, Revised: x.Revised,
-			Rejected: x.Rejected, Redelivered: x.Redelivered, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[id],
-		}
-		if d := delays[id]; d != nil {
-			m.Row.Delay50, m.Row.Delay95 = delayWords(d, 0.5), delayWords(d, 0.95)
-		}
-		return s.renderEither(w, r, views.SourcePage(m), views.SourceView(m))
 	}
 	return queries.ErrNotFound
 }

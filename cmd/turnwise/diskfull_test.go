@@ -115,7 +115,7 @@ func TestDiskFull(t *testing.T) {
 	ready := func() (int, string) {
 		return fetch(t, "http://"+admin+"/readyz")
 	}
-	waiting("the listener", func() bool { return strings.Contains(out.String(), "reads 1 sources") })
+	waiting("the listener", func() bool { return strings.Contains(out.String(), "reads kafka;") })
 	waiting("the full disk", func() bool {
 		status, text := ready()
 		return status == 503 && strings.Contains(text, `source "kafka": waiting: nothing can be stored`) && strings.Contains(text, "No space left on device")

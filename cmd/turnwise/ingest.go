@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"turnwise/ingest"
@@ -46,7 +47,11 @@ func (i *ingestCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "Turnwise %s reads %d sources; how they do: http://%s/readyz\n", version, len(sources), i.AdminListen)
+	names := make([]string, len(sources))
+	for n, s := range sources {
+		names[n] = s.Name
+	}
+	fmt.Fprintf(c.stdout, "Turnwise %s reads %s; how that goes: http://%s/readyz\n", version, strings.Join(names, ", "), i.AdminListen)
 	select {
 	case <-c.ctx.Done():
 	case err = <-failed:

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"turnwise/ingest"
 	"turnwise/queries"
 )
 
@@ -148,7 +148,7 @@ func (c *Config) Settings() []queries.Setting {
 func (c *Config) connection() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID("turnwise"), kgo.DialTimeout(10 * time.Second), kgo.RetryTimeout(20 * time.Second)}
 	if strings.HasSuffix(c.Protocol, "SSL") {
-		if _, err := c.tls(""); err != nil {
+		if _, err := ingest.ClientTLS("", c.CAFile, c.CertFile, c.KeyFile); err != nil {
 			return nil, err
 		}
 		opts = append(opts, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -156,7 +156,7 @@ func (c *Config) connection() ([]kgo.Opt, error) {
 			if err != nil {
 				return nil, err
 			}
-			config, err := c.tls(host)
+			config, err := ingest.ClientTLS(host, c.CAFile, c.CertFile, c.KeyFile)
 			if err != nil {
 				return nil, err
 			}
@@ -184,26 +184,4 @@ func (c *Config) connection() ([]kgo.Opt, error) {
 		})
 	}
 	return append(opts, kgo.SASL(mechanism)), nil
-}
-
-func (c *Config) tls(host string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: %s holds no certificate in PEM form", c.CAFile)
-		}
-	}
-	if c.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("cert_file, key_file: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
 }

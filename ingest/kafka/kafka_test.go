@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"turnwise/ingest"
+	"turnwise/ingest/brokertest"
 	"turnwise/ingest/kafka"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
@@ -55,46 +56,10 @@ func consumer(t *testing.T, cfg kafka.Config) *kafka.Consumer {
 }
 
 // stream reads until the test or stop ends it.
-func stream(t *testing.T, pool *pgxpool.Pool, c *kafka.Consumer, member string) (s *ingest.Stream, stop func()) {
+func stream(t *testing.T, pool *pgxpool.Pool, c *kafka.Consumer, member string) (*ingest.Stream, func()) {
 	t.Helper()
-	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
-	s = ingest.NewStream(w, ingest.Source{Name: "kafka", Kind: "kafka", Assistant: "bank", DeadLetter: c.DeadLetter()}, c, member, ingest.Options{Wait: 5 * time.Millisecond})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the stream ended with %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return s, stop
-}
-
-// until waits for a condition, which says what is missing.
-func until(t *testing.T, what func() string) {
-	t.Helper()
-	missing := ""
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if missing = what(); missing == "" {
-			return
-		}
-	}
-	t.Fatal(missing)
-}
-
-func count(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (n int) {
-	t.Helper()
-	if err := pool.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	source := ingest.Source{Name: "kafka", Kind: "kafka", Assistant: "bank", DeadLetter: c.DeadLetter()}
+	return brokertest.Stream(t, pool, c, source, member)
 }
 
 func event(sender string, n int) string {
@@ -129,14 +94,14 @@ func TestStream(t *testing.T) {
 	}
 	c := consumer(t, kafka.Config{Brokers: fake.ListenAddrs(), DeadLetter: "dead"})
 	_, stop := stream(t, pool, c, "one")
-	until(t, func() string {
-		n, aside := count(t, pool, `select count(*) from events`), count(t, pool, `select count(*) from rejected_events`)
+	brokertest.Until(t, func() string {
+		n, aside := brokertest.Count(t, pool, `select count(*) from events`), brokertest.Count(t, pool, `select count(*) from rejected_events`)
 		if n == 301 && aside == 5 {
 			return ""
 		}
 		return fmt.Sprintf("%d events of 301, %d set aside of 5", n, aside)
 	})
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		positions, err := c.Positions(t.Context())
 		if err != nil || len(positions) != 3 {
 			return fmt.Sprintf("positions %v, %v", positions, err)
@@ -149,13 +114,13 @@ func TestStream(t *testing.T) {
 		return ""
 	})
 	stop()
-	if n := count(t, pool, `select count(*) from events e join environments v on v.id = e.environment_id where v.name = 'staging'`); n != 100 {
+	if n := brokertest.Count(t, pool, `select count(*) from events e join environments v on v.id = e.environment_id where v.name = 'staging'`); n != 100 {
 		t.Errorf("%d events of staging, want 100", n)
 	}
-	if n := count(t, pool, `select count(*) from events where environment_id <> 0`); n != 100 {
+	if n := brokertest.Count(t, pool, `select count(*) from events where environment_id <> 0`); n != 100 {
 		t.Errorf("%d events of any environment, want 100", n)
 	}
-	if n := count(t, pool, `select count(*) from rejected_events where position ~ '^rasa_core_events/[012]@[0-9]+$'`); n != 5 {
+	if n := brokertest.Count(t, pool, `select count(*) from rejected_events where position ~ '^rasa_core_events/[012]@[0-9]+$'`); n != 5 {
 		t.Errorf("%d rejected events tell their place, want 5", n)
 	}
 	dead := client(t, fake, kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -182,14 +147,14 @@ func TestStream(t *testing.T) {
 	// Read again from the beginning by another group: all is known.
 	again := consumer(t, kafka.Config{Brokers: fake.ListenAddrs(), Group: "again"})
 	_, stop = stream(t, pool, again, "two")
-	until(t, func() string {
-		if n := count(t, pool, `select coalesce(sum(known), 0) from ingest_minutes`); n != 301 {
+	brokertest.Until(t, func() string {
+		if n := brokertest.Count(t, pool, `select coalesce(sum(known), 0) from ingest_minutes`); n != 301 {
 			return fmt.Sprintf("%d of 301 known", n)
 		}
 		return ""
 	})
 	stop()
-	if n := count(t, pool, `select count(*) from events`); n != 301 {
+	if n := brokertest.Count(t, pool, `select count(*) from events`); n != 301 {
 		t.Errorf("%d events after a second reading", n)
 	}
 }
@@ -210,7 +175,7 @@ func TestMembers(t *testing.T) {
 		}
 	}
 	stored := func() string {
-		if n := count(t, pool, `select count(*) from events`); n != produced {
+		if n := brokertest.Count(t, pool, `select count(*) from events`); n != produced {
 			return fmt.Sprintf("%d of %d stored", n, produced)
 		}
 		return ""
@@ -218,21 +183,21 @@ func TestMembers(t *testing.T) {
 	c := consumer(t, kafka.Config{Brokers: fake.ListenAddrs()})
 	first, stopFirst := stream(t, pool, c, "first")
 	produce(30)
-	until(t, stored)
+	brokertest.Until(t, stored)
 	second, _ := stream(t, pool, c, "second")
 	produce(60)
-	until(t, stored)
+	brokertest.Until(t, stored)
 	stopFirst()
 	if s := first.Status(); s.State != ingest.Stopped {
 		t.Errorf("the first is %s", s.State)
 	}
 	produce(30)
-	until(t, stored)
-	source := int64(count(t, pool, `select id from sources where name = 'kafka'`))
+	brokertest.Until(t, stored)
+	source := int64(brokertest.Count(t, pool, `select id from sources where name = 'kafka'`))
 	if err := queries.PauseSource(t.Context(), pool, source, time.Now(), "ann@example.org", "migration"); err != nil {
 		t.Fatal(err)
 	}
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if s := second.Status(); s.State != ingest.Paused || s.Reason != "migration" {
 			return fmt.Sprintf("paused, but %+v", s)
 		}
@@ -240,20 +205,20 @@ func TestMembers(t *testing.T) {
 	})
 	before := produced
 	produce(20)
-	until(t, func() string {
-		if n := count(t, pool, `select coalesce(sum(lag), 0) from stream_positions`); n != 20 {
+	brokertest.Until(t, func() string {
+		if n := brokertest.Count(t, pool, `select coalesce(sum(lag), 0) from stream_positions`); n != 20 {
 			return fmt.Sprintf("the lag of a paused source is told as %d", n)
 		}
 		return ""
 	})
-	if n := count(t, pool, `select count(*) from events`); n != before {
+	if n := brokertest.Count(t, pool, `select count(*) from events`); n != before {
 		t.Errorf("%d events were stored while the source was paused", n-before)
 	}
 	if err := queries.ResumeSource(t.Context(), pool, source); err != nil {
 		t.Fatal(err)
 	}
-	until(t, stored)
-	if n := count(t, pool, `select count(*) from stream_members where state = 'stopped' and member = 'first'`); n != 1 {
+	brokertest.Until(t, stored)
+	if n := brokertest.Count(t, pool, `select count(*) from stream_members where state = 'stopped' and member = 'first'`); n != 1 {
 		t.Error("the first member's end was not noted")
 	}
 }
@@ -270,7 +235,7 @@ func TestHopeless(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _ := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs()}), "one")
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := s.Status(); st.State != ingest.Paused || !strings.Contains(st.Reason, "all rejected") {
 			return fmt.Sprintf("not paused: %+v", st)
 		}
@@ -295,13 +260,13 @@ func TestNotHopeless(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, _ := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs()}), "one")
-	until(t, func() string {
-		if n := count(t, pool, `select count(*) from events`); n != messages/3*2 {
+	brokertest.Until(t, func() string {
+		if n := brokertest.Count(t, pool, `select count(*) from events`); n != messages/3*2 {
 			return fmt.Sprintf("%d of %d stored; %+v", n, messages/3*2, s.Status())
 		}
 		return ""
 	})
-	if n := count(t, pool, `select count(*) from sources where paused_at is not null`); n != 0 {
+	if n := brokertest.Count(t, pool, `select count(*) from sources where paused_at is not null`); n != 0 {
 		t.Error("the source was paused")
 	}
 }
@@ -316,7 +281,7 @@ func TestTrouble(t *testing.T) {
 	}
 	t.Cleanup(fake.Close)
 	s, _ := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs()}), "one")
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := s.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, `topic "rasa_core_events": it does not exist`) {
 			return fmt.Sprintf("%+v", st)
 		}
@@ -329,14 +294,14 @@ func TestTrouble(t *testing.T) {
 	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte(event("s", 1))}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, func() string {
-		if n := count(t, pool, `select count(*) from events`); n != 1 {
+	brokertest.Until(t, func() string {
+		if n := brokertest.Count(t, pool, `select count(*) from events`); n != 1 {
 			return fmt.Sprintf("not read: %+v", s.Status())
 		}
 		return ""
 	})
 	nobody, _ := stream(t, pool, consumer(t, kafka.Config{Brokers: []string{"127.0.0.1:1"}}), "two")
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := nobody.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, "connection refused") {
 			return fmt.Sprintf("%+v", st)
 		}
@@ -364,23 +329,23 @@ func TestPatternAndBackfill(t *testing.T) {
 	}
 	c := consumer(t, kafka.Config{Brokers: fake.ListenAddrs(), Topics: []string{`^rasa\.`}, Pattern: true, Start: "latest"})
 	s, _ := stream(t, pool, c, "one")
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := s.Status(); st.State != ingest.Reading {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
 	})
 	n := 100
-	until(t, func() string { // when exactly the end was, nobody can tell
+	brokertest.Until(t, func() string { // when exactly the end was, nobody can tell
 		n++
 		produce("rasa.a", n)
 		produce("else", n+1000)
-		if count(t, pool, `select count(*) from events`) == 0 {
+		if brokertest.Count(t, pool, `select count(*) from events`) == 0 {
 			return "nothing is read"
 		}
 		return ""
 	})
-	if n := count(t, pool, `select count(*) from messages where text ~ ' [0-9]$'`); n != 0 {
+	if n := brokertest.Count(t, pool, `select count(*) from messages where text ~ ' [0-9]$'`); n != 0 {
 		t.Errorf("%d old events were read", n)
 	}
 	feed, total, end, err := c.Backfill(t.Context(), time.Time{})
@@ -397,10 +362,10 @@ func TestPatternAndBackfill(t *testing.T) {
 	if err != nil || counts.Stored+counts.Known != total {
 		t.Fatalf("back-fill of %d: %+v, %v", total, counts, err)
 	}
-	if n := count(t, pool, `select count(*) from messages where text ~ ' [0-9]$'`); n != 7 {
+	if n := brokertest.Count(t, pool, `select count(*) from messages where text ~ ' [0-9]$'`); n != 7 {
 		t.Errorf("%d of 7 old events after the back-fill", n)
 	}
-	if n := count(t, pool, `select count(*) from messages where text ~ '1[0-9]{3}$'`); n != 0 {
+	if n := brokertest.Count(t, pool, `select count(*) from messages where text ~ '1[0-9]{3}$'`); n != 0 {
 		t.Errorf("%d events of a topic that the pattern does not match", n)
 	}
 }

@@ -1,12 +1,9 @@
 package rabbit_test
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -35,50 +32,15 @@ func channel(t *testing.T, b *brokertest.Broker) *amqp.Channel {
 	return ch
 }
 
-func stream(t *testing.T, pool *pgxpool.Pool, cfg rabbit.Config) (s *ingest.Stream, stop func()) {
+func stream(t *testing.T, pool *pgxpool.Pool, cfg rabbit.Config) (*ingest.Stream, func()) {
 	t.Helper()
 	if err := cfg.Check(); err != nil {
 		t.Fatal(err)
 	}
 	c := rabbit.New(cfg)
 	t.Cleanup(c.Close)
-	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
-	s = ingest.NewStream(w, ingest.Source{Name: "rabbitmq", Kind: "rabbitmq", Assistant: "bank", DeadLetter: c.DeadLetter()}, c, "one", ingest.Options{Wait: 5 * time.Millisecond})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the stream ended with %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return s, stop
-}
-
-func until(t *testing.T, what func() string) {
-	t.Helper()
-	missing := ""
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if missing = what(); missing == "" {
-			return
-		}
-	}
-	t.Fatal(missing)
-}
-
-func count(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (n int) {
-	t.Helper()
-	if err := pool.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	source := ingest.Source{Name: "rabbitmq", Kind: "rabbitmq", Assistant: "bank", DeadLetter: c.DeadLetter()}
+	return brokertest.Stream(t, pool, c, source, "one")
 }
 
 func event(n int) string {
@@ -111,14 +73,14 @@ func TestRabbit(t *testing.T) {
 	}
 	cfg := rabbit.Config{URLs: []string{"amqp://guest:guest@127.0.0.1:1/", url(broker)}, Queues: []string{"turnwise", "turnwise-2"}, Exchange: "rasa-exchange", Quorum: true, Prefetch: 50, DeadLetter: "dead"}
 	s, stop := stream(t, pool, cfg)
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := s.Status(); st.State != ingest.Reading {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
 	})
 	stored := func() string {
-		n, waiting := count(t, pool, `select count(*) from events`), 0
+		n, waiting := brokertest.Count(t, pool, `select count(*) from events`), 0
 		for _, queue := range []string{"turnwise", "turnwise-2"} {
 			q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 			if err != nil {
@@ -132,13 +94,13 @@ func TestRabbit(t *testing.T) {
 		return ""
 	}
 	publish(500)
-	until(t, stored)
-	if n := count(t, pool, `select count(*) from events e join environments v on v.id = e.environment_id where v.name = 'staging'`); n != 250 {
+	brokertest.Until(t, stored)
+	if n := brokertest.Count(t, pool, `select count(*) from events e join environments v on v.id = e.environment_id where v.name = 'staging'`); n != 250 {
 		t.Errorf("%d events of staging, want 250", n)
 	}
 	// Both queues get each message: the second copy is known.
-	until(t, func() string {
-		if n := count(t, pool, `select sum(known) from ingest_minutes`); n != 500 {
+	brokertest.Until(t, func() string {
+		if n := brokertest.Count(t, pool, `select sum(known) from ingest_minutes`); n != 500 {
 			return fmt.Sprintf("%d of 500 copies were recognised", n)
 		}
 		return ""
@@ -149,8 +111,8 @@ func TestRabbit(t *testing.T) {
 		}
 	}
 	publish(10)
-	until(t, stored)
-	until(t, func() string {
+	brokertest.Until(t, stored)
+	brokertest.Until(t, func() string {
 		q, err := ch.QueueDeclarePassive("dead", true, false, false, false, nil)
 		if err != nil || q.Messages != 3 {
 			return fmt.Sprintf("dead letters: %d of 3, %v", q.Messages, err)
@@ -162,14 +124,14 @@ func TestRabbit(t *testing.T) {
 	stop()
 	publish(200)
 	s, stop = stream(t, pool, cfg)
-	until(t, stored)
+	brokertest.Until(t, stored)
 
 	// The server dies and comes back.
 	stop()
 	ch.Close()
 	broker.Kill()
 	s, stop = stream(t, pool, cfg)
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := s.Status(); st.State != ingest.Failed || strings.Contains(st.Reason, "guest:guest") {
 			return fmt.Sprintf("%+v", st)
 		}
@@ -177,39 +139,39 @@ func TestRabbit(t *testing.T) {
 	})
 	broker.Start(t)
 	ch = channel(t, broker)
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := s.Status(); st.State != ingest.Reading {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
 	})
 	publish(50) // over the exchange that the stream has made again, as it does not survive
-	until(t, stored)
+	brokertest.Until(t, stored)
 
 	// A queue is deleted: that is shown, and it is made again.
 	if _, err := ch.QueueDelete("turnwise-2", false, false, false); err != nil {
 		t.Fatal(err)
 	}
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := s.Status(); st.Reconnects == 0 || !strings.Contains(st.Error, `queue "turnwise-2"`) || st.State != ingest.Reading {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
 	})
 	publish(20)
-	until(t, stored)
+	brokertest.Until(t, stored)
 	stop()
 
 	// Passive: nothing is made.
 	missing, _ := stream(t, pool, rabbit.Config{URLs: []string{url(broker)}, Queues: []string{"nobody-made-this"}, Passive: true})
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := missing.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, `queue "nobody-made-this": it does not exist`) {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
 	})
 	refused, _ := stream(t, pool, rabbit.Config{URLs: []string{strings.Replace(url(broker), "guest:guest", "guest:secret", 1)}})
-	until(t, func() string {
+	brokertest.Until(t, func() string {
 		if st := refused.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, "refuses the user name or password") || strings.Contains(st.Reason, "secret") {
 			return fmt.Sprintf("%+v", st)
 		}
