@@ -124,7 +124,20 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 			close(q)
 		}
 	}()
-	for c := range ordered {
+	tick := time.NewTicker(time.Second) // copies are counted also when nothing follows them
+	defer tick.Stop()
+	for {
+		var c *chunk
+		select {
+		case next, ok := <-ordered:
+			if !ok {
+				return nil
+			}
+			c = next
+		case <-tick.C:
+			r.countKnown(ctx, &counted, 0)
+			continue
+		}
 		select {
 		case <-c.ready:
 		case <-ctx.Done():
@@ -152,7 +165,6 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 		c.events = nil
 		r.settler.done(c, 1)
 	}
-	return nil
 }
 
 // manyCopies is the share of known events, in percent, from which chunks are glanced at before they are decoded.
