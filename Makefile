@@ -20,7 +20,7 @@ test:
 # The same faults as in make test, for six minutes.
 test-faults:
 	@scripts/setup.sh test
-	TURNWISE_TEST_FAULTS=long go run ./scripts/withdb go test -count=1 -timeout 30m -v -run TestFaults ./cmd/turnwise
+	TURNWISE_TEST_FAULTS=long go run ./scripts/withdb go test -count=1 -timeout 30m -v -run "TestFaults|TestOverload|TestNetworkLost|TestDiskFull" ./cmd/turnwise
 
 lint:
 	$(GOLANGCI) run ./...

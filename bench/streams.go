@@ -54,7 +54,7 @@ func (b *bench) streams() (err error) {
 			panic(p)
 		}
 	}()
-	broker := brokertest.Kafka(s)
+	broker := brokertest.Kafka(s, "127.0.0.1")
 	program := filepath.Join(b.dir, "turnwise-bench")
 	if out, err := exec.CommandContext(b.ctx, "go", "build", "-o", program, "./cmd/turnwise").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)

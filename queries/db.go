@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -67,6 +68,11 @@ func open(ctx context.Context, url string, size int, plans string) (*pgxpool.Poo
 	}
 	cfg.MaxConns = int32(size)
 	cfg.ConnConfig.DialFunc = dial
+	for name, seconds := range map[string]int{"tcp_keepalives_idle": 4, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 4} {
+		cfg.ConnConfig.RuntimeParams[name] = strconv.Itoa(seconds) // the server's side: a client that is gone must not hold its locks
+	}
+	cfg.ConnConfig.RuntimeParams["tcp_user_timeout"] = strconv.Itoa(int(silence.Milliseconds()))
+	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "60s" // the same for one that is frozen
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	cfg.ConnConfig.RuntimeParams["application_name"] = "turnwise"
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"

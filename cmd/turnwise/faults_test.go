@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +39,8 @@ type faultSuite struct {
 	r       *rand.Rand
 	dir     string
 	db      *localdb.Server
-	url     string // of db, whichever process it is
+	url     string            // of db, whichever process it is, over the network
+	network *brokertest.Proxy // before db
 	kafka   *brokertest.Broker
 	rabbit  *brokertest.Broker
 	listen  string // of serve
@@ -79,14 +83,14 @@ func TestFaults(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	f := &faultSuite{t: t, r: rand.New(rand.NewPCG(seed, 1))}
-	f.kafka, f.rabbit = brokertest.Kafka(t), brokertest.Rabbit(t)
+	f.kafka, f.rabbit = brokertest.Kafka(t, "127.0.0.1"), brokertest.Rabbit(t, "127.0.0.1")
 	var err error
 	if f.dir, err = dbtest.Dir(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(f.dir) })
 	f.startDatabase()
-	f.url = f.db.URL()
+	f.network, f.url = proxied(t, "127.0.0.1", f.db)
 	t.Cleanup(func() { f.db.Stop() })
 
 	var bodies []string
@@ -208,7 +212,7 @@ func (f *faultSuite) prepare() {
     environment: production
     batch: 500
     rabbitmq: {urls: ["amqp://guest:guest@%s/"], queues: [%s], quorum: true, prefetch: 500}
-`, f.kafka.Address, f.rabbit.Address, faultQueue)
+`, f.kafka.Proxy.Address, f.rabbit.Proxy.Address, faultQueue)
 	if err := os.WriteFile(filepath.Join(f.dir, "sources.yaml"), []byte(sources), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
@@ -224,6 +228,22 @@ func (f *faultSuite) startDatabase() {
 		time.Sleep(200 * time.Millisecond)
 	}
 	f.t.Fatal(err)
+}
+
+// proxied puts a network before the database and returns it with the URL over it.
+func proxied(t *testing.T, host string, db *localdb.Server) (p *brokertest.Proxy, address string) {
+	t.Helper()
+	u, err := url.Parse(db.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	p = brokertest.NewProxy(t, host, "unix", filepath.Join(q.Get("host"), ".s.PGSQL."+q.Get("port")))
+	at, port, _ := net.SplitHostPort(p.Address)
+	q.Set("host", at)
+	q.Set("port", port)
+	u.RawQuery = q.Encode()
+	return p, u.String()
 }
 
 func (f *faultSuite) start(args ...string) *member {
@@ -302,6 +322,8 @@ func (f *faultSuite) fault() {
 		return time.Duration(least+f.r.IntN(most-least)) * time.Millisecond
 	}
 	m := f.members[f.r.IntN(len(f.members))]
+	n := f.r.IntN(3)
+	way, at := []*brokertest.Proxy{f.network, f.kafka.Proxy, f.rabbit.Proxy}[n], []string{"database", "Kafka", "RabbitMQ"}[n]
 	faults := []struct {
 		name string
 		do   func()
@@ -344,11 +366,43 @@ func (f *faultSuite) fault() {
 		{"table locked", func() {
 			f.exec(`begin; lock table events in access exclusive mode; select pg_sleep(3); commit`)
 		}},
+		{"schema of a later release", func() { // columns more, and a version that this one does not know
+			f.laterSchema(`alter table %s add column later integer not null default 0`, `insert into goose_db_version (version_id, is_applied) values (9999, true)`)
+			_ = m.retire(syscall.SIGKILL) // one started on that schema, beside those that were there before
+			f.run(m)
+			time.Sleep(some(1000, 3000))
+			f.laterSchema(`alter table %s drop column later`, `delete from goose_db_version where version_id = 9999`)
+		}},
 		{"Kafka killed", func() {
 			f.kafka.Kill()
 			time.Sleep(some(0, 2000))
 			f.kafka.Start(f.t)
 		}},
+		{"network to " + at + " silent", func() {
+			way.Stall(true)
+			time.Sleep(some(1000, 18000))
+			if f.r.IntN(2) == 0 {
+				way.Cut()
+			}
+			way.Stall(false)
+		}},
+		{"network to " + at + " slow", func() {
+			way.Slow(some(50, 200), 0)
+			time.Sleep(some(2000, 6000))
+			way.Slow(0, 0)
+		}},
+		{"network to " + at + " narrow", func() {
+			way.Slow(0, 2000)
+			time.Sleep(some(2000, 6000))
+			way.Slow(0, 0)
+		}},
+		{"connections to " + at + " cut", func() {
+			for range 1 + f.r.IntN(4) {
+				way.Cut()
+				time.Sleep(some(0, 700))
+			}
+		}},
+		{"connections to " + at + " half open", func() { way.Halve(some(1000, 6000)) }},
 		{"RabbitMQ killed", func() {
 			f.rabbit.Kill()
 			time.Sleep(some(0, 2000))
@@ -356,6 +410,15 @@ func (f *faultSuite) fault() {
 		}},
 	}
 	one := faults[f.r.IntN(len(faults))]
+	if len(f.done) == 0 { // rare otherwise, and quickly done
+		one = faults[slices.IndexFunc(faults, func(x struct {
+			name string
+			do   func()
+		},
+		) bool {
+			return x.name == "schema of a later release"
+		})]
+	}
 	f.done = append(f.done, one.name)
 	one.do()
 	time.Sleep(some(200, 1500))
@@ -377,18 +440,34 @@ func (f *faultSuite) signalDatabase(s syscall.Signal) {
 	<-f.db.Exited()
 }
 
-func (f *faultSuite) exec(sql string) {
+// laterSchema changes each table of facts, as a migration does: with a short wait for the lock, and again.
+func (f *faultSuite) laterSchema(each, version string) {
+	for _, table := range []string{"events", "event_payloads", "messages", "turns", "conversations", "senders", "projections", "flow_runs", "ingest_minutes", "rejected_events"} {
+		for range 100 {
+			if f.exec("begin; set local lock_timeout = '500ms'; " + fmt.Sprintf(each, table) + "; commit") {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	f.exec(version)
+}
+
+// exec runs a statement, and tells whether that went well.
+func (f *faultSuite) exec(sql string) bool {
 	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, f.db.URL())
 	if err != nil {
 		f.t.Log(err)
-		return
+		return false
 	}
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 		f.t.Log(err)
+		return false
 	}
+	return true
 }
 
 func (f *faultSuite) sendKafka(ctx context.Context, bodies []string) error {

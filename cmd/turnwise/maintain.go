@@ -89,6 +89,11 @@ func (d *diagnosis) brokers(ctx context.Context, sources []sourceConfig) {
 		consumer, kind := sources[i].consumer()
 		asking, cancel := context.WithTimeout(ctx, 15*time.Second)
 		positions, err := consumer.Positions(asking)
+		if err == nil {
+			if err := consumer.Check(asking); err != nil {
+				d.say(false, "broker of source %q (%s): %v", sources[i].Name, kind, err)
+			}
+		}
 		cancel()
 		consumer.Close()
 		if err != nil {

@@ -208,6 +208,7 @@ func connections(all []sourceConfig) int {
 type broker interface {
 	ingest.Consumer
 	DeadLetter() func(ctx context.Context, rejected []ingest.Rejected) error
+	Check(ctx context.Context) error // of what reading itself does not need
 	Close()
 }
 

@@ -28,6 +28,10 @@ type T interface {
 // Broker is a running server.
 type Broker struct {
 	Address string // host:port
+	Proxy   *Proxy // before it
+	OAuth   string // host:port of Kafka's listener that takes unsigned tokens
+	TLS     string // host:port of RabbitMQ's listener with TLS
+	CAFile  string // to trust there
 	dir     string
 	env     []string
 	name    string
@@ -137,8 +141,8 @@ func (b *Broker) cleanUp(t T) {
 	})
 }
 
-// Rabbit starts a RabbitMQ; its user is guest.
-func Rabbit(t T) *Broker {
+// Rabbit starts a RabbitMQ; its user is guest. Its proxy listens at host.
+func Rabbit(t T, host string) *Broker {
 	t.Helper()
 	const program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 	if _, err := os.Stat(program); err != nil {
@@ -148,11 +152,14 @@ func Rabbit(t T) *Broker {
 	if err := os.WriteFile(filepath.Join(dir, "plugins"), []byte("[].\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config := "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 1GB\nconsumer_timeout = 600000\n"
+	encrypted := "127.0.0.1:" + freePort(t)
+	cert, key := Certificate(t)
+	config := "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 1GB\nconsumer_timeout = 600000\nlisteners.ssl.1 = " + encrypted +
+		"\nssl_options.cacertfile = " + cert + "\nssl_options.certfile = " + cert + "\nssl_options.keyfile = " + key + "\nssl_options.verify = verify_none\n"
 	if err := os.WriteFile(filepath.Join(dir, "rabbitmq.conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := &Broker{Address: "127.0.0.1:" + port, dir: dir, name: program, env: []string{
+	b := &Broker{Address: "127.0.0.1:" + port, TLS: encrypted, CAFile: cert, dir: dir, name: program, env: []string{
 		"HOME=" + dir, "RABBITMQ_NODENAME=turnwise" + port + "@localhost", "RABBITMQ_NODE_PORT=" + port, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
 		"RABBITMQ_DIST_PORT=" + freePort(t), "ERL_EPMD_PORT=" + epmd, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_RELAXED_COMMAND_CHECK=true", "RABBITMQ_LOGS=-",
 		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"), "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
@@ -163,23 +170,28 @@ func Rabbit(t T) *Broker {
 		end.Env = append(os.Environ(), "ERL_EPMD_PORT="+epmd)
 		_ = end.Run()
 	}
+	b.Proxy = NewProxy(t, host, "tcp", b.Address)
 	b.cleanUp(t)
 	b.Start(t)
 	return b
 }
 
-// Kafka starts an Apache Kafka of one node, broker and controller in one.
-func Kafka(t T) *Broker {
+// Kafka starts an Apache Kafka of one node, broker and controller in one. Its proxy listens at host.
+func Kafka(t T, host string) *Broker {
 	t.Helper()
 	jars, err := kafkaJars()
 	if err != nil {
 		skip(t, "Apache Kafka (Java 17 and Maven Central)", err)
 	}
-	dir, port, controller := tempDir(t), freePort(t), freePort(t)
+	dir, port, controller, proxied, oauth := tempDir(t), freePort(t), freePort(t), freePort(t), freePort(t)
+	proxy := NewProxy(t, host, "tcp", "127.0.0.1:"+proxied)
 	properties := strings.Join([]string{
 		"process.roles=broker,controller", "node.id=1", "controller.quorum.voters=1@127.0.0.1:" + controller,
-		"listeners=PLAINTEXT://127.0.0.1:" + port + ",CONTROLLER://127.0.0.1:" + controller, "advertised.listeners=PLAINTEXT://127.0.0.1:" + port,
-		"controller.listener.names=CONTROLLER", "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+		"listeners=PLAINTEXT://127.0.0.1:" + port + ",CONTROLLER://127.0.0.1:" + controller + ",PROXIED://127.0.0.1:" + proxied + ",OAUTH://127.0.0.1:" + oauth,
+		"advertised.listeners=PLAINTEXT://127.0.0.1:" + port + ",PROXIED://" + proxy.Address + ",OAUTH://127.0.0.1:" + oauth,
+		"controller.listener.names=CONTROLLER", "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,OAUTH:SASL_PLAINTEXT",
+		"listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER",
+		"listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;",
 		"log.dirs=" + filepath.Join(dir, "data"), "offsets.topic.replication.factor=1", "transaction.state.log.replication.factor=1",
 		"transaction.state.log.min.isr=1", "group.initial.rebalance.delay.ms=0", "auto.create.topics.enable=false", "num.partitions=3",
 		"message.max.bytes=62914560", "replica.fetch.max.bytes=62914560", "offsets.topic.num.partitions=3", "log.segment.bytes=67108864",
@@ -193,7 +205,7 @@ func Kafka(t T) *Broker {
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format Kafka's storage: %v\n%s", err, out)
 	}
-	b := &Broker{Address: "127.0.0.1:" + port, dir: dir, name: "java", args: append(java, "kafka.Kafka", file)}
+	b := &Broker{Address: "127.0.0.1:" + port, OAuth: "127.0.0.1:" + oauth, Proxy: proxy, dir: dir, name: "java", args: append(java, "kafka.Kafka", file)}
 	b.cleanUp(t)
 	b.Start(t)
 	return b
@@ -210,6 +222,20 @@ func kafkaJars() (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(cache, "turnwise", "kafka-"+version)
+	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	lock, err := os.Create(dir + ".lock") // tests of other packages may fetch them too
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
 	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
 		return dir, nil
 	}

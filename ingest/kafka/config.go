@@ -16,7 +16,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
-	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
@@ -175,13 +174,7 @@ func (c *Config) connection() ([]kgo.Opt, error) {
 	case "SCRAM-SHA-512":
 		mechanism = scram.Auth{User: c.Username, Pass: c.Password}.AsSha512Mechanism()
 	default:
-		mechanism = oauth.Oauth(func(context.Context) (oauth.Auth, error) {
-			token, err := os.ReadFile(c.TokenFile)
-			if err != nil {
-				return oauth.Auth{}, err
-			}
-			return oauth.Auth{Token: strings.TrimSpace(string(token))}, nil
-		})
+		mechanism = bearer(c.TokenFile)
 	}
 	return append(opts, kgo.SASL(mechanism)), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"regexp"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"turnwise/ingest"
 	"turnwise/queries"
@@ -159,6 +161,35 @@ func (c *Consumer) Positions(ctx context.Context) ([]queries.Position, error) {
 		all = append(all, p)
 	})
 	return all, nil
+}
+
+// Check asks for what reading does not need and is needed all the same: the right to write dead letters.
+func (c *Consumer) Check(ctx context.Context) error {
+	if c.cfg.DeadLetter == "" {
+		return nil
+	}
+	client, err := c.publishes()
+	if err != nil {
+		return err
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &c.cfg.DeadLetter
+	req.Topics, req.IncludeTopicAuthorizedOperations = append(req.Topics, topic), true
+	found, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return fmt.Errorf("topic %q for dead letters: %w", c.cfg.DeadLetter, explain(err))
+	}
+	const write, unknown = 1 << kmsg.ACLOperationWrite, math.MinInt32
+	for _, t := range found.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("topic %q for dead letters: %w", c.cfg.DeadLetter, explain(err))
+		}
+		if t.AuthorizedOperations != unknown && t.AuthorizedOperations&write == 0 {
+			return fmt.Errorf("topic %q for dead letters: this user may not write to it: grant WRITE on it", c.cfg.DeadLetter)
+		}
+	}
+	return nil
 }
 
 // Open joins the group.

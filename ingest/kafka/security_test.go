@@ -1,53 +1,32 @@
 package kafka_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
+	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"turnwise/ingest/brokertest"
 	"turnwise/ingest/kafka"
 )
-
-// certificate makes one for 127.0.0.1 that signs itself, and the file that trusts it.
-func certificate(t *testing.T) (pair tls.Certificate, file string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
-}
 
 // Each way to prove who we are works, and what is wrong with the others is said in plain words.
 func TestSecurity(t *testing.T) {
 	t.Parallel()
-	pair, ca := certificate(t)
-	_, other := certificate(t)
+	ca, key := brokertest.Certificate(t)
+	other, _ := brokertest.Certificate(t)
+	pair, err := tls.LoadX509KeyPair(ca, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	encrypted := cluster(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}), kfake.EnableSASL(),
 		kfake.Superuser("PLAIN", "ann", "plain"), kfake.Superuser("SCRAM-SHA-256", "bob", "scram256"), kfake.Superuser("SCRAM-SHA-512", "cid", "scram512"))
 	for _, tt := range []struct {
@@ -74,5 +53,47 @@ func TestSecurity(t *testing.T) {
 				t.Errorf("%v; want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// A real Kafka takes a bearer token from a file, read again for each connection, and says who may write.
+func TestToken(t *testing.T) {
+	t.Parallel()
+	broker := brokertest.Kafka(t, "127.0.0.1")
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 3, 1, nil, "rasa_core_events", "dead"); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(expires time.Duration) {
+		part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+		now := time.Now()
+		token := part(`{"alg":"none"}`) + "." + part(fmt.Sprintf(`{"sub":"turnwise","iat":%d,"exp":%d}`, now.Add(-time.Hour).Unix(), now.Add(expires).Unix())) + "."
+		if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(-time.Minute)
+	c := consumer(t, kafka.Config{Brokers: []string{broker.OAuth}, Protocol: "SASL_PLAINTEXT", Mechanism: "OAUTHBEARER", TokenFile: file, DeadLetter: "dead"})
+	if _, err := c.Positions(t.Context()); err == nil || !strings.Contains(err.Error(), "token") {
+		t.Errorf("with a token that is over: %v", err)
+	}
+	write(time.Hour)
+	brokertest.Until(t, func() string { // a Kafka that has only begun has no coordinator yet
+		if positions, err := c.Positions(t.Context()); err != nil || len(positions) != 3 {
+			return fmt.Sprint(positions, err)
+		}
+		return ""
+	})
+	if err := c.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	gone := consumer(t, kafka.Config{Brokers: []string{broker.Address}, DeadLetter: "missing"})
+	if err := gone.Check(t.Context()); err == nil || !strings.Contains(err.Error(), `"missing" for dead letters: it does not exist`) {
+		t.Errorf("a topic that is missing: %v", err)
 	}
 }

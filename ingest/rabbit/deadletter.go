@@ -70,6 +70,19 @@ func (c *Consumer) publish(ctx context.Context, rejected []ingest.Rejected) erro
 	return nil
 }
 
+// Check asks for what reading does not need and is needed all the same: the queue for dead letters.
+func (c *Consumer) Check(ctx context.Context) error {
+	if c.cfg.DeadLetter == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if _, err := c.openLetters(ctx); err != nil {
+		return fmt.Errorf("queue %q for dead letters: %w", c.cfg.DeadLetter, explain(err))
+	}
+	return nil
+}
+
 // openLetters opens a channel with confirms, on which the queue exists.
 func (c *Consumer) openLetters(ctx context.Context) (*letters, error) {
 	conn, err := c.connect(ctx, "turnwise (dead letters)")

@@ -50,7 +50,7 @@ func event(n int) string {
 // All that a RabbitMQ does to a consumer, one after the other: it takes a while to start.
 func TestRabbit(t *testing.T) {
 	t.Parallel()
-	broker := brokertest.Rabbit(t)
+	broker := brokertest.Rabbit(t, "127.0.0.1")
 	pool := dbtest.Pool(t)
 	ch := channel(t, broker)
 	// As Rasa declares it: fanout, not durable. Ours must not be in its way, nor it in ours.
@@ -201,5 +201,39 @@ func TestCheck(t *testing.T) {
 	cfg := rabbit.Config{URLs: []string{"amqp://u:hush@h/"}}
 	if told := fmt.Sprint(cfg.Settings()); strings.Contains(told, "hush") {
 		t.Errorf("settings tell %s", told)
+	}
+}
+
+// Over TLS, with a certificate that is trusted and without.
+func TestEncrypted(t *testing.T) {
+	t.Parallel()
+	broker := brokertest.Rabbit(t, "127.0.0.1")
+	other, _ := brokertest.Certificate(t)
+	for _, tt := range []struct {
+		name, ca, queue, want string
+	}{
+		{"trusted", broker.CAFile, "letters", ""},
+		{"not trusted", other, "letters", "certificate"},
+		{"nothing to trust", "", "letters", "certificate"},
+	} {
+		cfg := rabbit.Config{URLs: []string{"amqps://guest:guest@" + broker.TLS + "/"}, CAFile: tt.ca, DeadLetter: tt.queue}
+		if err := cfg.Check(); err != nil {
+			t.Fatal(err)
+		}
+		c := rabbit.New(cfg)
+		err := c.Check(t.Context())
+		c.Close()
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "guest:guest")) {
+			t.Errorf("%s: %v; want %q", tt.name, err, tt.want)
+		}
+	}
+	passive := rabbit.Config{URLs: []string{url(broker)}, DeadLetter: "missing", Passive: true}
+	if err := passive.Check(); err != nil {
+		t.Fatal(err)
+	}
+	c := rabbit.New(passive)
+	defer c.Close()
+	if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), `queue "missing" for dead letters`) {
+		t.Errorf("a queue that is missing: %v", err)
 	}
 }
