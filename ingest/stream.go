@@ -294,16 +294,19 @@ func (s *Stream) readPause(ctx context.Context) error {
 	return nil
 }
 
-// repeat does something at an interval, each time within that, until ctx ends. Failing is no news: it says
-// so by other ways.
+// repeat does something at an interval, each time within twice that, until ctx ends. It says when that begins to
+// fail, and not again until it has gone well in between.
 func (s *Stream) repeat(ctx context.Context, every time.Duration, do func(context.Context) error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	failing := false
 	for {
 		once, cancel := context.WithTimeout(ctx, 2*every)
-		if err := do(once); err != nil && ctx.Err() == nil {
-			s.log.DebugContext(ctx, "a stream's report failed", "error", err)
+		err := do(once)
+		if err != nil && !failing && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "database or broker do not answer", "error", err)
 		}
+		failing = err != nil
 		cancel()
 		select {
 		case <-tick.C:
