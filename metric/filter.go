@@ -19,7 +19,7 @@ func (e *InputError) Error() string { return e.Field + ": " + e.Msg }
 // Range is a half-open stretch of time. A relative one counts whole days back from now, today included.
 type Range struct {
 	Days        int       // > 0 for a relative range
-	From, Until time.Time // of an absolute one: midnights in the workspace's zone, Until exclusive
+	From, Until time.Time // of an absolute one, Until exclusive; mostly midnights in the workspace's zone
 }
 
 // MaxDays bounds a range.
@@ -30,16 +30,18 @@ func (r Range) Bounds(now time.Time, zone *time.Location) (from, until time.Time
 	if r.Days == 0 {
 		return r.From, r.Until
 	}
-	n := now.In(zone)
-	tomorrow := time.Date(n.Year(), n.Month(), n.Day()+1, 0, 0, 0, 0, zone)
-	return time.Date(n.Year(), n.Month(), n.Day()+1-r.Days, 0, 0, 0, 0, zone), tomorrow
+	return AddDays(now, 1-r.Days, zone), AddDays(now, 1, zone)
 }
 
 // Shift returns the range of the same length n lengths later (earlier for a negative n), as an absolute one.
 func (r Range) Shift(n int, now time.Time, zone *time.Location) Range {
 	from, until := r.Bounds(now, zone)
+	if r.Days == 0 && !r.Dates() {
+		by := until.Sub(from) * time.Duration(n)
+		return Range{From: from.Add(by), Until: until.Add(by)}
+	}
 	days := int(until.Sub(from).Round(24*time.Hour)/(24*time.Hour)) * n
-	return Range{From: from.AddDate(0, 0, days), Until: until.AddDate(0, 0, days)}
+	return Range{From: AddDays(from, days, zone), Until: AddDays(until, days, zone)}
 }
 
 // Filter is the question behind every list: which conversations. A zero field does not narrow.
@@ -52,8 +54,41 @@ type Filter struct {
 	Outcomes     []string // of conversation.Outcome, or OutcomeOpen
 	Ratings      []string // of conversation.Rating
 	Escalated    string   // "yes", "no" or ""
+	Reasons      []string // of the escalation
 	Flow         string   // a user flow that ran
-	ID           string   // of the conversation, the sender or the user
+	FlowHow      FlowCondition
+	FlowStep     string // the last step in Flow of those that did not complete it
+	ID           string // of the conversation, the sender or the user
+	Not          Excluded
+	Is           []Condition // all of them
+	Weekdays     []int       // on which they began, 1 for Monday to 7
+	Hours        []int       // of the day at which they began, 0 to 23
+	Slower       float64     // a response took longer than this many milliseconds
+}
+
+// Excluded are values that conversations must not have.
+type Excluded struct{ Assistants, Environments, Channels, Versions []string }
+
+// Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
+func (f Filter) Plain() bool {
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours) == 0 && f.Escalated == "" && f.Flow == "" && f.ID == "" && f.Slower == 0
+}
+
+// That returns the filter narrowed by a condition.
+func (f Filter) That(is ...Condition) Filter {
+	f.Is = slices.Clone(f.Is)
+	for _, c := range is {
+		if c != All && !slices.Contains(f.Is, c) {
+			f.Is = append(f.Is, c)
+		}
+	}
+	return f
+}
+
+// Within returns the filter for another stretch of time.
+func (f Filter) Within(from, until time.Time) Filter {
+	f.Range = Range{From: from, Until: until}
+	return f
 }
 
 // OutcomeOpen selects conversations that are not closed yet.
@@ -94,6 +129,11 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		{"version", &f.Versions, nil},
 		{"outcome", &f.Outcomes, Outcomes},
 		{"csat", &f.Ratings, Ratings},
+		{"reason", &f.Reasons, nil},
+		{"assistant.not", &f.Not.Assistants, nil},
+		{"environment.not", &f.Not.Environments, nil},
+		{"channel.not", &f.Not.Channels, nil},
+		{"version.not", &f.Not.Versions, nil},
 	} {
 		for _, v := range q[field.name] {
 			if v == "" {
@@ -115,6 +155,9 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 	default:
 		return f, &InputError{"escalated", "is yes or no"}
 	}
+	if err := f.parseMore(q); err != nil {
+		return f, err
+	}
 	f.Flow = strings.TrimSpace(q.Get("flow"))
 	f.ID = strings.TrimSpace(q.Get("id"))
 	for name, v := range q {
@@ -125,6 +168,48 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		}
 	}
 	return f, nil
+}
+
+// parseMore reads what figures narrow their lists by.
+func (f *Filter) parseMore(q url.Values) error {
+	for _, name := range q["is"] {
+		is, ok := ParseCondition(name)
+		if !ok {
+			return &InputError{"is", fmt.Sprintf("%.40q is no condition", name)}
+		}
+		*f = f.That(is)
+	}
+	for _, field := range []struct {
+		name        string
+		into        *[]int
+		least, most int
+	}{{"weekday", &f.Weekdays, 1, 7}, {"hour", &f.Hours, 0, 23}} {
+		for _, v := range q[field.name] {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < field.least || n > field.most {
+				return &InputError{field.name, fmt.Sprintf("is a number from %d to %d", field.least, field.most)}
+			}
+			if !slices.Contains(*field.into, n) {
+				*field.into = append(*field.into, n)
+			}
+		}
+	}
+	if v := q.Get("slower"); v != "" {
+		ms, err := strconv.ParseFloat(v, 64)
+		if err != nil || ms <= 0 || ms > 1e12 {
+			return &InputError{"slower", "is a number of milliseconds"}
+		}
+		f.Slower = ms
+	}
+	if v := q.Get("flow.how"); v != "" {
+		how, ok := ParseFlowCondition(v)
+		if !ok {
+			return &InputError{"flow.how", fmt.Sprintf("%.40q is nothing that a flow does", v)}
+		}
+		f.FlowHow = how
+	}
+	f.FlowStep = q.Get("flow.step")
+	return nil
 }
 
 func parseRange(q url.Values, zone *time.Location) (Range, error) {
@@ -141,14 +226,17 @@ func parseRange(q url.Values, zone *time.Location) (Range, error) {
 		return Range{Days: n}, nil
 	}
 	var r Range
+	var date bool
 	var err error
-	if r.From, err = time.ParseInLocation(dateLayout, from, zone); err != nil {
+	if r.From, _, err = parseInstant(from, zone); err != nil {
 		return r, &InputError{"from", "is a date such as 2026-11-21"}
 	}
-	if r.Until, err = time.ParseInLocation(dateLayout, until, zone); err != nil {
+	if r.Until, date, err = parseInstant(until, zone); err != nil {
 		return r, &InputError{"until", "is a date such as 2026-11-21"}
 	}
-	r.Until = r.Until.AddDate(0, 0, 1)
+	if date { // which is included
+		r.Until = AddDays(r.Until, 1, zone)
+	}
 	if !r.Until.After(r.From) {
 		return r, &InputError{"until", "lies before from"}
 	}
@@ -158,25 +246,59 @@ func parseRange(q url.Values, zone *time.Location) (Range, error) {
 	return r, nil
 }
 
+// parseInstant reads a date or, as RFC 3339 has it, a time.
+func parseInstant(s string, zone *time.Location) (at time.Time, date bool, err error) {
+	if len(s) > len(dateLayout) {
+		at, err = time.Parse(time.RFC3339, s)
+		return at.In(zone), false, err
+	}
+	day, err := time.Parse(dateLayout, s)
+	return Midnight(day.Year(), day.Month(), day.Day(), zone), true, err
+}
+
+func midnight(t time.Time) bool { return t.Equal(DayOf(t, t.Location())) }
+
+// Dates tells whether an absolute range is one of whole days.
+func (r Range) Dates() bool { return r.Days == 0 && midnight(r.From) && midnight(r.Until) }
+
 // Query writes the filter, so that ParseFilter reads the same again. Dates are both included.
 func (f Filter) Query() url.Values {
 	q := url.Values{}
 	switch {
 	case f.Range.Days > 0 && f.Range.Days != DefaultDays:
 		q.Set("range", strconv.Itoa(f.Range.Days)+"d")
+	case f.Range.Days == 0 && !f.Range.From.IsZero() && !f.Range.Dates():
+		q.Set("from", f.Range.From.Format(time.RFC3339))
+		q.Set("until", f.Range.Until.Format(time.RFC3339))
 	case f.Range.Days == 0 && !f.Range.From.IsZero():
 		q.Set("from", f.Range.From.Format(dateLayout))
-		q.Set("until", f.Range.Until.AddDate(0, 0, -1).Format(dateLayout))
+		q.Set("until", AddDays(f.Range.Until, -1, f.Range.Until.Location()).Format(dateLayout))
 	}
 	for name, values := range map[string][]string{
 		"assistant": f.Assistants, "environment": f.Environments, "channel": f.Channels, "version": f.Versions,
-		"outcome": f.Outcomes, "csat": f.Ratings,
+		"outcome": f.Outcomes, "csat": f.Ratings, "reason": f.Reasons,
+		"assistant.not": f.Not.Assistants, "environment.not": f.Not.Environments, "channel.not": f.Not.Channels, "version.not": f.Not.Versions,
 	} {
 		if len(values) > 0 {
 			q[name] = slices.Clone(values)
 		}
 	}
-	for name, v := range map[string]string{"escalated": f.Escalated, "flow": f.Flow, "id": f.ID} {
+	for _, is := range f.Is {
+		q.Add("is", is.String())
+	}
+	for _, n := range f.Weekdays {
+		q.Add("weekday", strconv.Itoa(n))
+	}
+	for _, n := range f.Hours {
+		q.Add("hour", strconv.Itoa(n))
+	}
+	if f.Slower > 0 {
+		q.Set("slower", strconv.FormatFloat(f.Slower, 'g', -1, 64))
+	}
+	if f.FlowHow != FlowTouched {
+		q.Set("flow.how", f.FlowHow.String())
+	}
+	for name, v := range map[string]string{"flow.step": f.FlowStep, "escalated": f.Escalated, "flow": f.Flow, "id": f.ID} {
 		if v != "" {
 			q.Set(name, v)
 		}

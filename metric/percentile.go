@@ -1,4 +1,4 @@
-// Package metric holds the question side of Turnwise: filters, ranges, rates and percentiles. It is pure.
+// Package metric holds the question side of Turnwise: filters, ranges, measures, rates and percentiles. It is pure.
 package metric
 
 import (
@@ -12,14 +12,17 @@ func Percentile(values []float64, p float64) (v float64, ok bool) {
 	if len(values) == 0 {
 		return 0, false
 	}
-	sorted := slices.Sorted(slices.Values(values))
+	return sortedPercentile(slices.Sorted(slices.Values(values)), p), true
+}
+
+func sortedPercentile(sorted []float64, p float64) float64 {
 	at := p * float64(len(sorted)-1)
 	low := math.Floor(at)
 	i := int(low)
 	if i+1 >= len(sorted) {
-		return sorted[len(sorted)-1], true
+		return sorted[len(sorted)-1]
 	}
-	return sorted[i] + (at-low)*(sorted[i+1]-sorted[i]), true
+	return sorted[i] + (at-low)*(sorted[i+1]-sorted[i])
 }
 
 // Facet names one value that conversations are filtered by. What is too long for an index entry cannot come:

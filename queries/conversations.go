@@ -61,8 +61,11 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	}
 	if f.Flow != "" {
 		w.facets("flow", "f", []string{f.Flow})
+		w.flow(f, now)
 	}
 	w.outcomes(f.Outcomes, now)
+	w.figures(f, now, zone)
+	w.excluded(f.Not, known)
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
 		first, last := idRange(f.ID)
@@ -129,8 +132,9 @@ func (w *where) outcomes(outcomes []string, now time.Time) {
 // filterIDs are the ids behind names that a filter holds: looked up before, so that the plan of the list knows
 // how few they are.
 type filterIDs struct {
-	versions []int64 // of releases
-	senders  []int64 // whose key is the filter's id
+	versions    []int64 // of releases
+	notVersions []int64
+	senders     []int64 // whose key is the filter's id
 }
 
 const versionIDsSQL = `
@@ -149,6 +153,12 @@ func lookUp(ctx context.Context, db DB, f metric.Filter) (ids filterIDs, err err
 	if len(f.Versions) > 0 {
 		rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": f.Versions})
 		if ids.versions, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+			return ids, fmt.Errorf("versions: %w", err)
+		}
+	}
+	if len(f.Not.Versions) > 0 {
+		rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": f.Not.Versions})
+		if ids.notVersions, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 			return ids, fmt.Errorf("versions: %w", err)
 		}
 	}

@@ -27,6 +27,7 @@ type Batch struct {
 	oldTurns      partKeys
 	oldRuns       partKeys
 	appendBundles bundleKeys
+	marks         marks
 	Senders       int
 }
 
@@ -311,6 +312,7 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	if c.Stored() {
 		b.oldConv.add2(sender, c.ID)
 	}
+	b.marks.add(sender, assistant, c.StartedAt)
 	version := versionID(name, c.ModelID, c.ModelName)
 	responses := c.ResponseTimes()
 	r := &b.conversations
@@ -479,6 +481,7 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 		q.Queue(upsertSendersSQL, pgx.StrictNamedArgs{"ids": p.ids, "assistants": p.assistants, "keys": p.keys, "users": p.users, "channels": p.channels, "first": p.first, "last": p.last})
 		q.Queue(upsertProjectionsSQL, pgx.StrictNamedArgs{"ids": p.ids, "newest": p.newest, "states": p.states})
 	}
+	b.marks.queue(&q)
 	if q.Len() > 0 {
 		if err := tx.SendBatch(ctx, &q).Close(); err != nil {
 			return fmt.Errorf("replace rows: %w", err)
@@ -513,7 +516,7 @@ func (b *Batch) Reset() {
 	for _, r := range []*rows{&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns, &b.runs, &b.steps, &b.commands, &b.slots} {
 		r.n = 0
 	}
-	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, 0
+	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
 }
 
 func uuids(ids []conversation.UUID) [][16]byte {

@@ -58,6 +58,7 @@ type cli struct {
 
 	Serve       serveCmd       `cmd:"" help:"Run the server: pages, ingest over HTTP and from brokers."`
 	Ingest      ingestCmd      `cmd:"" help:"Read brokers and do nothing else; start as many as there are partitions."`
+	Work        workCmd        `cmd:"" help:"Do the jobs that serve does in the background, and nothing else."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
 	Import      importCmd      `cmd:"" help:"Store events from files: NDJSON, arrays or tracker documents, plain or gzip."`
 	Backfill    backfillCmd    `cmd:"" help:"Read a Kafka topic from its beginning to now, beside live traffic."`

@@ -15,11 +15,15 @@ import (
 
 type rebuildCmd struct {
 	Assistant string `help:"Only the conversations of this assistant."`
+	Figures   bool   `help:"Only count the figures of the charts again; the jobs do it in the background."`
 }
 
 func (b *rebuildCmd) Run(c *cli) error {
 	log := c.logger()
 	return c.with(func(pool *pgxpool.Pool) error {
+		if b.Figures {
+			return queries.RebuildRollups(c.ctx, pool)
+		}
 		total, err := queries.CountSenders(c.ctx, pool, b.Assistant)
 		if err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"turnwise/ingest"
 	"turnwise/ingest/intake"
 	"turnwise/ingest/rasa"
+	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/web"
@@ -86,7 +87,7 @@ func (s *serveCmd) Run(c *cli) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
 	defer cancel()
 	log := c.logger()
-	pool, done, err := c.open(c.ctx, log, 10+connections(sources))
+	pool, done, err := c.open(c.ctx, log, 10+connections(sources)+jobConnections)
 	if err != nil {
 		return err
 	}
@@ -121,6 +122,14 @@ func (s *serveCmd) Run(c *cli) error {
 		}
 	}
 	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, set.url)
+	if err := queries.PrepareRollups(ctx, pool, queries.NewGrid(set.zone)); err != nil {
+		return err
+	}
+	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Zone: set.zone})
+	if err != nil {
+		return err
+	}
+	defer stopJobs(ctx, log, work)
 	reading = startStreams(ctx, writer, sources, log)
 	ready.begun.Store(true)
 	defer reading.wait()

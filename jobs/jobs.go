@@ -1,0 +1,96 @@
+// Package jobs does what Turnwise does by itself, in the background: River's workers and their schedule. Any number of
+// processes may run it; each job is done once.
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	"turnwise/queries"
+)
+
+// Config is what the jobs need from outside.
+type Config struct {
+	Pool *pgxpool.Pool
+	Log  *slog.Logger
+	Zone *time.Location // of the workspace
+	Now  func() time.Time
+}
+
+// Client runs jobs.
+type Client struct{ client *river.Client[pgx.Tx] }
+
+// waiting are the states of a job that is still to be done: one more of the same kind adds nothing.
+var waiting = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
+
+// rollUpEvery is how often marked hours are looked for. Pages count what is not rolled up yet from the
+// conversations, so it bounds work, not how old figures are.
+const rollUpEvery = 5 * time.Second
+
+// Start begins to work.
+func Start(ctx context.Context, cfg Config) (*Client, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &RollUpWorker{pool: cfg.Pool, grid: queries.NewGrid(cfg.Zone), now: cfg.Now})
+	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
+		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
+		Workers:                     workers,
+		CompletedJobRetentionPeriod: time.Hour,
+		PeriodicJobs: []*river.PeriodicJob{
+			river.NewPeriodicJob(river.PeriodicInterval(rollUpEvery), func() (river.JobArgs, *river.InsertOpts) {
+				return RollUpArgs{}, &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+			}, &river.PeriodicJobOpts{ID: "roll_up", RunOnStart: true}),
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	if err := client.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start jobs: %w", err)
+	}
+	return &Client{client}, nil
+}
+
+// Stop ends the jobs: those under way get until ctx ends, then they are cancelled and done again later.
+func (c *Client) Stop(ctx context.Context) error {
+	err := c.client.Stop(ctx)
+	if err == nil {
+		return nil
+	}
+	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return c.client.StopAndCancel(again)
+}
+
+// quieter takes River's notes about itself for details.
+type quieter struct{ slog.Handler }
+
+// Handle lowers what is information.
+func (q quieter) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelInfo {
+		r.Level = slog.LevelDebug
+	}
+	if !q.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return q.Handler.Handle(ctx, r)
+}
+
+// WithAttrs keeps what it is.
+func (q quieter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return quieter{q.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup keeps what it is.
+func (q quieter) WithGroup(name string) slog.Handler { return quieter{q.Handler.WithGroup(name)} }

@@ -1,0 +1,382 @@
+package jobs_test
+
+import (
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/demo"
+	"turnwise/ingest"
+	"turnwise/ingest/file"
+	"turnwise/jobs"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/queries/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+func clock(now time.Time) func() time.Time { return func() time.Time { return now } }
+
+// feed stores bodies.
+func feed(t testing.TB, pool *pgxpool.Pool, next func() ([]byte, bool)) {
+	t.Helper()
+	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
+	src, err := w.Open(t.Context(), ingest.Source{Name: "test", Kind: "file", Assistant: "default", Environment: "production"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Run(context.Background(), src, ingest.Bodies(func() ([]byte, string, error) {
+		if body, ok := next(); ok {
+			return body, "", nil
+		}
+		return nil, "", io.EOF
+	}), ingest.Options{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func generate(t testing.TB, pool *pgxpool.Pool, o demo.Options) {
+	t.Helper()
+	feed(t, pool, demo.New(o).Next)
+}
+
+func zone(t testing.TB, name string) *time.Location {
+	t.Helper()
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+func rollUp(t testing.TB, pool *pgxpool.Pool, g queries.Grid, now time.Time) {
+	t.Helper()
+	if err := jobs.RollUp(t.Context(), pool, g, -time.Second, clock(now)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := queries.Backlog(t.Context(), pool); err != nil || b.Hours+b.Days != 0 {
+		t.Fatalf("%+v is left to count, %v", b, err)
+	}
+}
+
+// row is a cell in comparable form.
+type row struct {
+	at     int64
+	d      queries.Dimensions
+	counts string
+	n      int64
+	p      [3]float64
+}
+
+func rows(f queries.Figures) []row {
+	var all []row
+	for _, c := range f.Cells {
+		r := row{at: c.At.Unix(), d: c.Dimensions, n: c.Tally.Response.N}
+		for is := metric.All; is <= metric.Asked; is++ {
+			r.counts += fmt.Sprintf("%s=%d ", is, c.Tally.Count(is))
+		}
+		r.counts += fmt.Sprint(c.Tally.Hours, c.Tally.Reasons)
+		flows := make([]string, 0, len(c.Flows))
+		for flow, x := range c.Flows {
+			if x.Count(metric.FlowTouched) == 0 {
+				continue
+			}
+			text := flow
+			for how := metric.FlowTouched; how <= metric.FlowAutomated; how++ {
+				text += fmt.Sprintf(" %s=%d", how, x.Count(how))
+			}
+			flows = append(flows, text+fmt.Sprint(x.LastSteps, x.Time.N))
+		}
+		slices.Sort(flows)
+		r.counts += fmt.Sprint(flows)
+		for i, p := range []float64{0.5, 0.95, 0.99} {
+			r.p[i], _ = c.Tally.Response.Percentile(p)
+		}
+		if c.Tally.Count(metric.All) > 0 {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.d.Assistant, b.d.Assistant), cmp.Compare(a.d.Channel, b.d.Channel), cmp.Compare(a.d.Version, b.d.Version), cmp.Compare(a.d.Environment, b.d.Environment))
+	})
+	return all
+}
+
+// same compares figures; percentiles of merged cells may be off by a percent.
+func same(t *testing.T, what string, got, want queries.Figures) {
+	t.Helper()
+	a, b := rows(got), rows(want)
+	if len(a) != len(b) {
+		t.Errorf("%s: %d cells, want %d", what, len(a), len(b))
+		return
+	}
+	for i := range a {
+		x, y := a[i], b[i]
+		for j := range x.p {
+			if math.Abs(x.p[j]-y.p[j]) > 0.0101*y.p[j] {
+				t.Errorf("%s: percentile %v, want %v", what, x.p[j], y.p[j])
+			}
+		}
+		x.p, y.p = [3]float64{}, [3]float64{}
+		if x != y {
+			t.Errorf("%s: cell\n%+v, want\n%+v", what, x, y)
+			return
+		}
+	}
+}
+
+// Whatever is rolled up, half rolled up or not at all, figures are those of the conversations themselves, and each
+// is the length of the list that its condition opens.
+func TestFiguresAreTheFacts(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 4))
+	until := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC) // two days after the clocks changed in Europe
+	for _, name := range []string{"UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := dbtest.Pool(t)
+			g := queries.NewGrid(zone(t, name))
+			generate(t, pool, demo.Options{Conversations: 400, Days: 5, Until: until, Seed: seed})
+			rollUp(t, pool, g, until)
+			generate(t, pool, demo.Options{Conversations: 60, Days: 4, Until: until, Seed: seed + 1}) // late ones: their hours are marked
+			if r.IntN(2) == 0 {
+				if _, err := queries.RollUpHours(t.Context(), pool, g, 7, until); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				for _, f := range someFilters(r, g.Zone, until) {
+					for _, fine := range []bool{false, true} {
+						q := queries.Question{Filter: f, Fine: fine, Flows: true, Now: until, Grid: g}
+						got, err := queries.CountFigures(t.Context(), pool, q)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if got.Facts != !f.Plain() {
+							t.Errorf("%v: from facts: %t", f.Query(), got.Facts)
+						}
+						q.Facts = true
+						want, err := queries.CountFigures(t.Context(), pool, q)
+						if err != nil {
+							t.Fatal(err)
+						}
+						same(t, name+" "+f.Query().Encode(), got, want)
+						lists(t, pool, f, got, until, g.Zone)
+					}
+				}
+				rollUp(t, pool, g, until)
+			}
+		})
+	}
+}
+
+func someFilters(r *rand.Rand, z *time.Location, now time.Time) []metric.Filter {
+	today := metric.DayOf(now, z)
+	minute := func() time.Time { return now.Add(-time.Duration(r.IntN(5*24*60)) * time.Minute).Truncate(time.Minute) }
+	a, b := minute(), minute()
+	if b.Before(a) {
+		a, b = b, a
+	}
+	return []metric.Filter{
+		{Range: metric.Range{Days: 1 + r.IntN(6)}},
+		{Range: metric.Range{From: metric.AddDays(today, -2, z), Until: metric.AddDays(today, -1, z)}},
+		{Range: metric.Range{From: a, Until: b.Add(time.Minute)}},
+		{Range: metric.Range{Days: 5}, Channels: []string{"rest"}, Not: metric.Excluded{Assistants: []string{"parcel-bot"}}},
+		{Range: metric.Range{Days: 4}, Outcomes: []string{"escalated", "open"}},
+		{Range: metric.Range{Days: 5}, Weekdays: []int{1, 7}, Hours: []int{2, 9, 10}},
+	}
+}
+
+// lists compares each figure with the list that it opens.
+func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got queries.Figures, now time.Time, z *time.Location) {
+	t.Helper()
+	var sum metric.Tally
+	flows := metric.FlowTally{}
+	for _, c := range got.Cells {
+		sum.Merge(c.Tally)
+		flows.Merge(c.Flows)
+	}
+	check := func(f metric.Filter, want int64) {
+		t.Helper()
+		n, err := queries.CountConversations(t.Context(), pool, f, 1e6, now, z)
+		if err != nil || int64(n) != want {
+			t.Errorf("%s: %d in the list, %v; the figure says %d", f.Query().Encode(), n, err, want)
+		}
+	}
+	for is := metric.All; is <= metric.Asked; is++ {
+		check(f.That(is), sum.Count(is))
+	}
+	for reason, n := range sum.Reasons {
+		with := f.That(metric.Escalated)
+		with.Reasons = []string{reason}
+		check(with, n)
+	}
+	done := 0
+	for flow, x := range flows {
+		if done++; done > 4 {
+			break
+		}
+		for how := metric.FlowTouched; how <= metric.FlowAutomated; how++ {
+			with := f
+			with.Flow, with.FlowHow = flow, how
+			check(with, x.Count(how))
+		}
+		for step, n := range x.LastSteps {
+			with := f
+			with.Flow, with.FlowStep, with.FlowHow = flow, step, metric.FlowStarted
+			if step != "" {
+				check(with, n)
+			}
+		}
+	}
+}
+
+func shared(t testing.TB, name string) *os.File {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "shared", name))
+	if err != nil {
+		t.Skip("SKIPPED: ", err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+type expectedVersion struct {
+	Date, Assistant, Channel, Version              string
+	TotalSessions, AutomatedCount, EscalatedCount  int64
+	TurnsWithLatency                               int64
+	AverageLatencyMs                               *float64
+	P50LatencyMs, P95LatencyMs, P99LatencyMs       *float64
+	CsatSatisfied, CsatUnsatisfied, CsatUnanswered int64
+}
+
+type expectedFlow struct {
+	Date, Assistant, Flow                             string
+	TotalSessions, StartedSessions, CompletedSessions int64
+	CancelledSessions, InterruptedSessions            int64
+	EscalatedCount, AutomatedCount                    int64
+}
+
+// The figures of the shared conversations are those of their generator's books, row by row.
+func TestRightFigures(t *testing.T) {
+	t.Parallel()
+	z, err := gzip.NewReader(shared(t, "data/conversations.ndjson.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var expected struct {
+		Versions []expectedVersion `json:"version_daily_statistics"`
+		Flows    []expectedFlow    `json:"flow_daily_statistics"`
+	}
+	if err := json.NewDecoder(shared(t, "data/expected.json")).Decode(&expected); err != nil {
+		t.Fatal(err)
+	}
+	pool := dbtest.Pool(t)
+	split := file.NewSplitter(z)
+	feed(t, pool, func() ([]byte, bool) {
+		it, err := split.Next()
+		return it.Body, err == nil
+	})
+	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	g := queries.NewGrid(time.UTC)
+	rollUp(t, pool, g, now)
+	got, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 365}}, Flows: true, Now: now, Grid: g})
+	if err != nil || got.Facts {
+		t.Fatalf("%v, from facts: %t", err, got.Facts)
+	}
+	names := func(sql string) map[int64]string {
+		all := map[int64]string{}
+		found, err := pool.Query(t.Context(), sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer found.Close()
+		for found.Next() {
+			var id int64
+			var name string
+			if err := found.Scan(&id, &name); err != nil {
+				t.Fatal(err)
+			}
+			all[id] = name
+		}
+		return all
+	}
+	channels, versions, assistants := names(`select id, name from channels`), names(`select id, coalesce(nullif(model_name, ''), model_id) from versions`), names(`select id, name from assistants`)
+	type key struct{ date, assistant, channel, version string }
+	cells := map[key]*metric.Tally{}
+	type flowKey struct{ date, assistant, flow string }
+	flows := map[flowKey]metric.FlowTally{}
+	var total metric.Latency
+	for _, c := range got.Cells {
+		date, assistant := c.At.UTC().Format(time.DateOnly), assistants[int64(c.Assistant)]
+		cells[key{date, assistant, channels[int64(c.Channel)], versions[c.Version]}] = c.Tally
+		total.Merge(&c.Tally.Response)
+		for flow, x := range c.Flows {
+			k := flowKey{date, assistant, flow}
+			if flows[k] == nil {
+				flows[k] = metric.FlowTally{}
+			}
+			flows[k].Merge(metric.FlowTally{flow: x})
+		}
+	}
+	if len(cells) != len(expected.Versions) || len(flows) != len(expected.Flows) {
+		t.Errorf("%d and %d rows; want %d and %d", len(cells), len(flows), len(expected.Versions), len(expected.Flows))
+	}
+	for _, e := range expected.Versions {
+		c := cells[key{e.Date, e.Assistant, e.Channel, e.Version}]
+		if c == nil {
+			t.Errorf("%+v is missing", e)
+			continue
+		}
+		// The books' escalated count those in which nobody wrote as well; there are none in this data.
+		g := [...]int64{c.Count(metric.All), c.Count(metric.All) - c.Count(metric.Escalated), c.Count(metric.Escalated), c.Response.N, c.Count(metric.Satisfied), c.Count(metric.Unsatisfied), c.Count(metric.Unanswered)}
+		if w := [...]int64{e.TotalSessions, e.AutomatedCount, e.EscalatedCount, e.TurnsWithLatency, e.CsatSatisfied, e.CsatUnsatisfied, e.CsatUnanswered}; g != w {
+			t.Errorf("%s %s %s %s: %v, want %v", e.Date, e.Assistant, e.Channel, e.Version, g, w)
+		}
+		mean, _ := c.Response.Mean()
+		for _, p := range []struct {
+			p    float64
+			want *float64
+		}{{0.5, e.P50LatencyMs}, {0.95, e.P95LatencyMs}, {0.99, e.P99LatencyMs}, {-1, e.AverageLatencyMs}} {
+			ms, ok := c.Response.Percentile(max(0, p.p))
+			if p.p < 0 {
+				ms = mean
+			}
+			if ok != (p.want != nil) || ok && math.Abs(ms-*p.want) > 1e-6 {
+				t.Errorf("%s %s %s: p%v is %v", e.Date, e.Channel, e.Version, p.p, ms)
+			}
+		}
+	}
+	for _, e := range expected.Flows {
+		c := flows[flowKey{e.Date, e.Assistant, e.Flow}][e.Flow]
+		if c == nil {
+			t.Errorf("%+v is missing", e)
+			continue
+		}
+		g := [...]int64{c.Count(metric.FlowTouched), c.Count(metric.FlowStarted), c.Count(metric.FlowCompleted), c.Count(metric.FlowCancelled), c.Count(metric.FlowInterrupted), c.Count(metric.FlowEscalated), c.Count(metric.FlowAutomated)}
+		if w := [...]int64{e.TotalSessions, e.StartedSessions, e.CompletedSessions, e.CancelledSessions, e.InterruptedSessions, e.EscalatedCount, e.AutomatedCount}; g != w {
+			t.Errorf("%s %s %s: %v, want %v", e.Date, e.Assistant, e.Flow, g, w)
+		}
+	}
+	for p, want := range map[float64]float64{0.5: 887.9720000000001, 0.95: 1938.379699999999, 0.99: 2621.0425599999994} {
+		if ms, _ := total.Percentile(p); math.Abs(ms-want) > 0.01*want || total.N != 6515 {
+			t.Errorf("p%v over all is %v of %d turns; want %v", p, ms, total.N, want)
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package metric
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+)
+
+// Latency is a distribution of response times in milliseconds that can be merged: how many fell into each of
+// the classes whose bounds grow by one percent. A percentile read from it is off by at most one percent.
+type Latency struct {
+	N       int64
+	Sum     float64
+	classes []class // sorted
+	own     *exact  // set while nothing was merged
+}
+
+type class struct {
+	k int32 // above Bound(k-1), up to Bound(k)
+	n int64
+}
+
+// exact are the percentiles of the values themselves, which a merge cannot keep.
+type exact struct{ p50, p95, p99 float64 }
+
+// growth of the bounds from class to class.
+const growth = 1.01
+
+// Bound returns the highest number of milliseconds that class k holds.
+func Bound(k int) float64 { return math.Pow(growth, float64(k)) }
+
+// classOf returns the class that holds ms; what takes no millisecond is in class 0.
+func classOf(ms float64) int {
+	if ms <= 1 {
+		return 0
+	}
+	k := int(math.Ceil(math.Log(ms) / math.Log(growth)))
+	for ms > Bound(k) {
+		k++
+	}
+	for k > 0 && ms <= Bound(k-1) {
+		k--
+	}
+	return k
+}
+
+// NewLatency returns the distribution of values, which it sorts.
+func NewLatency(values []float64) Latency {
+	if len(values) == 0 {
+		return Latency{}
+	}
+	slices.Sort(values)
+	l := Latency{N: int64(len(values))}
+	for _, v := range values {
+		l.Sum += v
+		k := int32(classOf(v))
+		if last := len(l.classes) - 1; last >= 0 && l.classes[last].k == k {
+			l.classes[last].n++
+		} else {
+			l.classes = append(l.classes, class{k, 1})
+		}
+	}
+	l.own = &exact{sortedPercentile(values, 0.5), sortedPercentile(values, 0.95), sortedPercentile(values, 0.99)}
+	return l
+}
+
+// Merge adds the values of o.
+func (l *Latency) Merge(o *Latency) {
+	switch {
+	case o.N == 0:
+		return
+	case l.N == 0:
+		*l = Latency{o.N, o.Sum, slices.Clone(o.classes), o.own}
+		return
+	}
+	l.N += o.N
+	l.Sum += o.Sum
+	l.own = nil
+	merged := make([]class, 0, len(l.classes)+len(o.classes))
+	a, b := l.classes, o.classes
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0].k < b[0].k:
+			merged, a = append(merged, a[0]), a[1:]
+		case a[0].k > b[0].k:
+			merged, b = append(merged, b[0]), b[1:]
+		default:
+			merged = append(merged, class{a[0].k, a[0].n + b[0].n})
+			a, b = a[1:], b[1:]
+		}
+	}
+	l.classes = append(append(merged, a...), b...)
+}
+
+// Mean returns the average; ok is false when there is no value.
+func (l *Latency) Mean() (ms float64, ok bool) {
+	if l.N == 0 {
+		return 0, false
+	}
+	return l.Sum / float64(l.N), true
+}
+
+// Percentile returns the continuous percentile p (0…1, linear between ranks): the values' own for 0.5, 0.95 and
+// 0.99 of a distribution that was not merged, else an estimate. ok is false when there is no value.
+func (l *Latency) Percentile(p float64) (ms float64, ok bool) {
+	if l.N == 0 {
+		return 0, false
+	}
+	if l.own != nil {
+		switch p {
+		case 0.5:
+			return l.own.p50, true
+		case 0.95:
+			return l.own.p95, true
+		case 0.99:
+			return l.own.p99, true
+		}
+	}
+	at := p * float64(l.N-1)
+	low := math.Floor(at)
+	v := l.value(int64(low))
+	if w := at - low; w > 0 {
+		v += w * (l.value(int64(low)+1) - v)
+	}
+	return v, true
+}
+
+// value estimates the value of a rank, from 0: those of a class are taken as evenly spread.
+func (l *Latency) value(rank int64) float64 {
+	for _, c := range l.classes {
+		if rank < c.n {
+			low := 0.0
+			if c.k > 0 {
+				low = Bound(int(c.k) - 1)
+			}
+			return low + (Bound(int(c.k))-low)*(float64(rank)+0.5)/float64(c.n)
+		}
+		rank -= c.n
+	}
+	return Bound(int(l.classes[len(l.classes)-1].k))
+}
+
+// Above returns the bound of the class in which ms lies, and how many values lie above that bound: exactly those
+// that are greater than it.
+func (l *Latency) Above(ms float64) (bound float64, n int64) {
+	k := int32(classOf(ms))
+	for _, c := range l.classes {
+		if c.k > k {
+			n += c.n
+		}
+	}
+	return Bound(int(k)), n
+}
+
+// Within returns how many values lie in (low, high], both rounded to the nearest class's bound.
+func (l *Latency) Within(low, high float64) (n int64) {
+	from, to := nearest(low), nearest(high)
+	for _, c := range l.classes {
+		if int(c.k) > from && int(c.k) <= to {
+			n += c.n
+		}
+	}
+	return n
+}
+
+// nearest returns the class whose bound is nearest to ms; -1 for 0.
+func nearest(ms float64) int {
+	if ms <= 0 {
+		return -1
+	}
+	return max(0, int(math.Round(math.Log(ms)/math.Log(growth))))
+}
+
+// NearBound returns the bound of a class that is nearest to ms, which is off by at most half a percent.
+func NearBound(ms float64) float64 {
+	k := nearest(ms)
+	if k < 0 {
+		return 0
+	}
+	return Bound(k)
+}
+
+// append writes the distribution.
+func (l *Latency) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(l.N))
+	if l.N == 0 {
+		return b
+	}
+	b = appendFloat(b, l.Sum)
+	if l.own == nil {
+		b = append(b, 0)
+	} else {
+		b = appendFloat(appendFloat(appendFloat(append(b, 1), l.own.p50), l.own.p95), l.own.p99)
+	}
+	b = binary.AppendUvarint(b, uint64(len(l.classes)))
+	last := int32(0)
+	for _, c := range l.classes {
+		b = binary.AppendUvarint(b, uint64(c.k-last))
+		b = binary.AppendUvarint(b, uint64(c.n))
+		last = c.k
+	}
+	return b
+}
+
+// read reads what append wrote.
+func (l *Latency) read(r *reader) {
+	*l = Latency{N: r.int()}
+	if l.N == 0 {
+		return
+	}
+	l.Sum = r.float()
+	if r.int() == 1 {
+		l.own = &exact{r.float(), r.float(), r.float()}
+	}
+	n := r.count()
+	l.classes = make([]class, 0, n)
+	last := int32(0)
+	for range n {
+		last += int32(r.int())
+		l.classes = append(l.classes, class{last, r.int()})
+	}
+}
+
+func appendFloat(b []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+}
+
+// reader reads packed numbers; after the first mistake it yields zeros.
+type reader struct {
+	b   []byte
+	err error
+}
+
+var errPacked = errors.New("packed figures are broken")
+
+func (r *reader) int() int64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.b, r.err = nil, errPacked
+		return 0
+	}
+	r.b = r.b[n:]
+	return int64(v)
+}
+
+// count reads how many things follow, each of at least one byte.
+func (r *reader) count() int {
+	n := r.int()
+	if n < 0 || n > int64(len(r.b)) {
+		r.b, r.err = nil, errPacked
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) float() float64 {
+	if len(r.b) < 8 {
+		r.b, r.err = nil, errPacked
+		return 0
+	}
+	v := math.Float64frombits(binary.LittleEndian.Uint64(r.b))
+	r.b = r.b[8:]
+	return v
+}
+
+func (r *reader) text() string {
+	n := r.count()
+	s := string(r.b[:n])
+	r.b = r.b[n:]
+	return s
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}

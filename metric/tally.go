@@ -1,0 +1,138 @@
+package metric
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"turnwise/conversation"
+)
+
+// Counted is what the figures need to know of one conversation.
+type Counted struct {
+	Outcome   conversation.Outcome // as if it ended now
+	Open      bool
+	Rating    conversation.Rating
+	Escalated bool
+	Reason    string // of the escalation
+	Returned  bool   // the same person came back within the days that Durable names
+	Hour      int    // of the day at which it began, in the workspace's zone
+	Responses []float64
+}
+
+// DurableDays is for how long a resolution must last to count as durable.
+const DurableDays = 7
+
+// Tally counts conversations by all that the charts show of them. Tallies add up.
+type Tally struct {
+	counts   [conditions]int64 // by Condition
+	Hours    [24]int64         // by hour of the day at which they began
+	Reasons  map[string]int64  // of escalation, of the engaged ones
+	Response Latency           // of their turns
+
+	responses []float64 // not packed into Response yet
+}
+
+// Add counts a conversation.
+func (t *Tally) Add(c *Counted) {
+	t.add(c, 1)
+	t.responses = append(t.responses, c.Responses...)
+}
+
+// Reopen counts as open a conversation that was counted as ended. Its response times stay.
+func (t *Tally) Reopen(c Counted) {
+	c.Open = false
+	t.add(&c, -1)
+	c.Open = true
+	t.add(&c, 1)
+}
+
+func (t *Tally) add(c *Counted, n int64) {
+	for is := range conditions {
+		if is.holds(c) {
+			t.counts[is] += n
+		}
+	}
+	t.Hours[c.Hour] += n
+	if Escalated.holds(c) {
+		if t.Reasons == nil {
+			t.Reasons = map[string]int64{}
+		}
+		t.Reasons[c.Reason] += n
+	}
+}
+
+// Count returns how many of the conversations meet the condition.
+func (t *Tally) Count(is Condition) int64 { return t.counts[is] }
+
+// pack moves the response times into their distribution.
+func (t *Tally) pack() {
+	if len(t.responses) > 0 {
+		l := NewLatency(t.responses)
+		t.Response.Merge(&l)
+		t.responses = nil
+	}
+}
+
+// Merge adds o, which stays as it is in meaning.
+func (t *Tally) Merge(o *Tally) {
+	t.pack()
+	o.pack()
+	for i, n := range o.counts {
+		t.counts[i] += n
+	}
+	for i, n := range o.Hours {
+		t.Hours[i] += n
+	}
+	for reason, n := range o.Reasons {
+		if t.Reasons == nil {
+			t.Reasons = map[string]int64{}
+		}
+		t.Reasons[reason] += n
+	}
+	t.Response.Merge(&o.Response)
+}
+
+// tallyVersion stands first in what Pack writes: another reading needs another count.
+const tallyVersion = 1
+
+// Pack writes the tally.
+func (t *Tally) Pack() []byte {
+	t.pack()
+	b := []byte{tallyVersion}
+	for _, n := range t.counts {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	for _, n := range t.Hours {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.Reasons)))
+	for _, reason := range slices.Sorted(maps.Keys(t.Reasons)) {
+		b = binary.AppendUvarint(appendText(b, reason), uint64(t.Reasons[reason]))
+	}
+	return t.Response.append(b)
+}
+
+// Unpack reads what Pack wrote.
+func (t *Tally) Unpack(b []byte) error {
+	r := &reader{b: b}
+	if r.int() != tallyVersion {
+		return errPacked
+	}
+	*t = Tally{}
+	for i := range t.counts {
+		t.counts[i] = r.int()
+	}
+	for i := range t.Hours {
+		t.Hours[i] = r.int()
+	}
+	if n := r.count(); n > 0 {
+		t.Reasons = make(map[string]int64, n)
+		for range n {
+			reason := r.text()
+			t.Reasons[reason] = r.int()
+		}
+	}
+	t.Response.read(r)
+	return r.err
+}

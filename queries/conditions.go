@@ -1,0 +1,161 @@
+package queries
+
+import (
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+const (
+	engagedText  = `c.outcome <> 'not_engaged'`
+	endedText    = `c.closes_at <= @now`
+	resolvedText = engagedText + ` and ` + endedText + ` and c.outcome in ('resolved_confirmed', 'resolved_assumed')`
+)
+
+// conditionText states each metric.Condition for the database.
+var conditionText = map[metric.Condition]string{
+	metric.Engaged:     engagedText,
+	metric.Unengaged:   `c.outcome = 'not_engaged'`,
+	metric.Ended:       engagedText + ` and ` + endedText,
+	metric.Contained:   engagedText + ` and ` + endedText + ` and c.outcome <> 'escalated'`,
+	metric.Confirmed:   endedText + ` and c.outcome = 'resolved_confirmed'`,
+	metric.Assumed:     endedText + ` and c.outcome = 'resolved_assumed'`,
+	metric.Resolved:    resolvedText,
+	metric.Durable:     resolvedText + ` and not (` + returnedText + `)`,
+	metric.HandedOff:   endedText + ` and c.outcome = 'escalated'`,
+	metric.Abandoned:   endedText + ` and c.outcome = 'abandoned'`,
+	metric.Open:        `c.closes_at > @now`,
+	metric.NotEngaged:  endedText + ` and c.outcome = 'not_engaged'`,
+	metric.Escalated:   engagedText + ` and c.escalated_at is not null`,
+	metric.Satisfied:   `c.csat = 'SATISFIED'`,
+	metric.Unsatisfied: `c.csat = 'UNSATISFIED'`,
+	metric.Unanswered:  `c.csat = 'UNANSWERED'`,
+	metric.Rated:       `c.csat in ('SATISFIED', 'UNSATISFIED')`,
+	metric.Asked:       `c.csat <> ''`,
+}
+
+// at adds a condition that may ask for the time.
+func (w *where) at(condition string, now time.Time) {
+	w.and(condition, "", nil)
+	if strings.Contains(condition, "@now") {
+		w.args["now"] = now
+	}
+}
+
+// figures narrows by what figures count.
+func (w *where) figures(f metric.Filter, now time.Time, zone *time.Location) {
+	for _, is := range f.Is {
+		w.at(conditionText[is], now)
+	}
+	if len(f.Reasons) > 0 {
+		w.and("c.escalated_at is not null and c.escalation_reason = any(@reasons::text[])", "reasons", f.Reasons)
+	}
+	if len(f.Weekdays) > 0 {
+		w.and("extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays", f.Weekdays)
+		w.args["zone"] = zone.String()
+	}
+	if len(f.Hours) > 0 {
+		w.and("extract(hour from c.started_at at time zone @zone)::integer = any(@hours::integer[])", "hours", f.Hours)
+		w.args["zone"] = zone.String()
+	}
+	if f.Slower > 0 {
+		w.and("exists (select from unnest(c.response_ms) as ms where ms > @slower)", "slower", f.Slower)
+	}
+}
+
+// runText asks for a run of the filter's flow in the conversation.
+const runText = `exists (select from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = @flow_id`
+
+const (
+	flowStartedText   = runText + ` and r.starts > 0)`
+	flowCompletedText = runText + ` and r.status = 'completed')`
+	flowCancelledText = runText + ` and r.status = 'cancelled')`
+	flowHandedText    = runText + ` and r.escalated)`
+	flowLeftText      = flowStartedText + ` and not ` + flowCompletedText + ` and not ` + flowCancelledText
+)
+
+// flowConditionText states each metric.FlowCondition for the database.
+var flowConditionText = map[metric.FlowCondition]string{
+	metric.FlowTouched:     runText + `)`,
+	metric.FlowStarted:     flowStartedText,
+	metric.FlowCompleted:   flowCompletedText,
+	metric.FlowCancelled:   flowCancelledText,
+	metric.FlowStopped:     flowStartedText + ` and ` + flowCancelledText + ` and not ` + flowCompletedText,
+	metric.FlowOpen:        flowLeftText + ` and c.closes_at > @now`,
+	metric.FlowLost:        flowLeftText + ` and c.closes_at <= @now`,
+	metric.FlowInterrupted: runText + ` and r.interrupted > 0)`,
+	metric.FlowResumed:     runText + ` and r.resumed > 0)`,
+	metric.FlowEscalated:   flowHandedText,
+	metric.FlowAutomated:   flowCompletedText + ` and not ` + flowHandedText,
+}
+
+// The last step of a visit is that of its last run that was not completed.
+const lastStepText = flowStartedText + ` and not ` + flowCompletedText + `
+	and (
+		select r.last_step
+		from flow_runs r
+		where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = @flow_id
+		order by r.n desc
+		limit 1
+	) = @last_step`
+
+// flow narrows by what the filter's flow did.
+func (w *where) flow(f metric.Filter, now time.Time) {
+	if f.FlowHow != metric.FlowTouched {
+		w.at(flowConditionText[f.FlowHow], now)
+		w.args["flow_id"] = f.Flow
+	}
+	if f.FlowStep != "" {
+		w.and(lastStepText, "last_step", f.FlowStep)
+		w.args["flow_id"] = f.Flow
+	}
+}
+
+// excluded leaves out values.
+func (w *where) excluded(not metric.Excluded, known filterIDs) {
+	if len(not.Assistants) > 0 {
+		w.and("c.assistant_id <> all(@not_assistants::integer[])", "not_assistants", smallIDs("assistant", not.Assistants))
+	}
+	if len(not.Environments) > 0 {
+		w.and("c.environment_id <> all(@not_environments::integer[])", "not_environments", smallIDs("environment", not.Environments))
+	}
+	if len(not.Channels) > 0 {
+		w.and("c.channel_id <> all(@not_channels::integer[])", "not_channels", smallIDs("channel", not.Channels))
+	}
+	if len(known.notVersions) > 0 {
+		w.and("c.version_id <> all(@not_versions::bigint[])", "not_versions", known.notVersions)
+	}
+}
+
+func smallIDs(kind string, names []string) []int32 {
+	ids := make([]int32, len(names))
+	for i, name := range names {
+		ids[i] = conversation.SmallID(kind, name)
+	}
+	return ids
+}
+
+// dimensions narrows rolled-up rows as filterConversations narrows conversations, but for time.
+func (r *reading) dimensions() *where {
+	w := &where{args: pgx.StrictNamedArgs{}}
+	f := r.Filter
+	w.and("true", "", nil)
+	if len(f.Assistants) > 0 {
+		w.and("c.assistant_id = any(@assistants::integer[])", "assistants", smallIDs("assistant", f.Assistants))
+	}
+	if len(f.Environments) > 0 {
+		w.and("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
+	}
+	if len(f.Channels) > 0 {
+		w.and("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
+	}
+	if len(f.Versions) > 0 {
+		w.and("c.version_id = any(@versions::bigint[])", "versions", r.known.versions)
+	}
+	w.excluded(f.Not, r.known)
+	return w
+}

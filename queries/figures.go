@@ -1,0 +1,492 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// Dimensions are what the rollups can be narrowed by, as ids.
+type Dimensions struct {
+	Assistant, Environment, Channel int32
+	Version                         int64
+}
+
+// Cell is what was counted of the conversations that began in a stretch of time and have the same dimensions.
+type Cell struct {
+	At time.Time // the stretch's start
+	Dimensions
+	Tally *metric.Tally
+	Flows metric.FlowTally
+}
+
+// cellKey names a cell.
+type cellKey struct {
+	at int64
+	Dimensions
+}
+
+// cells gathers cells by their key.
+type cells struct {
+	all   []Cell
+	index map[cellKey]int
+}
+
+func newCells() *cells { return &cells{index: map[cellKey]int{}} }
+
+func (c *cells) at(at time.Time, d Dimensions) *Cell {
+	k := cellKey{at.UnixMicro(), d}
+	i, ok := c.index[k]
+	if !ok {
+		i = len(c.all)
+		c.index[k] = i
+		c.all = append(c.all, Cell{At: at, Dimensions: d, Tally: new(metric.Tally), Flows: metric.FlowTally{}})
+	}
+	return &c.all[i]
+}
+
+// returned tells whether the same person came back within the days for which a resolution must last.
+const returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
+	and case
+		when c.user_id <> '' then exists (
+			select from conversations n
+			where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id
+				and n.started_at > c.started_at and n.started_at <= c.last_at + interval '7 days')
+		else exists (
+			select from conversations n
+			where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id
+				and n.started_at > c.started_at and n.started_at <= c.last_at + interval '7 days')
+	end`
+
+const countedColumns = `c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
+	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms`
+
+// counting reads conversations to count them.
+type counting struct {
+	cellOf func(time.Time) time.Time // the start of the stretch in which a conversation is counted
+	zone   *time.Location
+	flows  bool
+}
+
+func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted)) error {
+	var (
+		k       ConversationKey
+		id      [16]byte
+		at      time.Time
+		d       Dimensions
+		c       metric.Counted
+		outcome string
+		rating  string
+	)
+	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating, &c.Escalated, &c.Reason, &c.Returned, &c.Responses}, func() error {
+		k.ID, c.Outcome, c.Rating = id, conversation.Outcome(outcome), conversation.Rating(rating)
+		c.Hour = at.In(n.zone).Hour()
+		each(n.cellOf(at), d, k, &c)
+		return nil
+	})
+	return err
+}
+
+// runColumns are those of flow runs in the order in which visits are read.
+const runColumns = `r.sender_id, r.conversation_id, r.flow_id, r.started_at, r.ended_at, r.status, r.starts, r.interrupted, r.resumed, r.last_step, r.escalated`
+
+// readVisits reads runs, those of one conversation one after the other and in their order, and calls each for
+// every flow of a conversation.
+func readVisits(rows pgx.Rows, each func(k ConversationKey, v *metric.FlowVisit)) error {
+	var (
+		k, last    ConversationKey
+		id         [16]byte
+		r          conversation.Run
+		start, end *time.Time
+		status     string
+		starts     int32
+		broken     int32
+		resumed    int32
+		open       []*metric.FlowVisit
+	)
+	flush := func() {
+		for _, v := range open {
+			each(last, v)
+		}
+		open = open[:0]
+	}
+	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &r.FlowID, &start, &end, &status, &starts, &broken, &resumed, &r.LastStep, &r.Escalated}, func() error {
+		k.ID = id
+		if k != last {
+			flush()
+			last = k
+		}
+		if !conversation.UserFlow(r.FlowID) {
+			return nil
+		}
+		r.StartedAt, r.EndedAt = 0, 0
+		if start != nil {
+			r.StartedAt = start.UnixMicro()
+		}
+		if end != nil {
+			r.EndedAt = end.UnixMicro()
+		}
+		r.Status, r.Starts, r.Interrupted, r.Resumed = conversation.RunStatus(status), int(starts), int(broken), int(resumed)
+		i := slices.IndexFunc(open, func(v *metric.FlowVisit) bool { return v.Flow == r.FlowID })
+		if i < 0 {
+			i, open = len(open), append(open, &metric.FlowVisit{Flow: r.FlowID})
+		}
+		open[i].Run(&r)
+		return nil
+	})
+	flush()
+	return err
+}
+
+const countHoursSQL = `
+select ` + countedColumns + `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+join conversations c on c.started_at >= k.at and c.started_at < k.until and c.assistant_id = k.assistant`
+
+const countHourRunsSQL = `
+select ` + runColumns + `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+join conversations c on c.started_at >= k.at and c.started_at < k.until and c.assistant_id = k.assistant
+join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id
+order by r.sender_id, r.conversation_id, r.n`
+
+// countHours counts the conversations of the hours as if all had ended; length 0 means days of the zone.
+func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.Duration, cellOf func(time.Time) time.Time, zone *time.Location) ([]Cell, error) {
+	ats, assistants := columns(hours)
+	untils := make([]time.Time, len(ats))
+	for i, at := range ats {
+		if untils[i] = at.Add(length); length == 0 {
+			untils[i] = metric.AddDays(at, 1, zone)
+		}
+	}
+	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
+	return count(ctx, tx, countHoursSQL, countHourRunsSQL, args, &counting{cellOf, zone, true})
+}
+
+// count counts the conversations that a query yields, and their flow runs.
+func count(ctx context.Context, db DB, conversations, runs string, args pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
+	found := newCells()
+	at := map[ConversationKey]int{}
+	rows, _ := db.Query(ctx, conversations, args)
+	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
+		found.at(cell, d).Tally.Add(c)
+		if n.flows {
+			at[k] = found.index[cellKey{cell.UnixMicro(), d}]
+		}
+	}); err != nil {
+		return nil, fmt.Errorf("count conversations: %w", err)
+	}
+	if !n.flows {
+		return found.all, nil
+	}
+	rows, _ = db.Query(ctx, runs, args)
+	if err := readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
+		if i, ok := at[k]; ok {
+			found.all[i].Flows.Add(v)
+		}
+	}); err != nil {
+		return nil, fmt.Errorf("count flow runs: %w", err)
+	}
+	return found.all, nil
+}
+
+// Figures are what was counted for a question.
+type Figures struct {
+	Cells []Cell
+	Took  time.Duration
+	Facts bool // counted from the conversations themselves, as the filter asks for what rollups do not know
+}
+
+// Question asks for figures.
+type Question struct {
+	Filter metric.Filter
+	Fine   bool // by slots, for charts by the hour; else by days
+	Flows  bool // count flows
+	Facts  bool // leave the rollups alone
+	Now    time.Time
+	Grid   Grid
+}
+
+// CountFigures answers a question, from the rollups where they are up to date and from the conversations where
+// they are not: what is committed is counted, at any time.
+func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figures, err error) {
+	begun := time.Now()
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		known, err := lookUp(ctx, tx, q.Filter)
+		if err != nil {
+			return err
+		}
+		current, err := q.Grid.current(ctx, tx)
+		if err != nil {
+			return err
+		}
+		r := &reading{Question: q, tx: tx, known: known, found: newCells()}
+		r.from, r.until = q.Filter.Range.Bounds(q.Now, q.Grid.Zone)
+		if f.Facts = q.Facts || !current || !q.Filter.Plain(); f.Facts {
+			err = r.facts(ctx)
+		} else {
+			err = r.rollups(ctx)
+		}
+		if err == nil {
+			err = r.open(ctx)
+		}
+		f.Cells = r.found.all
+		return err
+	})
+	slices.SortFunc(f.Cells, func(a, b Cell) int { return a.At.Compare(b.At) })
+	f.Took = time.Since(begun)
+	return f, err
+}
+
+// reading answers one question in one snapshot.
+type reading struct {
+	Question
+	tx          pgx.Tx
+	known       filterIDs
+	found       *cells
+	from, until time.Time
+}
+
+func (r *reading) cellOf(t time.Time) time.Time {
+	if r.Fine {
+		return r.Grid.SlotOf(t)
+	}
+	return r.Grid.DayOf(t)
+}
+
+func (r *reading) where() *where {
+	return filterConversations(r.Filter, r.known, r.Now, r.Grid.Zone)
+}
+
+// facts counts all conversations of the filter.
+func (r *reading) facts(ctx context.Context) error {
+	w := r.where()
+	return r.counted(ctx, w, "conversations c\nwhere "+w.String())
+}
+
+// counted counts what a from clause yields and adds it to the cells.
+func (r *reading) counted(ctx context.Context, w *where, from string) error {
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows}
+	all, err := count(ctx, r.tx, "select "+countedColumns+"\nfrom "+from, selectRuns(from), w.args, n)
+	for _, c := range all {
+		r.merge(c.At, c.Dimensions, c.Tally, c.Flows)
+	}
+	return err
+}
+
+func (r *reading) merge(at time.Time, d Dimensions, t *metric.Tally, f metric.FlowTally) {
+	cell := r.found.at(at, d)
+	cell.Tally.Merge(t)
+	cell.Flows.Merge(f)
+}
+
+// open counts the conversations that have not ended as what they are: all the rest counts by how they would
+// have ended.
+func (r *reading) open(ctx context.Context) error {
+	w := r.where()
+	w.and("c.closes_at > @closing", "closing", r.Now)
+	from := "conversations c\nwhere " + w.String()
+	at := map[ConversationKey]int{}
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows}
+	rows, _ := r.tx.Query(ctx, "select "+countedColumns+"\nfrom "+from, w.args)
+	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
+		to := r.found.at(cell, d)
+		to.Tally.Reopen(*c)
+		at[k] = r.found.index[cellKey{cell.UnixMicro(), d}]
+	}); err != nil {
+		return fmt.Errorf("open conversations: %w", err)
+	}
+	if !r.Flows || len(at) == 0 {
+		return nil
+	}
+	rows, _ = r.tx.Query(ctx, selectRuns(from), w.args)
+	return readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
+		if i, ok := at[k]; ok {
+			r.found.all[i].Flows.Reopen(*v)
+		}
+	})
+}
+
+func selectRuns(from string) string {
+	return "select " + runColumns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id\norder by r.sender_id, r.conversation_id, r.n"
+}
+
+// piece is a stretch of time, of one assistant or of all (0).
+type piece struct {
+	from, until time.Time
+	assistant   int32
+}
+
+type pieces []piece
+
+func (p *pieces) add(from, until time.Time, assistant int32) {
+	if from.Before(until) {
+		*p = append(*p, piece{from, until, assistant})
+	}
+}
+
+func (p pieces) args(w *where) {
+	froms, untils, assistants := make([]time.Time, len(p)), make([]time.Time, len(p)), make([]int32, len(p))
+	for i, x := range p {
+		froms[i], untils[i], assistants[i] = x.from, x.until, x.assistant
+	}
+	w.args["froms"], w.args["untils"], w.args["of"] = froms, untils, assistants
+}
+
+const unnestPieces = `unnest(@froms::timestamptz[], @untils::timestamptz[], @of::integer[]) as k (from_at, until_at, assistant)`
+
+const marksInSQL = `
+select distinct hour as at, assistant_id
+from rollup_marks
+where hour > @from::timestamptz - interval '1 hour' and hour < @until`
+
+const staleInSQL = `
+select at, assistant_id
+from rollup_stale_days
+where at >= @from and at < @until`
+
+// manyPieces is how many stretches are looked up one by one; more are read in one go.
+const manyPieces = 1000
+
+// rollups counts by days that are up to date, by slots where days are stale or half, and by conversations where
+// slots are.
+func (r *reading) rollups(ctx context.Context) error {
+	bounds := pgx.StrictNamedArgs{"from": r.from, "until": r.until}
+	rows, _ := r.tx.Query(ctx, marksInSQL, bounds)
+	marks, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
+	if err != nil {
+		return fmt.Errorf("marked hours: %w", err)
+	}
+	if len(marks) > manyPieces {
+		return r.facts(ctx)
+	}
+	// The whole slots and the whole days of the range.
+	first, last := r.Grid.SlotOf(r.from), r.Grid.SlotOf(r.until)
+	if first.Before(r.from) {
+		first = first.Add(r.Grid.Slot)
+	}
+	if last.Before(first) { // all within one slot
+		first, last = r.until, r.until
+	}
+	var raw, slots pieces
+	raw.add(r.from, first, 0)
+	marked, stale := map[hourKey]bool{}, map[hourKey]bool{}
+	for _, m := range marks {
+		marked[hourKey{m.At.UnixMicro(), m.Assistant}] = true
+		raw.add(latest(m.At, first), earliest(m.At.Add(time.Hour), last), m.Assistant)
+		for at := m.At; at.Before(m.At.Add(time.Hour)); at = at.Add(r.Grid.Slot) {
+			stale[hourKey{r.Grid.DayOf(at).UnixMicro(), m.Assistant}] = true
+		}
+	}
+	raw.add(last, r.until, 0)
+	firstDay, lastDay := r.Grid.DayOf(first), r.Grid.DayOf(last)
+	if firstDay.Before(first) {
+		firstDay = metric.AddDays(firstDay, 1, r.Grid.Zone)
+	}
+	if r.Fine || !firstDay.Before(lastDay) {
+		slots.add(first, last, 0)
+	} else {
+		slots.add(first, firstDay, 0)
+		if err := r.days(ctx, firstDay, lastDay, stale, &slots); err != nil {
+			return err
+		}
+		slots.add(lastDay, last, 0)
+	}
+	if len(slots) > 0 {
+		w := r.dimensions()
+		slots.args(w)
+		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
+		from := unnestPieces + "\njoin rollup_slots c on c.at >= k.from_at and c.at < k.until_at\nwhere " + w.String()
+		if err := r.packed(ctx, w, from, func(at time.Time, assistant int32) bool {
+			return marked[hourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
+		}); err != nil {
+			return err
+		}
+	}
+	if len(raw) > 0 {
+		w := r.where()
+		raw.args(w)
+		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
+		return r.counted(ctx, w, unnestPieces+"\njoin conversations c on c.started_at >= k.from_at and c.started_at < k.until_at\nwhere "+w.String())
+	}
+	return nil
+}
+
+// days reads the days in [first, last) and adds to slots those that are stale.
+func (r *reading) days(ctx context.Context, first, last time.Time, stale map[hourKey]bool, slots *pieces) error {
+	rows, _ := r.tx.Query(ctx, staleInSQL, pgx.StrictNamedArgs{"from": first, "until": last})
+	more, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
+	if err != nil {
+		return fmt.Errorf("stale days: %w", err)
+	}
+	for _, d := range more {
+		stale[hourKey{d.At.UnixMicro(), d.Assistant}] = true
+	}
+	for d := range stale {
+		if at := time.UnixMicro(d.hour); !at.Before(first) && at.Before(last) {
+			slots.add(at, metric.AddDays(at, 1, r.Grid.Zone), d.assistant)
+		}
+	}
+	w := r.dimensions()
+	w.and("c.at >= @from", "from", first)
+	w.and("c.at < @until", "until", last)
+	return r.packed(ctx, w, "rollup_days c\nwhere "+w.String(), func(at time.Time, assistant int32) bool {
+		return stale[hourKey{at.UnixMicro(), assistant}]
+	})
+}
+
+// packed reads rolled-up rows but for those that are to be skipped.
+func (r *reading) packed(ctx context.Context, w *where, from string, skip func(at time.Time, assistant int32) bool) error {
+	flows := "''::bytea"
+	if r.Flows {
+		flows = "c.flows"
+	}
+	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+flows+"\nfrom "+from, w.args)
+	var at time.Time
+	var d Dimensions
+	var tally, packed pgtype.DriverBytes
+	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed}, func() error {
+		if skip(at, d.Assistant) {
+			return nil
+		}
+		var t metric.Tally
+		if err := t.Unpack(tally); err != nil {
+			return err
+		}
+		var f metric.FlowTally
+		if r.Flows {
+			var err error
+			if f, err = metric.UnpackFlows(packed); err != nil {
+				return err
+			}
+		}
+		r.merge(r.cellOf(at), d, &t, f)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read rollups: %w", err)
+	}
+	return nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

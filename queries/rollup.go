@@ -1,0 +1,336 @@
+package queries
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// hourKey names an hour (UTC) of an assistant.
+type hourKey struct {
+	hour      int64 // microseconds
+	assistant int32
+}
+
+// marks gathers the hours that a batch changes. Its lane is a shard that the transaction has locked, so no
+// other writer waits for its rows.
+type marks struct {
+	hours map[hourKey]struct{}
+	lane  int16
+}
+
+const hourMicros = int64(time.Hour / time.Microsecond)
+
+func (m *marks) add(sender int64, assistant int32, startedAt int64) {
+	if m.hours == nil {
+		m.hours, m.lane = map[hourKey]struct{}{}, int16(conversation.Shard(sender))
+	}
+	m.hours[hourKey{startedAt - startedAt%hourMicros, assistant}] = struct{}{} // starts lie after 1970
+}
+
+// An existing mark is updated, not left alone: a recount must see that somebody is at it.
+const markHoursSQL = `
+insert into rollup_marks (hour, assistant_id, lane)
+select timestamptz 'epoch' + k.hour * interval '1 microsecond', k.assistant, @lane::smallint
+from unnest(@hours::bigint[], @assistants::integer[]) as k (hour, assistant)
+order by 1, 2
+on conflict (hour, assistant_id, lane) do update
+set changes = rollup_marks.changes + 1`
+
+func (m *marks) queue(q *pgx.Batch) {
+	if len(m.hours) == 0 {
+		return
+	}
+	hours, assistants := make([]int64, 0, len(m.hours)), make([]int32, 0, len(m.hours))
+	for k := range m.hours {
+		hours, assistants = append(hours, k.hour), append(assistants, k.assistant)
+	}
+	q.Queue(markHoursSQL, pgx.StrictNamedArgs{"hours": hours, "assistants": assistants, "lane": m.lane})
+}
+
+// markForgottenSQL marks the hours of conversations that are about to be deleted.
+const markForgottenSQL = `
+insert into rollup_marks (hour, assistant_id, lane)
+select distinct date_trunc('hour', started_at, 'UTC') as hour, assistant_id, @lane::smallint
+from conversations
+where sender_id = @sender and id = any(@ids::uuid[])
+order by 1, 2
+on conflict (hour, assistant_id, lane) do update
+set changes = rollup_marks.changes + 1`
+
+// Grid is how the rollups divide time: slots of a length that fits the zone's offsets, and the zone's days.
+type Grid struct {
+	Zone *time.Location
+	Slot time.Duration // an hour, a half or a quarter
+}
+
+// NewGrid returns the grid of a zone.
+func NewGrid(zone *time.Location) Grid {
+	g := Grid{zone, time.Hour}
+	for at := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() < 2040; {
+		_, end := at.In(zone).ZoneBounds()
+		_, offset := at.In(zone).Zone()
+		for g.Slot > 15*time.Minute && time.Duration(offset)*time.Second%g.Slot != 0 {
+			g.Slot /= 2
+		}
+		if end.IsZero() {
+			break
+		}
+		at = end
+	}
+	return g
+}
+
+// SlotOf returns the start of the slot in which t lies.
+func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
+
+// DayOf returns the start of the day in which t lies.
+func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
+
+// rollupVersion grows when what is packed changes its meaning.
+const rollupVersion = 1
+
+const rollupStateSQL = `select zone, version from rollup_state`
+
+const setRollupStateSQL = `
+insert into rollup_state (zone, version)
+values (@zone, @version)
+on conflict (one) do update
+set zone = excluded.zone, version = excluded.version`
+
+const markAllSQL = `
+insert into rollup_marks (hour, assistant_id, lane)
+select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1
+from conversations
+on conflict (hour, assistant_id, lane) do update
+set changes = rollup_marks.changes + 1`
+
+var clearRollupsSQL = []string{
+	`lock table rollup_state, rollup_slots, rollup_days in access exclusive mode`,
+	`delete from rollup_slots`,
+	`delete from rollup_days`,
+	`delete from rollup_stale_days`,
+}
+
+// state tells whether the rollups are those of the grid.
+func (g Grid) current(ctx context.Context, db DB) (bool, error) {
+	rows, _ := db.Query(ctx, rollupStateSQL)
+	type state struct {
+		Zone    string
+		Version int
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[state])
+	return len(all) == 1 && all[0] == state{g.Zone.String(), rollupVersion}, err
+}
+
+// RollupZone returns the zone whose days the rollups have; UTC before there are any.
+func RollupZone(ctx context.Context, db DB) (string, error) {
+	rows, _ := db.Query(ctx, `select coalesce((select zone from rollup_state), 'UTC')`)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+}
+
+// PrepareRollups marks everything to be counted again when the zone or the reading of what is packed changed.
+func PrepareRollups(ctx context.Context, pool *pgxpool.Pool, g Grid) error {
+	if ok, err := g.current(ctx, pool); ok || err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		for _, sql := range clearRollupsSQL {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, setRollupStateSQL, pgx.StrictNamedArgs{"zone": g.Zone.String(), "version": rollupVersion}); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, markAllSQL)
+		return err
+	})
+}
+
+// RebuildRollups counts everything again.
+func RebuildRollups(ctx context.Context, pool *pgxpool.Pool) error {
+	_, err := pool.Exec(ctx, markAllSQL)
+	return err
+}
+
+// takeMarksSQL takes hours that no writer is at, the newest first. One of which another lane is taken is taken
+// again later.
+const takeMarksSQL = `
+delete from rollup_marks m
+using (
+	select hour, assistant_id, lane
+	from rollup_marks
+	order by hour desc
+	limit @limit
+	for update skip locked
+) as k
+where m.hour = k.hour and m.assistant_id = k.assistant_id and m.lane = k.lane
+returning m.hour, m.assistant_id`
+
+const deleteSlotsSQL = `
+delete from rollup_slots s
+using unnest(@hours::timestamptz[], @assistants::integer[]) as k (hour, assistant)
+where s.at >= k.hour and s.at < k.hour + interval '1 hour' and s.assistant_id = k.assistant`
+
+const insertSlotsSQL = `
+insert into rollup_slots (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows)
+select *
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[])`
+
+const staleDaysSQL = `
+insert into rollup_stale_days (at, assistant_id, marked_at)
+select *, @now::timestamptz
+from unnest(@ats::timestamptz[], @assistants::integer[])
+on conflict (at, assistant_id) do update
+set marked_at = excluded.marked_at`
+
+// AssistantHour is an hour, or a day, of an assistant.
+type AssistantHour struct {
+	At        time.Time
+	Assistant int32 `db:"assistant_id"`
+}
+
+func columns(all []AssistantHour) (ats []time.Time, assistants []int32) {
+	for _, h := range all {
+		ats, assistants = append(ats, h.At), append(assistants, h.Assistant)
+	}
+	return ats, assistants
+}
+
+// RollUpHours counts at most limit marked hours again and returns how many it counted: 0 when there is none that
+// nobody else is at. Its transaction is all or nothing, so it may end anywhere.
+func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, now time.Time) (counted int, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{"limit": limit})
+		var hours []AssistantHour
+		seen := map[hourKey]bool{}
+		var h AssistantHour
+		if _, err := pgx.ForEachRow(rows, []any{&h.At, &h.Assistant}, func() error {
+			if k := (hourKey{h.At.UnixMicro(), h.Assistant}); !seen[k] {
+				seen[k] = true
+				hours = append(hours, h)
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("take marks: %w", err)
+		}
+		if counted = len(hours); counted == 0 {
+			return nil
+		}
+		cells, err := countHours(ctx, tx, hours, time.Hour, g.SlotOf, g.Zone)
+		if err != nil {
+			return err
+		}
+		ats, assistants := columns(hours)
+		if _, err := tx.Exec(ctx, deleteSlotsSQL, pgx.StrictNamedArgs{"hours": ats, "assistants": assistants}); err != nil {
+			return fmt.Errorf("delete slots: %w", err)
+		}
+		if err := insertCells(ctx, tx, insertSlotsSQL, cells); err != nil {
+			return err
+		}
+		days := map[hourKey]AssistantHour{}
+		for _, h := range hours {
+			for at := h.At; at.Before(h.At.Add(time.Hour)); at = at.Add(g.Slot) { // a day may begin within
+				day := g.DayOf(at)
+				days[hourKey{day.UnixMicro(), h.Assistant}] = AssistantHour{day, h.Assistant}
+			}
+		}
+		var stale []AssistantHour
+		for _, d := range days {
+			stale = append(stale, d)
+		}
+		slices.SortFunc(stale, func(a, b AssistantHour) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Assistant, b.Assistant)) })
+		ats, assistants = columns(stale)
+		_, err = tx.Exec(ctx, staleDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "now": now})
+		return err
+	})
+	return counted, err
+}
+
+// Days rest a while before they are counted, as one that changes all the time is read by its slots anyway.
+const takeDaysSQL = `
+delete from rollup_stale_days m
+using (
+	select at, assistant_id
+	from rollup_stale_days
+	where marked_at < @before
+	order by at desc
+	limit @limit
+	for update skip locked
+) as k
+where m.at = k.at and m.assistant_id = k.assistant_id
+returning m.at, m.assistant_id`
+
+const deleteDaysSQL = `
+delete from rollup_days d
+using unnest(@hours::timestamptz[], @assistants::integer[]) as k (at, assistant)
+where d.at = k.at and d.assistant_id = k.assistant`
+
+const insertDaysSQL = `
+insert into rollup_days (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows)
+select *
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[])`
+
+// RollUpDays counts at most limit stale days that were marked before, and returns how many.
+func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before time.Time) (counted int, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, takeDaysSQL, pgx.StrictNamedArgs{"limit": limit, "before": before})
+		days, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
+		if err != nil {
+			return fmt.Errorf("take days: %w", err)
+		}
+		if counted = len(days); counted == 0 {
+			return nil
+		}
+		cells, err := countHours(ctx, tx, days, 0, g.DayOf, g.Zone)
+		if err != nil {
+			return err
+		}
+		ats, assistants := columns(days)
+		if _, err := tx.Exec(ctx, deleteDaysSQL, pgx.StrictNamedArgs{"hours": ats, "assistants": assistants}); err != nil {
+			return fmt.Errorf("delete days: %w", err)
+		}
+		return insertCells(ctx, tx, insertDaysSQL, cells)
+	})
+	return counted, err
+}
+
+// insertCells writes counted cells.
+func insertCells(ctx context.Context, tx pgx.Tx, sql string, cells []Cell) error {
+	n := len(cells)
+	ats, conversations := make([]time.Time, n), make([]int64, n)
+	assistants, environments, channels, versions := make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n)
+	tallies, flows := make([][]byte, n), make([][]byte, n)
+	for i, c := range cells {
+		ats[i], conversations[i] = c.At, c.Tally.Count(metric.All)
+		assistants[i], environments[i], channels[i], versions[i] = c.Assistant, c.Environment, c.Channel, c.Version
+		tallies[i], flows[i] = c.Tally.Pack(), c.Flows.Pack()
+	}
+	if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
+		"ats": ats, "assistants": assistants, "environments": environments, "channels": channels, "versions": versions,
+		"conversations": conversations, "tallies": tallies, "flows": flows,
+	}); err != nil {
+		return fmt.Errorf("insert rollups: %w", err)
+	}
+	return nil
+}
+
+const rollupBacklogSQL = `select (select count(*) from rollup_marks) as hours, (select count(*) from rollup_stale_days) as days`
+
+// RollupBacklog is what is still to be counted.
+type RollupBacklog struct{ Hours, Days int64 }
+
+// Backlog returns what is still to be counted.
+func Backlog(ctx context.Context, db DB) (RollupBacklog, error) {
+	rows, _ := db.Query(ctx, rollupBacklogSQL)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[RollupBacklog])
+}
