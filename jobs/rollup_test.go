@@ -96,7 +96,7 @@ func rows(f queries.Figures) []row {
 				continue
 			}
 			text := flow
-			for how := metric.FlowTouched; how <= metric.FlowAutomated; how++ {
+			for how := metric.FlowTouched; how <= metric.FlowMissed; how++ {
 				text += fmt.Sprintf(" %s=%d", how, x.Count(how))
 			}
 			flows = append(flows, text+fmt.Sprint(x.LastSteps, x.Time.N))
@@ -232,16 +232,12 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got queries.Figure
 		if done++; done > 4 {
 			break
 		}
-		for how := metric.FlowTouched; how <= metric.FlowAutomated; how++ {
-			with := f
-			with.Flow, with.FlowHow = flow, how
-			check(with, x.Count(how))
+		for how := metric.FlowTouched; how <= metric.FlowMissed; how++ {
+			check(f.InFlow(metric.FlowFilter{Flow: flow, How: how}), x.Count(how))
 		}
 		for step, n := range x.LastSteps {
-			with := f
-			with.Flow, with.FlowStep, with.FlowHow = flow, step, metric.FlowStarted
 			if step != "" {
-				check(with, n)
+				check(f.InFlow(metric.FlowFilter{Flow: flow, Stopped: step}), n)
 			}
 		}
 	}

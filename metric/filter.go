@@ -50,20 +50,19 @@ type Filter struct {
 	Assistants   []string
 	Environments []string
 	Channels     []string
-	Versions     []string // names
-	Outcomes     []string // of conversation.Outcome, or OutcomeOpen
-	Ratings      []string // of conversation.Rating
-	Escalated    string   // "yes", "no" or ""
-	Reasons      []string // of the escalation
-	Flow         string   // a user flow that ran
-	FlowHow      FlowCondition
-	FlowStep     string // the last step in Flow of those that did not complete it
-	ID           string // of the conversation, the sender or the user
+	Versions     []string     // names
+	Outcomes     []string     // of conversation.Outcome, or OutcomeOpen
+	Ratings      []string     // of conversation.Rating
+	Escalated    string       // "yes", "no" or ""
+	Reasons      []string     // of the escalation
+	Flows        []FlowFilter // all of them
+	ID           string       // of the conversation, the sender or the user
 	Not          Excluded
 	Is           []Condition // all of them
 	Weekdays     []int       // on which they began, 1 for Monday to 7
 	Hours        []int       // of the day at which they began, 0 to 23
 	Slower       float64     // a response took longer than this many milliseconds
+	Faster       float64     // and not longer than this; 0 for no bound
 }
 
 // Excluded are values that conversations must not have.
@@ -71,7 +70,7 @@ type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours) == 0 && f.Escalated == "" && f.Flow == "" && f.ID == "" && f.Slower == 0
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows) == 0 && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
 // That returns the filter narrowed by a condition.
@@ -90,6 +89,9 @@ func (f Filter) Within(from, until time.Time) Filter {
 	f.Range = Range{From: from, Until: until}
 	return f
 }
+
+// NotTold stands, in a filter, for conversations of which the platform did not tell environment, channel or version.
+const NotTold = "(not told)"
 
 // OutcomeOpen selects conversations that are not closed yet.
 const OutcomeOpen = "open"
@@ -158,7 +160,6 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 	if err := f.parseMore(q); err != nil {
 		return f, err
 	}
-	f.Flow = strings.TrimSpace(q.Get("flow"))
 	f.ID = strings.TrimSpace(q.Get("id"))
 	for name, v := range q {
 		for _, s := range v {
@@ -194,22 +195,48 @@ func (f *Filter) parseMore(q url.Values) error {
 			}
 		}
 	}
-	if v := q.Get("slower"); v != "" {
-		ms, err := strconv.ParseFloat(v, 64)
-		if err != nil || ms <= 0 || ms > 1e12 {
-			return &InputError{"slower", "is a number of milliseconds"}
+	for name, into := range map[string]*float64{"slower": &f.Slower, "faster": &f.Faster} {
+		if v := q.Get(name); v != "" {
+			ms, err := strconv.ParseFloat(v, 64)
+			if err != nil || ms <= 0 || ms > 1e12 {
+				return &InputError{name, "is a number of milliseconds"}
+			}
+			*into = ms
 		}
-		f.Slower = ms
 	}
-	if v := q.Get("flow.how"); v != "" {
-		how, ok := ParseFlowCondition(v)
-		if !ok {
-			return &InputError{"flow.how", fmt.Sprintf("%.40q is nothing that a flow does", v)}
+	return f.parseFlows(q)
+}
+
+// Canonical returns a query in which what people typed into the fields of a form stands as a range, and whether
+// there was any.
+func Canonical(q url.Values, now time.Time, zone *time.Location) (url.Values, bool, error) {
+	typed, from, until := strings.TrimSpace(q.Get("typed")), q.Get("first"), q.Get("last")
+	if !q.Has("typed") && !q.Has("first") && !q.Has("last") {
+		return q, false, nil
+	}
+	out := url.Values{}
+	for k, v := range q {
+		if k != "typed" && k != "first" && k != "last" {
+			out[k] = v
 		}
-		f.FlowHow = how
 	}
-	f.FlowStep = q.Get("flow.step")
-	return nil
+	var r Range
+	var err error
+	switch {
+	case typed != "":
+		r, err = ParseTyped(typed, now, zone)
+	case from != "" || until != "":
+		r, err = parseRange(url.Values{"from": {from}, "until": {until}}, zone)
+	default:
+		return out, true, nil
+	}
+	for _, k := range []string{"range", "from", "until"} {
+		out.Del(k)
+	}
+	for k, v := range (Filter{Range: r}).Query() {
+		out[k] = v
+	}
+	return out, true, err
 }
 
 func parseRange(q url.Values, zone *time.Location) (Range, error) {
@@ -292,13 +319,15 @@ func (f Filter) Query() url.Values {
 	for _, n := range f.Hours {
 		q.Add("hour", strconv.Itoa(n))
 	}
-	if f.Slower > 0 {
-		q.Set("slower", strconv.FormatFloat(f.Slower, 'g', -1, 64))
+	for name, ms := range map[string]float64{"slower": f.Slower, "faster": f.Faster} {
+		if ms > 0 {
+			q.Set(name, strconv.FormatFloat(ms, 'g', -1, 64))
+		}
 	}
-	if f.FlowHow != FlowTouched {
-		q.Set("flow.how", f.FlowHow.String())
+	for _, x := range f.Flows {
+		q.Add(x.query())
 	}
-	for name, v := range map[string]string{"flow.step": f.FlowStep, "escalated": f.Escalated, "flow": f.Flow, "id": f.ID} {
+	for name, v := range map[string]string{"escalated": f.Escalated, "id": f.ID} {
 		if v != "" {
 			q.Set(name, v)
 		}

@@ -2,8 +2,11 @@ package metric
 
 import (
 	"encoding/binary"
+	"fmt"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 
 	"turnwise/conversation"
 )
@@ -25,10 +28,12 @@ const (
 	FlowResumed
 	FlowEscalated // handed to a person while inside
 	FlowAutomated // completed, not escalated inside
+	FlowFinished  // started and completed
+	FlowMissed    // started, never completed, and cancelled or left inside
 	flowConditions
 )
 
-var flowConditionNames = [flowConditions]string{"touched", "started", "completed", "cancelled", "stopped", "open", "lost", "interrupted", "resumed", "escalated", "automated"}
+var flowConditionNames = [flowConditions]string{"touched", "started", "completed", "cancelled", "stopped", "open", "lost", "interrupted", "resumed", "escalated", "automated", "finished", "missed"}
 
 // String returns the condition's name in a URL.
 func (is FlowCondition) String() string { return flowConditionNames[is] }
@@ -36,7 +41,7 @@ func (is FlowCondition) String() string { return flowConditionNames[is] }
 // Words say what meets the condition.
 func (is FlowCondition) Words() string {
 	return [flowConditions]string{
-		"ran", "was started", "was completed", "was cancelled", "was cancelled for good", "is open", "was left inside", "was interrupted", "was resumed", "was escalated inside", "was completed without a person",
+		"ran", "was started", "was completed", "was cancelled", "was cancelled for good", "is open", "was left inside", "was interrupted", "was resumed", "was escalated inside", "was completed without a person", "was started and completed", "was started and not completed",
 	}[is]
 }
 
@@ -44,6 +49,89 @@ func (is FlowCondition) Words() string {
 func ParseFlowCondition(name string) (FlowCondition, bool) {
 	i := slices.Index(flowConditionNames[:], name)
 	return FlowCondition(i), i >= 0
+}
+
+// FlowFilter asks for conversations that did something in a flow. At most one of How, Visited and Stopped is set.
+type FlowFilter struct {
+	Flow    string
+	How     FlowCondition
+	Visited string // a step that they came to
+	Stopped string // the last step, of those that started the flow and did not complete it
+}
+
+// query writes the filter as a key and a value of a URL's query.
+func (x FlowFilter) query() (key, value string) {
+	pair := func(step string) string { return url.QueryEscape(x.Flow) + " " + url.QueryEscape(step) }
+	switch {
+	case x.Visited != "":
+		return "flow.visited", pair(x.Visited)
+	case x.Stopped != "":
+		return "flow.stopped-at", pair(x.Stopped)
+	case x.How == FlowTouched:
+		return "flow", x.Flow
+	}
+	return "flow." + x.How.String(), x.Flow
+}
+
+// Key and Value return how the filter stands in a URL's query.
+func (x FlowFilter) Key() string { key, _ := x.query(); return key }
+
+// Value is as Key says.
+func (x FlowFilter) Value() string { _, value := x.query(); return value }
+
+// Words say what the filter asks for.
+func (x FlowFilter) Words() string {
+	switch {
+	case x.Visited != "":
+		return x.Flow + " came to " + x.Visited
+	case x.Stopped != "":
+		return x.Flow + " was not completed, last at " + x.Stopped
+	}
+	return x.Flow + " " + x.How.Words()
+}
+
+// InFlow returns the filter narrowed by what a flow did.
+func (f Filter) InFlow(x FlowFilter) Filter {
+	if !slices.Contains(f.Flows, x) {
+		f.Flows = append(slices.Clone(f.Flows), x)
+	}
+	return f
+}
+
+// parseFlows reads what FlowFilter.query wrote.
+func (f *Filter) parseFlows(q url.Values) error {
+	for _, key := range slices.Sorted(maps.Keys(q)) {
+		kind, ok := strings.CutPrefix(key, "flow.")
+		if !ok && key != "flow" {
+			continue
+		}
+		for _, v := range q[key] {
+			x := FlowFilter{Flow: strings.TrimSpace(v)}
+			if x.Flow == "" {
+				continue
+			}
+			if kind == "visited" || kind == "stopped-at" {
+				flow, step, cut := strings.Cut(v, " ")
+				flow, err1 := url.QueryUnescape(flow)
+				step, err2 := url.QueryUnescape(step)
+				if !cut || err1 != nil || err2 != nil || step == "" {
+					return &InputError{key, "is a flow and a step"}
+				}
+				if x.Flow, x.Visited = flow, step; kind == "stopped-at" {
+					x.Visited, x.Stopped = "", step
+				}
+			} else if ok {
+				if x.How, ok = ParseFlowCondition(kind); !ok {
+					return &InputError{"flow", fmt.Sprintf("%.40q is nothing that a flow does", kind)}
+				}
+			}
+			*f = f.InFlow(x)
+		}
+	}
+	if len(f.Flows) > maxValues {
+		return &InputError{"flow", fmt.Sprintf("takes at most %d values", maxValues)}
+	}
+	return nil
 }
 
 // FlowVisit is all that one conversation did in one flow.
@@ -95,6 +183,10 @@ func (is FlowCondition) holds(v *FlowVisit) bool {
 		return v.Handed
 	case FlowAutomated:
 		return v.Completed && !v.Handed
+	case FlowFinished:
+		return v.Started && v.Completed
+	case FlowMissed:
+		return v.Started && !v.Completed && (v.Cancelled || !v.Open)
 	default:
 		return false
 	}
@@ -225,3 +317,6 @@ func UnpackFlows(b []byte) (FlowTally, error) {
 	}
 	return t, r.err
 }
+
+// Completion is the share of the conversations that started the flow and completed it.
+func (c *FlowCount) Completion() Rate { return Rate{c.Count(FlowFinished), c.Count(FlowStarted)} }

@@ -126,6 +126,17 @@ func (l *Latency) Percentile(p float64) (ms float64, ok bool) {
 	return v, true
 }
 
+// Interval returns the 95 % interval of a percentile, by the spread of ranks; ok is false when there is no value.
+func (l *Latency) Interval(p float64) (low, high float64, ok bool) {
+	if l.N == 0 {
+		return 0, 0, false
+	}
+	half := z95 * math.Sqrt(p*(1-p)/float64(l.N))
+	low, _ = l.Percentile(math.Max(0, p-half))
+	high, _ = l.Percentile(math.Min(1, p+half))
+	return low, high, true
+}
+
 // value estimates the value of a rank, from 0: those of a class are taken as evenly spread.
 func (l *Latency) value(rank int64) float64 {
 	for _, c := range l.classes {

@@ -1,6 +1,9 @@
 package queries
 
 import (
+	"cmp"
+	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -62,9 +65,18 @@ func (w *where) figures(f metric.Filter, now time.Time, zone *time.Location) {
 		w.and("extract(hour from c.started_at at time zone @zone)::integer = any(@hours::integer[])", "hours", f.Hours)
 		w.args["zone"] = zone.String()
 	}
-	if f.Slower > 0 {
-		w.and("exists (select from unnest(c.response_ms) as ms where ms > @slower)", "slower", f.Slower)
+	if f.Slower > 0 || f.Faster > 0 {
+		w.and("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", f.Slower)
+		w.args["faster"] = fastest(f)
 	}
+}
+
+// fastest is the upper bound of response times.
+func fastest(f metric.Filter) float64 {
+	if f.Faster > 0 {
+		return f.Faster
+	}
+	return math.Inf(1)
 }
 
 // runText asks for a run of the filter's flow in the conversation.
@@ -91,6 +103,8 @@ var flowConditionText = map[metric.FlowCondition]string{
 	metric.FlowResumed:     runText + ` and r.resumed > 0)`,
 	metric.FlowEscalated:   flowHandedText,
 	metric.FlowAutomated:   flowCompletedText + ` and not ` + flowHandedText,
+	metric.FlowFinished:    flowStartedText + ` and ` + flowCompletedText,
+	metric.FlowMissed:      flowStartedText + ` and not ` + flowCompletedText + ` and (c.closes_at <= @now or ` + flowCancelledText + `)`,
 }
 
 // The last step of a visit is that of its last run that was not completed.
@@ -101,18 +115,30 @@ const lastStepText = flowStartedText + ` and not ` + flowCompletedText + `
 		where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = @flow_id
 		order by r.n desc
 		limit 1
-	) = @last_step`
+	) = @flow_step`
 
-// flow narrows by what the filter's flow did.
-func (w *where) flow(f metric.Filter, now time.Time) {
-	if f.FlowHow != metric.FlowTouched {
-		w.at(flowConditionText[f.FlowHow], now)
-		w.args["flow_id"] = f.Flow
+const visitedText = `exists (select from flow_steps s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.flow_id = @flow_id and s.step_id = @flow_step)`
+
+// flow narrows by what a flow did; n keeps the names of parameters apart.
+func (w *where) flow(n int, x metric.FlowFilter, now time.Time) {
+	w.facets(fmt.Sprintf("flow_%d", n), "f", []string{x.Flow})
+	text, step := "", cmp.Or(x.Visited, x.Stopped)
+	switch {
+	case x.Visited != "":
+		text = visitedText
+	case x.Stopped != "":
+		text = lastStepText
+	case x.How == metric.FlowTouched:
+		return // the facet says so
+	default:
+		text = flowConditionText[x.How]
 	}
-	if f.FlowStep != "" {
-		w.and(lastStepText, "last_step", f.FlowStep)
-		w.args["flow_id"] = f.Flow
+	id, at := fmt.Sprintf("flow_id_%d", n), fmt.Sprintf("flow_step_%d", n)
+	w.args[id] = x.Flow
+	if step != "" {
+		w.args[at] = step
 	}
+	w.at(strings.ReplaceAll(strings.ReplaceAll(text, "@flow_id", "@"+id), "@flow_step", "@"+at), now)
 }
 
 // excluded leaves out values.
@@ -134,7 +160,9 @@ func (w *where) excluded(not metric.Excluded, known filterIDs) {
 func smallIDs(kind string, names []string) []int32 {
 	ids := make([]int32, len(names))
 	for i, name := range names {
-		ids[i] = conversation.SmallID(kind, name)
+		if name != metric.NotTold { // whose id is 0
+			ids[i] = conversation.SmallID(kind, name)
+		}
 	}
 	return ids
 }

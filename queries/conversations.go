@@ -45,8 +45,16 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 		}
 		w.facets("assistants", "a", ids)
 	}
-	w.facets("environments", "e", f.Environments)
-	w.facets("channels", "c", f.Channels)
+	if slices.Contains(f.Environments, metric.NotTold) {
+		w.and("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
+	} else {
+		w.facets("environments", "e", f.Environments)
+	}
+	if slices.Contains(f.Channels, metric.NotTold) {
+		w.and("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
+	} else {
+		w.facets("channels", "c", f.Channels)
+	}
 	w.facets("ratings", "r", f.Ratings)
 	if len(f.Versions) > 0 {
 		// Releases come and go: by an index of their own, as a walk back in time would pass over all that came after.
@@ -59,9 +67,8 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	if f.Escalated != "" {
 		w.facets("escalated", "x", []string{f.Escalated})
 	}
-	if f.Flow != "" {
-		w.facets("flow", "f", []string{f.Flow})
-		w.flow(f, now)
+	for n, x := range f.Flows {
+		w.flow(n, x, now)
 	}
 	w.outcomes(f.Outcomes, now)
 	w.figures(f, now, zone)
@@ -150,16 +157,19 @@ where sender_key = @key
 limit 1000`
 
 func lookUp(ctx context.Context, db DB, f metric.Filter) (ids filterIDs, err error) {
-	if len(f.Versions) > 0 {
-		rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": f.Versions})
-		if ids.versions, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+	for _, v := range []struct {
+		names []string
+		into  *[]int64
+	}{{f.Versions, &ids.versions}, {f.Not.Versions, &ids.notVersions}} {
+		if len(v.names) == 0 {
+			continue
+		}
+		rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": v.names})
+		if *v.into, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 			return ids, fmt.Errorf("versions: %w", err)
 		}
-	}
-	if len(f.Not.Versions) > 0 {
-		rows, _ := db.Query(ctx, versionIDsSQL, pgx.StrictNamedArgs{"names": f.Not.Versions})
-		if ids.notVersions, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
-			return ids, fmt.Errorf("versions: %w", err)
+		if slices.Contains(v.names, metric.NotTold) {
+			*v.into = append(*v.into, 0)
 		}
 	}
 	if f.ID != "" {

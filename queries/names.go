@@ -166,3 +166,67 @@ func Analyze(ctx context.Context, db DB) error {
 	_, err := db.Exec(ctx, analyzeSQL)
 	return err
 }
+
+// Release is the first conversation of a version that was not its assistant's first.
+type Release struct {
+	At        time.Time
+	Assistant string
+	Name      string
+}
+
+const releasesSQL = `
+select min(v.first_seen_at) as at, a.name as assistant, coalesce(nullif(v.model_name, ''), v.model_id) as name
+from versions v
+join assistants a on a.id = v.assistant_id
+where exists (
+	select from versions e
+	where e.assistant_id = v.assistant_id and e.first_seen_at < v.first_seen_at
+		and coalesce(nullif(e.model_name, ''), e.model_id) <> coalesce(nullif(v.model_name, ''), v.model_id)
+)
+group by 2, 3
+having min(v.first_seen_at) >= @from and min(v.first_seen_at) < @until
+order by 1
+limit 200`
+
+// Releases returns the releases in [from, until), oldest first.
+func Releases(ctx context.Context, db DB, from, until time.Time) ([]Release, error) {
+	rows, _ := db.Query(ctx, releasesSQL, pgx.StrictNamedArgs{"from": from, "until": until})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Release])
+}
+
+const dimensionNamesSQL = `
+select 'assistant' as kind, id::bigint, name from assistants
+union all
+select 'environment', id::bigint, name from environments
+union all
+select 'channel', id::bigint, name from channels
+union all
+select 'version', id, coalesce(nullif(model_name, ''), model_id) from versions`
+
+// DimensionNames are the names behind the ids of cells.
+type DimensionNames struct {
+	Assistants, Environments, Channels map[int32]string
+	Versions                           map[int64]string
+}
+
+// NamesOfDimensions returns all names.
+func NamesOfDimensions(ctx context.Context, db DB) (DimensionNames, error) {
+	n := DimensionNames{map[int32]string{}, map[int32]string{}, map[int32]string{}, map[int64]string{}}
+	rows, _ := db.Query(ctx, dimensionNamesSQL)
+	var kind, name string
+	var id int64
+	_, err := pgx.ForEachRow(rows, []any{&kind, &id, &name}, func() error {
+		switch kind {
+		case "assistant":
+			n.Assistants[int32(id)] = name
+		case "environment":
+			n.Environments[int32(id)] = name
+		case "channel":
+			n.Channels[int32(id)] = name
+		default:
+			n.Versions[id] = name
+		}
+		return nil
+	})
+	return n, err
+}

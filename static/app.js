@@ -97,7 +97,21 @@ document.addEventListener("keydown", (e) => {
 		menu.querySelector("summary").focus();
 	}
 	if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input, textarea, select") || document.querySelector("dialog[open]")) return;
+	const keyed = [...document.querySelectorAll("[data-key]")].find((x) => x.dataset.key.toLowerCase() === e.key.toLowerCase());
+	if (keyed && !e.shiftKey) {
+		e.preventDefault();
+		keyed.click();
+		return;
+	}
 	switch (e.key) {
+	case "f": {
+		const menu = document.querySelector(".bar > .menu:not([open]) fieldset")?.closest("details");
+		if (!menu) return;
+		e.preventDefault();
+		menu.open = true;
+		menu.querySelector("input")?.focus();
+		return;
+	}
 	case "j": move(1); break;
 	case "k": move(-1); break;
 	case "v": {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-//go:embed app.css app.js vendor/htmx.min.js vendor/icons.svg vendor/*.woff2 logo.svg
+//go:embed app.css app.js charts.js vendor/htmx.min.js vendor/echarts.min.js vendor/icons.svg vendor/*.woff2 logo.svg
 var files embed.FS
 
 type asset struct {

@@ -24,6 +24,10 @@ package htmx.org 2.0.11 'Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qt
 cp "$work/package/dist/htmx.min.js" "$out/htmx.min.js"
 cp "$work/package/LICENSE" "$out/htmx.LICENSE"
 
+package echarts 6.1.0 'q0yaFPggC9FUdsWH4blavRWFmxdrIodbkoKNAjJudAI6CA9gNPxHtV2RcZNEepZVlk4yvBYkOkbk6HIVpIyHZA=='
+cp "$work/package/dist/echarts.min.js" "$out/echarts.min.js"
+cat "$work/package/LICENSE" "$work/package/NOTICE" >"$out/echarts.LICENSE"
+
 package @fontsource/ibm-plex-sans 5.3.0 'CbE4CbbEEZJX860XyUiRpsksXIQR8Rp2XDva2VO53NJox9tVNtusrysd2x5YkUEY3ErQ66W1IiiQL8/wihhw5w=='
 for w in 400 500 600; do
 	for set in latin latin-ext cyrillic greek; do
@@ -42,7 +46,7 @@ package @tabler/icons 3.51.0 '0pinvPZz7YeX+OSfxuEAbnEPWbocVXW5iU8h5lh41pYG8sZuQf
 {
 	echo '<svg xmlns="http://www.w3.org/2000/svg">'
 	for icon in messages activity-heartbeat settings arrow-left chevron-left chevron-right chevron-down chevron-up x plus link headset \
-		player-play player-stop player-pause menu-2 calendar filter search logout sun moon alert-triangle key download circle-check copy keyboard; do
+		player-play player-stop player-pause menu-2 calendar filter search logout sun moon alert-triangle key download circle-check copy keyboard layout-dashboard arrows-split clock mood-smile bulb; do
 		printf '<symbol id="%s" viewBox="0 0 24 24">' "$icon"
 		sed -n '/^ *<\(path\|circle\|rect\|line\)/p' "$work/package/icons/outline/$icon.svg" | grep -v 'stroke="none"' | tr -d '\n'
 		echo '</symbol>'

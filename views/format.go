@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"turnwise/conversation"
@@ -143,3 +144,5 @@ func barWidth(ms float64) string {
 
 // slowMS is the response time from which an answer is shown as slow; Rasa's own inspector turns red there.
 const slowMS = 2500
+
+func lower(s string) string { return strings.ToLower(s) }

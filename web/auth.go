@@ -24,11 +24,11 @@ var Roles = []string{"viewer", "reviewer", "supervisor", "admin"}
 func rightsOf(role string) map[views.Right]bool {
 	switch role {
 	case "viewer":
-		return map[views.Right]bool{views.SeeHealth: true}
+		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true}
 	case "reviewer", "supervisor":
-		return map[views.Right]bool{views.SeeHealth: true, views.SeeTranscripts: true}
+		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true}
 	case "admin":
-		return map[views.Right]bool{views.SeeHealth: true, views.SeeTranscripts: true, views.Administer: true}
+		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true, views.Administer: true}
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 package web
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,37 +15,51 @@ import (
 	"turnwise/views"
 )
 
-// pageSize is how many conversations one page of the list shows; countUpTo is where counting ends.
+// pageSize is how many conversations one page of the list shows; countUpTo is where counting ends. Up to
+// fewConversations they are found first and ordered after.
 const (
-	pageSize  = 50
-	countUpTo = 500
+	pageSize         = 50
+	countUpTo        = 10000
+	fewConversations = 500
 )
 
 // conversations answers GET /conversations, as a page or as its list alone.
 func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
-	m := views.Conversations{Page: s.page(r, "Conversations", "Conversations"), IngestURL: s.URL + "/api/v1/ingest/rasa"}
-	f, at, err := parseList(r.URL.Query(), s.Zone)
+	m := views.Conversations{Page: s.page(r, "Conversations", "Conversations"), Heading: "Conversations", IngestURL: s.URL + "/api/v1/ingest/rasa"}
+	done, err := s.canonical(w, r)
+	if done {
+		return nil
+	}
+	var q question
+	var at *metric.Cursor
+	if err == nil {
+		q, err = s.parseQuestion(r, false)
+	}
+	if err == nil {
+		at, err = metric.ParseCursor(r.URL.Query().Get("page"))
+	}
 	var input *metric.InputError
 	if errors.As(err, &input) {
 		m.Error = input.Error()
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		m.Filter = metric.Filter{Range: metric.Range{Days: metric.DefaultDays}}
-		s.describe(&m, queries.Choices{})
+		q = question{path: "/conversations", filter: metric.Filter{Range: metric.Range{Days: metric.DefaultDays}}, now: m.Now, zone: s.Zone}
+		m.Bar = s.bar(q, m.Page, queries.Choices{})
 		return s.render(w, r, http.StatusBadRequest, views.ConversationsPage(m))
 	}
 	if err != nil {
 		return err
 	}
-	m.Filter = f
+	f := q.filter
+	q.now = m.Now
+	m.Heading = listHeading(f)
 	var list []queries.ListedConversation
 	var choices queries.Choices
-	now := m.Now
+	var total int64
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() (err error) {
-		if m.Total, err = queries.CountConversations(ctx, s.Pool, f, countUpTo+1, now, s.Zone); err != nil {
+		if total, m.More, err = s.total(ctx, f, m.Now); err != nil {
 			return err
 		}
-		list, err = queries.Conversations(ctx, s.Pool, f, at, m.Total <= countUpTo, pageSize+1, now, s.Zone)
+		list, err = queries.Conversations(ctx, s.Pool, f, at, total <= fewConversations, pageSize+1, m.Now, s.Zone)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -55,31 +69,67 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	m.Total = total
 	if m.AnyData = m.Total > 0; !m.AnyData {
 		if m.AnyData, err = queries.HasConversations(r.Context(), s.Pool); err != nil {
 			return err
 		}
 	}
-	if m.More = m.Total > countUpTo; m.More {
-		m.Total = countUpTo
-	}
-	s.turnPages(&m, list, at)
-	s.describe(&m, choices)
+	s.turnPages(&m, f, list, at)
+	m.Bar = s.bar(q, m.Page, choices)
+	year := f
+	year.Range = metric.Range{Days: 365}
+	m.Year = address(year)
 	return s.renderEither(w, r, views.ConversationsPage(m), views.ConversationsView(m))
 }
 
-func parseList(q url.Values, zone *time.Location) (metric.Filter, *metric.Cursor, error) {
-	f, err := metric.ParseFilter(q, zone)
-	if err != nil {
-		return f, nil, err
+// listHeading says what the list holds, in the words of the figure that opens it.
+func listHeading(f metric.Filter) string {
+	words := "Conversations"
+	if n := len(f.Is); n > 0 {
+		words = f.Is[n-1].Words()
 	}
-	at, err := metric.ParseCursor(q.Get("page"))
-	return f, at, err
+	for _, x := range f.Flows {
+		if x.How != metric.FlowTouched || x.Visited+x.Stopped != "" {
+			words += ", " + x.Words()
+		}
+	}
+	return words
 }
+
+// total returns how many conversations the filter has: from the rollups where they know, else counted up to
+// countUpTo, beyond which more is set.
+func (s *server) total(ctx context.Context, f metric.Filter, now time.Time) (n int64, more bool, err error) {
+	plain := f
+	plain.Is, plain.Weekdays, plain.Hours = nil, nil, nil
+	if plain.Plain() && len(f.Is) <= 1 && (len(f.Is) == 0 || len(f.Hours) == 0) {
+		figures, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: plain, Now: now, Grid: s.grid})
+		for _, c := range figures.Cells {
+			if len(f.Weekdays) > 0 && !slices.Contains(f.Weekdays, isoWeekday(c.At.In(s.Zone))) {
+				continue
+			}
+			switch {
+			case len(f.Hours) > 0:
+				for _, h := range f.Hours {
+					n += c.Tally.Hours[h]
+				}
+			case len(f.Is) > 0:
+				n += c.Tally.Count(f.Is[0])
+			default:
+				n += c.Tally.Count(metric.All)
+			}
+		}
+		return n, false, err
+	}
+	counted, err := queries.CountConversations(ctx, s.Pool, f, countUpTo+1, now, s.Zone)
+	return int64(min(counted, countUpTo)), counted > countUpTo, err
+}
+
+func isoWeekday(t time.Time) int { return (int(t.Weekday())+6)%7 + 1 }
 
 // turnPages sets the rows and the addresses of the pages around them; list has one row more than a page when
 // there is more in its direction.
-func (s *server) turnPages(m *views.Conversations, list []queries.ListedConversation, at *metric.Cursor) {
+func (s *server) turnPages(m *views.Conversations, f metric.Filter, list []queries.ListedConversation, at *metric.Cursor) {
 	more := len(list) > pageSize
 	hasNewer, hasOlder := at != nil, more
 	if at != nil && at.Newer {
@@ -91,7 +141,7 @@ func (s *server) turnPages(m *views.Conversations, list []queries.ListedConversa
 		list = list[:pageSize]
 	}
 	link := func(c queries.ListedConversation, newer bool) string {
-		q := m.Filter.Query()
+		q := f.Query()
 		q.Set("page", metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}.String())
 		return "/conversations?" + q.Encode()
 	}
@@ -101,7 +151,7 @@ func (s *server) turnPages(m *views.Conversations, list []queries.ListedConversa
 	if len(list) > 0 && hasOlder {
 		m.Older = link(list[len(list)-1], false)
 	}
-	back := m.Filter.Query()
+	back := f.Query()
 	if at != nil {
 		back.Set("page", at.String())
 	}
@@ -130,97 +180,4 @@ func address(f metric.Filter) string {
 		return "/conversations?" + q
 	}
 	return "/conversations"
-}
-
-// describe sets the words and addresses of the filter bar.
-func (s *server) describe(m *views.Conversations, c queries.Choices) {
-	f := m.Filter
-	from, until := f.Range.Bounds(m.Now, s.Zone)
-	last := until.AddDate(0, 0, -1)
-	m.RangeDates = m.Day(from) + " – " + m.Day(last)
-	m.RangeName = "From and until"
-	switch {
-	case f.ID != "":
-		m.RangeName, m.RangeDates = "All time", ""
-	case f.Range.Days == 1:
-		m.RangeName = "Today"
-	case f.Range.Days > 1:
-		m.RangeName = fmt.Sprintf("Last %s days", views.Count(f.Range.Days))
-	}
-	for _, days := range []int{1, 7, 28, 90, 180, 365} {
-		with := f
-		with.Range = metric.Range{Days: days}
-		name := fmt.Sprintf("%d days", days)
-		if days == 1 {
-			name = "Today"
-		}
-		m.Presets = append(m.Presets, views.Chip{Label: name, Without: address(with)})
-	}
-	shift := func(n int) string {
-		with := f
-		with.Range = f.Range.Shift(n, m.Now, s.Zone)
-		return address(with)
-	}
-	m.Earlier = shift(-1)
-	if until.Before(m.Now) {
-		m.Later = shift(1)
-	}
-	m.Flows = c.Flows
-	m.Choices = []views.Choice{
-		{Name: "assistant", Label: "Assistant", Values: c.Assistants, Chosen: f.Assistants},
-		{Name: "environment", Label: "Environment", Values: c.Environments, Chosen: f.Environments},
-		{Name: "channel", Label: "Channel", Values: c.Channels, Chosen: f.Channels},
-		{Name: "version", Label: "Version", Values: c.Versions, Chosen: f.Versions},
-		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: views.OutcomeName},
-		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: views.RatingName},
-		{Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated}, One: true},
-	}
-	s.chips(m)
-	year := f
-	year.Range = metric.Range{Days: 365}
-	m.Year = address(year)
-	m.Clear = address(metric.Filter{Range: f.Range})
-}
-
-// chips are the applied filters, each with the address of the list without it.
-func (s *server) chips(m *views.Conversations) {
-	q := m.Filter.Query()
-	add := func(label, key, value, text string) {
-		without := url.Values{}
-		for k, vs := range q {
-			for _, v := range vs {
-				if k != key || v != value {
-					without.Add(k, v)
-				}
-			}
-		}
-		m.Chips = append(m.Chips, views.Chip{Label: label, Value: text, Without: "/conversations?" + without.Encode()})
-	}
-	for _, c := range m.Choices {
-		for _, v := range c.Chosen {
-			text := v
-			if c.Text != nil {
-				text = c.Text(v)
-			}
-			if v != "" {
-				add(c.Label, c.Name, v, text)
-			}
-		}
-		for i := range m.Choices {
-			if m.Choices[i].Name == c.Name && !c.One {
-				// A value that was chosen but is not offered stays choosable.
-				for _, v := range c.Chosen {
-					if !slices.Contains(m.Choices[i].Values, v) {
-						m.Choices[i].Values = append(m.Choices[i].Values, v)
-					}
-				}
-			}
-		}
-	}
-	if f := m.Filter.Flow; f != "" {
-		add("Flow", "flow", f, f)
-	}
-	if id := m.Filter.ID; id != "" {
-		add("Id", "id", id, id)
-	}
 }

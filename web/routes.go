@@ -44,6 +44,12 @@ type route struct {
 // signed are the routes for people who signed in, each with the right that it needs.
 func (s *server) signed() []route {
 	return []route{
+		{"GET", "/overview", views.SeeFigures, s.overview},
+		{"GET", "/flows", views.SeeFigures, s.flows},
+		{"GET", "/flow", views.SeeFigures, s.flow},
+		{"GET", "/latency", views.SeeFigures, s.latency},
+		{"GET", "/csat", views.SeeFigures, s.csat},
+		{"GET", "/turns", views.SeeTranscripts, s.turns},
 		{"GET", "/conversations", views.SeeTranscripts, s.conversations},
 		{"GET", "/conversations/{id}", views.SeeTranscripts, s.transcript},
 		{"GET", "/health", views.SeeHealth, s.health},
@@ -110,9 +116,9 @@ func (s *server) notFound(w http.ResponseWriter, r *http.Request) error {
 func (s *server) start(w http.ResponseWriter, r *http.Request) error {
 	to := "/login"
 	if u, ok := userOf(r.Context()); ok {
-		to = "/health"
-		if rightsOf(u.Role)[views.SeeTranscripts] {
-			to = "/conversations"
+		to = "/overview"
+		if !rightsOf(u.Role)[views.SeeFigures] {
+			to = "/health"
 		}
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)

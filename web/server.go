@@ -41,6 +41,7 @@ type Replay func(ctx context.Context, r queries.RejectedEvent, body []byte) erro
 
 type server struct {
 	Config
+	grid      queries.Grid // of the rollups
 	sessions  *scs.SessionManager
 	hashing   chan struct{} // bounds how many passwords are hashed at once
 	byAddress *httprate.RateLimiter
@@ -53,7 +54,7 @@ func New(cfg Config) (http.Handler, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, sessions: scs.New(), hashing: make(chan struct{}, 2)}
+	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: make(chan struct{}, 2)}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = 7 * 24 * time.Hour

@@ -109,7 +109,11 @@ func (s *server) back(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	f, at, err := parseList(q, s.Zone)
+	f, err := metric.ParseFilter(q, s.Zone)
+	if err != nil {
+		return ""
+	}
+	at, err := metric.ParseCursor(q.Get("page"))
 	if err != nil {
 		return ""
 	}

@@ -25,10 +25,9 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 
 const password = "correct horse battery"
 
-// site serves the pages on a database of its own, with a user of every role.
-func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
+// addUsers makes a user of every role.
+func addUsers(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	pool := dbtest.Pool(t)
 	hash, err := web.HashPassword(password)
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +37,13 @@ func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// site serves the pages on a database of its own, with a user of every role.
+func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
+	t.Helper()
+	pool := dbtest.Pool(t)
+	addUsers(t, pool)
 	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Replay: replay})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
@@ -100,6 +106,13 @@ func TestRights(t *testing.T) {
 	server, _ := site(t, func(context.Context, queries.RejectedEvent, []byte) error { return nil })
 	const id = "/0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11"
 	routes := map[string][5]int{ // anonymous, viewer, reviewer, supervisor, admin
+		"GET /overview":                  {303, 200, 200, 200, 200},
+		"GET /flows":                     {303, 200, 200, 200, 200},
+		"GET /flow":                      {303, 404, 404, 404, 404},
+		"GET /latency":                   {303, 200, 200, 200, 200},
+		"GET /csat":                      {303, 200, 200, 200, 200},
+		"GET /turns":                     {303, 403, 200, 200, 200},
+		"GET /overview?range=x":          {303, 400, 400, 400, 400},
 		"GET /conversations":             {303, 403, 200, 200, 200},
 		"GET /conversations/{id}":        {303, 403, 404, 404, 404},
 		"GET /health":                    {303, 200, 200, 200, 200},

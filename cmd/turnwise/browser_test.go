@@ -154,7 +154,9 @@ func TestBrowser(t *testing.T) {
 	signIn("not the password")
 	waitFor(t, ctx, `document.querySelector(".error") !== null`)
 	signIn(s.password)
-	waitFor(t, ctx, `location.pathname === "/conversations"`)
+	waitFor(t, ctx, `location.pathname === "/overview"`)
+	look(t, ctx, "overview-nothing-yet")
+	do(t, ctx, cdp.Navigate(s.url+"/conversations"))
 	look(t, ctx, "nothing-yet")
 
 	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "1500"); err != nil {
@@ -176,7 +178,7 @@ func TestBrowser(t *testing.T) {
 	}
 	look(t, ctx, "filtered")
 	// Back to all, the next page and back by the browser's history.
-	do(t, ctx, cdp.Click(cdp.CSS(".chip a")))
+	do(t, ctx, cdp.Click(cdp.CSS(".chip > a")))
 	waitFor(t, ctx, `document.querySelector(".chip") === null`)
 	first := eval[string](t, ctx, `document.querySelector("tr[data-row] a").href`)
 	do(t, ctx, cdp.Click(cdp.CSS(`.pager a[href*="older"]`)))

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	cdp "github.com/chromedp/chromedp"
+)
+
+// open signs the browser in.
+func open(t *testing.T, s site) (ctx context.Context, complaints func() []string) {
+	t.Helper()
+	ctx, complaints = browser(t)
+	do(t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"), cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail), cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")))
+	waitFor(t, ctx, `location.pathname !== "/login"`)
+	return ctx, complaints
+}
+
+// TestFigures uses the charts as a supervisor would: looks, clicks a bar, comes back, compares, drags, and reads the
+// tables; nothing may be blocked by the policy, logged as an error, or found by axe.
+func TestFigures(t *testing.T) {
+	s := serve(t, "--time-zone", "Europe/Berlin")
+	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "6000"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ctx, complaints := open(t, s)
+	drawn := func() {
+		t.Helper()
+		waitFor(t, ctx, `[...document.querySelectorAll(".plot")].every(p => p.querySelector("canvas")) && document.querySelector(".plot canvas") !== null`)
+	}
+	for _, page := range []string{"overview", "latency", "csat"} {
+		do(t, ctx, cdp.Navigate(s.url+"/"+page), cdp.WaitVisible(cdp.CSS("#view")))
+		drawn()
+		look(t, ctx, page)
+	}
+	do(t, ctx, cdp.Navigate(s.url+"/flows"), cdp.WaitVisible(cdp.CSS("tr[data-row]")))
+	look(t, ctx, "flows")
+	do(t, ctx, cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".cards-row")))
+	look(t, ctx, "flow")
+	do(t, ctx, cdp.Navigate(s.url+"/turns?slower=3000"), cdp.WaitVisible(cdp.CSS("tr[data-row]")))
+	look(t, ctx, "turns")
+
+	// A click on a bar opens its conversations, as many as its table says.
+	do(t, ctx, cdp.Navigate(s.url+"/overview"), cdp.WaitVisible(cdp.CSS("#volume canvas")))
+	drawn()
+	want := eval[string](t, ctx, `document.querySelector("#volume tbody tr:nth-child(20) td a").dataset.n`)
+	place := eval[[]float64](t, ctx, `(() => {
+		const plot = document.querySelector("#volume .plot"), chart = echarts.getInstanceByDom(plot), box = plot.getBoundingClientRect();
+		const [x] = chart.convertToPixel({ seriesIndex: 0 }, [19, 0]), [, y0] = chart.convertToPixel({ seriesIndex: 0 }, [19, 0]);
+		return [box.left + x, box.top + y0 - 6];
+	})()`)
+	do(t, ctx, cdp.MouseClickXY(place[0], place[1]))
+	waitFor(t, ctx, `location.pathname === "/conversations"`)
+	if got := eval[string](t, ctx, `document.querySelector("[data-total]").dataset.total + " " + document.querySelector("h1").textContent`); got != want+" Conversations resolved, confirmed" {
+		t.Errorf("the bar says %s, its list %s", want, got)
+	}
+	shoot(t, ctx, "clicked")
+	// Keys: a week, the one before, nothing to compare with.
+	do(t, ctx, cdp.Navigate(s.url+"/overview"), cdp.WaitVisible(cdp.CSS("#volume canvas")), cdp.KeyEvent("w"))
+	waitFor(t, ctx, `location.search.includes("range=7d")`)
+	drawn()
+	do(t, ctx, cdp.KeyEvent("x"))
+	waitFor(t, ctx, `location.search.includes("compare=no")`)
+	drawn()
+	if all := eval[int](t, ctx, `document.querySelectorAll(".delta .good, .delta .bad").length`); all != 0 {
+		t.Error("compared with nothing, and there are changes")
+	}
+	// Dragging over a chart narrows the range.
+	do(t, ctx, cdp.Navigate(s.url+"/overview?range=90d"), cdp.WaitVisible(cdp.CSS("#volume canvas")))
+	drawn()
+	eval[bool](t, ctx, `(() => {
+		const plot = document.querySelector("#volume .plot"), canvas = plot.querySelector("canvas"), box = plot.getBoundingClientRect();
+		const at = (type, x) => canvas.dispatchEvent(new MouseEvent(type, { clientX: box.left + x, clientY: box.top + 120, bubbles: true, view: window }));
+		at("mousemove", 200); at("mousedown", 200); at("mousemove", 260); at("mousemove", 320); at("mouseup", 320);
+		return true;
+	})()`)
+	waitFor(t, ctx, `location.search.includes("from=") && location.search.includes("until=")`)
+	drawn()
+	shoot(t, ctx, "zoomed")
+	// A typed range, by the hour.
+	do(t, ctx, cdp.Click(cdp.CSS(".joined summary")), cdp.SetValue(cdp.CSS("input[name=typed]"), "yesterday"), cdp.Click(cdp.CSS(".joined .apply")))
+	waitFor(t, ctx, `!location.search.includes("typed") && document.querySelector("#volume thead th").textContent === "Hour"`)
+	drawn()
+	look(t, ctx, "overview-day")
+	do(t, ctx, cdp.Click(cdp.CSS("#volume [data-chart-table]")))
+	waitFor(t, ctx, `document.querySelector("#volume table").checkVisibility({visibilityProperty: true})`)
+	look(t, ctx, "overview-table")
+	do(t, ctx, cdp.Navigate(s.url+"/overview?from=2031-01-01&until=2031-01-05"))
+	look(t, ctx, "overview-future")
+	do(t, ctx, cdp.Navigate(s.url+"/overview?range=3650d"), cdp.WaitVisible(cdp.CSS("#volume canvas")))
+	drawn()
+	look(t, ctx, "overview-ten-years")
+	if all := withoutStatus(complaints()); len(all) > 0 {
+		t.Errorf("the console says:\n%s", strings.Join(all, "\n"))
+	}
+}

@@ -1,0 +1,132 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// ListedTurn is a row of the list of turns.
+type ListedTurn struct {
+	ConversationID  conversation.UUID
+	MessageID       conversation.UUID
+	N               int32
+	At              time.Time
+	ResponseMS      float64 `db:"response_ms"`
+	ResponseSource  string
+	UnderstandingMS *float64 `db:"understanding_ms"`
+	PredictionMS    *float64 `db:"prediction_ms"`
+	Intent          string
+	Text            string
+	Assistant       string
+	Channel         string
+	Version         string
+}
+
+// turnsText joins the turns with a response time to the conversations of a filter, whose slower and faster bound the
+// turns here.
+const turnsText = `conversations c
+join turns t on t.sender_id = c.sender_id and t.conversation_id = c.id
+where t.response_ms > @above and t.response_ms <= @below and `
+
+// turnsOf returns the predicate of the turns of a filter.
+func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (*where, error) {
+	known, err := lookUp(ctx, db, f)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, now, zone)
+	w.args["above"], w.args["below"] = f.Slower, fastest(f)
+	if f.Slower == 0 {
+		w.args["above"] = -1.0 // those that took no time are counted too
+	}
+	return w, nil
+}
+
+const turnColumns = `
+select x.conversation_id, x.message_id, x.n, x.at, x.response_ms, x.response_source, x.understanding_ms, x.prediction_ms, x.intent,
+	coalesce(left(m.text, 200), '') as text, a.name as assistant, coalesce(ch.name, '') as channel, coalesce(nullif(v.model_name, ''), v.model_id, '') as version
+from (
+	select t.*, c.assistant_id, c.channel_id, c.version_id
+	from `
+
+const turnJoins = `
+) as x
+join assistants a on a.id = x.assistant_id
+left join channels ch on ch.id = x.channel_id
+left join versions v on v.id = x.version_id
+left join messages m on m.sender_id = x.sender_id and m.at = x.at and m.id = x.message_id
+order by x.response_ms desc, x.conversation_id, x.n`
+
+// Turns returns at most limit turns of the filter's conversations, the slowest first, after the first skip ones.
+func Turns(ctx context.Context, db DB, f metric.Filter, skip, limit int, now time.Time, zone *time.Location) ([]ListedTurn, error) {
+	w, err := turnsOf(ctx, db, f, now, zone)
+	if err != nil {
+		return nil, err
+	}
+	w.args["limit"], w.args["skip"] = limit, skip
+	rows, _ := db.Query(ctx, turnColumns+turnsText+w.String()+"\n\torder by t.response_ms desc, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins, w.args)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedTurn])
+	if err != nil {
+		return nil, fmt.Errorf("list turns: %w", err)
+	}
+	return list, nil
+}
+
+// CountTurns counts the turns of the filter's conversations.
+func CountTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (int64, error) {
+	w, err := turnsOf(ctx, db, f, now, zone)
+	if err != nil {
+		return 0, err
+	}
+	rows, _ := db.Query(ctx, "select count(*) from "+turnsText+w.String(), w.args)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}
+
+// StepVisits is how many conversations came to a step of a flow.
+type StepVisits struct {
+	Step          string
+	Conversations int64
+	Place         float64 // mean number of steps of the flow before it
+}
+
+const stepVisitsText = `
+select s.step_id as step, count(*) as conversations, avg(s.place) as place
+from (
+	select x.step_id, x.conversation_id, min(x.place) as place
+	from (
+		select s.step_id, s.conversation_id, row_number() over (partition by s.sender_id, s.conversation_id order by s.seq) as place
+		from (select c.sender_id, c.id from conversations c where `
+
+const stepVisitsJoin = `) as c
+		join flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id
+		where s.flow_id = @of and s.step_id <> ''
+	) as x
+	group by 1, 2
+) as s
+group by 1
+order by place, step
+limit 100`
+
+// FlowSteps counts the conversations of the filter that came to each step of a flow, in the order in which they
+// mostly do.
+func FlowSteps(ctx context.Context, db DB, f metric.Filter, flow string, now time.Time, zone *time.Location) ([]StepVisits, error) {
+	f = f.InFlow(metric.FlowFilter{Flow: flow})
+	known, err := lookUp(ctx, db, f)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, now, zone)
+	w.args["of"] = flow
+	rows, _ := db.Query(ctx, stepVisitsText+w.String()+stepVisitsJoin, w.args)
+	steps, err := pgx.CollectRows(rows, pgx.RowToStructByName[StepVisits])
+	if err != nil {
+		return nil, fmt.Errorf("steps of %q: %w", flow, err)
+	}
+	return steps, nil
+}

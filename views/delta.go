@@ -1,0 +1,103 @@
+package views
+
+import (
+	"fmt"
+	"math"
+
+	"turnwise/metric"
+)
+
+// Delta is how a figure changed.
+type Delta struct {
+	Arrow string // "" when there is no clear change
+	Text  string // "" for nothing to compare with
+	From  string
+	Judge string // better, worse or ""
+}
+
+// class of the judgement.
+func (d Delta) class() string {
+	switch d.Judge {
+	case "better":
+		return "good"
+	case "worse":
+		return "bad"
+	}
+	return "quiet"
+}
+
+func arrow(up bool) string {
+	if up {
+		return "▲"
+	}
+	return "▼"
+}
+
+func judge(better bool) string {
+	if better {
+		return "better"
+	}
+	return "worse"
+}
+
+// CountDelta compares counts, of which more is neither good nor bad.
+func CountDelta(now, was int64) Delta {
+	d := Delta{From: "from " + Count(was)}
+	switch {
+	case was == 0 && now == 0:
+		return Delta{}
+	case was == 0:
+		d.Arrow, d.Text = arrow(true), Count(now)
+	case now == was:
+		d.Text = "no change"
+	default:
+		d.Arrow, d.Text = arrow(now > was), fmt.Sprintf("%.1f%%", math.Abs(float64(now-was))/float64(was)*100)
+	}
+	return d
+}
+
+// RateDelta compares rates: clear only when the 95 % interval of the difference leaves out zero.
+func RateDelta(now, was metric.Rate, lessIsBetter bool) Delta {
+	diff, ok := now.Minus(was)
+	if !ok {
+		return Delta{}
+	}
+	d := Delta{From: "from " + Percent(was)}
+	switch {
+	case now.Few() || was.Few():
+		d.Text = "too few"
+	case !diff.Clear():
+		d.Text, d.From = fmt.Sprintf("no clear change ±%.1f pp", (diff.High-diff.Low)/2*100), ""
+	default:
+		up := diff.Value > 0
+		d.Arrow, d.Text, d.Judge = arrow(up), fmt.Sprintf("%.1f pp", math.Abs(diff.Value)*100), judge(up != lessIsBetter)
+	}
+	return d
+}
+
+// TimeDelta compares percentiles of response times: clear only when their 95 % intervals are apart.
+func TimeDelta(now, was *metric.Latency, p float64) Delta {
+	a, ok1 := now.Percentile(p)
+	b, ok2 := was.Percentile(p)
+	if !ok1 || !ok2 {
+		return Delta{}
+	}
+	d := Delta{From: "from " + Millis(b)}
+	if now.N < metric.FewFrom || was.N < metric.FewFrom {
+		d.Text = "too few"
+		return d
+	}
+	low, high, _ := now.Interval(p)
+	low0, high0, _ := was.Interval(p)
+	if low <= high0 && low0 <= high {
+		d.Text = "no clear change"
+		return d
+	}
+	d.Arrow, d.Text, d.Judge = arrow(a > b), Millis(math.Abs(a-b)), judge(a < b)
+	return d
+}
+
+// HourTick is an hour of the day.
+func HourTick(h int) Tick {
+	return Tick{Label: fmt.Sprint(h), Long: fmt.Sprintf("%02d:00–%02d:00", h, h+1)}
+}

@@ -1,0 +1,283 @@
+package web
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// question is what the address of a page of figures or of a list asks for.
+type question struct {
+	path    string
+	filter  metric.Filter
+	compare metric.Compare // "": with nothing
+	bucket  metric.Bucket  // "": as suits
+	own     url.Values     // the page's own parameters, carried along
+	figures bool           // the page has charts
+	now     time.Time
+	zone    *time.Location
+}
+
+// parseQuestion reads the address.
+func (s *server) parseQuestion(r *http.Request, figures bool, own ...string) (question, error) {
+	q := question{path: r.URL.Path, figures: figures, now: s.Now(), zone: s.Zone, own: url.Values{}}
+	query := r.URL.Query()
+	for _, name := range own {
+		if v := query.Get(name); v != "" {
+			q.own.Set(name, v)
+		}
+	}
+	var err error
+	if q.filter, err = metric.ParseFilter(query, s.Zone); err != nil || !figures {
+		return q, err
+	}
+	switch q.compare = metric.Compare(query.Get("compare")); {
+	case q.compare == "":
+		q.compare = metric.WithPrevious
+	case q.compare == "no":
+		q.compare = ""
+	case !slices.Contains(metric.Comparisons, q.compare):
+		return q, &metric.InputError{Field: "compare", Msg: "is one of previous, weekdays, year, no"}
+	}
+	if q.bucket = metric.Bucket(query.Get("bucket")); q.bucket != "" && !slices.Contains(metric.Buckets, q.bucket) {
+		return q, &metric.InputError{Field: "bucket", Msg: "is one of hour, day, week, month"}
+	}
+	return q, nil
+}
+
+// canonical sends a form's words to the address that has them as a range. It tells whether it did.
+func (s *server) canonical(w http.ResponseWriter, r *http.Request) (done bool, err error) {
+	q, typed, err := metric.Canonical(r.URL.Query(), s.Now(), s.Zone)
+	if err != nil || !typed {
+		return false, err
+	}
+	for k, all := range q { // empty fields of the form
+		if q[k] = slices.DeleteFunc(slices.Clone(all), func(v string) bool { return v == "" }); len(q[k]) == 0 {
+			delete(q, k)
+		}
+	}
+	to := r.URL.Path
+	if text := q.Encode(); text != "" {
+		to += "?" + text
+	}
+	if r.Header.Get("HX-Request") == "true" {
+		w.Header().Set("HX-Location", `{"path":"`+strings.ReplaceAll(to, `"`, "%22")+`","target":"#view","swap":"outerHTML"}`)
+		w.WriteHeader(http.StatusNoContent)
+		return true, nil
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return true, nil
+}
+
+// query writes the question.
+func (q question) query() url.Values {
+	out := q.filter.Query()
+	maps.Copy(out, q.own)
+	if q.figures && q.compare != metric.WithPrevious {
+		out.Set("compare", "no")
+		if q.compare != "" {
+			out.Set("compare", string(q.compare))
+		}
+	}
+	if q.bucket != "" {
+		out.Set("bucket", string(q.bucket))
+	}
+	return out
+}
+
+// address returns where the question is asked.
+func (q question) address() string {
+	if text := q.query().Encode(); text != "" {
+		return q.path + "?" + text
+	}
+	return q.path
+}
+
+func (q question) with(f metric.Filter) question {
+	q.filter = f
+	return q
+}
+
+// bar describes the question as the filter bar.
+func (s *server) bar(q question, page views.Page, c queries.Choices) views.FilterBar {
+	f := q.filter
+	b := views.FilterBar{Path: q.path, Filter: f, Flows: c.Flows, FindID: !q.figures}
+	b.RangeName, b.RangeDates = rangeWords(q, page)
+	for _, p := range []struct {
+		days      int
+		name, key string
+	}{{1, "Today", "d"}, {7, "7 days", "w"}, {28, "28 days", "m"}, {90, "90 days", "q"}, {180, "180 days", ""}, {365, "365 days", "y"}} {
+		with := f
+		with.Range = metric.Range{Days: p.days}
+		b.Presets = append(b.Presets, views.Chip{Label: p.name, Without: q.with(with).address(), Key: p.key})
+	}
+	shift := func(n int) string {
+		with := f
+		with.Range = f.Range.Shift(n, q.now, q.zone)
+		return q.with(with).address()
+	}
+	b.Earlier = shift(-1)
+	from, until := f.Range.Bounds(q.now, q.zone)
+	if until.Before(q.now) {
+		b.Later = shift(1)
+	}
+	if q.figures {
+		q.describeFigures(&b, from, until)
+	}
+	b.Choices = []views.Choice{
+		{Name: "assistant", Label: "Assistant", Values: c.Assistants, Chosen: f.Assistants},
+		{Name: "environment", Label: "Environment", Values: c.Environments, Chosen: f.Environments},
+		{Name: "channel", Label: "Channel", Values: c.Channels, Chosen: f.Channels},
+		{Name: "version", Label: "Version", Values: c.Versions, Chosen: f.Versions},
+		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: views.OutcomeName},
+		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: views.RatingName},
+		{Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated}, One: true},
+	}
+	shown := map[string]bool{"id": b.FindID}
+	for i := range b.Choices {
+		m := &b.Choices[i]
+		shown[m.Name] = true
+		for _, v := range m.Chosen { // a value that was chosen but is not offered stays choosable
+			if v != "" && !m.One && !slices.Contains(m.Values, v) {
+				m.Values = append(slices.Clone(m.Values), v)
+			}
+		}
+	}
+	query := q.query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !shown[name] {
+			for _, v := range query[name] {
+				b.Carried = append(b.Carried, views.Hidden{Name: name, Value: v})
+			}
+		}
+	}
+	b.Chips = q.chips(b.Choices)
+	b.Clear = q.with(metric.Filter{Range: f.Range}).address()
+	return b
+}
+
+// rangeWords names the range and its dates.
+func rangeWords(q question, p views.Page) (name, dates string) {
+	f := q.filter
+	from, until := f.Range.Bounds(q.now, q.zone)
+	last := metric.AddDays(until.Add(-time.Second), 0, q.zone)
+	dates = p.Day(from)
+	if !last.Equal(metric.DayOf(from, q.zone)) {
+		dates += " – " + p.Day(last)
+	}
+	switch {
+	case f.ID != "":
+		return "All time", ""
+	case f.Range.Days == 1:
+		return "Today", dates
+	case f.Range.Days > 1:
+		return fmt.Sprintf("Last %s days", views.Count(f.Range.Days)), dates
+	case !f.Range.Dates():
+		return p.Moment(from) + " – " + p.Moment(until), ""
+	case from.Day() == 1 && until.Equal(metric.Midnight(from.Year(), from.Month()+1, 1, q.zone)):
+		return from.Format("January 2006"), ""
+	}
+	return "From and until", dates
+}
+
+func (q question) describeFigures(b *views.FilterBar, from, until time.Time) {
+	names := map[metric.Compare]string{"": "nothing", metric.WithPrevious: "the period before", metric.WithWeekdays: "the same weekdays before", metric.WithYear: "a year before"}
+	b.Compare = "with " + names[q.compare]
+	for _, c := range append(slices.Clone(metric.Comparisons), "") {
+		with, key := q, ""
+		with.compare = c
+		if c == "" && q.compare != "" || c == metric.WithPrevious && q.compare == "" {
+			key = "x"
+		}
+		b.Compares = append(b.Compares, views.Chip{Label: "with " + names[c], Without: with.address(), Current: c == q.compare, Key: key})
+	}
+	used := q.bucket.In(from, until)
+	b.Bucket = string(used)
+	for _, bucket := range metric.Buckets {
+		with := q
+		with.bucket = bucket
+		if bucket.In(from, until) == bucket {
+			b.Buckets = append(b.Buckets, views.Chip{Label: "By " + string(bucket), Without: with.address(), Current: bucket == used})
+		}
+	}
+}
+
+// chips are the applied filters, each with the address of the page without it, and with its opposite.
+func (q question) chips(choices []views.Choice) (all []views.Chip) {
+	query := q.query()
+	without := func(key, value string) url.Values {
+		out := url.Values{}
+		for k, vs := range query {
+			for _, v := range vs {
+				if k != key || v != value {
+					out.Add(k, v)
+				}
+			}
+		}
+		return out
+	}
+	to := func(v url.Values) string { return q.path + "?" + v.Encode() }
+	add := func(label, verb, key, value, text string) {
+		c := views.Chip{Label: label, Verb: verb, Value: text, Without: to(without(key, value))}
+		bare, not := strings.CutSuffix(key, ".not")
+		switch {
+		case not:
+			flipped := without(key, value)
+			flipped.Add(bare, value)
+			c.Flipped = to(flipped)
+		case key == "assistant" || key == "environment" || key == "channel" || key == "version":
+			flipped := without(key, value)
+			flipped.Add(key+".not", value)
+			c.Flipped = to(flipped)
+		}
+		all = append(all, c)
+	}
+	for _, c := range choices {
+		for _, v := range c.Chosen {
+			text := v
+			if c.Text != nil {
+				text = c.Text(v)
+			}
+			if v != "" {
+				add(c.Label, "is", c.Name, v, text)
+			}
+		}
+		for _, v := range query[c.Name+".not"] {
+			add(c.Label, "is not", c.Name+".not", v, v)
+		}
+	}
+	f := q.filter
+	for _, x := range f.Flows {
+		add("Flow", "", x.Key(), x.Value(), x.Words())
+	}
+	for _, is := range f.Is {
+		add("Only", "", "is", is.String(), strings.ReplaceAll(is.String(), "-", " "))
+	}
+	for _, reason := range f.Reasons {
+		add("Escalated by", "", "reason", reason, reason)
+	}
+	for _, n := range f.Weekdays {
+		add("Began on", "", "weekday", fmt.Sprint(n), time.Weekday(n%7).String())
+	}
+	for _, n := range f.Hours {
+		add("Began", "", "hour", fmt.Sprint(n), fmt.Sprintf("%02d:00–%02d:00", n, n+1))
+	}
+	if f.Slower > 0 {
+		add("A response", "", "slower", query.Get("slower"), "slower than "+views.Millis(f.Slower))
+	}
+	if f.Faster > 0 {
+		add("A response", "", "faster", query.Get("faster"), "not slower than "+views.Millis(f.Faster))
+	}
+	if f.ID != "" {
+		add("Id", "is", "id", f.ID, f.ID)
+	}
+	return all
+}

@@ -1,0 +1,230 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"golang.org/x/sync/errgroup"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// figures are the answer to a question, by bucket and as a whole.
+type figures struct {
+	question
+	page    views.Page
+	used    metric.Bucket
+	spans   []metric.Span
+	points  []metric.Tally // by span
+	whole   metric.Tally
+	flows   metric.FlowTally
+	cells   []queries.Cell
+	before  *figures // of the range compared with
+	markers []views.Marker
+	bar     views.FilterBar
+	took    time.Duration
+	facts   bool
+	links   bool // the user may see the lists behind figures
+}
+
+// readFigures answers the question of the address for a page of charts. done tells that the answer was given: a
+// better address, or what is wrong with this one.
+func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.Page, flows bool, own ...string) (f *figures, done bool, err error) {
+	if done, err = s.canonical(w, r); done {
+		return nil, true, nil
+	}
+	var q question
+	if err == nil {
+		q, err = s.parseQuestion(r, true, own...)
+	}
+	var input *metric.InputError
+	if errors.As(err, &input) {
+		s.message(w, r, http.StatusBadRequest, views.Message{Page: page, Heading: "This filter cannot be used", Text: input.Error(), Back: templ.SafeURL(r.URL.Path), BackText: "Show the last 28 days"})
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	q.now = page.Now
+	f = &figures{question: q, page: page, links: page.Rights[views.SeeTranscripts]}
+	var choices queries.Choices
+	var releases []queries.Release
+	from, until := q.filter.Range.Bounds(q.now, q.zone)
+	f.used = q.bucket.In(from, until)
+	g, ctx := errgroup.WithContext(r.Context())
+	g.Go(func() error { return f.count(ctx, s, flows) })
+	if q.compare != "" {
+		f.before = &figures{question: q, used: f.used}
+		f.before.filter.Range = q.compare.Of(q.filter.Range, q.now, q.zone)
+		g.Go(func() error { return f.before.count(ctx, s, flows) })
+	}
+	g.Go(func() (err error) {
+		choices, err = queries.FilterChoices(ctx, s.Pool)
+		return err
+	})
+	g.Go(func() (err error) {
+		releases, err = queries.Releases(ctx, s.Pool, from, until)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, false, err
+	}
+	f.bar = s.bar(q, page, choices)
+	f.mark(releases)
+	return f, false, nil
+}
+
+// count asks for the figures and sorts them into buckets.
+func (f *figures) count(ctx context.Context, s *server, flows bool) error {
+	from, until := f.filter.Range.Bounds(f.now, f.zone)
+	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: flows, Now: f.now, Grid: s.grid})
+	if err != nil {
+		return err
+	}
+	f.spans = f.used.Spans(from, until, f.zone)
+	f.points = make([]metric.Tally, len(f.spans))
+	f.flows = metric.FlowTally{}
+	f.cells, f.took, f.facts = got.Cells, got.Took, got.Facts
+	for _, c := range got.Cells {
+		if i := f.spanOf(c.At); i >= 0 {
+			f.points[i].Merge(c.Tally)
+		}
+		f.whole.Merge(c.Tally)
+		f.flows.Merge(c.Flows)
+	}
+	return nil
+}
+
+// spanOf returns the index of the span in which a cell's start lies. A cell may begin before its range does.
+func (f *figures) spanOf(at time.Time) int {
+	return max(0, sort.Search(len(f.spans), func(i int) bool { return f.spans[i].From.After(at) })-1)
+}
+
+// mark sets the markers of releases.
+func (f *figures) mark(releases []queries.Release) {
+	for _, r := range releases {
+		if len(f.filter.Assistants) > 0 && !slices.Contains(f.filter.Assistants, r.Assistant) || slices.Contains(f.filter.Not.Assistants, r.Assistant) {
+			continue
+		}
+		f.markers = append(f.markers, views.Marker{At: f.spanOf(r.At), Name: r.Name})
+	}
+}
+
+// link returns the address of the list of those conversations of the filter that meet the condition; "" for who may
+// not see it.
+func (f *figures) link(filter metric.Filter, is metric.Condition) string {
+	if !f.links {
+		return ""
+	}
+	return address(filter.That(is))
+}
+
+// at returns the filter narrowed to a span.
+func (f *figures) at(i int) metric.Filter {
+	return f.filter.Within(f.spans[i].From.In(f.zone), f.spans[i].Until.In(f.zone))
+}
+
+// rate is a measure's value within a filter.
+func (f *figures) rate(t *metric.Tally, filter metric.Filter, m metric.Measure, base string) views.Value {
+	return views.RateValue(t.Rate(m), f.link(filter, m.Of), f.link(filter, m.Among), base)
+}
+
+// rateSeries draws a measure over time.
+func (f *figures) rateSeries(m metric.Measure, name, color, base string) views.Series {
+	s := views.Series{Name: name, Color: color}
+	for i := range f.points {
+		v := f.rate(&f.points[i], f.at(i), m, base)
+		v.Soft = m.Of == metric.Durable && f.spans[i].Until.After(f.now.AddDate(0, 0, -metric.DurableDays))
+		s.Values = append(s.Values, v)
+	}
+	return s
+}
+
+// percentileSeries draws a percentile of the response times over time.
+func (f *figures) percentileSeries(p float64, name, color string) views.Series {
+	s := views.Series{Name: name, Color: color}
+	for i := range f.points {
+		s.Values = append(s.Values, f.percentile(&f.points[i].Response, f.at(i), p))
+	}
+	return s
+}
+
+// percentile is a percentile's value, which opens the list of the turns that took longer.
+func (f *figures) percentile(l *metric.Latency, filter metric.Filter, p float64) views.Value {
+	ms, ok := l.Percentile(p)
+	if !ok {
+		return views.Value{None: true, Text: "–", Base: "turns", From: f.turns(filter, 0)}
+	}
+	bound, above := l.Above(ms)
+	return views.Value{V: ms, Text: views.Millis(ms), Link: f.turns(filter, bound), N: above, Base: "turns", Of: l.N, From: f.turns(filter, 0), Few: l.N < metric.FewFrom}
+}
+
+// turns returns the address of the list of the turns that took longer than that; 0 means all with a response time.
+func (f *figures) turns(filter metric.Filter, slower float64) string {
+	if !f.links {
+		return ""
+	}
+	filter.Slower = slower
+	q := filter.Query()
+	if len(q) == 0 {
+		return "/turns"
+	}
+	return "/turns?" + q.Encode()
+}
+
+// ticks are the chart's places in time.
+func (f *figures) ticks() []views.Tick { return f.page.Ticks(f.spans, f.used) }
+
+// overTime returns a chart of the range with nothing in it yet.
+func (f *figures) overTime(id, title, quiet string, kind views.ChartKind, unit views.Unit) views.Chart {
+	return views.Chart{ID: id, Title: title, Quiet: quiet, Kind: kind, Unit: unit, X: f.ticks(), Markers: f.markers, First: strings.ToUpper(string(f.used)[:1]) + string(f.used)[1:]}
+}
+
+// heat draws counts by weekday and hour.
+func (f *figures) heat(id, title, quiet string) views.Chart {
+	var counts [7][24]int64
+	for _, c := range f.cells {
+		day := isoWeekday(c.At.In(f.zone)) - 1
+		for h, n := range c.Tally.Hours {
+			counts[day][h] += n
+		}
+	}
+	c := views.Chart{ID: id, Title: title, Quiet: quiet, Kind: views.Heat, Unit: views.Counts, First: "Hour"}
+	for h := range 24 {
+		c.X = append(c.X, views.HourTick(h))
+	}
+	for d := range 7 {
+		s := views.Series{Name: time.Weekday((d + 1) % 7).String()[:3]}
+		for h := range 24 {
+			filter := f.filter
+			filter.Weekdays, filter.Hours = []int{d + 1}, []int{h}
+			s.Values = append(s.Values, views.CountValue(counts[d][h], f.link(filter, metric.All)))
+		}
+		c.Series = append(c.Series, s)
+	}
+	return c
+}
+
+// how says how the figures came about, when that is worth a word.
+func (f *figures) how() string {
+	if !f.facts || f.took < 100*time.Millisecond {
+		return ""
+	}
+	return "This filter is counted from the conversations themselves, which took " + views.Span(f.took) + "."
+}
+
+// figurePages lists the pages to which a question can be carried.
+func (f *figures) other(path string) string {
+	q := f.question
+	q.path, q.own = path, url.Values{}
+	return q.address()
+}

@@ -1,0 +1,271 @@
+package web
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// overview answers GET /overview.
+func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
+	page := s.page(r, "Overview", "Overview")
+	f, done, err := s.readFigures(w, r, page, true)
+	if done || err != nil {
+		return err
+	}
+	m := views.Overview{Page: page, Bar: f.bar, How: f.how(), Any: f.whole.Count(metric.All) > 0}
+	if !m.Any {
+		if m.AnyData, err = queries.HasConversations(r.Context(), s.Pool); err != nil {
+			return err
+		}
+	}
+	m.Cards = f.cards()
+	m.Volume = f.volume()
+	m.Outcomes = f.overTime("outcomes", "Containment, resolution, durable", "of engaged, ended", views.Lines, views.Percents)
+	m.Outcomes.Series = []views.Series{
+		f.rateSeries(metric.Containment, "Containment", "--c-containment", "engaged, ended"),
+		f.rateSeries(metric.Resolution, "Resolution", "--c-resolution", "engaged, ended"),
+		f.rateSeries(metric.DurableShare, "Durable", "--c-durable", "engaged, ended"),
+	}
+	m.Outcomes.Main, m.Outcomes.Foot = "Resolution", "Durable stays dotted for 7 days: people may still come back."
+	m.Response = f.responseOverTime()
+	m.CSAT = f.overTime("csat", "CSAT", "satisfied of rated", views.Lines, views.Percents)
+	m.CSAT.Series = []views.Series{f.rateSeries(metric.CSAT, "CSAT", "--c-sat", "rated")}
+	m.CSAT.Main = "CSAT"
+	m.Busiest = f.heat("busiest", "Busiest hours", "start, "+s.Zone.String())
+	m.Flows = f.losers()
+	m.AllFlows = f.other("/flows")
+	if m.Attention, err = s.attention(r, f); err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.OverviewPage(m), views.OverviewView(m))
+}
+
+// responseOverTime draws the percentiles of the response time.
+func (f *figures) responseOverTime() views.Chart {
+	c := f.overTime("response", "Response time", "of answered turns", views.Lines, views.Times)
+	c.Series = []views.Series{
+		f.percentileSeries(0.5, "p50", "--c-p50"),
+		f.percentileSeries(0.95, "p95", "--c-p95"),
+		f.percentileSeries(0.99, "p99", "--c-p99"),
+	}
+	c.Main = "p95"
+	return c
+}
+
+// cards are the headline figures.
+func (f *figures) cards() []views.Card {
+	t := &f.whole
+	all := views.Card{Name: "Conversations", Value: views.CountValue(t.Count(metric.All), f.link(f.filter, metric.All)), Formula: "all conversations that began in the range"}
+	engaged := f.rate(t, f.filter, metric.Engagement, "")
+	all.Base = views.Value{Text: views.Count(engaged.N) + " engaged", Link: engaged.Link, N: engaged.N}
+	all.Beside = engaged.Text
+	if f.before != nil {
+		all.Delta = views.CountDelta(t.Count(metric.All), f.before.whole.Count(metric.All))
+	}
+	cards := []views.Card{all}
+	for _, m := range []struct {
+		measure metric.Measure
+		base    string
+	}{
+		{metric.Containment, "engaged, ended"}, {metric.Resolution, "engaged, ended"}, {metric.DurableShare, "engaged, ended"},
+	} {
+		cards = append(cards, f.rateCard(m.measure, m.base))
+	}
+	return append(cards, f.percentileCard(0.95, "Response time, p95"), f.rateCard(metric.CSAT, "rated"))
+}
+
+// rateCard is a measure over the whole range.
+func (f *figures) rateCard(m metric.Measure, base string) views.Card {
+	rate := f.whole.Rate(m)
+	c := views.Card{Name: m.Name, Formula: m.Formula, Value: f.rate(&f.whole, f.filter, m, base), Rate: &rate}
+	c.Base = views.Value{Text: "n " + views.Count(rate.Among) + " " + base, Link: f.link(f.filter, m.Among), N: rate.Among}
+	if f.before != nil {
+		c.Delta = views.RateDelta(rate, f.before.whole.Rate(m), m.LessIs)
+	}
+	return c
+}
+
+// percentileCard is a percentile of the response times over the whole range.
+func (f *figures) percentileCard(p float64, name string) views.Card {
+	l := &f.whole.Response
+	c := views.Card{Name: name, Formula: "time from the message to the answer, over turns that the assistant answered", Value: f.percentile(l, f.filter, p)}
+	c.Base = views.Value{Text: "n " + views.Count(l.N) + " turns", Link: f.turns(f.filter, 0), N: l.N}
+	if p50, ok := l.Percentile(0.5); ok {
+		c.Beside = "p50 " + views.Millis(p50)
+	}
+	if f.before != nil {
+		c.Delta = views.TimeDelta(l, &f.before.whole.Response, p)
+	}
+	return c
+}
+
+// volume draws conversations by outcome.
+func (f *figures) volume() views.Chart {
+	c := f.overTime("volume", "Conversations by outcome", views.BucketName(f.used)+", by start", views.Stacked, views.Counts)
+	c.Wide = true
+	total := f.whole.Count(metric.All)
+	for _, o := range []struct {
+		is          metric.Condition
+		name, color string
+	}{
+		{metric.Confirmed, "Resolved, confirmed", "--c-confirmed"},
+		{metric.Assumed, "assumed", "--c-assumed"},
+		{metric.HandedOff, "Escalated", "--c-escalated"},
+		{metric.Abandoned, "Abandoned", "--c-abandoned"},
+		{metric.Open, "Open", "--c-open"},
+		{metric.NotEngaged, "Not engaged", "--c-none"},
+	} {
+		n := f.whole.Count(o.is)
+		s := views.Series{Name: o.name, Color: o.color, Link: f.link(f.filter, o.is), N: n, Share: views.Percent(metric.Rate{Of: n, Among: total})}
+		for i := range f.points {
+			s.Values = append(s.Values, views.CountValue(f.points[i].Count(o.is), f.link(f.at(i), o.is)))
+		}
+		c.Series = append(c.Series, s)
+	}
+	if f.before != nil {
+		c.Before = &views.Series{Name: "Compared", Color: "--c-compare"}
+		for i := range min(len(f.points), len(f.before.points)) {
+			c.Before.Values = append(c.Before.Values, views.Value{V: float64(f.before.points[i].Count(metric.All))})
+		}
+	}
+	return c
+}
+
+// losers are the flows that most conversations began and did not complete.
+func (f *figures) losers() []views.FlowRow {
+	rows := f.flowRows()
+	slices.SortFunc(rows, func(a, b views.FlowRow) int {
+		return cmp.Or(cmp.Compare(b.Missed.N, a.Missed.N), cmp.Compare(a.Flow, b.Flow))
+	})
+	return rows[:min(len(rows), 8)]
+}
+
+// flowRows are the rows of the table of flows, by name.
+func (f *figures) flowRows() (rows []views.FlowRow) {
+	for _, flow := range slices.Sorted(maps.Keys(f.flows)) {
+		if f.flows[flow].Count(metric.FlowTouched) > 0 {
+			rows = append(rows, f.flowRow(flow))
+		}
+	}
+	return rows
+}
+
+// flowLink opens the list of the conversations that did that in the flow.
+func (f *figures) flowLink(filter metric.Filter, flow string, how metric.FlowCondition) string {
+	if !f.links {
+		return ""
+	}
+	return address(filter.InFlow(metric.FlowFilter{Flow: flow, How: how}))
+}
+
+func (f *figures) flowRow(flow string) views.FlowRow {
+	c := f.flows[flow]
+	count := func(how metric.FlowCondition) views.Value {
+		return views.CountValue(c.Count(how), f.flowLink(f.filter, flow, how))
+	}
+	rate := c.Completion()
+	row := views.FlowRow{
+		Flow: flow, Page: f.flowPage(flow), Started: count(metric.FlowStarted), Completed: count(metric.FlowCompleted), Stopped: count(metric.FlowStopped), Cancelled: count(metric.FlowCancelled),
+		Lost: count(metric.FlowLost), Open: count(metric.FlowOpen), Interrupted: count(metric.FlowInterrupted), Resumed: count(metric.FlowResumed), Escalated: count(metric.FlowEscalated),
+		Rate: rate, Finished: views.RateValue(rate, f.flowLink(f.filter, flow, metric.FlowFinished), f.flowLink(f.filter, flow, metric.FlowStarted), "started"), Missed: count(metric.FlowMissed),
+	}
+	row.Took = views.Value{None: true, Text: "–"}
+	if ms, ok := c.Time.Percentile(0.5); ok {
+		row.Took = views.Value{V: ms, Text: views.Millis(ms), Link: row.Completed.Link, N: row.Completed.N}
+	}
+	steps := slices.Sorted(maps.Keys(c.LastSteps))
+	slices.SortStableFunc(steps, func(a, b string) int { return cmp.Compare(c.LastSteps[b], c.LastSteps[a]) })
+	for _, step := range steps {
+		if step == "" {
+			continue
+		}
+		row.Steps = append(row.Steps, views.FlowStep{Step: step, Stopped: f.stopped(flow, step)})
+	}
+	if f.before != nil && f.before.flows[flow] != nil {
+		was := f.before.flows[flow].Completion()
+		row.Was = &was
+		row.Delta = views.RateDelta(rate, was, false)
+	}
+	return row
+}
+
+// stopped counts the conversations that did not complete a flow and were last at a step of it.
+func (f *figures) stopped(flow, step string) views.Value {
+	v := views.CountValue(f.flows[flow].LastSteps[step], "")
+	if f.links {
+		v.Link = address(f.filter.InFlow(metric.FlowFilter{Flow: flow, Stopped: step}))
+	}
+	return v
+}
+
+func (f *figures) flowPage(flow string) string {
+	q := f.question
+	q.path, q.own = "/flow", url.Values{"of": {flow}}
+	return q.address()
+}
+
+// attention lists what somebody should look at, the worst first.
+func (s *server) attention(r *http.Request, f *figures) (all []views.Attention, err error) {
+	silent, err := queries.SilentAssistants(r.Context(), s.Pool, f.now.AddDate(0, 0, -30))
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range silent {
+		if len(f.filter.Assistants) > 0 && !slices.Contains(f.filter.Assistants, x.Assistant) {
+			continue
+		}
+		all = append(all, views.Attention{
+			Icon: "headset", Text: "No hand-off signal from " + x.Assistant + " for 30 days", Link: "/health",
+			More: "Each of its conversations counts as contained. At least " + views.Count(x.Conversations) + " affected.",
+		})
+	}
+	rejected, err := queries.RejectedReasons(r.Context(), s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	var n int64
+	for _, x := range rejected {
+		n += x.Bodies
+	}
+	if n > 0 {
+		all = append(all, views.Attention{Icon: "alert-triangle", Text: views.Plural(n, "event is", "events are") + " set aside", More: "They could not be stored; mend and replay them under Data health.", Link: "/health"})
+	}
+	if f.before == nil {
+		return all, nil
+	}
+	for _, flow := range slices.Sorted(maps.Keys(f.flows)) {
+		c, was := f.flows[flow], f.before.flows[flow]
+		if was == nil {
+			continue
+		}
+		now, then := c.Completion(), was.Completion()
+		if d, ok := now.Minus(then); ok && d.High < -0.02 && !now.Few() && !then.Few() {
+			all = append(all, views.Attention{
+				Icon: "arrows-split", Text: flow + " completes " + views.Percent(now) + ", was " + views.Percent(then), Link: f.flowPage(flow),
+				More: "n " + views.Count(now.Among) + " started",
+			})
+		}
+	}
+	if now, before := f.whole.Response, f.before.whole.Response; now.N > 0 && before.N > 0 {
+		low, _, _ := now.Interval(0.95)
+		_, high, _ := before.Interval(0.95)
+		if low > 1.1*high {
+			a, _ := now.Percentile(0.95)
+			b, _ := before.Percentile(0.95)
+			all = append(all, views.Attention{Icon: "clock", Text: "p95 of the response time is " + views.Millis(a) + ", was " + views.Millis(b), More: "n " + views.Count(now.N) + " turns", Link: f.other("/latency")})
+		}
+	}
+	if now, then := f.whole.Rate(metric.CSAT), f.before.whole.Rate(metric.CSAT); !now.Few() && !then.Few() {
+		if d, ok := now.Minus(then); ok && d.High < -0.02 {
+			all = append(all, views.Attention{Icon: "mood-smile", Text: "CSAT is " + views.Percent(now) + ", was " + views.Percent(then), More: "n " + views.Count(now.Among) + " rated", Link: f.other("/csat")})
+		}
+	}
+	return all, nil
+}
