@@ -41,6 +41,7 @@ func (b *bench) large(conversations int, pages, store bool) error {
 	}
 	defer viewers.Close()
 	var small, big float64
+	var charts [2][2]float64
 	for i, n := range []int{conversations / 10, conversations - conversations/10} {
 		begun := time.Now()
 		counts, err := b.fill(pool, n, uint64(1000+i))
@@ -48,11 +49,17 @@ func (b *bench) large(conversations int, pages, store bool) error {
 			return err
 		}
 		b.note(fmt.Sprintf("filling with %d conversations", n), float64(counts.Stored)/time.Since(begun).Seconds(), "events/s", "")
+		if err := b.rollups(pool); err != nil {
+			return err
+		}
 		if _, err := pool.Exec(b.ctx, "vacuum analyze"); err != nil {
 			return err
 		}
 		if !pages {
 			continue
+		}
+		if charts[i], err = b.charts(viewers, fmt.Sprintf("%d conversations: ", n+i*(conversations/10))); err != nil {
+			return err
 		}
 		p95, err := b.pages(viewers, fmt.Sprintf("%d conversations: ", n+i*(conversations/10)))
 		if err != nil {
@@ -62,6 +69,11 @@ func (b *bench) large(conversations int, pages, store bool) error {
 	}
 	if pages {
 		b.note("pages, p95 of the large over the small database", big/small, "ratio", "<= 1.2")
+		b.note("charts over 90 days, p95 of the large over the small", charts[1][0]/charts[0][0], "ratio", "<= 1.2")
+		b.note("charts over 395 days, p95 of the large over the small", charts[1][1]/charts[0][1], "ratio", "<= 1.2")
+		if err := b.raw(viewers); err != nil {
+			return err
+		}
 	}
 	if !store {
 		return nil
@@ -69,8 +81,11 @@ func (b *bench) large(conversations int, pages, store bool) error {
 	return b.onTop(pool)
 }
 
+// days is how long the history of the large database is: 13 months.
+const days = 395
+
 func (b *bench) fill(pool *pgxpool.Pool, conversations int, seed uint64) (ingest.Counts, error) {
-	g := demo.New(demo.Options{Conversations: conversations, Days: 90, Until: time.Now(), Seed: seed})
+	g := demo.New(demo.Options{Conversations: conversations, Days: days, Until: time.Now(), Seed: seed})
 	w := ingest.NewWriter(pool, b.log)
 	src, err := w.Open(b.ctx, ingest.Source{Name: "fill", Kind: "demo", Assistant: "bench", Environment: "production"})
 	if err != nil {

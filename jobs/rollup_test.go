@@ -99,7 +99,7 @@ func rows(f queries.Figures) []row {
 			for how := metric.FlowTouched; how <= metric.FlowMissed; how++ {
 				text += fmt.Sprintf(" %s=%d", how, x.Count(how))
 			}
-			flows = append(flows, text+fmt.Sprint(x.LastSteps, x.Time.N))
+			flows = append(flows, text+fmt.Sprint(x.LastSteps, x.Steps, x.Time.N))
 		}
 		slices.Sort(flows)
 		r.counts += fmt.Sprint(flows)
@@ -163,7 +163,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
-						q := queries.Question{Filter: f, Fine: fine, Flows: true, Now: until, Grid: g}
+						q := queries.Question{Filter: f, Fine: fine, Flows: true, Times: true, Now: until, Grid: g}
 						got, err := queries.CountFigures(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)
@@ -235,6 +235,9 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got queries.Figure
 		for how := metric.FlowTouched; how <= metric.FlowMissed; how++ {
 			check(f.InFlow(metric.FlowFilter{Flow: flow, How: how}), x.Count(how))
 		}
+		for step, v := range x.Steps {
+			check(f.InFlow(metric.FlowFilter{Flow: flow, Visited: step}), v.N)
+		}
 		for step, n := range x.LastSteps {
 			if step != "" {
 				check(f.InFlow(metric.FlowFilter{Flow: flow, Stopped: step}), n)
@@ -292,7 +295,7 @@ func TestRightFigures(t *testing.T) {
 	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	g := queries.NewGrid(time.UTC)
 	rollUp(t, pool, g, now)
-	got, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 365}}, Flows: true, Now: now, Grid: g})
+	got, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 365}}, Flows: true, Times: true, Now: now, Grid: g})
 	if err != nil || got.Facts {
 		t.Fatalf("%v, from facts: %t", err, got.Facts)
 	}

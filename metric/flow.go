@@ -197,8 +197,38 @@ type FlowCount struct {
 	counts    [flowConditions]int64
 	Time      Latency          // of the completed runs, in milliseconds
 	LastSteps map[string]int64 // where the conversations ended that did not complete it
+	Steps     map[string]StepVisits
 
 	took []float64
+}
+
+// StepVisits are the conversations that came to a step.
+type StepVisits struct {
+	N     int64
+	Place int64 // the sum of how many steps of the flow each had come to before
+}
+
+// Before returns how many steps a conversation mostly came to before.
+func (v StepVisits) Before() float64 { return float64(v.Place) / float64(max(1, v.N)) }
+
+func (c *FlowCount) visit(step string, v StepVisits) {
+	if c.Steps == nil {
+		c.Steps = map[string]StepVisits{}
+	}
+	was := c.Steps[step]
+	c.Steps[step] = StepVisits{was.N + v.N, was.Place + v.Place}
+}
+
+// Visit counts the steps to which one conversation came in a flow, in their order, any of them more than once.
+func (t FlowTally) Visit(flow string, steps []string) {
+	c := t.of(flow)
+	seen := map[string]bool{}
+	for place, step := range steps {
+		if !seen[step] {
+			seen[step] = true
+			c.visit(step, StepVisits{1, int64(place)})
+		}
+	}
 }
 
 // Count returns how many meet the condition.
@@ -221,6 +251,9 @@ func (c *FlowCount) merge(o *FlowCount) {
 	c.Time.Merge(&o.Time)
 	for step, n := range o.LastSteps {
 		c.stop(step, n)
+	}
+	for step, v := range o.Steps {
+		c.visit(step, v)
 	}
 }
 
@@ -270,6 +303,13 @@ func (t FlowTally) Reopen(v FlowVisit) {
 	c.add(&v, 1)
 }
 
+// Settle moves the times that Add gathered into their distributions; Merge and Pack do so too.
+func (t FlowTally) Settle() {
+	for _, c := range t {
+		c.pack()
+	}
+}
+
 // Merge adds o.
 func (t FlowTally) Merge(o FlowTally) {
 	for flow, c := range o {
@@ -292,6 +332,11 @@ func (t FlowTally) Pack() []byte {
 		for _, step := range slices.Sorted(maps.Keys(c.LastSteps)) {
 			b = binary.AppendUvarint(appendText(b, step), uint64(c.LastSteps[step]))
 		}
+		b = binary.AppendUvarint(b, uint64(len(c.Steps)))
+		for _, step := range slices.Sorted(maps.Keys(c.Steps)) {
+			v := c.Steps[step]
+			b = binary.AppendUvarint(binary.AppendUvarint(appendText(b, step), uint64(v.N)), uint64(v.Place))
+		}
 	}
 	return b
 }
@@ -313,6 +358,10 @@ func UnpackFlows(b []byte) (FlowTally, error) {
 		for steps := r.count(); steps > 0; steps-- {
 			step := r.text()
 			c.stop(step, r.int())
+		}
+		for steps := r.count(); steps > 0; steps-- {
+			step := r.text()
+			c.visit(step, StepVisits{r.int(), r.int()})
 		}
 	}
 	return t, r.err

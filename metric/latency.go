@@ -13,8 +13,13 @@ type Latency struct {
 	N       int64
 	Sum     float64
 	classes []class // sorted
-	own     *exact  // set while nothing was merged
+	dense   []int64 // by class, in their place, once much was merged
+	merged  int
+	own     *exact // set while nothing was merged
 }
+
+// denseFrom is how many merges make it worth to keep the classes in place.
+const denseFrom = 8
 
 type class struct {
 	k int32 // above Bound(k-1), up to Bound(k)
@@ -71,14 +76,52 @@ func (l *Latency) Merge(o *Latency) {
 	case o.N == 0:
 		return
 	case l.N == 0:
-		*l = Latency{o.N, o.Sum, slices.Clone(o.classes), o.own}
+		*l = Latency{N: o.N, Sum: o.Sum, classes: slices.Clone(o.classes), dense: slices.Clone(o.dense), own: o.own}
 		return
 	}
 	l.N += o.N
 	l.Sum += o.Sum
 	l.own = nil
-	merged := make([]class, 0, len(l.classes)+len(o.classes))
-	a, b := l.classes, o.classes
+	if l.merged++; l.dense == nil && o.dense == nil && l.merged < denseFrom {
+		l.classes = mergeClasses(l.classes, o.classes)
+		return
+	}
+	if l.dense == nil {
+		for _, c := range l.classes {
+			l.add(c)
+		}
+		l.classes = nil
+	}
+	o.each(func(c class) bool {
+		l.add(c)
+		return true
+	})
+}
+
+// add counts into the classes in place.
+func (l *Latency) add(c class) {
+	if int(c.k) >= len(l.dense) {
+		l.dense = append(l.dense, make([]int64, max(int(c.k)+1, 1000)-len(l.dense))...)
+	}
+	l.dense[c.k] += c.n
+}
+
+// each calls do for the classes in their order until it returns false.
+func (l *Latency) each(do func(class) bool) {
+	for _, c := range l.classes {
+		if !do(c) {
+			return
+		}
+	}
+	for k, n := range l.dense {
+		if n != 0 && !do(class{int32(k), n}) {
+			return
+		}
+	}
+}
+
+func mergeClasses(a, b []class) []class {
+	merged := make([]class, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
 		switch {
 		case a[0].k < b[0].k:
@@ -90,7 +133,7 @@ func (l *Latency) Merge(o *Latency) {
 			a, b = a[1:], b[1:]
 		}
 	}
-	l.classes = append(append(merged, a...), b...)
+	return append(append(merged, a...), b...)
 }
 
 // Mean returns the average; ok is false when there is no value.
@@ -138,40 +181,45 @@ func (l *Latency) Interval(p float64) (low, high float64, ok bool) {
 }
 
 // value estimates the value of a rank, from 0: those of a class are taken as evenly spread.
-func (l *Latency) value(rank int64) float64 {
-	for _, c := range l.classes {
-		if rank < c.n {
-			low := 0.0
-			if c.k > 0 {
-				low = Bound(int(c.k) - 1)
-			}
-			return low + (Bound(int(c.k))-low)*(float64(rank)+0.5)/float64(c.n)
+func (l *Latency) value(rank int64) (v float64) {
+	l.each(func(c class) bool {
+		if rank >= c.n {
+			rank -= c.n
+			v = Bound(int(c.k))
+			return true
 		}
-		rank -= c.n
-	}
-	return Bound(int(l.classes[len(l.classes)-1].k))
+		low := 0.0
+		if c.k > 0 {
+			low = Bound(int(c.k) - 1)
+		}
+		v = low + (Bound(int(c.k))-low)*(float64(rank)+0.5)/float64(c.n)
+		return false
+	})
+	return v
 }
 
 // Above returns the bound of the class in which ms lies, and how many values lie above that bound: exactly those
 // that are greater than it.
 func (l *Latency) Above(ms float64) (bound float64, n int64) {
 	k := int32(classOf(ms))
-	for _, c := range l.classes {
+	l.each(func(c class) bool {
 		if c.k > k {
 			n += c.n
 		}
-	}
+		return true
+	})
 	return Bound(int(k)), n
 }
 
 // Within returns how many values lie in (low, high], both rounded to the nearest class's bound.
 func (l *Latency) Within(low, high float64) (n int64) {
 	from, to := nearest(low), nearest(high)
-	for _, c := range l.classes {
+	l.each(func(c class) bool {
 		if int(c.k) > from && int(c.k) <= to {
 			n += c.n
 		}
-	}
+		return true
+	})
 	return n
 }
 
@@ -204,9 +252,17 @@ func (l *Latency) append(b []byte) []byte {
 	} else {
 		b = appendFloat(appendFloat(appendFloat(append(b, 1), l.own.p50), l.own.p95), l.own.p99)
 	}
-	b = binary.AppendUvarint(b, uint64(len(l.classes)))
+	all := l.classes
+	if l.dense != nil {
+		all = nil
+		l.each(func(c class) bool {
+			all = append(all, c)
+			return true
+		})
+	}
+	b = binary.AppendUvarint(b, uint64(len(all)))
 	last := int32(0)
-	for _, c := range l.classes {
+	for _, c := range all {
 		b = binary.AppendUvarint(b, uint64(c.k-last))
 		b = binary.AppendUvarint(b, uint64(c.n))
 		last = c.k

@@ -20,6 +20,37 @@ type Counted struct {
 	Responses []float64
 }
 
+// HourLatency are response times by the hour of the day at which their conversation began.
+type HourLatency [24]Latency
+
+// Merge adds o.
+func (h *HourLatency) Merge(o *HourLatency) {
+	for i := range h {
+		h[i].Merge(&o[i])
+	}
+}
+
+// Pack writes them.
+func (h *HourLatency) Pack() []byte {
+	b := []byte{tallyVersion}
+	for i := range h {
+		b = h[i].append(b)
+	}
+	return b
+}
+
+// Unpack reads what Pack wrote.
+func (h *HourLatency) Unpack(b []byte) error {
+	r := &reader{b: b}
+	if r.int() != tallyVersion {
+		return errPacked
+	}
+	for i := range h {
+		h[i].read(r)
+	}
+	return r.err
+}
+
 // DurableDays is for how long a resolution must last to count as durable.
 const DurableDays = 7
 
@@ -65,8 +96,8 @@ func (t *Tally) add(c *Counted, n int64) {
 // Count returns how many of the conversations meet the condition.
 func (t *Tally) Count(is Condition) int64 { return t.counts[is] }
 
-// pack moves the response times into their distribution.
-func (t *Tally) pack() {
+// Settle moves the response times that Add gathered into their distribution; Merge and Pack do so too.
+func (t *Tally) Settle() {
 	if len(t.responses) > 0 {
 		l := NewLatency(t.responses)
 		t.Response.Merge(&l)
@@ -76,8 +107,8 @@ func (t *Tally) pack() {
 
 // Merge adds o, which stays as it is in meaning.
 func (t *Tally) Merge(o *Tally) {
-	t.pack()
-	o.pack()
+	t.Settle()
+	o.Settle()
 	for i, n := range o.counts {
 		t.counts[i] += n
 	}
@@ -98,7 +129,7 @@ const tallyVersion = 1
 
 // Pack writes the tally.
 func (t *Tally) Pack() []byte {
-	t.pack()
+	t.Settle()
 	b := []byte{tallyVersion}
 	for _, n := range t.counts {
 		b = binary.AppendUvarint(b, uint64(n))
@@ -113,8 +144,8 @@ func (t *Tally) Pack() []byte {
 	return t.Response.append(b)
 }
 
-// Unpack reads what Pack wrote.
-func (t *Tally) Unpack(b []byte) error {
+// Unpack reads what Pack wrote, response times only if they are wanted.
+func (t *Tally) Unpack(b []byte, responses bool) error {
 	r := &reader{b: b}
 	if r.int() != tallyVersion {
 		return errPacked
@@ -133,6 +164,8 @@ func (t *Tally) Unpack(b []byte) error {
 			t.Reasons[reason] = r.int()
 		}
 	}
-	t.Response.read(r)
+	if responses {
+		t.Response.read(r)
+	}
 	return r.err
 }

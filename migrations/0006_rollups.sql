@@ -20,9 +20,10 @@ create table rollup_slots (
 	conversations bigint not null,
 	tally bytea not null,
 	flows bytea not null,
+	hours bytea not null,
 	primary key (at, assistant_id, environment_id, channel_id, version_id)
 );
-comment on table rollup_slots is 'Conversations counted by their start, in slots of an hour, or of a half or quarter where the workspace''s zone asks for it. tally and flows are packed by Turnwise; the facts stay in conversations and flow_runs.';
+comment on table rollup_slots is 'Conversations counted by their start, in slots of an hour, or of a half or quarter where the workspace''s zone asks for it. tally, flows and hours (response times by hour of the day) are packed by Turnwise; the facts stay in conversations and flow_runs.';
 
 create table rollup_days (like rollup_slots including all);
 comment on table rollup_days is 'The same by days of the workspace''s zone; at is the day''s first instant.';

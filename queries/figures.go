@@ -26,6 +26,21 @@ type Cell struct {
 	Dimensions
 	Tally *metric.Tally
 	Flows metric.FlowTally
+	Hours *metric.HourLatency // nil unless asked for
+
+	byHour *[24][]float64
+}
+
+// settle moves response times by hour into their distributions.
+func (c *Cell) settle() {
+	if c.byHour == nil {
+		return
+	}
+	c.Hours = new(metric.HourLatency)
+	for h, values := range c.byHour {
+		c.Hours[h] = metric.NewLatency(values)
+	}
+	c.byHour = nil
 }
 
 // cellKey names a cell.
@@ -74,6 +89,7 @@ type counting struct {
 	cellOf func(time.Time) time.Time // the start of the stretch in which a conversation is counted
 	zone   *time.Location
 	flows  bool
+	hours  bool // response times by hour of the day
 }
 
 func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted)) error {
@@ -146,17 +162,58 @@ func readVisits(rows pgx.Rows, each func(k ConversationKey, v *metric.FlowVisit)
 	return err
 }
 
+// stepColumns are those of steps in the order in which readSteps reads them.
+const stepColumns = `s.sender_id, s.conversation_id, s.flow_id, s.step_id`
+
+// readSteps reads steps, those of one conversation one after the other and in their order, and calls each for
+// every flow of a conversation.
+func readSteps(rows pgx.Rows, each func(k ConversationKey, flow string, steps []string)) error {
+	var k, last ConversationKey
+	var id [16]byte
+	var flow, step string
+	open := map[string][]string{}
+	flush := func() {
+		for flow, steps := range open {
+			each(last, flow, steps)
+		}
+		clear(open)
+	}
+	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &flow, &step}, func() error {
+		if k.ID = id; k != last {
+			flush()
+			last = k
+		}
+		if conversation.UserFlow(flow) {
+			open[flow] = append(open[flow], step)
+		}
+		return nil
+	})
+	flush()
+	return err
+}
+
+// Each stretch is looked up by itself (offset 0): nobody can know beforehand how short they are.
 const countHoursSQL = `
 select ` + countedColumns + `
 from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-join conversations c on c.started_at >= k.at and c.started_at < k.until and c.assistant_id = k.assistant`
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+where c.assistant_id = k.assistant`
 
 const countHourRunsSQL = `
 select ` + runColumns + `
 from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-join conversations c on c.started_at >= k.at and c.started_at < k.until and c.assistant_id = k.assistant
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
 join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id
+where c.assistant_id = k.assistant
 order by r.sender_id, r.conversation_id, r.n`
+
+const countHourStepsSQL = `
+select ` + stepColumns + `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+join flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id
+where c.assistant_id = k.assistant and s.step_id <> ''
+order by s.sender_id, s.conversation_id, s.seq`
 
 // countHours counts the conversations of the hours as if all had ended; length 0 means days of the zone.
 func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.Duration, cellOf func(time.Time) time.Time, zone *time.Location) ([]Cell, error) {
@@ -168,32 +225,50 @@ func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.D
 		}
 	}
 	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
-	return count(ctx, tx, countHoursSQL, countHourRunsSQL, args, &counting{cellOf, zone, true})
+	return count(ctx, tx, [3]string{countHoursSQL, countHourRunsSQL, countHourStepsSQL}, args, &counting{cellOf, zone, true, true})
 }
 
-// count counts the conversations that a query yields, and their flow runs.
-func count(ctx context.Context, db DB, conversations, runs string, args pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
+// count counts the conversations that the first statement yields, their flow runs and steps by the others.
+func count(ctx context.Context, db DB, statements [3]string, args pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
 	found := newCells()
 	at := map[ConversationKey]int{}
-	rows, _ := db.Query(ctx, conversations, args)
+	rows, _ := db.Query(ctx, statements[0], args)
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
-		found.at(cell, d).Tally.Add(c)
+		to := found.at(cell, d)
+		to.Tally.Add(c)
+		if n.hours {
+			if to.byHour == nil {
+				to.byHour = new([24][]float64)
+			}
+			to.byHour[c.Hour] = append(to.byHour[c.Hour], c.Responses...)
+		}
 		if n.flows {
 			at[k] = found.index[cellKey{cell.UnixMicro(), d}]
 		}
 	}); err != nil {
 		return nil, fmt.Errorf("count conversations: %w", err)
 	}
+	for i := range found.all {
+		found.all[i].settle()
+	}
 	if !n.flows {
 		return found.all, nil
 	}
-	rows, _ = db.Query(ctx, runs, args)
+	rows, _ = db.Query(ctx, statements[1], args)
 	if err := readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
 		if i, ok := at[k]; ok {
 			found.all[i].Flows.Add(v)
 		}
 	}); err != nil {
 		return nil, fmt.Errorf("count flow runs: %w", err)
+	}
+	rows, _ = db.Query(ctx, statements[2], args)
+	if err := readSteps(rows, func(k ConversationKey, flow string, steps []string) {
+		if i, ok := at[k]; ok {
+			found.all[i].Flows.Visit(flow, steps)
+		}
+	}); err != nil {
+		return nil, fmt.Errorf("count steps: %w", err)
 	}
 	return found.all, nil
 }
@@ -210,6 +285,8 @@ type Question struct {
 	Filter metric.Filter
 	Fine   bool // by slots, for charts by the hour; else by days
 	Flows  bool // count flows
+	Times  bool // response times too
+	Hours  bool // and by the hour of the day
 	Facts  bool // leave the rollups alone
 	Now    time.Time
 	Grid   Grid
@@ -274,18 +351,35 @@ func (r *reading) facts(ctx context.Context) error {
 
 // counted counts what a from clause yields and adds it to the cells.
 func (r *reading) counted(ctx context.Context, w *where, from string) error {
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows}
-	all, err := count(ctx, r.tx, "select "+countedColumns+"\nfrom "+from, selectRuns(from), w.args, n)
-	for _, c := range all {
-		r.merge(c.At, c.Dimensions, c.Tally, c.Flows)
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours}
+	all, err := count(ctx, r.tx, [3]string{"select " + countedColumns + "\nfrom " + from, selectRuns(from), selectSteps(from)}, w.args, n)
+	for i := range all {
+		r.merge(&all[i])
 	}
 	return err
 }
 
-func (r *reading) merge(at time.Time, d Dimensions, t *metric.Tally, f metric.FlowTally) {
-	cell := r.found.at(at, d)
-	cell.Tally.Merge(t)
-	cell.Flows.Merge(f)
+// merge adds a cell.
+func (r *reading) merge(c *Cell) {
+	before := len(r.found.all)
+	cell := r.found.at(c.At, c.Dimensions)
+	if len(r.found.all) > before {
+		c.Tally.Settle()
+		c.Flows.Settle()
+		cell.Tally, cell.Hours = c.Tally, c.Hours
+		if c.Flows != nil {
+			cell.Flows = c.Flows
+		}
+		return
+	}
+	cell.Tally.Merge(c.Tally)
+	cell.Flows.Merge(c.Flows)
+	switch {
+	case cell.Hours == nil:
+		cell.Hours = c.Hours
+	case c.Hours != nil:
+		cell.Hours.Merge(c.Hours)
+	}
 }
 
 // open counts the conversations that have not ended as what they are: all the rest counts by how they would
@@ -295,7 +389,7 @@ func (r *reading) open(ctx context.Context) error {
 	w.and("c.closes_at > @closing", "closing", r.Now)
 	from := "conversations c\nwhere " + w.String()
 	at := map[ConversationKey]int{}
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows}
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours}
 	rows, _ := r.tx.Query(ctx, "select "+countedColumns+"\nfrom "+from, w.args)
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := r.found.at(cell, d)
@@ -317,6 +411,10 @@ func (r *reading) open(ctx context.Context) error {
 
 func selectRuns(from string) string {
 	return "select " + runColumns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id\norder by r.sender_id, r.conversation_id, r.n"
+}
+
+func selectSteps(from string) string {
+	return "select " + stepColumns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id\nwhere s.step_id <> ''\norder by s.sender_id, s.conversation_id, s.seq"
 }
 
 // piece is a stretch of time, of one assistant or of all (0).
@@ -404,7 +502,7 @@ func (r *reading) rollups(ctx context.Context) error {
 		w := r.dimensions()
 		slots.args(w)
 		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
-		from := unnestPieces + "\njoin rollup_slots c on c.at >= k.from_at and c.at < k.until_at\nwhere " + w.String()
+		from := unnestPieces + "\ncross join lateral (select * from rollup_slots x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
 		if err := r.packed(ctx, w, from, func(at time.Time, assistant int32) bool {
 			return marked[hourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
 		}); err != nil {
@@ -415,7 +513,7 @@ func (r *reading) rollups(ctx context.Context) error {
 		w := r.where()
 		raw.args(w)
 		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
-		return r.counted(ctx, w, unnestPieces+"\njoin conversations c on c.started_at >= k.from_at and c.started_at < k.until_at\nwhere "+w.String())
+		return r.counted(ctx, w, unnestPieces+"\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at < k.until_at offset 0) as c\nwhere "+w.String())
 	}
 	return nil
 }
@@ -445,30 +543,37 @@ func (r *reading) days(ctx context.Context, first, last time.Time, stale map[hou
 
 // packed reads rolled-up rows but for those that are to be skipped.
 func (r *reading) packed(ctx context.Context, w *where, from string, skip func(at time.Time, assistant int32) bool) error {
-	flows := "''::bytea"
+	flows, hours := "''::bytea", "''::bytea"
 	if r.Flows {
 		flows = "c.flows"
 	}
-	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+flows+"\nfrom "+from, w.args)
+	if r.Hours {
+		hours = "c.hours"
+	}
+	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+flows+", "+hours+"\nfrom "+from, w.args)
 	var at time.Time
 	var d Dimensions
-	var tally, packed pgtype.DriverBytes
-	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed}, func() error {
+	var tally, packed, byHour pgtype.DriverBytes
+	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed, &byHour}, func() (err error) {
 		if skip(at, d.Assistant) {
 			return nil
 		}
-		var t metric.Tally
-		if err := t.Unpack(tally); err != nil {
+		c := Cell{At: r.cellOf(at), Dimensions: d, Tally: new(metric.Tally)}
+		if err := c.Tally.Unpack(tally, r.Times); err != nil {
 			return err
 		}
-		var f metric.FlowTally
 		if r.Flows {
-			var err error
-			if f, err = metric.UnpackFlows(packed); err != nil {
+			if c.Flows, err = metric.UnpackFlows(packed); err != nil {
 				return err
 			}
 		}
-		r.merge(r.cellOf(at), d, &t, f)
+		if r.Hours {
+			c.Hours = new(metric.HourLatency)
+			if err := c.Hours.Unpack(byHour); err != nil {
+				return err
+			}
+		}
+		r.merge(&c)
 		return nil
 	})
 	if err != nil {

@@ -36,9 +36,12 @@ type figures struct {
 	links   bool // the user may see the lists behind figures
 }
 
+// counted says what a page needs beside conversations.
+type counted struct{ flows, times, hours bool }
+
 // readFigures answers the question of the address for a page of charts. done tells that the answer was given: a
 // better address, or what is wrong with this one.
-func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.Page, flows bool, own ...string) (f *figures, done bool, err error) {
+func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.Page, what counted, own ...string) (f *figures, done bool, err error) {
 	if done, err = s.canonical(w, r); done {
 		return nil, true, nil
 	}
@@ -61,11 +64,11 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	from, until := q.filter.Range.Bounds(q.now, q.zone)
 	f.used = q.bucket.In(from, until)
 	g, ctx := errgroup.WithContext(r.Context())
-	g.Go(func() error { return f.count(ctx, s, flows) })
+	g.Go(func() error { return f.count(ctx, s, what) })
 	if q.compare != "" {
 		f.before = &figures{question: q, used: f.used}
 		f.before.filter.Range = q.compare.Of(q.filter.Range, q.now, q.zone)
-		g.Go(func() error { return f.before.count(ctx, s, flows) })
+		g.Go(func() error { return f.before.count(ctx, s, what) })
 	}
 	g.Go(func() (err error) {
 		choices, err = queries.FilterChoices(ctx, s.Pool)
@@ -84,9 +87,9 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 }
 
 // count asks for the figures and sorts them into buckets.
-func (f *figures) count(ctx context.Context, s *server, flows bool) error {
+func (f *figures) count(ctx context.Context, s *server, what counted) error {
 	from, until := f.filter.Range.Bounds(f.now, f.zone)
-	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: flows, Now: f.now, Grid: s.grid})
+	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Times: what.times, Hours: what.hours, Now: f.now, Grid: s.grid})
 	if err != nil {
 		return err
 	}
@@ -203,7 +206,7 @@ func (f *figures) heat(id, title, quiet string) views.Chart {
 		c.X = append(c.X, views.HourTick(h))
 	}
 	for d := range 7 {
-		s := views.Series{Name: time.Weekday((d + 1) % 7).String()[:3]}
+		s := views.Series{Name: weekdays[d]}
 		for h := range 24 {
 			filter := f.filter
 			filter.Weekdays, filter.Hours = []int{d + 1}, []int{h}

@@ -2,7 +2,7 @@ package web
 
 import (
 	"cmp"
-	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,7 +18,7 @@ import (
 // latency answers GET /latency.
 func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Latency", "Latency")
-	f, done, err := s.readFigures(w, r, page, false)
+	f, done, err := s.readFigures(w, r, page, counted{times: true, hours: true})
 	if done || err != nil {
 		return err
 	}
@@ -56,9 +56,7 @@ func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 			f.percentile(l, filter, 0.5), f.percentile(l, filter, 0.95), f.percentile(l, filter, 0.99), mean,
 		}
 	})
-	if m.Heat, err = f.latencyHeat(r, s); err != nil {
-		return err
-	}
+	m.Heat = f.latencyHeat()
 	if p99, ok := f.whole.Response.Percentile(0.99); ok && f.links {
 		bound, _ := f.whole.Response.Above(p99)
 		m.Slowest = f.turns(f.filter, bound)
@@ -89,33 +87,20 @@ func (f *figures) histogram() views.Chart {
 	return c
 }
 
-// latencyHeat draws p95 by weekday and hour, which needs figures by the hour.
-func (f *figures) latencyHeat(r *http.Request, s *server) (views.Chart, error) {
-	c := views.Chart{ID: "heat", Title: "p95 by hour and weekday", Quiet: s.Zone.String(), Kind: views.Heat, Unit: views.Times, First: "Hour"}
+// latencyHeat draws p95 by weekday and hour.
+func (f *figures) latencyHeat() views.Chart {
+	c := views.Chart{ID: "heat", Title: "p95 by hour and weekday", Quiet: "start of the conversation, " + f.zone.String(), Kind: views.Heat, Unit: views.Times, First: "Hour"}
 	for h := range 24 {
 		c.X = append(c.X, views.HourTick(h))
 	}
-	const most = 100 // days: beyond, hours are too many to read for one picture
-	from, until := f.filter.Range.Bounds(f.now, f.zone)
-	if until.Sub(from).Hours() > most*24 {
-		c.Foot = "Drawn for ranges of up to 100 days."
-		return c, nil
-	}
-	cells := f.cells
-	if f.used != metric.ByHour {
-		fine, err := queries.CountFigures(r.Context(), s.Pool, queries.Question{Filter: f.filter, Fine: true, Now: f.now, Grid: s.grid})
-		if err != nil {
-			return c, err
+	var all [7]metric.HourLatency
+	for _, cell := range f.cells {
+		if cell.Hours != nil {
+			all[isoWeekday(cell.At.In(f.zone))-1].Merge(cell.Hours)
 		}
-		cells = fine.Cells
-	}
-	var all [7][24]metric.Latency
-	for _, cell := range cells {
-		at := cell.At.In(f.zone)
-		all[isoWeekday(at)-1][at.Hour()].Merge(&cell.Tally.Response)
 	}
 	for d := range 7 {
-		row := views.Series{Name: [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}[d]}
+		row := views.Series{Name: weekdays[d]}
 		for h := range 24 {
 			filter := f.filter
 			filter.Weekdays, filter.Hours = []int{d + 1}, []int{h}
@@ -123,8 +108,10 @@ func (f *figures) latencyHeat(r *http.Request, s *server) (views.Chart, error) {
 		}
 		c.Series = append(c.Series, row)
 	}
-	return c, nil
+	return c
 }
+
+var weekdays = [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 
 // breakdowns are tables of values by assistant, channel, version and environment.
 func (f *figures) breakdowns(names queries.DimensionNames, head []string, values func(t *metric.Tally, filter metric.Filter) []views.Value) (all []views.Breakdown) {
@@ -246,7 +233,7 @@ func (s *server) totalTurns(r *http.Request, q question) (int64, error) {
 	if !plain.Plain() || !known(f.Slower) || !known(f.Faster) {
 		return queries.CountTurns(r.Context(), s.Pool, f, q.now, s.Zone)
 	}
-	figures, err := queries.CountFigures(r.Context(), s.Pool, queries.Question{Filter: plain, Now: q.now, Grid: s.grid})
+	figures, err := queries.CountFigures(r.Context(), s.Pool, queries.Question{Filter: plain, Times: true, Now: q.now, Grid: s.grid})
 	if err != nil {
 		return 0, err
 	}
@@ -260,7 +247,7 @@ func (s *server) totalTurns(r *http.Request, q question) (int64, error) {
 // csat answers GET /csat.
 func (s *server) csat(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "CSAT", "CSAT")
-	f, done, err := s.readFigures(w, r, page, false)
+	f, done, err := s.readFigures(w, r, page, counted{})
 	if done || err != nil {
 		return err
 	}
@@ -308,7 +295,7 @@ func (s *server) csat(w http.ResponseWriter, r *http.Request) error {
 // flows answers GET /flows.
 func (s *server) flows(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Flows", "Flows")
-	f, done, err := s.readFigures(w, r, page, true, "sort")
+	f, done, err := s.readFigures(w, r, page, counted{flows: true}, "sort")
 	if done || err != nil {
 		return err
 	}
@@ -345,7 +332,7 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	page := s.page(r, name, "Flows")
-	f, done, err := s.readFigures(w, r, page, true, "of")
+	f, done, err := s.readFigures(w, r, page, counted{flows: true}, "of")
 	if done || err != nil {
 		return err
 	}
@@ -355,19 +342,19 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.Row, m.Any = f.flowRow(name), true
 	m.Cards = f.flowCards(m.Row)
-	steps, err := queries.FlowSteps(r.Context(), s.Pool, f.filter, name, f.now, f.zone)
-	var input *metric.InputError
-	if err != nil && !errors.As(err, &input) {
-		return err
-	}
+	steps := f.flows[name].Steps
 	most := int64(1)
-	for _, x := range steps {
-		most = max(most, x.Conversations)
+	for _, v := range steps {
+		most = max(most, v.N)
 	}
-	for _, x := range steps {
-		row := views.FunnelStep{Step: x.Step, Came: views.CountValue(x.Conversations, ""), Stopped: f.stopped(name, x.Step), Share: metric.Rate{Of: x.Conversations, Among: most}}
+	order := slices.SortedFunc(maps.Keys(steps), func(a, b string) int {
+		return cmp.Or(cmp.Compare(steps[a].Before(), steps[b].Before()), cmp.Compare(a, b))
+	})
+	for _, step := range order {
+		n := steps[step].N
+		row := views.FunnelStep{Step: step, Came: views.CountValue(n, ""), Stopped: f.stopped(name, step), Share: metric.Rate{Of: n, Among: most}}
 		if f.links {
-			row.Came.Link = address(f.filter.InFlow(metric.FlowFilter{Flow: name, Visited: x.Step}))
+			row.Came.Link = address(f.filter.InFlow(metric.FlowFilter{Flow: name, Visited: step}))
 		}
 		m.Steps = append(m.Steps, row)
 	}

@@ -15,7 +15,7 @@ import (
 // overview answers GET /overview.
 func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Overview", "Overview")
-	f, done, err := s.readFigures(w, r, page, true)
+	f, done, err := s.readFigures(w, r, page, counted{flows: true, times: true})
 	if done || err != nil {
 		return err
 	}
