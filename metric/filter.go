@@ -2,6 +2,7 @@ package metric
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -333,6 +334,17 @@ func (f Filter) Query() url.Values {
 		}
 	}
 	return q
+}
+
+// Hidden returns the filter as pairs of names and values for a form's hidden fields, in their order.
+func (f Filter) Hidden() (all [][2]string) {
+	q := f.Query()
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		for _, v := range q[name] {
+			all = append(all, [2]string{name, v})
+		}
+	}
+	return all
 }
 
 // Cursor is a place in a list of conversations, newest first.

@@ -26,9 +26,9 @@ func rightsOf(role string) map[views.Right]bool {
 	case "viewer":
 		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true}
 	case "reviewer", "supervisor":
-		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true}
+		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true, views.ShareNotes: true}
 	case "admin":
-		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true, views.Administer: true}
+		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true, views.ShareNotes: true, views.Administer: true}
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -30,6 +29,7 @@ type figures struct {
 	cells   []queries.Cell
 	before  *figures // of the range compared with
 	markers []views.Marker
+	notes   views.ChartNotes
 	bar     views.FilterBar
 	took    time.Duration
 	facts   bool
@@ -61,6 +61,8 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	f = &figures{question: q, page: page, links: page.Rights[views.SeeTranscripts]}
 	var choices queries.Choices
 	var releases []queries.Release
+	var notes []queries.ChartNote
+	user, _ := userOf(r.Context())
 	from, until := q.filter.Range.Bounds(q.now, q.zone)
 	f.used = q.bucket.In(from, until)
 	g, ctx := errgroup.WithContext(r.Context())
@@ -78,11 +80,18 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 		releases, err = queries.Releases(ctx, s.Pool, from, until)
 		return err
 	})
+	g.Go(func() (err error) {
+		notes, err = queries.ChartNotes(ctx, s.Pool, user.ID, from, until)
+		return err
+	})
 	if err := g.Wait(); err != nil {
 		return nil, false, err
 	}
 	f.bar = s.bar(q, page, choices)
 	f.mark(releases)
+	f.notes.Assistants = choices.Assistants
+	f.note(notes, user)
+	f.bar.Notes = &f.notes
 	return f, false, nil
 }
 
@@ -115,10 +124,9 @@ func (f *figures) spanOf(at time.Time) int {
 // mark sets the markers of releases.
 func (f *figures) mark(releases []queries.Release) {
 	for _, r := range releases {
-		if len(f.filter.Assistants) > 0 && !slices.Contains(f.filter.Assistants, r.Assistant) || slices.Contains(f.filter.Not.Assistants, r.Assistant) {
-			continue
+		if f.of(r.Assistant) {
+			f.markers = append(f.markers, views.Marker{At: f.spanOf(r.At), Name: r.Name})
 		}
-		f.markers = append(f.markers, views.Marker{At: f.spanOf(r.At), Name: r.Name})
 	}
 }
 

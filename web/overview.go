@@ -44,6 +44,17 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	if m.Attention, err = s.attention(r, f); err != nil {
 		return err
 	}
+	m.Reasons = f.reasons()
+	names, err := queries.NamesOfDimensions(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	m.Tables = f.breakdowns(names, []string{"Conversations", "Containment", "Resolution", "Durable", "CSAT", "p95"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
+		return []views.Value{
+			views.CountValue(t.Count(metric.All), f.link(filter, metric.All)), f.rate(t, filter, metric.Containment, "engaged, ended"), f.rate(t, filter, metric.Resolution, "engaged, ended"),
+			f.rate(t, filter, metric.DurableShare, "engaged, ended"), f.rate(t, filter, metric.CSAT, "rated"), f.percentile(&t.Response, filter, 0.95),
+		}
+	})
 	return s.renderEither(w, r, views.OverviewPage(m), views.OverviewView(m))
 }
 
@@ -84,7 +95,7 @@ func (f *figures) cards() []views.Card {
 // rateCard is a measure over the whole range.
 func (f *figures) rateCard(m metric.Measure, base string) views.Card {
 	rate := f.whole.Rate(m)
-	c := views.Card{Name: m.Name, Formula: m.Formula, Value: f.rate(&f.whole, f.filter, m, base), Rate: &rate}
+	c := views.Card{Name: m.Name, Formula: m.Formula + ": " + views.Count(rate.Of) + " ÷ " + views.Count(rate.Among), Value: f.rate(&f.whole, f.filter, m, base), Rate: &rate}
 	c.Base = views.Value{Text: "n " + views.Count(rate.Among) + " " + base, Link: f.link(f.filter, m.Among), N: rate.Among}
 	if f.before != nil {
 		c.Delta = views.RateDelta(rate, f.before.whole.Rate(m), m.LessIs)
@@ -136,6 +147,22 @@ func (f *figures) volume() views.Chart {
 		}
 	}
 	return c
+}
+
+// reasons are those of escalations, the most frequent first.
+func (f *figures) reasons() (all []views.Reason) {
+	total := f.whole.Count(metric.Escalated)
+	for _, reason := range slices.Sorted(maps.Keys(f.whole.Reasons)) {
+		n := f.whole.Reasons[reason]
+		if n == 0 {
+			continue
+		}
+		filter := f.filter
+		filter.Reasons = []string{reason}
+		all = append(all, views.Reason{Name: reason, Count: views.CountValue(n, f.link(filter, metric.Escalated)), Share: metric.Rate{Of: n, Among: total}})
+	}
+	slices.SortStableFunc(all, func(a, b views.Reason) int { return cmp.Compare(b.Count.N, a.Count.N) })
+	return all
 }
 
 // losers are the flows that most conversations began and did not complete.

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/demo"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
@@ -111,6 +113,9 @@ func TestRights(t *testing.T) {
 		"GET /flow":                      {303, 404, 404, 404, 404},
 		"GET /latency":                   {303, 200, 200, 200, 200},
 		"GET /csat":                      {303, 200, 200, 200, 200},
+		"GET /compare":                   {303, 200, 200, 200, 200},
+		"POST /notes":                    {303, 400, 400, 400, 400},
+		"POST /notes/{id}/delete":        {303, 404, 404, 404, 404},
 		"GET /turns":                     {303, 403, 200, 200, 200},
 		"GET /overview?range=x":          {303, 400, 400, 400, 400},
 		"GET /conversations":             {303, 403, 200, 200, 200},
@@ -354,5 +359,63 @@ func TestTokens(t *testing.T) {
 	}
 	if _, err := queries.TokenByPrefix(t.Context(), pool, tokens[0].Prefix); !errors.Is(err, queries.ErrNotFound) {
 		t.Errorf("a revoked token is found: %v", err)
+	}
+}
+
+// A note is seen by its writer, a shared one by all; nobody deletes another's but an admin a shared one.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	server, pool := site(t, nil)
+	feed(t, pool, demo.New(demo.Options{Conversations: 20, Days: 2, Until: time.Now(), Seed: 3}).Next)
+	post := func(role, path string, form url.Values) int {
+		t.Helper()
+		resp, err := signIn(t, server.URL, role).PostForm(server.URL+path, form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	at := time.Now().UTC().Format("2006-01-02T15:04")
+	for _, n := range [][3]string{{"viewer", "mine <b>", "yes"}, {"supervisor", "ours", "yes"}, {"reviewer", "secret", ""}} {
+		if got := post(n[0], "/notes", url.Values{"text": {n[1]}, "at": {at}, "shared": {n[2]}, "back": {"/overview"}}); got != 303 {
+			t.Errorf("%v: %d", n, got)
+		}
+	}
+	for _, bad := range []url.Values{{"text": {""}, "at": {at}}, {"text": {"x"}, "at": {"yesterday"}}, {"text": {strings.Repeat("x", 201)}, "at": {at}}} {
+		if got := post("viewer", "/notes", bad); got != 400 {
+			t.Errorf("%v: %d", bad, got)
+		}
+	}
+	sees := func(role string) (all []string) {
+		_, body, _ := get(t, signIn(t, server.URL, role), "GET", server.URL+"/overview?range=2d")
+		for _, text := range []string{"mine &lt;b&gt;", "ours", "secret"} {
+			if strings.Contains(body, "<bdi>"+text+"</bdi>") {
+				all = append(all, text)
+			}
+		}
+		return all
+	}
+	for role, want := range map[string]string{"viewer": "[mine &lt;b&gt; ours]", "supervisor": "[ours]", "reviewer": "[ours secret]", "admin": "[ours]"} {
+		if got := fmt.Sprint(sees(role)); got != want {
+			t.Errorf("%s sees %s, want %s", role, got, want)
+		}
+	}
+	id := func(text string) (id string) {
+		if err := pool.QueryRow(t.Context(), `select id from chart_notes where text = $1`, text).Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	for _, tt := range []struct {
+		role, text string
+		want       int
+	}{{"reviewer", "ours", 404}, {"admin", "secret", 404}, {"admin", "ours", 303}, {"viewer", "mine <b>", 303}} {
+		if got := post(tt.role, "/notes/"+id(tt.text)+"/delete", nil); got != tt.want {
+			t.Errorf("%s deletes %s: %d, want %d", tt.role, tt.text, got, tt.want)
+		}
+	}
+	if got := fmt.Sprint(sees("supervisor"), sees("reviewer")); got != "[] [secret]" {
+		t.Errorf("left: %s", got)
 	}
 }

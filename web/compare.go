@@ -1,0 +1,160 @@
+package web
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// dimension is what two groups of conversations can differ in.
+type dimension struct {
+	key, label string
+	name       func(queries.DimensionNames, queries.Dimensions) string
+	to         func(f *metric.Filter, value string)
+	strata     string // the mix that the comparison is adjusted for
+}
+
+var dimensions = []dimension{
+	{"version", "Versions", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Versions[d.Version] }, func(f *metric.Filter, v string) { f.Versions = []string{v} }, "channel"},
+	{"channel", "Channels", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Channels[d.Channel] }, func(f *metric.Filter, v string) { f.Channels = []string{v} }, "version"},
+	{"environment", "Environments", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }, "channel"},
+	{"assistant", "Assistants", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Assistants[d.Assistant] }, func(f *metric.Filter, v string) { f.Assistants = []string{v} }, "channel"},
+}
+
+func dimensionOf(key string) dimension {
+	for _, d := range dimensions {
+		if d.key == key {
+			return d
+		}
+	}
+	return dimensions[0]
+}
+
+// group is one side of a comparison.
+type group struct {
+	name   string
+	filter metric.Filter
+	whole  metric.Tally
+	strata map[string]*metric.Tally
+}
+
+// comparison answers GET /compare: two groups side by side.
+func (s *server) comparison(w http.ResponseWriter, r *http.Request) error {
+	page := s.page(r, "Compare", "Compare")
+	f, done, err := s.readFigures(w, r, page, counted{times: true}, "by", "a", "b")
+	if done || err != nil {
+		return err
+	}
+	names, err := queries.NamesOfDimensions(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	by := dimensionOf(f.own.Get("by"))
+	m := views.Comparison{Page: page, Bar: f.bar, How: f.how(), By: by.key, Strata: by.strata, AnyData: f.whole.Count(metric.All) > 0}
+	m.Bar.Compares, m.Bar.Buckets = nil, nil
+	for _, d := range dimensions {
+		m.Kinds = append(m.Kinds, [2]string{d.key, d.label})
+	}
+	groups := f.groups(by, names)
+	for _, g := range groups {
+		m.Values = append(m.Values, g.name)
+	}
+	if len(groups) < 2 {
+		return s.renderEither(w, r, views.ComparisonPage(m), views.ComparisonView(m))
+	}
+	pick := func(wanted string, other *group) *group {
+		i := slices.IndexFunc(groups, func(g *group) bool { return g.name == wanted })
+		if i < 0 {
+			i = slices.IndexFunc(groups, func(g *group) bool { return g != other })
+		}
+		return groups[i]
+	}
+	a := pick(f.own.Get("a"), nil)
+	b := pick(f.own.Get("b"), a)
+	m.A, m.B = a.name, b.name
+	m.Rows = f.compareRows(a, b)
+	return s.renderEither(w, r, views.ComparisonPage(m), views.ComparisonView(m))
+}
+
+// groups are the values of a dimension with their figures, the most frequent first.
+func (f *figures) groups(by dimension, names queries.DimensionNames) []*group {
+	strata := dimensionOf(by.strata)
+	found := map[string]*group{}
+	for _, c := range f.cells {
+		name := cmp.Or(by.name(names, c.Dimensions), metric.NotTold)
+		g := found[name]
+		if g == nil {
+			g = &group{name: name, filter: f.filter, strata: map[string]*metric.Tally{}}
+			by.to(&g.filter, name)
+			found[name] = g
+		}
+		g.whole.Merge(c.Tally)
+		stratum := strata.name(names, c.Dimensions)
+		if g.strata[stratum] == nil {
+			g.strata[stratum] = new(metric.Tally)
+		}
+		g.strata[stratum].Merge(c.Tally)
+	}
+	var all []*group
+	for _, g := range found {
+		if g.whole.Count(metric.All) > 0 {
+			all = append(all, g)
+		}
+	}
+	slices.SortFunc(all, func(a, b *group) int {
+		return cmp.Or(cmp.Compare(b.whole.Count(metric.All), a.whole.Count(metric.All)), cmp.Compare(a.name, b.name))
+	})
+	return all
+}
+
+// compareRows are the measures of two groups with their differences.
+func (f *figures) compareRows(a, b *group) []views.ComparisonRow {
+	rows := []views.ComparisonRow{{
+		Name: "Conversations",
+		A:    views.CountValue(a.whole.Count(metric.All), f.link(a.filter, metric.All)), B: views.CountValue(b.whole.Count(metric.All), f.link(b.filter, metric.All)),
+	}}
+	for _, m := range []struct {
+		measure metric.Measure
+		base    string
+	}{
+		{metric.Engagement, "conversations"},
+		{metric.Containment, "engaged, ended"},
+		{metric.Resolution, "engaged, ended"},
+		{metric.DurableShare, "engaged, ended"},
+		{metric.EscalationRate, "engaged"},
+		{metric.Abandonment, "engaged, ended"},
+		{metric.CSAT, "rated"},
+		{metric.ResponseRate, "asked"},
+	} {
+		row := views.ComparisonRow{Name: m.measure.Name, Formula: m.measure.Formula, A: f.rate(&a.whole, a.filter, m.measure, m.base), B: f.rate(&b.whole, b.filter, m.measure, m.base)}
+		if d, ok := b.whole.Rate(m.measure).Minus(a.whole.Rate(m.measure)); ok {
+			row.Difference = views.DifferenceText(d, m.measure.LessIs)
+		}
+		strata := func(g *group) map[string]metric.Rate {
+			all := map[string]metric.Rate{}
+			for k, t := range g.strata {
+				all[k] = t.Rate(m.measure)
+			}
+			return all
+		}
+		if d, covered, ok := metric.Adjusted(strata(b), strata(a)); ok {
+			row.Adjusted = views.DifferenceText(d, m.measure.LessIs)
+			row.Covered = covered
+		}
+		rows = append(rows, row)
+	}
+	for _, p := range []struct {
+		p    float64
+		name string
+	}{{0.5, "Response time, p50"}, {0.95, "Response time, p95"}} {
+		row := views.ComparisonRow{Name: p.name, A: f.percentile(&a.whole.Response, a.filter, p.p), B: f.percentile(&b.whole.Response, b.filter, p.p)}
+		row.Difference = views.TimeDelta(&b.whole.Response, &a.whole.Response, p.p)
+		row.Difference.From = ""
+		rows = append(rows, row)
+	}
+	return rows
+}

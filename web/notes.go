@@ -1,0 +1,89 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// longestNote is how many characters a note on a chart has at most.
+const longestNote = 200
+
+// addNote answers POST /notes: a mark on the charts.
+func (s *server) addNote(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	u, _ := userOf(r.Context())
+	n := queries.ChartNote{ID: NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), UserID: u.ID, CreatedAt: s.Now()}
+	n.Shared = r.PostFormValue("shared") != "" && rightsOf(u.Role)[views.ShareNotes]
+	var err error
+	if n.At, err = time.ParseInLocation("2006-01-02T15:04", r.PostFormValue("at"), s.Zone); err != nil {
+		return &metric.InputError{Field: "at", Msg: "is a date and a time"}
+	}
+	if size := utf8.RuneCountInString(n.Text); size == 0 || size > longestNote || !utf8.ValidString(n.Text) || strings.ContainsRune(n.Text, 0) {
+		return &metric.InputError{Field: "text", Msg: "has 1 to 200 characters"}
+	}
+	if len(n.Assistant) > 1024 || !utf8.ValidString(n.Assistant) || strings.ContainsRune(n.Assistant, 0) {
+		return &metric.InputError{Field: "assistant", Msg: "is no assistant"}
+	}
+	if err := queries.AddChartNote(r.Context(), s.Pool, n); err != nil {
+		return err
+	}
+	http.Redirect(w, r, local(r.PostFormValue("back")), http.StatusSeeOther)
+	return nil
+}
+
+// deleteNote answers POST /notes/{id}/delete.
+func (s *server) deleteNote(w http.ResponseWriter, r *http.Request) error {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	u, _ := userOf(r.Context())
+	if err := queries.DeleteChartNote(r.Context(), s.Pool, id, u.ID, rightsOf(u.Role)[views.Administer]); err != nil {
+		return err
+	}
+	http.Redirect(w, r, local(r.PostFormValue("back")), http.StatusSeeOther)
+	return nil
+}
+
+// note puts notes on the charts and into the menu of their page.
+func (f *figures) note(notes []queries.ChartNote, u queries.User) {
+	for _, n := range notes {
+		if n.Assistant != "" && !f.of(n.Assistant) {
+			continue
+		}
+		f.markers = append(f.markers, views.Marker{At: f.spanOf(n.At), Name: n.Text})
+		f.notes.All = append(f.notes.All, views.ChartNote{
+			ID: conversation.UUID(n.ID).String(), At: n.At, Text: n.Text, Assistant: n.Assistant, Shared: n.Shared, By: n.By,
+			Mine: n.UserID == u.ID || n.Shared && rightsOf(u.Role)[views.Administer],
+		})
+	}
+	f.notes.Back, f.notes.Now = f.address(), f.now.In(f.zone).Format("2006-01-02T15:04")
+	if _, until := f.filter.Range.Bounds(f.now, f.zone); until.Before(f.now) {
+		f.notes.Now = until.In(f.zone).Add(-12 * time.Hour).Format("2006-01-02T15:04")
+	}
+	f.notes.MayShare = f.page.Rights[views.ShareNotes]
+}
+
+// of tells whether the filter has conversations of an assistant.
+func (f *figures) of(assistant string) bool {
+	for _, a := range f.filter.Not.Assistants {
+		if a == assistant {
+			return false
+		}
+	}
+	for _, a := range f.filter.Assistants {
+		if a == assistant {
+			return true
+		}
+	}
+	return len(f.filter.Assistants) == 0
+}
