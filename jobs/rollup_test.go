@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/demo"
@@ -86,7 +87,7 @@ func rows(f queries.Figures) []row {
 	var all []row
 	for _, c := range f.Cells {
 		r := row{at: c.At.Unix(), d: c.Dimensions, n: c.Tally.Response.N}
-		for is := metric.All; is <= metric.Asked; is++ {
+		for is := metric.All; is <= metric.Judged; is++ {
 			r.counts += fmt.Sprintf("%s=%d ", is, c.Tally.Count(is))
 		}
 		r.counts += fmt.Sprint(c.Tally.Hours, c.Tally.Reasons)
@@ -160,6 +161,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			criteria(t, pool, g, until)
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
@@ -183,6 +185,26 @@ func TestFiguresAreTheFacts(t *testing.T) {
 				rollUp(t, pool, g, until)
 			}
 		})
+	}
+}
+
+// criteria of every kind come into force, half of them after their conversations were counted.
+func criteria(t *testing.T, pool *pgxpool.Pool, g queries.Grid, now time.Time) {
+	t.Helper()
+	for assistant, rules := range map[string]metric.Criteria{
+		"harbour-bank": {Included: []string{"check_balance", "transfer_money"}, Any: true, Excluded: []string{"block_card"}, ReturnDays: 2},
+		"parcel-desk":  {Included: []string{"track_parcel", "change_delivery"}, Slot: "parcel_number", SlotValue: "1"},
+	} {
+		id, err := queries.DraftCriteria(t.Context(), pool, assistant, rules, "ann", now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return queries.ActivateCriteria(t.Context(), tx, id, "ann", now) }); err != nil {
+			t.Fatal(err)
+		}
+		if assistant == "harbour-bank" {
+			rollUp(t, pool, g, now)
+		}
 	}
 }
 
@@ -219,7 +241,7 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got queries.Figure
 			t.Errorf("%s: %d in the list, %v; the figure says %d", f.Query().Encode(), n, err, want)
 		}
 	}
-	for is := metric.All; is <= metric.Asked; is++ {
+	for is := metric.All; is <= metric.Judged; is++ {
 		check(f.That(is), sum.Count(is))
 	}
 	for reason, n := range sum.Reasons {

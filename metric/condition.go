@@ -26,14 +26,17 @@ const (
 	Satisfied
 	Unsatisfied
 	Unanswered
-	Rated // satisfied or not
-	Asked // rated or not answered
+	Rated     // satisfied or not
+	Asked     // rated or not answered
+	Succeeded // by the success criteria of its assistant that are in force
+	Failed
+	Judged // either
 	conditions
 )
 
 var conditionNames = [conditions]string{
 	"", "engaged", "unengaged", "ended", "contained", "confirmed", "assumed", "resolved", "durable", "handed-off", "abandoned", "open", "not-engaged", "escalated",
-	"satisfied", "unsatisfied", "unanswered", "rated", "asked",
+	"satisfied", "unsatisfied", "unanswered", "rated", "asked", "succeeded", "failed", "judged",
 }
 
 // String returns the condition's name in a URL.
@@ -55,7 +58,7 @@ func (is Condition) Words() string {
 		"Conversations", "Engaged conversations", "Conversations in which nobody wrote", "Engaged conversations that ended", "Contained conversations",
 		"Conversations resolved, confirmed", "Conversations resolved, assumed", "Resolved conversations", "Durably resolved conversations", "Escalated conversations that ended",
 		"Abandoned conversations", "Open conversations", "Ended conversations in which nobody wrote", "Escalated conversations", "Satisfied conversations", "Conversations not satisfied",
-		"Conversations asked for a rating in vain", "Rated conversations", "Conversations asked for a rating",
+		"Conversations asked for a rating in vain", "Rated conversations", "Conversations asked for a rating", "Successful conversations", "Conversations without success", "Conversations judged by success criteria",
 	}[is]
 }
 
@@ -99,6 +102,12 @@ func (is Condition) holds(c *Counted) bool {
 		return c.Rating == conversation.Satisfied || c.Rating == conversation.Unsatisfied
 	case Asked:
 		return c.Rating != ""
+	case Succeeded:
+		return c.Verdict == Success
+	case Failed:
+		return c.Verdict == Failure
+	case Judged:
+		return c.Verdict != NotJudged
 	default:
 		return false
 	}

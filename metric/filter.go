@@ -60,6 +60,7 @@ type Filter struct {
 	ID           string       // of the conversation, the sender or the user
 	Not          Excluded
 	Is           []Condition // all of them
+	Judged       []JudgedBy  // all of them
 	Weekdays     []int       // on which they began, 1 for Monday to 7
 	Hours        []int       // of the day at which they began, 0 to 23
 	Slower       float64     // a response took longer than this many milliseconds
@@ -71,7 +72,7 @@ type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows) == 0 && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged) == 0 && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
 // That returns the filter narrowed by a condition.
@@ -180,6 +181,13 @@ func (f *Filter) parseMore(q url.Values) error {
 			return &InputError{"is", fmt.Sprintf("%.40q is no condition", name)}
 		}
 		*f = f.That(is)
+	}
+	for _, v := range q["criteria"] {
+		j, ok := parseJudgedBy(v)
+		if !ok {
+			return &InputError{"criteria", "is a version and a verdict such as 3.success"}
+		}
+		f.Judged = append(f.Judged, j)
 	}
 	for _, field := range []struct {
 		name        string
@@ -327,6 +335,9 @@ func (f Filter) Query() url.Values {
 	}
 	for _, x := range f.Flows {
 		q.Add(x.query())
+	}
+	for _, j := range f.Judged {
+		q.Add("criteria", j.String())
 	}
 	for name, v := range map[string]string{"escalated": f.Escalated, "id": f.ID} {
 		if v != "" {

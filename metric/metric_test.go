@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"math"
 	"net/url"
 	"reflect"
 	"strings"
@@ -61,7 +62,7 @@ func TestParseFilter(t *testing.T) {
 	}
 	full := Filter{
 		Range: Range{From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)}, Assistants: []string{"a", "b&c"}, Environments: []string{"prod"},
-		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, Slower: 1.5, Faster: Bound(7),
+		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, Slower: 1.5, Faster: Bound(7),
 		Not: Excluded{Assistants: []string{"n"}, Versions: []string{"v"}}, Flows: []FlowFilter{{Flow: "f"}, {Flow: "g h/|", How: FlowMissed}, {Flow: "a b", Stopped: "s t"}, {Flow: "a", Visited: "ü"}},
 	}
 	for _, f := range []Filter{full, {Range: Range{Days: 28}}, {Range: Range{Days: 7}, Flows: []FlowFilter{{Flow: "ü"}}}, {Range: Range{From: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC)}}} {
@@ -82,5 +83,45 @@ func TestCursor(t *testing.T) {
 		if _, err := ParseCursor(s); err == nil {
 			t.Errorf("%q is read as a place", s)
 		}
+	}
+}
+
+// Known answers: Wilson's interval of 8 in 10; Newcombe's example of 56 in 70 against 48 in 80.
+func TestIntervals(t *testing.T) {
+	t.Parallel()
+	near := func(what string, got, want float64) {
+		t.Helper()
+		if math.Abs(got-want) > 5e-5 {
+			t.Errorf("%s: %.5f, want %.5f", what, got, want)
+		}
+	}
+	low, high := Rate{8, 10}.Interval()
+	near("low", low, 0.4902)
+	near("high", high, 0.9433)
+	if low, high = (Rate{0, 0}).Interval(); low != 0 || high != 1 {
+		t.Errorf("of nothing: %v to %v", low, high)
+	}
+	d, ok := Rate{56, 70}.Minus(Rate{48, 80})
+	if !ok || !d.Clear() {
+		t.Errorf("%+v, %t", d, ok)
+	}
+	near("difference", d.Value, 0.2)
+	near("its low", d.Low, 0.0524)
+	near("its high", d.High, 0.3339)
+	if _, ok := (Rate{1, 2}).Minus(Rate{}); ok {
+		t.Error("there is a difference from nothing")
+	}
+	// Better on each channel, worse in all, as the mix differs.
+	a, b := map[string]Rate{"web": {90, 100}, "phone": {300, 900}}, map[string]Rate{"web": {760, 900}, "phone": {25, 100}}
+	if d, _ := (Rate{390, 1000}).Minus(Rate{785, 1000}); !d.Clear() || d.Value > 0 {
+		t.Errorf("in all: %+v", d)
+	}
+	adjusted, covered, ok := Adjusted(a, b)
+	if !ok || covered != 1 || adjusted.Value <= 0 {
+		t.Errorf("adjusted: %+v, %v, %t", adjusted, covered, ok)
+	}
+	near("adjusted", adjusted.Value, 0.5*(0.9-760.0/900)+0.5*(300.0/900-0.25))
+	if _, covered, ok := Adjusted(map[string]Rate{"a": {1, 2}}, map[string]Rate{"b": {1, 2}}); ok || covered != 0 {
+		t.Error("nothing in common can be compared")
 	}
 }

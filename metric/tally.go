@@ -15,8 +15,9 @@ type Counted struct {
 	Rating    conversation.Rating
 	Escalated bool
 	Reason    string // of the escalation
-	Returned  bool   // the same person came back within the days that Durable names
-	Hour      int    // of the day at which it began, in the workspace's zone
+	Verdict   Verdict
+	Returned  bool // the same person came back within the days that Durable names
+	Hour      int  // of the day at which it began, in the workspace's zone
 	Responses []float64
 }
 

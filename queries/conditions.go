@@ -50,9 +50,23 @@ func (w *where) at(condition string, now time.Time) {
 }
 
 // figures narrows by what figures count.
-func (w *where) figures(f metric.Filter, now time.Time, zone *time.Location) {
+func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *time.Location) {
 	for _, is := range f.Is {
-		w.at(conditionText[is], now)
+		switch is {
+		case metric.Succeeded:
+			w.verdict("succeeded", known.inForce, metric.Success)
+		case metric.Failed:
+			w.verdict("failed", known.inForce, metric.Failure)
+		case metric.Judged:
+			w.verdict("judged", known.inForce, metric.EitherVerdict)
+		default:
+			w.at(conditionText[is], now)
+		}
+	}
+	for i, j := range f.Judged {
+		c := known.criteria[j.Criteria]
+		w.and("c.assistant_id = @"+fmt.Sprintf("judged_%d", i), fmt.Sprintf("judged_%d", i), c.AssistantID)
+		w.verdict(fmt.Sprintf("by%d_", i), []SuccessCriteria{c}, j.Verdict)
 	}
 	if len(f.Reasons) > 0 {
 		w.and("c.escalated_at is not null and c.escalation_reason = any(@reasons::text[])", "reasons", f.Reasons)

@@ -2,6 +2,7 @@ package queries
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -71,7 +72,7 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 		w.flow(n, x, now)
 	}
 	w.outcomes(f.Outcomes, now)
-	w.figures(f, now, zone)
+	w.figures(f, known, now, zone)
 	w.excluded(f.Not, known)
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
@@ -142,6 +143,8 @@ type filterIDs struct {
 	versions    []int64 // of releases
 	notVersions []int64
 	senders     []int64 // whose key is the filter's id
+	inForce     []SuccessCriteria
+	criteria    map[int64]SuccessCriteria // that the filter names
 }
 
 const versionIDsSQL = `
@@ -171,6 +174,23 @@ func lookUp(ctx context.Context, db DB, f metric.Filter) (ids filterIDs, err err
 		if slices.Contains(v.names, metric.NotTold) {
 			*v.into = append(*v.into, 0)
 		}
+	}
+	if slices.ContainsFunc(f.Is, func(is metric.Condition) bool {
+		return is == metric.Succeeded || is == metric.Failed || is == metric.Judged
+	}) {
+		if ids.inForce, err = CriteriaInForce(ctx, db); err != nil {
+			return ids, fmt.Errorf("success criteria: %w", err)
+		}
+	}
+	for _, j := range f.Judged {
+		if ids.criteria == nil {
+			ids.criteria = map[int64]SuccessCriteria{}
+		}
+		c, err := CriteriaByID(ctx, db, j.Criteria)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return ids, fmt.Errorf("success criteria: %w", err)
+		}
+		ids.criteria[j.Criteria] = c // of an unknown version: those of no assistant
 	}
 	if f.ID != "" {
 		rows, _ := db.Query(ctx, senderIDsSQL, pgx.StrictNamedArgs{"key": f.ID})

@@ -3,7 +3,10 @@ package queries
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,21 +71,28 @@ func (c *cells) at(at time.Time, d Dimensions) *Cell {
 	return &c.all[i]
 }
 
-// returned tells whether the same person came back within the days for which a resolution must last.
-const returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
-	and case
+// cameBackText tells whether the same person came back within some days.
+const cameBackText = `case
 		when c.user_id <> '' then exists (
 			select from conversations n
 			where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id
-				and n.started_at > c.started_at and n.started_at <= c.last_at + interval '7 days')
+				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day')
 		else exists (
 			select from conversations n
 			where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id
-				and n.started_at > c.started_at and n.started_at <= c.last_at + interval '7 days')
+				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day')
 	end`
 
-const countedColumns = `c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
-	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms`
+// returnedText tells whether the person of a resolved conversation came back within the days for which a resolution
+// must last.
+var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
+	and ` + strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metric.DurableDays))
+
+// countedColumns are those that are counted, judged by the criteria.
+func (w *where) countedColumns(criteria []SuccessCriteria) string {
+	return `c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
+	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms, case when not ` + w.judged("now", criteria) + ` then 0 when ` + w.success("now", criteria) + ` then 1 else 2 end`
+}
 
 // counting reads conversations to count them.
 type counting struct {
@@ -101,10 +111,11 @@ func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dime
 		c       metric.Counted
 		outcome string
 		rating  string
+		verdict int32
 	)
-	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating, &c.Escalated, &c.Reason, &c.Returned, &c.Responses}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating, &c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict}, func() error {
 		k.ID, c.Outcome, c.Rating = id, conversation.Outcome(outcome), conversation.Rating(rating)
-		c.Hour = at.In(n.zone).Hour()
+		c.Hour, c.Verdict = at.In(n.zone).Hour(), metric.Verdict(verdict)
 		each(n.cellOf(at), d, k, &c)
 		return nil
 	})
@@ -193,8 +204,7 @@ func readSteps(rows pgx.Rows, each func(k ConversationKey, flow string, steps []
 }
 
 // Each stretch is looked up by itself (offset 0): nobody can know beforehand how short they are.
-const countHoursSQL = `
-select ` + countedColumns + `
+const hoursText = `
 from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
 cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
 where c.assistant_id = k.assistant`
@@ -212,7 +222,7 @@ select ` + stepColumns + `
 from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
 cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
 join flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id
-where c.assistant_id = k.assistant and s.step_id <> ''
+where c.assistant_id = k.assistant and s.step_id <> '' and s.flow_id = any(c.flows)
 order by s.sender_id, s.conversation_id, s.seq`
 
 // countHours counts the conversations of the hours as if all had ended; length 0 means days of the zone.
@@ -224,15 +234,21 @@ func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.D
 			untils[i] = metric.AddDays(at, 1, zone)
 		}
 	}
+	criteria, err := CriteriaInForce(ctx, tx)
+	if err != nil {
+		return nil, fmt.Errorf("success criteria: %w", err)
+	}
 	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
-	return count(ctx, tx, [3]string{countHoursSQL, countHourRunsSQL, countHourStepsSQL}, args, &counting{cellOf, zone, true, true})
+	w := &where{args: maps.Clone(args)}
+	columns := "select " + w.countedColumns(criteria)
+	return count(ctx, tx, [3]string{columns + hoursText, countHourRunsSQL, countHourStepsSQL}, [2]pgx.StrictNamedArgs{w.args, args}, &counting{cellOf, zone, true, true})
 }
 
 // count counts the conversations that the first statement yields, their flow runs and steps by the others.
-func count(ctx context.Context, db DB, statements [3]string, args pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
+func count(ctx context.Context, db DB, statements [3]string, args [2]pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
 	found := newCells()
 	at := map[ConversationKey]int{}
-	rows, _ := db.Query(ctx, statements[0], args)
+	rows, _ := db.Query(ctx, statements[0], args[0])
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := found.at(cell, d)
 		to.Tally.Add(c)
@@ -254,7 +270,7 @@ func count(ctx context.Context, db DB, statements [3]string, args pgx.StrictName
 	if !n.flows {
 		return found.all, nil
 	}
-	rows, _ = db.Query(ctx, statements[1], args)
+	rows, _ = db.Query(ctx, statements[1], args[1])
 	if err := readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
 		if i, ok := at[k]; ok {
 			found.all[i].Flows.Add(v)
@@ -262,7 +278,7 @@ func count(ctx context.Context, db DB, statements [3]string, args pgx.StrictName
 	}); err != nil {
 		return nil, fmt.Errorf("count flow runs: %w", err)
 	}
-	rows, _ = db.Query(ctx, statements[2], args)
+	rows, _ = db.Query(ctx, statements[2], args[1])
 	if err := readSteps(rows, func(k ConversationKey, flow string, steps []string) {
 		if i, ok := at[k]; ok {
 			found.all[i].Flows.Visit(flow, steps)
@@ -298,6 +314,9 @@ func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figure
 	begun := time.Now()
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		known, err := lookUp(ctx, tx, q.Filter)
+		if err == nil && known.inForce == nil {
+			known.inForce, err = CriteriaInForce(ctx, tx)
+		}
 		if err != nil {
 			return err
 		}
@@ -352,7 +371,9 @@ func (r *reading) facts(ctx context.Context) error {
 // counted counts what a from clause yields and adds it to the cells.
 func (r *reading) counted(ctx context.Context, w *where, from string) error {
 	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours}
-	all, err := count(ctx, r.tx, [3]string{"select " + countedColumns + "\nfrom " + from, selectRuns(from), selectSteps(from)}, w.args, n)
+	others := maps.Clone(w.args)
+	columns := w.countedColumns(r.known.inForce)
+	all, err := count(ctx, r.tx, [3]string{"select " + columns + "\nfrom " + from, selectRuns(from), selectSteps(from)}, [2]pgx.StrictNamedArgs{w.args, others}, n)
 	for i := range all {
 		r.merge(&all[i])
 	}
@@ -390,7 +411,8 @@ func (r *reading) open(ctx context.Context) error {
 	from := "conversations c\nwhere " + w.String()
 	at := map[ConversationKey]int{}
 	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours}
-	rows, _ := r.tx.Query(ctx, "select "+countedColumns+"\nfrom "+from, w.args)
+	others := maps.Clone(w.args)
+	rows, _ := r.tx.Query(ctx, "select "+w.countedColumns(r.known.inForce)+"\nfrom "+from, w.args)
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := r.found.at(cell, d)
 		to.Tally.Reopen(*c)
@@ -401,7 +423,7 @@ func (r *reading) open(ctx context.Context) error {
 	if !r.Flows || len(at) == 0 {
 		return nil
 	}
-	rows, _ = r.tx.Query(ctx, selectRuns(from), w.args)
+	rows, _ = r.tx.Query(ctx, selectRuns(from), others)
 	return readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
 		if i, ok := at[k]; ok {
 			r.found.all[i].Flows.Reopen(*v)
@@ -414,7 +436,7 @@ func selectRuns(from string) string {
 }
 
 func selectSteps(from string) string {
-	return "select " + stepColumns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id\nwhere s.step_id <> ''\norder by s.sender_id, s.conversation_id, s.seq"
+	return "select " + stepColumns + "\nfrom (select c.sender_id, c.id, c.flows from " + from + ") as c\njoin flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id\nwhere s.step_id <> '' and s.flow_id = any(c.flows)\norder by s.sender_id, s.conversation_id, s.seq"
 }
 
 // piece is a stretch of time, of one assistant or of all (0).

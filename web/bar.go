@@ -261,6 +261,9 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	for _, is := range f.Is {
 		add("Only", "", "is", is.String(), strings.ReplaceAll(is.String(), "-", " "))
 	}
+	for _, j := range f.Judged {
+		add("By criteria "+fmt.Sprint(j.Criteria), "", "criteria", j.String(), strings.ReplaceAll(j.Verdict.String(), "-", " "))
+	}
 	for _, reason := range f.Reasons {
 		add("Escalated by", "", "reason", reason, reason)
 	}

@@ -62,6 +62,7 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	var choices queries.Choices
 	var releases []queries.Release
 	var notes []queries.ChartNote
+	var changed []queries.SuccessCriteria
 	user, _ := userOf(r.Context())
 	from, until := q.filter.Range.Bounds(q.now, q.zone)
 	f.used = q.bucket.In(from, until)
@@ -81,6 +82,10 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 		return err
 	})
 	g.Go(func() (err error) {
+		changed, err = queries.CriteriaActivated(ctx, s.Pool, from, until)
+		return err
+	})
+	g.Go(func() (err error) {
 		notes, err = queries.ChartNotes(ctx, s.Pool, user.ID, from, until)
 		return err
 	})
@@ -89,6 +94,11 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	}
 	f.bar = s.bar(q, page, choices)
 	f.mark(releases)
+	for _, c := range changed {
+		if f.of(c.Assistant) {
+			f.markers = append(f.markers, views.Marker{At: f.spanOf(*c.ActivatedAt), Name: "criteria, " + c.ActivatedBy})
+		}
+	}
 	f.notes.Assistants = choices.Assistants
 	f.note(notes, user)
 	f.bar.Notes = &f.notes

@@ -33,6 +33,10 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 		f.rateSeries(metric.Resolution, "Resolution", "--c-resolution", "engaged, ended"),
 		f.rateSeries(metric.DurableShare, "Durable", "--c-durable", "engaged, ended"),
 	}
+	if f.whole.Count(metric.Judged) > 0 {
+		m.Outcomes.Title, m.Outcomes.Quiet = "Containment, resolution, durable, success", "of engaged, ended; of judged"
+		m.Outcomes.Series = append(m.Outcomes.Series, f.rateSeries(metric.SuccessRate, "Success", "--c-2", "judged"))
+	}
 	m.Outcomes.Main, m.Outcomes.Foot = "Resolution", "Durable stays dotted for 7 days: people may still come back."
 	m.Response = f.responseOverTime()
 	m.CSAT = f.overTime("csat", "CSAT", "satisfied of rated", views.Lines, views.Percents)
@@ -88,6 +92,9 @@ func (f *figures) cards() []views.Card {
 		{metric.Containment, "engaged, ended"}, {metric.Resolution, "engaged, ended"}, {metric.DurableShare, "engaged, ended"},
 	} {
 		cards = append(cards, f.rateCard(m.measure, m.base))
+	}
+	if t.Count(metric.Judged) > 0 {
+		cards = append(cards, f.rateCard(metric.SuccessRate, "judged"))
 	}
 	return append(cards, f.percentileCard(0.95, "Response time, p95"), f.rateCard(metric.CSAT, "rated"))
 }

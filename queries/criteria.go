@@ -1,0 +1,238 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/metric"
+)
+
+// SuccessCriteria is a version of an assistant's criteria.
+type SuccessCriteria struct {
+	ID          int64
+	AssistantID int32
+	Assistant   string
+	Rules       metric.Criteria
+	CreatedAt   time.Time
+	CreatedBy   string
+	ActivatedAt *time.Time // nil: a draft
+	ActivatedBy string
+}
+
+// storedRules is how rules are kept.
+type storedRules struct {
+	Included   []string `json:"included"`
+	Any        bool     `json:"any,omitempty"`
+	Started    bool     `json:"started,omitempty"`
+	Excluded   []string `json:"excluded,omitempty"`
+	Satisfied  bool     `json:"satisfied,omitempty"`
+	Slot       string   `json:"slot,omitempty"`
+	SlotValue  string   `json:"slot_value,omitempty"`
+	ReturnDays int      `json:"return_days,omitempty"`
+}
+
+const criteriaColumns = `
+select s.id, s.assistant_id, a.name, s.rules, s.created_at, s.created_by, s.activated_at, s.activated_by
+from success_criteria s
+join assistants a on a.id = s.assistant_id`
+
+const (
+	criteriaInForceSQL = `
+select distinct on (x.assistant_id) x.*
+from (` + criteriaColumns + `
+	where s.activated_at is not null
+) as x
+order by x.assistant_id, x.activated_at desc, x.id desc`
+	criteriaByIDSQL      = criteriaColumns + ` where s.id = any(@ids::bigint[]) order by s.id`
+	criteriaOfSQL        = criteriaColumns + ` where a.name = @assistant and s.activated_at is not null order by s.activated_at desc, s.id desc limit 200`
+	criteriaActivatedSQL = criteriaColumns + ` where s.activated_at >= @from and s.activated_at < @until order by s.activated_at limit 200`
+)
+
+func readCriteria(rows pgx.Rows) ([]SuccessCriteria, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c SuccessCriteria, err error) {
+		var rules []byte
+		if err = row.Scan(&c.ID, &c.AssistantID, &c.Assistant, &rules, &c.CreatedAt, &c.CreatedBy, &c.ActivatedAt, &c.ActivatedBy); err != nil {
+			return c, err
+		}
+		var stored storedRules
+		err = json.Unmarshal(rules, &stored)
+		c.Rules = metric.Criteria(stored)
+		return c, err
+	})
+}
+
+// CriteriaInForce returns the criteria in force, of each assistant that has some.
+func CriteriaInForce(ctx context.Context, db DB) ([]SuccessCriteria, error) {
+	rows, _ := db.Query(ctx, criteriaInForceSQL)
+	return readCriteria(rows)
+}
+
+// CriteriaOf returns the versions of an assistant's criteria that were in force, the newest first.
+func CriteriaOf(ctx context.Context, db DB, assistant string) ([]SuccessCriteria, error) {
+	rows, _ := db.Query(ctx, criteriaOfSQL, pgx.StrictNamedArgs{"assistant": assistant})
+	return readCriteria(rows)
+}
+
+// CriteriaByID returns a version.
+func CriteriaByID(ctx context.Context, db DB, id int64) (SuccessCriteria, error) {
+	rows, _ := db.Query(ctx, criteriaByIDSQL, pgx.StrictNamedArgs{"ids": []int64{id}})
+	all, err := readCriteria(rows)
+	if err == nil && len(all) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return SuccessCriteria{}, err
+	}
+	return all[0], nil
+}
+
+// CriteriaActivated returns the versions that came into force in [from, until), oldest first.
+func CriteriaActivated(ctx context.Context, db DB, from, until time.Time) ([]SuccessCriteria, error) {
+	rows, _ := db.Query(ctx, criteriaActivatedSQL, pgx.StrictNamedArgs{"from": from, "until": until})
+	return readCriteria(rows)
+}
+
+const draftCriteriaSQL = `
+insert into success_criteria (assistant_id, rules, created_at, created_by)
+select id, @rules, @now, @by
+from assistants
+where name = @assistant
+returning id`
+
+// DraftCriteria stores criteria that are not in force yet, and returns their version.
+func DraftCriteria(ctx context.Context, db DB, assistant string, rules metric.Criteria, by string, now time.Time) (int64, error) {
+	stored, err := json.Marshal(storedRules(rules))
+	if err != nil {
+		return 0, err
+	}
+	rows, _ := db.Query(ctx, draftCriteriaSQL, pgx.StrictNamedArgs{"assistant": assistant, "rules": stored, "by": by, "now": now})
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err == nil && len(ids) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return 0, err
+	}
+	return ids[0], nil
+}
+
+const activateCriteriaSQL = `
+update success_criteria
+set activated_at = @now, activated_by = @by
+where id = @id and activated_at is null
+returning assistant_id`
+
+const markAssistantSQL = `
+insert into rollup_marks (hour, assistant_id, lane)
+select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1
+from conversations
+where assistant_id = @assistant
+on conflict (hour, assistant_id, lane) do update
+set changes = rollup_marks.changes + 1`
+
+// ActivateCriteria puts a draft into force: all conversations of its assistant are counted again by it.
+func ActivateCriteria(ctx context.Context, tx pgx.Tx, id int64, by string, now time.Time) error {
+	rows, _ := tx.Query(ctx, activateCriteriaSQL, pgx.StrictNamedArgs{"id": id, "by": by, "now": now})
+	assistants, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return err
+	}
+	if len(assistants) == 0 {
+		return ErrConflict
+	}
+	_, err = tx.Exec(ctx, markAssistantSQL, pgx.StrictNamedArgs{"assistant": assistants[0]})
+	return err
+}
+
+// runText of criteria asks for a run of one of some flows.
+const runOfText = `exists (select from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = any(`
+
+// byAssistant writes an expression for each assistant that has criteria; each returns its own. key keeps the names of
+// parameters apart.
+func (w *where) byAssistant(key string, all []SuccessCriteria, each func(r *metric.Criteria, arg func(name string, value any) string) string) string {
+	if len(all) == 0 {
+		return "false"
+	}
+	var b strings.Builder
+	b.WriteString("(case c.assistant_id")
+	for i, c := range all {
+		arg := func(name string, value any) string {
+			name = "criteria_" + key + strconv.Itoa(i) + "_" + name
+			w.args[name] = value
+			return "@" + name
+		}
+		expression := "false"
+		when := arg("assistant", c.AssistantID)
+		if len(c.Rules.Included) > 0 {
+			expression = each(&c.Rules, arg)
+		}
+		fmt.Fprintf(&b, "\n\twhen %s::integer then %s", when, expression)
+	}
+	b.WriteString("\n\telse false end)")
+	return b.String()
+}
+
+// judged returns an expression that tells whether any of the criteria, each of another assistant, judge a conversation.
+func (w *where) judged(key string, all []SuccessCriteria) string {
+	return w.byAssistant(key+"judged", all, func(r *metric.Criteria, arg func(string, any) string) string {
+		return runOfText + arg("in", r.Included) + "::text[]) and r.starts > 0)"
+	})
+}
+
+// success returns an expression that tells whether a judged conversation is a success.
+func (w *where) success(key string, all []SuccessCriteria) string {
+	return w.byAssistant(key+"success", all, func(r *metric.Criteria, arg func(string, any) string) string {
+		included, done := arg("in", r.Included)+"::text[])", "r.status = 'completed'"
+		if r.Started {
+			done = "r.starts > 0"
+		}
+		must := []string{runOfText + included + " and " + done + ")"}
+		if !r.Any {
+			must[0] = "(select count(distinct r.flow_id) from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = any(" + included +
+				" and " + done + ") = " + arg("count", distinct(r.Included)) + "::bigint"
+		}
+		if len(r.Excluded) > 0 {
+			must = append(must, "not "+runOfText+arg("out", r.Excluded)+"::text[]) and r.starts > 0)")
+		}
+		if r.Satisfied {
+			must = append(must, "c.csat = 'SATISFIED'")
+		}
+		if r.Slot != "" {
+			value := arg("value", r.SlotValue) + "::text"
+			must = append(must, "coalesce((select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.name = "+arg("slot", r.Slot)+
+				"::text order by s.seq desc limit 1) in ("+value+", to_json("+value+")::text), false)")
+		}
+		if r.ReturnDays > 0 {
+			must = append(must, "not ("+strings.ReplaceAll(cameBackText, "@days", arg("days", r.ReturnDays)+"::integer")+")")
+		}
+		return strings.Join(must, "\n\t\tand ")
+	})
+}
+
+func distinct(names []string) int64 {
+	seen := map[string]bool{}
+	for _, n := range names {
+		seen[n] = true
+	}
+	return int64(len(seen))
+}
+
+// verdict narrows by what criteria say.
+func (w *where) verdict(key string, all []SuccessCriteria, v metric.Verdict) {
+	switch v {
+	case metric.Success:
+		w.and(w.judged(key, all)+" and "+w.success(key, all), "", nil)
+	case metric.Failure:
+		w.and(w.judged(key, all)+" and not "+w.success(key, all), "", nil)
+	case metric.EitherVerdict:
+		w.and(w.judged(key, all), "", nil)
+	case metric.NotJudged:
+		w.and("not "+w.judged(key, all), "", nil)
+	}
+}

@@ -1,0 +1,91 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"turnwise/demo"
+)
+
+// An admin drafts criteria, sees what they change, puts them into force, changes them and goes back; each figure on
+// the way is the length of its list, and the charts follow.
+func TestCriteria(t *testing.T) {
+	t.Parallel()
+	server, pool := site(t, nil)
+	feed(t, pool, demo.New(demo.Options{Conversations: 150, Days: 6, Until: time.Now(), Seed: 5}).Next)
+	c := signIn(t, server.URL, "admin")
+	k := &crawler{t: t, c: c, url: server.URL, lists: map[string]int64{}}
+	post := func(path string, form url.Values) (int, string) {
+		t.Helper()
+		resp, err := c.PostForm(server.URL+path, form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode, resp.Header.Get("Location")
+	}
+	form := func(rules ...string) url.Values {
+		v := url.Values{"assistant": {"harbour-bank"}, "any": {"yes"}, "started": {"no"}}
+		for i := 0; i+1 < len(rules); i += 2 {
+			v.Add("flow", rules[i])
+			v.Add("rule", rules[i+1])
+		}
+		return v
+	}
+	if body := k.page("/overview?range=7d"); strings.Contains(body, ">Success<") {
+		t.Error("a rate of success without criteria")
+	}
+	for _, bad := range []url.Values{form("check_balance", "out"), form("a", "in", "a", "out"), {"assistant": {"harbour-bank"}, "return_days": {"x"}, "flow": {"a"}, "rule": {"in"}}} {
+		if status, _ := post("/criteria", bad); status != http.StatusUnprocessableEntity {
+			t.Errorf("%v: %d", bad, status)
+		}
+	}
+	status, first := post("/criteria", form("check_balance", "in", "transfer_money", "in", "block_card", "out"))
+	if status != http.StatusSeeOther {
+		t.Fatalf("draft: %d", status)
+	}
+	if body := k.page(first); !strings.Contains(body, "Not in force") {
+		t.Errorf("the draft: %.400s", body)
+	}
+	if body := k.page("/overview?range=7d"); strings.Contains(body, ">Success<") {
+		t.Error("a draft is in force")
+	}
+	if status, _ := post(first+"/use", nil); status != http.StatusSeeOther {
+		t.Fatalf("use: %d", status)
+	}
+	k.lists = map[string]int64{}
+	before := k.page("/overview?range=7d")
+	if !strings.Contains(before, ">Success<") || !strings.Contains(before, "criteria, admin") {
+		t.Error("the charts show neither the rate of success nor that the criteria changed")
+	}
+	_, second := post("/criteria", form("check_balance", "in"))
+	body := k.page(second)
+	if !strings.Contains(body, "to not judged") || !strings.Contains(body, "→") {
+		t.Errorf("what changes is not told: %.2000s", body)
+	}
+	if status, _ := post(second+"/use", nil); status != http.StatusSeeOther {
+		t.Fatalf("use: %d", status)
+	}
+	if status, _ := post(second+"/use", nil); status != http.StatusSeeOther {
+		t.Errorf("twice: %d", status)
+	}
+	_, restored := post(first+"/use", nil)
+	if restored == first {
+		t.Error("the past was changed")
+	}
+	k.lists = map[string]int64{}
+	if body := k.page(restored); strings.Count(body, "since ") < 4 {
+		t.Errorf("the history lacks versions: %.2000s", body)
+	}
+	card := func(body string) string {
+		i := strings.Index(body, ">Success<")
+		return body[i : i+400]
+	}
+	if after := k.page("/overview?range=7d"); card(after) != card(before) {
+		t.Errorf("restored: %s, before: %s", card(after), card(before))
+	}
+	k.page("/criteria")
+}
