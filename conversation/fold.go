@@ -295,6 +295,10 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) {
 		N: c.Turns, At: e.At, Seq: seq, EndSeq: seq, Message: e.ID, Intent: e.Intent, Platform: platform,
 		Human: c.Paused, Fallback: f.settings.fallback(e.Intent),
 	}
+	if e.Intent != "" && !math.IsNaN(e.Confidence) {
+		confidence := e.Confidence
+		c.Turn.Confidence = &confidence
+	}
 	for i, cmd := range e.Commands {
 		f.out.Commands = append(f.out.Commands, CommandRow{cmd, c.ID, e.At, seq, i, c.Turns})
 		if cmd.Kind == "cannot handle" || cmd.Kind == "error" {

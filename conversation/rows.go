@@ -70,10 +70,11 @@ type Turn struct {
 	Seq, EndSeq   int64
 	Message       UUID
 	Intent        string
-	Platform      bool  // the message came from the platform (a session start, a timer), not from a person
-	Human         bool  // a human agent had taken over
-	Fallback      bool  // the assistant did not understand
-	FirstBotAt    int64 // 0 while there is none
+	Confidence    *float64 // of the intent; nil when there is none
+	Platform      bool     // the message came from the platform (a session start, a timer), not from a person
+	Human         bool     // a human agent had taken over
+	Fallback      bool     // the assistant did not understand
+	FirstBotAt    int64    // 0 while there is none
 	Understanding *float64
 	Prediction    *float64
 	Listened      bool // its closing action_listen has been seen

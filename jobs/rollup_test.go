@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -104,6 +105,13 @@ func rows(f queries.Figures) []row {
 		}
 		slices.Sort(flows)
 		r.counts += fmt.Sprint(flows)
+		for _, intent := range slices.Sorted(maps.Keys(c.Words.Intents)) {
+			r.counts += fmt.Sprint(intent, *c.Words.Intents[intent])
+		}
+		r.counts += fmt.Sprint(c.Words.Commands, c.Words.Reasons)
+		for h := range c.Hours {
+			r.counts += fmt.Sprint(c.Hours[h].N, " ")
+		}
 		for i, p := range []float64{0.5, 0.95, 0.99} {
 			r.p[i], _ = c.Tally.Response.Percentile(p)
 		}
@@ -165,7 +173,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
-						q := queries.Question{Filter: f, Fine: fine, Flows: true, Times: true, Now: until, Grid: g}
+						q := queries.Question{Filter: f, Fine: fine, Flows: true, Times: true, Hours: true, Words: true, Now: until, Grid: g}
 						got, err := queries.CountFigures(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)

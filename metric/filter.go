@@ -61,10 +61,20 @@ type Filter struct {
 	Not          Excluded
 	Is           []Condition // all of them
 	Judged       []JudgedBy  // all of them
-	Weekdays     []int       // on which they began, 1 for Monday to 7
-	Hours        []int       // of the day at which they began, 0 to 23
-	Slower       float64     // a response took longer than this many milliseconds
-	Faster       float64     // and not longer than this; 0 for no bound
+	Turns        TurnFilter
+	Commands     []string // that the model gave, all of them
+	CannotHandle []string // what the command "cannot handle" said, all of them
+	Weekdays     []int    // on which they began, 1 for Monday to 7
+	Hours        []int    // of the day at which they began, 0 to 23
+	Slower       float64  // a response took longer than this many milliseconds
+	Faster       float64  // and not longer than this; 0 for no bound
+}
+
+// TurnFilter asks for conversations with a turn in which a person wrote that meets all of this, and for those turns.
+type TurnFilter struct {
+	Intent   string // NotTold for turns without one
+	Unsure   bool   // of a confidence below LowConfidence
+	Fallback bool   // that the assistant did not understand
 }
 
 // Excluded are values that conversations must not have.
@@ -72,7 +82,7 @@ type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged) == 0 && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle) == 0 && f.Turns == TurnFilter{} && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
 // That returns the filter narrowed by a condition.
@@ -134,6 +144,8 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		{"outcome", &f.Outcomes, Outcomes},
 		{"csat", &f.Ratings, Ratings},
 		{"reason", &f.Reasons, nil},
+		{"command", &f.Commands, nil},
+		{"cannot-handle", &f.CannotHandle, nil},
 		{"assistant.not", &f.Not.Assistants, nil},
 		{"environment.not", &f.Not.Environments, nil},
 		{"channel.not", &f.Not.Channels, nil},
@@ -181,6 +193,17 @@ func (f *Filter) parseMore(q url.Values) error {
 			return &InputError{"is", fmt.Sprintf("%.40q is no condition", name)}
 		}
 		*f = f.That(is)
+	}
+	f.Turns.Intent = q.Get("intent")
+	for _, v := range q["turn"] {
+		switch v {
+		case "unsure":
+			f.Turns.Unsure = true
+		case "fallback":
+			f.Turns.Fallback = true
+		default:
+			return &InputError{"turn", "is unsure or fallback"}
+		}
 	}
 	for _, v := range q["criteria"] {
 		j, ok := parseJudgedBy(v)
@@ -312,7 +335,7 @@ func (f Filter) Query() url.Values {
 	}
 	for name, values := range map[string][]string{
 		"assistant": f.Assistants, "environment": f.Environments, "channel": f.Channels, "version": f.Versions,
-		"outcome": f.Outcomes, "csat": f.Ratings, "reason": f.Reasons,
+		"outcome": f.Outcomes, "csat": f.Ratings, "reason": f.Reasons, "command": f.Commands, "cannot-handle": f.CannotHandle,
 		"assistant.not": f.Not.Assistants, "environment.not": f.Not.Environments, "channel.not": f.Not.Channels, "version.not": f.Not.Versions,
 	} {
 		if len(values) > 0 {
@@ -339,7 +362,13 @@ func (f Filter) Query() url.Values {
 	for _, j := range f.Judged {
 		q.Add("criteria", j.String())
 	}
-	for name, v := range map[string]string{"escalated": f.Escalated, "id": f.ID} {
+	if f.Turns.Unsure {
+		q.Add("turn", "unsure")
+	}
+	if f.Turns.Fallback {
+		q.Add("turn", "fallback")
+	}
+	for name, v := range map[string]string{"escalated": f.Escalated, "id": f.ID, "intent": f.Turns.Intent} {
 		if v != "" {
 			q.Set(name, v)
 		}

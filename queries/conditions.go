@@ -71,6 +71,17 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 	if len(f.Reasons) > 0 {
 		w.and("c.escalated_at is not null and c.escalation_reason = any(@reasons::text[])", "reasons", f.Reasons)
 	}
+	if f.Turns != (metric.TurnFilter{}) {
+		w.and("exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+w.turn(f.Turns)+")", "", nil)
+	}
+	for i, command := range f.Commands {
+		name := fmt.Sprintf("command_%d", i)
+		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, command)
+	}
+	for i, detail := range f.CannotHandle {
+		name := fmt.Sprintf("cannot_handle_%d", i)
+		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and m.detail = @"+name+")", name, detail)
+	}
 	if len(f.Weekdays) > 0 {
 		w.and("extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays", f.Weekdays)
 		w.args["zone"] = zone.String()
@@ -83,6 +94,23 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 		w.and("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", f.Slower)
 		w.args["faster"] = fastest(f)
 	}
+}
+
+// turn states what a turn, t, must be.
+func (w *where) turn(f metric.TurnFilter) string {
+	text := "not t.platform"
+	if f.Intent != "" {
+		text += " and t.intent = @intent"
+		w.args["intent"] = strings.TrimPrefix(f.Intent, metric.NotTold)
+	}
+	if f.Unsure {
+		text += " and t.confidence < @unsure::real"
+		w.args["unsure"] = metric.LowConfidence
+	}
+	if f.Fallback {
+		text += " and t.fallback"
+	}
+	return text
 }
 
 // fastest is the upper bound of response times.

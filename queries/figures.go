@@ -30,6 +30,7 @@ type Cell struct {
 	Tally *metric.Tally
 	Flows metric.FlowTally
 	Hours *metric.HourLatency // nil unless asked for
+	Words *metric.IntentTally // nil unless asked for
 
 	byHour *[24][]float64
 }
@@ -66,7 +67,7 @@ func (c *cells) at(at time.Time, d Dimensions) *Cell {
 	if !ok {
 		i = len(c.all)
 		c.index[k] = i
-		c.all = append(c.all, Cell{At: at, Dimensions: d, Tally: new(metric.Tally), Flows: metric.FlowTally{}})
+		c.all = append(c.all, Cell{At: at, Dimensions: d, Tally: new(metric.Tally), Flows: metric.FlowTally{}, Words: new(metric.IntentTally)})
 	}
 	return &c.all[i]
 }
@@ -100,6 +101,7 @@ type counting struct {
 	zone   *time.Location
 	flows  bool
 	hours  bool // response times by hour of the day
+	words  bool // intents and commands
 }
 
 func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted)) error {
@@ -225,6 +227,12 @@ join flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id
 where c.assistant_id = k.assistant and s.step_id <> '' and s.flow_id = any(c.flows)
 order by s.sender_id, s.conversation_id, s.seq`
 
+const hourTurnsText = `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+join %s on t.sender_id = c.sender_id and t.conversation_id = c.id
+where c.assistant_id = k.assistant`
+
 // countHours counts the conversations of the hours as if all had ended; length 0 means days of the zone.
 func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.Duration, cellOf func(time.Time) time.Time, zone *time.Location) ([]Cell, error) {
 	ats, assistants := columns(hours)
@@ -241,14 +249,14 @@ func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.D
 	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
 	w := &where{args: maps.Clone(args)}
 	columns := "select " + w.countedColumns(criteria)
-	return count(ctx, tx, [3]string{columns + hoursText, countHourRunsSQL, countHourStepsSQL}, [2]pgx.StrictNamedArgs{w.args, args}, &counting{cellOf, zone, true, true})
+	return count(ctx, tx, statements{columns + hoursText, countHourRunsSQL, countHourStepsSQL, intentColumns + fmt.Sprintf(hourTurnsText, "turns t") + intentCondition, commandColumns + fmt.Sprintf(hourTurnsText, "commands t")}, [2]pgx.StrictNamedArgs{w.args, args}, &counting{cellOf, zone, true, true, true})
 }
 
 // count counts the conversations that the first statement yields, their flow runs and steps by the others.
-func count(ctx context.Context, db DB, statements [3]string, args [2]pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
+func count(ctx context.Context, db DB, of statements, args [2]pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
 	found := newCells()
 	at := map[ConversationKey]int{}
-	rows, _ := db.Query(ctx, statements[0], args[0])
+	rows, _ := db.Query(ctx, of[0], args[0])
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := found.at(cell, d)
 		to.Tally.Add(c)
@@ -258,7 +266,7 @@ func count(ctx context.Context, db DB, statements [3]string, args [2]pgx.StrictN
 			}
 			to.byHour[c.Hour] = append(to.byHour[c.Hour], c.Responses...)
 		}
-		if n.flows {
+		if n.flows || n.words {
 			at[k] = found.index[cellKey{cell.UnixMicro(), d}]
 		}
 	}); err != nil {
@@ -267,10 +275,20 @@ func count(ctx context.Context, db DB, statements [3]string, args [2]pgx.StrictN
 	for i := range found.all {
 		found.all[i].settle()
 	}
+	if n.words {
+		if err := countWords(ctx, db, of, args[1], func(k ConversationKey) *metric.IntentTally {
+			if i, ok := at[k]; ok {
+				return found.all[i].Words
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
 	if !n.flows {
 		return found.all, nil
 	}
-	rows, _ = db.Query(ctx, statements[1], args[1])
+	rows, _ = db.Query(ctx, of[1], args[1])
 	if err := readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
 		if i, ok := at[k]; ok {
 			found.all[i].Flows.Add(v)
@@ -278,7 +296,7 @@ func count(ctx context.Context, db DB, statements [3]string, args [2]pgx.StrictN
 	}); err != nil {
 		return nil, fmt.Errorf("count flow runs: %w", err)
 	}
-	rows, _ = db.Query(ctx, statements[2], args[1])
+	rows, _ = db.Query(ctx, of[2], args[1])
 	if err := readSteps(rows, func(k ConversationKey, flow string, steps []string) {
 		if i, ok := at[k]; ok {
 			found.all[i].Flows.Visit(flow, steps)
@@ -303,6 +321,7 @@ type Question struct {
 	Flows  bool // count flows
 	Times  bool // response times too
 	Hours  bool // and by the hour of the day
+	Words  bool // count intents and commands
 	Facts  bool // leave the rollups alone
 	Now    time.Time
 	Grid   Grid
@@ -370,10 +389,10 @@ func (r *reading) facts(ctx context.Context) error {
 
 // counted counts what a from clause yields and adds it to the cells.
 func (r *reading) counted(ctx context.Context, w *where, from string) error {
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours}
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words}
 	others := maps.Clone(w.args)
 	columns := w.countedColumns(r.known.inForce)
-	all, err := count(ctx, r.tx, [3]string{"select " + columns + "\nfrom " + from, selectRuns(from), selectSteps(from)}, [2]pgx.StrictNamedArgs{w.args, others}, n)
+	all, err := count(ctx, r.tx, statements{"select " + columns + "\nfrom " + from, selectRuns(from), selectSteps(from), selectTurns(intentColumns, "turns t", from) + intentCondition, selectTurns(commandColumns, "commands t", from)}, [2]pgx.StrictNamedArgs{w.args, others}, n)
 	for i := range all {
 		r.merge(&all[i])
 	}
@@ -388,6 +407,9 @@ func (r *reading) merge(c *Cell) {
 		c.Tally.Settle()
 		c.Flows.Settle()
 		cell.Tally, cell.Hours = c.Tally, c.Hours
+		if c.Words != nil {
+			cell.Words = c.Words
+		}
 		if c.Flows != nil {
 			cell.Flows = c.Flows
 		}
@@ -395,6 +417,9 @@ func (r *reading) merge(c *Cell) {
 	}
 	cell.Tally.Merge(c.Tally)
 	cell.Flows.Merge(c.Flows)
+	if c.Words != nil {
+		cell.Words.Merge(c.Words)
+	}
 	switch {
 	case cell.Hours == nil:
 		cell.Hours = c.Hours
@@ -410,7 +435,7 @@ func (r *reading) open(ctx context.Context) error {
 	w.and("c.closes_at > @closing", "closing", r.Now)
 	from := "conversations c\nwhere " + w.String()
 	at := map[ConversationKey]int{}
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours}
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words}
 	others := maps.Clone(w.args)
 	rows, _ := r.tx.Query(ctx, "select "+w.countedColumns(r.known.inForce)+"\nfrom "+from, w.args)
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
@@ -433,6 +458,10 @@ func (r *reading) open(ctx context.Context) error {
 
 func selectRuns(from string) string {
 	return "select " + runColumns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id\norder by r.sender_id, r.conversation_id, r.n"
+}
+
+func selectTurns(columns, table, from string) string {
+	return columns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin " + table + " on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere true"
 }
 
 func selectSteps(from string) string {
@@ -565,18 +594,21 @@ func (r *reading) days(ctx context.Context, first, last time.Time, stale map[hou
 
 // packed reads rolled-up rows but for those that are to be skipped.
 func (r *reading) packed(ctx context.Context, w *where, from string, skip func(at time.Time, assistant int32) bool) error {
-	flows, hours := "''::bytea", "''::bytea"
+	flows, hours, words := "''::bytea", "''::bytea", "''::bytea"
 	if r.Flows {
 		flows = "c.flows"
 	}
 	if r.Hours {
 		hours = "c.hours"
 	}
-	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+flows+", "+hours+"\nfrom "+from, w.args)
+	if r.Words {
+		words = "c.intents"
+	}
+	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+flows+", "+hours+", "+words+"\nfrom "+from, w.args)
 	var at time.Time
 	var d Dimensions
-	var tally, packed, byHour pgtype.DriverBytes
-	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed, &byHour}, func() (err error) {
+	var tally, packed, byHour, spoken pgtype.DriverBytes
+	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed, &byHour, &spoken}, func() (err error) {
 		if skip(at, d.Assistant) {
 			return nil
 		}
@@ -592,6 +624,12 @@ func (r *reading) packed(ctx context.Context, w *where, from string, skip func(a
 		if r.Hours {
 			c.Hours = new(metric.HourLatency)
 			if err := c.Hours.Unpack(byHour); err != nil {
+				return err
+			}
+		}
+		if r.Words && len(spoken) > 0 {
+			c.Words = new(metric.IntentTally)
+			if err := c.Words.Unpack(spoken); err != nil {
 				return err
 			}
 		}

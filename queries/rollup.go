@@ -96,7 +96,7 @@ func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
 func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
 
 // rollupVersion grows when what is packed changes its meaning.
-const rollupVersion = 1
+const rollupVersion = 2
 
 const rollupStateSQL = `select zone, version from rollup_state`
 
@@ -182,9 +182,9 @@ using unnest(@hours::timestamptz[], @assistants::integer[]) as k (hour, assistan
 where s.at >= k.hour and s.at < k.hour + interval '1 hour' and s.assistant_id = k.assistant`
 
 const insertSlotsSQL = `
-insert into rollup_slots (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours)
+insert into rollup_slots (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents)
 select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[])`
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[])`
 
 const staleDaysSQL = `
 insert into rollup_stale_days (at, assistant_id, marked_at)
@@ -276,9 +276,9 @@ using unnest(@hours::timestamptz[], @assistants::integer[]) as k (at, assistant)
 where d.at = k.at and d.assistant_id = k.assistant`
 
 const insertDaysSQL = `
-insert into rollup_days (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours)
+insert into rollup_days (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents)
 select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[])`
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[])`
 
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
 func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before time.Time) (counted int, err error) {
@@ -309,15 +309,15 @@ func insertCells(ctx context.Context, tx pgx.Tx, sql string, cells []Cell) error
 	n := len(cells)
 	ats, conversations := make([]time.Time, n), make([]int64, n)
 	assistants, environments, channels, versions := make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n)
-	tallies, flows, hours := make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	tallies, flows, hours, intents := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, c := range cells {
 		ats[i], conversations[i] = c.At, c.Tally.Count(metric.All)
 		assistants[i], environments[i], channels[i], versions[i] = c.Assistant, c.Environment, c.Channel, c.Version
-		tallies[i], flows[i], hours[i] = c.Tally.Pack(), c.Flows.Pack(), c.Hours.Pack()
+		tallies[i], flows[i], hours[i], intents[i] = c.Tally.Pack(), c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack()
 	}
 	if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
 		"ats": ats, "assistants": assistants, "environments": environments, "channels": channels, "versions": versions,
-		"conversations": conversations, "tallies": tallies, "flows": flows, "by_hour": hours,
+		"conversations": conversations, "tallies": tallies, "flows": flows, "by_hour": hours, "intents": intents,
 	}); err != nil {
 		return fmt.Errorf("insert rollups: %w", err)
 	}

@@ -264,6 +264,21 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	for _, j := range f.Judged {
 		add("By criteria "+fmt.Sprint(j.Criteria), "", "criteria", j.String(), strings.ReplaceAll(j.Verdict.String(), "-", " "))
 	}
+	if f.Turns.Intent != "" {
+		add("Intent", "is", "intent", f.Turns.Intent, f.Turns.Intent)
+	}
+	if f.Turns.Unsure {
+		add("A turn", "", "turn", "unsure", "of low confidence")
+	}
+	if f.Turns.Fallback {
+		add("A turn", "", "turn", "fallback", "was not understood")
+	}
+	for _, c := range f.Commands {
+		add("Command", "is", "command", c, c)
+	}
+	for _, c := range f.CannotHandle {
+		add("Cannot handle", "", "cannot-handle", c, c)
+	}
 	for _, reason := range f.Reasons {
 		add("Escalated by", "", "reason", reason, reason)
 	}

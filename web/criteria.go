@@ -254,13 +254,14 @@ func (s *server) useCriteria(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	u, _ := userOf(r.Context())
-	err = pgx.BeginFunc(r.Context(), s.Pool, func(tx pgx.Tx) error {
+	ctx := r.Context()
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		if c.ActivatedAt != nil { // the past stays as it was: it becomes a new version
-			if id, err = queries.DraftCriteria(r.Context(), tx, c.Assistant, c.Rules, u.Name, s.Now()); err != nil {
+			if id, err = queries.DraftCriteria(ctx, tx, c.Assistant, c.Rules, u.Name, s.Now()); err != nil {
 				return err
 			}
 		}
-		return queries.ActivateCriteria(r.Context(), tx, id, u.Name, s.Now())
+		return queries.ActivateCriteria(ctx, tx, id, u.Name, s.Now())
 	})
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ type figures struct {
 	points  []metric.Tally // by span
 	whole   metric.Tally
 	flows   metric.FlowTally
+	words   metric.IntentTally
 	cells   []queries.Cell
 	before  *figures // of the range compared with
 	markers []views.Marker
@@ -37,7 +38,7 @@ type figures struct {
 }
 
 // counted says what a page needs beside conversations.
-type counted struct{ flows, times, hours bool }
+type counted struct{ flows, times, hours, words bool }
 
 // readFigures answers the question of the address for a page of charts. done tells that the answer was given: a
 // better address, or what is wrong with this one.
@@ -108,7 +109,7 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 // count asks for the figures and sorts them into buckets.
 func (f *figures) count(ctx context.Context, s *server, what counted) error {
 	from, until := f.filter.Range.Bounds(f.now, f.zone)
-	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Times: what.times, Hours: what.hours, Now: f.now, Grid: s.grid})
+	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Times: what.times, Hours: what.hours, Words: what.words, Now: f.now, Grid: s.grid})
 	if err != nil {
 		return err
 	}
@@ -122,6 +123,9 @@ func (f *figures) count(ctx context.Context, s *server, what counted) error {
 		}
 		f.whole.Merge(c.Tally)
 		f.flows.Merge(c.Flows)
+		if c.Words != nil {
+			f.words.Merge(c.Words)
+		}
 	}
 	return nil
 }

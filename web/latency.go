@@ -191,15 +191,7 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.Bar = s.bar(q, page, choices)
 	m.Bar.FindID = false
-	m.Heading = "Turns with a response time"
-	switch f := q.filter; {
-	case f.Slower > 0 && f.Faster > 0:
-		m.Heading = "Turns answered after " + views.Millis(f.Slower) + " to " + views.Millis(f.Faster)
-	case f.Slower > 0:
-		m.Heading = "Turns answered after more than " + views.Millis(f.Slower)
-	case f.Faster > 0:
-		m.Heading = "Turns answered within " + views.Millis(f.Faster)
-	}
+	m.Heading = turnsHeading(q.filter)
 	link := func(after int) string {
 		v := q.query()
 		if after > 0 {
@@ -217,11 +209,37 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	for _, t := range list {
 		m.Rows = append(m.Rows, views.TurnRow{
 			Link: "/conversations/" + t.ConversationID.String() + "?" + url.Values{"m": {t.MessageID.String()}}.Encode() + "#m-" + t.MessageID.String(),
-			At:   t.At, MS: t.ResponseMS, Source: t.ResponseSource, Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,
+			At:   t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource, Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,
 			Assistant: t.Assistant, Channel: t.Channel, Version: t.Version,
 		})
 	}
 	return s.renderEither(w, r, views.TurnsPage(m), views.TurnsView(m))
+}
+
+// turnsHeading says which turns the list holds.
+func turnsHeading(f metric.Filter) string {
+	words := "Turns with a response time"
+	if t := f.Turns; t != (metric.TurnFilter{}) {
+		words = "Turns"
+		if t.Intent != "" {
+			words += " with the intent " + t.Intent
+		}
+		if t.Unsure {
+			words += " of low confidence"
+		}
+		if t.Fallback {
+			words += " that were not understood"
+		}
+	}
+	switch {
+	case f.Slower > 0 && f.Faster > 0:
+		words = "Turns answered after " + views.Millis(f.Slower) + " to " + views.Millis(f.Faster)
+	case f.Slower > 0:
+		words = "Turns answered after more than " + views.Millis(f.Slower)
+	case f.Faster > 0:
+		words = "Turns answered within " + views.Millis(f.Faster)
+	}
+	return words
 }
 
 // totalTurns counts the turns: by the rollups where they know.

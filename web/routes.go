@@ -49,6 +49,7 @@ func (s *server) signed() []route {
 		{"GET", "/flow", views.SeeFigures, s.flow},
 		{"GET", "/latency", views.SeeFigures, s.latency},
 		{"GET", "/csat", views.SeeFigures, s.csat},
+		{"GET", "/intents", views.SeeFigures, s.intents},
 		{"GET", "/compare", views.SeeFigures, s.comparison},
 		{"POST", "/notes", views.SeeFigures, s.addNote},
 		{"POST", "/notes/{id}/delete", views.SeeFigures, s.deleteNote},

@@ -113,6 +113,7 @@ func TestRights(t *testing.T) {
 		"GET /flow":                      {303, 404, 404, 404, 404},
 		"GET /latency":                   {303, 200, 200, 200, 200},
 		"GET /csat":                      {303, 200, 200, 200, 200},
+		"GET /intents":                   {303, 200, 200, 200, 200},
 		"GET /compare":                   {303, 200, 200, 200, 200},
 		"POST /notes":                    {303, 400, 400, 400, 400},
 		"POST /notes/{id}/delete":        {303, 404, 404, 404, 404},

@@ -1,0 +1,141 @@
+package metric
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// LowConfidence is the confidence below which an intent counts as unsure.
+const LowConfidence = 0.5
+
+// IntentCount counts the turns of an intent.
+type IntentCount struct {
+	Turns    int64
+	Fallback int64     // that the assistant did not understand
+	Deciles  [10]int64 // by confidence; those without one are in none
+}
+
+// Unsure returns how many turns have a confidence below LowConfidence.
+func (c *IntentCount) Unsure() (n int64) {
+	for _, d := range c.Deciles[:int(LowConfidence*10)] {
+		n += d
+	}
+	return n
+}
+
+// IntentTally counts what the assistant understood: turns in which a person wrote by intent, and conversations by the
+// commands that the model gave in them.
+type IntentTally struct {
+	Intents  map[string]*IntentCount
+	Commands map[string]int64 // conversations with the command
+	Reasons  map[string]int64 // conversations with "cannot handle", by what it says
+}
+
+func (t *IntentTally) of(intent string) *IntentCount {
+	if t.Intents == nil {
+		t.Intents = map[string]*IntentCount{}
+	}
+	c := t.Intents[intent]
+	if c == nil {
+		c = &IntentCount{}
+		t.Intents[intent] = c
+	}
+	return c
+}
+
+// Add counts a turn; confidence is nil when the platform told none.
+func (t *IntentTally) Add(intent string, fallback bool, confidence *float32) {
+	c := t.of(intent)
+	c.Turns++
+	if fallback {
+		c.Fallback++
+	}
+	if confidence != nil {
+		c.Deciles[max(0, min(9, int(float64(*confidence)*10)))]++
+	}
+}
+
+// Command counts a conversation for a command, and for the reason that "cannot handle" gives.
+func (t *IntentTally) Command(command string) {
+	if t.Commands == nil {
+		t.Commands = map[string]int64{}
+	}
+	t.Commands[command]++
+}
+
+// Reason counts a conversation for what "cannot handle" says.
+func (t *IntentTally) Reason(reason string) {
+	if t.Reasons == nil {
+		t.Reasons = map[string]int64{}
+	}
+	t.Reasons[reason]++
+}
+
+// Merge adds o.
+func (t *IntentTally) Merge(o *IntentTally) {
+	for intent, x := range o.Intents {
+		c := t.of(intent)
+		c.Turns += x.Turns
+		c.Fallback += x.Fallback
+		for i, n := range x.Deciles {
+			c.Deciles[i] += n
+		}
+	}
+	for _, m := range []struct {
+		from map[string]int64
+		into *map[string]int64
+	}{{o.Commands, &t.Commands}, {o.Reasons, &t.Reasons}} {
+		for k, n := range m.from {
+			if *m.into == nil {
+				*m.into = map[string]int64{}
+			}
+			(*m.into)[k] += n
+		}
+	}
+}
+
+// Pack writes the tally.
+func (t *IntentTally) Pack() []byte {
+	b := binary.AppendUvarint([]byte{tallyVersion}, uint64(len(t.Intents)))
+	for _, intent := range slices.Sorted(maps.Keys(t.Intents)) {
+		c := t.Intents[intent]
+		b = binary.AppendUvarint(binary.AppendUvarint(appendText(b, intent), uint64(c.Turns)), uint64(c.Fallback))
+		for _, n := range c.Deciles {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+	}
+	for _, m := range []map[string]int64{t.Commands, t.Reasons} {
+		b = binary.AppendUvarint(b, uint64(len(m)))
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			b = binary.AppendUvarint(appendText(b, k), uint64(m[k]))
+		}
+	}
+	return b
+}
+
+// Unpack reads what Pack wrote.
+func (t *IntentTally) Unpack(b []byte) error {
+	r := &reader{b: b}
+	if r.int() != tallyVersion {
+		return errPacked
+	}
+	for n := r.count(); n > 0; n-- {
+		c := t.of(r.text())
+		c.Turns, c.Fallback = r.int(), r.int()
+		for i := range c.Deciles {
+			c.Deciles[i] = r.int()
+		}
+	}
+	for _, into := range []*map[string]int64{&t.Commands, &t.Reasons} {
+		n := r.count()
+		if n > 0 {
+			*into = make(map[string]int64, n)
+		}
+		for ; n > 0; n-- {
+			k := r.text()
+			(*into)[k] = r.int()
+		}
+	}
+	return r.err
+}

@@ -1,0 +1,94 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// statements count conversations, their flow runs, steps, turns' intents and commands, in this order.
+type statements [5]string
+
+const (
+	intentColumns   = `select t.sender_id, t.conversation_id, t.intent, t.fallback, t.confidence`
+	intentCondition = ` and not t.platform`
+	commandColumns  = `select distinct t.sender_id, t.conversation_id, t.command, case when t.command = 'cannot handle' then t.detail else '' end`
+)
+
+// countWords counts intents and commands into the tallies of their conversations.
+func countWords(ctx context.Context, db DB, of statements, args pgx.StrictNamedArgs, tally func(ConversationKey) *metric.IntentTally) error {
+	var k ConversationKey
+	var id [16]byte
+	var text, detail string
+	var fallback bool
+	var confidence *float32
+	rows, _ := db.Query(ctx, of[3], args)
+	if _, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &text, &fallback, &confidence}, func() error {
+		if k.ID = id; tally(k) != nil {
+			tally(k).Add(text, fallback, confidence)
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("count intents: %w", err)
+	}
+	type command struct {
+		ConversationKey
+		name string
+	}
+	seen := map[command]bool{} // one with several reasons counts once
+	rows, _ = db.Query(ctx, of[4], args)
+	if _, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &text, &detail}, func() error {
+		k.ID = id
+		t := tally(k)
+		if t == nil {
+			return nil
+		}
+		if !seen[command{k, text}] {
+			seen[command{k, text}] = true
+			t.Command(text)
+		}
+		if text == "cannot handle" {
+			t.Reason(detail)
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("count commands: %w", err)
+	}
+	return nil
+}
+
+// Unhandled is a message that the assistant did not understand.
+type Unhandled struct {
+	ConversationID conversation.UUID
+	MessageID      conversation.UUID
+	Text           string
+}
+
+const unhandledText = `
+select t.conversation_id, t.message_id, left(m.text, 300) as text
+from (select c.sender_id, c.id, c.started_at from conversations c where `
+
+const unhandledJoin = `) as c
+join turns t on t.sender_id = c.sender_id and t.conversation_id = c.id and t.fallback and not t.platform
+join messages m on m.sender_id = t.sender_id and m.at = t.at and m.id = t.message_id
+where m.text <> ''
+order by c.started_at desc, t.conversation_id, t.n
+limit @limit`
+
+// UnhandledMessages returns the messages of the filter's conversations that the assistant did not understand, at most
+// limit, those of the newest conversations first.
+func UnhandledMessages(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) ([]Unhandled, error) {
+	known, err := lookUp(ctx, db, f)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, now, zone)
+	w.args["limit"] = limit
+	rows, _ := db.Query(ctx, unhandledText+w.String()+unhandledJoin, w.args)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Unhandled])
+}

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// unhandledTexts is how many messages that were not understood are grouped, and groupsShown how many groups are shown.
+const (
+	unhandledTexts = 2000
+	groupsShown    = 12
+)
+
+// intents answers GET /intents.
+func (s *server) intents(w http.ResponseWriter, r *http.Request) error {
+	page := s.page(r, "Intents", "Intents")
+	f, done, err := s.readFigures(w, r, page, counted{words: true})
+	if done || err != nil {
+		return err
+	}
+	m := views.Intents{Page: page, Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0}
+	var turns, unsure, fallback, known int64
+	for _, c := range f.words.Intents {
+		turns, unsure, fallback = turns+c.Turns, unsure+c.Unsure(), fallback+c.Fallback
+		for _, n := range c.Deciles {
+			known += n
+		}
+	}
+	m.Any = turns > 0
+	engaged := f.whole.Count(metric.Engaged)
+	m.Cards = []views.Card{
+		f.turnCard("Not understood", "turns that the assistant did not understand ÷ turns in which a person wrote", metric.Rate{Of: fallback, Among: turns}, metric.TurnFilter{Fallback: true}),
+		f.turnCard("Low confidence", "turns whose intent has a confidence below 0.5 ÷ turns whose intent has one", metric.Rate{Of: unsure, Among: known}, metric.TurnFilter{Unsure: true}),
+		f.commandCard("Corrections", "correct slot", engaged), f.commandCard("Clarifications", "clarify", engaged), f.commandCard("Cannot handle", "cannot handle", engaged),
+	}
+	for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
+		c := f.words.Intents[intent]
+		name := cmp.Or(intent, metric.NotTold)
+		row := views.IntentRow{Intent: intent, Turns: views.CountValue(c.Turns, f.turnLink(metric.TurnFilter{Intent: name})), Deciles: c.Deciles}
+		row.Unsure = f.turnRate(metric.Rate{Of: c.Unsure(), Among: sum(c.Deciles[:])}, metric.TurnFilter{Intent: name, Unsure: true})
+		row.Fallback = f.turnRate(metric.Rate{Of: c.Fallback, Among: c.Turns}, metric.TurnFilter{Intent: name, Fallback: true})
+		m.Rows = append(m.Rows, row)
+	}
+	slices.SortStableFunc(m.Rows, func(a, b views.IntentRow) int { return cmp.Compare(b.Turns.N, a.Turns.N) })
+	m.Commands = f.mix(f.words.Commands, engaged, func(filter *metric.Filter, v string) { filter.Commands = append(slices.Clone(filter.Commands), v) })
+	m.CannotHandle = f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
+		filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
+	})
+	if f.links && fallback > 0 {
+		if m.Groups, err = s.unhandled(r, f); err != nil {
+			return err
+		}
+		m.Grouped = min(fallback, unhandledTexts)
+	}
+	return s.renderEither(w, r, views.IntentsPage(m), views.IntentsView(m))
+}
+
+func sum(all []int64) (n int64) {
+	for _, x := range all {
+		n += x
+	}
+	return n
+}
+
+// turnLink opens the list of the turns that meet the filter.
+func (f *figures) turnLink(t metric.TurnFilter) string {
+	filter := f.filter
+	filter.Turns = t
+	return f.turns(filter, 0)
+}
+
+func (f *figures) turnRate(rate metric.Rate, t metric.TurnFilter) views.Value {
+	return views.RateValue(rate, f.turnLink(t), "", "turns")
+}
+
+func (f *figures) turnCard(name, formula string, rate metric.Rate, t metric.TurnFilter) views.Card {
+	c := views.Card{Name: name, Formula: formula, Value: f.turnRate(rate, t), Rate: &rate}
+	c.Base = views.Value{Text: "n " + views.Count(rate.Among) + " turns"}
+	return c
+}
+
+// commandCard is the share of the engaged conversations in which the model gave a command.
+func (f *figures) commandCard(name, command string, engaged int64) views.Card {
+	rate := metric.Rate{Of: f.words.Commands[command], Among: engaged}
+	filter := f.filter
+	filter.Commands = append(slices.Clone(filter.Commands), command)
+	c := views.Card{Name: name, Formula: "conversations with the command \"" + command + "\" ÷ engaged", Value: views.RateValue(rate, f.link(filter, metric.All), f.link(f.filter, metric.Engaged), "engaged"), Rate: &rate}
+	c.Base = views.Value{Text: "n " + views.Count(engaged) + " engaged", Link: f.link(f.filter, metric.Engaged), N: engaged}
+	return c
+}
+
+// mix are counts by a name, the most frequent first.
+func (f *figures) mix(counts map[string]int64, among int64, to func(*metric.Filter, string)) (all []views.Reason) {
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		filter := f.filter
+		to(&filter, name)
+		link := f.link(filter, metric.All)
+		all = append(all, views.Reason{Name: name, Count: views.CountValue(counts[name], link), Share: metric.Rate{Of: counts[name], Among: among}})
+	}
+	slices.SortStableFunc(all, func(a, b views.Reason) int { return cmp.Compare(b.Count.N, a.Count.N) })
+	return all
+}
+
+// unhandled groups the newest messages that were not understood by their words.
+func (s *server) unhandled(r *http.Request, f *figures) (all []views.TextGroup, err error) {
+	list, err := queries.UnhandledMessages(r.Context(), s.Pool, f.filter, unhandledTexts, f.now, f.zone)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(list))
+	for i, x := range list {
+		texts[i] = x.Text
+	}
+	groups := metric.GroupTexts(texts)
+	for _, g := range groups[:min(len(groups), groupsShown)] {
+		group := views.TextGroup{Words: g.Words, N: int64(len(g.Texts))}
+		for _, i := range g.Texts[:min(len(g.Texts), 100)] {
+			x := list[i]
+			group.Texts = append(group.Texts, views.TextLink{Text: x.Text, Link: "/conversations/" + x.ConversationID.String() + "?" + url.Values{"m": {x.MessageID.String()}}.Encode() + "#m-" + x.MessageID.String()})
+		}
+		all = append(all, group)
+	}
+	return all, nil
+}
