@@ -108,7 +108,10 @@ func rows(f queries.Figures) []row {
 		for _, intent := range slices.Sorted(maps.Keys(c.Words.Intents)) {
 			r.counts += fmt.Sprint(intent, *c.Words.Intents[intent])
 		}
-		r.counts += fmt.Sprint(c.Words.Commands, c.Words.Reasons)
+		r.counts += fmt.Sprint(c.Words.Commands, c.Words.Reasons, c.Words.Understanding.N, c.Words.Prediction.N)
+		for _, flow := range slices.Sorted(maps.Keys(c.Words.ByFlow)) {
+			r.counts += fmt.Sprint(flow, c.Words.ByFlow[flow].N, " ")
+		}
 		for h := range c.Hours {
 			r.counts += fmt.Sprint(c.Hours[h].N, " ")
 		}

@@ -75,6 +75,7 @@ type TurnFilter struct {
 	Intent   string // NotTold for turns without one
 	Unsure   bool   // of a confidence below LowConfidence
 	Fallback bool   // that the assistant did not understand
+	Flow     string // on top of the dialogue stack when it ended; NotTold for none
 }
 
 // Excluded are values that conversations must not have.
@@ -194,7 +195,7 @@ func (f *Filter) parseMore(q url.Values) error {
 		}
 		*f = f.That(is)
 	}
-	f.Turns.Intent = q.Get("intent")
+	f.Turns.Intent, f.Turns.Flow = q.Get("intent"), q.Get("turn.flow")
 	for _, v := range q["turn"] {
 		switch v {
 		case "unsure":
@@ -368,7 +369,7 @@ func (f Filter) Query() url.Values {
 	if f.Turns.Fallback {
 		q.Add("turn", "fallback")
 	}
-	for name, v := range map[string]string{"escalated": f.Escalated, "id": f.ID, "intent": f.Turns.Intent} {
+	for name, v := range map[string]string{"escalated": f.Escalated, "id": f.ID, "intent": f.Turns.Intent, "turn.flow": f.Turns.Flow} {
 		if v != "" {
 			q.Set(name, v)
 		}

@@ -30,6 +30,64 @@ type IntentTally struct {
 	Intents  map[string]*IntentCount
 	Commands map[string]int64 // conversations with the command
 	Reasons  map[string]int64 // conversations with "cannot handle", by what it says
+
+	ByFlow                    map[string]*Latency // response times by the flow that was on top when the turn ended
+	Understanding, Prediction Latency             // of the turns of which the platform told them
+
+	flows                     map[string][]float64
+	understanding, prediction []float64
+}
+
+// Timing is how long a turn took, in milliseconds; nil is not told.
+type Timing struct {
+	Flow                                string // on top of the dialogue stack when it ended, "" for none
+	Response, Understanding, Prediction *float64
+}
+
+// Time counts how long a turn took.
+func (t *IntentTally) Time(x Timing) {
+	if x.Response == nil {
+		return
+	}
+	if t.flows == nil {
+		t.flows = map[string][]float64{}
+	}
+	t.flows[x.Flow] = append(t.flows[x.Flow], *x.Response)
+	if x.Understanding != nil {
+		t.understanding = append(t.understanding, *x.Understanding)
+	}
+	if x.Prediction != nil {
+		t.prediction = append(t.prediction, *x.Prediction)
+	}
+}
+
+func (t *IntentTally) flow(name string) *Latency {
+	if t.ByFlow == nil {
+		t.ByFlow = map[string]*Latency{}
+	}
+	l := t.ByFlow[name]
+	if l == nil {
+		l = &Latency{}
+		t.ByFlow[name] = l
+	}
+	return l
+}
+
+// Settle moves the times that Time gathered into their distributions; Merge and Pack do so too.
+func (t *IntentTally) Settle() {
+	for flow, values := range t.flows {
+		l := NewLatency(values)
+		t.flow(flow).Merge(&l)
+	}
+	for _, x := range []struct {
+		from *[]float64
+		into *Latency
+	}{{&t.understanding, &t.Understanding}, {&t.prediction, &t.Prediction}} {
+		l := NewLatency(*x.from)
+		x.into.Merge(&l)
+		*x.from = nil
+	}
+	t.flows = nil
 }
 
 func (t *IntentTally) of(intent string) *IntentCount {
@@ -74,6 +132,13 @@ func (t *IntentTally) Reason(reason string) {
 
 // Merge adds o.
 func (t *IntentTally) Merge(o *IntentTally) {
+	t.Settle()
+	o.Settle()
+	for flow, l := range o.ByFlow {
+		t.flow(flow).Merge(l)
+	}
+	t.Understanding.Merge(&o.Understanding)
+	t.Prediction.Merge(&o.Prediction)
 	for intent, x := range o.Intents {
 		c := t.of(intent)
 		c.Turns += x.Turns
@@ -97,6 +162,7 @@ func (t *IntentTally) Merge(o *IntentTally) {
 
 // Pack writes the tally.
 func (t *IntentTally) Pack() []byte {
+	t.Settle()
 	b := binary.AppendUvarint([]byte{tallyVersion}, uint64(len(t.Intents)))
 	for _, intent := range slices.Sorted(maps.Keys(t.Intents)) {
 		c := t.Intents[intent]
@@ -111,7 +177,11 @@ func (t *IntentTally) Pack() []byte {
 			b = binary.AppendUvarint(appendText(b, k), uint64(m[k]))
 		}
 	}
-	return b
+	b = binary.AppendUvarint(b, uint64(len(t.ByFlow)))
+	for _, flow := range slices.Sorted(maps.Keys(t.ByFlow)) {
+		b = t.ByFlow[flow].append(appendText(b, flow))
+	}
+	return t.Prediction.append(t.Understanding.append(b))
 }
 
 // Unpack reads what Pack wrote.
@@ -137,5 +207,10 @@ func (t *IntentTally) Unpack(b []byte) error {
 			(*into)[k] = r.int()
 		}
 	}
+	for n := r.count(); n > 0; n-- {
+		t.flow(r.text()).read(r)
+	}
+	t.Understanding.read(r)
+	t.Prediction.read(r)
 	return r.err
 }

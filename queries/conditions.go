@@ -103,6 +103,10 @@ func (w *where) turn(f metric.TurnFilter) string {
 		text += " and t.intent = @intent"
 		w.args["intent"] = strings.TrimPrefix(f.Intent, metric.NotTold)
 	}
+	if f.Flow != "" {
+		text += " and " + turnFlowText + " = @turn_flow"
+		w.args["turn_flow"] = strings.TrimPrefix(f.Flow, metric.NotTold)
+	}
 	if f.Unsure {
 		text += " and t.confidence < @unsure::real"
 		w.args["unsure"] = metric.LowConfidence

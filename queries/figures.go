@@ -408,6 +408,7 @@ func (r *reading) merge(c *Cell) {
 		c.Flows.Settle()
 		cell.Tally, cell.Hours = c.Tally, c.Hours
 		if c.Words != nil {
+			c.Words.Settle()
 			cell.Words = c.Words
 		}
 		if c.Flows != nil {

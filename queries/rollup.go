@@ -96,7 +96,7 @@ func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
 func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
 
 // rollupVersion grows when what is packed changes its meaning.
-const rollupVersion = 2
+const rollupVersion = 3
 
 const rollupStateSQL = `select zone, version from rollup_state`
 

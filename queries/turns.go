@@ -35,7 +35,7 @@ join turns t on t.sender_id = c.sender_id and t.conversation_id = c.id
 where `
 
 // turnsOf returns the predicate of the turns of a filter: those that its bounds of response times and its TurnFilter
-// mean; without either, those with a response time.
+// mean; if that asks for no more than a flow, those with a response time.
 func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (*where, error) {
 	known, err := lookUp(ctx, db, f)
 	if err != nil {
@@ -45,7 +45,7 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 	if f.Turns != (metric.TurnFilter{}) {
 		w.and(w.turn(f.Turns), "", nil)
 	}
-	if f.Turns == (metric.TurnFilter{}) || f.Slower > 0 || f.Faster > 0 {
+	if f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow}) || f.Slower > 0 || f.Faster > 0 {
 		w.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
 		if w.args["above"] = f.Slower; f.Slower == 0 {
 			w.args["above"] = -1.0 // those that took no time are counted too

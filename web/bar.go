@@ -267,6 +267,9 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	if f.Turns.Intent != "" {
 		add("Intent", "is", "intent", f.Turns.Intent, f.Turns.Intent)
 	}
+	if f.Turns.Flow != "" {
+		add("A turn", "", "turn.flow", f.Turns.Flow, "in "+f.Turns.Flow)
+	}
 	if f.Turns.Unsure {
 		add("A turn", "", "turn", "unsure", "of low confidence")
 	}

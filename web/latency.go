@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -18,7 +19,7 @@ import (
 // latency answers GET /latency.
 func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Latency", "Latency")
-	f, done, err := s.readFigures(w, r, page, counted{times: true, hours: true})
+	f, done, err := s.readFigures(w, r, page, counted{times: true, hours: true, words: true})
 	if done || err != nil {
 		return err
 	}
@@ -46,17 +47,11 @@ func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.Tables = f.breakdowns(names, []string{"Turns", "p50", "p95", "p99", "Mean"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
-		l := &t.Response
-		mean := views.Value{None: true, Text: "–"}
-		if ms, ok := l.Mean(); ok {
-			mean = views.Value{V: ms, Text: views.Millis(ms), Link: f.turns(filter, 0), N: l.N}
-		}
-		return []views.Value{
-			{V: float64(l.N), Text: views.Count(l.N), Link: f.turns(filter, 0), N: l.N},
-			f.percentile(l, filter, 0.5), f.percentile(l, filter, 0.95), f.percentile(l, filter, 0.99), mean,
-		}
+		return f.latencyValues(&t.Response, filter)
 	})
 	m.Heat = f.latencyHeat()
+	m.Tables = append(m.Tables, f.latencyByFlow())
+	m.Parts = f.latencyParts()
 	if p99, ok := f.whole.Response.Percentile(0.99); ok && f.links {
 		bound, _ := f.whole.Response.Above(p99)
 		m.Slowest = f.turns(f.filter, bound)
@@ -85,6 +80,53 @@ func (f *figures) histogram() views.Chart {
 	}
 	c.Series = []views.Series{s}
 	return c
+}
+
+// latencyByFlow are response times by the flow on top of the stack when the turn ended.
+func (f *figures) latencyByFlow() views.Breakdown {
+	b := views.Breakdown{Title: "Flow", Head: []string{"Turns", "p50", "p95", "p99", "Mean"}}
+	for flow, l := range f.words.ByFlow {
+		filter := f.filter
+		filter.Turns.Flow = cmp.Or(flow, metric.NotTold)
+		row := views.BreakdownRow{Name: flow, N: l.N, Values: f.latencyValues(l, filter)}
+		if row.Link = f.flowPage(flow); !conversation.UserFlow(flow) {
+			row.Link = ""
+		}
+		b.Rows = append(b.Rows, row)
+	}
+	slices.SortFunc(b.Rows, func(a, c views.BreakdownRow) int { return cmp.Or(cmp.Compare(c.N, a.N), cmp.Compare(a.Name, c.Name)) })
+	return b
+}
+
+// latencyValues are the figures of response times in tables.
+func (f *figures) latencyValues(l *metric.Latency, filter metric.Filter) []views.Value {
+	mean := views.Value{None: true, Text: "–"}
+	if ms, ok := l.Mean(); ok {
+		mean = views.Value{V: ms, Text: views.Millis(ms), Link: f.turns(filter, 0), N: l.N}
+	}
+	return []views.Value{
+		{V: float64(l.N), Text: views.Count(l.N), Link: f.turns(filter, 0), N: l.N},
+		f.percentile(l, filter, 0.5), f.percentile(l, filter, 0.95), f.percentile(l, filter, 0.99), mean,
+	}
+}
+
+// latencyParts are understanding and prediction apart, of the turns of which the platform told them.
+func (f *figures) latencyParts() (all []views.LatencyPart) {
+	for _, x := range []struct {
+		name string
+		l    *metric.Latency
+	}{{"Understanding", &f.words.Understanding}, {"Prediction", &f.words.Prediction}} {
+		part := views.LatencyPart{Name: x.name, N: x.l.N}
+		for _, p := range []float64{0.5, 0.95, 0.99} {
+			text := "–"
+			if ms, ok := x.l.Percentile(p); ok {
+				text = views.Millis(ms)
+			}
+			part.Percentiles = append(part.Percentiles, text)
+		}
+		all = append(all, part)
+	}
+	return all
 }
 
 // latencyHeat draws p95 by weekday and hour.
@@ -220,7 +262,12 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 func turnsHeading(f metric.Filter) string {
 	words := "Turns with a response time"
 	if t := f.Turns; t != (metric.TurnFilter{}) {
-		words = "Turns"
+		if words = "Turns"; t == (metric.TurnFilter{Flow: t.Flow}) {
+			words = "Turns with a response time"
+		}
+		if t.Flow != "" {
+			words += " in " + t.Flow
+		}
 		if t.Intent != "" {
 			words += " with the intent " + t.Intent
 		}
