@@ -62,12 +62,13 @@ type Filter struct {
 	Is           []Condition // all of them
 	Judged       []JudgedBy  // all of them
 	Turns        TurnFilter
-	Commands     []string // that the model gave, all of them
-	CannotHandle []string // what the command "cannot handle" said, all of them
-	Weekdays     []int    // on which they began, 1 for Monday to 7
-	Hours        []int    // of the day at which they began, 0 to 23
-	Slower       float64  // a response took longer than this many milliseconds
-	Faster       float64  // and not longer than this; 0 for no bound
+	Path         PathFilter // through flows
+	Commands     []string   // that the model gave, all of them
+	CannotHandle []string   // what the command "cannot handle" said, all of them
+	Weekdays     []int      // on which they began, 1 for Monday to 7
+	Hours        []int      // of the day at which they began, 0 to 23
+	Slower       float64    // a response took longer than this many milliseconds
+	Faster       float64    // and not longer than this; 0 for no bound
 }
 
 // TurnFilter asks for conversations with a turn in which a person wrote that meets all of this, and for those turns.
@@ -83,7 +84,7 @@ type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle) == 0 && f.Turns == TurnFilter{} && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
 // That returns the filter narrowed by a condition.
@@ -194,6 +195,12 @@ func (f *Filter) parseMore(q url.Values) error {
 			return &InputError{"is", fmt.Sprintf("%.40q is no condition", name)}
 		}
 		*f = f.That(is)
+	}
+	if v := q.Get("path"); v != "" {
+		var err error
+		if f.Path, err = parsePath(v); err != nil {
+			return err
+		}
 	}
 	f.Turns.Intent, f.Turns.Flow = q.Get("intent"), q.Get("turn.flow")
 	for _, v := range q["turn"] {
@@ -362,6 +369,9 @@ func (f Filter) Query() url.Values {
 	}
 	for _, j := range f.Judged {
 		q.Add("criteria", j.String())
+	}
+	if len(f.Path.Steps) > 0 {
+		q.Set("path", f.Path.query())
 	}
 	if f.Turns.Unsure {
 		q.Add("turn", "unsure")

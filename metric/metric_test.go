@@ -62,7 +62,7 @@ func TestParseFilter(t *testing.T) {
 	}
 	full := Filter{
 		Range: Range{From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)}, Assistants: []string{"a", "b&c"}, Environments: []string{"prod"},
-		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Turns: TurnFilter{"greet", true, true, "f"}, Commands: []string{"clarify"}, CannotHandle: []string{"x"}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, Slower: 1.5, Faster: Bound(7),
+		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Turns: TurnFilter{"greet", true, true, "f"}, Commands: []string{"clarify"}, Path: PathFilter{Steps: []string{"a b", "c"}, Strict: true, Back: true, End: true, Minutes: 5}, CannotHandle: []string{"x"}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, Slower: 1.5, Faster: Bound(7),
 		Not: Excluded{Assistants: []string{"n"}, Versions: []string{"v"}}, Flows: []FlowFilter{{Flow: "f"}, {Flow: "g h/|", How: FlowMissed}, {Flow: "a b", Stopped: "s t"}, {Flow: "a", Visited: "ü"}},
 	}
 	for _, f := range []Filter{full, {Range: Range{Days: 28}}, {Range: Range{Days: 7}, Flows: []FlowFilter{{Flow: "ü"}}}, {Range: Range{From: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC)}}} {
@@ -123,5 +123,63 @@ func TestIntervals(t *testing.T) {
 	near("adjusted", adjusted.Value, 0.5*(0.9-760.0/900)+0.5*(300.0/900-0.25))
 	if _, covered, ok := Adjusted(map[string]Rate{"a": {1, 2}}, map[string]Rate{"b": {1, 2}}); ok || covered != 0 {
 		t.Error("nothing in common can be compared")
+	}
+}
+
+// What comes into a node goes out of it, and a strict funnel is the path.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	way := func(flows string) (starts []Start) {
+		for i, f := range strings.Fields(flows) {
+			starts = append(starts, Start{f, float64(60 * i)})
+		}
+		return starts
+	}
+	all := [][]Start{way("a b c"), way("a a b"), way("x a c b"), way("a"), way("b a b c d"), way("c")}
+	edges, begun := Paths(all, "a", false, 3)
+	if begun != 5 {
+		t.Errorf("%d begun", begun)
+	}
+	in, out := map[string]int64{"a": begun}, map[string]int64{}
+	for _, e := range edges {
+		to, from := strings.Join(e.Path, " "), strings.Join(e.Path[:len(e.Path)-1], " ")
+		if e.End {
+			out[to] += e.N
+			continue
+		}
+		in[to] += e.N
+		out[from] += e.N
+		n := int64(0)
+		for _, starts := range all {
+			if (PathFilter{Steps: e.Path, Strict: true}).Reached(starts) == len(e.Path) {
+				n++
+			}
+		}
+		if n != e.N {
+			t.Errorf("path %s: %d, strict funnel %d", to, e.N, n)
+		}
+	}
+	for node, n := range in {
+		if strings.Count(node, " ") < 3 && out[node] != n {
+			t.Errorf("%q: %d in, %d out", node, n, out[node])
+		}
+	}
+	for _, tt := range []struct {
+		p    PathFilter
+		way  string
+		want int
+	}{
+		{PathFilter{Steps: []string{"a", "b"}}, "a c b", 2},
+		{PathFilter{Steps: []string{"a", "b"}, Strict: true}, "a c b", 1},
+		{PathFilter{Steps: []string{"a", "b"}, Strict: true}, "a a b", 2},
+		{PathFilter{Steps: []string{"a", "b", "c"}}, "b a c b", 2},
+		{PathFilter{Steps: []string{"a", "a"}}, "a b a", 2},
+		{PathFilter{Steps: []string{"a", "b"}, Minutes: 1}, "a c b", 1},
+		{PathFilter{Steps: []string{"a", "b"}, Minutes: 2}, "a c b", 2},
+		{PathFilter{Steps: []string{"z"}}, "a", 0},
+	} {
+		if got := tt.p.Reached(way(tt.way)); got != tt.want {
+			t.Errorf("%s on %s: %d, want %d", tt.p.Words(), tt.way, got, tt.want)
+		}
 	}
 }

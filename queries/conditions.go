@@ -71,6 +71,7 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 	if len(f.Reasons) > 0 {
 		w.and("c.escalated_at is not null and c.escalation_reason = any(@reasons::text[])", "reasons", f.Reasons)
 	}
+	w.path(f.Path)
 	if f.Turns != (metric.TurnFilter{}) {
 		w.and("exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+w.turn(f.Turns)+")", "", nil)
 	}

@@ -24,12 +24,13 @@ function axisText(unit, v) {
 }
 
 function option(spec, tok) {
-	const unfinished = spec.x.map((x) => !!x.unfinished);
+	const unfinished = (spec.x || []).map((x) => !!x.unfinished);
 	const base = {
 		animation: false,
 		textStyle: { fontFamily: FONT, fontSize: 11, color: tok("--ink-3") },
 		aria: { enabled: false },
 	};
+	if (spec.kind === "sankey") return { ...base, ...sankey(spec, tok) };
 	if (spec.kind === "heat") return { ...base, ...heat(spec, tok) };
 	const o = {
 		...base,
@@ -114,6 +115,31 @@ function tooltip(spec, i) {
 	return lines.join("\n");
 }
 
+function sankey(spec, tok) {
+	const colors = ["--c-1", "--c-2", "--c-3", "--c-4", "--c-5", "--c-6"], slots = new Map();
+	const color = (n) => {
+		if (n.end) return tok("--c-other");
+		if (!slots.has(n.label)) slots.set(n.label, colors[slots.size % colors.length]);
+		return tok(slots.get(n.label));
+	};
+	const labels = new Map(spec.nodes.map((n) => [n.name, n.label]));
+	const deepest = Math.max(...spec.nodes.map((n) => n.depth));
+	const place = (n) => spec.back ? deepest - n.depth : n.depth;
+	return {
+		tooltip: {
+			renderMode: "richText", confine: true, backgroundColor: tok("--raised"), borderColor: tok("--line-strong"), borderWidth: 1, textStyle: { color: tok("--ink"), fontFamily: FONT, fontSize: 12 },
+			formatter: (p) => p.dataType === "edge" ? labels.get(p.data.source) + " → " + labels.get(p.data.target) + "\n" + count(p.data.value) : labels.get(p.name) + "\n" + count(p.value),
+		},
+		series: [{
+			type: "sankey", left: 4, right: 130, top: 8, bottom: 8, nodeWidth: 10, nodeGap: 8, draggable: false, emphasis: { focus: "adjacency" },
+			label: { color: tok("--ink-2"), fontSize: 11, width: 120, overflow: "truncate", formatter: (p) => labels.get(p.name) },
+			lineStyle: { color: "source", opacity: .22, curveness: .5 },
+			data: spec.nodes.map((n) => ({ name: n.name, depth: place(n), itemStyle: { color: color(n), borderWidth: 0 } })),
+			links: spec.links.map((l) => spec.back ? { source: l.target, target: l.source, value: l.value, row: l.row } : l),
+		}],
+	};
+}
+
 function heat(spec, tok) {
 	const data = [];
 	let most = 0;
@@ -181,6 +207,10 @@ if (typeof document !== "undefined") (() => {
 	}
 	// A click opens the list that the table's cell links to.
 	function follow(figure, spec, p) {
+		if (spec.kind === "sankey") {
+			if (p.dataType === "edge") figure.querySelectorAll("tbody tr")[p.data.row]?.querySelector("a")?.click();
+			return;
+		}
 		let row = p.dataIndex, column = p.seriesName;
 		if (spec.kind === "heat") [row, column] = [p.value[0], spec.series[p.value[1]].name];
 		const at = spec.series.findIndex((s) => s.name === column);
@@ -191,7 +221,7 @@ if (typeof document !== "undefined") (() => {
 	}
 	// Dragging over the plot narrows the range.
 	function zoom(figure, chart, spec) {
-		if (spec.kind === "heat" || !spec.x[0]?.from || spec.x.length < 3) return;
+		if (spec.kind === "heat" || spec.kind === "sankey" || !spec.x[0]?.from || spec.x.length < 3) return;
 		let from = null, mark = null;
 		const index = (x) => Math.max(0, Math.min(spec.x.length - 1, Math.round(chart.convertFromPixel({ xAxisIndex: 0 }, x))));
 		const zr = chart.getZr();

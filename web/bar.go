@@ -264,6 +264,9 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	for _, j := range f.Judged {
 		add("By criteria "+fmt.Sprint(j.Criteria), "", "criteria", j.String(), strings.ReplaceAll(j.Verdict.String(), "-", " "))
 	}
+	if len(f.Path.Steps) > 0 {
+		add("Path", "", "path", query.Get("path"), f.Path.Words())
+	}
 	if f.Turns.Intent != "" {
 		add("Intent", "is", "intent", f.Turns.Intent, f.Turns.Intent)
 	}

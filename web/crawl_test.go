@@ -40,8 +40,8 @@ type crawler struct {
 }
 
 var (
-	anchor   = regexp.MustCompile(`<a\s+href="([^"]*)"\s+data-n="(\d+)"(?:\s+data-of="(\d+)")?\s*>([^<]*)</a>`)
-	anyLink  = regexp.MustCompile(`<a[^>]* href="(/flow\?[^"]*)"`)
+	anchor   = regexp.MustCompile(`<a\s+(?:class="link"\s+)?href="([^"]*)"\s+data-n="(\d+)"(?:\s+data-of="(\d+)")?\s*>([^<]*)</a>`)
+	anyLink  = regexp.MustCompile(`<a[^>]* href="(/(?:flow|paths)\?[^"]*)"`)
 	numCell  = regexp.MustCompile(`(?s)<td class="(num[^"]*)"[^>]*>(.*?)</td>`)
 	heldText = regexp.MustCompile(`data-total="(\d+)">([^<]*)<`)
 	tag      = regexp.MustCompile(`<[^>]*>`)
@@ -186,9 +186,19 @@ func TestCrawl(t *testing.T) {
 				body := k.page(page + "?" + tt.query)
 				for i, m := range anyLink.FindAllStringSubmatch(body, -1) {
 					if i < 3 {
-						k.page(html.UnescapeString(m[1]))
+						inner := k.page(html.UnescapeString(m[1]))
+						if way := anyLink.FindAllStringSubmatch(inner, -1); page == "/flows" && len(way) > 0 {
+							for _, x := range way {
+								if strings.HasPrefix(x[1], "/paths") {
+									k.page(html.UnescapeString(x[1]))
+								}
+							}
+						}
 					}
 				}
+			}
+			for _, funnel := range []string{"&step=check_balance&step=transfer_money&strict=yes", "&step=check_balance&step=transfer_money&step=block_card&minutes=3", "&step=track_parcel&step=change_delivery", "&step=get_weather&step=find_events&step=buy_event_tickets&minutes=30"} {
+				k.page("/funnel?" + tt.query + funnel)
 			}
 			if k.n < 100 {
 				t.Errorf("only %d figures were followed", k.n)

@@ -370,7 +370,7 @@ func (s *server) flows(w http.ResponseWriter, r *http.Request) error {
 		m.Sort, key = "started", flowOrders["started"]
 	}
 	slices.SortStableFunc(m.Rows, func(a, b views.FlowRow) int { return cmp.Or(cmp.Compare(key(b), key(a)), cmp.Compare(a.Flow, b.Flow)) })
-	m.Orders = map[string]string{}
+	m.Orders, m.Funnel = map[string]string{}, f.other("/funnel")
 	for name := range flowOrders {
 		q := f.question
 		q.own = url.Values{"sort": {name}}
@@ -405,7 +405,7 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 	if c := f.flows[name]; c == nil || c.Count(metric.FlowTouched) == 0 {
 		return s.renderEither(w, r, views.FlowPage(m), views.FlowView(m))
 	}
-	m.Row, m.Any = f.flowRow(name), true
+	m.Row, m.Any, m.Paths = f.flowRow(name), true, f.pathsPage(name)
 	m.Cards = f.flowCards(m.Row)
 	steps := f.flows[name].Steps
 	most := int64(1)

@@ -47,6 +47,8 @@ func (s *server) signed() []route {
 		{"GET", "/overview", views.SeeFigures, s.overview},
 		{"GET", "/flows", views.SeeFigures, s.flows},
 		{"GET", "/flow", views.SeeFigures, s.flow},
+		{"GET", "/paths", views.SeeFigures, s.paths},
+		{"GET", "/funnel", views.SeeFigures, s.funnel},
 		{"GET", "/latency", views.SeeFigures, s.latency},
 		{"GET", "/csat", views.SeeFigures, s.csat},
 		{"GET", "/intents", views.SeeFigures, s.intents},
