@@ -94,10 +94,14 @@ func (t *Turn) Response() (ms float64, source ResponseSource, ok bool) {
 				ms += *p
 			}
 		}
-		return ms, FromExecutionTimes, true
+		return ms, FromExecutionTimes, ms >= 0 && ms <= longestResponse
 	}
-	return float64(t.FirstBotAt-t.At) / 1000, FromBotMessage, true
+	ms = float64(t.FirstBotAt-t.At) / 1000
+	return ms, FromBotMessage, ms >= 0 && ms <= longestResponse
 }
+
+// longestResponse is how many milliseconds a response can have taken; what is told beyond is a mistake.
+const longestResponse = 1e12
 
 // Stored tells whether an older row of the turn stands in the store.
 func (t *Turn) Stored() bool { return t.stored }

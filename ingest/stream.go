@@ -331,6 +331,9 @@ func (s *Stream) save(ctx context.Context) error {
 
 // positions asks the broker how far the source is read.
 func (s *Stream) positions(ctx context.Context) error {
+	if s.Status().State == Connecting { // which may make what is asked for
+		return nil
+	}
 	positions, err := s.consumer.Positions(ctx)
 	if err != nil {
 		s.note(fmt.Errorf("ask the broker for positions: %w", err))

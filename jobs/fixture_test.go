@@ -58,14 +58,18 @@ func TestByHand(t *testing.T) {
 	// Cid comes back eight days after: that was durable. Still open.
 	now := time.Date(2026, 11, 2, 12, 0, 0, 0, berlin)
 	says("c2", "cid", now.Add(-5*time.Minute))
-	i := 0
-	feed(t, pool, func() ([]byte, bool) {
-		if i == len(bodies) {
-			return nil, false
-		}
-		i++
-		return []byte(bodies[i-1]), true
-	})
+	store := func() {
+		i := 0
+		feed(t, pool, func() ([]byte, bool) {
+			if i == len(bodies) {
+				return nil, false
+			}
+			i++
+			return []byte(bodies[i-1]), true
+		})
+		bodies = nil
+	}
+	store()
 	g := queries.NewGrid(berlin)
 	check := func(what string, f metric.Filter, want map[metric.Condition]int64) *metric.Tally {
 		t.Helper()
@@ -107,6 +111,17 @@ func TestByHand(t *testing.T) {
 		check("the hour, second time", all.Within(second.Add(-30*time.Minute), second.Add(30*time.Minute)), map[metric.Condition]int64{metric.All: 1, metric.Engaged: 1})
 		check("the day before", all.Within(day(24, 0, 0), day(25, 0, 0)), map[metric.Condition]int64{metric.All: 1, metric.Escalated: 1})
 	}
+	// Cid comes back within the days after all: what was counted before must be counted again, and only that.
+	at = day(31, 9, 0)
+	says("c3", "cid", at)
+	answers("c3", at.Add(s), "Yes, today too.")
+	store()
+	want := map[metric.Condition]int64{metric.All: 2, metric.Resolved: 1, metric.Durable: 0}
+	check("after the return", all.Within(day(25, 0, 0), day(26, 0, 0)), want)
+	rollUp(t, pool, g, now)
+	check("after the return, counted", all.Within(day(25, 0, 0), day(26, 0, 0)), want)
+	bodies = append(bodies, fmt.Sprintf(`{"sender_id":"b","event":"slot","timestamp":%.6f,"metadata":{"assistant_id":"bank"},"name":"city","value":"Z\u00fcrich"}`, float64(day(24, 23, 51).UnixMicro())/1e6))
+	store()
 	for _, tt := range []struct {
 		rules          metric.Criteria
 		judged, succed int64
@@ -119,6 +134,7 @@ func TestByHand(t *testing.T) {
 		{metric.Criteria{Included: []string{"transfer", "other"}, Any: true}, 3, 1},
 		{metric.Criteria{Included: []string{"transfer"}, Started: true, Satisfied: true}, 3, 1},
 		{metric.Criteria{Included: []string{"transfer"}, Started: true, Slot: "csat_score", SlotValue: "unsatisfied"}, 3, 1},
+		{metric.Criteria{Included: []string{"transfer"}, Started: true, Slot: "city", SlotValue: "Zürich"}, 3, 1},
 		{metric.Criteria{Included: []string{"other"}, Excluded: []string{"transfer"}}, 0, 0},
 		{metric.Criteria{}, 0, 0},
 	} {

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,12 +26,23 @@ type RollUpWorker struct {
 }
 
 // Timeout bounds one run; the next goes on.
-func (w *RollUpWorker) Timeout(*river.Job[RollUpArgs]) time.Duration { return 10 * time.Minute }
+func (w *RollUpWorker) Timeout(*river.Job[RollUpArgs]) time.Duration { return rollUpTimeout }
 
 // Work counts.
 func (w *RollUpWorker) Work(ctx context.Context, _ *river.Job[RollUpArgs]) error {
-	return RollUp(ctx, w.pool, w.grid, dayRests, w.now)
+	err := RollUp(ctx, w.pool, w.grid, dayRests, w.now)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil // what is left is still marked
+	}
+	return err
 }
+
+// rollUpTimeout bounds one run. One that fails is not tried again: the next comes in seconds.
+const rollUpTimeout = 10 * time.Minute
+
+// hot is how long ago conversations begin that are still written to. Their hours are counted alone, as ingest waits for
+// hours that are being counted.
+const hot = 2 * time.Hour
 
 const (
 	hoursAtOnce = 48
@@ -49,14 +61,19 @@ func RollUp(ctx context.Context, pool *pgxpool.Pool, g queries.Grid, rest time.D
 		return err
 	}
 	for done := 0; done < int(backlog.Hours); {
-		n, err := queries.RollUpHours(ctx, pool, g, hoursAtOnce, now())
+		edge := now().Add(-hot)
+		recent, err := queries.RollUpHours(ctx, pool, g, edge, edge.AddDate(1000, 0, 0), 1, now())
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		older, err := queries.RollUpHours(ctx, pool, g, time.Unix(0, 0), edge, hoursAtOnce, now())
+		if err != nil {
+			return err
+		}
+		if recent+older == 0 {
 			break
 		}
-		done += n
+		done += recent + older
 	}
 	for {
 		n, err := queries.RollUpDays(ctx, pool, g, daysAtOnce, now().Add(-rest))

@@ -159,6 +159,13 @@ func (c Compare) Of(r Range, now time.Time, zone *time.Location) Range {
 	days := int(until.Sub(from).Round(24*time.Hour) / (24 * time.Hour))
 	shift := func(t time.Time) time.Time {
 		l := t.In(zone)
+		if whole := t.Equal(DayOf(t, zone)); whole && c == WithYear {
+			return Midnight(l.Year()-1, l.Month(), l.Day(), zone)
+		} else if whole && c == WithWeekdays {
+			return AddDays(t, -max(7, (days+6)/7*7), zone)
+		} else if whole && (r.Days > 0 || r.Dates()) {
+			return AddDays(t, -days, zone)
+		}
 		switch {
 		case c == WithYear:
 			l = l.AddDate(-1, 0, 0)

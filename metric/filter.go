@@ -179,7 +179,7 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 	f.ID = strings.TrimSpace(q.Get("id"))
 	for name, v := range q {
 		for _, s := range v {
-			if len(s) > 1100 || strings.ContainsRune(s, 0) || strings.ToValidUTF8(s, "") != s {
+			if len(s) > 4000 || strings.ContainsRune(s, 0) || strings.ToValidUTF8(s, "") != s {
 				return f, &InputError{name, "is too long or not text"}
 			}
 		}

@@ -37,9 +37,10 @@ func Bound(k int) float64 { return math.Pow(growth, float64(k)) }
 
 // classOf returns the class that holds ms; what takes no millisecond is in class 0.
 func classOf(ms float64) int {
-	if ms <= 1 {
+	if !(ms > 1) { // nor what is no number
 		return 0
 	}
+	ms = min(ms, 1e12)
 	k := int(math.Ceil(math.Log(ms) / math.Log(growth)))
 	for ms > Bound(k) {
 		k++

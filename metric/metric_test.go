@@ -50,7 +50,7 @@ func TestParseFilter(t *testing.T) {
 	t.Parallel()
 	for query, field := range map[string]string{
 		"range=0d": "range", "range=28": "range", "range=99999d": "range", "from=2026-11-01": "until", "from=2026-11-02&until=2026-11-01": "until", "from=1980-01-01&until=1981-01-01": "from",
-		"outcome=good": "outcome", "csat=5": "csat", "escalated=maybe": "escalated", "id=" + strings.Repeat("x", 1200): "id", "flow=%00": "flow", "channel=%ff": "channel",
+		"outcome=good": "outcome", "csat=5": "csat", "escalated=maybe": "escalated", "id=" + strings.Repeat("x", 4200): "id", "flow=%00": "flow", "channel=%ff": "channel",
 	} {
 		q, err := url.ParseQuery(query)
 		if err != nil {
@@ -180,6 +180,81 @@ func TestPaths(t *testing.T) {
 	} {
 		if got := tt.p.Reached(way(tt.way)); got != tt.want {
 			t.Errorf("%s on %s: %d, want %d", tt.p.Words(), tt.way, got, tt.want)
+		}
+	}
+}
+
+func TestLatency(t *testing.T) {
+	t.Parallel()
+	l := NewLatency([]float64{math.Inf(1), -5, 0, 1, 1.5, 100, 101, 1e9})
+	if bound, n := l.Above(100); n != 3 || bound < 100 || bound > 101 {
+		t.Errorf("%d above %v", n, bound)
+	}
+	if n := l.Within(0, 1e13); n != 8 {
+		t.Errorf("%d within all", n)
+	}
+	values := make([]float64, 5000)
+	for i := range values {
+		values[i] = math.Exp(float64(i)/500) * 3
+	}
+	var merged, packed Latency
+	for i := 0; i < len(values); i += 50 {
+		part := NewLatency(append([]float64(nil), values[i:i+50]...))
+		merged.Merge(&part)
+	}
+	packed.read(&reader{b: merged.append(nil)})
+	for _, p := range []float64{0, 0.5, 0.95, 0.99, 1} {
+		want, _ := Percentile(values, p)
+		a, _ := merged.Percentile(p)
+		b, _ := packed.Percentile(p)
+		if math.Abs(a-want) > 0.01*want || a != b {
+			t.Errorf("p%v: %v, packed %v, want %v", p, a, b, want)
+		}
+	}
+}
+
+// Days that begin at one, as clocks are put forward at midnight, are compared whole.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	santiago, err := time.LoadLocation("America/Santiago")
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := func(m time.Month, d int) time.Time { return Midnight(2026, m, d, santiago) }
+	now := day(12, 1)
+	if got, want := WithPrevious.Of(Range{From: day(9, 6), Until: day(9, 13)}, now, santiago), (Range{From: day(8, 30), Until: day(9, 6)}); !got.From.Equal(want.From) || !got.Until.Equal(want.Until) {
+		t.Errorf("%v to %v, want %v to %v", got.From, got.Until, want.From, want.Until)
+	}
+	if h := day(9, 6).Hour(); h != 1 {
+		t.Errorf("6 September begins at %d", h)
+	}
+	now = day(11, 20).Add(15*time.Hour + 30*time.Minute)
+	for c, want := range map[Compare][2]time.Time{
+		WithPrevious: {day(11, 6), day(11, 13).Add(15*time.Hour + 30*time.Minute)}, WithWeekdays: {day(11, 7), day(11, 13).Add(15*time.Hour + 30*time.Minute)},
+	} {
+		if got := c.Of(Range{Days: 7}, now, santiago); c == WithWeekdays && !got.Until.Equal(want[1]) || c == WithPrevious && (!got.Until.Equal(want[1]) || !got.From.Equal(day(11, 7))) {
+			t.Errorf("%s: %v to %v", c, got.From, got.Until)
+		}
+	}
+}
+
+func TestTyped(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC) // a Saturday
+	day := func(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
+	for text, want := range map[string]Range{
+		"today": {Days: 1}, " 14 Days ": {Days: 14}, "3w": {Days: 21}, "last 2 months": {Days: 60}, "yesterday": {From: day(2026, 11, 20), Until: day(2026, 11, 21)},
+		"last week": {From: day(2026, 11, 9), Until: day(2026, 11, 16)}, "this month": {From: day(2026, 11, 1), Until: day(2026, 12, 1)}, "last month": {From: day(2026, 10, 1), Until: day(2026, 11, 1)},
+		"2026-02": {From: day(2026, 2, 1), Until: day(2026, 3, 1)}, "oct 2026": {From: day(2026, 10, 1), Until: day(2026, 11, 1)}, "2025": {From: day(2025, 1, 1), Until: day(2026, 1, 1)},
+		"2026-10-05..2026-10-12": {From: day(2026, 10, 5), Until: day(2026, 10, 13)}, "2026-09 to 2026-10": {From: day(2026, 9, 1), Until: day(2026, 11, 1)}, "1 Feb 2026": {From: day(2026, 2, 1), Until: day(2026, 2, 2)},
+	} {
+		if got, err := ParseTyped(text, now, time.UTC); err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "gestern", "0 days", "2026-10-12..2026-10-05", "99999d", "1812"} {
+		if got, err := ParseTyped(text, now, time.UTC); err == nil {
+			t.Errorf("%q is read as %+v", text, got)
 		}
 	}
 }

@@ -77,11 +77,11 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 	}
 	for i, command := range f.Commands {
 		name := fmt.Sprintf("command_%d", i)
-		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, command)
+		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, strings.TrimPrefix(command, metric.NotTold))
 	}
 	for i, detail := range f.CannotHandle {
 		name := fmt.Sprintf("cannot_handle_%d", i)
-		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and m.detail = @"+name+")", name, detail)
+		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")", name, strings.TrimPrefix(detail, metric.NotTold))
 	}
 	if len(f.Weekdays) > 0 {
 		w.and("extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays", f.Weekdays)
@@ -92,7 +92,7 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 		w.args["zone"] = zone.String()
 	}
 	if f.Slower > 0 || f.Faster > 0 {
-		w.and("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", f.Slower)
+		w.and("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", slowest(f))
 		w.args["faster"] = fastest(f)
 	}
 }
@@ -116,6 +116,14 @@ func (w *where) turn(f metric.TurnFilter) string {
 		text += " and t.fallback"
 	}
 	return text
+}
+
+// slowest is the lower bound of response times, exclusive: those that took no time lie above it when none is asked for.
+func slowest(f metric.Filter) float64 {
+	if f.Slower > 0 {
+		return f.Slower
+	}
+	return -1
 }
 
 // fastest is the upper bound of response times.

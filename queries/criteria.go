@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"github.com/jackc/pgx/v5"
 
@@ -128,16 +129,20 @@ set activated_at = @now, activated_by = @by
 where id = @id and activated_at is null
 returning assistant_id`
 
+// What has been counted; the rest is marked already.
 const markAssistantSQL = `
 insert into rollup_marks (hour, assistant_id, lane)
-select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1
-from conversations
+select distinct date_trunc('hour', at, 'UTC'), assistant_id, -1
+from rollup_slots
 where assistant_id = @assistant
 on conflict (hour, assistant_id, lane) do update
 set changes = rollup_marks.changes + 1`
 
 // ActivateCriteria puts a draft into force: all conversations of its assistant are counted again by it.
 func ActivateCriteria(ctx context.Context, tx pgx.Tx, id int64, by string, now time.Time) error {
+	if _, err := tx.Exec(ctx, `select zone from rollup_state for update`); err != nil { // waits for what is being counted
+		return err
+	}
 	rows, _ := tx.Query(ctx, activateCriteriaSQL, pgx.StrictNamedArgs{"id": id, "by": by, "now": now})
 	assistants, err := pgx.CollectRows(rows, pgx.RowTo[int32])
 	if err != nil {
@@ -204,15 +209,34 @@ func (w *where) success(key string, all []SuccessCriteria) string {
 			must = append(must, "c.csat = 'SATISFIED'")
 		}
 		if r.Slot != "" {
-			value := arg("value", r.SlotValue) + "::text"
+			value := arg("values", slotValues(r.SlotValue)) + "::text[]"
 			must = append(must, "coalesce((select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.name = "+arg("slot", r.Slot)+
-				"::text order by s.seq desc limit 1) in ("+value+", to_json("+value+")::text), false)")
+				"::text order by s.seq desc limit 1) = any("+value+"), false)")
 		}
 		if r.ReturnDays > 0 {
 			must = append(must, "not ("+strings.ReplaceAll(cameBackText, "@days", arg("days", r.ReturnDays)+"::integer")+")")
 		}
 		return strings.Join(must, "\n\t\tand ")
 	})
+}
+
+// slotValues are the ways in which a value may stand as JSON: as it is, as a text, and as a text in ASCII alone, which
+// Python writes.
+func slotValues(v string) []string {
+	text, _ := json.Marshal(v) // a string
+	var ascii strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case r < 0x80:
+			ascii.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&ascii, "\\u%04x", r)
+		default:
+			a, b := utf16.EncodeRune(r)
+			fmt.Fprintf(&ascii, "\\u%04x\\u%04x", a, b)
+		}
+	}
+	return []string{v, string(text), ascii.String()}
 }
 
 func distinct(names []string) int64 {

@@ -311,6 +311,8 @@ func facets(assistant int32, c *conversation.Conversation) []string {
 func (b *Batch) conversation(sender int64, name string, assistant int32, c *conversation.Conversation) {
 	if c.Stored() {
 		b.oldConv.add2(sender, c.ID)
+	} else {
+		b.marks.came(sender, c.UserID, assistant, c.StartedAt)
 	}
 	b.marks.add(sender, assistant, c.StartedAt)
 	version := versionID(name, c.ModelID, c.ModelName)

@@ -25,6 +25,17 @@ type hourKey struct {
 type marks struct {
 	hours map[hourKey]struct{}
 	lane  int16
+
+	// Conversations that are new: whoever came back with one changes how the ones before are judged.
+	senders    []int64
+	users      []string
+	assistants []int32
+	ats        []int64
+}
+
+// came notes a new conversation.
+func (m *marks) came(sender int64, user string, assistant int32, startedAt int64) {
+	m.senders, m.users, m.assistants, m.ats = append(m.senders, sender), append(m.users, user), append(m.assistants, assistant), append(m.ats, startedAt)
 }
 
 const hourMicros = int64(time.Hour / time.Microsecond)
@@ -45,7 +56,46 @@ order by 1, 2
 on conflict (hour, assistant_id, lane) do update
 set changes = rollup_marks.changes + 1`
 
+// cameBackFrom are conversations of the same person, of the same assistant, that a new one, k, may make one from which
+// the person came back: by the user's id, or by the sender where the earlier one tells no user.
+const cameBackFrom = `
+cross join lateral (
+	select p.started_at, p.last_at, p.assistant_id
+	from conversations p
+	where p.user_id = k.usr and p.user_id <> '' and p.started_at < k.at and p.started_at >= k.at - interval '100 days'
+	union all
+	select p.started_at, p.last_at, p.assistant_id
+	from conversations p
+	where p.sender_id = k.sender and p.user_id = '' and p.started_at < k.at and p.started_at >= k.at - interval '100 days'
+) as p
+where p.assistant_id = k.assistant
+	and p.last_at >= k.at - greatest(7, (select coalesce(max((rules->>'return_days')::integer), 0) from success_criteria where activated_at is not null)) * interval '1 day'
+order by 1, 2
+on conflict (hour, assistant_id, lane) do update
+set changes = rollup_marks.changes + 1`
+
+const markReturnsSQL = `
+insert into rollup_marks (hour, assistant_id, lane)
+select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint
+from (
+	select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 microsecond' as at
+	from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[]) as u (sender, usr, assistant, at)
+) as k` + cameBackFrom
+
+// markForgottenReturnsSQL does the same for conversations that are about to be deleted.
+const markForgottenReturnsSQL = `
+insert into rollup_marks (hour, assistant_id, lane)
+select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint
+from (
+	select sender_id as sender, user_id as usr, assistant_id as assistant, started_at as at
+	from conversations
+	where sender_id = @sender and id = any(@ids::uuid[])
+) as k` + cameBackFrom
+
 func (m *marks) queue(q *pgx.Batch) {
+	if len(m.senders) > 0 {
+		q.Queue(markReturnsSQL, pgx.StrictNamedArgs{"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "lane": m.lane})
+	}
 	if len(m.hours) == 0 {
 		return
 	}
@@ -169,12 +219,16 @@ delete from rollup_marks m
 using (
 	select hour, assistant_id, lane
 	from rollup_marks
+	where hour >= @from and hour < @until
 	order by hour desc
 	limit @limit
 	for update skip locked
 ) as k
 where m.hour = k.hour and m.assistant_id = k.assistant_id and m.lane = k.lane
 returning m.hour, m.assistant_id`
+
+// sharedStateSQL keeps criteria from coming into force while hours are counted by those before.
+const sharedStateSQL = `select zone from rollup_state for share`
 
 const deleteSlotsSQL = `
 delete from rollup_slots s
@@ -206,11 +260,15 @@ func columns(all []AssistantHour) (ats []time.Time, assistants []int32) {
 	return ats, assistants
 }
 
-// RollUpHours counts at most limit marked hours again and returns how many it counted: 0 when there is none that
-// nobody else is at. Its transaction is all or nothing, so it may end anywhere.
-func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, now time.Time) (counted int, err error) {
+// RollUpHours counts at most limit marked hours in [from, until) again and returns how many it counted: 0 when there is
+// none that nobody else is at. Its transaction is all or nothing, so it may end anywhere. Whoever stores conversations of
+// such an hour waits for it.
+func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{"limit": limit})
+		if _, err := tx.Exec(ctx, sharedStateSQL); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{"limit": limit, "from": from, "until": until})
 		var hours []AssistantHour
 		seen := map[hourKey]bool{}
 		var h AssistantHour
@@ -283,6 +341,9 @@ from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
 func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before time.Time) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sharedStateSQL); err != nil {
+			return err
+		}
 		rows, _ := tx.Query(ctx, takeDaysSQL, pgx.StrictNamedArgs{"limit": limit, "before": before})
 		days, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
 		if err != nil {

@@ -47,9 +47,7 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 	}
 	if f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow}) || f.Slower > 0 || f.Faster > 0 {
 		w.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
-		if w.args["above"] = f.Slower; f.Slower == 0 {
-			w.args["above"] = -1.0 // those that took no time are counted too
-		}
+		w.args["above"] = slowest(f)
 	}
 	return w, nil
 }

@@ -17,7 +17,7 @@ type statements [5]string
 const (
 	intentColumns   = `select t.sender_id, t.conversation_id, t.intent, t.fallback, t.confidence, t.response_ms, t.understanding_ms, t.prediction_ms, case when t.response_ms is null then '' else ` + turnFlowText + ` end`
 	intentCondition = ` and not t.platform`
-	commandColumns  = `select distinct t.sender_id, t.conversation_id, t.command, case when t.command = 'cannot handle' then t.detail else '' end`
+	commandColumns  = `select distinct t.sender_id, t.conversation_id, t.command, case when t.command = 'cannot handle' then left(t.detail, 300) else '' end`
 )
 
 // turnFlowText is the flow on top of the dialogue stack when a turn, t, ended.

@@ -55,6 +55,22 @@ document.addEventListener("click", (e) => {
 	}
 });
 
+// What was wrong with what somebody typed is told where they typed it.
+document.addEventListener("htmx:responseError", (e) => {
+	const bar = document.querySelector(".bar");
+	if (!bar || !bar.contains(e.target)) return;
+	const answer = new DOMParser().parseFromString(e.detail.xhr.responseText, "text/html");
+	let note = document.getElementById("mistake");
+	if (!note) {
+		note = document.createElement("p");
+		note.id = "mistake";
+		note.className = "note bad";
+		note.setAttribute("role", "alert");
+		bar.after(note);
+	}
+	note.textContent = answer.querySelector(".empty p")?.textContent || "That did not work; the server's log says why.";
+});
+
 document.addEventListener("submit", (e) => {
 	const question = e.target.dataset?.confirm;
 	if (question && !confirm(question)) e.preventDefault();

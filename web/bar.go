@@ -39,6 +39,9 @@ func (s *server) parseQuestion(r *http.Request, figures bool, own ...string) (qu
 	if q.filter, err = metric.ParseFilter(query, s.Zone); err != nil || !figures {
 		return q, err
 	}
+	if f := q.filter; f.ID != "" || f.Turns != (metric.TurnFilter{}) || f.Slower > 0 || f.Faster > 0 {
+		return q, &metric.InputError{Field: "id, intent, turn, slower and faster", Msg: "are for lists: charts show no single people and no single turns"}
+	}
 	switch q.compare = metric.Compare(query.Get("compare")); {
 	case q.compare == "":
 		q.compare = metric.WithPrevious

@@ -38,6 +38,7 @@ func dimensionOf(key string) dimension {
 type group struct {
 	name   string
 	filter metric.Filter
+	of     int32 // its assistant
 	whole  metric.Tally
 	strata map[string]*metric.Tally
 }
@@ -69,6 +70,9 @@ func (s *server) comparison(w http.ResponseWriter, r *http.Request) error {
 	pick := func(wanted string, other *group) *group {
 		i := slices.IndexFunc(groups, func(g *group) bool { return g.name == wanted })
 		if i < 0 {
+			i = slices.IndexFunc(groups, func(g *group) bool { return g != other && (other == nil || g.of == other.of) })
+		}
+		if i < 0 { // of another assistant, then
 			i = slices.IndexFunc(groups, func(g *group) bool { return g != other })
 		}
 		return groups[i]
@@ -88,7 +92,7 @@ func (f *figures) groups(by dimension, names queries.DimensionNames) []*group {
 		name := cmp.Or(by.name(names, c.Dimensions), metric.NotTold)
 		g := found[name]
 		if g == nil {
-			g = &group{name: name, filter: f.filter, strata: map[string]*metric.Tally{}}
+			g = &group{name: name, of: c.Assistant, filter: f.filter, strata: map[string]*metric.Tally{}}
 			by.to(&g.filter, name)
 			found[name] = g
 		}

@@ -166,6 +166,11 @@ func (s *server) draftCriteria(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if past, err := queries.CriteriaOf(r.Context(), s.Pool, assistant); err != nil {
+		return err
+	} else if len(rules.Included) == 0 && len(past) == 0 {
+		return s.criteriaForm(w, r, http.StatusUnprocessableEntity, assistant, rules, "Name at least one flow that must be completed or started: without, no conversation is judged.")
+	}
 	u, _ := userOf(r.Context())
 	id, err := queries.DraftCriteria(r.Context(), s.Pool, assistant, rules, u.Name, s.Now())
 	if err != nil {
@@ -195,6 +200,10 @@ func (s *server) criteriaVersion(w http.ResponseWriter, r *http.Request) error {
 	if m.Rate, err = s.judge(r.Context(), f, id); err != nil {
 		return err
 	}
+	if m.All, err = queries.CountConversations(r.Context(), s.Pool, f, 1<<30, s.Now(), s.Zone); err != nil {
+		return err
+	}
+	m.AllLink, m.FailLink = address(f), address(judged(f, id, metric.Failure))
 	m.RateLink, m.BaseLink = address(judged(f, id, metric.Success)), address(judged(f, id, metric.EitherVerdict))
 	for i, h := range history {
 		m.History = append(m.History, views.CriteriaPast{

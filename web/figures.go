@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -214,6 +215,14 @@ func (f *figures) overTime(id, title, quiet string, kind views.ChartKind, unit v
 	return views.Chart{ID: id, Title: title, Quiet: quiet, Kind: kind, Unit: unit, X: f.ticks(), Markers: f.markers, First: strings.ToUpper(string(f.used)[:1]) + string(f.used)[1:]}
 }
 
+// when narrows the filter to an hour of a weekday; ok is false when the filter leaves that out.
+func (f *figures) when(weekday, hour int) (filter metric.Filter, ok bool) {
+	filter = f.filter
+	ok = (len(filter.Weekdays) == 0 || slices.Contains(filter.Weekdays, weekday)) && (len(filter.Hours) == 0 || slices.Contains(filter.Hours, hour))
+	filter.Weekdays, filter.Hours = []int{weekday}, []int{hour}
+	return filter, ok
+}
+
 // heat draws counts by weekday and hour.
 func (f *figures) heat(id, title, quiet string) views.Chart {
 	var counts [7][24]int64
@@ -230,9 +239,12 @@ func (f *figures) heat(id, title, quiet string) views.Chart {
 	for d := range 7 {
 		s := views.Series{Name: weekdays[d]}
 		for h := range 24 {
-			filter := f.filter
-			filter.Weekdays, filter.Hours = []int{d + 1}, []int{h}
-			s.Values = append(s.Values, views.CountValue(counts[d][h], f.link(filter, metric.All)))
+			filter, link := f.when(d+1, h)
+			if link {
+				s.Values = append(s.Values, views.CountValue(counts[d][h], f.link(filter, metric.All)))
+			} else {
+				s.Values = append(s.Values, views.Value{None: true, Text: "–"})
+			}
 		}
 		c.Series = append(c.Series, s)
 	}

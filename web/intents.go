@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -50,9 +51,14 @@ func (s *server) intents(w http.ResponseWriter, r *http.Request) error {
 	}
 	slices.SortStableFunc(m.Rows, func(a, b views.IntentRow) int { return cmp.Compare(b.Turns.N, a.Turns.N) })
 	m.Commands = f.mix(f.words.Commands, engaged, func(filter *metric.Filter, v string) { filter.Commands = append(slices.Clone(filter.Commands), v) })
-	m.CannotHandle = f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
-		filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
-	})
+	if f.links { // what the model says may repeat what people said
+		m.CannotHandle = f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
+			filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
+		})
+		for i := range m.CannotHandle {
+			m.CannotHandle[i].Name = reasonOf(m.CannotHandle[i].Name)
+		}
+	}
 	if f.links && fallback > 0 {
 		if m.Groups, err = s.unhandled(r, f); err != nil {
 			return err
@@ -60,6 +66,17 @@ func (s *server) intents(w http.ResponseWriter, r *http.Request) error {
 		m.Grouped = min(fallback, unhandledTexts)
 	}
 	return s.renderEither(w, r, views.IntentsPage(m), views.IntentsView(m))
+}
+
+// reasonOf is what a command "cannot handle" gives as its reason.
+func reasonOf(detail string) string {
+	var command struct {
+		Reason string `json:"reason"`
+	}
+	if err := json.Unmarshal([]byte(detail), &command); err == nil && command.Reason != "" {
+		return command.Reason
+	}
+	return detail
 }
 
 func sum(all []int64) (n int64) {
@@ -100,7 +117,7 @@ func (f *figures) commandCard(name, command string, engaged int64) views.Card {
 func (f *figures) mix(counts map[string]int64, among int64, to func(*metric.Filter, string)) (all []views.Reason) {
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		filter := f.filter
-		to(&filter, name)
+		to(&filter, cmp.Or(name, metric.NotTold))
 		link := f.link(filter, metric.All)
 		all = append(all, views.Reason{Name: name, Count: views.CountValue(counts[name], link), Share: metric.Rate{Of: counts[name], Among: among}})
 	}
@@ -120,7 +137,7 @@ func (s *server) unhandled(r *http.Request, f *figures) (all []views.TextGroup, 
 	}
 	groups := metric.GroupTexts(texts)
 	for _, g := range groups[:min(len(groups), groupsShown)] {
-		group := views.TextGroup{Words: g.Words, N: int64(len(g.Texts))}
+		group := views.TextGroup{Words: g.Words, First: list[g.Texts[0]].Text, N: int64(len(g.Texts))}
 		for _, i := range g.Texts[:min(len(g.Texts), 100)] {
 			x := list[i]
 			group.Texts = append(group.Texts, views.TextLink{Text: x.Text, Link: "/conversations/" + x.ConversationID.String() + "?" + url.Values{"m": {x.MessageID.String()}}.Encode() + "#m-" + x.MessageID.String()})

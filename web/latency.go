@@ -144,8 +144,7 @@ func (f *figures) latencyHeat() views.Chart {
 	for d := range 7 {
 		row := views.Series{Name: weekdays[d]}
 		for h := range 24 {
-			filter := f.filter
-			filter.Weekdays, filter.Hours = []int{d + 1}, []int{h}
+			filter, _ := f.when(d+1, h)
 			row.Values = append(row.Values, f.percentile(&all[d][h], filter, 0.95))
 		}
 		c.Series = append(c.Series, row)

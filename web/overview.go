@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"turnwise/metric"
 	"turnwise/queries"
@@ -53,7 +54,7 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m.Tables = f.breakdowns(names, []string{"Conversations", "Containment", "Resolution", "Durable", "CSAT", "p95"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
+	m.Tables = f.breakdowns(names, []string{"Conversations", "Containment", "Resolution", "Durable so far", "CSAT", "p95"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
 		return []views.Value{
 			views.CountValue(t.Count(metric.All), f.link(filter, metric.All)), f.rate(t, filter, metric.Containment, "engaged, ended"), f.rate(t, filter, metric.Resolution, "engaged, ended"),
 			f.rate(t, filter, metric.DurableShare, "engaged, ended"), f.rate(t, filter, metric.CSAT, "rated"), f.percentile(&t.Response, filter, 0.95),
@@ -89,12 +90,15 @@ func (f *figures) cards() []views.Card {
 		measure metric.Measure
 		base    string
 	}{
-		{metric.Containment, "engaged, ended"}, {metric.Resolution, "engaged, ended"}, {metric.DurableShare, "engaged, ended"},
+		{metric.Containment, "engaged, ended"}, {metric.Resolution, "engaged, ended"},
 	} {
 		cards = append(cards, f.rateCard(m.measure, m.base))
 	}
+	cards = append(cards, f.durableCard())
 	if t.Count(metric.Judged) > 0 {
-		cards = append(cards, f.rateCard(metric.SuccessRate, "judged"))
+		c := f.rateCard(metric.SuccessRate, "judged")
+		c.Beside = views.Percent(metric.Rate{Of: t.Count(metric.Judged), Among: t.Count(metric.All)}) + " of all"
+		cards = append(cards, c)
 	}
 	return append(cards, f.percentileCard(0.95, "Response time, p95"), f.rateCard(metric.CSAT, "rated"))
 }
@@ -107,6 +111,29 @@ func (f *figures) rateCard(m metric.Measure, base string) views.Card {
 	if f.before != nil {
 		c.Delta = views.RateDelta(rate, f.before.whole.Rate(m), m.LessIs)
 	}
+	return c
+}
+
+// durableCard is durable resolution of those conversations from which people have had their days to come back.
+func (f *figures) durableCard() views.Card {
+	ripe := metric.AddDays(f.now, -metric.DurableDays, f.zone)
+	from, until := f.filter.Range.Bounds(f.now, f.zone)
+	if !ripe.Before(until) {
+		return f.rateCard(metric.DurableShare, "engaged, ended")
+	}
+	only := *f
+	only.filter, only.whole = f.filter.Within(from, ripe), metric.Tally{}
+	if !from.Before(ripe) {
+		c := views.Card{Name: metric.DurableShare.Name, Formula: metric.DurableShare.Formula, Value: views.Value{None: true, Text: "–"}}
+		c.Base = views.Value{Text: "people may still come back"}
+		return c
+	}
+	for _, c := range f.cells {
+		if c.At.Before(ripe) {
+			only.whole.Merge(c.Tally)
+		}
+	}
+	c := only.rateCard(metric.DurableShare, "ended, to "+f.page.Day(ripe.Add(-time.Hour)))
 	return c
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -118,6 +119,37 @@ func (d *diagnosis) brokers(ctx context.Context, sources []sourceConfig) {
 	}
 }
 
+// readers tells whether anybody reads a broker's source, and how that goes.
+func (d *diagnosis) readers(ctx context.Context, pool *pgxpool.Pool, s queries.SourceHealth, now time.Time) error {
+	pause, err := queries.SourcePause(ctx, pool, s.ID)
+	if err != nil {
+		return err
+	}
+	if pause.At != nil {
+		d.say(false, "source %q is paused since %s by %s: %s. Resume it on its page under Data health.", s.Name, pause.At.UTC().Format(time.RFC3339), pause.By, pause.Why)
+	}
+	members, err := queries.Members(ctx, pool, now.Add(-15*time.Second))
+	if err != nil {
+		return err
+	}
+	reading := 0
+	for _, m := range members {
+		switch {
+		case m.SourceID != s.ID || m.State == ingest.Stopped:
+			continue
+		case m.State == ingest.Reading || m.State == ingest.Paused:
+			d.say(true, "source %q: %s is %s", s.Name, m.Member, m.State)
+		default:
+			d.say(false, "source %q: %s is %s: %s", s.Name, m.Member, m.State, cmp.Or(m.Reason, m.Error, "no reason yet"))
+		}
+		reading++
+	}
+	if reading == 0 {
+		d.say(false, "source %q: no process reads it; start turnwise serve or turnwise ingest with its broker", s.Name)
+	}
+	return nil
+}
+
 // diagnose answers: is data in the database, is it arriving, what is rejected, what cannot be trusted.
 func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
 	d := new(diagnosis)
@@ -151,6 +183,11 @@ func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
 			last = s.LastReceivedAt.UTC().Format(time.RFC3339)
 		}
 		d.say(true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected", s.Name, s.Kind, last, s.LastHour, s.Known, s.Rejected)
+		if s.Kind == "kafka" || s.Kind == "rabbitmq" {
+			if err := d.readers(c.ctx, pool, s, now); err != nil {
+				return d, err
+			}
+		}
 	}
 	reasons, err := queries.RejectedReasons(c.ctx, pool)
 	if err != nil {
