@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -197,79 +196,6 @@ func (f *figures) reasons() (all []views.Reason) {
 	}
 	slices.SortStableFunc(all, func(a, b views.Reason) int { return cmp.Compare(b.Count.N, a.Count.N) })
 	return all
-}
-
-// losers are the flows that most conversations began and did not complete.
-func (f *figures) losers() []views.FlowRow {
-	rows := f.flowRows()
-	slices.SortFunc(rows, func(a, b views.FlowRow) int {
-		return cmp.Or(cmp.Compare(b.Missed.N, a.Missed.N), cmp.Compare(a.Flow, b.Flow))
-	})
-	return rows[:min(len(rows), 8)]
-}
-
-// flowRows are the rows of the table of flows, by name.
-func (f *figures) flowRows() (rows []views.FlowRow) {
-	for _, flow := range slices.Sorted(maps.Keys(f.flows)) {
-		if f.flows[flow].Count(metric.FlowTouched) > 0 {
-			rows = append(rows, f.flowRow(flow))
-		}
-	}
-	return rows
-}
-
-// flowLink opens the list of the conversations that did that in the flow.
-func (f *figures) flowLink(filter metric.Filter, flow string, how metric.FlowCondition) string {
-	if !f.links {
-		return ""
-	}
-	return address(filter.InFlow(metric.FlowFilter{Flow: flow, How: how}))
-}
-
-func (f *figures) flowRow(flow string) views.FlowRow {
-	c := f.flows[flow]
-	count := func(how metric.FlowCondition) views.Value {
-		return views.CountValue(c.Count(how), f.flowLink(f.filter, flow, how))
-	}
-	rate := c.Completion()
-	row := views.FlowRow{
-		Flow: flow, Page: f.flowPage(flow), Started: count(metric.FlowStarted), Completed: count(metric.FlowCompleted), Stopped: count(metric.FlowStopped), Cancelled: count(metric.FlowCancelled),
-		Lost: count(metric.FlowLost), Open: count(metric.FlowOpen), Interrupted: count(metric.FlowInterrupted), Resumed: count(metric.FlowResumed), Escalated: count(metric.FlowEscalated),
-		Rate: rate, Finished: views.RateValue(rate, f.flowLink(f.filter, flow, metric.FlowFinished), f.flowLink(f.filter, flow, metric.FlowStarted), "started"), Missed: count(metric.FlowMissed),
-	}
-	row.Took = views.Value{None: true, Text: "–"}
-	if ms, ok := c.Time.Percentile(0.5); ok {
-		row.Took = views.Value{V: ms, Text: views.Millis(ms), Link: row.Completed.Link, N: row.Completed.N}
-	}
-	steps := slices.Sorted(maps.Keys(c.LastSteps))
-	slices.SortStableFunc(steps, func(a, b string) int { return cmp.Compare(c.LastSteps[b], c.LastSteps[a]) })
-	for _, step := range steps {
-		if step == "" {
-			continue
-		}
-		row.Steps = append(row.Steps, views.FlowStep{Step: step, Stopped: f.stopped(flow, step)})
-	}
-	if f.before != nil && f.before.flows[flow] != nil {
-		was := f.before.flows[flow].Completion()
-		row.Was = &was
-		row.Delta = views.RateDelta(rate, was, false)
-	}
-	return row
-}
-
-// stopped counts the conversations that did not complete a flow and were last at a step of it.
-func (f *figures) stopped(flow, step string) views.Value {
-	v := views.CountValue(f.flows[flow].LastSteps[step], "")
-	if f.links {
-		v.Link = address(f.filter.InFlow(metric.FlowFilter{Flow: flow, Stopped: step}))
-	}
-	return v
-}
-
-func (f *figures) flowPage(flow string) string {
-	q := f.question
-	q.path, q.own = "/flow", url.Values{"of": {flow}}
-	return q.address()
 }
 
 // attention lists what somebody should look at, the worst first.

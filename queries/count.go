@@ -1,0 +1,306 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// Dimensions are what the rollups can be narrowed by, as ids.
+type Dimensions struct {
+	Assistant, Environment, Channel int32
+	Version                         int64
+}
+
+// Cell is what was counted of the conversations that began in a stretch of time and have the same dimensions.
+type Cell struct {
+	At time.Time // the stretch's start
+	Dimensions
+	Tally *metric.Tally
+	Flows metric.FlowTally
+	Hours *metric.HourLatency // nil unless asked for
+	Words *metric.IntentTally // nil unless asked for
+
+	byHour *[24][]float64
+}
+
+// settle moves response times by hour into their distributions.
+func (c *Cell) settle() {
+	if c.byHour == nil {
+		return
+	}
+	c.Hours = new(metric.HourLatency)
+	for h, values := range c.byHour {
+		c.Hours[h] = metric.NewLatency(values)
+	}
+	c.byHour = nil
+}
+
+// cellKey names a cell.
+type cellKey struct {
+	at int64
+	Dimensions
+}
+
+// cells gathers cells by their key.
+type cells struct {
+	all   []Cell
+	index map[cellKey]int
+}
+
+func newCells() *cells { return &cells{index: map[cellKey]int{}} }
+
+func (c *cells) at(at time.Time, d Dimensions) *Cell {
+	k := cellKey{at.UnixMicro(), d}
+	i, ok := c.index[k]
+	if !ok {
+		i = len(c.all)
+		c.index[k] = i
+		c.all = append(c.all, Cell{At: at, Dimensions: d, Tally: new(metric.Tally), Flows: metric.FlowTally{}, Words: new(metric.IntentTally)})
+	}
+	return &c.all[i]
+}
+
+// cameBackText tells whether the same person came back within some days.
+const cameBackText = `case
+		when c.user_id <> '' then exists (
+			select from conversations n
+			where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id
+				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day')
+		else exists (
+			select from conversations n
+			where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id
+				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day')
+	end`
+
+// returnedText tells whether the person of a resolved conversation came back within the days for which a resolution
+// must last.
+var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
+	and ` + strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metric.DurableDays))
+
+// countedColumns are those that are counted, judged by the criteria.
+func (w *where) countedColumns(criteria []SuccessCriteria) string {
+	return `c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
+	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms, case when not ` + w.judged("now", criteria) + ` then 0 when ` + w.success("now", criteria) + ` then 1 else 2 end`
+}
+
+// counting reads conversations to count them.
+type counting struct {
+	cellOf func(time.Time) time.Time // the start of the stretch in which a conversation is counted
+	zone   *time.Location
+	flows  bool
+	hours  bool // response times by hour of the day
+	words  bool // intents and commands
+}
+
+func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted)) error {
+	var (
+		k       ConversationKey
+		id      [16]byte
+		at      time.Time
+		d       Dimensions
+		c       metric.Counted
+		outcome string
+		rating  string
+		verdict int32
+	)
+	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating, &c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict}, func() error {
+		k.ID, c.Outcome, c.Rating = id, conversation.Outcome(outcome), conversation.Rating(rating)
+		c.Hour, c.Verdict = at.In(n.zone).Hour(), metric.Verdict(verdict)
+		each(n.cellOf(at), d, k, &c)
+		return nil
+	})
+	return err
+}
+
+// runColumns are those of flow runs in the order in which visits are read.
+const runColumns = `r.sender_id, r.conversation_id, r.flow_id, r.started_at, r.ended_at, r.status, r.starts, r.interrupted, r.resumed, r.last_step, r.escalated`
+
+// readVisits reads runs, those of one conversation one after the other and in their order, and calls each for
+// every flow of a conversation.
+func readVisits(rows pgx.Rows, each func(k ConversationKey, v *metric.FlowVisit)) error {
+	var (
+		k, last    ConversationKey
+		id         [16]byte
+		r          conversation.Run
+		start, end *time.Time
+		status     string
+		starts     int32
+		broken     int32
+		resumed    int32
+		open       []*metric.FlowVisit
+	)
+	flush := func() {
+		for _, v := range open {
+			each(last, v)
+		}
+		open = open[:0]
+	}
+	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &r.FlowID, &start, &end, &status, &starts, &broken, &resumed, &r.LastStep, &r.Escalated}, func() error {
+		k.ID = id
+		if k != last {
+			flush()
+			last = k
+		}
+		if !conversation.UserFlow(r.FlowID) {
+			return nil
+		}
+		r.StartedAt, r.EndedAt = 0, 0
+		if start != nil {
+			r.StartedAt = start.UnixMicro()
+		}
+		if end != nil {
+			r.EndedAt = end.UnixMicro()
+		}
+		r.Status, r.Starts, r.Interrupted, r.Resumed = conversation.RunStatus(status), int(starts), int(broken), int(resumed)
+		i := slices.IndexFunc(open, func(v *metric.FlowVisit) bool { return v.Flow == r.FlowID })
+		if i < 0 {
+			i, open = len(open), append(open, &metric.FlowVisit{Flow: r.FlowID})
+		}
+		open[i].Run(&r)
+		return nil
+	})
+	flush()
+	return err
+}
+
+// stepColumns are those of steps in the order in which readSteps reads them.
+const stepColumns = `s.sender_id, s.conversation_id, s.flow_id, s.step_id`
+
+// readSteps reads steps, those of one conversation one after the other and in their order, and calls each for
+// every flow of a conversation.
+func readSteps(rows pgx.Rows, each func(k ConversationKey, flow string, steps []string)) error {
+	var k, last ConversationKey
+	var id [16]byte
+	var flow, step string
+	open := map[string][]string{}
+	flush := func() {
+		for flow, steps := range open {
+			each(last, flow, steps)
+		}
+		clear(open)
+	}
+	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &flow, &step}, func() error {
+		if k.ID = id; k != last {
+			flush()
+			last = k
+		}
+		if conversation.UserFlow(flow) {
+			open[flow] = append(open[flow], step)
+		}
+		return nil
+	})
+	flush()
+	return err
+}
+
+// Each stretch is looked up by itself (offset 0): nobody can know beforehand how short they are.
+const hoursText = `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+where c.assistant_id = k.assistant`
+
+const countHourRunsSQL = `
+select ` + runColumns + `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id
+where c.assistant_id = k.assistant
+order by r.sender_id, r.conversation_id, r.n`
+
+const countHourStepsSQL = `
+select ` + stepColumns + `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+join flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id
+where c.assistant_id = k.assistant and s.step_id <> '' and s.flow_id = any(c.flows)
+order by s.sender_id, s.conversation_id, s.seq`
+
+const hourTurnsText = `
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+join %s on t.sender_id = c.sender_id and t.conversation_id = c.id
+where c.assistant_id = k.assistant`
+
+// countHours counts the conversations of the hours as if all had ended; length 0 means days of the zone.
+func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.Duration, cellOf func(time.Time) time.Time, zone *time.Location) ([]Cell, error) {
+	ats, assistants := columns(hours)
+	untils := make([]time.Time, len(ats))
+	for i, at := range ats {
+		if untils[i] = at.Add(length); length == 0 {
+			untils[i] = metric.AddDays(at, 1, zone)
+		}
+	}
+	criteria, err := CriteriaInForce(ctx, tx)
+	if err != nil {
+		return nil, fmt.Errorf("success criteria: %w", err)
+	}
+	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
+	w := &where{args: maps.Clone(args)}
+	columns := "select " + w.countedColumns(criteria)
+	return count(ctx, tx, statements{columns + hoursText, countHourRunsSQL, countHourStepsSQL, intentColumns + fmt.Sprintf(hourTurnsText, "turns t") + intentCondition, commandColumns + fmt.Sprintf(hourTurnsText, "commands t")}, [2]pgx.StrictNamedArgs{w.args, args}, &counting{cellOf, zone, true, true, true})
+}
+
+// count counts the conversations that the first statement yields, their flow runs and steps by the others.
+func count(ctx context.Context, db DB, of statements, args [2]pgx.StrictNamedArgs, n *counting) ([]Cell, error) {
+	found := newCells()
+	at := map[ConversationKey]int{}
+	rows, _ := db.Query(ctx, of[0], args[0])
+	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
+		to := found.at(cell, d)
+		to.Tally.Add(c)
+		if n.hours {
+			if to.byHour == nil {
+				to.byHour = new([24][]float64)
+			}
+			to.byHour[c.Hour] = append(to.byHour[c.Hour], c.Responses...)
+		}
+		if n.flows || n.words {
+			at[k] = found.index[cellKey{cell.UnixMicro(), d}]
+		}
+	}); err != nil {
+		return nil, fmt.Errorf("count conversations: %w", err)
+	}
+	for i := range found.all {
+		found.all[i].settle()
+	}
+	if n.words {
+		if err := countWords(ctx, db, of, args[1], func(k ConversationKey) *metric.IntentTally {
+			if i, ok := at[k]; ok {
+				return found.all[i].Words
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if !n.flows {
+		return found.all, nil
+	}
+	rows, _ = db.Query(ctx, of[1], args[1])
+	if err := readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
+		if i, ok := at[k]; ok {
+			found.all[i].Flows.Add(v)
+		}
+	}); err != nil {
+		return nil, fmt.Errorf("count flow runs: %w", err)
+	}
+	rows, _ = db.Query(ctx, of[2], args[1])
+	if err := readSteps(rows, func(k ConversationKey, flow string, steps []string) {
+		if i, ok := at[k]; ok {
+			found.all[i].Flows.Visit(flow, steps)
+		}
+	}); err != nil {
+		return nil, fmt.Errorf("count steps: %w", err)
+	}
+	return found.all, nil
+}
