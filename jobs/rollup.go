@@ -47,6 +47,7 @@ const hot = 2 * time.Hour
 const (
 	hoursAtOnce = 48
 	daysAtOnce  = 8
+	sideBySide  = 2           // transactions that count hours of the past
 	dayRests    = time.Minute // a day that changed less than this ago is read by its slots
 )
 
@@ -60,7 +61,7 @@ func RollUp(ctx context.Context, pool *pgxpool.Pool, g queries.Grid, rest time.D
 	if err != nil {
 		return err
 	}
-	for done := 0; done < int(backlog.Hours); {
+	for done := int64(0); done < backlog.Hours; {
 		edge := now().Add(-hot)
 		recent, err := queries.RollUpHours(ctx, pool, g, edge, edge.AddDate(1000, 0, 0), 1, now())
 		if err != nil {
@@ -73,7 +74,7 @@ func RollUp(ctx context.Context, pool *pgxpool.Pool, g queries.Grid, rest time.D
 		if recent+older == 0 {
 			break
 		}
-		done += recent + older
+		done += int64(recent + older)
 	}
 	for {
 		n, err := queries.RollUpDays(ctx, pool, g, daysAtOnce, now().Add(-rest))

@@ -70,6 +70,65 @@ func (c *cells) at(at time.Time, d Dimensions) *Cell {
 	return &c.all[i]
 }
 
+// merge adds a cell.
+func (f *cells) merge(c *Cell) {
+	before := len(f.all)
+	cell := f.at(c.At, c.Dimensions)
+	if len(f.all) > before {
+		c.Tally.Settle()
+		c.Flows.Settle()
+		cell.Tally, cell.Hours = c.Tally, c.Hours
+		if c.Words != nil {
+			c.Words.Settle()
+			cell.Words = c.Words
+		}
+		if c.Flows != nil {
+			cell.Flows = c.Flows
+		}
+		return
+	}
+	cell.Tally.Merge(c.Tally)
+	cell.Flows.Merge(c.Flows)
+	if c.Words != nil {
+		cell.Words.Merge(c.Words)
+	}
+	switch {
+	case cell.Hours == nil:
+		cell.Hours = c.Hours
+	case c.Hours != nil:
+		cell.Hours.Merge(c.Hours)
+	}
+}
+
+// unpackCell reads what was rolled up.
+func unpackCell(tally, flows, hours, intents []byte) (c Cell, err error) {
+	c.Tally = new(metric.Tally)
+	if err := c.Tally.Unpack(tally, true); err != nil {
+		return c, err
+	}
+	return c, c.unpack(flows, hours, intents)
+}
+
+// unpack reads what was rolled up beside the tally; what was not asked for is empty.
+func (c *Cell) unpack(flows, hours, intents []byte) (err error) {
+	if len(flows) > 0 {
+		if c.Flows, err = metric.UnpackFlows(flows); err != nil {
+			return err
+		}
+	}
+	if len(hours) > 0 {
+		c.Hours = new(metric.HourLatency)
+		if err := c.Hours.Unpack(hours); err != nil {
+			return err
+		}
+	}
+	if len(intents) > 0 {
+		c.Words = new(metric.IntentTally)
+		return c.Words.Unpack(intents)
+	}
+	return nil
+}
+
 // cameBackText tells whether the same person came back within some days.
 const cameBackText = `case
 		when c.user_id <> '' then exists (

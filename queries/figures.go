@@ -101,39 +101,9 @@ func (r *reading) counted(ctx context.Context, w *where, from string) error {
 	columns := w.countedColumns(r.known.inForce)
 	all, err := count(ctx, r.tx, statements{"select " + columns + "\nfrom " + from, selectRuns(from), selectSteps(from), selectTurns(intentColumns, "turns t", from) + intentCondition, selectTurns(commandColumns, "commands t", from)}, [2]pgx.StrictNamedArgs{w.args, others}, n)
 	for i := range all {
-		r.merge(&all[i])
+		r.found.merge(&all[i])
 	}
 	return err
-}
-
-// merge adds a cell.
-func (r *reading) merge(c *Cell) {
-	before := len(r.found.all)
-	cell := r.found.at(c.At, c.Dimensions)
-	if len(r.found.all) > before {
-		c.Tally.Settle()
-		c.Flows.Settle()
-		cell.Tally, cell.Hours = c.Tally, c.Hours
-		if c.Words != nil {
-			c.Words.Settle()
-			cell.Words = c.Words
-		}
-		if c.Flows != nil {
-			cell.Flows = c.Flows
-		}
-		return
-	}
-	cell.Tally.Merge(c.Tally)
-	cell.Flows.Merge(c.Flows)
-	if c.Words != nil {
-		cell.Words.Merge(c.Words)
-	}
-	switch {
-	case cell.Hours == nil:
-		cell.Hours = c.Hours
-	case c.Hours != nil:
-		cell.Hours.Merge(c.Hours)
-	}
 }
 
 // open counts the conversations that have not ended as what they are: all the rest counts by how they would
@@ -324,24 +294,10 @@ func (r *reading) packed(ctx context.Context, w *where, from string, skip func(a
 		if err := c.Tally.Unpack(tally, r.Times); err != nil {
 			return err
 		}
-		if r.Flows {
-			if c.Flows, err = metric.UnpackFlows(packed); err != nil {
-				return err
-			}
+		if err := c.unpack(packed, byHour, spoken); err != nil {
+			return err
 		}
-		if r.Hours {
-			c.Hours = new(metric.HourLatency)
-			if err := c.Hours.Unpack(byHour); err != nil {
-				return err
-			}
-		}
-		if r.Words && len(spoken) > 0 {
-			c.Words = new(metric.IntentTally)
-			if err := c.Words.Unpack(spoken); err != nil {
-				return err
-			}
-		}
-		r.merge(&c)
+		r.found.merge(&c)
 		return nil
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
@@ -227,8 +228,8 @@ using (
 where m.hour = k.hour and m.assistant_id = k.assistant_id and m.lane = k.lane
 returning m.hour, m.assistant_id`
 
-// sharedStateSQL keeps criteria from coming into force while hours are counted by those before.
-const sharedStateSQL = `select zone from rollup_state for share`
+// countingSQL lets one process count at a time, and keeps criteria from coming into force meanwhile.
+const countingSQL = `select zone from rollup_state for no key update`
 
 const deleteSlotsSQL = `
 delete from rollup_slots s
@@ -265,7 +266,7 @@ func columns(all []AssistantHour) (ats []time.Time, assistants []int32) {
 // such an hour waits for it.
 func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sharedStateSQL); err != nil {
+		if _, err := tx.Exec(ctx, countingSQL); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{"limit": limit, "from": from, "until": until})
@@ -341,7 +342,7 @@ from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
 func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before time.Time) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sharedStateSQL); err != nil {
+		if _, err := tx.Exec(ctx, countingSQL); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, takeDaysSQL, pgx.StrictNamedArgs{"limit": limit, "before": before})
@@ -352,7 +353,7 @@ func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, befo
 		if counted = len(days); counted == 0 {
 			return nil
 		}
-		cells, err := countHours(ctx, tx, days, 0, g.DayOf, g.Zone)
+		cells, err := mergeDays(ctx, tx, g, days)
 		if err != nil {
 			return err
 		}
@@ -363,6 +364,59 @@ func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, befo
 		return insertCells(ctx, tx, insertDaysSQL, cells)
 	})
 	return counted, err
+}
+
+const slotsOfDaysSQL = `
+select s.at, s.assistant_id, s.environment_id, s.channel_id, s.version_id, s.tally, s.flows, s.hours, s.intents
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from rollup_slots x where x.at >= k.at and x.at < k.until offset 0) as s
+where s.assistant_id = k.assistant`
+
+const responsesOfDaysSQL = `
+select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.response_ms
+from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
+cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+where c.assistant_id = k.assistant and c.response_ms <> '{}'`
+
+// mergeDays adds up the slots of days. The percentiles of a day's response times are those of the values themselves,
+// which a sum of slots has lost. Slots that are not up to date are marked, and so will the day be once they are counted.
+func mergeDays(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour) ([]Cell, error) {
+	ats, assistants := columns(days)
+	untils := make([]time.Time, len(ats))
+	for i, at := range ats {
+		untils[i] = metric.AddDays(at, 1, g.Zone)
+	}
+	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
+	found := newCells()
+	var at time.Time
+	var d Dimensions
+	var tally, flows, hours, intents pgtype.DriverBytes
+	rows, _ := tx.Query(ctx, slotsOfDaysSQL, args)
+	if _, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &flows, &hours, &intents}, func() error {
+		c, err := unpackCell(tally, flows, hours, intents)
+		if err == nil {
+			c.At, c.Dimensions = g.DayOf(at), d
+			found.merge(&c)
+		}
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("read slots: %w", err)
+	}
+	values := map[int][]float64{}
+	var responses []float64
+	rows, _ = tx.Query(ctx, responsesOfDaysSQL, args)
+	if _, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &responses}, func() error {
+		if i, ok := found.index[cellKey{g.DayOf(at).UnixMicro(), d}]; ok {
+			values[i] = append(values[i], responses...)
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read response times: %w", err)
+	}
+	for i, all := range values {
+		found.all[i].Tally.Response = metric.NewLatency(all)
+	}
+	return found.all, nil
 }
 
 // insertCells writes counted cells.
