@@ -32,9 +32,10 @@ type run struct {
 	src     Source
 	o       Options
 	settler settler
-	copies  atomic.Int32 // the share of known events lately, in percent: much makes a first look worth its while
-	glanced atomic.Int64 // known events that were found so and wait to be counted
-	resent  atomic.Int64 // redelivered bodies that wait to be counted
+	copies  atomic.Int32    // the share of known events lately, in percent: much makes a first look worth its while
+	glanced atomic.Int64    // known events that were found so and wait to be counted
+	resent  atomic.Int64    // redelivered bodies that wait to be counted
+	hurry   []chan struct{} // to each writer: what is in flight is at its bound, so waiting for more is in vain
 	mu      sync.Mutex
 	sum     Counts
 }
@@ -66,6 +67,9 @@ func (w *Writer) Run(ctx context.Context, src Source, feed Feed, o Options) (Cou
 	r.settler.space = semaphore.NewWeighted(inFlight)
 	r.copies.Store(manyCopies)
 	decode, ordered := make(chan *chunk), make(chan *chunk, 4)
+	for range o.Writers {
+		r.hurry = append(r.hurry, make(chan struct{}, 1))
+	}
 	var broken error // the feed's
 	g.Go(func() error { return r.read(ctx, feed, decode, ordered, &broken) })
 	for range 2 {
@@ -74,7 +78,7 @@ func (w *Writer) Run(ctx context.Context, src Source, feed Feed, o Options) (Cou
 	queues := make([]chan item, o.Writers)
 	for i := range queues {
 		queues[i] = make(chan item, o.Batch)
-		g.Go(func() error { return r.drain(ctx, queues[i]) })
+		g.Go(func() error { return r.drain(ctx, queues[i], r.hurry[i]) })
 	}
 	g.Go(func() error { return r.route(ctx, ordered, queues) })
 	if err := g.Wait(); err != nil {
@@ -100,7 +104,7 @@ func (r *run) read(ctx context.Context, feed Feed, decode, ordered chan<- *chunk
 			c.size += int64(len(body))
 		}
 		c.size = min(c.size, inFlight)
-		if err := r.settler.space.Acquire(ctx, c.size); err != nil {
+		if err := r.acquire(ctx, c.size); err != nil {
 			return err
 		}
 		c.open.Store(1)
@@ -113,6 +117,20 @@ func (r *run) read(ctx context.Context, feed Feed, decode, ordered chan<- *chunk
 			}
 		}
 	}
+}
+
+// acquire waits for space in flight.
+func (r *run) acquire(ctx context.Context, size int64) error {
+	if r.settler.space.TryAcquire(size) {
+		return nil
+	}
+	for _, h := range r.hurry {
+		select {
+		case h <- struct{}{}:
+		default:
+		}
+	}
+	return r.settler.space.Acquire(ctx, size)
 }
 
 // route gives each event to its sender's writer.
@@ -285,7 +303,7 @@ func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Durati
 }
 
 // drain stores what comes by the batch.
-func (r *run) drain(ctx context.Context, in <-chan item) error {
+func (r *run) drain(ctx context.Context, in <-chan item, hurry <-chan struct{}) error {
 	var batch []item
 	events := make([]*conversation.Event, 0, r.o.Batch)
 	timer := time.NewTimer(r.o.Wait)
@@ -331,6 +349,10 @@ func (r *run) drain(ctx context.Context, in <-chan item) error {
 				continue
 			}
 		case <-timer.C:
+		case <-hurry:
+			for len(batch) < r.o.Batch && len(in) > 0 {
+				batch = append(batch, <-in)
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -74,6 +74,7 @@ cross join lateral (
 	where events.sender_id = k.sender_id
 		and events.at >= timestamptz 'epoch' + k.from_at * interval '1 microsecond'
 		and events.at <= timestamptz 'epoch' + k.until_at * interval '1 microsecond'
+	offset 0
 ) as e`
 
 // StoredEvents returns the events in the stretches.
@@ -107,6 +108,7 @@ cross join lateral (
 	where events.sender_id = k.sender_id
 		and events.at >= timestamptz 'epoch' + k.from_at * interval '1 microsecond'
 		and events.at <= timestamptz 'epoch' + k.until_at * interval '1 microsecond'
+	offset 0
 ) as e`
 
 // SenderBody names an event by the hash of its body.

@@ -63,7 +63,7 @@ func (b *backfillCmd) Run(c *cli) error {
 	}
 	t := newTally(c, "back-filling")
 	t.total.Store(total)
-	_, err = w.Run(c.ctx, src, feed, ingest.Options{Writers: chosen.Writers, Batch: chosen.Batch, Done: t.add})
+	_, err = w.Run(c.ctx, src, feed, ingest.Options{Writers: chosen.Writers, Batch: chosen.Batch, Wait: bulkWait, Done: t.add})
 	t.finish(c.ctx, pool)
 	if err != nil {
 		return fmt.Errorf("stopped; back-filling again is safe: %w", err)

@@ -83,11 +83,11 @@ func eval[T any](t *testing.T, ctx context.Context, js string) T {
 	return v
 }
 
-// waitFor polls a condition of the page.
+// waitFor polls a condition of the page. One that throws, as between two pages, is not met yet.
 func waitFor(t *testing.T, ctx context.Context, js string) {
 	t.Helper()
 	for range 400 {
-		if eval[bool](t, ctx, js) {
+		if met, err := cdp.Run(ctx, cdp.Evaluate[bool](js, cdp.EvalAwaitPromise)); err == nil && met {
 			return
 		}
 		time.Sleep(25 * time.Millisecond) // a page has no clock of ours to wait on

@@ -23,6 +23,9 @@ import (
 	"turnwise/queries"
 )
 
+// bulkWait is how long bulk work may gather a batch: nobody waits for a single event of it.
+const bulkWait = time.Second
+
 type importCmd struct {
 	Files       []string `arg:"" help:"Files to read; - is standard input." placeholder:"FILE"`
 	Assistant   string   `default:"default" help:"Assistant of events that name none (${default})."`
@@ -99,7 +102,7 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 			t.read.Add(1)
 		}
 		return it.Body, it.Position, err
-	}), ingest.Options{Writers: i.Writers, Batch: i.Batch, Done: t.add})
+	}), ingest.Options{Writers: i.Writers, Batch: i.Batch, Wait: bulkWait, Done: t.add})
 	return err
 }
 
@@ -259,7 +262,7 @@ func storeDemo(c *cli, pool *pgxpool.Pool, w *ingest.Writer, g *demo.Generator) 
 		}
 		t.read.Add(1)
 		return body, "", nil
-	}), ingest.Options{Done: t.add})
+	}), ingest.Options{Wait: bulkWait, Done: t.add})
 	t.finish(c.ctx, pool)
 	if err != nil {
 		return err
