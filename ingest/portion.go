@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"turnwise/conversation"
+	"turnwise/queries/failpoint"
 )
 
 // Portion is a stretch of a stream that is acknowledged as a whole.
@@ -107,6 +108,7 @@ func (s *settler) done(c *chunk, n int64) {
 		s.space.Release(c.size)
 		if c.Stored != nil {
 			c.Stored()
+			failpoint.At(failpoint.Acknowledged)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
 	"turnwise/queries"
+	"turnwise/queries/failpoint"
 )
 
 // Source is where events come from, and what they do not say of themselves.
@@ -196,11 +197,13 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	}
 	locked := slices.Sorted(maps.Keys(shards))
 	var minute queries.Minute
+	failpoint.At(failpoint.Decoded)
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		states, err := queries.LockShards(ctx, tx, locked, ids)
 		if err != nil {
 			return err
 		}
+		failpoint.At(failpoint.Locked)
 		for _, u := range units {
 			u.state, u.known = states[u.id]
 			u.split()
@@ -227,8 +230,11 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 			minute.DelayMS += float64(received.UnixMicro()-e.At) / 1000
 			minute.NewestAt = max(minute.NewestAt, e.At)
 		}
-		return queries.CountMinute(ctx, tx, minute)
+		err = queries.CountMinute(ctx, tx, minute)
+		failpoint.At(failpoint.Written)
+		return err
 	})
+	failpoint.At(failpoint.Committed)
 	if err == nil {
 		w.metrics.stored(src.Name, minute, w.now().Sub(received))
 	}

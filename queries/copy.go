@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/queries/failpoint"
 )
 
 // rows gathers rows in PostgreSQL's binary COPY format. It is some times faster than pgx's CopyFrom, which
@@ -136,7 +137,7 @@ func (r *rows) copy(ctx context.Context, tx pgx.Tx, sql string) error {
 		return nil
 	}
 	r.b = binary.BigEndian.AppendUint16(r.b, 0xffff)
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(r.b), sql)
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, failpoint.Through(failpoint.Copying, bytes.NewReader(r.b)), sql)
 	r.n = 0
 	return err
 }

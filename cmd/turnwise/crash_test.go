@@ -4,18 +4,25 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"turnwise/localdb"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/failpoint"
 )
 
 // demoFile writes demo events to a file.
@@ -85,6 +92,91 @@ func TestKilled(t *testing.T) {
 	}
 	if got := dump(t, url); got != want {
 		t.Error("the tables differ from those of an undisturbed import")
+	}
+}
+
+// dieAt makes this process end at once when it comes to that place for the third time.
+func dieAt(place string) {
+	var times atomic.Int32
+	if place != "" {
+		failpoint.Set(func(name string) {
+			if name == place && times.Add(1) == 3 {
+				time.Sleep(1500 * time.Millisecond) // for offsets, which are committed once a second
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {}
+			}
+		})
+	}
+}
+
+// TestFailpoints lets processes that share a topic die, each at another place between event and acknowledgement. The
+// one that takes over ends with the tables of an undisturbed import.
+func TestFailpoints(t *testing.T) {
+	t.Parallel()
+	places := []string{failpoint.Decoded, failpoint.Locked, failpoint.Copying, failpoint.Written, failpoint.Committed, failpoint.Acknowledged}
+	file := demoFile(t, "800")
+	clean := dbtest.URL(t)
+	if out, err := turnwise(t, "--database-url", clean, "import", "--environment", "production", file); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(int32(len(places)), "rasa-events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	producer, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("rasa-events"), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(producer.Close)
+	var records []*kgo.Record
+	for line := range strings.Lines(string(text)) {
+		records = append(records, kgo.StringRecord(strings.TrimSpace(line)))
+	}
+	if err := producer.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	url := dbtest.URL(t)
+	sources := filepath.Join(t.TempDir(), "sources.yaml")
+	if err := os.WriteFile(sources, fmt.Appendf(nil, "sources:\n  - name: kafka\n    environment: production\n    batch: 100\n    kafka: {brokers: [%q], topics: [rasa-events]}\n", fake.ListenAddrs()[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	member := func(place string) (*exec.Cmd, *bytes.Buffer) {
+		cmd, out := program(t.Context(), "--database-url", url, "ingest", "--sources", sources, "--admin-listen", "127.0.0.1:0")
+		cmd.Env = append(cmd.Env, "TURNWISE_TEST_FAILPOINT="+place)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd, out
+	}
+	var all sync.WaitGroup
+	for _, place := range places {
+		cmd, out := member(place)
+		all.Go(func() {
+			err := cmd.Wait()
+			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+				t.Errorf("%s: %v\n%s", place, err, out)
+			}
+		})
+	}
+	all.Wait()
+	last, out := member("")
+	defer func() {
+		_ = last.Process.Signal(syscall.SIGTERM)
+		_ = last.Wait()
+	}()
+	want := dump(t, clean)
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		if dump(t, url) == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the tables differ from those of an undisturbed import\n%s", out)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("TURNWISE_TEST_RUN_MAIN") != "" { // this binary as the program itself, for tests that kill it
+		dieAt(os.Getenv("TURNWISE_TEST_FAILPOINT"))
 		main()
 		os.Exit(0)
 	}
