@@ -70,17 +70,38 @@ func (c *Consumer) publish(ctx context.Context, rejected []ingest.Rejected) erro
 	return nil
 }
 
-// Check asks for what reading does not need and is needed all the same: the queue for dead letters.
+// Check asks for what reading does not need and is needed all the same: the exchange from which the queues are filled,
+// and the queue for dead letters, which it makes as reading would.
 func (c *Consumer) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if c.cfg.Exchange != "" {
+		if err := c.checkExchange(ctx); err != nil {
+			return fmt.Errorf("exchange %q: %w", c.cfg.Exchange, err)
+		}
+	}
 	if c.cfg.DeadLetter == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	if _, err := c.openLetters(ctx); err != nil {
 		return fmt.Errorf("queue %q for dead letters: %w", c.cfg.DeadLetter, explain(err))
 	}
 	return nil
+}
+
+func (c *Consumer) checkExchange(ctx context.Context) error {
+	conn, err := c.asks(ctx)
+	if err != nil {
+		return err
+	}
+	defer bounded(ctx, conn)()
+	err = once(conn, func(ch *amqp.Channel) error {
+		return ch.ExchangeDeclarePassive(c.cfg.Exchange, amqp.ExchangeFanout, false, false, false, false, nil)
+	})
+	if missing(err) {
+		return errors.New("it does not exist: is it the name that Rasa's endpoints.yml has? Rasa makes it when it starts, and so does Turnwise unless it is told to declare nothing")
+	}
+	return explain(err)
 }
 
 // openLetters opens a channel with confirms, on which the queue exists.

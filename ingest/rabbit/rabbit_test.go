@@ -170,6 +170,13 @@ func TestRabbit(t *testing.T) {
 		}
 		return ""
 	})
+	for exchange, want := range map[string]string{"rasa-exchange": "", "rasa-exchnage": `exchange "rasa-exchnage": it does not exist`} {
+		asking := rabbit.New(rabbit.Config{URLs: []string{url(broker)}, Exchange: exchange})
+		if err := asking.Check(t.Context()); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", exchange, err)
+		}
+		asking.Close()
+	}
 	refused, _ := stream(t, pool, rabbit.Config{URLs: []string{strings.Replace(url(broker), "guest:guest", "guest:secret", 1)}})
 	brokertest.Until(t, func() string {
 		if st := refused.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, "refuses the user name or password") || strings.Contains(st.Reason, "secret") {
