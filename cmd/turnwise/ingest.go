@@ -43,7 +43,7 @@ func (i *ingestCmd) Run(c *cli) error {
 	defer reading.wait()
 	ready := &readiness{pool: pool, streams: reading.statuses}
 	ready.begun.Store(true)
-	servers, failed, err := listen(ctx, log, map[string]http.Handler{i.AdminListen: ready.handler(registry)})
+	servers, failed, err := listen(ctx, log, map[string]http.Handler{i.AdminListen: ready.handler(registry, c.Pprof)})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"sync/atomic"
 	"time"
 
@@ -62,13 +63,18 @@ type readiness struct {
 	stopping atomic.Bool
 }
 
-// handler serves /healthz, /readyz and /metrics.
-func (p *readiness) handler(registry *prometheus.Registry) http.Handler {
+// handler serves /healthz, /readyz and /metrics, and Go's profiles when asked to.
+func (p *readiness) handler(registry *prometheus.Registry, profiles bool) http.Handler {
 	registry.MustRegister(p)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", p.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	if profiles {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -55,6 +55,7 @@ type cli struct {
 	PostgresBin     string `name:"postgres-bin" env:"TURNWISE_POSTGRES_BIN" help:"Folder with initdb and postgres." placeholder:"DIR" type:"path"`
 	LogLevel        string `name:"log-level" env:"TURNWISE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level to log: ${enum}."`
 	LogFormat       string `name:"log-format" env:"TURNWISE_LOG_FORMAT" enum:"text,json" default:"text" help:"Form of log lines: ${enum}."`
+	Pprof           bool   `env:"TURNWISE_PPROF" help:"Serve Go's profiles on the admin address, below /debug/pprof/."`
 
 	Serve       serveCmd       `cmd:"" help:"Run the server: pages, ingest over HTTP and from brokers."`
 	Ingest      ingestCmd      `cmd:"" help:"Read brokers and do nothing else; start as many as there are partitions."`

@@ -112,7 +112,7 @@ func (s *serveCmd) Run(c *cli) error {
 	defer stopSite()
 	reading := new(streams)
 	ready := &readiness{pool: pages, streams: func() []ingest.Status { return reading.statuses() }}
-	servers, failed, err := listen(ctx, log, map[string]http.Handler{s.Listen: site, s.AdminListen: ready.handler(registry)})
+	servers, failed, err := listen(ctx, log, map[string]http.Handler{s.Listen: site, s.AdminListen: ready.handler(registry, c.Pprof)})
 	if err != nil {
 		return err
 	}

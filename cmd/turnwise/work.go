@@ -49,7 +49,7 @@ func (w *workCmd) Run(c *cli) error {
 		return fmt.Errorf("the workspace's time zone, %q, is not known here: %w", name, err)
 	}
 	ready := &readiness{pool: pool, streams: func() []ingest.Status { return nil }}
-	servers, failed, err := listen(ctx, log, map[string]http.Handler{w.AdminListen: ready.handler(newRegistry(pool))})
+	servers, failed, err := listen(ctx, log, map[string]http.Handler{w.AdminListen: ready.handler(newRegistry(pool), c.Pprof)})
 	if err != nil {
 		return err
 	}
