@@ -41,7 +41,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.Now = time.Now
 	}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &RollUpWorker{pool: cfg.Pool, grid: queries.NewGrid(cfg.Zone), now: cfg.Now})
+	river.AddWorker(workers, &RollUpWorker{counter: counter{pool: cfg.Pool, grid: queries.NewGrid(cfg.Zone), rest: dayRests, now: cfg.Now}})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},

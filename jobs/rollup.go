@@ -20,9 +20,7 @@ func (RollUpArgs) Kind() string { return "roll_up" }
 // RollUpWorker counts changed hours and days. It may end anywhere: what it has not counted stays marked.
 type RollUpWorker struct {
 	river.WorkerDefaults[RollUpArgs]
-	pool *pgxpool.Pool
-	grid queries.Grid
-	now  func() time.Time
+	counter
 }
 
 // Timeout bounds one run; the next goes on.
@@ -30,7 +28,7 @@ func (w *RollUpWorker) Timeout(*river.Job[RollUpArgs]) time.Duration { return ro
 
 // Work counts.
 func (w *RollUpWorker) Work(ctx context.Context, _ *river.Job[RollUpArgs]) error {
-	err := RollUp(ctx, w.pool, w.grid, dayRests, w.now)
+	err := w.run(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return nil // what is left is still marked
 	}
@@ -40,34 +38,47 @@ func (w *RollUpWorker) Work(ctx context.Context, _ *river.Job[RollUpArgs]) error
 // rollUpTimeout bounds one run. One that fails is not tried again: the next comes in seconds.
 const rollUpTimeout = 10 * time.Minute
 
-// hot is how long ago conversations begin that are still written to. Their hours are counted alone, as ingest waits for
-// hours that are being counted.
+// hot is how long ago conversations begin that are still written to. Their hours are counted apart, and again and again.
 const hot = 2 * time.Hour
 
 const (
 	hoursAtOnce = 48
 	daysAtOnce  = 8
-	sideBySide  = 2           // transactions that count hours of the past
 	dayRests    = time.Minute // a day that changed less than this ago is read by its slots
+	hotRests    = 9           // times as long as they took to count
 )
+
+// counter counts what is marked.
+type counter struct {
+	pool  *pgxpool.Pool
+	grid  queries.Grid
+	rest  time.Duration // of days
+	now   func() time.Time
+	again time.Time // until then hot hours stay marked; who asks for figures counts their conversations
+}
 
 // RollUp counts the hours that are marked now, and the days that have rested; those that change meanwhile wait for
 // the next time.
 func RollUp(ctx context.Context, pool *pgxpool.Pool, g queries.Grid, rest time.Duration, now func() time.Time) error {
-	if err := queries.PrepareRollups(ctx, pool, g); err != nil {
+	c := counter{pool: pool, grid: g, rest: rest, now: now}
+	return c.run(ctx)
+}
+
+func (c *counter) run(ctx context.Context) error {
+	if err := queries.PrepareRollups(ctx, c.pool, c.grid); err != nil {
 		return err
 	}
-	backlog, err := queries.Backlog(ctx, pool)
+	backlog, err := queries.Backlog(ctx, c.pool)
 	if err != nil {
 		return err
 	}
 	for done := int64(0); done < backlog.Hours; {
-		edge := now().Add(-hot)
-		recent, err := queries.RollUpHours(ctx, pool, g, edge, edge.AddDate(1000, 0, 0), 1, now())
+		edge := c.now().Add(-hot)
+		recent, err := c.recent(ctx, edge)
 		if err != nil {
 			return err
 		}
-		older, err := queries.RollUpHours(ctx, pool, g, time.Unix(0, 0), edge, hoursAtOnce, now())
+		older, err := queries.RollUpHours(ctx, c.pool, c.grid, time.Unix(0, 0), edge, hoursAtOnce, c.now())
 		if err != nil {
 			return err
 		}
@@ -77,9 +88,23 @@ func RollUp(ctx context.Context, pool *pgxpool.Pool, g queries.Grid, rest time.D
 		done += int64(recent + older)
 	}
 	for {
-		n, err := queries.RollUpDays(ctx, pool, g, daysAtOnce, now().Add(-rest))
+		n, err := queries.RollUpDays(ctx, c.pool, c.grid, daysAtOnce, c.now().Add(-c.rest))
 		if n == 0 || err != nil {
 			return err
 		}
 	}
+}
+
+// recent counts hot hours, for a tenth of the time at most: a busy one would take all of it, and is out of date at once.
+func (c *counter) recent(ctx context.Context, edge time.Time) (counted int, err error) {
+	begun := c.now()
+	if begun.Before(c.again) {
+		return 0, nil
+	}
+	if counted, err = queries.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hoursAtOnce, begun); err != nil {
+		return 0, err
+	}
+	ended := c.now()
+	c.again = ended.Add(hotRests * ended.Sub(begun))
+	return counted, nil
 }

@@ -131,11 +131,11 @@ returning assistant_id`
 
 // What has been counted; the rest is marked already.
 const markAssistantSQL = `
-insert into rollup_marks (hour, assistant_id, lane)
-select distinct date_trunc('hour', at, 'UTC'), assistant_id, -1
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', at, 'UTC'), assistant_id, -1, (select epoch from rollup_state)
 from rollup_slots
 where assistant_id = @assistant
-on conflict (hour, assistant_id, lane) do update
+on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 // ActivateCriteria puts a draft into force: all conversations of its assistant are counted again by it.

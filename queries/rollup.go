@@ -48,13 +48,14 @@ func (m *marks) add(sender int64, assistant int32, startedAt int64) {
 	m.hours[hourKey{startedAt - startedAt%hourMicros, assistant}] = struct{}{} // starts lie after 1970
 }
 
-// An existing mark is updated, not left alone: a recount must see that somebody is at it.
+// An existing mark is updated, not left alone: a recount must see that somebody is at it. A mark that is being taken
+// belongs to an epoch that is over, so that nobody waits for the count.
 const markHoursSQL = `
-insert into rollup_marks (hour, assistant_id, lane)
-select timestamptz 'epoch' + k.hour * interval '1 microsecond', k.assistant, @lane::smallint
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select timestamptz 'epoch' + k.hour * interval '1 microsecond', k.assistant, @lane::smallint, coalesce((select epoch from rollup_state), 0)
 from unnest(@hours::bigint[], @assistants::integer[]) as k (hour, assistant)
 order by 1, 2
-on conflict (hour, assistant_id, lane) do update
+on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 // cameBackFrom are conversations of the same person, of the same assistant, that a new one, k, may make one from which
@@ -72,12 +73,12 @@ cross join lateral (
 where p.assistant_id = k.assistant
 	and p.last_at >= k.at - greatest(7, (select coalesce(max((rules->>'return_days')::integer), 0) from success_criteria where activated_at is not null)) * interval '1 day'
 order by 1, 2
-on conflict (hour, assistant_id, lane) do update
+on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 const markReturnsSQL = `
-insert into rollup_marks (hour, assistant_id, lane)
-select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
 from (
 	select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 microsecond' as at
 	from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[]) as u (sender, usr, assistant, at)
@@ -85,8 +86,8 @@ from (
 
 // markForgottenReturnsSQL does the same for conversations that are about to be deleted.
 const markForgottenReturnsSQL = `
-insert into rollup_marks (hour, assistant_id, lane)
-select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
 from (
 	select sender_id as sender, user_id as usr, assistant_id as assistant, started_at as at
 	from conversations
@@ -109,12 +110,12 @@ func (m *marks) queue(q *pgx.Batch) {
 
 // markForgottenSQL marks the hours of conversations that are about to be deleted.
 const markForgottenSQL = `
-insert into rollup_marks (hour, assistant_id, lane)
-select distinct date_trunc('hour', started_at, 'UTC') as hour, assistant_id, @lane::smallint
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', started_at, 'UTC') as hour, assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
 from conversations
 where sender_id = @sender and id = any(@ids::uuid[])
 order by 1, 2
-on conflict (hour, assistant_id, lane) do update
+on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 // Grid is how the rollups divide time: slots of a length that fits the zone's offsets, and the zone's days.
@@ -158,10 +159,10 @@ on conflict (one) do update
 set zone = excluded.zone, version = excluded.version`
 
 const markAllSQL = `
-insert into rollup_marks (hour, assistant_id, lane)
-select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select epoch from rollup_state), 0)
 from conversations
-on conflict (hour, assistant_id, lane) do update
+on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 var clearRollupsSQL = []string{
@@ -213,19 +214,31 @@ func RebuildRollups(ctx context.Context, pool *pgxpool.Pool) error {
 	return err
 }
 
+// nextEpochSQL comes before marks are taken, in a transaction of its own.
+const nextEpochSQL = `
+update rollup_state
+set epoch = epoch + 1
+where exists (select from rollup_marks where hour >= @from and hour < @until)`
+
 // takeMarksSQL takes hours that no writer is at, the newest first. One of which another lane is taken is taken
 // again later.
 const takeMarksSQL = `
-delete from rollup_marks m
-using (
-	select hour, assistant_id, lane
+with hours as (
+	select distinct hour, assistant_id
 	from rollup_marks
 	where hour >= @from and hour < @until
-	order by hour desc
+	order by hour desc, assistant_id desc -- as the index is, so that it need not be read to its end
 	limit @limit
-	for update skip locked
+)
+delete from rollup_marks m
+using (
+	select hour, assistant_id, lane, epoch
+	from hours
+	join rollup_marks using (hour, assistant_id)
+	where epoch < (select epoch from rollup_state)
+	for update of rollup_marks skip locked
 ) as k
-where m.hour = k.hour and m.assistant_id = k.assistant_id and m.lane = k.lane
+where m.hour = k.hour and m.assistant_id = k.assistant_id and m.lane = k.lane and m.epoch = k.epoch
 returning m.hour, m.assistant_id`
 
 // countingSQL lets one process count at a time, and keeps criteria from coming into force meanwhile.
@@ -263,8 +276,12 @@ func columns(all []AssistantHour) (ats []time.Time, assistants []int32) {
 
 // RollUpHours counts at most limit marked hours in [from, until) again and returns how many it counted: 0 when there is
 // none that nobody else is at. Its transaction is all or nothing, so it may end anywhere. Whoever stores conversations of
-// such an hour waits for it.
+// such an hour meanwhile marks it
+// again and does not wait.
 func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time) (counted int, err error) {
+	if _, err := pool.Exec(ctx, nextEpochSQL, pgx.StrictNamedArgs{"from": from, "until": until}); err != nil {
+		return 0, fmt.Errorf("next epoch: %w", err)
+	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, countingSQL); err != nil {
 			return err
@@ -439,7 +456,7 @@ func insertCells(ctx context.Context, tx pgx.Tx, sql string, cells []Cell) error
 	return nil
 }
 
-const rollupBacklogSQL = `select (select count(*) from rollup_marks) as hours, (select count(*) from rollup_stale_days) as days`
+const rollupBacklogSQL = `select (select count(*) from (select distinct hour, assistant_id from rollup_marks) as k) as hours, (select count(*) from rollup_stale_days) as days`
 
 // RollupBacklog is what is still to be counted.
 type RollupBacklog struct{ Hours, Days int64 }
