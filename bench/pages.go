@@ -176,6 +176,9 @@ func (b *bench) pages(pool *pgxpool.Pool, name string) (float64, error) {
 			lists = append(lists, fmt.Sprintf("/conversations?%s&page=older.%d.80000000-0000-4000-8000-000000000000", strings.Replace(f, "range=1d", "range=90d", 1), at))
 		}
 	}
+	for _, f := range []string{"range=90d", "range=90d&assistant=harbour-bank", "range=7d&channel=rest", "range=90d&version=harbour-4.3"} {
+		lists = append(lists, "/turns?"+f)
+	}
 	first, _, err := get("/conversations?range=90d")
 	if err != nil {
 		return 0, err

@@ -98,6 +98,28 @@ func (f Filter) That(is ...Condition) Filter {
 	return f
 }
 
+// Conditioned returns the filter with one rating, or one outcome, that it asks for as the condition that says the same.
+func (f Filter) Conditioned() Filter {
+	for _, x := range []struct {
+		values *[]string
+		same   map[string]Condition
+	}{
+		{&f.Ratings, map[string]Condition{string(conversation.Satisfied): Satisfied, string(conversation.Unsatisfied): Unsatisfied, string(conversation.Unanswered): Unanswered}},
+		{&f.Outcomes, map[string]Condition{
+			string(conversation.ResolvedConfirmed): Confirmed, string(conversation.ResolvedAssumed): Assumed, string(conversation.Escalated): HandedOff,
+			string(conversation.Abandoned): Abandoned, OutcomeOpen: Open, string(conversation.NotEngaged): NotEngaged,
+		}},
+	} {
+		if len(*x.values) == 1 {
+			if is, ok := x.same[(*x.values)[0]]; ok {
+				*x.values = nil
+				f = f.That(is)
+			}
+		}
+	}
+	return f
+}
+
 // Within returns the filter for another stretch of time.
 func (f Filter) Within(from, until time.Time) Filter {
 	f.Range = Range{From: from, Until: until}
@@ -331,57 +353,95 @@ func (r Range) Dates() bool { return r.Days == 0 && midnight(r.From) && midnight
 // Query writes the filter, so that ParseFilter reads the same again. Dates are both included.
 func (f Filter) Query() url.Values {
 	q := url.Values{}
+	for _, p := range f.pairs() {
+		q.Add(p[0], p[1])
+	}
+	return q
+}
+
+// Encode returns the query of Query as text, in the same order: pages have thousands of links.
+func (f Filter) Encode() string {
+	pairs := f.pairs()
+	slices.SortStableFunc(pairs, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	n := 0
+	for _, p := range pairs {
+		n += len(p[0]) + len(p[1]) + 12
+	}
+	b := make([]byte, 0, n)
+	for i, p := range pairs {
+		if i > 0 {
+			b = append(b, '&')
+		}
+		b = append(append(append(b, url.QueryEscape(p[0])...), '='), url.QueryEscape(p[1])...)
+	}
+	return string(b)
+}
+
+// pairs are names and values of the filter's query.
+func (f Filter) pairs() [][2]string {
+	q := make([][2]string, 0, 8)
+	add := func(name, value string) { q = append(q, [2]string{name, value}) }
+	addAll := func(name string, values []string) {
+		for _, v := range values {
+			add(name, v)
+		}
+	}
 	switch {
 	case f.Range.Days > 0 && f.Range.Days != DefaultDays:
-		q.Set("range", strconv.Itoa(f.Range.Days)+"d")
+		add("range", strconv.Itoa(f.Range.Days)+"d")
 	case f.Range.Days == 0 && !f.Range.From.IsZero() && !f.Range.Dates():
-		q.Set("from", f.Range.From.Format(time.RFC3339))
-		q.Set("until", f.Range.Until.Format(time.RFC3339))
+		add("from", f.Range.From.Format(time.RFC3339))
+		add("until", f.Range.Until.Format(time.RFC3339))
 	case f.Range.Days == 0 && !f.Range.From.IsZero():
-		q.Set("from", f.Range.From.Format(dateLayout))
-		q.Set("until", AddDays(f.Range.Until, -1, f.Range.Until.Location()).Format(dateLayout))
+		add("from", f.Range.From.Format(dateLayout))
+		add("until", AddDays(f.Range.Until, -1, f.Range.Until.Location()).Format(dateLayout))
 	}
-	for name, values := range map[string][]string{
-		"assistant": f.Assistants, "environment": f.Environments, "channel": f.Channels, "version": f.Versions,
-		"outcome": f.Outcomes, "csat": f.Ratings, "reason": f.Reasons, "command": f.Commands, "cannot-handle": f.CannotHandle,
-		"assistant.not": f.Not.Assistants, "environment.not": f.Not.Environments, "channel.not": f.Not.Channels, "version.not": f.Not.Versions,
-	} {
-		if len(values) > 0 {
-			q[name] = slices.Clone(values)
-		}
-	}
+	addAll("assistant", f.Assistants)
+	addAll("environment", f.Environments)
+	addAll("channel", f.Channels)
+	addAll("version", f.Versions)
+	addAll("outcome", f.Outcomes)
+	addAll("csat", f.Ratings)
+	addAll("reason", f.Reasons)
+	addAll("command", f.Commands)
+	addAll("cannot-handle", f.CannotHandle)
+	addAll("assistant.not", f.Not.Assistants)
+	addAll("environment.not", f.Not.Environments)
+	addAll("channel.not", f.Not.Channels)
+	addAll("version.not", f.Not.Versions)
 	for _, is := range f.Is {
-		q.Add("is", is.String())
+		add("is", is.String())
 	}
 	for _, n := range f.Weekdays {
-		q.Add("weekday", strconv.Itoa(n))
+		add("weekday", strconv.Itoa(n))
 	}
 	for _, n := range f.Hours {
-		q.Add("hour", strconv.Itoa(n))
+		add("hour", strconv.Itoa(n))
 	}
-	for name, ms := range map[string]float64{"slower": f.Slower, "faster": f.Faster} {
-		if ms > 0 {
-			q.Set(name, strconv.FormatFloat(ms, 'g', -1, 64))
-		}
+	if f.Slower > 0 {
+		add("slower", strconv.FormatFloat(f.Slower, 'g', -1, 64))
+	}
+	if f.Faster > 0 {
+		add("faster", strconv.FormatFloat(f.Faster, 'g', -1, 64))
 	}
 	for _, x := range f.Flows {
-		q.Add(x.query())
+		add(x.query())
 	}
 	for _, j := range f.Judged {
-		q.Add("criteria", j.String())
+		add("criteria", j.String())
 	}
 	if len(f.Path.Steps) > 0 {
-		q.Set("path", f.Path.query())
+		add("path", f.Path.query())
 	}
 	if f.Turns.Unsure {
-		q.Add("turn", "unsure")
+		add("turn", "unsure")
 	}
 	if f.Turns.Fallback {
-		q.Add("turn", "fallback")
+		add("turn", "fallback")
 	}
-	for name, v := range map[string]string{"escalated": f.Escalated, "id": f.ID, "intent": f.Turns.Intent, "turn.flow": f.Turns.Flow} {
-		if v != "" {
-			q.Set(name, v)
+	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}} {
+		if p[1] != "" {
+			add(p[0], p[1])
 		}
 	}
 	return q

@@ -341,30 +341,46 @@ func (t FlowTally) Pack() []byte {
 	return b
 }
 
-// UnpackFlows reads what Pack wrote.
-func UnpackFlows(b []byte) (FlowTally, error) {
+// MergePacked adds what Pack wrote, times and steps only if they are wanted.
+func (t FlowTally) MergePacked(b []byte, steps bool) error {
 	r := &reader{b: b}
 	if r.int() != tallyVersion {
-		return nil, errPacked
+		return errPacked
 	}
-	n := r.count()
-	t := make(FlowTally, n)
-	for range n {
-		c := t.of(r.text())
-		for i := range c.counts {
-			c.counts[i] = r.int()
+	for n := r.count(); n > 0; n-- {
+		flow := r.bytes()
+		c := t[string(flow)]
+		if c == nil {
+			c = t.of(string(flow))
 		}
-		c.Time.read(r)
-		for steps := r.count(); steps > 0; steps-- {
+		c.pack()
+		for i := range c.counts {
+			c.counts[i] += r.int()
+		}
+		if !steps {
+			skipLatency(r)
+			for n := r.count(); n > 0; n-- {
+				r.bytes()
+				r.int()
+			}
+			for n := r.count(); n > 0; n-- {
+				r.bytes()
+				r.int()
+				r.int()
+			}
+			continue
+		}
+		c.Time.merge(r)
+		for n := r.count(); n > 0; n-- {
 			step := r.text()
 			c.stop(step, r.int())
 		}
-		for steps := r.count(); steps > 0; steps-- {
+		for n := r.count(); n > 0; n-- {
 			step := r.text()
 			c.visit(step, StepVisits{r.int(), r.int()})
 		}
 	}
-	return t, r.err
+	return r.err
 }
 
 // Completion is the share of the conversations that started the flow and completed it.

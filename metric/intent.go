@@ -24,6 +24,20 @@ func (c *IntentCount) Unsure() (n int64) {
 	return n
 }
 
+// Understood returns, over the turns of all intents, the share that was not understood, and of those with a confidence
+// the share in which it is low.
+func (t *IntentTally) Understood() (fallback, unsure Rate) {
+	for _, c := range t.Intents {
+		fallback.Among += c.Turns
+		fallback.Of += c.Fallback
+		unsure.Of += c.Unsure()
+		for _, n := range c.Deciles {
+			unsure.Among += n
+		}
+	}
+	return fallback, unsure
+}
+
 // IntentTally counts what the assistant understood: turns in which a person wrote by intent, and conversations by the
 // commands that the model gave in them.
 type IntentTally struct {
@@ -184,33 +198,52 @@ func (t *IntentTally) Pack() []byte {
 	return t.Prediction.append(t.Understanding.append(b))
 }
 
-// Unpack reads what Pack wrote.
-func (t *IntentTally) Unpack(b []byte) error {
+// MergePacked adds what Pack wrote: what was understood, or response times by flow and part.
+func (t *IntentTally) MergePacked(b []byte, words, times bool) error {
+	t.Settle()
 	r := &reader{b: b}
 	if r.int() != tallyVersion {
 		return errPacked
 	}
 	for n := r.count(); n > 0; n-- {
-		c := t.of(r.text())
-		c.Turns, c.Fallback = r.int(), r.int()
+		intent := r.bytes()
+		var skipped IntentCount
+		c := &skipped
+		if words {
+			if c = t.Intents[string(intent)]; c == nil {
+				c = t.of(string(intent))
+			}
+		}
+		c.Turns += r.int()
+		c.Fallback += r.int()
 		for i := range c.Deciles {
-			c.Deciles[i] = r.int()
+			c.Deciles[i] += r.int()
 		}
 	}
 	for _, into := range []*map[string]int64{&t.Commands, &t.Reasons} {
-		n := r.count()
-		if n > 0 {
-			*into = make(map[string]int64, n)
+		for n := r.count(); n > 0; n-- {
+			if k := r.bytes(); words {
+				if *into == nil {
+					*into = map[string]int64{}
+				}
+				(*into)[string(k)] += r.int()
+			} else {
+				r.int()
+			}
 		}
-		for ; n > 0; n-- {
-			k := r.text()
-			(*into)[k] = r.int()
-		}
+	}
+	if !times {
+		return r.err
 	}
 	for n := r.count(); n > 0; n-- {
-		t.flow(r.text()).read(r)
+		flow := r.bytes()
+		l := t.ByFlow[string(flow)]
+		if l == nil {
+			l = t.flow(string(flow))
+		}
+		l.merge(r)
 	}
-	t.Understanding.read(r)
-	t.Prediction.read(r)
+	t.Understanding.merge(r)
+	t.Prediction.merge(r)
 	return r.err
 }

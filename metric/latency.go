@@ -13,13 +13,12 @@ type Latency struct {
 	N       int64
 	Sum     float64
 	classes []class // sorted
-	dense   []int64 // by class, in their place, once much was merged
-	merged  int
-	own     *exact // set while nothing was merged
+	dense   []int64 // by class, in their place, once there were many
+	own     *exact  // set while nothing was merged
 }
 
-// denseFrom is how many merges make it worth to keep the classes in place.
-const denseFrom = 8
+// denseFrom is how many classes make it worth to keep them in place.
+const denseFrom = 64
 
 type class struct {
 	k int32 // above Bound(k-1), up to Bound(k)
@@ -33,7 +32,22 @@ type exact struct{ p50, p95, p99 float64 }
 const growth = 1.01
 
 // Bound returns the highest number of milliseconds that class k holds.
-func Bound(k int) float64 { return math.Pow(growth, float64(k)) }
+func Bound(k int) float64 {
+	if k >= 0 && k < len(bounds) {
+		return bounds[k]
+	}
+	return math.Pow(growth, float64(k))
+}
+
+var bounds = func() (b [maxClass + 1]float64) {
+	for k := range b {
+		b[k] = math.Pow(growth, float64(k))
+	}
+	return b
+}()
+
+// maxClass holds more milliseconds than any that classOf counts.
+const maxClass = 2800
 
 // classOf returns the class that holds ms; what takes no millisecond is in class 0.
 func classOf(ms float64) int {
@@ -83,26 +97,38 @@ func (l *Latency) Merge(o *Latency) {
 	l.N += o.N
 	l.Sum += o.Sum
 	l.own = nil
-	if l.merged++; l.dense == nil && o.dense == nil && l.merged < denseFrom {
+	if l.dense == nil && o.dense == nil && len(l.classes)+len(o.classes) < denseFrom {
 		l.classes = mergeClasses(l.classes, o.classes)
 		return
 	}
-	if l.dense == nil {
-		for _, c := range l.classes {
-			l.add(c)
-		}
-		l.classes = nil
-	}
-	o.each(func(c class) bool {
+	l.spread()
+	for _, c := range o.classes {
 		l.add(c)
-		return true
-	})
+	}
+	if len(o.dense) > len(l.dense) {
+		l.dense = append(l.dense, make([]int64, len(o.dense)-len(l.dense))...)
+	}
+	for k, n := range o.dense {
+		l.dense[k] += n
+	}
+}
+
+// spread keeps the classes in place from now on.
+func (l *Latency) spread() {
+	if l.dense != nil {
+		return
+	}
+	l.dense = make([]int64, 1000)
+	for _, c := range l.classes {
+		l.add(c)
+	}
+	l.classes = nil
 }
 
 // add counts into the classes in place.
 func (l *Latency) add(c class) {
 	if int(c.k) >= len(l.dense) {
-		l.dense = append(l.dense, make([]int64, max(int(c.k)+1, 1000)-len(l.dense))...)
+		l.dense = append(l.dense, make([]int64, int(c.k)+1-len(l.dense))...)
 	}
 	l.dense[c.k] += c.n
 }
@@ -285,8 +311,52 @@ func (l *Latency) read(r *reader) {
 	l.classes = make([]class, 0, n)
 	last := int32(0)
 	for range n {
-		last += int32(r.int())
+		last += r.step(last)
 		l.classes = append(l.classes, class{last, r.int()})
+	}
+}
+
+// merge adds what append wrote, as Merge does.
+func (l *Latency) merge(r *reader) {
+	if l.N == 0 {
+		l.read(r)
+		return
+	}
+	n := r.int()
+	if n == 0 {
+		return
+	}
+	l.N += n
+	l.Sum += r.float()
+	l.own = nil
+	if r.int() == 1 {
+		r.skip(3 * 8)
+	}
+	l.spread()
+	k := int32(0)
+	for of := r.count(); of > 0; of-- {
+		k += r.step(k)
+		n := r.int()
+		if int(k) >= len(l.dense) {
+			l.add(class{k, n})
+			continue
+		}
+		l.dense[k] += n
+	}
+}
+
+// skipLatency passes over what append wrote.
+func skipLatency(r *reader) {
+	if r.int() == 0 {
+		return
+	}
+	r.skip(8)
+	if r.int() == 1 {
+		r.skip(3 * 8)
+	}
+	for of := r.count(); of > 0; of-- {
+		r.int()
+		r.int()
 	}
 }
 
@@ -303,6 +373,15 @@ type reader struct {
 var errPacked = errors.New("packed figures are broken")
 
 func (r *reader) int() int64 {
+	if len(r.b) > 0 && r.b[0] < 0x80 { // most are small
+		v := r.b[0]
+		r.b = r.b[1:]
+		return int64(v)
+	}
+	return r.large()
+}
+
+func (r *reader) large() int64 {
 	v, n := binary.Uvarint(r.b)
 	if n <= 0 {
 		r.b, r.err = nil, errPacked
@@ -310,6 +389,16 @@ func (r *reader) int() int64 {
 	}
 	r.b = r.b[n:]
 	return int64(v)
+}
+
+// step reads how many classes the next one lies after k.
+func (r *reader) step(k int32) int32 {
+	v := r.int()
+	if v < 0 || v > maxClass-int64(k) {
+		r.b, r.err = nil, errPacked
+		return 0
+	}
+	return int32(v)
 }
 
 // count reads how many things follow, each of at least one byte.
@@ -322,6 +411,14 @@ func (r *reader) count() int {
 	return int(n)
 }
 
+func (r *reader) skip(n int) {
+	if n < 0 || len(r.b) < n {
+		r.b, r.err = nil, errPacked
+		return
+	}
+	r.b = r.b[n:]
+}
+
 func (r *reader) float() float64 {
 	if len(r.b) < 8 {
 		r.b, r.err = nil, errPacked
@@ -332,11 +429,14 @@ func (r *reader) float() float64 {
 	return v
 }
 
-func (r *reader) text() string {
+func (r *reader) text() string { return string(r.bytes()) }
+
+// bytes reads a text that is valid as long as what is read.
+func (r *reader) bytes() []byte {
 	n := r.count()
-	s := string(r.b[:n])
+	b := r.b[:n]
 	r.b = r.b[n:]
-	return s
+	return b
 }
 
 func appendText(b []byte, s string) []byte {

@@ -70,6 +70,20 @@ func TestParseFilter(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, f) {
 			t.Errorf("written and read again: %+v, %v; want %+v", got, err, f)
 		}
+		if a, b := f.Encode(), f.Query().Encode(); a != b {
+			t.Errorf("as text %s, want %s", a, b)
+		}
+	}
+}
+
+func TestConditioned(t *testing.T) {
+	t.Parallel()
+	f := Filter{Channels: []string{"web"}, Ratings: []string{"SATISFIED"}, Outcomes: []string{"abandoned"}}
+	if got := f.Conditioned(); !reflect.DeepEqual(got, Filter{Channels: []string{"web"}, Is: []Condition{Satisfied, Abandoned}}) || f.Ratings == nil {
+		t.Errorf("%+v of %+v", got, f)
+	}
+	if f = (Filter{Ratings: []string{"SATISFIED", "UNSATISFIED"}}); !reflect.DeepEqual(f.Conditioned(), f) {
+		t.Errorf("%+v", f.Conditioned())
 	}
 }
 

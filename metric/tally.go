@@ -40,14 +40,14 @@ func (h *HourLatency) Pack() []byte {
 	return b
 }
 
-// Unpack reads what Pack wrote.
-func (h *HourLatency) Unpack(b []byte) error {
+// MergePacked adds what Pack wrote.
+func (h *HourLatency) MergePacked(b []byte) error {
 	r := &reader{b: b}
 	if r.int() != tallyVersion {
 		return errPacked
 	}
 	for i := range h {
-		h[i].read(r)
+		h[i].merge(r)
 	}
 	return r.err
 }
@@ -108,8 +108,14 @@ func (t *Tally) Settle() {
 
 // Merge adds o, which stays as it is in meaning.
 func (t *Tally) Merge(o *Tally) {
+	t.MergeCounts(o)
 	t.Settle()
 	o.Settle()
+	t.Response.Merge(&o.Response)
+}
+
+// MergeCounts adds o, but for its response times.
+func (t *Tally) MergeCounts(o *Tally) {
 	for i, n := range o.counts {
 		t.counts[i] += n
 	}
@@ -122,7 +128,6 @@ func (t *Tally) Merge(o *Tally) {
 		}
 		t.Reasons[reason] += n
 	}
-	t.Response.Merge(&o.Response)
 }
 
 // tallyVersion stands first in what Pack writes: another reading needs another count.

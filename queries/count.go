@@ -70,26 +70,27 @@ func (c *cells) at(at time.Time, d Dimensions) *Cell {
 	return &c.all[i]
 }
 
-// merge adds a cell.
+// merge adds a cell, which the sum may keep.
 func (f *cells) merge(c *Cell) {
-	before := len(f.all)
-	cell := f.at(c.At, c.Dimensions)
-	if len(f.all) > before {
-		c.Tally.Settle()
-		c.Flows.Settle()
-		cell.Tally, cell.Hours = c.Tally, c.Hours
-		if c.Words != nil {
-			c.Words.Settle()
-			cell.Words = c.Words
-		}
-		if c.Flows != nil {
-			cell.Flows = c.Flows
-		}
+	k := cellKey{c.At.UnixMicro(), c.Dimensions}
+	i, ok := f.index[k]
+	if !ok {
+		f.index[k] = len(f.all)
+		f.all = append(f.all, *c)
 		return
 	}
+	cell := &f.all[i]
 	cell.Tally.Merge(c.Tally)
-	cell.Flows.Merge(c.Flows)
-	if c.Words != nil {
+	switch {
+	case cell.Flows == nil:
+		cell.Flows = c.Flows
+	case c.Flows != nil:
+		cell.Flows.Merge(c.Flows)
+	}
+	switch {
+	case cell.Words == nil:
+		cell.Words = c.Words
+	case c.Words != nil:
 		cell.Words.Merge(c.Words)
 	}
 	switch {
@@ -106,27 +107,14 @@ func unpackCell(tally, flows, hours, intents []byte) (c Cell, err error) {
 	if err := c.Tally.Unpack(tally, true); err != nil {
 		return c, err
 	}
-	return c, c.unpack(flows, hours, intents)
-}
-
-// unpack reads what was rolled up beside the tally; what was not asked for is empty.
-func (c *Cell) unpack(flows, hours, intents []byte) (err error) {
-	if len(flows) > 0 {
-		if c.Flows, err = metric.UnpackFlows(flows); err != nil {
-			return err
-		}
+	c.Flows, c.Hours, c.Words = metric.FlowTally{}, new(metric.HourLatency), new(metric.IntentTally)
+	if err := c.Flows.MergePacked(flows, true); err != nil {
+		return c, err
 	}
-	if len(hours) > 0 {
-		c.Hours = new(metric.HourLatency)
-		if err := c.Hours.Unpack(hours); err != nil {
-			return err
-		}
+	if err := c.Hours.MergePacked(hours); err != nil {
+		return c, err
 	}
-	if len(intents) > 0 {
-		c.Words = new(metric.IntentTally)
-		return c.Words.Unpack(intents)
-	}
-	return nil
+	return c, c.Words.MergePacked(intents, true, true)
 }
 
 // cameBackText tells whether the same person came back within some days.
@@ -158,7 +146,7 @@ type counting struct {
 	zone   *time.Location
 	flows  bool
 	hours  bool // response times by hour of the day
-	words  bool // intents and commands
+	words  bool // intents and commands, response times by flow and part
 }
 
 func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted)) error {

@@ -2,6 +2,7 @@ package queries
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +17,10 @@ import (
 
 // Figures are what was counted for a question.
 type Figures struct {
-	Cells []Cell
+	Cells []Cell // by time and dimensions: their tallies
+	Flows metric.FlowTally
+	Words metric.IntentTally
+	Hours [7]metric.HourLatency // by weekday, from Monday on
 	Took  time.Duration
 	Facts bool // counted from the conversations themselves, as the filter asks for what rollups do not know
 }
@@ -26,13 +30,20 @@ type Question struct {
 	Filter metric.Filter
 	Fine   bool // by slots, for charts by the hour; else by days
 	Flows  bool // count flows
+	Steps  bool // and their steps and times
 	Times  bool // response times too
-	Hours  bool // and by the hour of the day
+	Hours  bool // and by weekday and hour
+	Parts  bool // and by flow and part
 	Words  bool // count intents and commands
+	Ended  bool // count open conversations by how they would have ended: enough for who asks only how many there are
 	Facts  bool // leave the rollups alone
+	Most   int  // conversations to be looked at where rollups are behind, beyond which ErrTooMany is returned; 0: no bound
 	Now    time.Time
 	Grid   Grid
 }
+
+// ErrTooMany says that rollups are too far behind for a quick answer.
+var ErrTooMany = errors.New("too many conversations to be counted")
 
 // CountFigures answers a question, from the rollups where they are up to date and from the conversations where
 // they are not: what is committed is counted, at any time.
@@ -50,14 +61,15 @@ func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figure
 		if err != nil {
 			return err
 		}
-		r := &reading{Question: q, tx: tx, known: known, found: newCells()}
+		f = Figures{Flows: metric.FlowTally{}}
+		r := &reading{Question: q, tx: tx, known: known, found: newCells(), sum: &f}
 		r.from, r.until = q.Filter.Range.Bounds(q.Now, q.Grid.Zone)
 		if f.Facts = q.Facts || !current || !q.Filter.Plain(); f.Facts {
 			err = r.facts(ctx)
 		} else {
 			err = r.rollups(ctx)
 		}
-		if err == nil {
+		if err == nil && !q.Ended {
 			err = r.open(ctx)
 		}
 		f.Cells = r.found.all
@@ -74,6 +86,7 @@ type reading struct {
 	tx          pgx.Tx
 	known       filterIDs
 	found       *cells
+	sum         *Figures
 	from, until time.Time
 }
 
@@ -94,14 +107,35 @@ func (r *reading) facts(ctx context.Context) error {
 	return r.counted(ctx, w, "conversations c\nwhere "+w.String())
 }
 
+// add adds a cell to the answer.
+func (r *reading) add(c *Cell) {
+	if c.Flows != nil {
+		r.sum.Flows.Merge(c.Flows)
+	}
+	if c.Words != nil {
+		r.sum.Words.Merge(c.Words)
+	}
+	if c.Hours != nil {
+		r.hoursOf(c.At).Merge(c.Hours)
+	}
+	c.Flows, c.Words, c.Hours = nil, nil, nil
+	r.found.merge(c)
+}
+
+// hoursOf returns the sum of the weekday on which a cell begins.
+func (r *reading) hoursOf(at time.Time) *metric.HourLatency {
+	return &r.sum.Hours[(int(at.In(r.Grid.Zone).Weekday())+6)%7]
+}
+
 // counted counts what a from clause yields and adds it to the cells.
 func (r *reading) counted(ctx context.Context, w *where, from string) error {
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words}
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words || r.Parts}
 	others := maps.Clone(w.args)
 	columns := w.countedColumns(r.known.inForce)
 	all, err := count(ctx, r.tx, statements{"select " + columns + "\nfrom " + from, selectRuns(from), selectSteps(from), selectTurns(intentColumns, "turns t", from) + intentCondition, selectTurns(commandColumns, "commands t", from)}, [2]pgx.StrictNamedArgs{w.args, others}, n)
 	for i := range all {
-		r.found.merge(&all[i])
+		all[i].Tally.Settle()
+		r.add(&all[i])
 	}
 	return err
 }
@@ -112,24 +146,27 @@ func (r *reading) open(ctx context.Context) error {
 	w := r.where()
 	w.and("c.closes_at > @closing", "closing", r.Now)
 	from := "conversations c\nwhere " + w.String()
-	at := map[ConversationKey]int{}
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words}
+	if err := r.bound(ctx, w, from); err != nil {
+		return err
+	}
+	open := map[ConversationKey]bool{}
+	n := &counting{r.cellOf, r.Grid.Zone, false, false, false}
 	others := maps.Clone(w.args)
 	rows, _ := r.tx.Query(ctx, "select "+w.countedColumns(r.known.inForce)+"\nfrom "+from, w.args)
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := r.found.at(cell, d)
 		to.Tally.Reopen(*c)
-		at[k] = r.found.index[cellKey{cell.UnixMicro(), d}]
+		open[k] = true
 	}); err != nil {
 		return fmt.Errorf("open conversations: %w", err)
 	}
-	if !r.Flows || len(at) == 0 {
+	if !r.Flows || len(open) == 0 {
 		return nil
 	}
 	rows, _ = r.tx.Query(ctx, selectRuns(from), others)
 	return readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
-		if i, ok := at[k]; ok {
-			r.found.all[i].Flows.Reopen(*v)
+		if open[k] {
+			r.sum.Flows.Reopen(*v)
 		}
 	})
 }
@@ -193,6 +230,9 @@ func (r *reading) rollups(ctx context.Context) error {
 		return fmt.Errorf("marked hours: %w", err)
 	}
 	if len(marks) > manyPieces {
+		if r.Most > 0 {
+			return ErrTooMany
+		}
 		return r.facts(ctx)
 	}
 	// The whole slots and the whole days of the range.
@@ -242,9 +282,28 @@ func (r *reading) rollups(ctx context.Context) error {
 		w := r.where()
 		raw.args(w)
 		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
-		return r.counted(ctx, w, unnestPieces+"\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at < k.until_at offset 0) as c\nwhere "+w.String())
+		from := unnestPieces + "\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at < k.until_at offset 0) as c\nwhere " + w.String()
+		if err := r.bound(ctx, w, from); err != nil {
+			return err
+		}
+		return r.counted(ctx, w, from)
 	}
 	return nil
+}
+
+// bound returns ErrTooMany when a from clause yields more conversations than the question allows.
+func (r *reading) bound(ctx context.Context, w *where, from string) error {
+	if r.Most == 0 {
+		return nil
+	}
+	args := maps.Clone(w.args)
+	args["most"] = r.Most
+	rows, _ := r.tx.Query(ctx, "select count(*) > @most from (select from "+from+" limit @most + 1) as found", args)
+	many, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	if err == nil && many {
+		err = ErrTooMany
+	}
+	return err
 }
 
 // days reads the days in [first, last) and adds to slots those that are stale.
@@ -279,7 +338,7 @@ func (r *reading) packed(ctx context.Context, w *where, from string, skip func(a
 	if r.Hours {
 		hours = "c.hours"
 	}
-	if r.Words {
+	if r.Words || r.Parts {
 		words = "c.intents"
 	}
 	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+flows+", "+hours+", "+words+"\nfrom "+from, w.args)
@@ -294,10 +353,20 @@ func (r *reading) packed(ctx context.Context, w *where, from string, skip func(a
 		if err := c.Tally.Unpack(tally, r.Times); err != nil {
 			return err
 		}
-		if err := c.unpack(packed, byHour, spoken); err != nil {
-			return err
-		}
 		r.found.merge(&c)
+		if r.Flows {
+			if err := r.sum.Flows.MergePacked(packed, r.Steps); err != nil {
+				return err
+			}
+		}
+		if r.Hours {
+			if err := r.hoursOf(c.At).MergePacked(byHour); err != nil {
+				return err
+			}
+		}
+		if r.Words || r.Parts {
+			return r.sum.Words.MergePacked(spoken, r.Words, r.Parts)
+		}
 		return nil
 	})
 	if err != nil {

@@ -115,17 +115,16 @@ const silentSQL = `
 select a.name as assistant, n.conversations, e.last_escalated
 from assistants a
 cross join lateral (
-	select count(*) as conversations
-	from (select from conversations c where c.assistant_id = a.id and c.started_at >= @since limit 10000) as c
-) as n
-left join lateral (
-	select c.started_at as last_escalated
+	select max(c.started_at) as last_escalated
 	from conversations c
-	where c.facets @> array['a:' || a.id, 'x:yes']
-	order by c.started_at desc
-	limit 1
-) as e on true
-where n.conversations >= @least and (e.last_escalated is null or e.last_escalated < @since)
+	where c.assistant_id = a.id and c.escalated_at is not null
+	offset 0
+) as e
+cross join lateral (
+	select count(*) as conversations
+	from (select from conversations c where c.assistant_id = a.id and c.started_at >= @since and (e.last_escalated is null or e.last_escalated < @since) limit 10000) as c
+) as n
+where n.conversations >= @least
 order by a.name
 limit 200`
 

@@ -29,27 +29,26 @@ type ListedTurn struct {
 	Version         string
 }
 
-// turnsText joins the turns to the conversations of a filter.
-const turnsText = `conversations c
-join turns t on t.sender_id = c.sender_id and t.conversation_id = c.id
-where `
-
-// turnsOf returns the predicate of the turns of a filter: those that its bounds of response times and its TurnFilter
-// mean; if that asks for no more than a flow, those with a response time.
-func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (*where, error) {
+// turnsOf returns the predicates of the conversations, c, and of the turns, t, of a filter: those that its bounds of
+// response times and its TurnFilter mean; if that asks for no more than a flow, those with a response time. Both have
+// the same arguments.
+func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *where, err error) {
 	known, err := lookUp(ctx, db, f)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	w := filterConversations(f, known, now, zone)
+	without := f
+	without.Turns, without.Slower, without.Faster = metric.TurnFilter{}, 0, 0
+	c = filterConversations(without, known, now, zone)
+	t = &where{args: c.args}
 	if f.Turns != (metric.TurnFilter{}) {
-		w.and(w.turn(f.Turns), "", nil)
+		t.and(t.turn(f.Turns), "", nil)
 	}
 	if f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow}) || f.Slower > 0 || f.Faster > 0 {
-		w.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
-		w.args["above"] = slowest(f)
+		t.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
+		t.args["above"] = slowest(f)
 	}
-	return w, nil
+	return c, t, nil
 }
 
 const turnColumns = `
@@ -67,14 +66,19 @@ left join versions v on v.id = x.version_id
 left join messages m on m.sender_id = x.sender_id and m.at = x.at and m.id = x.message_id
 order by x.response_ms desc nulls last, x.conversation_id, x.n`
 
-// Turns returns at most limit turns of the filter's conversations, the slowest first, after the first skip ones.
-func Turns(ctx context.Context, db DB, f metric.Filter, skip, limit int, now time.Time, zone *time.Location) ([]ListedTurn, error) {
-	w, err := turnsOf(ctx, db, f, now, zone)
+// Turns returns at most limit turns of the filter's conversations, the slowest first, after the first skip ones. With few
+// conversations their turns are looked up, else the slowest turns are looked through for those of the filter.
+func Turns(ctx context.Context, db DB, f metric.Filter, few bool, skip, limit int, now time.Time, zone *time.Location) ([]ListedTurn, error) {
+	c, t, err := turnsOf(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w.args["limit"], w.args["skip"] = limit, skip
-	rows, _ := db.Query(ctx, turnColumns+turnsText+w.String()+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins, w.args)
+	from := "turns t\n\tcross join lateral (select * from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id and " + c.String() + " offset 0) as c\n\twhere " + t.String()
+	if few {
+		from = "(select * from conversations c where " + c.String() + " offset 0) as c\n\tcross join lateral (select * from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and " + t.String() + " offset 0) as t"
+	}
+	c.args["limit"], c.args["skip"] = limit, skip
+	rows, _ := db.Query(ctx, turnColumns+from+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins, c.args)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedTurn])
 	if err != nil {
 		return nil, fmt.Errorf("list turns: %w", err)
@@ -84,10 +88,10 @@ func Turns(ctx context.Context, db DB, f metric.Filter, skip, limit int, now tim
 
 // CountTurns counts the turns of the filter's conversations.
 func CountTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (int64, error) {
-	w, err := turnsOf(ctx, db, f, now, zone)
+	c, t, err := turnsOf(ctx, db, f, now, zone)
 	if err != nil {
 		return 0, err
 	}
-	rows, _ := db.Query(ctx, "select count(*) from "+turnsText+w.String(), w.args)
+	rows, _ := db.Query(ctx, "select count(*) from conversations c\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere "+c.String()+" and "+t.String(), c.args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 }

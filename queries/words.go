@@ -83,17 +83,22 @@ type Unhandled struct {
 
 const unhandledText = `
 select t.conversation_id, t.message_id, left(m.text, 300) as text
-from (select c.sender_id, c.id, c.started_at from conversations c where `
+from (
+	select t.sender_id, t.conversation_id, t.message_id, t.at, t.n
+	from turns t
+	cross join lateral (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id and `
 
-const unhandledJoin = `) as c
-join turns t on t.sender_id = c.sender_id and t.conversation_id = c.id and t.fallback and not t.platform
+const unhandledJoin = ` offset 0) as c
+	where t.fallback and not t.platform and t.at >= @from
+	order by t.at desc, t.conversation_id, t.n
+	limit @limit
+) as t
 join messages m on m.sender_id = t.sender_id and m.at = t.at and m.id = t.message_id
 where m.text <> ''
-order by c.started_at desc, t.conversation_id, t.n
-limit @limit`
+order by t.at desc, t.conversation_id, t.n`
 
 // UnhandledMessages returns the messages of the filter's conversations that the assistant did not understand, at most
-// limit, those of the newest conversations first.
+// limit, the newest first.
 func UnhandledMessages(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) ([]Unhandled, error) {
 	known, err := lookUp(ctx, db, f)
 	if err != nil {
@@ -101,6 +106,7 @@ func UnhandledMessages(ctx context.Context, db DB, f metric.Filter, limit int, n
 	}
 	w := filterConversations(f, known, now, zone)
 	w.args["limit"] = limit
+	w.args["from"], _ = f.Range.Bounds(now, zone) // nobody writes before the conversation began
 	rows, _ := db.Query(ctx, unhandledText+w.String()+unhandledJoin, w.args)
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Unhandled])
 }

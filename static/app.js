@@ -66,8 +66,10 @@ document.addEventListener("htmx:responseError", (e) => {
 		note.id = "mistake";
 		note.className = "note bad";
 		note.setAttribute("role", "alert");
-		bar.after(note);
 	}
+	const apply = bar.querySelector("details[open] .apply");
+	if (apply) apply.before(note);
+	else bar.after(note);
 	note.textContent = answer.querySelector(".empty p")?.textContent || "That did not work; the server's log says why.";
 });
 

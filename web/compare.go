@@ -88,20 +88,20 @@ func (s *server) comparison(w http.ResponseWriter, r *http.Request) error {
 func (f *figures) groups(by dimension, names queries.DimensionNames) []*group {
 	strata := dimensionOf(by.strata)
 	found := map[string]*group{}
-	for _, c := range f.cells {
-		name := cmp.Or(by.name(names, c.Dimensions), metric.NotTold)
+	for d, t := range f.sums {
+		name := cmp.Or(by.name(names, d), metric.NotTold)
 		g := found[name]
 		if g == nil {
-			g = &group{name: name, of: c.Assistant, filter: f.filter, strata: map[string]*metric.Tally{}}
+			g = &group{name: name, of: d.Assistant, filter: f.filter, strata: map[string]*metric.Tally{}}
 			by.to(&g.filter, name)
 			found[name] = g
 		}
-		g.whole.Merge(c.Tally)
-		stratum := strata.name(names, c.Dimensions)
+		g.whole.Merge(t)
+		stratum := strata.name(names, d)
 		if g.strata[stratum] == nil {
 			g.strata[stratum] = new(metric.Tally)
 		}
-		g.strata[stratum].Merge(c.Tally)
+		g.strata[stratum].Merge(t)
 	}
 	var all []*group
 	for _, g := range found {

@@ -97,32 +97,54 @@ func listHeading(f metric.Filter) string {
 	return words
 }
 
-// total returns how many conversations the filter has: from the rollups where they know, else counted up to
-// countUpTo, beyond which more is set.
+// total returns how many conversations the filter has: from the rollups where they know and are not far behind, else
+// counted up to countUpTo, beyond which more is set.
 func (s *server) total(ctx context.Context, f metric.Filter, now time.Time) (n int64, more bool, err error) {
+	f = f.Conditioned()
 	plain := f
-	plain.Is, plain.Weekdays, plain.Hours = nil, nil, nil
-	if plain.Plain() && len(f.Is) <= 1 && (len(f.Is) == 0 || len(f.Hours) == 0) {
-		figures, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: plain, Now: now, Grid: s.grid})
-		for _, c := range figures.Cells {
-			if len(f.Weekdays) > 0 && !slices.Contains(f.Weekdays, isoWeekday(c.At.In(s.Zone))) {
-				continue
-			}
-			switch {
-			case len(f.Hours) > 0:
-				for _, h := range f.Hours {
-					n += c.Tally.Hours[h]
-				}
-			case len(f.Is) > 0:
-				n += c.Tally.Count(f.Is[0])
-			default:
-				n += c.Tally.Count(metric.All)
-			}
+	plain.Is, plain.Weekdays, plain.Hours, plain.Flows = nil, nil, nil, nil
+	apart := len(f.Is) + len(f.Hours) + len(f.Flows) // rollups know one at a time
+	flow := len(f.Flows) > 0 && f.Flows[0].Visited+f.Flows[0].Stopped == "" && len(f.Weekdays) == 0
+	if plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
+		q := queries.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: countUpTo, Now: now, Grid: s.grid}
+		figures, err := queries.CountFigures(ctx, s.Pool, q)
+		switch many := errors.Is(err, queries.ErrTooMany); {
+		case err == nil:
+			return s.rolledUp(&figures, f), false, nil
+		case !many:
+			return 0, false, err
+		case apart+len(f.Weekdays) == 0: // so many of them alone
+			return countUpTo, true, nil
 		}
-		return n, false, err
 	}
 	counted, err := queries.CountConversations(ctx, s.Pool, f, countUpTo+1, now, s.Zone)
 	return int64(min(counted, countUpTo)), counted > countUpTo, err
+}
+
+// rolledUp is the number of the filter's conversations, of which the figures are without what rollups tell apart.
+func (s *server) rolledUp(figures *queries.Figures, f metric.Filter) (n int64) {
+	if len(f.Flows) > 0 {
+		if c := figures.Flows[f.Flows[0].Flow]; c != nil {
+			n = c.Count(f.Flows[0].How)
+		}
+		return n
+	}
+	for _, c := range figures.Cells {
+		if len(f.Weekdays) > 0 && !slices.Contains(f.Weekdays, isoWeekday(c.At.In(s.Zone))) {
+			continue
+		}
+		switch {
+		case len(f.Hours) > 0:
+			for _, h := range f.Hours {
+				n += c.Tally.Hours[h]
+			}
+		case len(f.Is) > 0:
+			n += c.Tally.Count(f.Is[0])
+		default:
+			n += c.Tally.Count(metric.All)
+		}
+	}
+	return n
 }
 
 func isoWeekday(t time.Time) int { return (int(t.Weekday())+6)%7 + 1 }
@@ -176,7 +198,7 @@ func shownOutcome(outcome string, closes, now time.Time) string {
 }
 
 func address(f metric.Filter) string {
-	if q := f.Query().Encode(); q != "" {
+	if q := f.Encode(); q != "" {
 		return "/conversations?" + q
 	}
 	return "/conversations"

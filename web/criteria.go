@@ -111,10 +111,8 @@ func (s *server) criteriaForm(w http.ResponseWriter, r *http.Request, status int
 		return err
 	}
 	started := map[string]int64{}
-	for _, c := range figures.Cells {
-		for flow, n := range c.Flows {
-			started[flow] += n.Count(metric.FlowStarted)
-		}
+	for flow, n := range figures.Flows {
+		started[flow] = n.Count(metric.FlowStarted)
 	}
 	for _, flow := range append(slices.Clone(rules.Included), rules.Excluded...) {
 		started[flow] += 0

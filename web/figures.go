@@ -26,8 +26,10 @@ type figures struct {
 	spans   []metric.Span
 	points  []metric.Tally // by span
 	whole   metric.Tally
+	sums    map[queries.Dimensions]*metric.Tally
 	flows   metric.FlowTally
 	words   metric.IntentTally
+	hours   [7]metric.HourLatency // by weekday, from Monday on
 	cells   []queries.Cell
 	before  *figures // of the range compared with
 	markers []views.Marker
@@ -39,7 +41,7 @@ type figures struct {
 }
 
 // counted says what a page needs beside conversations.
-type counted struct{ flows, times, hours, words bool }
+type counted struct{ flows, steps, times, hours, parts, words bool }
 
 // readFigures answers the question of the address for a page of charts. done tells that the answer was given: a
 // better address, or what is wrong with this one.
@@ -73,7 +75,9 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	if q.compare != "" {
 		f.before = &figures{question: q, used: f.used}
 		f.before.filter.Range = q.compare.Of(q.filter.Range, q.now, q.zone)
-		g.Go(func() error { return f.before.count(ctx, s, what) })
+		before := what // only what is set beside the figures
+		before.steps, before.hours, before.parts = false, false, false
+		g.Go(func() error { return f.before.count(ctx, s, before) })
 	}
 	g.Go(func() (err error) {
 		choices, err = queries.FilterChoices(ctx, s.Pool)
@@ -110,23 +114,25 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 // count asks for the figures and sorts them into buckets.
 func (f *figures) count(ctx context.Context, s *server, what counted) error {
 	from, until := f.filter.Range.Bounds(f.now, f.zone)
-	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Times: what.times, Hours: what.hours, Words: what.words, Now: f.now, Grid: s.grid})
+	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Now: f.now, Grid: s.grid})
 	if err != nil {
 		return err
 	}
 	f.spans = f.used.Spans(from, until, f.zone)
 	f.points = make([]metric.Tally, len(f.spans))
-	f.flows = metric.FlowTally{}
-	f.cells, f.took, f.facts = got.Cells, got.Took, got.Facts
+	f.sums = map[queries.Dimensions]*metric.Tally{}
+	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Words, got.Hours, got.Took, got.Facts
 	for _, c := range got.Cells {
-		if i := f.spanOf(c.At); i >= 0 {
-			f.points[i].Merge(c.Tally)
+		f.points[f.spanOf(c.At)].Merge(c.Tally)
+		sum := f.sums[c.Dimensions]
+		if sum == nil {
+			sum = new(metric.Tally)
+			f.sums[c.Dimensions] = sum
 		}
-		f.whole.Merge(c.Tally)
-		f.flows.Merge(c.Flows)
-		if c.Words != nil {
-			f.words.Merge(c.Words)
-		}
+		sum.Merge(c.Tally)
+	}
+	for _, t := range f.sums {
+		f.whole.Merge(t)
 	}
 	return nil
 }
@@ -200,11 +206,10 @@ func (f *figures) turns(filter metric.Filter, slower float64) string {
 		return ""
 	}
 	filter.Slower = slower
-	q := filter.Query()
-	if len(q) == 0 {
-		return "/turns"
+	if q := filter.Encode(); q != "" {
+		return "/turns?" + q
 	}
-	return "/turns?" + q.Encode()
+	return "/turns"
 }
 
 // ticks are the chart's places in time.

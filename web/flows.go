@@ -15,7 +15,7 @@ import (
 // flows answers GET /flows.
 func (s *server) flows(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Flows", "Flows")
-	f, done, err := s.readFigures(w, r, page, counted{flows: true}, "sort")
+	f, done, err := s.readFigures(w, r, page, counted{flows: true, steps: true}, "sort")
 	if done || err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	page := s.page(r, name, "Flows")
-	f, done, err := s.readFigures(w, r, page, counted{flows: true}, "of")
+	f, done, err := s.readFigures(w, r, page, counted{flows: true, steps: true}, "of")
 	if done || err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 
 // unhandledTexts is how many messages that were not understood are grouped, and groupsShown how many groups are shown.
 const (
-	unhandledTexts = 2000
+	unhandledTexts = 500
 	groupsShown    = 12
 )
 
@@ -27,19 +27,22 @@ func (s *server) intents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m := views.Intents{Page: page, Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0}
-	var turns, unsure, fallback, known int64
-	for _, c := range f.words.Intents {
-		turns, unsure, fallback = turns+c.Turns, unsure+c.Unsure(), fallback+c.Fallback
-		for _, n := range c.Deciles {
-			known += n
-		}
-	}
-	m.Any = turns > 0
+	fallback, unsure := f.words.Understood()
+	m.Any = fallback.Among > 0
 	engaged := f.whole.Count(metric.Engaged)
 	m.Cards = []views.Card{
-		f.turnCard("Not understood", "turns that the assistant did not understand ÷ turns in which a person wrote", metric.Rate{Of: fallback, Among: turns}, metric.TurnFilter{Fallback: true}),
-		f.turnCard("Low confidence", "turns whose intent has a confidence below 0.5 ÷ turns whose intent has one", metric.Rate{Of: unsure, Among: known}, metric.TurnFilter{Unsure: true}),
-		f.commandCard("Corrections", "correct slot", engaged), f.commandCard("Clarifications", "clarify", engaged), f.commandCard("Cannot handle", "cannot handle", engaged),
+		f.turnCard("Not understood", "turns that the assistant did not understand ÷ turns in which a person wrote", fallback, metric.TurnFilter{Fallback: true}),
+		f.turnCard("Low confidence", "turns whose intent has a confidence below 0.5 ÷ turns whose intent has one", unsure, metric.TurnFilter{Unsure: true}),
+		f.commandCard("Corrections", cardCommands[0]), f.commandCard("Clarifications", cardCommands[1]), f.commandCard("Cannot handle", cardCommands[2]),
+	}
+	if f.before != nil {
+		was := f.before
+		fallbackWas, unsureWas := was.words.Understood()
+		m.Cards[0].Delta, m.Cards[1].Delta = views.RateDelta(fallback, fallbackWas, true), views.RateDelta(unsure, unsureWas, true)
+		for i, command := range cardCommands {
+			now, then := f.commandRate(command), was.commandRate(command)
+			m.Cards[2+i].Delta = views.RateDelta(now, then, true)
+		}
 	}
 	for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
 		c := f.words.Intents[intent]
@@ -59,11 +62,11 @@ func (s *server) intents(w http.ResponseWriter, r *http.Request) error {
 			m.CannotHandle[i].Name = reasonOf(m.CannotHandle[i].Name)
 		}
 	}
-	if f.links && fallback > 0 {
+	if f.links && fallback.Of > 0 {
 		if m.Groups, err = s.unhandled(r, f); err != nil {
 			return err
 		}
-		m.Grouped = min(fallback, unhandledTexts)
+		m.Grouped = min(fallback.Of, unhandledTexts)
 	}
 	return s.renderEither(w, r, views.IntentsPage(m), views.IntentsView(m))
 }
@@ -103,13 +106,20 @@ func (f *figures) turnCard(name, formula string, rate metric.Rate, t metric.Turn
 	return c
 }
 
-// commandCard is the share of the engaged conversations in which the model gave a command.
-func (f *figures) commandCard(name, command string, engaged int64) views.Card {
-	rate := metric.Rate{Of: f.words.Commands[command], Among: engaged}
+// cardCommands are the commands that have a card: all of them better seldom.
+var cardCommands = [...]string{"correct slot", "clarify", "cannot handle"}
+
+// commandRate is the share of the engaged conversations in which the model gave a command.
+func (f *figures) commandRate(command string) metric.Rate {
+	return metric.Rate{Of: f.words.Commands[command], Among: f.whole.Count(metric.Engaged)}
+}
+
+func (f *figures) commandCard(name, command string) views.Card {
+	rate := f.commandRate(command)
 	filter := f.filter
 	filter.Commands = append(slices.Clone(filter.Commands), command)
 	c := views.Card{Name: name, Formula: "conversations with the command \"" + command + "\" ÷ engaged", Value: views.RateValue(rate, f.link(filter, metric.All), f.link(f.filter, metric.Engaged), "engaged"), Rate: &rate}
-	c.Base = views.Value{Text: "n " + views.Count(engaged) + " engaged", Link: f.link(f.filter, metric.Engaged), N: engaged}
+	c.Base = views.Value{Text: "n " + views.Count(rate.Among) + " engaged", Link: f.link(f.filter, metric.Engaged), N: rate.Among}
 	return c
 }
 

@@ -14,7 +14,7 @@ import (
 // latency answers GET /latency.
 func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Latency", "Latency")
-	f, done, err := s.readFigures(w, r, page, counted{times: true, hours: true, words: true})
+	f, done, err := s.readFigures(w, r, page, counted{times: true, hours: true, parts: true})
 	if done || err != nil {
 		return err
 	}
@@ -130,17 +130,11 @@ func (f *figures) latencyHeat() views.Chart {
 	for h := range 24 {
 		c.X = append(c.X, views.HourTick(h))
 	}
-	var all [7]metric.HourLatency
-	for _, cell := range f.cells {
-		if cell.Hours != nil {
-			all[isoWeekday(cell.At.In(f.zone))-1].Merge(cell.Hours)
-		}
-	}
 	for d := range 7 {
 		row := views.Series{Name: weekdays[d]}
 		for h := range 24 {
 			filter, _ := f.when(d+1, h)
-			row.Values = append(row.Values, f.percentile(&all[d][h], filter, 0.95))
+			row.Values = append(row.Values, f.percentile(&f.hours[d][h], filter, 0.95))
 		}
 		c.Series = append(c.Series, row)
 	}
@@ -162,12 +156,12 @@ func (f *figures) breakdowns(names queries.DimensionNames, head []string, values
 		{"Environment", func(d queries.Dimensions) string { return names.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }},
 	} {
 		sums := map[string]*metric.Tally{}
-		for _, c := range f.cells {
-			name := d.name(c.Dimensions)
+		for dimensions, t := range f.sums {
+			name := d.name(dimensions)
 			if sums[name] == nil {
 				sums[name] = new(metric.Tally)
 			}
-			sums[name].Merge(c.Tally)
+			sums[name].Merge(t)
 		}
 		if len(sums) < 2 {
 			continue

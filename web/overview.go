@@ -129,7 +129,7 @@ func (f *figures) durableCard() views.Card {
 	}
 	for _, c := range f.cells {
 		if c.At.Before(ripe) {
-			only.whole.Merge(c.Tally)
+			only.whole.MergeCounts(c.Tally)
 		}
 	}
 	c := only.rateCard(metric.DurableShare, "ended, to "+f.page.Day(ripe.Add(-time.Hour)))

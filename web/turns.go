@@ -16,6 +16,9 @@ import (
 // turnsSize is how many turns one page of their list shows.
 const turnsSize = 50
 
+// fewOfTurns is up to how many conversations their turns are looked up one by one.
+const fewOfTurns = 3000
+
 // turns answers GET /turns: the turns of a filter that took longer than a time, the slowest first.
 func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Turns", "Latency")
@@ -37,7 +40,12 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	var list []queries.ListedTurn
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() (err error) {
-		list, err = queries.Turns(ctx, s.Pool, q.filter, at, turnsSize+1, q.now, s.Zone)
+		of := q.filter
+		of.Turns, of.Slower, of.Faster = metric.TurnFilter{}, 0, 0
+		n, _, err := s.total(ctx, of, q.now)
+		if err == nil {
+			list, err = queries.Turns(ctx, s.Pool, q.filter, n <= fewOfTurns, at, turnsSize+1, q.now, s.Zone)
+		}
 		return err
 	})
 	g.Go(func() (err error) {

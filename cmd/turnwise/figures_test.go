@@ -89,6 +89,17 @@ func TestFigures(t *testing.T) {
 	if all := eval[int](t, ctx, `document.querySelectorAll(".delta .good, .delta .bad").length`); all != 0 {
 		t.Error("compared with nothing, and there are changes")
 	}
+	// What cannot be understood is told beside the field; what can be, is done.
+	apply := func(text string) {
+		eval[bool](t, ctx, `document.querySelector("input[name=typed]").closest("details").open = true`)
+		do(t, ctx, cdp.SetValue(cdp.CSS("input[name=typed]"), text), cdp.Click(cdp.CSS(".menu:has(input[name=typed]) .apply")))
+	}
+	apply("the day after never")
+	waitFor(t, ctx, `document.querySelector("#mistake")?.textContent.includes("last month")`)
+	shoot(t, ctx, "mistake")
+	apply("14 days")
+	waitFor(t, ctx, `location.search.includes("range=14d") && !document.querySelector("#mistake")`)
+	drawn()
 	// Dragging over a chart narrows the range.
 	do(t, ctx, cdp.Navigate(s.url+"/overview?range=90d"), cdp.WaitVisible(cdp.CSS("#volume canvas")))
 	drawn()
