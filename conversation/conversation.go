@@ -38,8 +38,9 @@ type Conversation struct {
 	Responses        []float64 // milliseconds of the closed turns, in their order
 	FirstText        string
 	LastFlow         string
-	Started          bool // something beside the start itself has happened
-	Provisional      bool // begun by the metadata slot alone; the next event decides
+	TopFlow          string // on the dialogue stack
+	Started          bool   // something beside the start itself has happened
+	Provisional      bool   // begun by the metadata slot alone; the next event decides
 	Paused           bool
 	Last             answer
 	FlowDone         bool // a user flow was completed in the open turn

@@ -100,7 +100,7 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	extra := f.apply(c, e, seq)
 	f.store(c, e, seq, extra)
 	if c.Turn != nil {
-		c.Turn.EndSeq = seq
+		c.Turn.EndSeq, c.Turn.Flow = seq, c.TopFlow
 		f.turnChanged(c, c.Turn)
 	}
 	return Key{}, true
@@ -369,6 +369,9 @@ func (f *Fold) action(c *Conversation, e *Event) {
 		c.Last = saidFallback
 	}
 	if e.Name != actionSessionStart {
+		if c.Turn != nil && c.Turn.FirstBotAt == 0 {
+			c.Turn.Action = e.Name
+		}
 		c.Started = c.Started || f.settings.escalation(e) != ""
 	}
 }
@@ -400,6 +403,7 @@ func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
 	}
 	f.Stack, f.BeforeReset = next, nil
 	flow, step := next.Top()
+	c.TopFlow = flow
 	f.out.Steps = append(f.out.Steps, Step{c.ID, e.At, seq, flow, step})
 	if r := c.openRun(flow); r != nil && step != "" && r.LastStep != step {
 		r.LastStep = step

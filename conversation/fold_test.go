@@ -339,6 +339,24 @@ func doubling() string {
 	return "[" + strings.Join(ops, ",") + "]"
 }
 
+func TestTurnsKnowFlowAndAction(t *testing.T) {
+	t.Parallel()
+	push := func(at float64, ops string) *Event { return event(at, TypeStack, update(ops)) }
+	c := defaults(t,
+		event(0, TypeUser, text("hi")), push(1, `[{"op":"add","path":"/0","value":{"flow_id":"a","step_id":"s"}}]`),
+		event(2, TypeAction, name("action_fetch")), event(3, TypeAction, name("utter_ask")), event(4, TypeBot, text("Which?")), event(5, TypeAction, name("action_log")), event(6, TypeAction, name(actionListen)),
+		event(7, TypeUser, text("this")), event(8, TypeBot, text("Fine.")), push(9, `[{"op":"remove","path":"/0"}]`),
+		event(10, TypeUser, text("bye")), event(11, TypeAction, name(actionListen)),
+	)
+	var got []string
+	for _, x := range c.Turns {
+		got = append(got, x.Flow+"/"+x.Action)
+	}
+	if want := "a/utter_ask / /"; strings.Join(got, " ") != want { // the second ended after the flow was gone
+		t.Errorf("%q, want %q", strings.Join(got, " "), want)
+	}
+}
+
 func TestStateSurvivesTheStore(t *testing.T) {
 	t.Parallel()
 	settings := DefaultSettings()

@@ -74,6 +74,8 @@ type Turn struct {
 	Platform      bool     // the message came from the platform (a session start, a timer), not from a person
 	Human         bool     // a human agent had taken over
 	Fallback      bool     // the assistant did not understand
+	Flow          string   // on top of the dialogue stack when it ended
+	Action        string   // the last that ran before the first bot message
 	FirstBotAt    int64    // 0 while there is none
 	Understanding *float64
 	Prediction    *float64

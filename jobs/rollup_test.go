@@ -132,6 +132,9 @@ func sums(f queries.Figures) (text string) {
 	for _, flow := range slices.Sorted(maps.Keys(f.Words.ByFlow)) {
 		text += fmt.Sprint(flow, f.Words.ByFlow[flow].N, " ")
 	}
+	for _, action := range slices.Sorted(maps.Keys(f.Words.ByAction)) {
+		text += fmt.Sprint(action, f.Words.ByAction[action].N, " ")
+	}
 	for day := range f.Hours {
 		for h := range f.Hours[day] {
 			text += fmt.Sprint(f.Hours[day][h].N, " ")

@@ -77,6 +77,7 @@ type TurnFilter struct {
 	Unsure   bool   // of a confidence below LowConfidence
 	Fallback bool   // that the assistant did not understand
 	Flow     string // on top of the dialogue stack when it ended; NotTold for none
+	Action   string // the last that ran before the answer; NotTold for none
 }
 
 // Excluded are values that conversations must not have.
@@ -85,6 +86,11 @@ type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
 	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
+}
+
+// WholeAssistants tells whether the filter takes all of an assistant's environments, channels and versions or none.
+func (f Filter) WholeAssistants() bool {
+	return len(f.Environments)+len(f.Channels)+len(f.Versions)+len(f.Not.Environments)+len(f.Not.Channels)+len(f.Not.Versions) == 0
 }
 
 // That returns the filter narrowed by a condition.
@@ -224,7 +230,7 @@ func (f *Filter) parseMore(q url.Values) error {
 			return err
 		}
 	}
-	f.Turns.Intent, f.Turns.Flow = q.Get("intent"), q.Get("turn.flow")
+	f.Turns.Intent, f.Turns.Flow, f.Turns.Action = q.Get("intent"), q.Get("turn.flow"), q.Get("turn.action")
 	for _, v := range q["turn"] {
 		switch v {
 		case "unsure":
@@ -439,7 +445,7 @@ func (f Filter) pairs() [][2]string {
 	if f.Turns.Fallback {
 		add("turn", "fallback")
 	}
-	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}} {
+	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}} {
 		if p[1] != "" {
 			add(p[0], p[1])
 		}

@@ -46,15 +46,17 @@ type IntentTally struct {
 	Reasons  map[string]int64 // conversations with "cannot handle", by what it says
 
 	ByFlow                    map[string]*Latency // response times by the flow that was on top when the turn ended
+	ByAction                  map[string]*Latency // and by the last action before the answer
 	Understanding, Prediction Latency             // of the turns of which the platform told them
 
-	flows                     map[string][]float64
+	flows, actions            map[string][]float64
 	understanding, prediction []float64
 }
 
 // Timing is how long a turn took, in milliseconds; nil is not told.
 type Timing struct {
 	Flow                                string // on top of the dialogue stack when it ended, "" for none
+	Action                              string // the last that ran before the answer, "" for none
 	Response, Understanding, Prediction *float64
 }
 
@@ -64,9 +66,10 @@ func (t *IntentTally) Time(x Timing) {
 		return
 	}
 	if t.flows == nil {
-		t.flows = map[string][]float64{}
+		t.flows, t.actions = map[string][]float64{}, map[string][]float64{}
 	}
 	t.flows[x.Flow] = append(t.flows[x.Flow], *x.Response)
+	t.actions[x.Action] = append(t.actions[x.Action], *x.Response)
 	if x.Understanding != nil {
 		t.understanding = append(t.understanding, *x.Understanding)
 	}
@@ -75,23 +78,29 @@ func (t *IntentTally) Time(x Timing) {
 	}
 }
 
-func (t *IntentTally) flow(name string) *Latency {
-	if t.ByFlow == nil {
-		t.ByFlow = map[string]*Latency{}
+// latencyOf returns the response times of a name.
+func latencyOf(by *map[string]*Latency, name string) *Latency {
+	if *by == nil {
+		*by = map[string]*Latency{}
 	}
-	l := t.ByFlow[name]
+	l := (*by)[name]
 	if l == nil {
 		l = &Latency{}
-		t.ByFlow[name] = l
+		(*by)[name] = l
 	}
 	return l
 }
 
 // Settle moves the times that Time gathered into their distributions; Merge and Pack do so too.
 func (t *IntentTally) Settle() {
-	for flow, values := range t.flows {
-		l := NewLatency(values)
-		t.flow(flow).Merge(&l)
+	for _, x := range []struct {
+		from map[string][]float64
+		into *map[string]*Latency
+	}{{t.flows, &t.ByFlow}, {t.actions, &t.ByAction}} {
+		for name, values := range x.from {
+			l := NewLatency(values)
+			latencyOf(x.into, name).Merge(&l)
+		}
 	}
 	for _, x := range []struct {
 		from *[]float64
@@ -101,7 +110,7 @@ func (t *IntentTally) Settle() {
 		x.into.Merge(&l)
 		*x.from = nil
 	}
-	t.flows = nil
+	t.flows, t.actions = nil, nil
 }
 
 func (t *IntentTally) of(intent string) *IntentCount {
@@ -149,7 +158,10 @@ func (t *IntentTally) Merge(o *IntentTally) {
 	t.Settle()
 	o.Settle()
 	for flow, l := range o.ByFlow {
-		t.flow(flow).Merge(l)
+		latencyOf(&t.ByFlow, flow).Merge(l)
+	}
+	for action, l := range o.ByAction {
+		latencyOf(&t.ByAction, action).Merge(l)
 	}
 	t.Understanding.Merge(&o.Understanding)
 	t.Prediction.Merge(&o.Prediction)
@@ -191,9 +203,11 @@ func (t *IntentTally) Pack() []byte {
 			b = binary.AppendUvarint(appendText(b, k), uint64(m[k]))
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(t.ByFlow)))
-	for _, flow := range slices.Sorted(maps.Keys(t.ByFlow)) {
-		b = t.ByFlow[flow].append(appendText(b, flow))
+	for _, by := range []map[string]*Latency{t.ByFlow, t.ByAction} {
+		b = binary.AppendUvarint(b, uint64(len(by)))
+		for _, name := range slices.Sorted(maps.Keys(by)) {
+			b = by[name].append(appendText(b, name))
+		}
 	}
 	return t.Prediction.append(t.Understanding.append(b))
 }
@@ -235,13 +249,15 @@ func (t *IntentTally) MergePacked(b []byte, words, times bool) error {
 	if !times {
 		return r.err
 	}
-	for n := r.count(); n > 0; n-- {
-		flow := r.bytes()
-		l := t.ByFlow[string(flow)]
-		if l == nil {
-			l = t.flow(string(flow))
+	for _, by := range []*map[string]*Latency{&t.ByFlow, &t.ByAction} {
+		for n := r.count(); n > 0; n-- {
+			name := r.bytes()
+			l := (*by)[string(name)]
+			if l == nil {
+				l = latencyOf(by, string(name))
+			}
+			l.merge(r)
 		}
-		l.merge(r)
 	}
 	t.Understanding.merge(r)
 	t.Prediction.merge(r)

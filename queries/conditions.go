@@ -105,8 +105,12 @@ func (w *where) turn(f metric.TurnFilter) string {
 		w.args["intent"] = strings.TrimPrefix(f.Intent, metric.NotTold)
 	}
 	if f.Flow != "" {
-		text += " and " + turnFlowText + " = @turn_flow"
+		text += " and t.flow_id = @turn_flow"
 		w.args["turn_flow"] = strings.TrimPrefix(f.Flow, metric.NotTold)
+	}
+	if f.Action != "" {
+		text += " and t.action = @turn_action"
+		w.args["turn_action"] = strings.TrimPrefix(f.Action, metric.NotTold)
 	}
 	if f.Unsure {
 		text += " and t.confidence < @unsure::real"

@@ -363,7 +363,7 @@ func (b *Batch) turn(sender int64, t conversation.ConversationTurn) {
 		b.oldTurns.add3(sender, t.Conversation, t.N)
 	}
 	r := &b.turns
-	r.row(16)
+	r.row(18)
 	r.int8(sender)
 	r.uuid(t.Conversation)
 	r.int4(int32(t.N))
@@ -389,6 +389,8 @@ func (b *Batch) turn(sender int64, t conversation.ConversationTurn) {
 		confidence = *t.Confidence
 	}
 	r.float4OrNull(confidence)
+	r.text(t.Flow)
+	r.text(t.Action)
 }
 
 func (b *Batch) run(sender int64, x conversation.ConversationRun) {
@@ -419,7 +421,7 @@ const (
 	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
 	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
 	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, escalated_at, escalation_reason, csat, flows, last_flow, first_text, response_ms, response_median_ms, facets, checkpoint) from stdin binary`
-	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence) from stdin binary`
+	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, flow_id, action) from stdin binary`
 	copyRunsSQL          = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status, starts, interrupted, resumed, last_step, escalated) from stdin binary`
 	copyStepsSQL         = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`
 	copyCommandsSQL      = `copy commands (sender_id, conversation_id, seq, n, turn, at, command, flow_id, slot, value, detail) from stdin binary`

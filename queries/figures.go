@@ -272,7 +272,7 @@ func (r *reading) rollups(ctx context.Context) error {
 		slots.args(w)
 		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
 		from := unnestPieces + "\ncross join lateral (select * from rollup_slots x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
-		if err := r.packed(ctx, w, from, func(at time.Time, assistant int32) bool {
+		if err := r.packed(ctx, w, from, true, func(at time.Time, assistant int32) bool {
 			return marked[hourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
 		}); err != nil {
 			return err
@@ -324,13 +324,18 @@ func (r *reading) days(ctx context.Context, first, last time.Time, stale map[hou
 	w := r.dimensions()
 	w.and("c.at >= @from", "from", first)
 	w.and("c.at < @until", "until", last)
-	return r.packed(ctx, w, "rollup_days c\nwhere "+w.String(), func(at time.Time, assistant int32) bool {
-		return stale[hourKey{at.UnixMicro(), assistant}]
-	})
+	skip := func(at time.Time, assistant int32) bool { return stale[hourKey{at.UnixMicro(), assistant}] }
+	if r.Filter.WholeAssistants() {
+		if err := r.packed(ctx, w, "rollup_days c\nwhere "+w.String(), false, skip); err != nil {
+			return err
+		}
+		return r.daySums(ctx, w, skip)
+	}
+	return r.packed(ctx, w, "rollup_days c\nwhere "+w.String(), true, skip)
 }
 
-// packed reads rolled-up rows but for those that are to be skipped.
-func (r *reading) packed(ctx context.Context, w *where, from string, skip func(at time.Time, assistant int32) bool) error {
+// beside returns the columns beside the tally that the question needs.
+func (r *reading) beside() string {
 	flows, hours, words := "''::bytea", "''::bytea", "''::bytea"
 	if r.Flows {
 		flows = "c.flows"
@@ -341,7 +346,55 @@ func (r *reading) packed(ctx context.Context, w *where, from string, skip func(a
 	if r.Words || r.Parts {
 		words = "c.intents"
 	}
-	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+flows+", "+hours+", "+words+"\nfrom "+from, w.args)
+	return flows + ", " + hours + ", " + words
+}
+
+// mergeBeside adds what stands beside a tally.
+func (r *reading) mergeBeside(at time.Time, flows, hours, words []byte) error {
+	if r.Flows {
+		if err := r.sum.Flows.MergePacked(flows, r.Steps); err != nil {
+			return err
+		}
+	}
+	if r.Hours {
+		if err := r.hoursOf(at).MergePacked(hours); err != nil {
+			return err
+		}
+	}
+	if r.Words || r.Parts {
+		return r.sum.Words.MergePacked(words, r.Words, r.Parts)
+	}
+	return nil
+}
+
+// daySums reads what stands beside the tallies of whole assistants.
+func (r *reading) daySums(ctx context.Context, w *where, skip func(at time.Time, assistant int32) bool) error {
+	if !r.Flows && !r.Hours && !r.Words && !r.Parts {
+		return nil
+	}
+	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, "+r.beside()+"\nfrom rollup_day_sums c\nwhere "+w.String(), w.args)
+	var at time.Time
+	var assistant int32
+	var flows, hours, words pgtype.DriverBytes
+	_, err := pgx.ForEachRow(rows, []any{&at, &assistant, &flows, &hours, &words}, func() error {
+		if skip(at, assistant) {
+			return nil
+		}
+		return r.mergeBeside(at, flows, hours, words)
+	})
+	if err != nil {
+		return fmt.Errorf("read sums of days: %w", err)
+	}
+	return nil
+}
+
+// packed reads rolled-up rows but for those that are to be skipped; beside the tallies only if that is asked for.
+func (r *reading) packed(ctx context.Context, w *where, from string, beside bool, skip func(at time.Time, assistant int32) bool) error {
+	more := "''::bytea, ''::bytea, ''::bytea"
+	if beside {
+		more = r.beside()
+	}
+	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+more+"\nfrom "+from, w.args)
 	var at time.Time
 	var d Dimensions
 	var tally, packed, byHour, spoken pgtype.DriverBytes
@@ -354,20 +407,10 @@ func (r *reading) packed(ctx context.Context, w *where, from string, skip func(a
 			return err
 		}
 		r.found.merge(&c)
-		if r.Flows {
-			if err := r.sum.Flows.MergePacked(packed, r.Steps); err != nil {
-				return err
-			}
+		if !beside {
+			return nil
 		}
-		if r.Hours {
-			if err := r.hoursOf(c.At).MergePacked(byHour); err != nil {
-				return err
-			}
-		}
-		if r.Words || r.Parts {
-			return r.sum.Words.MergePacked(spoken, r.Words, r.Parts)
-		}
-		return nil
+		return r.mergeBeside(c.At, packed, byHour, spoken)
 	})
 	if err != nil {
 		return fmt.Errorf("read rollups: %w", err)

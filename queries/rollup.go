@@ -148,7 +148,7 @@ func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
 func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
 
 // rollupVersion grows when what is packed changes its meaning.
-const rollupVersion = 3
+const rollupVersion = 4
 
 const rollupStateSQL = `select zone, version from rollup_state`
 
@@ -166,9 +166,10 @@ on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 var clearRollupsSQL = []string{
-	`lock table rollup_state, rollup_slots, rollup_days in access exclusive mode`,
+	`lock table rollup_state, rollup_slots, rollup_days, rollup_day_sums in access exclusive mode`,
 	`delete from rollup_slots`,
 	`delete from rollup_days`,
+	`delete from rollup_day_sums`,
 	`delete from rollup_stale_days`,
 }
 
@@ -351,6 +352,16 @@ delete from rollup_days d
 using unnest(@hours::timestamptz[], @assistants::integer[]) as k (at, assistant)
 where d.at = k.at and d.assistant_id = k.assistant`
 
+const deleteDaySumsSQL = `
+delete from rollup_day_sums d
+using unnest(@hours::timestamptz[], @assistants::integer[]) as k (at, assistant)
+where d.at = k.at and d.assistant_id = k.assistant`
+
+const insertDaySumsSQL = `
+insert into rollup_day_sums (at, assistant_id, flows, hours, intents)
+select *
+from unnest(@ats::timestamptz[], @assistants::integer[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[])`
+
 const insertDaysSQL = `
 insert into rollup_days (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents)
 select *
@@ -378,7 +389,13 @@ func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, befo
 		if _, err := tx.Exec(ctx, deleteDaysSQL, pgx.StrictNamedArgs{"hours": ats, "assistants": assistants}); err != nil {
 			return fmt.Errorf("delete days: %w", err)
 		}
-		return insertCells(ctx, tx, insertDaysSQL, cells)
+		if _, err := tx.Exec(ctx, deleteDaySumsSQL, pgx.StrictNamedArgs{"hours": ats, "assistants": assistants}); err != nil {
+			return fmt.Errorf("delete sums of days: %w", err)
+		}
+		if err := insertCells(ctx, tx, insertDaysSQL, cells); err != nil {
+			return err
+		}
+		return insertDaySums(ctx, tx, cells)
 	})
 	return counted, err
 }
@@ -452,6 +469,30 @@ func insertCells(ctx context.Context, tx pgx.Tx, sql string, cells []Cell) error
 		"conversations": conversations, "tallies": tallies, "flows": flows, "by_hour": hours, "intents": intents,
 	}); err != nil {
 		return fmt.Errorf("insert rollups: %w", err)
+	}
+	return nil
+}
+
+// insertDaySums adds up what stands beside the tallies by day and assistant.
+func insertDaySums(ctx context.Context, tx pgx.Tx, cells []Cell) error {
+	sums := newCells()
+	for i := range cells {
+		c := &cells[i]
+		sum := sums.at(c.At, Dimensions{Assistant: c.Assistant})
+		if sum.Hours == nil {
+			sum.Hours = new(metric.HourLatency)
+		}
+		sum.Flows.Merge(c.Flows)
+		sum.Hours.Merge(c.Hours)
+		sum.Words.Merge(c.Words)
+	}
+	n := len(sums.all)
+	ats, assistants, flows, hours, intents := make([]time.Time, n), make([]int32, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	for i, c := range sums.all {
+		ats[i], assistants[i], flows[i], hours[i], intents[i] = c.At, c.Assistant, c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack()
+	}
+	if _, err := tx.Exec(ctx, insertDaySumsSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "flows": flows, "by_hour": hours, "intents": intents}); err != nil {
+		return fmt.Errorf("insert sums of days: %w", err)
 	}
 	return nil
 }

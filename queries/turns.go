@@ -30,7 +30,7 @@ type ListedTurn struct {
 }
 
 // turnsOf returns the predicates of the conversations, c, and of the turns, t, of a filter: those that its bounds of
-// response times and its TurnFilter mean; if that asks for no more than a flow, those with a response time. Both have
+// response times and its TurnFilter mean; if that asks for no more than a flow or an action, those with a response time. Both have
 // the same arguments.
 func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *where, err error) {
 	known, err := lookUp(ctx, db, f)
@@ -44,7 +44,7 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 	if f.Turns != (metric.TurnFilter{}) {
 		t.and(t.turn(f.Turns), "", nil)
 	}
-	if f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow}) || f.Slower > 0 || f.Faster > 0 {
+	if f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow, Action: f.Turns.Action}) || f.Slower > 0 || f.Faster > 0 {
 		t.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
 		t.args["above"] = slowest(f)
 	}

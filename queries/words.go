@@ -15,19 +15,10 @@ import (
 type statements [5]string
 
 const (
-	intentColumns   = `select t.sender_id, t.conversation_id, t.intent, t.fallback, t.confidence, t.response_ms, t.understanding_ms, t.prediction_ms, case when t.response_ms is null then '' else ` + turnFlowText + ` end`
+	intentColumns   = `select t.sender_id, t.conversation_id, t.intent, t.fallback, t.confidence, t.response_ms, t.understanding_ms, t.prediction_ms, t.flow_id, t.action`
 	intentCondition = ` and not t.platform`
 	commandColumns  = `select distinct t.sender_id, t.conversation_id, t.command, case when t.command = 'cannot handle' then left(t.detail, 300) else '' end`
 )
-
-// turnFlowText is the flow on top of the dialogue stack when a turn, t, ended.
-const turnFlowText = `coalesce((
-		select s.flow_id
-		from flow_steps s
-		where s.sender_id = t.sender_id and s.conversation_id = t.conversation_id and s.seq <= t.end_seq
-		order by s.seq desc
-		limit 1
-	), '')`
 
 // countWords counts intents and commands into the tallies of their conversations.
 func countWords(ctx context.Context, db DB, of statements, args pgx.StrictNamedArgs, tally func(ConversationKey) *metric.IntentTally) error {
@@ -38,7 +29,7 @@ func countWords(ctx context.Context, db DB, of statements, args pgx.StrictNamedA
 	var confidence *float32
 	var took metric.Timing
 	rows, _ := db.Query(ctx, of[3], args)
-	if _, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &text, &fallback, &confidence, &took.Response, &took.Understanding, &took.Prediction, &took.Flow}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &text, &fallback, &confidence, &took.Response, &took.Understanding, &took.Prediction, &took.Flow, &took.Action}, func() error {
 		k.ID = id
 		if t := tally(k); t != nil {
 			t.Add(text, fallback, confidence)

@@ -276,6 +276,9 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	if f.Turns.Flow != "" {
 		add("A turn", "", "turn.flow", f.Turns.Flow, "in "+f.Turns.Flow)
 	}
+	if f.Turns.Action != "" {
+		add("A turn", "", "turn.action", f.Turns.Action, "answered by "+f.Turns.Action)
+	}
 	if f.Turns.Unsure {
 		add("A turn", "", "turn", "unsure", "of low confidence")
 	}

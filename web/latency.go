@@ -45,7 +45,7 @@ func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 		return f.latencyValues(&t.Response, filter)
 	})
 	m.Heat = f.latencyHeat()
-	m.Tables = append(m.Tables, f.latencyByFlow())
+	m.Tables = append(m.Tables, f.latencyBy("Flow", f.words.ByFlow, func(t *metric.TurnFilter, flow string) { t.Flow = flow }), f.latencyBy("Action", f.words.ByAction, func(t *metric.TurnFilter, action string) { t.Action = action }))
 	m.Parts = f.latencyParts()
 	if p99, ok := f.whole.Response.Percentile(0.99); ok && f.links {
 		bound, _ := f.whole.Response.Above(p99)
@@ -77,15 +77,15 @@ func (f *figures) histogram() views.Chart {
 	return c
 }
 
-// latencyByFlow are response times by the flow on top of the stack when the turn ended.
-func (f *figures) latencyByFlow() views.Breakdown {
-	b := views.Breakdown{Title: "Flow", Head: []string{"Turns", "p50", "p95", "p99", "Mean"}}
-	for flow, l := range f.words.ByFlow {
+// latencyBy are response times by what a turn has, such as the flow on top of the stack when it ended.
+func (f *figures) latencyBy(title string, by map[string]*metric.Latency, to func(*metric.TurnFilter, string)) views.Breakdown {
+	b := views.Breakdown{Title: title, Head: []string{"Turns", "p50", "p95", "p99", "Mean"}}
+	for name, l := range by {
 		filter := f.filter
-		filter.Turns.Flow = cmp.Or(flow, metric.NotTold)
-		row := views.BreakdownRow{Name: flow, N: l.N, Values: f.latencyValues(l, filter)}
-		if row.Link = f.flowPage(flow); !conversation.UserFlow(flow) {
-			row.Link = ""
+		to(&filter.Turns, cmp.Or(name, metric.NotTold))
+		row := views.BreakdownRow{Name: name, N: l.N, Values: f.latencyValues(l, filter)}
+		if title == "Flow" && conversation.UserFlow(name) {
+			row.Link = f.flowPage(name)
 		}
 		b.Rows = append(b.Rows, row)
 	}

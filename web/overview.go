@@ -198,16 +198,26 @@ func (f *figures) reasons() (all []views.Reason) {
 	return all
 }
 
+// manySilent is how many assistants without a hand-off signal are named one by one.
+const manySilent = 3
+
 // attention lists what somebody should look at, the worst first.
 func (s *server) attention(r *http.Request, f *figures) (all []views.Attention, err error) {
 	silent, err := queries.SilentAssistants(r.Context(), s.Pool, f.now.AddDate(0, 0, -30))
 	if err != nil {
 		return nil, err
 	}
+	silent = slices.DeleteFunc(silent, func(x queries.Silent) bool {
+		return len(f.filter.Assistants) > 0 && !slices.Contains(f.filter.Assistants, x.Assistant)
+	})
+	if len(silent) > manySilent {
+		all = append(all, views.Attention{
+			Icon: "headset", Text: "No hand-off signal from " + views.Count(int64(len(silent))) + " assistants for 30 days", Link: "/health",
+			More: "Each of their conversations counts as contained. Data health names them.",
+		})
+		silent = nil
+	}
 	for _, x := range silent {
-		if len(f.filter.Assistants) > 0 && !slices.Contains(f.filter.Assistants, x.Assistant) {
-			continue
-		}
 		all = append(all, views.Attention{
 			Icon: "headset", Text: "No hand-off signal from " + x.Assistant + " for 30 days", Link: "/health",
 			More: "Each of its conversations counts as contained. At least " + views.Count(x.Conversations) + " affected.",

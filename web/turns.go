@@ -90,11 +90,14 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 func turnsHeading(f metric.Filter) string {
 	words := "Turns with a response time"
 	if t := f.Turns; t != (metric.TurnFilter{}) {
-		if words = "Turns"; t == (metric.TurnFilter{Flow: t.Flow}) {
+		if words = "Turns"; t == (metric.TurnFilter{Flow: t.Flow, Action: t.Action}) {
 			words = "Turns with a response time"
 		}
 		if t.Flow != "" {
 			words += " in " + t.Flow
+		}
+		if t.Action != "" {
+			words += " answered by " + t.Action
 		}
 		if t.Intent != "" {
 			words += " with the intent " + t.Intent

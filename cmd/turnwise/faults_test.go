@@ -490,7 +490,9 @@ func (f *faultSuite) sendRabbit(ctx context.Context, bodies []string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	// The library's calls know no other way to be given up; the network may be silent.
+	defer context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now()) })()
+	defer func() { _ = conn.CloseDeadline(time.Now().Add(time.Second)) }()
 	ch, err := conn.Channel()
 	if err != nil {
 		return err

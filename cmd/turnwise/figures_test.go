@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	cdp "github.com/chromedp/chromedp"
 )
@@ -125,6 +130,53 @@ func TestFigures(t *testing.T) {
 	do(t, ctx, cdp.Navigate(s.url+"/overview?range=3650d"), cdp.WaitVisible(cdp.CSS("#volume canvas")))
 	drawn()
 	look(t, ctx, "overview-ten-years")
+	if all := withoutStatus(complaints()); len(all) > 0 {
+		t.Errorf("the console says:\n%s", strings.Join(all, "\n"))
+	}
+}
+
+// TestNames looks at the charts of 300 flows, of names of 60 characters and of names that run from right to left.
+func TestNames(t *testing.T) {
+	s := serve(t)
+	name := func(kind string, i int) string {
+		return []string{
+			fmt.Sprintf("%s_%d", kind, i),
+			fmt.Sprintf("%s_for_customers_who_moved_to_another_country_and_back_%d", kind, 1000+i),
+			fmt.Sprintf("حجز موعد مع المستشار %d", i),
+			fmt.Sprintf("קביעת פגישה %d", i),
+		}[i%4]
+	}
+	var b strings.Builder
+	begin := time.Now().AddDate(0, 0, -20)
+	for i := range 900 {
+		at := begin.Add(time.Duration(i) * 30 * time.Minute)
+		event := func(after float64, typ, more string) {
+			fmt.Fprintf(&b, `{"sender_id":"s%d","event":%q,"timestamp":%.3f,"metadata":{"assistant_id":%q,"model_id":"m%d","model_name":%q}%s}`+"\n",
+				i, typ, float64(at.UnixMilli())/1000+after, name("assistant", i%8), i%9, name("release", i%9), more)
+		}
+		event(0, "user", fmt.Sprintf(`,"text":"hello","input_channel":%q,"parse_data":{"intent":{"name":%q,"confidence":0.8}}`, name("channel", i%12), name("intent", i%40)))
+		event(0.1, "flow_started", fmt.Sprintf(`,"flow_id":%q`, name("flow", i%300)))
+		event(0.2, "action", fmt.Sprintf(`,"name":%q`, name("utter", i%50)))
+		event(0.3+float64(i%7), "bot", `,"text":"Which one?"`)
+		if i%3 > 0 {
+			event(8, "flow_completed", fmt.Sprintf(`,"flow_id":%q`, name("flow", i%300)))
+		}
+	}
+	file := filepath.Join(t.TempDir(), "names.ndjson")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := turnwise(t, "--database-url", s.database, "import", file); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ctx, complaints := open(t, s)
+	for page, shown := range map[string]string{
+		"overview": "#volume canvas", "flows": "tr[data-row]", "latency": "#histogram canvas", "intents": ".cards-row", "compare?by=version": "table.full",
+		"flow?of=" + url.QueryEscape(name("flow", 2)): ".cards-row", "paths?of=" + url.QueryEscape(name("flow", 1)): "#view", "conversations": "tr[data-row]",
+	} {
+		do(t, ctx, cdp.Navigate(s.url+"/"+page), cdp.WaitVisible(cdp.CSS(shown)))
+		look(t, ctx, "names-"+strings.Split(page, "?")[0])
+	}
 	if all := withoutStatus(complaints()); len(all) > 0 {
 		t.Errorf("the console says:\n%s", strings.Join(all, "\n"))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -20,15 +21,19 @@ func url(b *brokertest.Broker) string { return "amqp://guest:guest@" + b.Address
 
 func channel(t *testing.T, b *brokertest.Broker) *amqp.Channel {
 	t.Helper()
-	conn, err := amqp.Dial(url(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	ch, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
+	var ch *amqp.Channel
+	brokertest.Until(t, func() string { // a server that has just begun may drop its first guests
+		conn, err := amqp.Dial(url(b))
+		if err != nil {
+			return err.Error()
+		}
+		if ch, err = conn.Channel(); err != nil {
+			_ = conn.CloseDeadline(time.Now())
+			return err.Error()
+		}
+		t.Cleanup(func() { _ = conn.CloseDeadline(time.Now().Add(time.Second)) })
+		return ""
+	})
 	return ch
 }
 
