@@ -78,7 +78,13 @@ type TurnFilter struct {
 	Fallback bool   // that the assistant did not understand
 	Flow     string // on top of the dialogue stack when it ended; NotTold for none
 	Action   string // the last that ran before the answer; NotTold for none
+
+	Part string  // one of Parts: of those with a response time, of which the platform told how long it took
+	Over float64 // and that took more than so many milliseconds
 }
+
+// Parts are what response times may consist of.
+var Parts = []string{"understanding", "prediction"}
 
 // Excluded are values that conversations must not have.
 type Excluded struct{ Assistants, Environments, Channels, Versions []string }
@@ -230,7 +236,7 @@ func (f *Filter) parseMore(q url.Values) error {
 			return err
 		}
 	}
-	f.Turns.Intent, f.Turns.Flow, f.Turns.Action = q.Get("intent"), q.Get("turn.flow"), q.Get("turn.action")
+	f.Turns.Intent, f.Turns.Flow, f.Turns.Action, f.Turns.Part = q.Get("intent"), q.Get("turn.flow"), q.Get("turn.action"), q.Get("part")
 	for _, v := range q["turn"] {
 		switch v {
 		case "unsure":
@@ -263,7 +269,7 @@ func (f *Filter) parseMore(q url.Values) error {
 			}
 		}
 	}
-	for name, into := range map[string]*float64{"slower": &f.Slower, "faster": &f.Faster} {
+	for name, into := range map[string]*float64{"slower": &f.Slower, "faster": &f.Faster, "over": &f.Turns.Over} {
 		if v := q.Get(name); v != "" {
 			ms, err := strconv.ParseFloat(v, 64)
 			if err != nil || ms <= 0 || ms > 1e12 {
@@ -271,6 +277,12 @@ func (f *Filter) parseMore(q url.Values) error {
 			}
 			*into = ms
 		}
+	}
+	if f.Turns.Part != "" && !slices.Contains(Parts, f.Turns.Part) {
+		return &InputError{"part", "is understanding or prediction"}
+	}
+	if f.Turns.Part == "" {
+		f.Turns.Over = 0
 	}
 	return f.parseFlows(q)
 }
@@ -430,6 +442,9 @@ func (f Filter) pairs() [][2]string {
 	if f.Faster > 0 {
 		add("faster", strconv.FormatFloat(f.Faster, 'g', -1, 64))
 	}
+	if f.Turns.Over > 0 {
+		add("over", strconv.FormatFloat(f.Turns.Over, 'g', -1, 64))
+	}
 	for _, x := range f.Flows {
 		add(x.query())
 	}
@@ -445,7 +460,7 @@ func (f Filter) pairs() [][2]string {
 	if f.Turns.Fallback {
 		add("turn", "fallback")
 	}
-	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}} {
+	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}, {"part", f.Turns.Part}} {
 		if p[1] != "" {
 			add(p[0], p[1])
 		}

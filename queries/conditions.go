@@ -97,6 +97,9 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 	}
 }
 
+// partColumns hold how long a part of a turn took.
+var partColumns = map[string]string{"understanding": "t.understanding_ms", "prediction": "t.prediction_ms"}
+
 // turn states what a turn, t, must be.
 func (w *where) turn(f metric.TurnFilter) string {
 	text := "not t.platform"
@@ -111,6 +114,13 @@ func (w *where) turn(f metric.TurnFilter) string {
 	if f.Action != "" {
 		text += " and t.action = @turn_action"
 		w.args["turn_action"] = strings.TrimPrefix(f.Action, metric.NotTold)
+	}
+	if column, ok := partColumns[f.Part]; ok {
+		text += " and t.response_ms is not null and " + column + " is not null"
+		if f.Over > 0 {
+			text += " and " + column + " > @over"
+			w.args["over"] = f.Over
+		}
 	}
 	if f.Unsure {
 		text += " and t.confidence < @unsure::real"

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -278,6 +279,12 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	}
 	if f.Turns.Action != "" {
 		add("A turn", "", "turn.action", f.Turns.Action, "answered by "+f.Turns.Action)
+	}
+	if f.Turns.Part != "" {
+		add("A turn", "", "part", f.Turns.Part, "with "+f.Turns.Part+" apart")
+	}
+	if f.Turns.Over > 0 {
+		add("A turn", "", "over", strconv.FormatFloat(f.Turns.Over, 'g', -1, 64), f.Turns.Part+" over "+views.Millis(f.Turns.Over))
 	}
 	if f.Turns.Unsure {
 		add("A turn", "", "turn", "unsure", "of low confidence")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"strings"
 
 	"turnwise/conversation"
 	"turnwise/metric"
@@ -107,17 +108,21 @@ func (f *figures) latencyValues(l *metric.Latency, filter metric.Filter) []views
 
 // latencyParts are understanding and prediction apart, of the turns of which the platform told them.
 func (f *figures) latencyParts() (all []views.LatencyPart) {
-	for _, x := range []struct {
-		name string
-		l    *metric.Latency
-	}{{"Understanding", &f.words.Understanding}, {"Prediction", &f.words.Prediction}} {
-		part := views.LatencyPart{Name: x.name, N: x.l.N}
+	for i, l := range []*metric.Latency{&f.words.Understanding, &f.words.Prediction} {
+		name := metric.Parts[i]
+		link := func(over float64) string {
+			filter := f.filter
+			filter.Turns.Part, filter.Turns.Over = name, over
+			return f.turns(filter, 0)
+		}
+		part := views.LatencyPart{Name: strings.ToUpper(name[:1]) + name[1:], Turns: views.CountValue(l.N, link(0))}
 		for _, p := range []float64{0.5, 0.95, 0.99} {
-			text := "–"
-			if ms, ok := x.l.Percentile(p); ok {
-				text = views.Millis(ms)
+			v := views.Value{None: true, Text: "–"}
+			if ms, ok := l.Percentile(p); ok {
+				bound, above := l.Above(ms)
+				v = views.Value{V: ms, Text: views.Millis(ms), Link: link(bound), N: above, Base: "turns", Of: l.N, From: link(0), Few: l.N < metric.FewFrom}
 			}
-			part.Percentiles = append(part.Percentiles, text)
+			part.Percentiles = append(part.Percentiles, v)
 		}
 		all = append(all, part)
 	}

@@ -102,6 +102,12 @@ func turnsHeading(f metric.Filter) string {
 		if t.Intent != "" {
 			words += " with the intent " + t.Intent
 		}
+		if t.Part != "" {
+			words += " whose " + t.Part + " was told"
+		}
+		if t.Over > 0 {
+			words += ", of more than " + views.Millis(t.Over)
+		}
 		if t.Unsure {
 			words += " of low confidence"
 		}
