@@ -124,13 +124,20 @@ func (r *run) acquire(ctx context.Context, size int64) error {
 	if r.settler.space.TryAcquire(size) {
 		return nil
 	}
-	for _, h := range r.hurry {
-		select {
-		case h <- struct{}{}:
-		default:
+	for { // again, as what waits may have reached its writer since
+		for _, h := range r.hurry {
+			select {
+			case h <- struct{}{}:
+			default:
+			}
+		}
+		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		err := r.settler.space.Acquire(soon, size)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 	}
-	return r.settler.space.Acquire(ctx, size)
 }
 
 // route gives each event to its sender's writer.

@@ -43,6 +43,7 @@ const hot = 2 * time.Hour
 
 const (
 	hoursAtOnce = 48
+	hotAtOnce   = 1000 // all of them, of very many assistants
 	daysAtOnce  = 8
 	dayRests    = time.Minute // a day that changed less than this ago is read by its slots
 	hotRests    = 9           // times as long as they took to count
@@ -101,10 +102,8 @@ func (c *counter) recent(ctx context.Context, edge time.Time) (counted int, err 
 	if begun.Before(c.again) {
 		return 0, nil
 	}
-	if counted, err = queries.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hoursAtOnce, begun); err != nil {
-		return 0, err
-	}
+	counted, err = queries.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hotAtOnce, begun)
 	ended := c.now()
 	c.again = ended.Add(hotRests * ended.Sub(begun))
-	return counted, nil
+	return counted, err
 }

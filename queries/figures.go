@@ -37,13 +37,16 @@ type Question struct {
 	Words  bool // count intents and commands
 	Ended  bool // count open conversations by how they would have ended: enough for who asks only how many there are
 	Facts  bool // leave the rollups alone
-	Most   int  // conversations to be looked at where rollups are behind, beyond which ErrTooMany is returned; 0: no bound
+	Most   int  // conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no bound
 	Now    time.Time
 	Grid   Grid
 }
 
-// ErrTooMany says that rollups are too far behind for a quick answer.
-var ErrTooMany = errors.New("too many conversations to be counted")
+// Why a question with a bound has no quick answer: so many of its conversations are to be counted, or so much is marked.
+var (
+	ErrTooMany = errors.New("too many conversations to be counted")
+	ErrBehind  = errors.New("the rollups are far behind")
+)
 
 // CountFigures answers a question, from the rollups where they are up to date and from the conversations where
 // they are not: what is committed is counted, at any time.
@@ -104,7 +107,11 @@ func (r *reading) where() *where {
 // facts counts all conversations of the filter.
 func (r *reading) facts(ctx context.Context) error {
 	w := r.where()
-	return r.counted(ctx, w, "conversations c\nwhere "+w.String())
+	from := "conversations c\nwhere " + w.String()
+	if err := r.bound(ctx, w, from); err != nil {
+		return err
+	}
+	return r.counted(ctx, w, from)
 }
 
 // add adds a cell to the answer.
@@ -231,7 +238,7 @@ func (r *reading) rollups(ctx context.Context) error {
 	}
 	if len(marks) > manyPieces {
 		if r.Most > 0 {
-			return ErrTooMany
+			return ErrBehind
 		}
 		return r.facts(ctx)
 	}

@@ -166,7 +166,7 @@ on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 var clearRollupsSQL = []string{
-	`lock table rollup_state, rollup_slots, rollup_days, rollup_day_sums in access exclusive mode`,
+	`lock table rollup_state, rollup_slots, rollup_days, rollup_day_sums in exclusive mode`, // who stores and who reads goes on
 	`delete from rollup_slots`,
 	`delete from rollup_days`,
 	`delete from rollup_day_sums`,
@@ -219,7 +219,7 @@ func RebuildRollups(ctx context.Context, pool *pgxpool.Pool) error {
 const nextEpochSQL = `
 update rollup_state
 set epoch = epoch + 1
-where exists (select from rollup_marks where hour >= @from and hour < @until)`
+where exists (select from rollup_marks m where m.hour >= @from and m.hour < @until and m.epoch = rollup_state.epoch)`
 
 // takeMarksSQL takes hours that no writer is at, the newest first. One of which another lane is taken is taken
 // again later.
@@ -227,7 +227,7 @@ const takeMarksSQL = `
 with hours as (
 	select distinct hour, assistant_id
 	from rollup_marks
-	where hour >= @from and hour < @until
+	where hour >= @from and hour < @until and epoch < (select epoch from rollup_state)
 	order by hour desc, assistant_id desc -- as the index is, so that it need not be read to its end
 	limit @limit
 )

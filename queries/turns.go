@@ -73,6 +73,9 @@ func Turns(ctx context.Context, db DB, f metric.Filter, few bool, skip, limit in
 	if err != nil {
 		return nil, err
 	}
+	if f.ID == "" {
+		t.and("t.at >= @from", "", nil) // no turn comes before its conversation
+	}
 	from := "turns t\n\tcross join lateral (select * from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id and " + c.String() + " offset 0) as c\n\twhere " + t.String()
 	if few {
 		from = "(select * from conversations c where " + c.String() + " offset 0) as c\n\tcross join lateral (select * from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and " + t.String() + " offset 0) as t"

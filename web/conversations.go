@@ -100,6 +100,7 @@ func listHeading(f metric.Filter) string {
 // total returns how many conversations the filter has: from the rollups where they know and are not far behind, else
 // counted up to countUpTo, beyond which more is set.
 func (s *server) total(ctx context.Context, f metric.Filter, now time.Time) (n int64, more bool, err error) {
+	asked := f
 	f = f.Conditioned()
 	plain := f
 	plain.Is, plain.Weekdays, plain.Hours, plain.Flows = nil, nil, nil, nil
@@ -108,16 +109,16 @@ func (s *server) total(ctx context.Context, f metric.Filter, now time.Time) (n i
 	if plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
 		q := queries.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: countUpTo, Now: now, Grid: s.grid}
 		figures, err := queries.CountFigures(ctx, s.Pool, q)
-		switch many := errors.Is(err, queries.ErrTooMany); {
+		switch {
 		case err == nil:
 			return s.rolledUp(&figures, f), false, nil
-		case !many:
-			return 0, false, err
-		case apart+len(f.Weekdays) == 0: // so many of them alone
+		case errors.Is(err, queries.ErrTooMany) && apart+len(f.Weekdays) == 0: // so many of them alone
 			return countUpTo, true, nil
+		case !errors.Is(err, queries.ErrTooMany) && !errors.Is(err, queries.ErrBehind):
+			return 0, false, err
 		}
 	}
-	counted, err := queries.CountConversations(ctx, s.Pool, f, countUpTo+1, now, s.Zone)
+	counted, err := queries.CountConversations(ctx, s.Pool, asked, countUpTo+1, now, s.Zone)
 	return int64(min(counted, countUpTo)), counted > countUpTo, err
 }
 
