@@ -81,22 +81,9 @@ func (f *cells) merge(c *Cell) {
 	}
 	cell := &f.all[i]
 	cell.Tally.Merge(c.Tally)
-	switch {
-	case cell.Flows == nil:
-		cell.Flows = c.Flows
-	case c.Flows != nil:
+	if c.Flows != nil { // with it the others, or none of them
 		cell.Flows.Merge(c.Flows)
-	}
-	switch {
-	case cell.Words == nil:
-		cell.Words = c.Words
-	case c.Words != nil:
 		cell.Words.Merge(c.Words)
-	}
-	switch {
-	case cell.Hours == nil:
-		cell.Hours = c.Hours
-	case c.Hours != nil:
 		cell.Hours.Merge(c.Hours)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"turnwise/localdb"
@@ -123,16 +122,7 @@ func TestFailpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(int32(len(places)), "rasa-events"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	producer, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("rasa-events"), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(producer.Close)
+	fake, producer := fakeKafka(t, int32(len(places)))
 	var records []*kgo.Record
 	for line := range strings.Lines(string(text)) {
 		records = append(records, kgo.StringRecord(strings.TrimSpace(line)))

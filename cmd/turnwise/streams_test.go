@@ -30,10 +30,10 @@ func fetch(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// TestSourcePages runs the server with a broker and looks at what people see of it: health, the source's page,
-// pause and resume, rejected events, readiness and metrics.
-func TestSourcePages(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "rasa-events"))
+// fakeKafka starts a broker in this process with a topic, "rasa-events", and a client that spreads events over its partitions.
+func fakeKafka(t *testing.T, partitions int32) (*kfake.Cluster, *kgo.Client) {
+	t.Helper()
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "rasa-events"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +43,13 @@ func TestSourcePages(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(producer.Close)
+	return fake, producer
+}
+
+// TestSourcePages runs the server with a broker and looks at what people see of it: health, the source's page,
+// pause and resume, rejected events, readiness and metrics.
+func TestSourcePages(t *testing.T) {
+	fake, producer := fakeKafka(t, 3)
 	s := serve(t, "--kafka-brokers", strings.Join(fake.ListenAddrs(), ","), "--kafka-topics", "rasa-events", "--stream-environment", "production",
 		"--rabbitmq-urls", "amqp://turnwise:very-secret@127.0.0.1:1/", "--rabbitmq-queues", "turnwise")
 	for i := range 90 {

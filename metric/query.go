@@ -1,0 +1,161 @@
+package metric
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"turnwise/conversation"
+)
+
+// Query writes the filter, so that ParseFilter reads the same again. Dates are both included.
+func (f Filter) Query() url.Values {
+	q := url.Values{}
+	for _, p := range f.pairs() {
+		q.Add(p[0], p[1])
+	}
+	return q
+}
+
+// Encode returns the query of Query as text, in the same order: pages have thousands of links.
+func (f Filter) Encode() string {
+	pairs := f.pairs()
+	slices.SortStableFunc(pairs, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	n := 0
+	for _, p := range pairs {
+		n += len(p[0]) + len(p[1]) + 12
+	}
+	b := make([]byte, 0, n)
+	for i, p := range pairs {
+		if i > 0 {
+			b = append(b, '&')
+		}
+		b = append(append(append(b, url.QueryEscape(p[0])...), '='), url.QueryEscape(p[1])...)
+	}
+	return string(b)
+}
+
+// pairs are names and values of the filter's query.
+func (f Filter) pairs() [][2]string {
+	q := make([][2]string, 0, 8)
+	add := func(name, value string) { q = append(q, [2]string{name, value}) }
+	addAll := func(name string, values []string) {
+		for _, v := range values {
+			add(name, v)
+		}
+	}
+	switch {
+	case f.Range.Days > 0 && f.Range.Days != DefaultDays:
+		add("range", strconv.Itoa(f.Range.Days)+"d")
+	case f.Range.Days == 0 && !f.Range.From.IsZero() && !f.Range.Dates():
+		add("from", f.Range.From.Format(time.RFC3339))
+		add("until", f.Range.Until.Format(time.RFC3339))
+	case f.Range.Days == 0 && !f.Range.From.IsZero():
+		add("from", f.Range.From.Format(dateLayout))
+		add("until", AddDays(f.Range.Until, -1, f.Range.Until.Location()).Format(dateLayout))
+	}
+	addAll("assistant", f.Assistants)
+	addAll("environment", f.Environments)
+	addAll("channel", f.Channels)
+	addAll("version", f.Versions)
+	addAll("outcome", f.Outcomes)
+	addAll("csat", f.Ratings)
+	addAll("reason", f.Reasons)
+	addAll("command", f.Commands)
+	addAll("cannot-handle", f.CannotHandle)
+	addAll("assistant.not", f.Not.Assistants)
+	addAll("environment.not", f.Not.Environments)
+	addAll("channel.not", f.Not.Channels)
+	addAll("version.not", f.Not.Versions)
+	for _, is := range f.Is {
+		add("is", is.String())
+	}
+	for _, n := range f.Weekdays {
+		add("weekday", strconv.Itoa(n))
+	}
+	for _, n := range f.Hours {
+		add("hour", strconv.Itoa(n))
+	}
+	if f.Slower > 0 {
+		add("slower", strconv.FormatFloat(f.Slower, 'g', -1, 64))
+	}
+	if f.Faster > 0 {
+		add("faster", strconv.FormatFloat(f.Faster, 'g', -1, 64))
+	}
+	if f.Turns.Over > 0 {
+		add("over", strconv.FormatFloat(f.Turns.Over, 'g', -1, 64))
+	}
+	for _, x := range f.Flows {
+		add(x.query())
+	}
+	for _, j := range f.Judged {
+		add("criteria", j.String())
+	}
+	if len(f.Path.Steps) > 0 {
+		add("path", f.Path.query())
+	}
+	if f.Turns.Unsure {
+		add("turn", "unsure")
+	}
+	if f.Turns.Fallback {
+		add("turn", "fallback")
+	}
+	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}, {"part", f.Turns.Part}} {
+		if p[1] != "" {
+			add(p[0], p[1])
+		}
+	}
+	return q
+}
+
+// Hidden returns the filter as pairs of names and values for a form's hidden fields, in their order.
+func (f Filter) Hidden() (all [][2]string) {
+	q := f.Query()
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		for _, v := range q[name] {
+			all = append(all, [2]string{name, v})
+		}
+	}
+	return all
+}
+
+// Cursor is a place in a list of conversations, newest first.
+type Cursor struct {
+	At    int64 // microseconds since 1970
+	ID    conversation.UUID
+	Newer bool // the page ends above the place, instead of beginning below it
+}
+
+// ParseCursor reads what String wrote; nil for "".
+func ParseCursor(s string) (*Cursor, error) {
+	if s == "" {
+		return nil, nil
+	}
+	bad := &InputError{"page", "is no place in this list"}
+	dir, rest, ok := strings.Cut(s, ".")
+	at, id, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || dir != "older" && dir != "newer" {
+		return nil, bad
+	}
+	c := &Cursor{Newer: dir == "newer"}
+	var err error
+	if c.At, err = strconv.ParseInt(at, 10, 64); err != nil || c.At < 0 || c.At > 1<<53 {
+		return nil, bad
+	}
+	if c.ID, err = conversation.ParseUUID(id); err != nil {
+		return nil, bad
+	}
+	return c, nil
+}
+
+// String writes the cursor for a URL.
+func (c Cursor) String() string {
+	dir := "older"
+	if c.Newer {
+		dir = "newer"
+	}
+	return dir + "." + strconv.FormatInt(c.At, 10) + "." + c.ID.String()
+}
