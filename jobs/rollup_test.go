@@ -125,6 +125,11 @@ func sums(f queries.Figures) (text string) {
 		}
 		text += fmt.Sprint(x.LastSteps, x.Steps, x.Time.N, " ")
 	}
+	for _, at := range slices.SortedFunc(maps.Keys(f.Trend), time.Time.Compare) {
+		for flow, x := range f.Trend[at] {
+			text += fmt.Sprint(at.Unix(), flow, x.Count(metric.FlowStarted), x.Count(metric.FlowFinished), x.Count(metric.FlowOpen), " ")
+		}
+	}
 	for _, intent := range slices.Sorted(maps.Keys(f.Words.Intents)) {
 		text += fmt.Sprint(intent, *f.Words.Intents[intent])
 	}
@@ -191,7 +196,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
-						q := queries.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Words: true, Now: until, Grid: g}
+						q := queries.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Words: true, Now: until, Grid: g}
 						got, err := queries.CountFigures(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)

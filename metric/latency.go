@@ -205,6 +205,22 @@ func (l *Latency) Interval(p float64) (low, high float64, ok bool) {
 	return low, high, true
 }
 
+// Minus returns how much later a percentile lies than in o, with its 95 % interval: the two intervals' distances put
+// together as Newcombe does for rates. ok is false when either has no value.
+func (l *Latency) Minus(o *Latency, p float64) (d Difference, ok bool) {
+	a, ok1 := l.Percentile(p)
+	b, ok2 := o.Percentile(p)
+	if !ok1 || !ok2 {
+		return d, false
+	}
+	la, ha, _ := l.Interval(p)
+	lb, hb, _ := o.Interval(p)
+	d.Value = a - b
+	d.Low = d.Value - math.Hypot(a-la, hb-b)
+	d.High = d.Value + math.Hypot(ha-a, b-lb)
+	return d, true
+}
+
 // value estimates the value of a rank, from 0: those of a class are taken as evenly spread.
 func (l *Latency) value(rank int64) (v float64) {
 	l.each(func(c class) bool {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,26 @@ func TestIntervals(t *testing.T) {
 	near("its high", d.High, 0.3339)
 	if _, ok := (Rate{1, 2}).Minus(Rate{}); ok {
 		t.Error("there is a difference from nothing")
+	}
+	// The median of 1 to 100 against that of 101 to 200: by ranks 40.2 to 59.8 of 99 and the same a hundred later, so 100 ± 13.86,
+	// give or take the percent of a class.
+	values := make([]float64, 100)
+	for i := range values {
+		values[i] = float64(i + 1)
+	}
+	early := NewLatency(slices.Clone(values))
+	for i := range values {
+		values[i] += 100
+	}
+	late := NewLatency(values)
+	if d, ok = late.Minus(&early, 0.5); !ok || d.Value != 100 || !d.Clear() || math.Abs(d.Low-86.1) > 2 || math.Abs(d.High-113.9) > 2 {
+		t.Errorf("of medians: %+v, %t", d, ok)
+	}
+	if d, _ = early.Minus(&early, 0.5); d.Clear() {
+		t.Errorf("of the same: %+v", d)
+	}
+	if _, ok = early.Minus(new(Latency), 0.5); ok {
+		t.Error("there is a difference from no values")
 	}
 	// Better on each channel, worse in all, as the mix differs.
 	a, b := map[string]Rate{"web": {90, 100}, "phone": {300, 900}}, map[string]Rate{"web": {760, 900}, "phone": {25, 100}}

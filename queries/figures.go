@@ -19,6 +19,7 @@ import (
 type Figures struct {
 	Cells []Cell // by time and dimensions: their tallies
 	Flows metric.FlowTally
+	Trend map[time.Time]metric.FlowTally // by time: the flow of the question alone
 	Words metric.IntentTally
 	Hours [7]metric.HourLatency // by weekday, from Monday on
 	Took  time.Duration
@@ -28,16 +29,17 @@ type Figures struct {
 // Question asks for figures.
 type Question struct {
 	Filter metric.Filter
-	Fine   bool // by slots, for charts by the hour; else by days
-	Flows  bool // count flows
-	Steps  bool // and their steps and times
-	Times  bool // response times too
-	Hours  bool // and by weekday and hour
-	Parts  bool // and by flow and part
-	Words  bool // count intents and commands
-	Ended  bool // count open conversations by how they would have ended: enough for who asks only how many there are
-	Facts  bool // leave the rollups alone
-	Most   int  // conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no bound
+	Fine   bool   // by slots, for charts by the hour; else by days
+	Flows  bool   // count flows
+	Steps  bool   // and their steps and times
+	Flow   string // and this one over time; "" for none
+	Times  bool   // response times too
+	Hours  bool   // and by weekday and hour
+	Parts  bool   // and by flow and part
+	Words  bool   // count intents and commands
+	Ended  bool   // count open conversations by how they would have ended: enough for who asks only how many there are
+	Facts  bool   // leave the rollups alone
+	Most   int    // conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no bound
 	Now    time.Time
 	Grid   Grid
 }
@@ -64,7 +66,7 @@ func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figure
 		if err != nil {
 			return err
 		}
-		f = Figures{Flows: metric.FlowTally{}}
+		f = Figures{Flows: metric.FlowTally{}, Trend: map[time.Time]metric.FlowTally{}}
 		r := &reading{Question: q, tx: tx, known: known, found: newCells(), sum: &f}
 		r.from, r.until = q.Filter.Range.Bounds(q.Now, q.Grid.Zone)
 		if f.Facts = q.Facts || !current || !q.Filter.Plain(); f.Facts {
@@ -118,6 +120,7 @@ func (r *reading) facts(ctx context.Context) error {
 func (r *reading) add(c *Cell) {
 	if c.Flows != nil {
 		r.sum.Flows.Merge(c.Flows)
+		r.trace(c.At, c.Flows)
 	}
 	if c.Words != nil {
 		r.sum.Words.Merge(c.Words)
@@ -127,6 +130,21 @@ func (r *reading) add(c *Cell) {
 	}
 	c.Flows, c.Words, c.Hours = nil, nil, nil
 	r.found.merge(c)
+}
+
+// trace adds the question's flow to its trend.
+func (r *reading) trace(at time.Time, flows metric.FlowTally) {
+	if c := flows[r.Flow]; c != nil {
+		r.trendAt(at).Merge(metric.FlowTally{r.Flow: c})
+	}
+}
+
+func (r *reading) trendAt(at time.Time) metric.FlowTally {
+	at = at.UTC() // so that equal instants are equal keys
+	if r.sum.Trend[at] == nil {
+		r.sum.Trend[at] = metric.FlowTally{}
+	}
+	return r.sum.Trend[at]
 }
 
 // hoursOf returns the sum of the weekday on which a cell begins.
@@ -156,14 +174,14 @@ func (r *reading) open(ctx context.Context) error {
 	if err := r.bound(ctx, w, from); err != nil {
 		return err
 	}
-	open := map[ConversationKey]bool{}
+	open := map[ConversationKey]time.Time{} // the cells in which they are counted
 	n := &counting{r.cellOf, r.Grid.Zone, false, false, false}
 	others := maps.Clone(w.args)
 	rows, _ := r.tx.Query(ctx, "select "+w.countedColumns(r.known.inForce)+"\nfrom "+from, w.args)
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := r.found.at(cell, d)
 		to.Tally.Reopen(*c)
-		open[k] = true
+		open[k] = cell
 	}); err != nil {
 		return fmt.Errorf("open conversations: %w", err)
 	}
@@ -172,8 +190,11 @@ func (r *reading) open(ctx context.Context) error {
 	}
 	rows, _ = r.tx.Query(ctx, selectRuns(from), others)
 	return readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
-		if open[k] {
+		if cell, ok := open[k]; ok {
 			r.sum.Flows.Reopen(*v)
+			if v.Flow == r.Flow {
+				r.trendAt(cell).Reopen(*v)
+			}
 		}
 	})
 }
@@ -362,6 +383,13 @@ func (r *reading) mergeBeside(at time.Time, flows, hours, words []byte) error {
 		if err := r.sum.Flows.MergePacked(flows, r.Steps); err != nil {
 			return err
 		}
+		if r.Flow != "" {
+			of := metric.FlowTally{}
+			if err := of.MergePacked(flows, false); err != nil {
+				return err
+			}
+			r.trace(at, of)
+		}
 	}
 	if r.Hours {
 		if err := r.hoursOf(at).MergePacked(hours); err != nil {
@@ -387,7 +415,7 @@ func (r *reading) daySums(ctx context.Context, w *where, skip func(at time.Time,
 		if skip(at, assistant) {
 			return nil
 		}
-		return r.mergeBeside(at, flows, hours, words)
+		return r.mergeBeside(r.cellOf(at), flows, hours, words)
 	})
 	if err != nil {
 		return fmt.Errorf("read sums of days: %w", err)

@@ -75,7 +75,7 @@ func RateDelta(now, was metric.Rate, lessIsBetter bool) Delta {
 	return d
 }
 
-// TimeDelta compares percentiles of response times: clear only when their 95 % intervals are apart.
+// TimeDelta compares percentiles of response times: clear only when the 95 % interval of the difference leaves out zero.
 func TimeDelta(now, was *metric.Latency, p float64) Delta {
 	a, ok1 := now.Percentile(p)
 	b, ok2 := was.Percentile(p)
@@ -87,9 +87,7 @@ func TimeDelta(now, was *metric.Latency, p float64) Delta {
 		d.Text = "too few"
 		return d
 	}
-	low, high, _ := now.Interval(p)
-	low0, high0, _ := was.Interval(p)
-	if low <= high0 && low0 <= high {
+	if diff, _ := now.Minus(was, p); !diff.Clear() {
 		d.Text = "no clear change"
 		return d
 	}

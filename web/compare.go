@@ -156,8 +156,7 @@ func (f *figures) compareRows(a, b *group) []views.ComparisonRow {
 		name string
 	}{{0.5, "Response time, p50"}, {0.95, "Response time, p95"}} {
 		row := views.ComparisonRow{Name: p.name, A: f.percentile(&a.whole.Response, a.filter, p.p), B: f.percentile(&b.whole.Response, b.filter, p.p)}
-		row.Difference = views.TimeDelta(&b.whole.Response, &a.whole.Response, p.p)
-		row.Difference.From = ""
+		row.Difference = views.TimeDifferenceText(&b.whole.Response, &a.whole.Response, p.p)
 		rows = append(rows, row)
 	}
 	return rows

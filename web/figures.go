@@ -28,6 +28,7 @@ type figures struct {
 	whole   metric.Tally
 	sums    map[queries.Dimensions]*metric.Tally
 	flows   metric.FlowTally
+	trend   []metric.FlowTally // by span: one flow; nil where it did not run
 	words   metric.IntentTally
 	hours   [7]metric.HourLatency // by weekday, from Monday on
 	cells   []queries.Cell
@@ -41,7 +42,10 @@ type figures struct {
 }
 
 // counted says what a page needs beside conversations.
-type counted struct{ flows, steps, times, hours, parts, words bool }
+type counted struct {
+	flows, steps, times, hours, parts, words bool
+	flow                                     string // over time
+}
 
 // readFigures answers the question of the address for a page of charts. done tells that the answer was given: a
 // better address, or what is wrong with this one.
@@ -76,7 +80,7 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 		f.before = &figures{question: q, used: f.used}
 		f.before.filter.Range = q.compare.Of(q.filter.Range, q.now, q.zone)
 		before := what // only what is set beside the figures
-		before.steps, before.hours, before.parts = false, false, false
+		before.steps, before.hours, before.parts, before.flow = false, false, false, ""
 		g.Go(func() error { return f.before.count(ctx, s, before) })
 	}
 	g.Go(func() (err error) {
@@ -114,7 +118,7 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 // count asks for the figures and sorts them into buckets.
 func (f *figures) count(ctx context.Context, s *server, what counted) error {
 	from, until := f.filter.Range.Bounds(f.now, f.zone)
-	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Now: f.now, Grid: s.grid})
+	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Now: f.now, Grid: s.grid})
 	if err != nil {
 		return err
 	}
@@ -133,6 +137,14 @@ func (f *figures) count(ctx context.Context, s *server, what counted) error {
 	}
 	for _, t := range f.sums {
 		f.whole.Merge(t)
+	}
+	f.trend = make([]metric.FlowTally, len(f.spans))
+	for at, t := range got.Trend {
+		i := f.spanOf(at)
+		if f.trend[i] == nil {
+			f.trend[i] = metric.FlowTally{}
+		}
+		f.trend[i].Merge(t)
 	}
 	return nil
 }

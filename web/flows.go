@@ -52,7 +52,7 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	page := s.page(r, name, "Flows")
-	f, done, err := s.readFigures(w, r, page, counted{flows: true, steps: true}, "of")
+	f, done, err := s.readFigures(w, r, page, counted{flows: true, steps: true, flow: name}, "of")
 	if done || err != nil {
 		return err
 	}
@@ -62,6 +62,7 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.Row, m.Any, m.Paths = f.flowRow(name), true, f.pathsPage(name)
 	m.Cards = f.flowCards(m.Row)
+	m.Started, m.Completion = f.flowOverTime(name)
 	steps := f.flows[name].Steps
 	most := int64(1)
 	for _, v := range steps {
@@ -94,6 +95,37 @@ func (f *figures) flowCards(r views.FlowRow) []views.Card {
 		{Name: "Escalated inside", Value: r.Escalated},
 		{Name: "Median time", Formula: "from start to end of the completed runs", Value: r.Took},
 	}
+}
+
+// flowOverTime draws how often a flow was started, by how it went on, and its completion.
+func (f *figures) flowOverTime(name string) (started, completion views.Chart) {
+	started = f.overTime("flow-started", "Conversations that started it", views.BucketName(f.used)+", by how it went on", views.Stacked, views.Counts)
+	completion = f.overTime("flow-completion", "Completed", "started and completed ÷ started", views.Lines, views.Percents)
+	rate := views.Series{Name: "Completed", Color: "--c-resolution"}
+	of := func(i int) *metric.FlowCount {
+		if c := f.trend[i][name]; c != nil {
+			return c
+		}
+		return new(metric.FlowCount)
+	}
+	for _, x := range []struct {
+		how         metric.FlowCondition
+		name, color string
+	}{
+		{metric.FlowFinished, "Completed", "--c-confirmed"}, {metric.FlowMissed, "Not completed", "--c-abandoned"}, {metric.FlowOpen, "Open", "--c-open"},
+	} {
+		n := f.flows[name].Count(x.how)
+		s := views.Series{Name: x.name, Color: x.color, Link: f.flowLink(f.filter, name, x.how), N: n, Share: views.Percent(metric.Rate{Of: n, Among: f.flows[name].Count(metric.FlowStarted)})}
+		for i := range f.spans {
+			s.Values = append(s.Values, views.CountValue(of(i).Count(x.how), f.flowLink(f.at(i), name, x.how)))
+		}
+		started.Series = append(started.Series, s)
+	}
+	for i := range f.spans {
+		rate.Values = append(rate.Values, views.RateValue(of(i).Completion(), f.flowLink(f.at(i), name, metric.FlowFinished), f.flowLink(f.at(i), name, metric.FlowStarted), "started"))
+	}
+	completion.Series, completion.Main = []views.Series{rate}, "Completed"
+	return started, completion
 }
 
 // losers are the flows that most conversations began and did not complete.
