@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"time"
 )
 
 // UUID is 16 bytes in the order in which they are written.
@@ -159,4 +160,13 @@ func hashUint32(k uint32) uint32 {
 	c ^= b
 	c -= rot(b, 24)
 	return c
+}
+
+// EventTime returns the time in an id of EventID, in milliseconds.
+func EventTime(id UUID) time.Time {
+	ms := int64(0)
+	for _, b := range id[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms)
 }

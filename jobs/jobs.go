@@ -42,6 +42,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &RollUpWorker{counter: counter{pool: cfg.Pool, grid: queries.NewGrid(cfg.Zone), rest: dayRests, now: cfg.Now}})
+	river.AddWorker(workers, &IndexTextsWorker{pool: cfg.Pool})
+	river.AddWorker(workers, &DrawWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
+	river.AddWorker(workers, &BulkWorker{pool: cfg.Pool, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
@@ -53,6 +56,15 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 			river.NewPeriodicJob(river.PeriodicInterval(rollUpEvery), func() (river.JobArgs, *river.InsertOpts) {
 				return RollUpArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
 			}, &river.PeriodicJobOpts{ID: "roll_up", RunOnStart: true}),
+			river.NewPeriodicJob(river.PeriodicInterval(indexEvery), func() (river.JobArgs, *river.InsertOpts) {
+				return IndexTextsArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+			}, &river.PeriodicJobOpts{ID: "index_texts", RunOnStart: true}),
+			river.NewPeriodicJob(river.PeriodicInterval(indexEvery), func() (river.JobArgs, *river.InsertOpts) {
+				return BulkArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+			}, &river.PeriodicJobOpts{ID: "bulk", RunOnStart: true}),
+			river.NewPeriodicJob(river.PeriodicInterval(drawEvery), func() (river.JobArgs, *river.InsertOpts) {
+				return DrawArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+			}, &river.PeriodicJobOpts{ID: "draw_queues", RunOnStart: true}),
 		},
 	})
 	if err != nil {

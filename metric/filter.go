@@ -66,6 +66,8 @@ type Filter struct {
 	CannotHandle []string   // what the command "cannot handle" said, all of them
 	Weekdays     []int      // on which they began, 1 for Monday to 7
 	Hours        []int      // of the day at which they began, 0 to 23
+	Text         string     // words that people search for; see package search
+	Work         WorkFilter // what reviewers made of them
 	Slower       float64    // a response took longer than this many milliseconds
 	Faster       float64    // and not longer than this; 0 for no bound
 }
@@ -85,12 +87,41 @@ type TurnFilter struct {
 // Parts are what response times may consist of.
 var Parts = []string{"understanding", "prediction"}
 
+// WorkFilter asks for conversations by what reviewers made of them.
+type WorkFilter struct {
+	States    []string // any of ReviewStates
+	Reviewers []string // ids of users, of whom one marked it as reviewed
+	Ratings   []int    // 1 to 5, one that a reviewer gave
+	Tags      []string // names, of which it has one
+	NoTags    []string // names, of which it has none
+	Marks     []string // any of MarkKinds
+	Queue     string   // id of a queue in which it is
+}
+
+func (f WorkFilter) empty() bool {
+	return len(f.States)+len(f.Reviewers)+len(f.Ratings)+len(f.Tags)+len(f.NoTags)+len(f.Marks) == 0 && f.Queue == ""
+}
+
+// Review states. A conversation is reviewed once a reviewer marked it so; in part when events came afterwards, or when
+// somebody tagged, noted or marked something in it and nobody marked it as reviewed.
+const (
+	Unreviewed        = "unreviewed"
+	PartiallyReviewed = "partial"
+	Reviewed          = "reviewed"
+)
+
+// ReviewStates lists them.
+var ReviewStates = []string{Unreviewed, PartiallyReviewed, Reviewed}
+
+// MarkKinds are what may be left in a conversation: a message marked good or bad, a note.
+var MarkKinds = []string{"good", "bad", "note"}
+
 // Excluded are values that conversations must not have.
 type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Work.empty() && f.Text == "" && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
 // WholeAssistants tells whether the filter takes all of an assistant's environments, channels and versions or none.
@@ -181,6 +212,11 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		{"reason", &f.Reasons, nil},
 		{"command", &f.Commands, nil},
 		{"cannot-handle", &f.CannotHandle, nil},
+		{"review", &f.Work.States, ReviewStates},
+		{"reviewer", &f.Work.Reviewers, nil},
+		{"tag", &f.Work.Tags, nil},
+		{"tag.not", &f.Work.NoTags, nil},
+		{"marked", &f.Work.Marks, MarkKinds},
 		{"assistant.not", &f.Not.Assistants, nil},
 		{"environment.not", &f.Not.Environments, nil},
 		{"channel.not", &f.Not.Channels, nil},
@@ -209,7 +245,10 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 	if err := f.parseMore(q); err != nil {
 		return f, err
 	}
-	f.ID = strings.TrimSpace(q.Get("id"))
+	f.ID, f.Text, f.Work.Queue = strings.TrimSpace(q.Get("id")), strings.TrimSpace(q.Get("q")), q.Get("queue")
+	if f.Text != "" && q.Get("range") == "" && q.Get("from") == "" && q.Get("until") == "" {
+		f.Range.Days = MaxDays // who searches searches in all history
+	}
 	for name, v := range q {
 		for _, s := range v {
 			if len(s) > 4000 || strings.ContainsRune(s, 0) || strings.ToValidUTF8(s, "") != s {
@@ -257,7 +296,7 @@ func (f *Filter) parseMore(q url.Values) error {
 		name        string
 		into        *[]int
 		least, most int
-	}{{"weekday", &f.Weekdays, 1, 7}, {"hour", &f.Hours, 0, 23}} {
+	}{{"weekday", &f.Weekdays, 1, 7}, {"hour", &f.Hours, 0, 23}, {"rated", &f.Work.Ratings, 1, 5}} {
 		for _, v := range q[field.name] {
 			n, err := strconv.Atoi(v)
 			if err != nil || n < field.least || n > field.most {

@@ -38,6 +38,14 @@ func (f Filter) Encode() string {
 	return string(b)
 }
 
+// defaultDays is the range that a query means which names none.
+func (f Filter) defaultDays() int {
+	if f.Text != "" {
+		return MaxDays
+	}
+	return DefaultDays
+}
+
 // pairs are names and values of the filter's query.
 func (f Filter) pairs() [][2]string {
 	q := make([][2]string, 0, 8)
@@ -48,7 +56,8 @@ func (f Filter) pairs() [][2]string {
 		}
 	}
 	switch {
-	case f.Range.Days > 0 && f.Range.Days != DefaultDays:
+	case f.Range.Days > 0 && f.Range.Days == f.defaultDays():
+	case f.Range.Days > 0:
 		add("range", strconv.Itoa(f.Range.Days)+"d")
 	case f.Range.Days == 0 && !f.Range.From.IsZero() && !f.Range.Dates():
 		add("from", f.Range.From.Format(time.RFC3339))
@@ -66,6 +75,14 @@ func (f Filter) pairs() [][2]string {
 	addAll("reason", f.Reasons)
 	addAll("command", f.Commands)
 	addAll("cannot-handle", f.CannotHandle)
+	addAll("review", f.Work.States)
+	addAll("reviewer", f.Work.Reviewers)
+	addAll("tag", f.Work.Tags)
+	addAll("tag.not", f.Work.NoTags)
+	addAll("marked", f.Work.Marks)
+	for _, n := range f.Work.Ratings {
+		add("rated", strconv.Itoa(n))
+	}
 	addAll("assistant.not", f.Not.Assistants)
 	addAll("environment.not", f.Not.Environments)
 	addAll("channel.not", f.Not.Channels)
@@ -103,7 +120,7 @@ func (f Filter) pairs() [][2]string {
 	if f.Turns.Fallback {
 		add("turn", "fallback")
 	}
-	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}, {"part", f.Turns.Part}} {
+	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}, {"part", f.Turns.Part}, {"q", f.Text}, {"queue", f.Work.Queue}} {
 		if p[1] != "" {
 			add(p[0], p[1])
 		}

@@ -74,6 +74,8 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	w.outcomes(f.Outcomes, now)
 	w.figures(f, known, now, zone)
 	w.excluded(f.Not, known)
+	w.work(f.Work, known)
+	w.text(known.text)
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
 		first, last := idRange(f.ID)
@@ -143,6 +145,9 @@ type filterIDs struct {
 	versions    []int64 // of releases
 	notVersions []int64
 	senders     []int64 // whose key is the filter's id
+	tags        [][16]byte
+	noTags      [][16]byte
+	text        found
 	inForce     []SuccessCriteria
 	criteria    map[int64]SuccessCriteria // that the filter names
 }
@@ -159,7 +164,19 @@ from senders
 where sender_key = @key
 limit 1000`
 
-func lookUp(ctx context.Context, db DB, f metric.Filter) (ids filterIDs, err error) {
+func lookUp(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (ids filterIDs, err error) {
+	if f.Text != "" {
+		from, until := f.Range.Bounds(now, zone)
+		if ids.text, err = lookUpText(ctx, db, f, from, until); err != nil {
+			return ids, err
+		}
+	}
+	if ids.tags, err = tagIDs(ctx, db, f.Work.Tags); err != nil {
+		return ids, err
+	}
+	if ids.noTags, err = tagIDs(ctx, db, f.Work.NoTags); err != nil {
+		return ids, err
+	}
 	for _, v := range []struct {
 		names []string
 		into  *[]int64
@@ -215,6 +232,7 @@ type ListedConversation struct {
 	Version          string
 	UserMessages     int32
 	Turns            int32
+	Events           int32
 	Outcome          string
 	CSAT             string `db:"csat"`
 	Escalated        bool
@@ -228,7 +246,7 @@ const listColumns = `
 select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.name as assistant,
 	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
 	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
-	c.user_messages, c.turns, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
+	c.user_messages, c.turns, c.events, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
 	c.first_text, c.response_median_ms
 from (
 	select *
@@ -246,7 +264,7 @@ order by c.started_at desc, c.id desc`
 // the cursor names (nil: the newest). few says that the filter has few in all: then they are found first and
 // ordered after, where a walk back in time would pass over all the others.
 func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
-	known, err := lookUp(ctx, db, f)
+	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
@@ -276,9 +294,16 @@ func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Curso
 
 // CountConversations counts the conversations of the filter, at most limit.
 func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) (int, error) {
-	known, err := lookUp(ctx, db, f)
+	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return 0, err
+	}
+	if rest := f; known.text.many {
+		if rest.Text = ""; rest.Plain() && rest.WholeAssistants() && len(rest.Assistants)+len(rest.Not.Assistants) == 0 {
+			from, until := f.Range.Bounds(now, zone)
+			rows, _ := db.Query(ctx, countHitsSQL, pgx.StrictNamedArgs{"query": known.text.query, "from": from, "until": until, "limit": limit})
+			return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+		}
 	}
 	w := filterConversations(f, known, now, zone)
 	w.args["limit"] = limit
@@ -288,7 +313,8 @@ func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, 
 
 // Choices are the values that filters offer.
 type Choices struct {
-	Assistants, Environments, Channels, Versions, Flows []string
+	Assistants, Environments, Channels, Versions, Flows, Tags []string
+	Reviewers                                                 map[string]string // names by id
 }
 
 const (
@@ -303,7 +329,9 @@ from pg_stats, unnest(most_common_elems::text::text[]) as f
 where schemaname = 'public' and tablename = 'conversations' and attname = 'facets' and f like 'f:%'
 order by 1
 limit 500`
-	someFlowsSQL = `
+	tagNamesSQL      = `select min(name) from tags group by lower(name) order by lower(min(name)) limit 500`
+	reviewerNamesSQL = `select id || ' ' || name from users where role <> 'viewer' order by lower(name), id limit 500`
+	someFlowsSQL     = `
 select distinct unnest(c.flows) as flow
 from (select flows from conversations order by started_at desc, id desc limit 500) as c
 order by 1
@@ -314,10 +342,10 @@ limit 500`
 // most common ones; any other can be typed.
 func FilterChoices(ctx context.Context, db DB) (Choices, error) {
 	var c Choices
-	var more []string
+	var more, people []string
 	var q pgx.Batch
-	into := []*[]string{&c.Assistants, &c.Environments, &c.Channels, &c.Versions, &c.Flows, &more}
-	for _, sql := range []string{assistantNamesSQL, allEnvironmentsSQL, channelNamesSQL, versionNamesSQL, flowNamesSQL, someFlowsSQL} {
+	into := []*[]string{&c.Assistants, &c.Environments, &c.Channels, &c.Versions, &c.Flows, &more, &c.Tags, &people}
+	for _, sql := range []string{assistantNamesSQL, allEnvironmentsSQL, channelNamesSQL, versionNamesSQL, flowNamesSQL, someFlowsSQL, tagNamesSQL, reviewerNamesSQL} {
 		q.Queue(sql)
 	}
 	res := db.SendBatch(ctx, &q)
@@ -328,6 +356,11 @@ func FilterChoices(ctx context.Context, db DB) (Choices, error) {
 		if *to, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
 			return c, fmt.Errorf("filter choices: %w", err)
 		}
+	}
+	c.Reviewers = map[string]string{}
+	for _, p := range people {
+		id, name, _ := strings.Cut(p, " ")
+		c.Reviewers[id] = name
 	}
 	c.Flows = append(c.Flows, more...)
 	slices.Sort(c.Flows)

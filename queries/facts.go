@@ -28,6 +28,7 @@ type Batch struct {
 	oldRuns       partKeys
 	appendBundles bundleKeys
 	marks         marks
+	searched      []int64 // senders
 	Senders       int
 }
 
@@ -74,6 +75,7 @@ type Sender struct {
 // Add takes a sender's changes.
 func (b *Batch) Add(s Sender) {
 	b.Senders++
+	b.searched = append(b.searched, s.ID)
 	p := s.Projection
 	assistant := conversation.SmallID("assistant", s.Assistant)
 	if s.Stored {
@@ -491,6 +493,7 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 		q.Queue(upsertProjectionsSQL, pgx.StrictNamedArgs{"ids": p.ids, "newest": p.newest, "states": p.states})
 	}
 	b.marks.queue(&q)
+	q.Queue(markSearchSQL, pgx.StrictNamedArgs{"senders": b.searched})
 	if q.Len() > 0 {
 		if err := tx.SendBatch(ctx, &q).Close(); err != nil {
 			return fmt.Errorf("replace rows: %w", err)
@@ -526,6 +529,7 @@ func (b *Batch) Reset() {
 		r.n = 0
 	}
 	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
+	b.searched = b.searched[:0]
 }
 
 func uuids(ids []conversation.UUID) [][16]byte {

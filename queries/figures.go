@@ -55,7 +55,7 @@ var (
 func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figures, err error) {
 	begun := time.Now()
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		known, err := lookUp(ctx, tx, q.Filter)
+		known, err := lookUp(ctx, tx, q.Filter, q.Now, q.Grid.Zone)
 		if err == nil && known.inForce == nil {
 			known.inForce, err = CriteriaInForce(ctx, tx)
 		}

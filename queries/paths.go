@@ -75,7 +75,7 @@ group by c.sender_id, c.id`
 // FlowStarts returns the starts of user flows, in their order, of each of the filter's conversations in which a flow ran.
 func FlowStarts(ctx context.Context, db DB, f metric.Filter, flow string, now time.Time, zone *time.Location) (all [][]metric.Start, err error) {
 	f = f.InFlow(metric.FlowFilter{Flow: flow})
-	known, err := lookUp(ctx, db, f)
+	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,6 @@ type ConversationFacts struct {
 	EndReason        string
 	BotMessages      int32
 	AgentMessages    int32
-	Events           int32
 	EscalatedAt      *time.Time
 	EscalationReason string
 	ModelID          string

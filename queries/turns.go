@@ -33,7 +33,7 @@ type ListedTurn struct {
 // response times and its TurnFilter mean; if that asks for no more than a flow or an action, those with a response time. Both have
 // the same arguments.
 func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *where, err error) {
-	known, err := lookUp(ctx, db, f)
+	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, nil, err
 	}

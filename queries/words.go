@@ -91,7 +91,7 @@ order by t.at desc, t.conversation_id, t.n`
 // UnhandledMessages returns the messages of the filter's conversations that the assistant did not understand, at most
 // limit, the newest first.
 func UnhandledMessages(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) ([]Unhandled, error) {
-	known, err := lookUp(ctx, db, f)
+	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}

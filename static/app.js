@@ -2,6 +2,7 @@
 // needs no set-up.
 
 const root = document.documentElement;
+root.classList.add("scripted");
 
 // Theme: as the system has it, or as chosen.
 function applyTheme() {
@@ -46,6 +47,14 @@ document.addEventListener("click", (e) => {
 		localStorage.setItem("theme", dark() ? "light" : "dark");
 		applyTheme();
 	}
+	const note = e.target.closest("[data-note-on]");
+	if (note) {
+		e.preventDefault();
+		chooseLine(note.closest(".line"));
+		focusOn("#note-text");
+	}
+	const hits = e.target.closest("[data-hit]");
+	if (hits) goToHit(Number(hits.dataset.hit));
 	if (e.target.closest("[data-help]")) document.getElementById("help")?.showModal();
 	// One switch between the views of a transcript, without loading it again.
 	const view = e.target.closest("[data-view-link]");
@@ -76,6 +85,8 @@ document.addEventListener("htmx:responseError", (e) => {
 document.addEventListener("submit", (e) => {
 	const question = e.target.dataset?.confirm;
 	if (question && !confirm(question)) e.preventDefault();
+	if (e.target.matches?.(".bar")) document.getElementById("find")?.blur(); // what was found is walked by keys
+	if (e.target.closest?.("#work")) document.activeElement?.blur(); // htmx would give it back to the new field
 });
 
 function setView(view) {
@@ -98,8 +109,55 @@ function setView(view) {
 	}
 }
 
+// The message under the keyboard: what is marked, and what a note is about.
+function moveLine(step) {
+	const lines = [...document.querySelectorAll(".talk .line[id]")];
+	if (lines.length === 0) return;
+	const at = lines.findIndex((l) => l.classList.contains("cursor"));
+	if (at === lines.length - 1 && step > 0) document.querySelector("[data-more='after']")?.click();
+	chooseLine(lines[Math.max(0, Math.min(lines.length - 1, at + step))]);
+}
+function chooseLine(line) {
+	for (const l of document.querySelectorAll(".line.cursor")) l.classList.remove("cursor");
+	line.classList.add("cursor");
+	line.scrollIntoView({ block: "nearest" });
+	aboutMessage(line.id.slice(2), line.querySelector("time")?.textContent || "");
+}
+function aboutMessage(id, time) {
+	const field = document.querySelector("[data-note-message]"), about = document.querySelector("[data-note-about]");
+	if (!field || !about) return;
+	field.value = id;
+	about.classList.remove("gone");
+	about.querySelector("input").checked = true;
+	about.querySelector("span").textContent = `about the message of ${time}`;
+}
+
+function focusOn(selector) {
+	const field = document.querySelector(selector);
+	if (!field) return;
+	field.focus();
+	field.scrollIntoView({ block: "nearest" });
+}
+
+// Hits of a search: from one to the next, loading what lies beyond.
+let hit = -1;
+function goToHit(step) {
+	const hits = [...document.querySelectorAll(".talk mark.hit")];
+	document.querySelector("mark.hit.now")?.classList.remove("now");
+	if (hits.length === 0) return;
+	hit += step;
+	if (hit >= hits.length) {
+		document.querySelector("[data-more='after']")?.click();
+		hit = hits.length - 1;
+	}
+	hit = Math.max(0, hit);
+	hits[hit].classList.add("now");
+	hits[hit].scrollIntoView({ block: "center" });
+}
+
 // Keys.
 function move(step) {
+	if (document.querySelector(".talk")) return moveLine(step);
 	const rows = [...document.querySelectorAll("tbody tr[data-row]")];
 	if (rows.length === 0) return;
 	const at = rows.findIndex((r) => r.classList.contains("cursor"));
@@ -118,7 +176,8 @@ document.addEventListener("keydown", (e) => {
 	const keyed = [...document.querySelectorAll("[data-key]")].find((x) => x.dataset.key.toLowerCase() === e.key.toLowerCase());
 	if (keyed && !e.shiftKey) {
 		e.preventDefault();
-		keyed.click();
+		if (keyed.dataset.focus !== "#note-text") keyed.click();
+		if (keyed.dataset.focus) focusOn(keyed.dataset.focus);
 		return;
 	}
 	switch (e.key) {
@@ -132,17 +191,20 @@ document.addEventListener("keydown", (e) => {
 	}
 	case "j": move(1); break;
 	case "k": move(-1); break;
+	case "o": document.querySelector("tr.cursor input[name='c']")?.click(); break;
+	case "g": document.querySelector(".line.cursor .tools button[value^='good']")?.click(); break;
+	case "b": document.querySelector(".line.cursor .tools button[value^='bad']")?.click(); break;
 	case "v": {
 		const talk = document.querySelector("[data-view]");
 		if (talk) setView(talk.dataset.view === "builder" ? "business" : "builder");
 		break;
 	}
-	case "u": document.querySelector("[data-back]")?.click(); break;
+	case "Backspace": document.querySelector("[data-back]")?.click(); break;
 	case "/": {
 		const field = document.getElementById("find");
 		if (!field) return;
-		field.closest("details").open = true;
 		field.focus();
+		field.select();
 		break;
 	}
 	case "?": document.getElementById("help")?.showModal(); break;
@@ -163,3 +225,67 @@ document.addEventListener("htmx:afterSettle", () => {
 	above = null;
 });
 document.addEventListener("DOMContentLoaded", () => document.querySelector(".linked")?.scrollIntoView({ block: "center" }));
+
+// Selected conversations.
+document.addEventListener("change", (e) => {
+	const form = e.target.closest("#selected");
+	if (!form) return;
+	if (e.target.matches("[data-pick-all]")) for (const box of form.querySelectorAll("input[name='c']")) box.checked = e.target.checked;
+	const n = form.querySelectorAll("input[name='c']:checked").length, every = form.querySelector("[data-pick-every]");
+	if (n === 0 && e.target !== every && every.checked) every.checked = false;
+	form.querySelector("[data-picked]").textContent = every.checked ? "All" : n;
+	form.classList.toggle("any", n > 0 || every.checked);
+});
+
+// A field that narrows a list as one types.
+document.addEventListener("input", (e) => {
+	const list = e.target.dataset?.narrow;
+	if (!list) return;
+	const text = e.target.value.toLowerCase();
+	for (const x of e.target.form.querySelectorAll(list)) x.hidden = !x.textContent.toLowerCase().includes(text);
+});
+document.addEventListener("keydown", (e) => {
+	if (e.key === "Enter" && e.target.dataset?.narrow) {
+		// What is left of the list and begins so is meant; else a new one is made.
+		const left = [...e.target.form.querySelectorAll(e.target.dataset.narrow)].filter((x) => !x.hidden);
+		if (left.length > 0 && left[0].textContent.trim().toLowerCase().startsWith(e.target.value.trim().toLowerCase()) && e.target.value.trim() !== "") {
+			e.preventDefault();
+			left[0].click();
+		}
+	}
+	if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && e.target.matches("textarea")) {
+		e.preventDefault();
+		e.target.form.requestSubmit();
+	}
+	if (e.key === "Escape" && e.target.matches("input, textarea")) e.target.blur();
+});
+
+// The strip of volume: drag from one bar to another.
+let dragged = null;
+document.addEventListener("pointerdown", (e) => {
+	const bar = e.target.closest?.("[data-strip] a");
+	dragged = bar ? { from: bar, until: bar } : null;
+	if (bar) e.preventDefault();
+});
+document.addEventListener("pointermove", (e) => {
+	if (!dragged) return;
+	const bar = document.elementFromPoint(e.clientX, e.clientY)?.closest("[data-strip] a");
+	if (!bar) return;
+	dragged.until = bar;
+	const bars = [...bar.closest("[data-strip]").querySelectorAll("a")];
+	const [a, b] = [bars.indexOf(dragged.from), bars.indexOf(bar)].sort((x, y) => x - y);
+	bars.forEach((x, i) => x.classList.toggle("chosen", i >= a && i <= b));
+});
+document.addEventListener("pointerup", () => {
+	if (!dragged) return;
+	const { from, until } = dragged;
+	dragged = null;
+	if (from === until) return; // a click
+	const bars = [...from.closest("[data-strip]").querySelectorAll("a")];
+	const [a, b] = [from, until].sort((x, y) => bars.indexOf(x) - bars.indexOf(y));
+	const to = new URL(from.href, location.href);
+	to.searchParams.delete("range");
+	to.searchParams.set("from", a.dataset.from);
+	to.searchParams.set("until", b.dataset.until);
+	location.assign(to);
+});

@@ -33,16 +33,8 @@ func NewToken(ctx context.Context, db queries.DB, name, assistant, environment, 
 	secret = prefix + "." + rand.Text()
 	sum := sha256.Sum256([]byte(secret))
 	return secret, queries.AddToken(ctx, db, queries.Token{
-		ID: NewID(), Prefix: prefix, Hash: sum[:], Name: name, Assistant: assistant, Environment: environment, CreatedAt: now, CreatedBy: by,
+		ID: queries.NewID(), Prefix: prefix, Hash: sum[:], Name: name, Assistant: assistant, Environment: environment, CreatedAt: now, CreatedBy: by,
 	})
-}
-
-// NewID draws an id for what is made by people: it has no content to be made from.
-func NewID() conversation.UUID {
-	var id conversation.UUID
-	_, _ = rand.Read(id[:]) // never fails
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return id
 }
 
 func (s *server) adminModel(r *http.Request) (views.Admin, error) {

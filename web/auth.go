@@ -22,15 +22,21 @@ var Roles = []string{"viewer", "reviewer", "supervisor", "admin"}
 
 // rightsOf is the one place that says what a role may do.
 func rightsOf(role string) map[views.Right]bool {
-	switch role {
-	case "viewer":
-		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true}
-	case "reviewer", "supervisor":
-		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true, views.ShareNotes: true}
-	case "admin":
-		return map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true, views.SeeTranscripts: true, views.ShareNotes: true, views.Administer: true}
+	all := map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true}
+	more := map[string][]views.Right{
+		"viewer":     {},
+		"reviewer":   {views.SeeTranscripts, views.ShareNotes, views.Review},
+		"supervisor": {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead},
+		"admin":      {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead, views.Administer},
 	}
-	return nil
+	rights, known := more[role]
+	if !known {
+		return nil
+	}
+	for _, r := range rights {
+		all[r] = true
+	}
+	return all
 }
 
 // passwordParams follow OWASP's advice for argon2id: 19 MiB, two passes, one lane.

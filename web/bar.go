@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,14 +18,15 @@ import (
 
 // question is what the address of a page of figures or of a list asks for.
 type question struct {
-	path    string
-	filter  metric.Filter
-	compare metric.Compare // "": with nothing
-	bucket  metric.Bucket  // "": as suits
-	own     url.Values     // the page's own parameters, carried along
-	figures bool           // the page has charts
-	now     time.Time
-	zone    *time.Location
+	path      string
+	filter    metric.Filter
+	compare   metric.Compare // "": with nothing
+	bucket    metric.Bucket  // "": as suits
+	own       url.Values     // the page's own parameters, carried along
+	figures   bool           // the page has charts
+	queueName string         // of the filter's queue
+	now       time.Time
+	zone      *time.Location
 }
 
 // parseQuestion reads the address.
@@ -144,8 +146,15 @@ func (s *server) bar(q question, page views.Page, c queries.Choices) views.Filte
 		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: views.OutcomeName},
 		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: views.RatingName},
 		{Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated}, One: true},
+		{Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Work.States, Text: views.ReviewStateName},
+		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Work.Tags},
 	}
-	shown := map[string]bool{"id": b.FindID}
+	if len(c.Reviewers) > 1 || len(f.Work.Reviewers) > 0 {
+		people := views.Choice{Name: "reviewer", Label: "Reviewer", Chosen: f.Work.Reviewers, Text: func(id string) string { return cmp.Or(c.Reviewers[id], "somebody who is gone") }}
+		people.Values = slices.SortedFunc(maps.Keys(c.Reviewers), func(a, b string) int { return cmp.Compare(c.Reviewers[a], c.Reviewers[b]) })
+		b.Choices = append(b.Choices, people)
+	}
+	shown := map[string]bool{"id": b.FindID, "q": b.FindID}
 	for i := range b.Choices {
 		m := &b.Choices[i]
 		shown[m.Name] = true
@@ -178,7 +187,7 @@ func rangeWords(q question, p views.Page) (name, dates string) {
 		dates += " – " + p.Day(last)
 	}
 	switch {
-	case f.ID != "":
+	case f.ID != "", f.Range.Days == metric.MaxDays:
 		return "All time", ""
 	case f.Range.Days == 1:
 		return "Today", dates
@@ -237,7 +246,7 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 			flipped := without(key, value)
 			flipped.Add(bare, value)
 			c.Flipped = to(flipped)
-		case key == "assistant" || key == "environment" || key == "channel" || key == "version":
+		case key == "assistant" || key == "environment" || key == "channel" || key == "version" || key == "tag":
 			flipped := without(key, value)
 			flipped.Add(key+".not", value)
 			c.Flipped = to(flipped)
@@ -312,6 +321,18 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	}
 	if f.Faster > 0 {
 		add("A response", "", "faster", query.Get("faster"), "not slower than "+views.Millis(f.Faster))
+	}
+	for _, name := range f.Work.Marks {
+		add("Has", "", "marked", name, map[string]string{"good": "a message marked good", "bad": "a message marked bad", "note": "a note"}[name])
+	}
+	for _, n := range f.Work.Ratings {
+		add("Rated", "", "rated", fmt.Sprint(n), fmt.Sprintf("%d of 5", n))
+	}
+	if f.Work.Queue != "" {
+		add("In queue", "", "queue", f.Work.Queue, q.queueName)
+	}
+	if f.Text != "" {
+		add("Search", "", "q", f.Text, f.Text)
 	}
 	if f.ID != "" {
 		add("Id", "is", "id", f.ID, f.ID)

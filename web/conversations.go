@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/search"
 	"turnwise/views"
 )
 
@@ -26,6 +24,9 @@ const (
 // conversations answers GET /conversations, as a page or as its list alone.
 func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	m := views.Conversations{Page: s.page(r, "Conversations", "Conversations"), Heading: "Conversations", IngestURL: s.URL + "/api/v1/ingest/rasa"}
+	if done, err := s.openView(w, r); done || err != nil {
+		return err
+	}
 	done, err := s.canonical(w, r)
 	if done {
 		return nil
@@ -33,10 +34,14 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	var q question
 	var at *metric.Cursor
 	if err == nil {
-		q, err = s.parseQuestion(r, false)
+		q, err = s.parseQuestion(r, false, "cols", "view")
 	}
 	if err == nil {
 		at, err = metric.ParseCursor(r.URL.Query().Get("page"))
+	}
+	var words search.Query
+	if err == nil {
+		words, err = queries.Search(r.Context(), s.Pool, q.filter.Text)
 	}
 	var input *metric.InputError
 	if errors.As(err, &input) {
@@ -48,36 +53,12 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := q.filter
 	q.now = m.Now
-	m.Heading = listHeading(f)
-	var list []queries.ListedConversation
-	var choices queries.Choices
-	var total int64
-	g, ctx := errgroup.WithContext(r.Context())
-	g.Go(func() (err error) {
-		if total, m.More, err = s.total(ctx, f, m.Now); err != nil {
-			return err
-		}
-		list, err = queries.Conversations(ctx, s.Pool, f, at, total <= fewConversations, pageSize+1, m.Now, s.Zone)
-		return err
-	})
-	g.Go(func() (err error) {
-		choices, err = queries.FilterChoices(ctx, s.Pool)
-		return err
-	})
-	if err := g.Wait(); err != nil {
-		return err
+	l := &listing{server: s, question: q, at: at, words: words}
+	if l.user, _ = userOf(r.Context()); !l.read(&m, r.Context()) {
+		return l.err
 	}
-	m.Total = total
-	if m.AnyData = m.Total > 0; !m.AnyData {
-		if m.AnyData, err = queries.HasConversations(r.Context(), s.Pool); err != nil {
-			return err
-		}
-	}
-	s.turnPages(&m, f, list, at)
-	m.Bar = s.bar(q, m.Page, choices)
-	year := f
+	year := q.filter
 	year.Range = metric.Range{Days: 365}
 	m.Year = address(year)
 	return s.renderEither(w, r, views.ConversationsPage(m), views.ConversationsView(m))
@@ -149,46 +130,6 @@ func (s *server) rolledUp(figures *queries.Figures, f metric.Filter) (n int64) {
 }
 
 func isoWeekday(t time.Time) int { return (int(t.Weekday())+6)%7 + 1 }
-
-// turnPages sets the rows and the addresses of the pages around them; list has one row more than a page when
-// there is more in its direction.
-func (s *server) turnPages(m *views.Conversations, f metric.Filter, list []queries.ListedConversation, at *metric.Cursor) {
-	more := len(list) > pageSize
-	hasNewer, hasOlder := at != nil, more
-	if at != nil && at.Newer {
-		hasNewer, hasOlder = more, true
-		if more {
-			list = list[1:]
-		}
-	} else if more {
-		list = list[:pageSize]
-	}
-	link := func(c queries.ListedConversation, newer bool) string {
-		q := f.Query()
-		q.Set("page", metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}.String())
-		return "/conversations?" + q.Encode()
-	}
-	if len(list) > 0 && hasNewer {
-		m.Newer = link(list[0], true)
-	}
-	if len(list) > 0 && hasOlder {
-		m.Older = link(list[len(list)-1], false)
-	}
-	back := f.Query()
-	if at != nil {
-		back.Set("page", at.String())
-	}
-	if q := back.Encode(); q != "" {
-		m.List = "?" + url.Values{"back": {q}}.Encode()
-	}
-	for _, c := range list {
-		m.Rows = append(m.Rows, views.ConversationRow{
-			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt), Outcome: shownOutcome(c.Outcome, c.ClosesAt, m.Now),
-			FirstText: c.FirstText, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
-			Flows: c.Flows, Messages: c.UserMessages, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT, Escalated: c.Escalated,
-		})
-	}
-}
 
 // shownOutcome is open while the conversation is not closed.
 func shownOutcome(outcome string, closes, now time.Time) string {

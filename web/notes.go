@@ -21,7 +21,7 @@ const longestNote = 200
 func (s *server) addNote(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	u, _ := userOf(r.Context())
-	n := queries.ChartNote{ID: NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), UserID: u.ID, CreatedAt: s.Now()}
+	n := queries.ChartNote{ID: queries.NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), UserID: u.ID, CreatedAt: s.Now()}
 	n.Shared = r.PostFormValue("shared") != "" && rightsOf(u.Role)[views.ShareNotes]
 	var err error
 	if n.At, err = time.ParseInLocation("2006-01-02T15:04", r.PostFormValue("at"), s.Zone); err != nil {

@@ -50,12 +50,31 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Get("view") == "builder" {
 		m.View = "builder"
 	}
+	words, err := queries.Search(r.Context(), s.Pool, r.URL.Query().Get("q"))
+	if err != nil {
+		return err
+	}
+	m.Query = r.URL.Query().Get("q")
+	work := &reviewing{server: s, page: m.Page, place: queries.Place{SenderID: c.SenderID, ID: c.ID}, events: c.Events, of: c.Assistant, linked: window.Message}
+	work.user, _ = userOf(r.Context())
+	work.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
+	if m.Work, err = work.panel(r.Context()); err != nil {
+		return err
+	}
+	m.In = m.Work.In
 	m.Outcome = shownOutcome(c.Outcome, c.ClosesAt, m.Now)
 	m.Heading = heading(c)
+	m.Alike = alike(c, m.Outcome)
 	m.Title = m.Heading
 	m.Lines = lines(m.Page, c, t, window.Message)
+	for i := range m.Lines {
+		if l := &m.Lines[i]; l.Kind == "message" {
+			l.Tools = work.tools(l.ID)
+			l.Hits = words.Hits(l.Text)
+		}
+	}
 	around := func(name string, seq int64) string {
-		return "/conversations/" + c.ID.String() + "?" + url.Values{name: {strconv.FormatInt(seq, 10)}, "view": {m.View}}.Encode()
+		return m.Address(url.Values{name: {strconv.FormatInt(seq, 10)}, "view": {m.View}})
 	}
 	if t.From != 0 && window.After == 0 {
 		m.Before = around("before", t.From)
@@ -76,6 +95,12 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		s.transcriptFacts(&m, c, earlier)
+		if err := s.neighbours(r, &m, c); err != nil {
+			return err
+		}
+		if err := queries.SawMentions(r.Context(), s.Pool, work.place, work.user.ID, m.Now); err != nil {
+			return err
+		}
 	}
 	return s.renderEither(w, r, views.TranscriptPage(m), views.TranscriptLines(m))
 }
@@ -125,6 +150,39 @@ func (s *server) back(r *http.Request) string {
 		return "?" + e
 	}
 	return ""
+}
+
+// neighbours sets the ways to the next and the previous conversation of the list one came from.
+func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.ConversationFacts) error {
+	back := r.URL.Query().Get("back")
+	kept, err := url.ParseQuery(back)
+	if err != nil || !r.URL.Query().Has("back") || m.In != "" {
+		return nil //nolint:nilerr // no list, no neighbours
+	}
+	f, err := metric.ParseFilter(kept, s.Zone)
+	if err != nil {
+		return nil //nolint:nilerr // the same
+	}
+	for _, newer := range []bool{true, false} {
+		list, err := queries.Conversations(r.Context(), s.Pool, f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now, s.Zone)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			continue
+		}
+		q := url.Values{"back": {back}}
+		if m.Query != "" {
+			q.Set("q", m.Query)
+		}
+		to := "/conversations/" + list[0].ID.String() + "?" + q.Encode()
+		if newer {
+			m.Newer = to
+		} else {
+			m.Older = to
+		}
+	}
+	return nil
 }
 
 func heading(c queries.ConversationFacts) string {

@@ -46,7 +46,7 @@ func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, passwor
 	if name == "" {
 		name = email
 	}
-	err = queries.AddUser(ctx, pool, queries.User{ID: web.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()})
+	err = queries.AddUser(ctx, pool, queries.User{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()})
 	if errors.Is(err, queries.ErrConflict) {
 		return fmt.Errorf("a user %s exists already", email)
 	}

@@ -1,0 +1,118 @@
+package metric
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Schedule says at which local time something is done, on which days.
+type Schedule struct {
+	Weekdays []int // 1 for Monday to 7, in order; none for every day
+	Day      int   // of the month, 1 to 28; 0 for none
+	Hour     int
+	Minute   int
+}
+
+var dayNames = []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
+
+// ParseSchedule reads words such as "Mondays 08:00", "mon, thu 7:30", "daily 06:00", "weekdays 9:00" or "monthly on 1 08:00".
+func ParseSchedule(text string) (s Schedule, err error) {
+	bad := &InputError{"schedule", `is words such as "Mondays 08:00", "daily 6:30", "weekdays 9:00" or "monthly on 1 08:00"`}
+	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
+	if len(words) < 2 {
+		return s, bad
+	}
+	hour, minute, ok := strings.Cut(words[len(words)-1], ":")
+	h, err1 := strconv.Atoi(hour)
+	m, err2 := strconv.Atoi(minute)
+	if !ok || err1 != nil || err2 != nil || h < 0 || h > 23 || m < 0 || m > 59 || len(minute) != 2 {
+		return s, bad
+	}
+	s.Hour, s.Minute = h, m
+	switch days := words[:len(words)-1]; {
+	case len(days) == 1 && (days[0] == "daily" || days[0] == "day"):
+	case len(days) == 1 && days[0] == "weekdays":
+		s.Weekdays = []int{1, 2, 3, 4, 5}
+	case days[0] == "monthly":
+		s.Day = 1
+		if last := days[len(days)-1]; last != "monthly" {
+			if s.Day, err = strconv.Atoi(last); err != nil || s.Day < 1 || s.Day > 28 {
+				return s, bad
+			}
+		}
+	default:
+		for _, d := range days {
+			if d == "and" || d == "at" {
+				continue
+			}
+			i := slices.IndexFunc(dayNames, func(name string) bool {
+				return len(d) >= 3 && strings.HasPrefix(name+"s", d)
+			})
+			if i < 0 {
+				return s, bad
+			}
+			if !slices.Contains(s.Weekdays, i+1) {
+				s.Weekdays = append(s.Weekdays, i+1)
+			}
+		}
+		slices.Sort(s.Weekdays)
+	}
+	return s, nil
+}
+
+// String writes the schedule, so that ParseSchedule reads the same again.
+func (s Schedule) String() string {
+	at := fmt.Sprintf("%02d:%02d", s.Hour, s.Minute)
+	switch {
+	case s.Day > 0:
+		return fmt.Sprintf("monthly on %d %s", s.Day, at)
+	case len(s.Weekdays) == 0:
+		return "daily " + at
+	case slices.Equal(s.Weekdays, []int{1, 2, 3, 4, 5}):
+		return "weekdays " + at
+	}
+	names := make([]string, len(s.Weekdays))
+	for i, d := range s.Weekdays {
+		names[i] = strings.ToUpper(dayNames[d-1][:1]) + dayNames[d-1][1:] + "s"
+	}
+	return strings.Join(names, ", ") + " " + at
+}
+
+// Next returns the first time after t. A local time that a change of the clocks leaves out comes when the clocks are
+// changed; one that comes twice counts the first time.
+func (s Schedule) Next(t time.Time, zone *time.Location) time.Time {
+	y, m, d := t.In(zone).Date()
+	for i := 0; ; i++ {
+		at := localTime(y, m, d+i, s.Hour, s.Minute, zone)
+		date := time.Date(y, m, d+i, 0, 0, 0, 0, time.UTC)
+		weekday := (int(date.Weekday())+6)%7 + 1
+		if !at.After(t) || s.Day > 0 && date.Day() != s.Day || len(s.Weekdays) > 0 && !slices.Contains(s.Weekdays, weekday) {
+			continue
+		}
+		return at
+	}
+}
+
+// localTime returns the first instant at which clocks show that time, or are moved beyond it.
+func localTime(y int, m time.Month, d, hour, minute int, zone *time.Location) time.Time {
+	wall := time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute
+	shown := func(t time.Time) time.Duration {
+		h, m, s := t.Clock()
+		return time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second
+	}
+	start, next := Midnight(y, m, d, zone), Midnight(y, m, d+1, zone)
+	for t := start; t.Before(next); {
+		_, end := t.ZoneBounds()
+		if end.IsZero() || end.After(next) {
+			end = next
+		}
+		if at := t.Add(max(0, wall-shown(t))); at.Before(end) {
+			return at
+		}
+		t = end.In(zone)
+	}
+	return next
+}

@@ -1,0 +1,49 @@
+package queries
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// assignedQueue is the queue of conversations that were given to somebody one by one. It has no rule.
+var assignedQueue = conversation.UUID{0: 0x61, 1: 0x73, 6: 0x80, 8: 0x80, 15: 1}
+
+const (
+	ensureAssignedSQL = `
+insert into queues (id, name, query, count, seed, created_at, created_by)
+values (@queue, 'Assigned', '', 0, 0, @at, @by)
+on conflict do nothing`
+	assignSQL = `
+insert into queue_items (queue_id, sender_id, conversation_id, place, why, for_user)
+select @queue::uuid, k.sender_id, k.id, (extract(epoch from @at::timestamptz) / 60)::integer, 'given by ' || u.name, @user::uuid
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+join users u on u.id = @by
+order by k.sender_id, k.id
+on conflict (queue_id, sender_id, conversation_id) do update
+set for_user = excluded.for_user, why = excluded.why, place = excluded.place, claimed_by = null, claimed_until = null, ended_at = null, ended_by = null, ended = '', reason = ''
+where queue_items.ended_at is not null or queue_items.for_user is distinct from excluded.for_user`
+	unassignSQL = `
+delete from queue_items q
+using bulk_items b
+where b.run_id = @run and q.queue_id = @queue and q.sender_id = b.sender_id and q.conversation_id = b.conversation_id and q.for_user = @user and q.ended_at is null`
+)
+
+// Assign gives conversations to a colleague to review, and returns how many he did not have.
+func Assign(ctx context.Context, tx pgx.Tx, all []Place, to, by conversation.UUID, now time.Time) (int, error) {
+	if _, err := tx.Exec(ctx, ensureAssignedSQL, pgx.StrictNamedArgs{"queue": [16]byte(assignedQueue), "at": now, "by": [16]byte(by)}); err != nil {
+		return 0, err
+	}
+	senders, ids := places(all)
+	tag, err := tx.Exec(ctx, assignSQL, pgx.StrictNamedArgs{"queue": [16]byte(assignedQueue), "senders": senders, "ids": ids, "user": [16]byte(to), "by": [16]byte(by), "at": now})
+	return int(tag.RowsAffected()), err
+}
+
+// Unassign takes back what a run gave to a colleague and is not reviewed yet.
+func Unassign(ctx context.Context, tx pgx.Tx, run, from conversation.UUID) error {
+	_, err := tx.Exec(ctx, unassignSQL, pgx.StrictNamedArgs{"run": [16]byte(run), "queue": [16]byte(assignedQueue), "user": [16]byte(from)})
+	return err
+}

@@ -1,0 +1,286 @@
+package queries
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// BulkKind is what is done to many conversations at once.
+type BulkKind string
+
+// The kinds.
+const (
+	BulkTag    BulkKind = "tag"
+	BulkUntag  BulkKind = "untag"
+	BulkReview BulkKind = "review" // mark as reviewed
+	BulkAssign BulkKind = "assign" // to a colleague
+)
+
+// MostBulk is how many conversations can be acted on at once.
+const MostBulk = 100_000
+
+// BulkRun is one act on many conversations, with its progress.
+type BulkRun struct {
+	ID        conversation.UUID
+	UserID    conversation.UUID
+	Kind      BulkKind
+	Subject   *conversation.UUID // a tag, a colleague
+	Words     string
+	Total     int32
+	Done      int32
+	Changed   int32 // in which anything changed
+	Undo      bool
+	CreatedAt time.Time
+	EndedAt   *time.Time
+}
+
+const insertBulkSQL = `
+insert into bulk_runs (id, user_id, kind, subject, words, total, created_at)
+values (@id, @user, @kind, @subject, @words, @total, @at)`
+
+const bulkItemsByIDSQL = `
+insert into bulk_items (run_id, sender_id, conversation_id)
+select distinct @run::uuid, c.sender_id, c.id
+from conversations c
+where c.id = any(@ids::uuid[])`
+
+// StartBulk notes that something is to be done to those conversations or, without any, to all of the filter.
+// A *metric.InputError says that there are none or too many.
+func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUID, f metric.Filter, now time.Time, zone *time.Location) (BulkRun, error) {
+	var s any
+	if r.Subject != nil {
+		s = [16]byte(*r.Subject)
+	}
+	args := pgx.StrictNamedArgs{"id": [16]byte(r.ID), "user": [16]byte(r.UserID), "kind": string(r.Kind), "subject": s, "words": r.Words, "total": 0, "at": r.CreatedAt}
+	if _, err := tx.Exec(ctx, insertBulkSQL, args); err != nil {
+		return r, fmt.Errorf("note a bulk act: %w", err)
+	}
+	if len(ids) > 0 {
+		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": uuids(ids)})
+		if err != nil {
+			return r, err
+		}
+		r.Total = int32(tag.RowsAffected())
+	} else {
+		known, err := lookUp(ctx, tx, f, now, zone)
+		if err != nil {
+			return r, err
+		}
+		w := filterConversations(f, known, now, zone)
+		w.args["run"], w.args["limit"] = [16]byte(r.ID), MostBulk+1
+		tag, err := tx.Exec(ctx, "insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.args)
+		if err != nil {
+			return r, err
+		}
+		r.Total = int32(tag.RowsAffected())
+	}
+	switch {
+	case r.Total == 0:
+		return r, &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
+	case r.Total > MostBulk:
+		return r, &metric.InputError{Field: "selection", Msg: "has more than 100,000 conversations: narrow the filter"}
+	}
+	_, err := tx.Exec(ctx, bulkTotalSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "total": r.Total})
+	return r, err
+}
+
+const bulkTotalSQL = `update bulk_runs set total = @total where id = @id`
+
+const bulkColumns = `
+select id, user_id, kind, subject, words, total, done, changed, undo, created_at, ended_at
+from bulk_runs `
+
+const (
+	bulkByIDSQL  = bulkColumns + `where id = @id and user_id = @user`
+	nextBulkSQL  = bulkColumns + `where ended_at is null and (@id::uuid is null or id = @id) order by created_at, id limit 1 for update skip locked`
+	bulkPartSQL  = `select sender_id, conversation_id as id from bulk_items where run_id = @run and not done order by sender_id, conversation_id limit @limit`
+	bulkDoneSQL  = `update bulk_items set done = true where run_id = @run and (sender_id, conversation_id) in (select k.sender_id, k.id from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id))`
+	bulkCountSQL = `
+update bulk_runs
+set done = done + @done, changed = changed + @changed, ended_at = case when @ended::boolean then @at::timestamptz end
+where id = @run`
+	undoBulkSQL = `
+update bulk_runs
+set undo = true, total = changed, done = 0, ended_at = null
+where id = @id and user_id = @user and not undo and ended_at is not null
+returning id`
+	bulkActsSQL  = `select id from review_acts where batch = @run and undone_at is null order by at desc, id limit @limit`
+	lastBulksSQL = bulkColumns + `where user_id = @user order by created_at desc, id limit 20`
+)
+
+// BulkByID returns a run of a user, or ErrNotFound.
+func BulkByID(ctx context.Context, db DB, id, user conversation.UUID) (BulkRun, error) {
+	rows, _ := db.Query(ctx, bulkByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+	return one[BulkRun](rows)
+}
+
+// LastBulks returns what a user did to many at once, the newest first.
+func LastBulks(ctx context.Context, db DB, user conversation.UUID) ([]BulkRun, error) {
+	rows, _ := db.Query(ctx, lastBulksSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[BulkRun])
+}
+
+// UndoBulk has a run taken back, once; ErrNotFound when it is or while it goes on.
+func UndoBulk(ctx context.Context, db DB, id, user conversation.UUID) error {
+	return changed(ctx, db, undoBulkSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+}
+
+// bulkPart is how many conversations are acted on in one transaction.
+const bulkPart = 100
+
+// GoOn does the next part of a run, or of the oldest that is not ended (nil). It returns false when there is none, or
+// somebody else is at it.
+func GoOn(ctx context.Context, tx pgx.Tx, id *conversation.UUID, now time.Time) (more bool, err error) {
+	var which any
+	if id != nil {
+		which = [16]byte(*id)
+	}
+	rows, _ := tx.Query(ctx, nextBulkSQL, pgx.StrictNamedArgs{"id": which})
+	r, err := one[BulkRun](rows)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var done, changed int
+	if r.Undo {
+		done, err = undoPart(ctx, tx, r, now)
+	} else {
+		done, changed, err = doPart(ctx, tx, r, now)
+	}
+	if err != nil {
+		return false, fmt.Errorf("bulk act %s: %w", r.ID, err)
+	}
+	_, err = tx.Exec(ctx, bulkCountSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "done": done, "changed": changed, "ended": done < bulkPart, "at": now})
+	return done == bulkPart, err
+}
+
+func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, changed int, err error) {
+	rows, _ := tx.Query(ctx, bulkPartSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "limit": bulkPart})
+	part, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	if err != nil || len(part) == 0 {
+		return 0, 0, err
+	}
+	senders, ids := places(part)
+	if r.Kind == BulkAssign {
+		n, err := Assign(ctx, tx, part, *r.Subject, r.UserID, now)
+		if err != nil {
+			return 0, 0, err
+		}
+		changed = n
+	}
+	for _, p := range part {
+		if r.Kind == BulkAssign {
+			break
+		}
+		a := Act{ID: NewID(), Place: p, User: r.UserID, Batch: r.ID, At: now}
+		switch r.Kind {
+		case BulkTag:
+			a.Kind, a.Subject, a.Value = ActTag, *r.Subject, "yes"
+		case BulkUntag:
+			a.Kind, a.Subject = ActTag, *r.Subject
+		case BulkReview:
+			if a, err = reviewed(ctx, tx, a); err != nil {
+				return 0, 0, err
+			}
+		case BulkAssign:
+		}
+		did, err := Do(ctx, tx, a)
+		if err != nil {
+			return 0, 0, err
+		}
+		if did {
+			changed++
+		}
+	}
+	_, err = tx.Exec(ctx, bulkDoneSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "senders": senders, "ids": ids})
+	return len(part), changed, err
+}
+
+// reviewed makes an act one that marks a conversation as reviewed, and keeps a rating; one that is reviewed as it stands stays so.
+func reviewed(ctx context.Context, tx pgx.Tx, a Act) (Act, error) {
+	a.Kind = ActReview
+	_, events, err := PlaceOf(ctx, tx, a.Place.ID)
+	if errors.Is(err, ErrNotFound) {
+		return a, nil
+	}
+	if err != nil {
+		return a, err
+	}
+	w, err := OwnReview(ctx, tx, a.Place, a.User)
+	if err != nil {
+		return a, err
+	}
+	if w.ReviewedAt == nil || w.Events != events {
+		at := a.At
+		w.ReviewedAt, w.Events = &at, events
+	}
+	a.Value = w.Value()
+	return a, nil
+}
+
+// OwnReview returns what a user says of a conversation.
+func OwnReview(ctx context.Context, db DB, p Place, user conversation.UUID) (Review, error) {
+	rows, _ := db.Query(ctx, ownReviewSQL, pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID), "user": [16]byte(user)})
+	r, err := one[Review](rows)
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return r, err
+}
+
+// undoPart takes acts back; one that somebody changed since stays as it is now.
+func undoPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (int, error) {
+	if r.Kind == BulkAssign {
+		return 0, Unassign(ctx, tx, r.ID, *r.Subject)
+	}
+	rows, _ := tx.Query(ctx, bulkActsSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "limit": bulkPart})
+	acts, err := pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range acts {
+		if _, err := Undo(ctx, tx, id, r.UserID, now); errors.Is(err, ErrConflict) {
+			if _, err := tx.Exec(ctx, undoneSQL, pgx.StrictNamedArgs{"ids": [][16]byte{id}, "at": now}); err != nil {
+				return 0, err
+			}
+		} else if err != nil {
+			return 0, err
+		}
+	}
+	return len(acts), nil
+}
+
+const volumeHead = `select width_bucket(c.started_at, @starts::timestamptz[]) - 1 as span, count(*)
+from conversations c
+where `
+
+// Volume counts the conversations of a filter by stretches of time that begin at starts.
+func Volume(ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]int64, error) {
+	known, err := lookUp(ctx, db, f, now, zone)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, now, zone)
+	w.args["starts"] = starts
+	counts := make([]int64, len(starts))
+	rows, _ := db.Query(ctx, volumeHead+w.String()+"\ngroup by 1", w.args)
+	var span int
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&span, &n}, func() error {
+		counts[min(max(span, 0), len(counts)-1)] += n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	return counts, nil
+}

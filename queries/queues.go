@@ -1,0 +1,514 @@
+package queries
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// ClaimLasts is how long an item is nobody else's after somebody took it.
+const ClaimLasts = 15 * time.Minute
+
+// Share is a part of a queue that is drawn from the conversations of which a condition holds.
+type Share struct {
+	Is      string  `json:"is"` // a metric.Condition; "all" for any
+	Percent float64 `json:"percent"`
+}
+
+// Queue says which conversations are to be reviewed, and how far that is.
+type Queue struct {
+	ID        conversation.UUID
+	Name      string
+	Query     string // of the filter
+	Shares    []Share
+	Count     int32   // how many are drawn; 0: by percent
+	Percent   float64 // of the population; 0 with count 0: all
+	Seed      int64
+	Schedule  string // a metric.Schedule; "" for one draw, when it is made
+	Zone      string // of the schedule
+	NextAt    *time.Time
+	Revision  int32
+	CreatedAt time.Time
+	By        string
+	ClosedAt  *time.Time
+
+	Items, Reviewed, Skipped int64 // without those that were replaced
+	Open, MineOpen, MineDone int64 // MineOpen: that the user may take
+	MineGoal                 int64
+}
+
+// Assigned tells the queue of conversations that were given to somebody one by one.
+func (q Queue) Assigned() bool { return q.ID == assignedQueue }
+
+// MostDrawn is how many conversations one draw takes at most.
+const MostDrawn = 10_000
+
+const queueColumns = `
+select q.id, q.name, q.query, q.shares::text as shares, q.count, q.percent, q.seed, q.schedule, q.zone, q.next_at, q.revision, q.created_at, u.name as by, q.closed_at,
+	i.items, i.reviewed, i.skipped, i.open, i.mine_open, i.mine_done, coalesce(r.goal, 0)::bigint as mine_goal
+from queues q
+join users u on u.id = q.created_by
+left join queue_reviewers r on r.queue_id = q.id and r.user_id = @user
+cross join lateral (
+	select count(*) filter (where x.ended <> 'replaced') as items, count(*) filter (where x.ended = 'reviewed') as reviewed, count(*) filter (where x.ended = 'skipped') as skipped,
+		count(*) filter (where x.ended_at is null) as open,
+		count(*) filter (where x.ended_at is null and (x.for_user = @user or x.for_user is null)) as mine_open,
+		count(*) filter (where x.ended in ('reviewed', 'skipped') and x.ended_by = @user) as mine_done
+	from queue_items x
+	where x.queue_id = q.id
+) as i
+where (q.id <> @assigned or i.mine_open > 0 or @lead::boolean)
+`
+
+const (
+	queuesSQL = queueColumns + ` and q.closed_at is null
+order by i.mine_open = 0, lower(q.name), q.id
+limit 500`
+	queueSQL = queueColumns + ` and q.id = @id`
+)
+
+func scanQueue(row pgx.CollectableRow) (q Queue, err error) {
+	var shares string
+	err = row.Scan(&q.ID, &q.Name, &q.Query, &shares, &q.Count, &q.Percent, &q.Seed, &q.Schedule, &q.Zone, &q.NextAt, &q.Revision, &q.CreatedAt, &q.By, &q.ClosedAt,
+		&q.Items, &q.Reviewed, &q.Skipped, &q.Open, &q.MineOpen, &q.MineDone, &q.MineGoal)
+	if err == nil {
+		err = json.Unmarshal([]byte(shares), &q.Shares)
+	}
+	return q, err
+}
+
+// Queues returns those that are open, what the user has to do first.
+func Queues(ctx context.Context, db DB, user conversation.UUID, lead bool) ([]Queue, error) {
+	rows, _ := db.Query(ctx, queuesSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "lead": lead, "assigned": [16]byte(assignedQueue)})
+	return pgx.CollectRows(rows, scanQueue)
+}
+
+// QueueByID returns a queue as a user sees it, or ErrNotFound.
+func QueueByID(ctx context.Context, db DB, id, user conversation.UUID) (Queue, error) {
+	rows, _ := db.Query(ctx, queueSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "lead": true, "id": [16]byte(id), "assigned": [16]byte(assignedQueue)})
+	q, err := pgx.CollectExactlyOneRow(rows, scanQueue)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return q, err
+}
+
+// QueueReviewer is somebody who reviews a queue.
+type QueueReviewer struct {
+	UserID           conversation.UUID
+	Name             string
+	Share, Goal      int32
+	Open, Done       int64
+	MedianS          *float64 // seconds from taking to ending
+	Skipped, Claimed int64
+}
+
+const queueReviewersSQL = `
+select u.id as user_id, u.name, coalesce(r.share, 0) as share, coalesce(r.goal, 0) as goal,
+	count(x.queue_id) filter (where x.ended_at is null and x.for_user = u.id) as open,
+	count(x.queue_id) filter (where x.ended = 'reviewed' and x.ended_by = u.id) as done,
+	percentile_cont(0.5) within group (order by extract(epoch from x.ended_at - x.claimed_at)) filter (where x.ended = 'reviewed' and x.ended_by = u.id and x.claimed_at is not null) as median_s,
+	count(x.queue_id) filter (where x.ended = 'skipped' and x.ended_by = u.id) as skipped,
+	count(x.queue_id) filter (where x.ended_at is null and x.claimed_by = u.id and x.claimed_until > @now) as claimed
+from users u
+left join queue_reviewers r on r.queue_id = @id and r.user_id = u.id
+left join queue_items x on x.queue_id = @id and (x.for_user = u.id or x.ended_by = u.id or x.claimed_by = u.id)
+where r.user_id is not null or x.queue_id is not null
+group by u.id, u.name, r.share, r.goal
+order by lower(u.name), u.id`
+
+// QueueReviewers returns who reviews a queue and how far each is.
+func QueueReviewers(ctx context.Context, db DB, id conversation.UUID, now time.Time) ([]QueueReviewer, error) {
+	rows, _ := db.Query(ctx, queueReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[QueueReviewer])
+}
+
+const insertQueueSQL = `
+insert into queues (id, name, query, shares, count, percent, seed, schedule, zone, next_at, created_at, created_by)
+values (@id, @name, @query, @shares::jsonb, @count, @percent, @seed, @schedule, @zone, @next, @at, @by)`
+
+const changeQueueSQL = `
+update queues
+set name = @name, query = @query, shares = @shares::jsonb, count = @count, percent = @percent, seed = @seed, schedule = @schedule, zone = @zone, next_at = @next, revision = revision + 1
+where id = @id and revision = @revision and closed_at is null
+returning id`
+
+const dropReviewersSQL = `delete from queue_reviewers where queue_id = @id`
+
+const insertReviewersSQL = `
+insert into queue_reviewers (queue_id, user_id, share, goal)
+select @id::uuid, k.id, k.share, k.goal
+from unnest(@users::uuid[], @shares::integer[], @goals::integer[]) as k (id, share, goal)
+order by 2`
+
+// SaveQueue makes a queue (revision 0) or changes one; ErrConflict says that its name is taken, or that somebody changed it meanwhile.
+func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewer, by conversation.UUID) error {
+	shares, err := json.Marshal(append([]Share{}, q.Shares...))
+	if err != nil {
+		return err
+	}
+	args := pgx.StrictNamedArgs{
+		"id": [16]byte(q.ID), "name": q.Name, "query": q.Query, "shares": string(shares), "count": q.Count, "percent": q.Percent, "seed": q.Seed,
+		"schedule": q.Schedule, "zone": q.Zone, "next": q.NextAt,
+	}
+	if q.Revision == 0 {
+		args["at"], args["by"] = q.CreatedAt, [16]byte(by)
+		if _, err := tx.Exec(ctx, insertQueueSQL, args); err != nil {
+			return unique(err)
+		}
+	} else {
+		args["revision"] = q.Revision
+		err := changed(ctx, tx, changeQueueSQL, args)
+		if errors.Is(err, ErrNotFound) {
+			return ErrConflict
+		}
+		if err != nil {
+			return unique(err)
+		}
+	}
+	if _, err := tx.Exec(ctx, dropReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID)}); err != nil {
+		return err
+	}
+	users, parts, goals := make([][16]byte, len(reviewers)), make([]int32, len(reviewers)), make([]int32, len(reviewers))
+	for i, r := range reviewers {
+		users[i], parts[i], goals[i] = r.UserID, r.Share, r.Goal
+	}
+	_, err = tx.Exec(ctx, insertReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID), "users": users, "shares": parts, "goals": goals})
+	return err
+}
+
+const closeQueueSQL = `update queues set closed_at = @at, next_at = null where id = @id and closed_at is null returning id`
+
+// CloseQueue ends a queue: nobody is given anything of it any more. What was reviewed stays.
+func CloseQueue(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
+	return changed(ctx, db, closeQueueSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": now})
+}
+
+const dueQueuesSQL = `
+select id
+from queues
+where closed_at is null and next_at <= @now
+order by next_at, id
+limit 1
+for update skip locked`
+
+const nextDueSQL = `update queues set next_at = @next where id = @id`
+
+// DrawDue draws for one queue whose time has come, and says whether there was one. What was missed while nobody was
+// there is made up once. Two servers never draw for the same time.
+func DrawDue(ctx context.Context, tx pgx.Tx, now time.Time, zone *time.Location) (bool, error) {
+	rows, _ := tx.Query(ctx, dueQueuesSQL, pgx.StrictNamedArgs{"now": now})
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+	if err != nil || len(ids) == 0 {
+		return false, err
+	}
+	q, err := QueueByID(ctx, tx, ids[0], conversation.UUID{})
+	if err != nil {
+		return false, err
+	}
+	var bad *metric.InputError // a filter that can no longer be read draws nothing, which the queue's page says
+	if _, _, err := Draw(ctx, tx, q, *q.NextAt, now, zone); err != nil && !errors.As(err, &bad) {
+		return false, fmt.Errorf("draw for %s: %w", q.ID, err)
+	}
+	next, err := NextDraw(q, now, zone)
+	if err != nil {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, nextDueSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID), "next": next})
+	return true, err
+}
+
+// NextDraw returns when a queue is filled next; nil for one without a schedule.
+func NextDraw(q Queue, now time.Time, zone *time.Location) (*time.Time, error) {
+	if q.Schedule == "" {
+		return nil, nil
+	}
+	s, err := metric.ParseSchedule(q.Schedule)
+	if err != nil {
+		return nil, err
+	}
+	if q.Zone != "" {
+		if zone, err = time.LoadLocation(q.Zone); err != nil {
+			return nil, &metric.InputError{Field: "zone", Msg: "is a time zone such as Europe/Berlin"}
+		}
+	}
+	next := s.Next(now, zone)
+	return &next, nil
+}
+
+const insertDrawSQL = `
+insert into queue_draws (id, queue_id, due_at, seed, drawn_at, population, picked)
+values (@id, @queue, @due, @seed, @now, 0, 0)
+on conflict (queue_id, due_at) do nothing
+returning id`
+
+const drawnSQL = `update queue_draws set population = @population, picked = @picked where id = @id`
+
+const lastPlaceSQL = `select coalesce(max(place), 0) from queue_items where queue_id = @queue`
+
+const insertItemsSQL = `
+insert into queue_items (queue_id, sender_id, conversation_id, draw_id, place, why, for_user)
+select @queue::uuid, k.sender_id, k.id, @draw::uuid, k.place, k.why, nullif(k.usr, '')::uuid
+from unnest(@senders::bigint[], @ids::uuid[], @places::integer[], @whys::text[], @users::text[]) as k (sender_id, id, place, why, usr)
+order by k.sender_id, k.id
+on conflict (queue_id, sender_id, conversation_id) do nothing`
+
+// Drawn is a conversation that was drawn, and why.
+type Drawn struct {
+	Place
+	Why string
+}
+
+// Draw fills a queue as of a time that was due, unless that was done, and returns how many it was drawn from and how many
+// were drawn. The same seed, time and conversations give the same ones.
+func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *time.Location) (population, picked int, err error) {
+	draw := NewID()
+	rows, _ := tx.Query(ctx, insertDrawSQL, pgx.StrictNamedArgs{"id": [16]byte(draw), "queue": [16]byte(q.ID), "due": due, "seed": q.Seed, "now": now})
+	made, err := pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+	if err != nil || len(made) == 0 {
+		return 0, 0, err
+	}
+	all, population, err := Sample(ctx, tx, q, due, zone)
+	if err != nil {
+		return 0, 0, err
+	}
+	reviewers, err := QueueReviewers(ctx, tx, q.ID, now)
+	if err != nil {
+		return 0, 0, err
+	}
+	rows, _ = tx.Query(ctx, lastPlaceSQL, pgx.StrictNamedArgs{"queue": [16]byte(q.ID)})
+	last, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int32])
+	if err != nil {
+		return 0, 0, err
+	}
+	n := len(all)
+	spots, whys, placed, users := make([]Place, n), make([]string, n), make([]int32, n), allot(n, reviewers)
+	for i, d := range all {
+		spots[i], whys[i], placed[i] = d.Place, d.Why, last+int32(i)+1
+	}
+	senders, ids := places(spots)
+	if _, err := tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(q.ID), "draw": [16]byte(draw), "senders": senders, "ids": ids, "places": placed, "whys": whys, "users": users}); err != nil {
+		return 0, 0, fmt.Errorf("fill the queue: %w", err)
+	}
+	_, err = tx.Exec(ctx, drawnSQL, pgx.StrictNamedArgs{"id": [16]byte(draw), "population": population, "picked": n})
+	return population, n, err
+}
+
+// allot says for whom each of n items is: by the reviewers' shares, one after the other, so that each has a fair mix; "" for anybody.
+func allot(n int, reviewers []QueueReviewer) []string {
+	users := make([]string, n)
+	sum := int32(0)
+	for _, r := range reviewers {
+		sum += r.Share
+	}
+	if sum == 0 {
+		return users
+	}
+	due := make([]int32, len(reviewers))
+	for i := range users {
+		best := 0
+		for k, r := range reviewers {
+			due[k] += r.Share
+			if due[k] > due[best] {
+				best = k
+			}
+		}
+		due[best] -= sum
+		users[i] = reviewers[best].UserID.String()
+	}
+	return users
+}
+
+// Filter returns the queue's filter, as KeptFilter does.
+func (q Queue) Filter(zone *time.Location) (metric.Filter, error) { return KeptFilter(q.Query, zone) }
+
+// KeptFilter reads a filter that was kept as a query. One that would not be written the same again asks for something
+// that is no longer known: a *metric.InputError says so, as what is left would be wider.
+func KeptFilter(query string, zone *time.Location) (metric.Filter, error) {
+	kept, err := url.ParseQuery(query)
+	if err != nil {
+		return metric.Filter{}, &metric.InputError{Field: "query", Msg: "is no filter"}
+	}
+	f, err := metric.ParseFilter(kept, zone)
+	if err == nil && f.Encode() != query {
+		err = &metric.InputError{Field: "query", Msg: "asks for something that is no longer known"}
+	}
+	return f, err
+}
+
+const sampleHead = `
+select c.sender_id, c.id
+from conversations c
+where `
+
+// Sample draws conversations for a queue as of a time, in the order in which they are to be reviewed. Those that are in the queue
+// already are left out. population is how many there were to draw from.
+func Sample(ctx context.Context, db DB, q Queue, due time.Time, zone *time.Location) (drawn []Drawn, population int, err error) {
+	f, err := q.Filter(zone)
+	if err != nil {
+		return nil, 0, err
+	}
+	if population, err = countFresh(ctx, db, q, f, due, zone); err != nil {
+		return nil, 0, err
+	}
+	n := int(q.Count)
+	switch {
+	case n == 0 && q.Percent > 0:
+		n = int(math.Ceil(float64(population) * q.Percent / 100))
+	case n == 0:
+		n = population
+	}
+	n = min(n, MostDrawn, population)
+	shares := q.Shares
+	if len(shares) == 0 {
+		shares = []Share{{Is: metric.All.String(), Percent: 100}}
+	}
+	seen := map[conversation.UUID]bool{}
+	take := func(is metric.Condition, want int, why string) error {
+		if want <= 0 {
+			return nil
+		}
+		all, err := sampleOf(ctx, db, q, f.That(is), due, zone, want+len(seen))
+		for _, p := range all {
+			if want > 0 && !seen[p.ID] {
+				seen[p.ID] = true
+				drawn = append(drawn, Drawn{p, why})
+				want--
+			}
+		}
+		return err
+	}
+	for i, want := range portions(n, shares) {
+		is, ok := metric.ParseCondition(shares[i].Is)
+		if !ok {
+			return nil, 0, &metric.InputError{Field: "shares", Msg: fmt.Sprintf("%.40q is no condition", shares[i].Is)}
+		}
+		why := "random"
+		if is != metric.All {
+			why = is.Words()
+		}
+		if err := take(is, want, why); err != nil {
+			return nil, 0, err
+		}
+	}
+	if err := take(metric.All, n-len(drawn), "random, as a share had too few"); err != nil {
+		return nil, 0, err
+	}
+	slices.SortStableFunc(drawn, func(a, b Drawn) int { return cmp.Compare(orderOf(q.Seed, due, a.ID), orderOf(q.Seed, due, b.ID)) })
+	return drawn, population, nil
+}
+
+// orderOf mixes the shares: an order of its own, made of the same seed.
+func orderOf(seed int64, due time.Time, id conversation.UUID) uint64 {
+	h := uint64(seed) ^ uint64(due.UnixMicro())*0x9e3779b97f4a7c15
+	for _, b := range id {
+		h = (h ^ uint64(b)) * 0x100000001b3
+	}
+	h ^= h >> 29
+	return h * 0xbf58476d1ce4e5b9
+}
+
+// portions divides n by the shares; what is left over goes to the largest remainders.
+func portions(n int, shares []Share) []int {
+	sum := 0.0
+	for _, s := range shares {
+		sum += s.Percent
+	}
+	out, left := make([]int, len(shares)), n
+	if sum == 0 {
+		return out
+	}
+	type rest struct {
+		at   int
+		part float64
+	}
+	var rests []rest
+	for i, s := range shares {
+		exact := float64(n) * s.Percent / sum
+		out[i] = int(exact)
+		left -= out[i]
+		rests = append(rests, rest{i, exact - math.Floor(exact)})
+	}
+	slices.SortStableFunc(rests, func(a, b rest) int { return cmp.Compare(b.part, a.part) })
+	for i := range left {
+		out[rests[i%len(rests)].at]++
+	}
+	return out
+}
+
+const notInQueueText = `not exists (select from queue_items x where x.queue_id = @of_queue and x.sender_id = c.sender_id and x.conversation_id = c.id)`
+
+func sampled(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (*where, error) {
+	known, err := lookUp(ctx, db, f, due, zone)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, due, zone)
+	w.and(notInQueueText, "of_queue", [16]byte(q.ID))
+	return w, nil
+}
+
+func countFresh(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (int, error) {
+	w, err := sampled(ctx, db, q, f, due, zone)
+	if err != nil {
+		return 0, err
+	}
+	rows, _ := db.Query(ctx, "select count(*)\nfrom conversations c\nwhere "+w.String(), w.args)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+}
+
+func sampleOf(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location, limit int) ([]Place, error) {
+	w, err := sampled(ctx, db, q, f, due, zone)
+	if err != nil {
+		return nil, err
+	}
+	w.args["key"], w.args["limit"] = fmt.Sprintf("%d/%d/", q.Seed, due.UnixMicro()), limit
+	rows, _ := db.Query(ctx, sampleHead+w.String()+"\norder by md5(@key::text || c.id::text), c.id\nlimit @limit", w.args)
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	if err != nil {
+		err = fmt.Errorf("sample: %w", err)
+	}
+	return all, err
+}
+
+// mixText are what a queue's sample is compared by.
+var mixText = map[string]string{
+	"channel": `coalesce((select x.name from channels x where x.id = c.channel_id), '')`,
+	"version": `coalesce((select coalesce(nullif(x.model_name, ''), x.model_id) from versions x where x.id = c.version_id), '')`,
+	"outcome": `case when c.closes_at > @mix_now then 'open' else c.outcome end`,
+}
+
+// MixOf counts a filter's conversations by channel, version or outcome.
+func MixOf(ctx context.Context, db DB, f metric.Filter, by string, now time.Time, zone *time.Location) (map[string]int64, error) {
+	known, err := lookUp(ctx, db, f, now, zone)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, now, zone)
+	if by == "outcome" {
+		w.args["mix_now"] = now
+	}
+	rows, _ := db.Query(ctx, "select "+mixText[by]+", count(*)\nfrom conversations c\nwhere "+w.String()+"\ngroup by 1", w.args)
+	out := map[string]int64{}
+	var name string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		out[name] += n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mix by %s: %w", by, err)
+	}
+	return out, nil
+}

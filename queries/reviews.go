@@ -1,0 +1,429 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// Place is where a conversation is stored.
+type Place struct {
+	SenderID int64
+	ID       conversation.UUID
+}
+
+func places(all []Place) (senders []int64, ids [][16]byte) {
+	senders, ids = make([]int64, len(all)), make([][16]byte, len(all))
+	for i, p := range all {
+		senders[i], ids[i] = p.SenderID, p.ID
+	}
+	return senders, ids
+}
+
+const placeSQL = `
+select sender_id, id, events
+from conversations
+where id = @id
+order by started_at desc
+limit 1`
+
+// PlaceOf returns where a conversation is stored and how many events it has, or ErrNotFound.
+func PlaceOf(ctx context.Context, db DB, id conversation.UUID) (Place, int32, error) {
+	rows, _ := db.Query(ctx, placeSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	type row struct {
+		SenderID int64
+		ID       conversation.UUID
+		Events   int32
+	}
+	r, err := one[row](rows)
+	return Place{r.SenderID, r.ID}, r.Events, err
+}
+
+// ActKind is what a reviewer does.
+type ActKind string
+
+// The kinds of acts. Each sets one value, and is undone by setting what was before.
+const (
+	ActReview ActKind = "review" // a Review, as JSON
+	ActTag    ActKind = "tag"    // the subject is the tag; "yes"
+	ActMark   ActKind = "mark"   // the subject is a message; "good" or "bad"
+	ActNote   ActKind = "note"   // the subject is the note; its text
+	ActQueue  ActKind = "queue"  // the subject is the queue; how the item ended, and why
+)
+
+// Act is what one person did to one conversation.
+type Act struct {
+	ID      conversation.UUID
+	Place   Place
+	User    conversation.UUID
+	Kind    ActKind
+	Subject conversation.UUID // zero for a review
+	Message conversation.UUID // that a note is about; zero for the whole conversation
+	Value   string            // "" for none
+	Batch   conversation.UUID // of acts that are undone together; zero for none
+	At      time.Time
+}
+
+// Review is what a reviewer says of a conversation.
+type Review struct {
+	Rating     int        `json:"rating,omitempty"` // 1 to 5; 0 for none
+	ReviewedAt *time.Time `json:"reviewed_at,omitempty"`
+	Events     int32      `json:"events,omitempty"` // that the conversation had then
+	SpentMS    int64      `json:"spent_ms,omitempty"`
+}
+
+// Value writes the review as an act's value.
+func (r Review) Value() string {
+	if r == (Review{}) {
+		return ""
+	}
+	if r.ReviewedAt != nil { // as the database keeps it
+		at := r.ReviewedAt.UTC().Truncate(time.Microsecond)
+		r.ReviewedAt = &at
+	}
+	b, _ := json.Marshal(r) // cannot fail
+	return string(b)
+}
+
+// subject tells SQL a zero id as null.
+func subject(id conversation.UUID) any {
+	if id == (conversation.UUID{}) {
+		return nil
+	}
+	return [16]byte(id)
+}
+
+const insertActSQL = `
+insert into review_acts (id, sender_id, conversation_id, user_id, at, kind, subject, was, became, batch)
+values (@id, @sender, @conversation, @user, @at, @kind, @subject, @was, @became, @batch)`
+
+// Do acts, unless nothing would change; then it returns false.
+func Do(ctx context.Context, tx pgx.Tx, a Act) (done bool, err error) {
+	was, err := valueOf(ctx, tx, a)
+	if err != nil || was == a.Value {
+		return false, err
+	}
+	if err := set(ctx, tx, a); err != nil {
+		return false, err
+	}
+	_, err = tx.Exec(ctx, insertActSQL, pgx.StrictNamedArgs{
+		"id": [16]byte(a.ID), "sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID), "user": [16]byte(a.User), "at": a.At, "kind": string(a.Kind),
+		"subject": subject(a.Subject), "was": was, "became": a.Value, "batch": subject(a.Batch),
+	})
+	if err != nil {
+		return false, fmt.Errorf("note an act: %w", err)
+	}
+	return true, afterwards(ctx, tx, a)
+}
+
+func afterwards(ctx context.Context, tx pgx.Tx, a Act) error {
+	if err := settle(ctx, tx, []Place{a.Place}, a.At); err != nil {
+		return err
+	}
+	if a.Kind == ActTag || a.Kind == ActNote {
+		return RefreshTexts(ctx, tx, []int64{a.Place.SenderID})
+	}
+	return nil
+}
+
+const (
+	reviewOfSQL = `
+select coalesce(rating, 0) as rating, reviewed_at, events, spent_ms
+from reviews
+where sender_id = @sender and conversation_id = @conversation and user_id = @user
+for update`
+	tagOfSQL  = `select 'yes' from conversation_tags where sender_id = @sender and conversation_id = @conversation and tag_id = @subject`
+	markOfSQL = `select mark from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and user_id = @user for update`
+	noteOfSQL = `select text from notes where id = @subject and sender_id = @sender and conversation_id = @conversation and deleted_at is null for update`
+)
+
+// valueOf returns the value that an act would change.
+func valueOf(ctx context.Context, tx pgx.Tx, a Act) (string, error) {
+	args := pgx.StrictNamedArgs{"sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID)}
+	if a.Kind == ActReview {
+		args["user"] = [16]byte(a.User)
+		rows, _ := tx.Query(ctx, reviewOfSQL, args)
+		r, err := one[Review](rows)
+		if errors.Is(err, ErrNotFound) {
+			return "", nil
+		}
+		return r.Value(), err
+	}
+	args["subject"] = [16]byte(a.Subject)
+	sql := map[ActKind]string{ActTag: tagOfSQL, ActMark: markOfSQL, ActNote: noteOfSQL, ActQueue: itemEndOfSQL}[a.Kind]
+	if a.Kind == ActMark {
+		args["user"] = [16]byte(a.User)
+	}
+	rows, _ := tx.Query(ctx, sql, args)
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return v, err
+}
+
+const (
+	setReviewSQL = `
+insert into reviews (sender_id, conversation_id, user_id, rating, reviewed_at, events, spent_ms)
+values (@sender, @conversation, @user, nullif(@rating::smallint, 0), @at, @events, @spent)
+on conflict (sender_id, conversation_id, user_id) do update
+set rating = excluded.rating, reviewed_at = excluded.reviewed_at, events = excluded.events, spent_ms = excluded.spent_ms`
+	dropReviewSQL = `delete from reviews where sender_id = @sender and conversation_id = @conversation and user_id = @user`
+	setTagSQL     = `
+insert into conversation_tags (sender_id, conversation_id, tag_id, user_id, tagged_at)
+values (@sender, @conversation, @subject, @user, @at)
+on conflict (sender_id, conversation_id, tag_id) do nothing`
+	dropTagSQL = `delete from conversation_tags where sender_id = @sender and conversation_id = @conversation and tag_id = @subject`
+	setMarkSQL = `
+insert into message_marks (sender_id, conversation_id, message_id, user_id, mark, marked_at)
+values (@sender, @conversation, @subject, @user, @value, @at)
+on conflict (sender_id, conversation_id, message_id, user_id) do update
+set mark = excluded.mark, marked_at = excluded.marked_at`
+	dropMarkSQL = `delete from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and user_id = @user`
+	setNoteSQL  = `
+insert into notes (id, sender_id, conversation_id, message_id, user_id, text, created_at)
+values (@subject, @sender, @conversation, @message, @user, @value, @at)
+on conflict (id) do update
+set text = excluded.text, deleted_at = null, edited_at = @at, revision = notes.revision + 1`
+	dropNoteSQL = `
+update notes
+set deleted_at = @at, revision = revision + 1
+where id = @subject and sender_id = @sender and conversation_id = @conversation`
+)
+
+// set makes the value what the act says.
+func set(ctx context.Context, tx pgx.Tx, a Act) error {
+	args := pgx.StrictNamedArgs{"sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID)}
+	var sql string
+	switch a.Kind {
+	case ActReview:
+		sql, args["user"] = dropReviewSQL, [16]byte(a.User)
+		if a.Value != "" {
+			var r Review
+			if err := json.Unmarshal([]byte(a.Value), &r); err != nil {
+				return fmt.Errorf("a review: %w", err)
+			}
+			sql = setReviewSQL
+			args["rating"], args["at"], args["events"], args["spent"] = r.Rating, r.ReviewedAt, r.Events, r.SpentMS
+		}
+	case ActTag:
+		sql, args["subject"] = dropTagSQL, [16]byte(a.Subject)
+		if a.Value != "" {
+			sql, args["user"], args["at"] = setTagSQL, [16]byte(a.User), a.At
+		}
+	case ActMark:
+		sql, args["subject"], args["user"] = dropMarkSQL, [16]byte(a.Subject), [16]byte(a.User)
+		if a.Value != "" {
+			sql, args["value"], args["at"] = setMarkSQL, a.Value, a.At
+		}
+	case ActNote:
+		sql, args["subject"], args["at"] = dropNoteSQL, [16]byte(a.Subject), a.At
+		if a.Value != "" {
+			sql, args["user"], args["value"], args["message"] = setNoteSQL, [16]byte(a.User), a.Value, subject(a.Message)
+		}
+	case ActQueue:
+		ended, reason, _ := strings.Cut(a.Value, ": ")
+		sql, args["subject"], args["user"], args["at"] = reopenItemSQL, [16]byte(a.Subject), [16]byte(a.User), a.At
+		if a.Value != "" {
+			sql, args["ended"], args["reason"] = endItemSQL, ended, reason
+		} else {
+			args["until"] = a.At.Add(ClaimLasts)
+		}
+	default:
+		return fmt.Errorf("%q is no act", a.Kind)
+	}
+	if _, err := tx.Exec(ctx, sql, args); err != nil {
+		return fmt.Errorf("%s: %w", a.Kind, err)
+	}
+	return nil
+}
+
+// A tag that was deleted, a note that somebody else wrote on: what an act set may be gone.
+const actsToUndoSQL = `
+select id, sender_id, conversation_id, user_id, kind, subject, was, became
+from review_acts
+where (id = @id or batch = @id) and user_id = @user and undone_at is null
+order by at desc, id
+for update`
+
+const undoneSQL = `update review_acts set undone_at = @at where id = any(@ids::uuid[])`
+
+// Undo takes back an act of a user, or a batch of them, and returns the conversations concerned. ErrNotFound says that
+// it is undone already; ErrConflict that somebody changed it since.
+func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.Time) (undone []Place, err error) {
+	type row struct {
+		ID             conversation.UUID
+		SenderID       int64
+		ConversationID conversation.UUID
+		UserID         conversation.UUID
+		Kind           string
+		Subject        *conversation.UUID
+		Was, Became    string
+	}
+	rows, _ := tx.Query(ctx, actsToUndoSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+	acts, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
+	if err == nil && len(acts) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ids [][16]byte
+	for _, r := range acts {
+		a := Act{ID: r.ID, Place: Place{r.SenderID, r.ConversationID}, User: r.UserID, Kind: ActKind(r.Kind), Value: r.Was, At: now}
+		if r.Subject != nil {
+			a.Subject = *r.Subject
+		}
+		current, err := valueOf(ctx, tx, a)
+		if err != nil {
+			return nil, err
+		}
+		if current != r.Became {
+			return nil, ErrConflict
+		}
+		if err := set(ctx, tx, a); err != nil {
+			return nil, err
+		}
+		if err := afterwards(ctx, tx, a); err != nil {
+			return nil, err
+		}
+		undone, ids = append(undone, a.Place), append(ids, a.ID)
+	}
+	_, err = tx.Exec(ctx, undoneSQL, pgx.StrictNamedArgs{"ids": ids, "at": now})
+	return undone, err
+}
+
+const settleSQL = `
+with k as (
+	select distinct u.sender_id, u.id
+	from unnest(@senders::bigint[], @ids::uuid[]) as u (sender_id, id)
+), s as (
+	select k.sender_id, k.id, r.reviewed_at, r.user_id, r.events,
+		(select x.rating from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.rating is not null order by x.reviewed_at desc nulls last limit 1) as rating,
+		r.reviewed_at is not null
+			or exists (select from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.rating is not null)
+			or exists (select from conversation_tags x where x.sender_id = k.sender_id and x.conversation_id = k.id)
+			or exists (select from notes x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.deleted_at is null)
+			or exists (select from message_marks x where x.sender_id = k.sender_id and x.conversation_id = k.id) as touched
+	from k
+	left join lateral (
+		select x.reviewed_at, x.user_id, x.events
+		from reviews x
+		where x.sender_id = k.sender_id and x.conversation_id = k.id and x.reviewed_at is not null
+		order by x.reviewed_at desc
+		limit 1
+	) as r on true
+), gone as (
+	delete from review_states v
+	using s
+	where v.sender_id = s.sender_id and v.conversation_id = s.id and not s.touched
+)
+insert into review_states (sender_id, conversation_id, touched_at, reviewed_at, reviewed_by, rating, events)
+select s.sender_id, s.id, @now, s.reviewed_at, s.user_id, s.rating, coalesce(s.events, 0)
+from s
+where s.touched
+order by s.sender_id, s.id
+on conflict (sender_id, conversation_id) do update
+set touched_at = excluded.touched_at, reviewed_at = excluded.reviewed_at, reviewed_by = excluded.reviewed_by, rating = excluded.rating, events = excluded.events`
+
+// settle makes the states of conversations what their reviews, tags, notes and marks say.
+func settle(ctx context.Context, tx pgx.Tx, touched []Place, now time.Time) error {
+	senders, ids := places(touched)
+	if _, err := tx.Exec(ctx, settleSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "now": now}); err != nil {
+		return fmt.Errorf("review states: %w", err)
+	}
+	return nil
+}
+
+// The conditions of review states, on c.
+const (
+	reviewedText   = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id and v.reviewed_at is not null and v.events = c.events)`
+	partialText    = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id and (v.reviewed_at is null or v.events <> c.events))`
+	unreviewedText = `not exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)`
+	anyStateText   = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)`
+	taggedText     = `exists (select from conversation_tags x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.tag_id = any(@`
+	markedText     = `exists (select from message_marks x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.mark = any(@marks::text[]))`
+	notedText      = `exists (select from notes x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.deleted_at is null)`
+	reviewerText   = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.reviewed_at is not null and x.user_id = any(@reviewers::uuid[]))`
+	ratedText      = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.rating = any(@rated::smallint[]))`
+	queuedText     = `exists (select from queue_items x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.queue_id = @queue and x.ended <> 'replaced')`
+)
+
+// work narrows by what reviewers made of conversations.
+func (w *where) work(f metric.WorkFilter, known filterIDs) {
+	has := map[string]bool{}
+	for _, s := range f.States {
+		has[s] = true
+	}
+	switch {
+	case len(has) == 0 || len(has) == 3:
+	case has[metric.Reviewed] && has[metric.PartiallyReviewed]:
+		w.and(anyStateText, "", nil)
+	case has[metric.Reviewed] && has[metric.Unreviewed]:
+		w.and("not "+partialText, "", nil)
+	case has[metric.PartiallyReviewed] && has[metric.Unreviewed]:
+		w.and("not "+reviewedText, "", nil)
+	case has[metric.Reviewed]:
+		w.and(reviewedText, "", nil)
+	case has[metric.PartiallyReviewed]:
+		w.and(partialText, "", nil)
+	default:
+		w.and(unreviewedText, "", nil)
+	}
+	if len(f.Tags) > 0 {
+		w.and(taggedText+"tags::uuid[]))", "tags", known.tags)
+	}
+	if len(f.NoTags) > 0 {
+		w.and("not "+taggedText+"no_tags::uuid[]))", "no_tags", known.noTags)
+	}
+	var marks []string
+	noted := false
+	for _, m := range f.Marks {
+		if m == "note" {
+			noted = true
+		} else {
+			marks = append(marks, m)
+		}
+	}
+	switch {
+	case noted && len(marks) > 0:
+		w.and("("+notedText+" or "+markedText+")", "marks", marks)
+	case noted:
+		w.and(notedText, "", nil)
+	case len(marks) > 0:
+		w.and(markedText, "marks", marks)
+	}
+	if len(f.Reviewers) > 0 {
+		w.and(reviewerText, "reviewers", parseIDs(f.Reviewers))
+	}
+	if len(f.Ratings) > 0 {
+		w.and(ratedText, "rated", f.Ratings)
+	}
+	if f.Queue != "" {
+		w.and(queuedText, "queue", parseIDs([]string{f.Queue})[0])
+	}
+}
+
+// parseIDs reads ids; what is none becomes the id of nothing.
+func parseIDs(all []string) [][16]byte {
+	ids := make([][16]byte, len(all))
+	for i, s := range all {
+		id, _ := conversation.ParseUUID(s)
+		ids[i] = id
+	}
+	return ids
+}
+
+// ParseReview reads what Review.Value wrote; what is none says nothing.
+func ParseReview(value string) (r Review) {
+	_ = json.Unmarshal([]byte(value), &r)
+	return r
+}

@@ -1,0 +1,99 @@
+package queries
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// SavedView is a filter of the list of conversations that somebody keeps.
+type SavedView struct {
+	ID        conversation.UUID
+	Name      string
+	Query     string // of the list's address
+	Columns   []string
+	Shared    bool
+	UserID    conversation.UUID
+	By        string
+	Revision  int32
+	CreatedAt time.Time
+}
+
+const savedViewColumns = `
+select v.id, v.name, v.query, v.columns, v.shared, v.user_id, u.name as by, v.revision, v.created_at
+from saved_views v
+join users u on u.id = v.user_id
+where (v.shared or v.user_id = @user)`
+
+const (
+	savedViewsSQL = savedViewColumns + `
+order by v.user_id <> @user, lower(v.name), v.id
+limit 500`
+	savedViewSQL = savedViewColumns + ` and v.id = @id`
+)
+
+// SavedViews returns the views that a user may see: his own first, by name.
+func SavedViews(ctx context.Context, db DB, user conversation.UUID) ([]SavedView, error) {
+	rows, _ := db.Query(ctx, savedViewsSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[SavedView])
+}
+
+// SavedViewByID returns a view that a user may see, or ErrNotFound.
+func SavedViewByID(ctx context.Context, db DB, id, user conversation.UUID) (SavedView, error) {
+	rows, _ := db.Query(ctx, savedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+	return one[SavedView](rows)
+}
+
+const insertSavedViewSQL = `
+insert into saved_views (id, name, query, columns, shared, user_id, created_at)
+values (@id, @name, @query, @columns, @shared, @user, @at)`
+
+// AddSavedView keeps a view; ErrConflict when the user has one of that name.
+func AddSavedView(ctx context.Context, db DB, v SavedView) error {
+	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "name": v.Name, "query": v.Query, "columns": v.Columns, "shared": v.Shared, "user": [16]byte(v.UserID), "at": v.CreatedAt})
+	return unique(err)
+}
+
+const changeSavedViewSQL = `
+update saved_views
+set query = @query, columns = @columns, revision = revision + 1
+where id = @id and (user_id = @user or shared and @any::boolean)
+returning id`
+
+// ChangeSavedView makes a view of the user what it now shows, with any a shared one of anybody; or ErrNotFound.
+func ChangeSavedView(ctx context.Context, db DB, v SavedView, anyShared bool) error {
+	return changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.UserID), "query": v.Query, "columns": v.Columns, "any": anyShared})
+}
+
+const deleteSavedViewSQL = `
+delete from saved_views
+where id = @id and (user_id = @user or shared and @any::boolean)
+returning id`
+
+// DeleteSavedView forgets a view of the user, with any a shared one of anybody; or ErrNotFound.
+func DeleteSavedView(ctx context.Context, db DB, id, user conversation.UUID, anyShared bool) error {
+	return changed(ctx, db, deleteSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user), "any": anyShared})
+}
+
+const firstConversationSQL = `select coalesce(min(started_at), now()) from conversations`
+
+// FirstConversation returns when the first conversation began; now when there is none.
+func FirstConversation(ctx context.Context, db DB) (time.Time, error) {
+	rows, _ := db.Query(ctx, firstConversationSQL)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
+}
+
+const queueNameSQL = `select name from queues where id = @id`
+
+// QueueName returns the name of a queue; "" for none.
+func QueueName(ctx context.Context, db DB, id conversation.UUID) (string, error) {
+	rows, _ := db.Query(ctx, queueNameSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if len(names) == 0 {
+		return "", err
+	}
+	return names[0], err
+}

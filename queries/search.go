@@ -1,0 +1,349 @@
+package queries
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/search"
+)
+
+const markSearchSQL = `insert into search_marks (senders) values (@senders::bigint[])`
+
+const searchBacklogSQL = `select coalesce(sum(cardinality(senders)), 0)::bigint from search_marks`
+
+// SearchBacklog returns how many senders are marked to be indexed, some more than once.
+func SearchBacklog(ctx context.Context, db DB) (int64, error) {
+	rows, _ := db.Query(ctx, searchBacklogSQL)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}
+
+const lockSearchSQL = `select one from search_state for update skip locked`
+
+const takeSearchMarksSQL = `
+delete from search_marks
+where id in (select id from search_marks order by id limit @limit)
+returning senders`
+
+const changedTextsSQL = `
+select c.sender_id, c.id, c.started_at, c.last_at, c.xmin::text::bigint as version, s.sender_key, c.user_id,
+	coalesce((
+		select string_agg(n.text, E'\n' order by n.created_at, n.id)
+		from notes n
+		where n.sender_id = c.sender_id and n.conversation_id = c.id and n.deleted_at is null), '') as notes,
+	coalesce((
+		select string_agg(t.name, E'\n' order by t.name)
+		from conversation_tags x
+		join tags t on t.id = x.tag_id
+		where x.sender_id = c.sender_id and x.conversation_id = c.id), '') as tags
+from conversations c
+join senders s on s.id = c.sender_id
+left join conversation_texts t on t.sender_id = c.sender_id and t.conversation_id = c.id
+where c.sender_id = any(@senders::bigint[]) and t.row_version is distinct from c.xmin::text::bigint
+order by c.sender_id, c.id`
+
+const textsOfSQL = `
+select k.n, m.text
+from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) with ordinality as k (sender_id, id, from_at, until_at, n)
+cross join lateral (
+	select x.text, x.seq
+	from messages x
+	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id and x.text <> ''
+	offset 0
+) as m
+order by k.n, m.seq`
+
+const storeTextsSQL = `
+insert into conversation_texts (sender_id, conversation_id, started_at, row_version, words)
+select k.sender_id, k.id, k.at, k.version, k.words::tsvector
+from unnest(@senders::bigint[], @ids::uuid[], @ats::timestamptz[], @versions::bigint[], @words::text[]) as k (sender_id, id, at, version, words)
+on conflict (sender_id, conversation_id) do update
+set started_at = excluded.started_at, row_version = excluded.row_version, words = excluded.words`
+
+const storeVocabularySQL = `
+insert into search_words (word)
+select k.word
+from unnest(@words::text[]) as k (word)
+where not exists (select from search_words w where w.word = k.word)
+order by 1
+on conflict (word) do nothing`
+
+const forgetTextsSQL = `
+delete from conversation_texts t
+where t.sender_id = any(@senders::bigint[])
+	and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`
+
+const refreshTextsSQL = `
+update conversation_texts
+set row_version = 0
+where sender_id = any(@senders::bigint[])`
+
+// RefreshTexts has the conversations of senders indexed again: a note or a tag of theirs changed.
+func RefreshTexts(ctx context.Context, db DB, senders []int64) error {
+	if len(senders) == 0 {
+		return nil
+	}
+	if _, err := db.Exec(ctx, refreshTextsSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil {
+		return err
+	}
+	_, err := db.Exec(ctx, markSearchSQL, pgx.StrictNamedArgs{"senders": senders})
+	return err
+}
+
+// changedText is a conversation to be indexed.
+type changedText struct {
+	SenderID  int64
+	ID        conversation.UUID
+	StartedAt time.Time
+	LastAt    time.Time
+	Version   int64
+	SenderKey string
+	UserID    string
+	Notes     string
+	Tags      string
+}
+
+// textsAtOnce is how many conversations are indexed by one statement.
+const textsAtOnce = 400
+
+// IndexTexts indexes the conversations of at most limit marks, in one transaction, and returns how many marks it took; -1
+// when another process is at it.
+func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error) {
+	rows, _ := tx.Query(ctx, lockSearchSQL)
+	if locked, err := pgx.CollectRows(rows, pgx.RowTo[bool]); err != nil || len(locked) == 0 {
+		return -1, err
+	}
+	rows, _ = tx.Query(ctx, takeSearchMarksSQL, pgx.StrictNamedArgs{"limit": limit})
+	taken, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
+	if err != nil || len(taken) == 0 {
+		return 0, err
+	}
+	senders := slices.Concat(taken...)
+	slices.Sort(senders)
+	senders = slices.Compact(senders)
+	rows, _ = tx.Query(ctx, changedTextsSQL, pgx.StrictNamedArgs{"senders": senders})
+	changed, err := pgx.CollectRows(rows, pgx.RowToStructByName[changedText])
+	if err != nil {
+		return 0, fmt.Errorf("changed conversations: %w", err)
+	}
+	words := map[string]struct{}{}
+	for part := range slices.Chunk(changed, textsAtOnce) {
+		if err := storeTexts(ctx, tx, part, words); err != nil {
+			return 0, err
+		}
+	}
+	all := make([]string, 0, len(words))
+	for w := range words {
+		all = append(all, w)
+	}
+	if len(all) > 0 {
+		if _, err := tx.Exec(ctx, storeVocabularySQL, pgx.StrictNamedArgs{"words": all}); err != nil {
+			return 0, fmt.Errorf("vocabulary: %w", err)
+		}
+	}
+	_, err = tx.Exec(ctx, forgetTextsSQL, pgx.StrictNamedArgs{"senders": senders})
+	return len(taken), err
+}
+
+func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, vocabulary map[string]struct{}) error {
+	n := len(part)
+	senders, ids, froms, untils, versions := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n), make([]int64, n)
+	documents, words := make([]search.Document, n), make([]string, n)
+	for i, c := range part {
+		senders[i], ids[i], froms[i], untils[i], versions[i] = c.SenderID, c.ID, c.StartedAt, c.LastAt, c.Version
+		for _, text := range []string{c.ID.String(), c.SenderKey, c.UserID, c.Tags, c.Notes} {
+			documents[i].Add(text)
+		}
+	}
+	rows, _ := tx.Query(ctx, textsOfSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "froms": froms, "untils": untils})
+	var at int64
+	var text string
+	if _, err := pgx.ForEachRow(rows, []any{&at, &text}, func() error {
+		documents[at-1].Add(text)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("texts: %w", err)
+	}
+	for i := range documents {
+		words[i] = documents[i].TSVector()
+		for _, w := range documents[i].Vocabulary() {
+			vocabulary[w] = struct{}{}
+		}
+	}
+	_, err := tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words})
+	if err != nil {
+		err = fmt.Errorf("store search documents: %w", err)
+	}
+	return err
+}
+
+const unknownWordsSQL = `
+select k.word
+from unnest(@words::text[]) as k (word)
+where not exists (select from search_words w where w.word = k.word)`
+
+const alikeWordsSQL = `
+select k.word, a.word as other
+from unnest(@words::text[]) as k (word)
+cross join lateral (
+	select w.word
+	from search_words w
+	where w.word % k.word
+	order by w.word <-> k.word, w.word
+	limit 20
+) as a`
+
+// mostAlike is how many words one mistyped may stand for.
+const mostAlike = 5
+
+// Forgive returns, for long words that occur nowhere, those that occur and are nearly the same.
+func Forgive(ctx context.Context, db DB, words []string) (map[string][]string, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	rows, _ := db.Query(ctx, unknownWordsSQL, pgx.StrictNamedArgs{"words": words})
+	unknown, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(unknown) == 0 {
+		return nil, err
+	}
+	rows, _ = db.Query(ctx, alikeWordsSQL, pgx.StrictNamedArgs{"words": unknown})
+	others := map[string][]string{}
+	var word, other string
+	_, err = pgx.ForEachRow(rows, []any{&word, &other}, func() error {
+		if len(others[word]) < mostAlike && search.Near(word, other) {
+			others[word] = append(others[word], other)
+		}
+		return nil
+	})
+	return others, err
+}
+
+const hitsSQL = `
+select sender_id, conversation_id
+from conversation_texts
+where words @@ @query::tsquery and started_at >= @from and started_at < @until
+limit @limit`
+
+// fewHits is up to how many conversations that a search hits are looked up first; where there are more, lists walk back in time and look
+// at each.
+const fewHits = 5000
+
+// found is what a search came to.
+type found struct {
+	query   string // for PostgreSQL
+	senders []int64
+	ids     [][16]byte
+	many    bool // more than fewHits
+}
+
+// lookUpText prepares a search: which words it forgives and, unless they are many, which conversations it hits.
+func lookUpText(ctx context.Context, db DB, f metric.Filter, from, until time.Time) (hits found, err error) {
+	q, err := Search(ctx, db, f.Text)
+	if err != nil {
+		return hits, err
+	}
+	if hits.query = q.TSQuery(); hits.query == "" {
+		return hits, nil
+	}
+	if f.ID != "" {
+		from, until = time.Unix(0, 0), time.Unix(1<<36, 0)
+	}
+	rows, _ := db.Query(ctx, hitsSQL, pgx.StrictNamedArgs{"query": hits.query, "from": from, "until": until, "limit": fewHits + 1})
+	var sender int64
+	var id [16]byte
+	if _, err = pgx.ForEachRow(rows, []any{&sender, &id}, func() error {
+		hits.senders, hits.ids = append(hits.senders, sender), append(hits.ids, id)
+		return nil
+	}); err != nil {
+		return hits, fmt.Errorf("search: %w", err)
+	}
+	hits.many = len(hits.ids) > fewHits
+	return hits, nil
+}
+
+// Search reads what somebody looks for, with the words that it forgives.
+func Search(ctx context.Context, db DB, text string) (search.Query, error) {
+	q, err := search.Parse(text)
+	var bad *search.Error
+	if errors.As(err, &bad) {
+		return q, &metric.InputError{Field: "search", Msg: bad.Msg}
+	}
+	others, err := Forgive(ctx, db, q.Long())
+	if err != nil {
+		return q, fmt.Errorf("vocabulary: %w", err)
+	}
+	return q.Or(others), nil
+}
+
+// text narrows by a search.
+func (w *where) text(hits found) {
+	switch {
+	case hits.query == "":
+	case hits.many:
+		w.and("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.words @@ @search::tsquery)", "search", hits.query)
+	default:
+		w.and("(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))", "hit_senders", hits.senders)
+		w.args["hit_ids"] = hits.ids
+	}
+}
+
+const countHitsSQL = `
+select count(*)
+from (
+	select
+	from conversation_texts
+	where words @@ @query::tsquery and started_at >= @from and started_at < @until
+	limit @limit
+) as found`
+
+const excerptsSQL = `
+select k.sender_id, k.id, m.message_id, m.text
+from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) as k (sender_id, id, from_at, until_at)
+cross join lateral (
+	select x.id as message_id, x.text, x.seq
+	from messages x
+	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id and x.text <> ''
+	order by x.seq
+	limit 300
+) as m
+order by k.sender_id, k.id, m.seq`
+
+// Excerpt is where a search hits a conversation first.
+type Excerpt struct {
+	Message conversation.UUID
+	Text    string
+	Hits    []search.Span
+}
+
+// Excerpts returns the first message of each conversation that a search hits, if there is one; a hit may also lie in a note, a tag or an id.
+func Excerpts(ctx context.Context, db DB, q search.Query, list []ListedConversation, most int) (map[conversation.UUID]Excerpt, error) {
+	n := len(list)
+	senders, ids, froms, untils := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n)
+	for i, c := range list {
+		senders[i], ids[i], froms[i], untils[i] = c.SenderID, c.ID, c.StartedAt, c.LastAt
+	}
+	rows, _ := db.Query(ctx, excerptsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "froms": froms, "untils": untils})
+	out := map[conversation.UUID]Excerpt{}
+	var sender int64
+	var id, message conversation.UUID
+	var text string
+	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &message, &text}, func() error {
+		if _, done := out[id]; done {
+			return nil
+		}
+		if excerpt, hits, ok := q.Excerpt(text, most); ok {
+			out[id] = Excerpt{message, excerpt, hits}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("excerpts: %w", err)
+	}
+	return out, nil
+}

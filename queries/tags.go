@@ -1,0 +1,164 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// Tag is a label for conversations.
+type Tag struct {
+	ID            conversation.UUID
+	Assistant     string // "" for all
+	Name          string
+	Description   string
+	Color         int16
+	Revision      int32
+	CreatedAt     time.Time
+	By            string
+	Conversations int64 // that have it
+}
+
+const tagsSQL = `
+select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_at, u.name as by,
+	(select count(*) from conversation_tags x join conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id where x.tag_id = t.id) as conversations
+from tags t
+join users u on u.id = t.created_by
+order by lower(t.name), t.assistant
+limit 2000`
+
+// Tags returns all tags by name, with how many conversations have each.
+func Tags(ctx context.Context, db DB) ([]Tag, error) {
+	rows, _ := db.Query(ctx, tagsSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Tag])
+}
+
+const tagChoicesSQL = `
+select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_at, '' as by, 0::bigint as conversations
+from tags t
+where t.assistant = '' or @assistant::text = '' or t.assistant = @assistant
+order by lower(t.name), t.assistant
+limit 2000`
+
+// TagChoices returns the tags that a conversation of the assistant may have ("": those of all), by name, without their numbers.
+func TagChoices(ctx context.Context, db DB, assistant string) ([]Tag, error) {
+	rows, _ := db.Query(ctx, tagChoicesSQL, pgx.StrictNamedArgs{"assistant": assistant})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Tag])
+}
+
+const insertTagSQL = `
+insert into tags (id, assistant, name, description, color, created_at, created_by)
+values (@id, @assistant, @name, @description, @color, @at, @by)`
+
+// AddTag makes a tag; ErrConflict when there is one of that name for that assistant.
+func AddTag(ctx context.Context, db DB, t Tag, by conversation.UUID) error {
+	_, err := db.Exec(ctx, insertTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "assistant": t.Assistant, "name": t.Name, "description": t.Description, "color": t.Color, "at": t.CreatedAt, "by": [16]byte(by)})
+	return unique(err)
+}
+
+const changeTagSQL = `
+update tags
+set name = @name, description = @description, color = @color, revision = revision + 1
+where id = @id and revision = @revision
+returning id`
+
+const taggedSendersSQL = `select distinct sender_id from conversation_tags where tag_id = @id`
+
+// ChangeTag renames, describes and colours a tag. ErrConflict says that somebody changed it meanwhile, or that the name is taken.
+func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
+	rows, _ := tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	if err != nil {
+		return unique(err)
+	}
+	if len(ids) == 0 {
+		return ErrConflict
+	}
+	return refreshTagged(ctx, tx, t.ID)
+}
+
+func refreshTagged(ctx context.Context, tx pgx.Tx, tag conversation.UUID) error {
+	rows, _ := tx.Query(ctx, taggedSendersSQL, pgx.StrictNamedArgs{"id": [16]byte(tag)})
+	senders, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	return RefreshTexts(ctx, tx, senders)
+}
+
+const (
+	mergeTagSQL = `
+insert into conversation_tags (sender_id, conversation_id, tag_id, user_id, tagged_at)
+select sender_id, conversation_id, @into, user_id, tagged_at
+from conversation_tags
+where tag_id = @id
+order by sender_id, conversation_id
+on conflict (sender_id, conversation_id, tag_id) do nothing`
+	mergeableTagSQL = `select count(*) from tags a, tags b where a.id = @id and b.id = @into and a.id <> b.id and (b.assistant = '' or b.assistant = a.assistant)`
+	deleteTagSQL    = `delete from tags where id = @id returning id`
+	touchedByTagSQL = `select distinct sender_id, conversation_id as id from conversation_tags where tag_id = @id`
+)
+
+// MergeTag gives all conversations of one tag another, and deletes the first.
+func MergeTag(ctx context.Context, tx pgx.Tx, id, into conversation.UUID, now time.Time) error {
+	args := func() pgx.StrictNamedArgs {
+		return pgx.StrictNamedArgs{"id": [16]byte(id), "into": [16]byte(into)}
+	}
+	rows, _ := tx.Query(ctx, mergeableTagSQL, args())
+	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	if err == nil && n == 0 {
+		err = &metric.InputError{Field: "into", Msg: "is a tag of the same assistant, or of all"}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, mergeTagSQL, args()); err != nil {
+		return fmt.Errorf("merge tags: %w", err)
+	}
+	return DeleteTag(ctx, tx, id, now)
+}
+
+// DeleteTag deletes a tag and takes it from its conversations.
+func DeleteTag(ctx context.Context, tx pgx.Tx, id conversation.UUID, now time.Time) error {
+	rows, _ := tx.Query(ctx, touchedByTagSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	touched, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	if err != nil {
+		return err
+	}
+	if err := changed(ctx, tx, deleteTagSQL, pgx.StrictNamedArgs{"id": [16]byte(id)}); err != nil {
+		return err
+	}
+	senders := make([]int64, len(touched))
+	for i, p := range touched {
+		senders[i] = p.SenderID
+	}
+	if err := settle(ctx, tx, touched, now); err != nil {
+		return err
+	}
+	return RefreshTexts(ctx, tx, senders)
+}
+
+const tagIDsSQL = `select id from tags where lower(name) = any(@names::text[])`
+
+// tagIDs returns the tags of those names, of any assistant.
+func tagIDs(ctx context.Context, db DB, names []string) ([][16]byte, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	lower := make([]string, len(names))
+	for i, n := range names {
+		lower[i] = strings.ToLower(n)
+	}
+	rows, _ := db.Query(ctx, tagIDsSQL, pgx.StrictNamedArgs{"names": lower})
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	if err != nil {
+		return nil, fmt.Errorf("tags: %w", err)
+	}
+	return ids, nil
+}

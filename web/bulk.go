@@ -1,0 +1,153 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// bulkPatience is how long a request acts on many conversations before it leaves the rest to a job.
+const bulkPatience = 1500 * time.Millisecond
+
+// act answers POST /conversations/act: something is done to many conversations at once.
+func (s *server) act(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+	u, _ := userOf(ctx)
+	if err := r.ParseForm(); err != nil {
+		return &metric.InputError{Field: "selection", Msg: "is too large"}
+	}
+	kept, err := url.ParseQuery(r.PostFormValue("query"))
+	if err != nil {
+		return &metric.InputError{Field: "query", Msg: "is no filter"}
+	}
+	f, err := metric.ParseFilter(kept, s.Zone)
+	if err != nil {
+		return err
+	}
+	run := queries.BulkRun{ID: queries.NewID(), UserID: u.ID, Kind: queries.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
+	if err := s.describeBulk(r, &run); err != nil {
+		return err
+	}
+	var ids []conversation.UUID
+	if r.PostFormValue("all") == "" {
+		for _, v := range r.PostForm["c"] {
+			id, err := conversation.ParseUUID(v)
+			if err != nil {
+				return &metric.InputError{Field: "c", Msg: "is no conversation"}
+			}
+			ids = append(ids, id)
+		}
+		if len(ids) == 0 {
+			return &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
+		}
+	}
+	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
+		run, err = queries.StartBulk(ctx, tx, run, ids, f, s.Now(), s.Zone)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := s.goOn(r, run.ID); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/acts/"+run.ID.String()+"?"+url.Values{"back": {address(f)}}.Encode(), http.StatusSeeOther)
+	return nil
+}
+
+// goOn works at a run for a moment.
+func (s *server) goOn(r *http.Request, id conversation.UUID) error {
+	ctx := r.Context()
+	for until := time.Now().Add(bulkPatience); time.Now().Before(until); {
+		var more bool
+		err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
+			more, err = queries.GoOn(ctx, tx, &id, s.Now())
+			return err
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// describeBulk reads what is to be done.
+func (s *server) describeBulk(r *http.Request, run *queries.BulkRun) error {
+	switch run.Kind {
+	case queries.BulkTag, queries.BulkUntag:
+		tags, err := queries.TagChoices(r.Context(), s.Pool, "")
+		if err != nil {
+			return err
+		}
+		for _, t := range tags {
+			if t.ID.String() == r.PostFormValue("tag") {
+				run.Subject, run.Words = &t.ID, "Tag “"+t.Name+"” added"
+				if run.Kind == queries.BulkUntag {
+					run.Words = "Tag “" + t.Name + "” removed"
+				}
+				return nil
+			}
+		}
+		return &metric.InputError{Field: "tag", Msg: "is to be chosen first"}
+	case queries.BulkAssign:
+		people, err := queries.Colleagues(r.Context(), s.Pool)
+		if err != nil {
+			return err
+		}
+		for _, p := range people {
+			if p.ID.String() == r.PostFormValue("to") {
+				run.Subject, run.Words = &p.ID, "Assigned to "+p.Name
+				return nil
+			}
+		}
+		return &metric.InputError{Field: "colleague", Msg: "is to be chosen first"}
+	case queries.BulkReview:
+		run.Words = "Marked as reviewed"
+		return nil
+	}
+	return &metric.InputError{Field: "do", Msg: "is tag, untag, assign or review"}
+}
+
+// bulkRun answers GET /acts/{id}: how far it is.
+func (s *server) bulkRun(w http.ResponseWriter, r *http.Request) error {
+	u, _ := userOf(r.Context())
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	run, err := queries.BulkByID(r.Context(), s.Pool, id, u.ID)
+	if err != nil {
+		return err
+	}
+	m := views.BulkRun{Page: s.page(r, run.Words, "Conversations"), ID: id.String(), Words: run.Words, Total: run.Total, Done: run.Done, Changed: run.Changed, Undo: run.Undo, Ended: run.EndedAt != nil, Back: local(r.URL.Query().Get("back"))}
+	if m.Back == "/" {
+		m.Back = "/conversations"
+	}
+	return s.renderEither(w, r, views.BulkPage(m), views.BulkView(m))
+}
+
+// undoBulk answers POST /acts/{id}/undo: of a run, or of one act.
+func (s *server) undoAct(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	u, _ := userOf(r.Context())
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	if err := queries.UndoBulk(r.Context(), s.Pool, id, u.ID); err != nil {
+		return err
+	}
+	if err := s.goOn(r, id); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/acts/"+id.String()+"?"+url.Values{"back": {local(r.PostFormValue("back"))}}.Encode(), http.StatusSeeOther)
+	return nil
+}

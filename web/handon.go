@@ -1,0 +1,179 @@
+package web
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/goccy/go-yaml"
+
+	"turnwise/conversation"
+	"turnwise/queries"
+	"turnwise/search"
+	"turnwise/views"
+)
+
+// wholeConversation reads a conversation with all of its messages, for what is handed on.
+func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts, messages []queries.TranscriptMessage, err error) {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return c, nil, queries.ErrNotFound
+	}
+	if c, err = queries.Conversation(r.Context(), s.Pool, id); err != nil {
+		return c, nil, err
+	}
+	for window := (queries.Window{Limit: 1000}); ; {
+		t, err := queries.LoadTranscript(r.Context(), s.Pool, c, window)
+		if err != nil {
+			return c, nil, err
+		}
+		messages = append(messages, t.Messages...)
+		if t.Until == 0 {
+			return c, messages, nil
+		}
+		window.After = t.Until
+	}
+}
+
+func (s *server) attach(w http.ResponseWriter, kind, name string, body []byte) error {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	_, _ = w.Write(body) // the client may be gone
+	return nil
+}
+
+// step is one of an end-to-end test.
+type step struct {
+	User  string `yaml:"user,omitempty"`
+	Utter string `yaml:"utter,omitempty"`
+	Bot   string `yaml:"bot,omitempty"`
+}
+
+type testCase struct {
+	Name  string `yaml:"test_case"`
+	Steps []step `yaml:"steps"`
+}
+
+// endToEnd answers GET /conversations/{id}/test.yml: the conversation as an end-to-end test of Rasa. Answers with a response's name
+// are asked for by that name, others by their text.
+func (s *server) endToEnd(w http.ResponseWriter, r *http.Request) error {
+	c, messages, err := s.wholeConversation(r)
+	if err != nil {
+		return err
+	}
+	t := testCase{Name: strings.Join(strings.Fields(heading(c)), " "), Steps: []step{}}
+	for _, m := range messages {
+		switch author := conversation.Author(m.Author); {
+		case author == conversation.ByUser && m.Text != "":
+			t.Steps = append(t.Steps, step{User: m.Text})
+		case author == conversation.ByUser || author == conversation.ByAgent:
+		case strings.HasPrefix(m.Template, "utter_"):
+			t.Steps = append(t.Steps, step{Utter: m.Template})
+		case m.Text != "":
+			t.Steps = append(t.Steps, step{Bot: m.Text})
+		}
+	}
+	b, err := yaml.MarshalWithOptions(map[string][]testCase{"test_cases": {t}}, yaml.IndentSequence(true))
+	if err != nil {
+		return err
+	}
+	return s.attach(w, "application/yaml", "test_"+c.ID.String()[:8]+".yml", b)
+}
+
+type examples struct {
+	Intent   string `yaml:"intent"`
+	Examples string `yaml:"examples"`
+}
+
+// nlu answers GET /conversations/{id}/nlu.yml: what the user wrote as training examples, by the intent that was understood.
+func (s *server) nlu(w http.ResponseWriter, r *http.Request) error {
+	c, messages, err := s.wholeConversation(r)
+	if err != nil {
+		return err
+	}
+	all := []examples{}
+	for _, m := range messages {
+		text := strings.Join(strings.Fields(m.Text), " ")
+		if conversation.Author(m.Author) != conversation.ByUser || text == "" || strings.HasPrefix(text, "/") {
+			continue
+		}
+		intent := m.Intent
+		if intent == "" {
+			intent = "nlu_fallback"
+		}
+		i := slices.IndexFunc(all, func(e examples) bool { return e.Intent == intent })
+		if i < 0 {
+			i = len(all)
+			all = append(all, examples{Intent: intent})
+		}
+		if line := "- " + text + "\n"; !strings.Contains(all[i].Examples, line) {
+			all[i].Examples += line
+		}
+	}
+	b, err := yaml.MarshalWithOptions(struct {
+		Version string     `yaml:"version"`
+		NLU     []examples `yaml:"nlu"`
+	}{"3.1", all}, yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true))
+	if err != nil {
+		return err
+	}
+	return s.attach(w, "application/yaml", "nlu_"+c.ID.String()[:8]+".yml", b)
+}
+
+// eventsJSON answers GET /conversations/{id}/events.json: the events as they were received.
+func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	c, err := queries.Conversation(r.Context(), s.Pool, id)
+	if err != nil {
+		return err
+	}
+	bundles, err := queries.BodiesOf(r.Context(), s.Pool, c)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i, body := range bundles {
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		b.WriteString(strings.ReplaceAll(body, queries.BodySeparator, ",\n"))
+	}
+	b.WriteString("]\n")
+	return s.attach(w, "application/json", "events_"+c.ID.String()[:8]+".json", b.Bytes())
+}
+
+// alike are the ways to conversations like this one: of the same flow and ending, of similar words.
+func alike(c queries.ConversationFacts, outcome string) (all []views.Fact) {
+	q := url.Values{"range": {"90d"}, "outcome": {outcome}}
+	name := "More that ended " + strings.ToLower(views.OutcomeName(outcome))
+	if c.LastFlow != "" {
+		q.Set("flow", c.LastFlow)
+		name = "More with " + c.LastFlow + " that ended " + strings.ToLower(views.OutcomeName(outcome))
+	}
+	all = append(all, views.Fact{Name: name, Value: "/conversations?" + q.Encode()})
+	seen := map[string]bool{}
+	var words []string
+	for _, w := range search.Words(c.FirstText) {
+		if text := c.FirstText[w.Start:w.End]; utf8.RuneCountInString(text) > 3 && !seen[w.Text] {
+			seen[w.Text] = true
+			words = append(words, text)
+		}
+	}
+	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) })
+	if words = words[:min(len(words), 4)]; len(words) > 0 {
+		text := strings.Join(words[:min(2, len(words))], " ")
+		if len(words) > 2 {
+			text = words[0] + " " + strings.Join(words[1:], " OR ")
+		}
+		all = append(all, views.Fact{Name: "More with similar words", Value: "/conversations?" + url.Values{"q": {text}}.Encode()})
+	}
+	return all
+}

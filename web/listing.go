@@ -1,0 +1,267 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/search"
+	"turnwise/views"
+)
+
+// listing makes one page of the list of conversations.
+type listing struct {
+	*server
+	question
+	at    *metric.Cursor
+	words search.Query // what is searched for
+	user  queries.User
+	err   error
+
+	list       []queries.ListedConversation
+	choices    queries.Choices
+	tags       []queries.Tag
+	colleagues []queries.Colleague
+	saved      []queries.SavedView
+	worked     map[conversation.UUID]queries.Worked
+	excerpts   map[conversation.UUID]queries.Excerpt
+}
+
+// excerptLength is how many characters of a message the list shows around a hit.
+const excerptLength = 110
+
+// read sets the model. It tells whether it could; err says why not.
+func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nolint:revive // the model is what it is about
+	f := l.filter
+	m.Heading = listHeading(f)
+	g, inner := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		if m.Total, m.More, err = l.total(inner, f, m.Now); err != nil {
+			return err
+		}
+		if l.list, err = queries.Conversations(inner, l.Pool, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone); err != nil {
+			return err
+		}
+		if l.worked, err = queries.WorkedOn(inner, l.Pool, l.list); err != nil || len(l.words.Terms) == 0 {
+			return err
+		}
+		l.excerpts, err = queries.Excerpts(inner, l.Pool, l.words, l.list, excerptLength)
+		return err
+	})
+	g.Go(func() (err error) {
+		l.choices, err = queries.FilterChoices(inner, l.Pool)
+		return err
+	})
+	g.Go(func() (err error) {
+		l.saved, err = queries.SavedViews(inner, l.Pool, l.user.ID)
+		return err
+	})
+	g.Go(func() (err error) {
+		l.tags, err = queries.TagChoices(inner, l.Pool, "")
+		return err
+	})
+	g.Go(func() (err error) {
+		l.colleagues, err = queries.Colleagues(inner, l.Pool)
+		return err
+	})
+	if l.err = g.Wait(); l.err != nil {
+		return false
+	}
+	if m.AnyData = m.Total > 0; !m.AnyData {
+		if m.AnyData, l.err = queries.HasConversations(ctx, l.Pool); l.err != nil {
+			return false
+		}
+	}
+	if id := f.Work.Queue; id != "" {
+		if key, err := conversation.ParseUUID(id); err == nil {
+			l.queueName, l.err = queries.QueueName(ctx, l.Pool, key)
+		}
+		if l.err != nil {
+			return false
+		}
+	}
+	l.turnPages(m)
+	l.columns(m)
+	l.views(m)
+	m.Bar = l.bar(l.question, m.Page, l.choices)
+	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More, Most: queries.MostBulk, Lead: m.Rights[views.Lead]}
+	for _, t := range l.tags {
+		m.Bulk.Tags = append(m.Bulk.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Color: t.Color})
+	}
+	for _, c := range l.colleagues {
+		m.Bulk.Colleagues = append(m.Bulk.Colleagues, views.Person{ID: c.ID.String(), Name: c.Name})
+	}
+	m.Strip = "/conversations/volume?" + f.Encode()
+	typed, _ := search.Parse(f.Text)
+	for i, t := range l.words.Terms {
+		for _, p := range t.Any[len(typed.Terms[i].Any):] {
+			m.Searched = append(m.Searched, p.Words[0])
+		}
+	}
+	return true
+}
+
+// turnPages sets the rows and the addresses of the pages around them; the list has one row more than a page when
+// there is more in its direction.
+func (l *listing) turnPages(m *views.Conversations) {
+	list, at := l.list, l.at
+	more := len(list) > pageSize
+	hasNewer, hasOlder := at != nil, more
+	if at != nil && at.Newer {
+		hasNewer, hasOlder = more, true
+		if more {
+			list = list[1:]
+		}
+	} else if more {
+		list = list[:pageSize]
+	}
+	link := func(c queries.ListedConversation, newer bool) string {
+		q := l.query()
+		q.Set("page", metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}.String())
+		return "/conversations?" + q.Encode()
+	}
+	if len(list) > 0 && hasNewer {
+		m.Newer = link(list[0], true)
+	}
+	if len(list) > 0 && hasOlder {
+		m.Older = link(list[len(list)-1], false)
+	}
+	back := l.query()
+	if at != nil {
+		back.Set("page", at.String())
+	}
+	from := url.Values{}
+	if q := back.Encode(); q != "" {
+		from.Set("back", q)
+	}
+	if l.filter.Text != "" {
+		from.Set("q", l.filter.Text)
+	}
+	for _, c := range list {
+		r := views.ConversationRow{
+			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt), Outcome: shownOutcome(c.Outcome, c.ClosesAt, m.Now),
+			FirstText: c.FirstText, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
+			Flows: c.Flows, Messages: c.UserMessages, Turns: c.Turns, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT, Escalated: c.Escalated,
+		}
+		to := from
+		if x, ok := l.excerpts[c.ID]; ok {
+			r.Hit = &views.Hit{Message: x.Message, Text: x.Text, Spans: x.Hits}
+			to = url.Values{"m": {x.Message.String()}}
+			for k, v := range from {
+				to[k] = v
+			}
+		}
+		r.Link = "/conversations/" + c.ID.String()
+		if q := to.Encode(); q != "" {
+			r.Link += "?" + q
+		}
+		if x, ok := l.worked[c.ID]; ok {
+			r.Work = views.RowWork{State: x.State, Rating: x.Rating, Notes: x.Notes}
+			for i, name := range x.Tags {
+				r.Work.Tags = append(r.Work.Tags, views.TagMark{Name: name, Color: x.Colors[i]})
+			}
+		}
+		m.Rows = append(m.Rows, r)
+	}
+}
+
+// chosenColumns reads which columns are shown, in their order; what is not known is left out, and the first message always stands. None were chosen when there are none.
+func chosenColumns(text string) (keys []string) {
+	for _, k := range strings.Split(text, ",") {
+		if slices.ContainsFunc(views.Columns, func(c views.Column) bool { return c.Key == k }) && !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) > 0 && !slices.Contains(keys, "first") {
+		keys = append([]string{"first"}, keys...)
+	}
+	return keys
+}
+
+// columns sets those that are shown, and the addresses that change them.
+func (l *listing) columns(m *views.Conversations) {
+	keys, usual := chosenColumns(l.own.Get("cols")), views.DefaultColumns
+	if l.filter.Text != "" {
+		usual = views.SearchColumns
+	}
+	if len(keys) == 0 {
+		keys = usual
+	}
+	to := func(keys []string) string {
+		q := l.question
+		q.own = url.Values{}
+		for k, v := range l.own {
+			q.own[k] = v
+		}
+		if q.own.Set("cols", strings.Join(keys, ",")); slices.Equal(keys, usual) {
+			q.own.Del("cols")
+		}
+		return q.address()
+	}
+	by := map[string]views.Column{}
+	for _, c := range views.Columns {
+		by[c.Key] = c
+	}
+	for i, k := range keys {
+		c := by[k]
+		c.Shown = true
+		c.Toggle = to(slices.DeleteFunc(slices.Clone(keys), func(x string) bool { return x == k }))
+		if i > 0 {
+			moved := slices.Clone(keys)
+			moved[i-1], moved[i] = moved[i], moved[i-1]
+			c.Left = to(moved)
+		}
+		m.Columns = append(m.Columns, c)
+	}
+	for _, c := range views.Columns {
+		if !slices.Contains(keys, c.Key) {
+			c.Toggle = to(append(slices.Clone(keys), c.Key))
+			m.Hidden = append(m.Hidden, c)
+		}
+	}
+	if !slices.Equal(keys, usual) {
+		m.Default = to(usual)
+	}
+}
+
+// views sets the menu of saved views, and what the filter asks for that is no longer there.
+func (l *listing) views(m *views.Conversations) {
+	v := &m.Views
+	v.Query, v.Columns, v.MayShare = l.filter.Encode(), l.own.Get("cols"), m.Rights[views.ShareViews]
+	for _, x := range l.saved {
+		link := views.ViewLink{ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String()}
+		link.Mine = x.UserID == l.user.ID || x.Shared && m.Rights[views.ShareViews]
+		if link.Current = link.ID == l.own.Get("view"); link.Current {
+			v.Current = &link
+			v.Changed = x.Query != v.Query || strings.Join(x.Columns, ",") != v.Columns
+		}
+		v.All = append(v.All, link)
+	}
+	gone := func(kind string, asked, there []string) {
+		for _, a := range asked {
+			if a != metric.NotTold && !slices.ContainsFunc(there, func(t string) bool { return strings.EqualFold(a, t) }) {
+				v.Missing = append(v.Missing, "There is no "+kind+" “"+a+"” any more, so that part of the filter matches nothing.")
+			}
+		}
+	}
+	f := l.filter
+	gone("tag", f.Work.Tags, l.choices.Tags)
+	if len(l.choices.Assistants) < 500 {
+		gone("assistant", f.Assistants, l.choices.Assistants)
+	}
+	for _, id := range f.Work.Reviewers {
+		if l.choices.Reviewers[id] == "" {
+			v.Missing = append(v.Missing, "A reviewer of this filter is gone, so that part of it matches nothing.")
+		}
+	}
+	if f.Work.Queue != "" && cmp.Or(l.queueName) == "" {
+		v.Missing = append(v.Missing, "The queue of this filter is gone, so that it matches nothing.")
+	}
+}

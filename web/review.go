@@ -1,0 +1,614 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// undoFor is how long the last act is offered to be undone.
+const undoFor = 12 * time.Hour
+
+// reviewing is one conversation, and who reviews it.
+type reviewing struct {
+	*server
+	page   views.Page
+	user   queries.User
+	place  queries.Place
+	events int32
+	of     string            // its assistant
+	in     conversation.UUID // the queue that is worked through; zero for none
+	linked *conversation.UUID
+	work   queries.Work
+}
+
+// panel reads what was made of the conversation.
+func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
+	if v.work, err = queries.WorkOf(ctx, v.Pool, v.place, v.events, v.user.ID); err != nil {
+		return m, err
+	}
+	w := v.work
+	m = views.WorkPanel{Page: v.page, ID: v.place.ID, Action: "/conversations/" + v.place.ID.String(), May: v.page.Rights[views.Review], State: w.State, Rating: w.Own.Rating, ReviewedAt: w.ReviewedAt, By: w.By, Later: w.Later}
+	m.Mine = w.Own.ReviewedAt != nil && w.Own.Events == v.events
+	if v.linked != nil {
+		m.Linked = v.linked.String()
+		m.LinkedAt = conversation.EventTime(*v.linked)
+	}
+	for _, o := range w.Others {
+		m.Others = append(m.Others, views.OtherReview{By: o.By, Rating: o.Rating, At: o.ReviewedAt})
+	}
+	choices, err := queries.TagChoices(ctx, v.Pool, v.of)
+	if err != nil {
+		return m, err
+	}
+	for _, t := range choices {
+		has := slices.ContainsFunc(w.Tags, func(x queries.Tag) bool { return x.ID == t.ID })
+		m.Tags = append(m.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color, Has: has})
+	}
+	for _, n := range w.Notes {
+		row := views.NoteRow{ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt, Edited: n.EditedAt != nil, Mine: n.UserID == v.user.ID, Revision: n.Revision}
+		if n.MessageID != nil {
+			row.Message = n.MessageID.String()
+			row.MessageLink = m.Action + "?m=" + row.Message
+		}
+		m.Notes = append(m.Notes, row)
+	}
+	for _, h := range w.History {
+		m.History = append(m.History, views.HistoryRow{By: h.By, Words: actWords(h.Kind, h.Name, h.Was, h.Became), At: h.At, Undone: h.UndoneAt != nil})
+	}
+	if !m.May {
+		return m, nil
+	}
+	colleagues, err := queries.Colleagues(ctx, v.Pool)
+	if err != nil {
+		return m, err
+	}
+	for _, c := range colleagues {
+		m.Colleagues = append(m.Colleagues, views.Person{ID: c.ID.String(), Name: c.Name})
+	}
+	within := v.place.ID
+	if v.in != (conversation.UUID{}) {
+		within = conversation.UUID{}
+	}
+	last, err := queries.LastActOf(ctx, v.Pool, v.user.ID, within, v.page.Now.Add(-undoFor))
+	if err == nil {
+		m.Undo = &views.UndoChoice{ID: last.ID.String(), Words: actWords(last.Kind, last.Tag, last.Was, last.Became)}
+	} else if !errors.Is(err, queries.ErrNotFound) {
+		return m, err
+	}
+	if v.in != (conversation.UUID{}) {
+		m.In = v.in.String()
+		if m.Queue, err = v.progress(ctx); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// progress tells where the user stands in the queue.
+func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) {
+	item, err := queries.ItemOf(ctx, v.Pool, v.in, v.place)
+	if errors.Is(err, queries.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	q, err := queries.QueueByID(ctx, v.Pool, v.in, v.user.ID)
+	if err != nil {
+		return nil, err
+	}
+	p := &views.QueueProgress{ID: q.ID.String(), Name: q.Name, Why: item.Why, Done: q.Reviewed + q.Skipped, Items: q.Items, Mine: q.MineDone, MineGoal: q.MineGoal}
+	people, err := queries.QueueReviewers(ctx, v.Pool, v.in, v.page.Now)
+	if err != nil {
+		return nil, err
+	}
+	rest := q.MineOpen
+	for _, r := range people {
+		if r.UserID != v.user.ID {
+			continue
+		}
+		if r.Share > 0 && p.MineGoal == 0 {
+			p.MineGoal, rest = q.MineDone+r.Open, r.Open
+		} else if p.MineGoal > 0 {
+			rest = max(0, p.MineGoal-q.MineDone)
+		}
+		if r.MedianS != nil && rest > 0 {
+			p.Left = views.Span(time.Duration(*r.MedianS*float64(rest)*float64(time.Second)).Round(time.Minute) + time.Minute)
+		}
+	}
+	switch {
+	case item.Ended != "":
+		p.Held = "This one is done: " + item.Ended + "."
+	case item.ClaimedBy != nil && *item.ClaimedBy != v.user.ID && item.ClaimedUntil.After(v.page.Now):
+		p.Held = "A colleague has taken this one meanwhile. What you say is kept, but the next one is yours."
+	}
+	return p, nil
+}
+
+// actWords say what an act did.
+func actWords(kind, name, was, became string) string {
+	switch queries.ActKind(kind) {
+	case queries.ActTag:
+		if name == "" {
+			name = "a tag that is gone"
+		}
+		if became == "" {
+			return "removed " + name
+		}
+		return "tagged " + name
+	case queries.ActMark:
+		if became == "" {
+			return "took a mark from a message"
+		}
+		return "marked a message " + became
+	case queries.ActNote:
+		switch {
+		case became == "":
+			return "deleted a note"
+		case was == "":
+			return "wrote a note"
+		}
+		return "edited a note"
+	case queries.ActQueue:
+		if became == "" {
+			return "put back into a queue"
+		}
+		return became + " in a queue"
+	case queries.ActReview:
+		a, b := queries.ParseReview(was), queries.ParseReview(became)
+		switch {
+		case b.ReviewedAt != nil && (a.ReviewedAt == nil || !a.ReviewedAt.Equal(*b.ReviewedAt)):
+			return "marked it as reviewed"
+		case a.ReviewedAt != nil && b.ReviewedAt == nil:
+			return "marked it as not reviewed"
+		case b.Rating == 0:
+			return "took back a rating"
+		}
+		return fmt.Sprintf("rated %d of 5", b.Rating)
+	}
+	return kind
+}
+
+// tools are the marks on messages.
+func (v *reviewing) tools(id conversation.UUID) views.MessageTools {
+	t := views.MessageTools{ID: id.String(), Action: "/conversations/" + v.place.ID.String() + "/marks", May: v.page.Rights[views.Review]}
+	for _, m := range v.work.Marks {
+		if m.MessageID != id {
+			continue
+		}
+		if m.UserID == v.user.ID {
+			t.Mine = m.Mark
+		} else {
+			t.Marks = append(t.Marks, m.By+": "+m.Mark)
+		}
+	}
+	for _, n := range v.work.Notes {
+		if n.MessageID != nil && *n.MessageID == id {
+			t.Notes++
+		}
+	}
+	return t
+}
+
+// reviewOf reads which conversation a form is about.
+func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing, err error) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return nil, queries.ErrNotFound
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, &metric.InputError{Field: "form", Msg: "is too large"}
+	}
+	c, err := queries.Conversation(r.Context(), s.Pool, id)
+	if err != nil {
+		return nil, err
+	}
+	v = &reviewing{server: s, page: s.page(r, "Conversation", "Conversations"), place: queries.Place{SenderID: c.SenderID, ID: c.ID}, events: c.Events, of: c.Assistant}
+	v.user, _ = userOf(r.Context())
+	if in := r.PostFormValue("in"); in != "" {
+		if v.in, err = conversation.ParseUUID(in); err != nil {
+			return nil, queries.ErrNotFound
+		}
+		if err := queries.KeepClaim(r.Context(), s.Pool, v.in, v.user.ID, v.place, s.Now()); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// act is an act of the user on the conversation.
+func (v *reviewing) act(kind queries.ActKind, value string) queries.Act {
+	return queries.Act{ID: queries.NewID(), Place: v.place, User: v.user.ID, Kind: kind, Value: value, At: v.Now()}
+}
+
+// answer shows the panel after an act: itself to htmx, else by way of the page.
+func (v *reviewing) answer(w http.ResponseWriter, r *http.Request, about *conversation.UUID, trouble, draft string) error {
+	status := http.StatusOK
+	if trouble != "" {
+		status = http.StatusUnprocessableEntity
+	}
+	if trouble == "" && r.Header.Get("HX-Request") != "true" {
+		to := "/conversations/" + v.place.ID.String()
+		q := url.Values{}
+		if v.in != (conversation.UUID{}) {
+			q.Set("in", v.in.String())
+		}
+		if about != nil {
+			q.Set("m", about.String())
+		}
+		if len(q) > 0 {
+			to += "?" + q.Encode()
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return nil
+	}
+	m, err := v.panel(r.Context())
+	if err != nil {
+		return err
+	}
+	m.Error, m.Draft = trouble, draft
+	if about != nil {
+		t := v.tools(*about)
+		m.OnMessage = &t
+	}
+	if r.Header.Get("HX-Request") != "true" {
+		return v.render(w, r, status, views.WorkPage(m))
+	}
+	return v.render(w, r, status, views.WorkView(m))
+}
+
+// do acts in one transaction.
+func (v *reviewing) do(ctx context.Context, acts ...queries.Act) error {
+	return pgx.BeginFunc(ctx, v.Pool, func(tx pgx.Tx) error {
+		for _, a := range acts {
+			if _, err := queries.Do(ctx, tx, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// review answers POST /conversations/{id}/review: rates, marks as reviewed, skips.
+func (s *server) review(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.reviewOf(w, r)
+	if err != nil {
+		return err
+	}
+	if v.in != (conversation.UUID{}) && (r.PostFormValue("reviewed") == "yes" || r.PostFormValue("skip") != "") {
+		return v.endItem(w, r)
+	}
+	own, err := queries.OwnReview(r.Context(), s.Pool, v.place, v.user.ID)
+	if err != nil {
+		return err
+	}
+	if rating := r.PostFormValue("rating"); rating != "" {
+		n, err := strconv.Atoi(rating)
+		if err != nil || n < 0 || n > 5 {
+			return &metric.InputError{Field: "rating", Msg: "is from 1 to 5"}
+		}
+		if own.Rating == n {
+			n = 0 // pressed again
+		}
+		own.Rating = n
+	}
+	switch r.PostFormValue("reviewed") {
+	case "yes":
+		now := s.Now()
+		own.ReviewedAt, own.Events = &now, v.events
+	case "no":
+		own.ReviewedAt, own.Events = nil, 0
+	}
+	if err := v.do(r.Context(), v.act(queries.ActReview, own.Value())); err != nil {
+		return err
+	}
+	return v.answer(w, r, nil, "", "")
+}
+
+// endItem ends an item of a queue and goes on to the next. The review is kept also when somebody else has taken the item meanwhile.
+func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
+	ctx, now := r.Context(), v.Now()
+	own, err := queries.OwnReview(ctx, v.Pool, v.place, v.user.ID)
+	if err != nil {
+		return err
+	}
+	item := v.act(queries.ActQueue, "skipped")
+	item.Subject, item.Batch = v.in, queries.NewID()
+	acts := []queries.Act{item}
+	if r.PostFormValue("reviewed") == "yes" {
+		acts[0].Value = "reviewed"
+		own.ReviewedAt, own.Events = &now, v.events
+		mark := v.act(queries.ActReview, own.Value())
+		mark.Batch = item.Batch
+		acts = append(acts, mark)
+	}
+	err = pgx.BeginFunc(ctx, v.Pool, func(tx pgx.Tx) error {
+		may, err := queries.MayEnd(ctx, tx, v.in, v.user.ID, v.place, now)
+		if err != nil {
+			return err
+		}
+		if !may {
+			acts = acts[1:]
+		}
+		for _, a := range acts {
+			if _, err := queries.Do(ctx, tx, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return v.next(w, r, v.in, v.user)
+}
+
+// next sends a reviewer to the next item of a queue, or to the queue's page when there is none.
+func (s *server) next(w http.ResponseWriter, r *http.Request, queue conversation.UUID, u queries.User) error {
+	item, err := queries.Claim(r.Context(), s.Pool, queue, u.ID, s.Now())
+	to := "/conversations/" + item.ID.String() + "?in=" + queue.String()
+	if errors.Is(err, queries.ErrNotFound) {
+		to = "/queues/" + queue.String() + "?done=yes"
+	} else if err != nil {
+		return err
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// undo answers POST /undo: takes back what the user did last.
+func (s *server) undo(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	u, _ := userOf(ctx)
+	id, err := conversation.ParseUUID(r.PostFormValue("undo"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	var places []queries.Place
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
+		places, err = queries.Undo(ctx, tx, id, u.ID, s.Now())
+		return err
+	})
+	if errors.Is(err, queries.ErrConflict) {
+		return &metric.InputError{Field: "undo", Msg: "is not possible: somebody changed it since"}
+	}
+	if err != nil {
+		return err
+	}
+	to := "/conversations/" + places[0].ID.String()
+	if in, err := conversation.ParseUUID(r.PostFormValue("in")); err == nil {
+		to += "?in=" + in.String()
+	}
+	if r.Header.Get("HX-Request") == "true" { // marks of messages may have changed too
+		w.Header().Set("HX-Refresh", "true")
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// tagOne answers POST /conversations/{id}/tags: adds a tag or removes it; a new name makes a tag.
+func (s *server) tagOne(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	v, err := s.reviewOf(w, r)
+	if err != nil {
+		return err
+	}
+	a := v.act(queries.ActTag, "yes")
+	name := strings.Join(strings.Fields(r.PostFormValue("name")), " ")
+	if id := r.PostFormValue("tag"); id != "" {
+		if a.Subject, err = conversation.ParseUUID(id); err != nil {
+			return queries.ErrNotFound
+		}
+	} else if err := named(name, 60); err != nil {
+		return v.answer(w, r, nil, "A tag needs a name of 1 to 60 characters.", "")
+	}
+	choices, err := queries.TagChoices(ctx, s.Pool, v.of)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(choices, func(t queries.Tag) bool {
+		return t.ID == a.Subject || a.Subject == (conversation.UUID{}) && strings.EqualFold(t.Name, name)
+	})
+	if i < 0 && a.Subject != (conversation.UUID{}) {
+		return queries.ErrNotFound
+	}
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		if i < 0 {
+			t := queries.Tag{ID: queries.NewID(), Name: name, Color: int16(len(choices) % 7), CreatedAt: s.Now()}
+			if err := queries.AddTag(ctx, tx, t, v.user.ID); err != nil {
+				return err
+			}
+			a.Subject = t.ID
+		} else {
+			a.Subject = choices[i].ID
+			work, err := queries.WorkOf(ctx, tx, v.place, v.events, v.user.ID)
+			if err != nil {
+				return err
+			}
+			if name == "" && slices.ContainsFunc(work.Tags, func(t queries.Tag) bool { return t.ID == a.Subject }) {
+				a.Value = "" // pressed again
+			}
+		}
+		_, err := queries.Do(ctx, tx, a)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return v.answer(w, r, nil, "", "")
+}
+
+// markMessage answers POST /conversations/{id}/marks.
+func (s *server) markMessage(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.reviewOf(w, r)
+	if err != nil {
+		return err
+	}
+	value, message, _ := strings.Cut(r.PostFormValue("mark"), " ")
+	id, err := conversation.ParseUUID(message)
+	if err != nil || value != "good" && value != "bad" {
+		return &metric.InputError{Field: "mark", Msg: "is good or bad, and a message"}
+	}
+	if ok, err := queries.HasMessage(r.Context(), s.Pool, v.place, id); err != nil {
+		return err
+	} else if !ok {
+		return queries.ErrNotFound
+	}
+	work, err := queries.WorkOf(r.Context(), s.Pool, v.place, v.events, v.user.ID)
+	if err != nil {
+		return err
+	}
+	for _, m := range work.Marks {
+		if m.MessageID == id && m.UserID == v.user.ID && m.Mark == value {
+			value = "" // pressed again
+		}
+	}
+	a := v.act(queries.ActMark, value)
+	a.Subject = id
+	if err := v.do(r.Context(), a); err != nil {
+		return err
+	}
+	return v.answer(w, r, &id, "", "")
+}
+
+// longestText is how many characters a note has at most.
+const longestText = 4000
+
+// noteOne answers POST /conversations/{id}/notes: writes, edits and deletes a note.
+func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	v, err := s.reviewOf(w, r)
+	if err != nil {
+		return err
+	}
+	text := strings.TrimSpace(strings.ReplaceAll(r.PostFormValue("text"), "\r\n", "\n"))
+	remove := r.PostFormValue("delete") != ""
+	if n := utf8.RuneCountInString(text); !remove && (n == 0 || n > longestText || !utf8.ValidString(text) || strings.ContainsRune(text, 0)) {
+		return v.answer(w, r, nil, "A note has 1 to 4,000 characters.", text)
+	}
+	a := v.act(queries.ActNote, text)
+	var about *conversation.UUID
+	if r.PostFormValue("about") != "" {
+		if id, err := conversation.ParseUUID(r.PostFormValue("message")); err == nil {
+			if ok, err := queries.HasMessage(ctx, s.Pool, v.place, id); err != nil {
+				return err
+			} else if ok {
+				a.Message, about = id, &id
+			}
+		}
+	}
+	calls, err := v.called(ctx, text)
+	if err != nil {
+		return err
+	}
+	var conflict string
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		if id := r.PostFormValue("note"); id != "" {
+			if a.Subject, err = conversation.ParseUUID(id); err != nil {
+				return queries.ErrNotFound
+			}
+			n, err := queries.NoteByID(ctx, tx, v.place, a.Subject)
+			if err != nil {
+				return err
+			}
+			if n.UserID != v.user.ID {
+				return queries.ErrNotFound
+			}
+			if revision := r.PostFormValue("revision"); revision != strconv.Itoa(int(n.Revision)) {
+				conflict = n.Text
+				return nil
+			}
+			if remove {
+				a.Value = ""
+			}
+			if n.MessageID != nil {
+				a.Message, about = *n.MessageID, n.MessageID
+			}
+		} else {
+			a.Subject = queries.NewID()
+		}
+		if _, err := queries.Do(ctx, tx, a); err != nil || remove {
+			return err
+		}
+		return queries.Mention(ctx, tx, a.Subject, v.user.ID, calls)
+	})
+	if err != nil {
+		return err
+	}
+	if conflict != "" {
+		return v.answer(w, r, nil, "This note was changed meanwhile, in another window. Both texts are kept: the changed one stands above, yours is in the field for a new note.", text)
+	}
+	return v.answer(w, r, about, "", "")
+}
+
+var calling = regexp.MustCompile(`(?:^|[\s(])@([\pL\pN][\pL\pN._-]*)`)
+
+// called are the colleagues that a text calls: by the part of their address before the @, or by their name with dots.
+func (v *reviewing) called(ctx context.Context, text string) (ids []conversation.UUID, err error) {
+	found := calling.FindAllStringSubmatch(text, 20)
+	if len(found) == 0 {
+		return nil, nil
+	}
+	people, err := queries.Colleagues(ctx, v.Pool)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range found {
+		for _, p := range people {
+			local, _, _ := strings.Cut(p.Email, "@")
+			first, _, _ := strings.Cut(p.Name, " ")
+			name := strings.TrimRight(m[1], ".-_")
+			if strings.EqualFold(name, local) || strings.EqualFold(name, strings.ReplaceAll(p.Name, " ", ".")) || strings.EqualFold(name, first) {
+				if !slices.Contains(ids, p.ID) {
+					ids = append(ids, p.ID)
+				}
+			}
+		}
+	}
+	return ids, nil
+}
+
+// assignOne answers POST /conversations/{id}/assign.
+func (s *server) assignOne(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	v, err := s.reviewOf(w, r)
+	if err != nil {
+		return err
+	}
+	people, err := queries.Colleagues(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(people, func(p queries.Colleague) bool { return p.ID.String() == r.PostFormValue("to") })
+	if i < 0 {
+		return v.answer(w, r, nil, "Choose a colleague first.", "")
+	}
+	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		_, err := queries.Assign(ctx, tx, []queries.Place{v.place}, people[i].ID, v.user.ID, s.Now())
+		return err
+	}); err != nil {
+		return err
+	}
+	return v.answer(w, r, nil, "", "")
+}

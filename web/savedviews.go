@@ -1,0 +1,172 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// openView sends an address that names nothing but a saved view to the filter that it keeps. A view that can no longer be
+// read as it was saved is refused, not widened.
+func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, err error) {
+	q := r.URL.Query()
+	id := q.Get("view")
+	if id == "" || len(q) > 1 {
+		return false, nil
+	}
+	u, _ := userOf(r.Context())
+	key, err := conversation.ParseUUID(id)
+	if err != nil {
+		return false, queries.ErrNotFound
+	}
+	v, err := queries.SavedViewByID(r.Context(), s.Pool, key, u.ID)
+	if err != nil {
+		return false, err
+	}
+	f, err := queries.KeptFilter(v.Query, s.Zone)
+	if err != nil {
+		s.message(w, r, http.StatusConflict, views.Message{
+			Page: s.page(r, v.Name, "Conversations"), Heading: "This view no longer applies", Text: "“" + v.Name + "” cannot be read as it was saved: " + err.Error() + ". Nothing is shown in its place.",
+			Back: "/conversations", BackText: "To the conversations",
+		})
+		return true, nil //nolint:nilerr // the page says it
+	}
+	kept := f.Query()
+	kept.Set("view", id)
+	if len(v.Columns) > 0 {
+		kept.Set("cols", strings.Join(v.Columns, ","))
+	}
+	http.Redirect(w, r, "/conversations?"+kept.Encode(), http.StatusSeeOther)
+	return true, nil
+}
+
+// keptView reads what a form keeps.
+func (s *server) keptView(r *http.Request) (v queries.SavedView, err error) {
+	kept, err := url.ParseQuery(r.PostFormValue("query"))
+	if err != nil {
+		return v, &metric.InputError{Field: "query", Msg: "is no filter"}
+	}
+	f, err := metric.ParseFilter(kept, s.Zone)
+	if err != nil {
+		return v, err
+	}
+	v.Query = f.Encode()
+	if c := r.PostFormValue("columns"); c != "" {
+		v.Columns = chosenColumns(c)
+	} else {
+		v.Columns = []string{}
+	}
+	return v, nil
+}
+
+// addView answers POST /views.
+func (s *server) addView(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	u, _ := userOf(r.Context())
+	v, err := s.keptView(r)
+	if err != nil {
+		return err
+	}
+	v.ID, v.UserID, v.CreatedAt, v.Name = queries.NewID(), u.ID, s.Now(), strings.Join(strings.Fields(r.PostFormValue("name")), " ")
+	v.Shared = r.PostFormValue("shared") != "" && rightsOf(u.Role)[views.ShareViews]
+	if err := named(v.Name, 80); err != nil {
+		return err
+	}
+	if err := queries.AddSavedView(r.Context(), s.Pool, v); errors.Is(err, queries.ErrConflict) {
+		return &metric.InputError{Field: "name", Msg: "is that of another view of yours"}
+	} else if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/conversations?view="+v.ID.String(), http.StatusSeeOther)
+	return nil
+}
+
+// named checks a name that people give.
+func named(name string, most int) error {
+	if n := utf8.RuneCountInString(name); n == 0 || n > most || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return &metric.InputError{Field: "name", Msg: "has 1 to " + views.Count(most) + " characters"}
+	}
+	return nil
+}
+
+// changeView answers POST /views/{id}.
+func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	u, _ := userOf(r.Context())
+	v, err := s.keptView(r)
+	if err != nil {
+		return err
+	}
+	if v.ID, err = conversation.ParseUUID(chi.URLParam(r, "id")); err != nil {
+		return queries.ErrNotFound
+	}
+	v.UserID = u.ID
+	if err := queries.ChangeSavedView(r.Context(), s.Pool, v, rightsOf(u.Role)[views.ShareViews]); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/conversations?view="+v.ID.String(), http.StatusSeeOther)
+	return nil
+}
+
+// deleteView answers POST /views/{id}/delete.
+func (s *server) deleteView(w http.ResponseWriter, r *http.Request) error {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	u, _ := userOf(r.Context())
+	if err := queries.DeleteSavedView(r.Context(), s.Pool, id, u.ID, rightsOf(u.Role)[views.ShareViews]); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/conversations", http.StatusSeeOther)
+	return nil
+}
+
+// volume answers GET /conversations/volume: the strip above the list.
+func (s *server) volume(w http.ResponseWriter, r *http.Request) error {
+	page := s.page(r, "Volume", "Conversations")
+	q, err := s.parseQuestion(r, false)
+	if err != nil {
+		return err
+	}
+	q.path = "/conversations"
+	from, until := q.filter.Range.Bounds(page.Now, s.Zone)
+	if q.filter.ID != "" || q.filter.Range.Days == metric.MaxDays { // from the first conversation on
+		first, err := queries.FirstConversation(r.Context(), s.Pool)
+		if err != nil {
+			return err
+		}
+		from = metric.DayOf(first, s.Zone)
+	}
+	bucket := metric.Bucket("").In(from, until)
+	spans := bucket.Spans(from, until, s.Zone)
+	m := views.Strip{Spans: string(bucket)}
+	starts := make([]time.Time, len(spans))
+	for i, span := range spans {
+		starts[i] = span.From
+	}
+	if len(starts) == 0 {
+		return s.render(w, r, http.StatusOK, views.StripView(m))
+	}
+	counts, err := queries.Volume(r.Context(), s.Pool, q.filter, starts, page.Now, s.Zone)
+	if err != nil {
+		return err
+	}
+	for i, t := range page.Ticks(spans, bucket) {
+		f := q.filter.Within(spans[i].From.In(s.Zone), spans[i].Until.In(s.Zone))
+		m.Bars = append(m.Bars, views.StripBar{Tick: t, N: counts[i], Link: address(f)})
+		m.Most = max(m.Most, counts[i])
+		m.Total += counts[i]
+	}
+	return s.render(w, r, http.StatusOK, views.StripView(m))
+}
