@@ -17,6 +17,8 @@ type Criteria struct {
 	Satisfied  bool     // the user must have said to be satisfied
 	Slot       string   // whose last value must be SlotValue; "" for none
 	SlotValue  string   // as JSON has it, without the quotes of a text
+	Tag        string   // that it must have; "" for none
+	NoTag      string   // that it must not have; "" for none
 	ReturnDays int      // for so many days the person must not have come back; 0 for none
 }
 
@@ -29,7 +31,7 @@ const (
 // Check says what is wrong with the criteria.
 func (c *Criteria) Check() error {
 	switch {
-	case len(c.Included) == 0 && (len(c.Excluded) > 0 || c.Satisfied || c.Slot != "" || c.ReturnDays > 0):
+	case len(c.Included) == 0 && (len(c.Excluded) > 0 || c.Satisfied || c.Slot+c.Tag+c.NoTag != "" || c.ReturnDays > 0):
 		return &InputError{"included", "names at least one flow: without, no conversation is judged"}
 	case len(c.Included)+len(c.Excluded) > maxCriteriaFlows:
 		return &InputError{"included", fmt.Sprintf("and excluded name at most %d flows", maxCriteriaFlows)}
@@ -39,6 +41,10 @@ func (c *Criteria) Check() error {
 		return &InputError{"return_days", fmt.Sprintf("is from 0 to %d", maxReturnDays)}
 	case (c.Slot == "") != (c.SlotValue == ""):
 		return &InputError{"slot", "and its value go together"}
+	case len(c.Tag) > 240 || len(c.NoTag) > 240:
+		return &InputError{"tag", "is too long"}
+	case c.Tag != "" && strings.EqualFold(c.Tag, c.NoTag):
+		return &InputError{"tag", "cannot be asked for and ruled out"}
 	case len(c.Slot) > 200 || len(c.SlotValue) > 200:
 		return &InputError{"slot", "is too long"}
 	}
@@ -70,6 +76,12 @@ func (c *Criteria) Words() (all []string) {
 	}
 	if c.Slot != "" {
 		all = append(all, c.Slot+" is "+c.SlotValue+" at the end")
+	}
+	if c.Tag != "" {
+		all = append(all, "it is tagged "+c.Tag)
+	}
+	if c.NoTag != "" {
+		all = append(all, "it is not tagged "+c.NoTag)
 	}
 	if c.ReturnDays > 0 {
 		all = append(all, "the person did not come back within "+strconv.Itoa(c.ReturnDays)+" days")

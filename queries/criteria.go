@@ -35,6 +35,8 @@ type storedRules struct {
 	Satisfied  bool     `json:"satisfied,omitempty"`
 	Slot       string   `json:"slot,omitempty"`
 	SlotValue  string   `json:"slot_value,omitempty"`
+	Tag        string   `json:"tag,omitempty"`
+	NoTag      string   `json:"no_tag,omitempty"`
 	ReturnDays int      `json:"return_days,omitempty"`
 }
 
@@ -138,6 +140,17 @@ where assistant_id = @assistant
 on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
+// markTaggedSQL marks the hours of conversations whose tags changed, if any criteria in force ask for tags.
+const markTaggedSQL = `
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', c.started_at, 'UTC'), c.assistant_id, -1, coalesce((select epoch from rollup_state), 0)
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+join conversations c on c.sender_id = k.sender_id and c.id = k.id
+where exists (select from success_criteria s where s.activated_at is not null and (s.rules ? 'tag' or s.rules ? 'no_tag'))
+order by 1, 2
+on conflict (hour, assistant_id, lane, epoch) do update
+set changes = rollup_marks.changes + 1`
+
 // ActivateCriteria puts a draft into force: all conversations of its assistant are counted again by it.
 func ActivateCriteria(ctx context.Context, tx pgx.Tx, id int64, by string, now time.Time) error {
 	if _, err := tx.Exec(ctx, `select zone from rollup_state for update`); err != nil { // waits for what is being counted
@@ -157,6 +170,8 @@ func ActivateCriteria(ctx context.Context, tx pgx.Tx, id int64, by string, now t
 
 // runText of criteria asks for a run of one of some flows.
 const runOfText = `exists (select from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = any(`
+
+const tagNamedText = `exists (select from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = c.sender_id and x.conversation_id = c.id and lower(t.name) = lower(`
 
 // byAssistant writes an expression for each assistant that has criteria; each returns its own. key keeps the names of
 // parameters apart.
@@ -212,6 +227,12 @@ func (w *where) success(key string, all []SuccessCriteria) string {
 			value := arg("values", slotValues(r.SlotValue)) + "::text[]"
 			must = append(must, "coalesce((select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.name = "+arg("slot", r.Slot)+
 				"::text order by s.seq desc limit 1) = any("+value+"), false)")
+		}
+		if r.Tag != "" {
+			must = append(must, tagNamedText+arg("tag", r.Tag)+"::text))")
+		}
+		if r.NoTag != "" {
+			must = append(must, "not "+tagNamedText+arg("no_tag", r.NoTag)+"::text))")
 		}
 		if r.ReturnDays > 0 {
 			must = append(must, "not ("+strings.ReplaceAll(cameBackText, "@days", arg("days", r.ReturnDays)+"::integer")+")")

@@ -128,6 +128,11 @@ func afterwards(ctx context.Context, tx pgx.Tx, a Act) error {
 	if err := settle(ctx, tx, []Place{a.Place}, a.At); err != nil {
 		return err
 	}
+	if a.Kind == ActTag {
+		if err := markTagged(ctx, tx, []Place{a.Place}); err != nil {
+			return err
+		}
+	}
 	if a.Kind == ActTag || a.Kind == ActNote {
 		return RefreshTexts(ctx, tx, []int64{a.Place.SenderID})
 	}

@@ -68,8 +68,6 @@ set name = @name, description = @description, color = @color, revision = revisio
 where id = @id and revision = @revision
 returning id`
 
-const taggedSendersSQL = `select distinct sender_id from conversation_tags where tag_id = @id`
-
 // ChangeTag renames, describes and colours a tag. ErrConflict says that somebody changed it meanwhile, or that the name is taken.
 func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
 	rows, _ := tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
@@ -80,16 +78,37 @@ func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
 	if len(ids) == 0 {
 		return ErrConflict
 	}
-	return refreshTagged(ctx, tx, t.ID)
-}
-
-func refreshTagged(ctx context.Context, tx pgx.Tx, tag conversation.UUID) error {
-	rows, _ := tx.Query(ctx, taggedSendersSQL, pgx.StrictNamedArgs{"id": [16]byte(tag)})
-	senders, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	touched, err := tagged(ctx, tx, t.ID)
 	if err != nil {
 		return err
 	}
+	return retagged(ctx, tx, touched)
+}
+
+// tagged returns the conversations that have a tag.
+func tagged(ctx context.Context, tx pgx.Tx, tag conversation.UUID) ([]Place, error) {
+	rows, _ := tx.Query(ctx, taggedSQL, pgx.StrictNamedArgs{"id": [16]byte(tag)})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+}
+
+// retagged has conversations indexed and judged again whose tags changed.
+func retagged(ctx context.Context, tx pgx.Tx, touched []Place) error {
+	if err := markTagged(ctx, tx, touched); err != nil {
+		return err
+	}
+	senders := make([]int64, len(touched))
+	for i, p := range touched {
+		senders[i] = p.SenderID
+	}
 	return RefreshTexts(ctx, tx, senders)
+}
+
+func markTagged(ctx context.Context, tx pgx.Tx, touched []Place) error {
+	senders, ids := places(touched)
+	if _, err := tx.Exec(ctx, markTaggedSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids}); err != nil {
+		return fmt.Errorf("mark what is judged by tags: %w", err)
+	}
+	return nil
 }
 
 const (
@@ -102,7 +121,7 @@ order by sender_id, conversation_id
 on conflict (sender_id, conversation_id, tag_id) do nothing`
 	mergeableTagSQL = `select count(*) from tags a, tags b where a.id = @id and b.id = @into and a.id <> b.id and (b.assistant = '' or b.assistant = a.assistant)`
 	deleteTagSQL    = `delete from tags where id = @id returning id`
-	touchedByTagSQL = `select distinct sender_id, conversation_id as id from conversation_tags where tag_id = @id`
+	taggedSQL       = `select distinct sender_id, conversation_id as id from conversation_tags where tag_id = @id`
 )
 
 // MergeTag gives all conversations of one tag another, and deletes the first.
@@ -126,22 +145,17 @@ func MergeTag(ctx context.Context, tx pgx.Tx, id, into conversation.UUID, now ti
 
 // DeleteTag deletes a tag and takes it from its conversations.
 func DeleteTag(ctx context.Context, tx pgx.Tx, id conversation.UUID, now time.Time) error {
-	rows, _ := tx.Query(ctx, touchedByTagSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	touched, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	touched, err := tagged(ctx, tx, id)
 	if err != nil {
 		return err
 	}
 	if err := changed(ctx, tx, deleteTagSQL, pgx.StrictNamedArgs{"id": [16]byte(id)}); err != nil {
 		return err
 	}
-	senders := make([]int64, len(touched))
-	for i, p := range touched {
-		senders[i] = p.SenderID
-	}
 	if err := settle(ctx, tx, touched, now); err != nil {
 		return err
 	}
-	return RefreshTexts(ctx, tx, senders)
+	return retagged(ctx, tx, touched)
 }
 
 const tagIDsSQL = `select id from tags where lower(name) = any(@names::text[])`

@@ -182,7 +182,7 @@ func TestCrawl(t *testing.T) {
 				stop()
 			})
 			k := &crawler{t: t, c: signIn(t, server.URL, "reviewer"), url: server.URL, lists: map[string]int64{}}
-			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents"} {
+			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/review/reports"} {
 				body := k.page(page + "?" + tt.query)
 				for i, m := range anyLink.FindAllStringSubmatch(body, -1) {
 					if i < 3 {

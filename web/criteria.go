@@ -145,6 +145,7 @@ func parseCriteria(r *http.Request) (assistant string, rules metric.Criteria, er
 	}
 	rules.Any, rules.Started, rules.Satisfied = r.PostForm.Get("any") == "yes", r.PostForm.Get("started") == "yes", r.PostForm.Get("satisfied") == "yes"
 	rules.Slot, rules.SlotValue = strings.TrimSpace(r.PostForm.Get("slot")), strings.TrimSpace(r.PostForm.Get("slot_value"))
+	rules.Tag, rules.NoTag = strings.TrimSpace(r.PostForm.Get("tag")), strings.TrimSpace(r.PostForm.Get("no_tag"))
 	if days := strings.TrimSpace(r.PostForm.Get("return_days")); days != "" {
 		if rules.ReturnDays, err = strconv.Atoi(days); err != nil {
 			return r.PostForm.Get("assistant"), rules, &metric.InputError{Field: "return_days", Msg: "is a number of days"}

@@ -19,6 +19,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/jobs"
+	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 	"turnwise/web"
@@ -593,4 +594,56 @@ func TestHandOn(t *testing.T) {
 	if _, body, _ := get(t, c, "GET", at+"/events.json"); strings.Count(body, `"sender_id"`) != s.count(`select events from conversations where id = $1`, id) {
 		t.Errorf("events: %.300s", body)
 	}
+}
+
+// Criteria by tag judge by what reviewers say, and count again when a tag comes or goes: rolled up, and while they are not.
+func TestCriteriaByTag(t *testing.T) {
+	t.Parallel()
+	s := newReviewSite(t, 300)
+	g := queries.NewGrid(time.UTC)
+	c := signIn(t, s.url, "supervisor")
+	id, err := queries.DraftCriteria(t.Context(), s.pool, "parcel-desk", metric.Criteria{Included: []string{"track_parcel"}, Started: true, Tag: "Exemplary", NoTag: "rude"}, "ann", s.now)
+	if err == nil {
+		err = pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error { return queries.ActivateCriteria(t.Context(), tx, id, "ann", s.now) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	rollUp := func() {
+		t.Helper()
+		if err := jobs.RollUp(t.Context(), s.pool, g, -time.Second, s.clock); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rollUp()
+	check := func(what string, want int64) {
+		t.Helper()
+		for _, rolled := range []bool{false, true} {
+			if rolled {
+				rollUp()
+			}
+			got, err := queries.CountFigures(t.Context(), s.pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 28}}, Now: s.now, Grid: g})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var n, judged int64
+			for _, cell := range got.Cells {
+				n += cell.Tally.Count(metric.Succeeded)
+				judged += cell.Tally.Count(metric.Judged)
+			}
+			if n != want || judged == 0 {
+				t.Errorf("%s, rolled up %t: %d of %d are a success, want %d", what, rolled, n, judged, want)
+			}
+		}
+	}
+	at := "/conversations/" + s.one(`select c.id::text from conversations c join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id where r.flow_id = 'track_parcel' and r.starts > 0 order by c.id limit 1`)
+	check("before", 0)
+	s.post(c, at+"/tags", url.Values{"name": {"exemplary"}})
+	check("tagged", 1)
+	s.post(c, at+"/tags", url.Values{"name": {"rude"}})
+	check("ruled out", 0)
+	s.post(c, "/tags/"+s.one(`select id::text from tags where name = 'rude'`), url.Values{"do": {"delete"}})
+	check("the ruling tag deleted", 1)
+	s.post(c, "/tags/"+s.one(`select id::text from tags where name = 'exemplary'`), url.Values{"name": {"other"}, "color": {"1"}, "revision": {"1"}})
+	check("renamed", 0)
 }
