@@ -144,7 +144,7 @@ func (b *bench) reviewing(client *http.Client, base string) error {
 	for range 150 {
 		m := item.FindStringSubmatch(resp.Request.URL.String())
 		if m == nil {
-			return fmt.Errorf("reviewing leads to %s", resp.Request.URL)
+			return fmt.Errorf("reviewing leads to %s, %s", resp.Request.URL, resp.Status)
 		}
 		begun := time.Now()
 		if resp, err = client.PostForm(base+"/conversations/"+m[1]+"/review", url.Values{"in": {m[2]}, "reviewed": {"yes"}}); err != nil {

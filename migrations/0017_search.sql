@@ -14,8 +14,8 @@ create table conversation_texts (
 );
 comment on table conversation_texts is 'The search document of a conversation: words without case and accents, made by Turnwise, not by a text search configuration.';
 comment on column conversation_texts.row_version is 'xmin of the row of conversations that was read; 0 asks to be made again';
-create index conversation_texts_words on conversation_texts using gin (words) with (fastupdate = on, gin_pending_list_limit = 512);
-create index conversation_texts_started on conversation_texts (started_at);
+create index conversation_texts_words on conversation_texts using gin (words) with (fastupdate = on, gin_pending_list_limit = 4096);
+create index conversation_texts_started on conversation_texts (started_at desc, conversation_id desc);
 alter table conversation_texts alter column words set statistics 1000;
 
 create table search_words (

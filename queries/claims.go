@@ -24,11 +24,10 @@ type Item struct {
 	Reason       string
 }
 
-// What a user may take: what is given to him or to nobody, and nobody else holds.
+// What a user may take: what is given to him or to nobody, and nobody else holds. It is materialized, as a join that asked
+// again would take another one.
 const claimSQL = `
-update queue_items i
-set claimed_by = @user, claimed_at = case when i.claimed_by = @user and i.claimed_until >= @now then i.claimed_at else @now end, claimed_until = @until
-from (
+with k as materialized (
 	select x.sender_id, x.conversation_id
 	from queue_items x
 	where x.queue_id = @queue and x.ended_at is null and (x.for_user is null or x.for_user = @user)
@@ -37,7 +36,10 @@ from (
 	order by coalesce(x.claimed_by = @user and x.claimed_until >= @now, false) desc, x.for_user is null, x.place, x.sender_id
 	limit 1
 	for update of x skip locked
-) as k
+)
+update queue_items i
+set claimed_by = @user, claimed_at = case when i.claimed_by = @user and i.claimed_until >= @now then i.claimed_at else @now end, claimed_until = @until
+from k
 where i.queue_id = @queue and i.sender_id = k.sender_id and i.conversation_id = k.conversation_id
 returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_user, i.claimed_by, i.claimed_until, i.ended, i.reason`
 

@@ -1,6 +1,7 @@
 package queries
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,9 +166,14 @@ where sender_key = @key
 limit 1000`
 
 func lookUp(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (ids filterIDs, err error) {
+	return lookUpNames(ctx, db, f, 0, now, zone)
+}
+
+// lookUpNames does so; who waits only so long for a search may learn that it hits many without all of them being found.
+func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration, now time.Time, zone *time.Location) (ids filterIDs, err error) {
 	if f.Text != "" {
 		from, until := f.Range.Bounds(now, zone)
-		if ids.text, err = lookUpText(ctx, db, f, from, until); err != nil {
+		if ids.text, err = lookUpText(ctx, db, f, wait, from, until); err != nil {
 			return ids, err
 		}
 	}
@@ -268,6 +274,43 @@ func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Curso
 	if err != nil {
 		return nil, err
 	}
+	return listed(ctx, db, f, known, at, few, limit, now, zone)
+}
+
+func listed(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+	if !known.text.many || few {
+		return matching(ctx, db, f, known, at, few, limit, now, zone)
+	}
+	// So many that the next ones are looked at from the newest on, until there are enough.
+	var list []ListedConversation
+	from, until := f.Range.Bounds(now, zone)
+	for batch := limit; ; batch *= 4 {
+		if textAlone(f) {
+			batch = limit
+		}
+		hits, err := nextHits(ctx, db, known.text.query, at, batch, from, until)
+		if err != nil {
+			return nil, err
+		}
+		some := known
+		some.text = found{query: known.text.query, hits: hits}
+		more, err := matching(ctx, db, f, some, at, true, limit-len(list), now, zone)
+		if err != nil {
+			return nil, err
+		}
+		if list = append(list, more...); len(list) >= limit || len(hits) < batch {
+			slices.SortFunc(list, func(a, b ListedConversation) int {
+				return cmp.Or(b.StartedAt.Compare(a.StartedAt), b.ID.Compare(a.ID))
+			})
+			return list, nil
+		}
+		last := hits[len(hits)-1]
+		at = &metric.Cursor{At: last.at.UnixMicro(), ID: last.id, Newer: at != nil && at.Newer}
+	}
+}
+
+// matching asks the database for conversations of the filter.
+func matching(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
 	w := filterConversations(f, known, now, zone)
 	order := "c.started_at desc, c.id desc"
 	if at != nil {
@@ -292,18 +335,78 @@ func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Curso
 	return list, nil
 }
 
+// Uncounted is the number of conversations of a search that takes longer to count than a page waits.
+const Uncounted = -1
+
+// lookedAtFirst is how many hits of a search are looked at before all that match a filter are looked for.
+const lookedAtFirst = 1000
+
+// amongNext returns those of the next hits of a search that match the filter.
+func amongNext(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, batch, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+	from, until := f.Range.Bounds(now, zone)
+	hits, err := nextHits(ctx, db, known.text.query, at, batch, from, until)
+	if err != nil || len(hits) == 0 {
+		return nil, err
+	}
+	known.text = found{query: known.text.query, hits: hits}
+	return matching(ctx, db, f, known, at, true, limit, now, zone)
+}
+
+// Searched returns at once what Conversations and CountConversations return of a filter that searches; the number may be
+// Uncounted.
+func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location) ([]ListedConversation, int, error) {
+	known, err := lookUpNames(ctx, db, f, impatience, now, zone)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !textAlone(f) && known.text.many {
+		// Where most of the newest match, the list is there at once.
+		list, err := amongNext(ctx, db, f, known, at, lookedAtFirst, limit, now, zone)
+		if err != nil || len(list) == limit {
+			return list, Uncounted, err
+		}
+	}
+	hits, total := known.text.hits, Uncounted
+	switch {
+	case textAlone(f) && !known.text.many:
+		total = len(hits)
+	case textAlone(f) && !known.text.uncounted:
+		total = most
+	case !textAlone(f):
+		w := filterConversations(f, known, now, zone)
+		w.args["limit"] = most
+		rows, _ := db.Query(ctx, "select c.sender_id, c.id, c.started_at\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.args)
+		if hits, err = readHits(rows); err != nil {
+			return nil, 0, err
+		}
+		total = len(hits)
+	}
+	if total < 0 || total == most {
+		known.text.many = known.text.query != ""
+		list, err := listed(ctx, db, f, known, at, false, limit, now, zone)
+		return list, total, err
+	}
+	all := found{query: known.text.query, hits: hits}
+	all.page(at, limit)
+	list, err := matching(ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, filterIDs{text: all}, nil, true, limit, now, zone)
+	return list, total, err
+}
+
 // CountConversations counts the conversations of the filter, at most limit.
 func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) (int, error) {
 	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return 0, err
 	}
-	if rest := f; known.text.many {
-		if rest.Text = ""; rest.Plain() && rest.WholeAssistants() && len(rest.Assistants)+len(rest.Not.Assistants) == 0 {
-			from, until := f.Range.Bounds(now, zone)
-			rows, _ := db.Query(ctx, countHitsSQL, pgx.StrictNamedArgs{"query": known.text.query, "from": from, "until": until, "limit": limit})
-			return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	return counted(ctx, db, f, known, limit, now, zone)
+}
+
+func counted(ctx context.Context, db DB, f metric.Filter, known filterIDs, limit int, now time.Time, zone *time.Location) (int, error) {
+	if known.text.query != "" && textAlone(f) {
+		if known.text.many {
+			return limit, nil
 		}
+		return min(limit, len(known.text.hits)), nil
 	}
 	w := filterConversations(f, known, now, zone)
 	w.args["limit"] = limit

@@ -1,13 +1,17 @@
 package queries
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
 	"turnwise/metric"
@@ -225,46 +229,162 @@ func Forgive(ctx context.Context, db DB, words []string) (map[string][]string, e
 }
 
 const hitsSQL = `
-select sender_id, conversation_id
+select sender_id, conversation_id, started_at
 from conversation_texts
 where words @@ @query::tsquery and started_at >= @from and started_at < @until
 limit @limit`
 
+// How many conversations a search hits by the statistics of the table: of words alone, a good guess.
+const guessedHitsSQL = `
+explain (format json)
+select
+from conversation_texts
+where words @@ @query::tsquery and started_at >= @from and started_at < @until`
+
 // fewHits is up to how many conversations that a search hits are looked up first; where there are more, lists walk back in time and look
-// at each.
-const fewHits = 5000
+// at each. From manyHits on a guess will do to tell.
+const (
+	fewHits  = 10_000
+	manyHits = 25_000
+)
 
 // found is what a search came to.
 type found struct {
-	query   string // for PostgreSQL
-	senders []int64
-	ids     [][16]byte
-	many    bool // more than fewHits
+	query string // for PostgreSQL
+	hits  []textHit
+	many  bool // more than fewHits, or uncounted
+
+	uncounted bool // to count them takes longer than a page waits
+}
+
+type textHit struct {
+	sender int64
+	id     conversation.UUID
+	at     time.Time
 }
 
 // lookUpText prepares a search: which words it forgives and, unless they are many, which conversations it hits.
-func lookUpText(ctx context.Context, db DB, f metric.Filter, from, until time.Time) (hits found, err error) {
+func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration, from, until time.Time) (t found, err error) {
 	q, err := Search(ctx, db, f.Text)
 	if err != nil {
-		return hits, err
+		return t, err
 	}
-	if hits.query = q.TSQuery(); hits.query == "" {
-		return hits, nil
+	if t.query = q.TSQuery(); t.query == "" {
+		return t, nil
 	}
 	if f.ID != "" {
 		from, until = time.Unix(0, 0), time.Unix(1<<36, 0)
 	}
-	rows, _ := db.Query(ctx, hitsSQL, pgx.StrictNamedArgs{"query": hits.query, "from": from, "until": until, "limit": fewHits + 1})
-	var sender int64
-	var id [16]byte
-	if _, err = pgx.ForEachRow(rows, []any{&sender, &id}, func() error {
-		hits.senders, hits.ids = append(hits.senders, sender), append(hits.ids, id)
+	args := func() pgx.StrictNamedArgs { return pgx.StrictNamedArgs{"query": t.query, "from": from, "until": until} }
+	if q.Words() {
+		rows, _ := db.Query(ctx, guessedHitsSQL, args())
+		guess, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]struct {
+			Plan struct {
+				Rows float64 `json:"Plan Rows"`
+			}
+		}])
+		if err != nil {
+			return t, fmt.Errorf("guess hits: %w", err)
+		}
+		if t.many = guess[0].Plan.Rows > manyHits; t.many {
+			return t, nil
+		}
+	}
+	more := args()
+	more["limit"] = fewHits + 1
+	t.hits, err = hitsWithin(ctx, db, wait, hitsSQL, more)
+	if t.uncounted = errors.Is(err, errSlow); t.uncounted {
+		err = nil
+	}
+	t.many = t.uncounted || len(t.hits) > fewHits
+	return t, err
+}
+
+// impatience is how long a page waits for all hits: beyond, it lists the newest, and says how many there are later.
+const impatience = 20 * time.Millisecond
+
+var errSlow = errors.New("takes longer than a page waits")
+
+const impatienceSQL = `select set_config('statement_timeout', @ms, true)`
+
+// hitsWithin reads hits, from a pool no longer than it waits (0: as long as it takes); errSlow says that it takes longer.
+func hitsWithin(ctx context.Context, db DB, wait time.Duration, sql string, args pgx.StrictNamedArgs) (hits []textHit, err error) {
+	pool, ok := db.(*pgxpool.Pool)
+	if wait == 0 || !ok {
+		rows, _ := db.Query(ctx, sql, args)
+		return readHits(rows)
+	}
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, impatienceSQL, pgx.StrictNamedArgs{"ms": strconv.FormatInt(wait.Milliseconds(), 10)}); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, sql, args)
+		hits, err = readHits(rows)
+		return err
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil {
+		return nil, errSlow
+	}
+	return hits, err
+}
+
+func readHits(rows pgx.Rows) (hits []textHit, err error) {
+	var h textHit
+	if _, err = pgx.ForEachRow(rows, []any{&h.sender, &h.id, &h.at}, func() error {
+		hits = append(hits, h)
 		return nil
 	}); err != nil {
-		return hits, fmt.Errorf("search: %w", err)
+		return nil, fmt.Errorf("search: %w", err)
 	}
-	hits.many = len(hits.ids) > fewHits
 	return hits, nil
+}
+
+// page leaves of the hits those of one page of the list.
+func (t *found) page(at *metric.Cursor, limit int) {
+	newer := at != nil && at.Newer
+	order := func(a, b textHit) int { return cmp.Or(b.at.Compare(a.at), b.id.Compare(a.id)) } // the newest first
+	if newer {
+		order = func(a, b textHit) int { return cmp.Or(a.at.Compare(b.at), a.id.Compare(b.id)) }
+	}
+	if at != nil {
+		place := textHit{at: time.UnixMicro(at.At), id: at.ID}
+		t.hits = slices.DeleteFunc(t.hits, func(h textHit) bool { return order(h, place) <= 0 })
+	}
+	slices.SortFunc(t.hits, order)
+	t.hits = t.hits[:min(len(t.hits), limit)]
+}
+
+const (
+	nextHitsHead = `
+select sender_id, conversation_id, started_at
+from conversation_texts
+where words @@ @query::tsquery and started_at >= @from and started_at < @until`
+	olderHitsSQL = nextHitsHead + ` and (@cursor_at::timestamptz is null or (started_at, conversation_id) < (@cursor_at, @cursor_id::uuid))
+order by started_at desc, conversation_id desc
+limit @limit`
+	newerHitsSQL = nextHitsHead + ` and (started_at, conversation_id) > (@cursor_at, @cursor_id::uuid)
+order by started_at, conversation_id
+limit @limit`
+)
+
+// nextHits returns the next conversations that a search hits, from a place in the list on (nil: the newest).
+func nextHits(ctx context.Context, db DB, query string, at *metric.Cursor, limit int, from, until time.Time) (hits []textHit, err error) {
+	sql, args := olderHitsSQL, pgx.StrictNamedArgs{"query": query, "from": from, "until": until, "limit": limit, "cursor_at": nil, "cursor_id": nil}
+	if at != nil {
+		args["cursor_at"], args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
+		if at.Newer {
+			sql = newerHitsSQL
+		}
+	}
+	rows, _ := db.Query(ctx, sql, args)
+	return readHits(rows)
+}
+
+// textAlone tells whether a filter asks for nothing but words and a range.
+func textAlone(f metric.Filter) bool {
+	f.Text = ""
+	return f.Plain() && f.WholeAssistants() && len(f.Assistants)+len(f.Not.Assistants) == 0
 }
 
 // Search reads what somebody looks for, with the words that it forgives.
@@ -282,25 +402,20 @@ func Search(ctx context.Context, db DB, text string) (search.Query, error) {
 }
 
 // text narrows by a search.
-func (w *where) text(hits found) {
+func (w *where) text(t found) {
 	switch {
-	case hits.query == "":
-	case hits.many:
-		w.and("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.words @@ @search::tsquery)", "search", hits.query)
+	case t.query == "":
+	case t.many:
+		w.and("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.words @@ @search::tsquery)", "search", t.query)
 	default:
-		w.and("(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))", "hit_senders", hits.senders)
-		w.args["hit_ids"] = hits.ids
+		senders, ids := make([]int64, len(t.hits)), make([][16]byte, len(t.hits))
+		for i, h := range t.hits {
+			senders[i], ids[i] = h.sender, h.id
+		}
+		w.and("(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))", "hit_senders", senders)
+		w.args["hit_ids"] = ids
 	}
 }
-
-const countHitsSQL = `
-select count(*)
-from (
-	select
-	from conversation_texts
-	where words @@ @query::tsquery and started_at >= @from and started_at < @until
-	limit @limit
-) as found`
 
 const excerptsSQL = `
 select k.sender_id, k.id, m.message_id, m.text

@@ -156,6 +156,19 @@ func Forgiven(word string) bool {
 	return n >= 5 && n <= 30
 }
 
+// Words tells a query that asks for single words alone: how often they occur is known without a look.
+func (q Query) Words() bool {
+	if len(q.Terms) != 1 || q.Terms[0].Not {
+		return false
+	}
+	for _, p := range q.Terms[0].Any {
+		if len(p.Words) != 1 || p.Prefix {
+			return false
+		}
+	}
+	return true
+}
+
 // Or returns the query in which each word may also be one of the others that belong to it.
 func (q Query) Or(others map[string][]string) Query {
 	out := Query{Terms: make([]Term, len(q.Terms))}

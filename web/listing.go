@@ -43,10 +43,17 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	m.Heading = listHeading(f)
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		if m.Total, m.More, err = l.total(inner, f, m.Now); err != nil {
-			return err
+		if f.Text != "" {
+			var n int
+			l.list, n, err = queries.Searched(inner, l.Pool, f, l.at, pageSize+1, countUpTo+1, m.Now, l.Zone)
+			m.Total, m.More, m.Counting = int64(min(n, countUpTo)), n > countUpTo, n == queries.Uncounted
+			if m.Counting {
+				m.Total = int64(len(l.list))
+			}
+		} else if m.Total, m.More, err = l.total(inner, f, m.Now); err == nil {
+			l.list, err = queries.Conversations(inner, l.Pool, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone)
 		}
-		if l.list, err = queries.Conversations(inner, l.Pool, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone); err != nil {
+		if err != nil {
 			return err
 		}
 		if l.worked, err = queries.WorkedOn(inner, l.Pool, l.list); err != nil || len(l.words.Terms) == 0 {
@@ -91,7 +98,7 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	l.columns(m)
 	l.views(m)
 	m.Bar = l.bar(l.question, m.Page, l.choices)
-	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More, Most: queries.MostBulk, Lead: m.Rights[views.Lead]}
+	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: queries.MostBulk, Lead: m.Rights[views.Lead]}
 	for _, t := range l.tags {
 		m.Bulk.Tags = append(m.Bulk.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Color: t.Color})
 	}
@@ -99,6 +106,9 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		m.Bulk.Colleagues = append(m.Bulk.Colleagues, views.Person{ID: c.ID.String(), Name: c.Name})
 	}
 	m.Strip = "/conversations/volume?" + f.Encode()
+	if m.Counting {
+		m.Count = "/conversations/total?" + f.Encode()
+	}
 	typed, _ := search.Parse(f.Text)
 	for i, t := range l.words.Terms {
 		for _, p := range t.Any[len(typed.Terms[i].Any):] {

@@ -58,6 +58,7 @@ func (s *server) signed() []route {
 		{"GET", "/turns", views.SeeTranscripts, s.turns},
 		{"GET", "/conversations", views.SeeTranscripts, s.conversations},
 		{"GET", "/conversations/volume", views.SeeTranscripts, s.volume},
+		{"GET", "/conversations/total", views.SeeTranscripts, s.countList},
 		{"POST", "/conversations/act", views.Review, s.act},
 		{"GET", "/acts/{id}", views.Review, s.bulkRun},
 		{"POST", "/acts/{id}/undo", views.Review, s.undoAct},

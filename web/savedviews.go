@@ -170,3 +170,16 @@ func (s *server) volume(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.render(w, r, http.StatusOK, views.StripView(m))
 }
+
+// countList answers GET /conversations/total: how many conversations a search hits, where the list did not wait for it.
+func (s *server) countList(w http.ResponseWriter, r *http.Request) error {
+	m := views.Conversations{Page: s.page(r, "Total", "Conversations")}
+	q, err := s.parseQuestion(r, false)
+	if err != nil {
+		return err
+	}
+	if m.Total, m.More, err = s.total(r.Context(), q.filter, m.Now); err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.TotalView(m))
+}

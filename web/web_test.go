@@ -124,6 +124,7 @@ func TestRights(t *testing.T) {
 		"GET /conversations":                  {303, 403, 200, 200, 200},
 		"GET /conversations/{id}":             {303, 403, 404, 404, 404},
 		"GET /conversations/volume":           {303, 403, 200, 200, 200},
+		"GET /conversations/total":            {303, 403, 200, 200, 200},
 		"POST /conversations/act":             {303, 403, 400, 400, 400},
 		"GET /acts/{id}":                      {303, 403, 404, 404, 404},
 		"POST /acts/{id}/undo":                {303, 403, 404, 404, 404},
