@@ -85,6 +85,7 @@ create index review_states_reviewed on review_states (reviewed_at) where reviewe
 
 create table review_acts (
 	id uuid primary key,
+	n bigint generated always as identity,
 	sender_id bigint not null,
 	conversation_id uuid not null,
 	user_id uuid not null references users,

@@ -111,7 +111,7 @@ update bulk_runs
 set undo = true, total = changed, done = 0, ended_at = null
 where id = @id and user_id = @user and not undo and ended_at is not null
 returning id`
-	bulkActsSQL  = `select id from review_acts where batch = @run and undone_at is null order by at desc, id limit @limit`
+	bulkActsSQL  = `select id from review_acts where batch = @run and undone_at is null order by n desc limit @limit`
 	lastBulksSQL = bulkColumns + `where user_id = @user order by created_at desc, id limit 20`
 )
 

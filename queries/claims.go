@@ -110,7 +110,7 @@ from review_acts a
 left join tags t on a.kind = 'tag' and t.id = a.subject
 where a.user_id = @user and a.undone_at is null and a.at >= @since and (@conversation::uuid is null or a.conversation_id = @conversation)
 	and not exists (select from bulk_runs b where b.id = a.batch)
-order by a.at desc, a.kind = 'queue', a.id
+order by a.n desc
 limit 1`
 
 // LastAct is what a user did last, which can be undone.

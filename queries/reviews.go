@@ -256,7 +256,7 @@ const actsToUndoSQL = `
 select id, sender_id, conversation_id, user_id, kind, subject, was, became
 from review_acts
 where (id = @id or batch = @id) and user_id = @user and undone_at is null
-order by at desc, id
+order by n desc
 for update`
 
 const undoneSQL = `update review_acts set undone_at = @at where id = any(@ids::uuid[])`

@@ -111,7 +111,7 @@ from review_acts a
 join users u on u.id = a.user_id
 left join tags t on a.kind = 'tag' and t.id = a.subject
 where a.sender_id = @sender and a.conversation_id = @conversation
-order by a.at desc, a.id
+order by a.n desc
 limit 100`
 )
 
