@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -372,8 +373,15 @@ func TestSample(t *testing.T) {
 		t.Error("the same seed draws others")
 	}
 	q.Seed = 12
-	if other, _ := draw(q); fmt.Sprint(first) == fmt.Sprint(other) {
-		t.Error("another seed draws the same")
+	other, _ := draw(q)
+	same := 0
+	for _, id := range other {
+		if slices.Contains(first, id) {
+			same++
+		}
+	}
+	if same > 25 { // of forty; some are few enough to be drawn by any seed
+		t.Errorf("another seed draws %d of the same", same)
 	}
 	q.Count, q.Percent, q.Shares = 0, 10, nil
 	if part, _ := draw(q); len(part) < 50 || len(part) > 70 {
