@@ -42,7 +42,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &RollUpWorker{counter: counter{pool: cfg.Pool, grid: queries.NewGrid(cfg.Zone), rest: dayRests, now: cfg.Now}})
-	river.AddWorker(workers, &IndexTextsWorker{pool: cfg.Pool})
+	river.AddWorker(workers, &IndexTextsWorker{pool: cfg.Pool, log: cfg.Log})
 	river.AddWorker(workers, &DrawWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
 	river.AddWorker(workers, &BulkWorker{pool: cfg.Pool, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{

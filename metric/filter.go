@@ -351,8 +351,11 @@ func Canonical(q url.Values, now time.Time, zone *time.Location) (url.Values, bo
 	for _, k := range []string{"range", "from", "until"} {
 		out.Del(k)
 	}
-	for k, v := range (Filter{Range: r}).Query() {
-		out[k] = v
+	written := (Filter{Range: r, Text: strings.TrimSpace(q.Get("q"))}).Query() // whether a range is written depends on the text
+	for _, k := range []string{"range", "from", "until"} {
+		if v := written[k]; v != nil {
+			out[k] = v
+		}
 	}
 	return out, true, err
 }

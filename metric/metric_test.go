@@ -293,3 +293,27 @@ func TestTyped(t *testing.T) {
 		}
 	}
 }
+
+// A range that somebody types beside a search is that range, also when it is the usual one.
+func TestTypedBesideSearch(t *testing.T) {
+	t.Parallel()
+	q, _ := url.ParseQuery("q=refund&typed=28+days")
+	out, typed, err := Canonical(q, time.Date(2026, 10, 27, 9, 0, 0, 0, time.UTC), time.UTC)
+	if err != nil || !typed {
+		t.Fatal(out, typed, err)
+	}
+	f, err := ParseFilter(out, time.UTC)
+	if err != nil || f.Range.Days != 28 || f.Text != "refund" {
+		t.Errorf("%s is read as %+v, %v", out.Encode(), f.Range, err)
+	}
+	again, err := url.ParseQuery(f.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err := ParseFilter(again, time.UTC); err != nil || g.Encode() != f.Encode() || g.Range != f.Range {
+		t.Errorf("%s becomes %s, %v", f.Encode(), g.Encode(), err)
+	}
+	if f, _ := ParseFilter(url.Values{"q": {"refund"}}, time.UTC); f.Range.Days != MaxDays || f.Encode() != "q=refund" {
+		t.Errorf("a search without a range: %s", f.Encode())
+	}
+}

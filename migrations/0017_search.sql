@@ -13,7 +13,7 @@ create table conversation_texts (
 	primary key (sender_id, conversation_id)
 );
 comment on table conversation_texts is 'The search document of a conversation: words without case and accents, made by Turnwise, not by a text search configuration.';
-comment on column conversation_texts.row_version is 'xmin of the row of conversations that was read; 0 asks to be made again';
+comment on column conversation_texts.row_version is 'xmin of the row of conversations that was read';
 create index conversation_texts_words on conversation_texts using gin (words) with (fastupdate = on, gin_pending_list_limit = 4096);
 create index conversation_texts_started on conversation_texts (started_at desc, conversation_id desc);
 alter table conversation_texts alter column words set statistics 1000;
@@ -26,9 +26,10 @@ create index search_words_alike on search_words using gin (word gin_trgm_ops);
 
 create table search_marks (
 	id bigint generated always as identity primary key,
+	whole boolean not null default false,
 	senders bigint[] not null
 );
-comment on table search_marks is 'Senders whose conversations changed and are to be indexed.';
+comment on table search_marks is 'Senders whose conversations changed and are to be indexed; whole: also those whose events did not change, as a note or a tag did.';
 insert into search_marks (senders)
 select array_agg(id)
 from (select id, row_number() over (order by id) / 500 as part from senders) as s

@@ -31,7 +31,8 @@ create table queues (
 	closed_at timestamptz
 );
 comment on table queues is 'Which conversations are to be reviewed: a filter, and how many are drawn from it, by shares and a seed. count and percent 0 mean all.';
-create unique index queues_name on queues (lower(name)) where closed_at is null;
+-- The one left out holds what people give to each other, whatever others are called.
+create unique index queues_name on queues (lower(name)) where closed_at is null and id <> '61730000-0000-8000-8000-000000000001';
 
 create table queue_reviewers (
 	queue_id uuid not null references queues on delete cascade,
@@ -96,6 +97,8 @@ create table bulk_items (
 	sender_id bigint not null,
 	conversation_id uuid not null,
 	done boolean not null default false,
+	was jsonb,
 	primary key (run_id, sender_id, conversation_id)
 );
+comment on column bulk_items.was is 'of an assignment: the item of the queue as it was before, {} for none; null where nothing changed';
 create index bulk_items_open on bulk_items (run_id) where not done;

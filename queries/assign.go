@@ -25,12 +25,38 @@ join users u on u.id = @by
 order by k.sender_id, k.id
 on conflict (queue_id, sender_id, conversation_id) do update
 set for_user = excluded.for_user, why = excluded.why, place = excluded.place, claimed_by = null, claimed_until = null, ended_at = null, ended_by = null, ended = '', reason = ''
-where queue_items.ended_at is not null or queue_items.for_user is distinct from excluded.for_user`
+where queue_items.ended_at is not null or queue_items.for_user is distinct from excluded.for_user
+returning sender_id, conversation_id as id`
+	// What was before is noted first: only of what will change.
+	noteAssignedSQL = `
+update bulk_items b
+set was = coalesce((
+	select jsonb_build_object('for_user', q.for_user, 'why', q.why, 'place', q.place, 'ended', q.ended, 'reason', q.reason, 'ended_at', q.ended_at, 'ended_by', q.ended_by)
+	from queue_items q
+	where q.queue_id = @queue and q.sender_id = b.sender_id and q.conversation_id = b.conversation_id), '{}')
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+where b.run_id = @run and b.sender_id = k.sender_id and b.conversation_id = k.id
+	and not exists (
+		select from queue_items q
+		where q.queue_id = @queue and q.sender_id = b.sender_id and q.conversation_id = b.conversation_id and q.ended_at is null and q.for_user = @user)`
 	unassignSQL = `
 delete from queue_items q
 using bulk_items b
-where b.run_id = @run and q.queue_id = @queue and q.sender_id = b.sender_id and q.conversation_id = b.conversation_id and q.for_user = @user and q.ended_at is null`
+where b.run_id = @run and b.was = '{}' and q.queue_id = @queue and q.sender_id = b.sender_id and q.conversation_id = b.conversation_id and q.for_user = @user and q.ended_at is null`
+	reassignSQL = `
+update queue_items q
+set for_user = (b.was->>'for_user')::uuid, why = b.was->>'why', place = (b.was->>'place')::integer, ended = b.was->>'ended', reason = b.was->>'reason',
+	ended_at = (b.was->>'ended_at')::timestamptz, ended_by = (b.was->>'ended_by')::uuid, claimed_by = null, claimed_until = null
+from bulk_items b
+where b.run_id = @run and b.was <> '{}' and q.queue_id = @queue and q.sender_id = b.sender_id and q.conversation_id = b.conversation_id and q.for_user = @user and q.ended_at is null`
 )
+
+// NoteAssigned keeps, for undo, what an assignment of a run is about to change.
+func NoteAssigned(ctx context.Context, tx pgx.Tx, run conversation.UUID, all []Place, to conversation.UUID) error {
+	senders, ids := places(all)
+	_, err := tx.Exec(ctx, noteAssignedSQL, pgx.StrictNamedArgs{"run": [16]byte(run), "queue": [16]byte(assignedQueue), "senders": senders, "ids": ids, "user": [16]byte(to)})
+	return err
+}
 
 // Assign gives conversations to a colleague to review, and returns how many he did not have.
 func Assign(ctx context.Context, tx pgx.Tx, all []Place, to, by conversation.UUID, now time.Time) (int, error) {
@@ -38,12 +64,17 @@ func Assign(ctx context.Context, tx pgx.Tx, all []Place, to, by conversation.UUI
 		return 0, err
 	}
 	senders, ids := places(all)
-	tag, err := tx.Exec(ctx, assignSQL, pgx.StrictNamedArgs{"queue": [16]byte(assignedQueue), "senders": senders, "ids": ids, "user": [16]byte(to), "by": [16]byte(by), "at": now})
-	return int(tag.RowsAffected()), err
+	rows, _ := tx.Query(ctx, assignSQL, pgx.StrictNamedArgs{"queue": [16]byte(assignedQueue), "senders": senders, "ids": ids, "user": [16]byte(to), "by": [16]byte(by), "at": now})
+	given, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	return len(given), err
 }
 
-// Unassign takes back what a run gave to a colleague and is not reviewed yet.
+// Unassign takes back what a run gave to a colleague and is not reviewed yet: to whom it was given before, or to nobody.
 func Unassign(ctx context.Context, tx pgx.Tx, run, from conversation.UUID) error {
-	_, err := tx.Exec(ctx, unassignSQL, pgx.StrictNamedArgs{"run": [16]byte(run), "queue": [16]byte(assignedQueue), "user": [16]byte(from)})
-	return err
+	for _, sql := range []string{unassignSQL, reassignSQL} {
+		if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"run": [16]byte(run), "queue": [16]byte(assignedQueue), "user": [16]byte(from)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

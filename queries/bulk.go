@@ -171,6 +171,9 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 	}
 	senders, ids := places(part)
 	if r.Kind == BulkAssign {
+		if err := NoteAssigned(ctx, tx, r.ID, part, *r.Subject); err != nil {
+			return 0, 0, err
+		}
 		n, err := Assign(ctx, tx, part, *r.Subject, r.UserID, now)
 		if err != nil {
 			return 0, 0, err
@@ -209,32 +212,17 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 func reviewed(ctx context.Context, tx pgx.Tx, a Act) (Act, error) {
 	a.Kind = ActReview
 	_, events, err := PlaceOf(ctx, tx, a.Place.ID)
-	if errors.Is(err, ErrNotFound) {
-		return a, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return a, err
 	}
-	w, err := OwnReview(ctx, tx, a.Place, a.User)
-	if err != nil {
-		return a, err
+	a.Change = func(own Review) Review {
+		if err == nil && (own.ReviewedAt == nil || own.Events != events) {
+			at := a.At
+			own.ReviewedAt, own.Events = &at, events
+		}
+		return own
 	}
-	if w.ReviewedAt == nil || w.Events != events {
-		at := a.At
-		w.ReviewedAt, w.Events = &at, events
-	}
-	a.Value = w.Value()
 	return a, nil
-}
-
-// OwnReview returns what a user says of a conversation.
-func OwnReview(ctx context.Context, db DB, p Place, user conversation.UUID) (Review, error) {
-	rows, _ := db.Query(ctx, ownReviewSQL, pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID), "user": [16]byte(user)})
-	r, err := one[Review](rows)
-	if errors.Is(err, ErrNotFound) {
-		err = nil
-	}
-	return r, err
 }
 
 // undoPart takes acts back; one that somebody changed since stays as it is now.

@@ -26,11 +26,15 @@ type Item struct {
 
 // What a user may take: what is given to him or to nobody, and nobody else holds. It is materialized, as a join that asked
 // again would take another one.
+// freeText: given to nobody, or to somebody who no longer reviews.
+const freeText = `not exists (select from users f where f.id = x.for_user and not f.disabled and f.role <> 'viewer')`
+
 const claimSQL = `
 with k as materialized (
 	select x.sender_id, x.conversation_id
 	from queue_items x
-	where x.queue_id = @queue and x.ended_at is null and (x.for_user is null or x.for_user = @user)
+	where x.queue_id = @queue and x.ended_at is null and (x.for_user = @user or ` + freeText + `)
+		and exists (select from queues q where q.id = x.queue_id and q.closed_at is null)
 		and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
 		and exists (select from conversations c where c.sender_id = x.sender_id and c.id = x.conversation_id)
 	order by coalesce(x.claimed_by = @user and x.claimed_until >= @now, false) desc, x.for_user is null, x.place, x.sender_id
@@ -88,9 +92,9 @@ where queue_id = @subject and sender_id = @sender and conversation_id = @convers
 )
 
 const mayEndSQL = `
-select ended_at is null and (for_user is null or for_user = @user) and (claimed_by is null or claimed_by = @user or claimed_until < @now)
-from queue_items
-where queue_id = @queue and sender_id = @sender and conversation_id = @conversation
+select x.ended_at is null and (x.for_user = @user or ` + freeText + `) and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
+from queue_items x
+where x.queue_id = @queue and x.sender_id = @sender and x.conversation_id = @conversation
 for update`
 
 // MayEnd tells, and locks the item, whether a user may end it: nobody else holds or ended it.
@@ -150,13 +154,13 @@ left join conversations c on c.sender_id = x.sender_id and c.id = x.conversation
 left join users f on f.id = x.for_user
 left join users h on h.id = x.claimed_by
 left join users e on e.id = x.ended_by
-where x.queue_id = @queue and (x.place, x.sender_id) > (@after, @after_sender)
-order by x.place, x.sender_id
+where x.queue_id = @queue and (x.place, x.sender_id, x.conversation_id) > (@after, @after_sender, @after_id)
+order by x.place, x.sender_id, x.conversation_id
 limit @limit`
 
 // QueueItems returns the items of a queue in their order, from behind a place on.
-func QueueItems(ctx context.Context, db DB, queue conversation.UUID, after int32, sender int64, limit int, now time.Time) ([]QueuedItem, error) {
-	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "after": after, "after_sender": sender, "limit": limit, "now": now})
+func QueueItems(ctx context.Context, db DB, queue conversation.UUID, after Item, limit int, now time.Time) ([]QueuedItem, error) {
+	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "after": after.Place, "after_sender": after.SenderID, "after_id": [16]byte(after.ID), "limit": limit, "now": now})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueuedItem])
 }
 
@@ -180,9 +184,14 @@ func QueueDraws(ctx context.Context, db DB, queue conversation.UUID) ([]QueueDra
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueueDraw])
 }
 
+const lockQueueSQL = `select id from queues where id = @id for update`
+
 // Replace takes an item out of a queue, with a reason, and puts the next of the same draw's order into its place. It returns false
 // when there is none left to put there.
 func Replace(ctx context.Context, tx pgx.Tx, q Queue, p Place, by conversation.UUID, reason string, now time.Time, zone *time.Location) (bool, error) {
+	if _, err := tx.Exec(ctx, lockQueueSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID)}); err != nil { // two would draw the same
+		return false, err
+	}
 	item, err := ItemOf(ctx, tx, q.ID, p)
 	if err != nil {
 		return false, err

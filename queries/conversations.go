@@ -148,6 +148,7 @@ type filterIDs struct {
 	senders     []int64 // whose key is the filter's id
 	tags        [][16]byte
 	noTags      [][16]byte
+	noSuchTag   bool // a tag to be left out is unknown: who asks for that must not get more than was meant
 	text        found
 	inForce     []SuccessCriteria
 	criteria    map[int64]SuccessCriteria // that the filter names
@@ -177,10 +178,10 @@ func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration
 			return ids, err
 		}
 	}
-	if ids.tags, err = tagIDs(ctx, db, f.Work.Tags); err != nil {
+	if ids.tags, _, err = tagIDs(ctx, db, f.Work.Tags); err != nil {
 		return ids, err
 	}
-	if ids.noTags, err = tagIDs(ctx, db, f.Work.NoTags); err != nil {
+	if ids.noTags, ids.noSuchTag, err = tagIDs(ctx, db, f.Work.NoTags); err != nil {
 		return ids, err
 	}
 	for _, v := range []struct {

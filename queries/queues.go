@@ -63,7 +63,7 @@ left join queue_reviewers r on r.queue_id = q.id and r.user_id = @user
 cross join lateral (
 	select count(*) filter (where x.ended <> 'replaced') as items, count(*) filter (where x.ended = 'reviewed') as reviewed, count(*) filter (where x.ended = 'skipped') as skipped,
 		count(*) filter (where x.ended_at is null) as open,
-		count(*) filter (where x.ended_at is null and (x.for_user = @user or x.for_user is null)) as mine_open,
+		count(*) filter (where x.ended_at is null and (x.for_user = @user or ` + freeText + `)) as mine_open,
 		count(*) filter (where x.ended in ('reviewed', 'skipped') and x.ended_by = @user) as mine_done
 	from queue_items x
 	where x.queue_id = q.id
@@ -111,6 +111,7 @@ type QueueReviewer struct {
 	Share, Goal      int32
 	Open, Done       int64
 	MedianS          *float64 // seconds from taking to ending
+	May              bool     // review still
 	Skipped, Claimed int64
 }
 
@@ -120,12 +121,13 @@ select u.id as user_id, u.name, coalesce(r.share, 0) as share, coalesce(r.goal, 
 	count(x.queue_id) filter (where x.ended = 'reviewed' and x.ended_by = u.id) as done,
 	percentile_cont(0.5) within group (order by extract(epoch from x.ended_at - x.claimed_at)) filter (where x.ended = 'reviewed' and x.ended_by = u.id and x.claimed_at is not null) as median_s,
 	count(x.queue_id) filter (where x.ended = 'skipped' and x.ended_by = u.id) as skipped,
-	count(x.queue_id) filter (where x.ended_at is null and x.claimed_by = u.id and x.claimed_until > @now) as claimed
+	count(x.queue_id) filter (where x.ended_at is null and x.claimed_by = u.id and x.claimed_until > @now) as claimed,
+	not u.disabled and u.role <> 'viewer' as may
 from users u
 left join queue_reviewers r on r.queue_id = @id and r.user_id = u.id
 left join queue_items x on x.queue_id = @id and (x.for_user = u.id or x.ended_by = u.id or x.claimed_by = u.id)
 where r.user_id is not null or x.queue_id is not null
-group by u.id, u.name, r.share, r.goal
+group by u.id, u.name, u.disabled, u.role, r.share, r.goal
 order by lower(u.name), u.id`
 
 // QueueReviewers returns who reviews a queue and how far each is.
@@ -141,7 +143,7 @@ values (@id, @name, @query, @shares::jsonb, @count, @percent, @seed, @schedule, 
 const changeQueueSQL = `
 update queues
 set name = @name, query = @query, shares = @shares::jsonb, count = @count, percent = @percent, seed = @seed, schedule = @schedule, zone = @zone, next_at = @next, revision = revision + 1
-where id = @id and revision = @revision and closed_at is null
+where id = @id and revision = @revision and closed_at is null and id <> '61730000-0000-8000-8000-000000000001'
 returning id`
 
 const dropReviewersSQL = `delete from queue_reviewers where queue_id = @id`
@@ -188,7 +190,7 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 	return err
 }
 
-const closeQueueSQL = `update queues set closed_at = @at, next_at = null where id = @id and closed_at is null returning id`
+const closeQueueSQL = `update queues set closed_at = @at, next_at = null where id = @id and closed_at is null and id <> '61730000-0000-8000-8000-000000000001' returning id`
 
 // CloseQueue ends a queue: nobody is given anything of it any more. What was reviewed stays.
 func CloseQueue(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
@@ -292,6 +294,7 @@ func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *tim
 	if err != nil {
 		return 0, 0, err
 	}
+	reviewers = slices.DeleteFunc(reviewers, func(r QueueReviewer) bool { return !r.May })
 	n := len(all)
 	spots, whys, placed, users := make([]Place, n), make([]string, n), make([]int32, n), allot(n, reviewers)
 	for i, d := range all {
@@ -482,11 +485,11 @@ func sampleOf(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Tim
 	return all, err
 }
 
-// mixText are what a queue's sample is compared by.
-var mixText = map[string]string{
-	"channel": `coalesce((select x.name from channels x where x.id = c.channel_id), '')`,
-	"version": `coalesce((select coalesce(nullif(x.model_name, ''), x.model_id) from versions x where x.id = c.version_id), '')`,
-	"outcome": `case when c.closes_at > @mix_now then 'open' else c.outcome end`,
+// mixText are what a queue's sample is compared by: counted by ids, named after.
+var mixText = map[string][2]string{
+	"channel": {`c.channel_id`, `coalesce((select x.name from channels x where x.id = g.id), '')`},
+	"version": {`c.version_id`, `coalesce((select coalesce(nullif(x.model_name, ''), x.model_id) from versions x where x.id = g.id), '')`},
+	"outcome": {`case when c.closes_at > @mix_now then 'open' else c.outcome end`, `g.id`},
 }
 
 // MixOf counts a filter's conversations by channel, version or outcome.
@@ -499,7 +502,7 @@ func MixOf(ctx context.Context, db DB, f metric.Filter, by string, now time.Time
 	if by == "outcome" {
 		w.args["mix_now"] = now
 	}
-	rows, _ := db.Query(ctx, "select "+mixText[by]+", count(*)\nfrom conversations c\nwhere "+w.String()+"\ngroup by 1", w.args)
+	rows, _ := db.Query(ctx, "select "+mixText[by][1]+", g.n\nfrom (select "+mixText[by][0]+" as id, count(*) as n from conversations c where "+w.String()+" group by 1) as g", w.args)
 	out := map[string]int64{}
 	var name string
 	var n int64

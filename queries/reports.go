@@ -18,10 +18,10 @@ type Coverage struct {
 	Partial       int64
 }
 
-// coverageText are what coverage is told by.
-var coverageText = map[string]string{
-	"":          `''`,
-	"assistant": `(select x.name from assistants x where x.id = c.assistant_id)`,
+// coverageText are what coverage is told by, as mixText is.
+var coverageText = map[string][2]string{
+	"":          {`0`, `''`},
+	"assistant": {`c.assistant_id`, `(select x.name from assistants x where x.id = g.id)`},
 	"channel":   mixText["channel"],
 	"outcome":   mixText["outcome"],
 }
@@ -36,11 +36,11 @@ func CoverageOf(ctx context.Context, db DB, f metric.Filter, by string, now time
 	if by == "outcome" {
 		w.args["mix_now"] = now
 	}
-	rows, _ := db.Query(ctx, "select "+coverageText[by]+` as name, count(*) as all, count(*) filter (where v.reviewed_at is not null and v.events = c.events) as reviewed,
-	count(*) filter (where v.sender_id is not null and (v.reviewed_at is null or v.events <> c.events)) as partial
-from conversations c
-left join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id
-where `+w.String()+"\ngroup by 1\norder by 2 desc, 1", w.args)
+	rows, _ := db.Query(ctx, "select "+coverageText[by][1]+" as name, g.all, g.reviewed, g.partial\nfrom (\n\tselect "+coverageText[by][0]+` as id, count(*) as all, count(*) filter (where v.reviewed_at is not null and v.events = c.events) as reviewed,
+		count(*) filter (where v.sender_id is not null and (v.reviewed_at is null or v.events <> c.events)) as partial
+	from conversations c
+	left join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id
+	where `+w.String()+"\n\tgroup by 1\n) as g\norder by 2 desc, 1", w.args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Coverage])
 	if err != nil {
 		return nil, fmt.Errorf("coverage by %s: %w", by, err)

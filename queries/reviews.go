@@ -65,10 +65,11 @@ type Act struct {
 	Place   Place
 	User    conversation.UUID
 	Kind    ActKind
-	Subject conversation.UUID // zero for a review
-	Message conversation.UUID // that a note is about; zero for the whole conversation
-	Value   string            // "" for none
-	Batch   conversation.UUID // of acts that are undone together; zero for none
+	Subject conversation.UUID   // zero for a review
+	Message conversation.UUID   // that a note is about; zero for the whole conversation
+	Value   string              // "" for none
+	Change  func(Review) Review // of a review: makes the value of the one that there is; nil for none
+	Batch   conversation.UUID   // of acts that are undone together; zero for none
 	At      time.Time
 }
 
@@ -105,14 +106,35 @@ const insertActSQL = `
 insert into review_acts (id, sender_id, conversation_id, user_id, at, kind, subject, was, became, batch)
 values (@id, @sender, @conversation, @user, @at, @kind, @subject, @was, @became, @batch)`
 
+const holdSQL = `select pg_advisory_xact_lock(hashtextextended(@conversation::uuid::text, @sender::bigint))`
+
+// Hold lets nobody else act on a conversation until the transaction ends: each act is to see all that were before.
+func Hold(ctx context.Context, tx pgx.Tx, p Place) error {
+	if _, err := tx.Exec(ctx, holdSQL, pgx.StrictNamedArgs{"conversation": [16]byte(p.ID), "sender": p.SenderID}); err != nil {
+		return fmt.Errorf("hold a conversation: %w", err)
+	}
+	return nil
+}
+
 // Do acts, unless nothing would change; then it returns false.
 func Do(ctx context.Context, tx pgx.Tx, a Act) (done bool, err error) {
+	if err := Hold(ctx, tx, a.Place); err != nil {
+		return false, err
+	}
 	was, err := valueOf(ctx, tx, a)
+	if err == nil && a.Change != nil {
+		a.Value = a.Change(ParseReview(was)).Value()
+	}
 	if err != nil || was == a.Value {
 		return false, err
 	}
 	if err := set(ctx, tx, a); err != nil {
 		return false, err
+	}
+	if a.Kind == ActTag { // which may be gone, or of another assistant
+		if is, err := valueOf(ctx, tx, a); err != nil || is == was {
+			return false, err
+		}
 	}
 	_, err = tx.Exec(ctx, insertActSQL, pgx.StrictNamedArgs{
 		"id": [16]byte(a.ID), "sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID), "user": [16]byte(a.User), "at": a.At, "kind": string(a.Kind),
@@ -184,7 +206,11 @@ set rating = excluded.rating, reviewed_at = excluded.reviewed_at, events = exclu
 	dropReviewSQL = `delete from reviews where sender_id = @sender and conversation_id = @conversation and user_id = @user`
 	setTagSQL     = `
 insert into conversation_tags (sender_id, conversation_id, tag_id, user_id, tagged_at)
-values (@sender, @conversation, @subject, @user, @at)
+select c.sender_id, c.id, t.id, @user, @at
+from conversations c
+join assistants a on a.id = c.assistant_id
+join tags t on t.id = @subject and (t.assistant = '' or t.assistant = a.name)
+where c.sender_id = @sender and c.id = @conversation
 on conflict (sender_id, conversation_id, tag_id) do nothing`
 	dropTagSQL = `delete from conversation_tags where sender_id = @sender and conversation_id = @conversation and tag_id = @subject`
 	setMarkSQL = `
@@ -253,11 +279,16 @@ func set(ctx context.Context, tx pgx.Tx, a Act) error {
 
 // A tag that was deleted, a note that somebody else wrote on: what an act set may be gone.
 const actsToUndoSQL = `
-select id, sender_id, conversation_id, user_id, kind, subject, was, became
-from review_acts
-where (id = @id or batch = @id) and user_id = @user and undone_at is null
-order by n desc
-for update`
+select a.id, a.sender_id, a.conversation_id, a.user_id, a.kind, a.subject, a.was, a.became,
+	exists (
+		select from review_acts b
+		where b.sender_id = a.sender_id and b.conversation_id = a.conversation_id and b.kind = a.kind and b.subject is not distinct from a.subject
+			and b.n > a.n and b.undone_at is null and (a.batch is null or b.batch is distinct from a.batch)
+			and (a.kind not in ('review', 'mark') or b.user_id = a.user_id)) as later
+from review_acts a
+where (a.id = @id or a.batch = @id) and a.user_id = @user and a.undone_at is null
+order by a.n desc
+for update of a`
 
 const undoneSQL = `update review_acts set undone_at = @at where id = any(@ids::uuid[])`
 
@@ -272,6 +303,7 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 		Kind           string
 		Subject        *conversation.UUID
 		Was, Became    string
+		Later          bool // something came on top of it
 	}
 	rows, _ := tx.Query(ctx, actsToUndoSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
 	acts, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
@@ -287,11 +319,14 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 		if r.Subject != nil {
 			a.Subject = *r.Subject
 		}
+		if err := Hold(ctx, tx, a.Place); err != nil {
+			return nil, err
+		}
 		current, err := valueOf(ctx, tx, a)
 		if err != nil {
 			return nil, err
 		}
-		if current != r.Became {
+		if current != r.Became || r.Later {
 			return nil, ErrConflict
 		}
 		if err := set(ctx, tx, a); err != nil {
@@ -388,6 +423,9 @@ func (w *where) work(f metric.WorkFilter, known filterIDs) {
 	}
 	if len(f.NoTags) > 0 {
 		w.and("not "+taggedText+"no_tags::uuid[]))", "no_tags", known.noTags)
+	}
+	if known.noSuchTag {
+		w.and("false", "", nil)
 	}
 	var marks []string
 	noted := false

@@ -32,8 +32,11 @@ const lockSearchSQL = `select one from search_state for update skip locked`
 
 const takeSearchMarksSQL = `
 delete from search_marks
-where id in (select id from search_marks order by id limit @limit)
-returning senders`
+where id in (
+	select s.id
+	from (select m.id, sum(cardinality(m.senders)) over (order by m.id) - cardinality(m.senders) as before from (select id, senders from search_marks order by id limit @limit) as m) as s
+	where s.before < 1000)
+returning senders, whole`
 
 const changedTextsSQL = `
 select c.sender_id, c.id, c.started_at, c.last_at, c.xmin::text::bigint as version, s.sender_key, c.user_id,
@@ -49,7 +52,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.xmin::text::bigint as versi
 from conversations c
 join senders s on s.id = c.sender_id
 left join conversation_texts t on t.sender_id = c.sender_id and t.conversation_id = c.id
-where c.sender_id = any(@senders::bigint[]) and t.row_version is distinct from c.xmin::text::bigint
+where c.sender_id = any(@senders::bigint[]) and (c.sender_id = any(@whole::bigint[]) or t.row_version is distinct from c.xmin::text::bigint)
 order by c.sender_id, c.id`
 
 const textsOfSQL = `
@@ -83,21 +86,29 @@ delete from conversation_texts t
 where t.sender_id = any(@senders::bigint[])
 	and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`
 
-const refreshTextsSQL = `
-update conversation_texts
-set row_version = 0
-where sender_id = any(@senders::bigint[])`
+const refreshTextsSQL = `insert into search_marks (senders, whole) values (@senders::bigint[], true)`
+
+// sendersAtOnce is how many senders one mark names at most.
+const sendersAtOnce = 500
 
 // RefreshTexts has the conversations of senders indexed again: a note or a tag of theirs changed.
 func RefreshTexts(ctx context.Context, db DB, senders []int64) error {
-	if len(senders) == 0 {
-		return nil
+	senders = slices.Compact(slices.Sorted(slices.Values(senders)))
+	for part := range slices.Chunk(senders, sendersAtOnce) {
+		if _, err := db.Exec(ctx, refreshTextsSQL, pgx.StrictNamedArgs{"senders": part}); err != nil {
+			return err
+		}
 	}
-	if _, err := db.Exec(ctx, refreshTextsSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil {
-		return err
-	}
-	_, err := db.Exec(ctx, markSearchSQL, pgx.StrictNamedArgs{"senders": senders})
-	return err
+	return nil
+}
+
+const dropSearchMarkSQL = `delete from search_marks where id = (select min(id) from search_marks) returning senders`
+
+// DropSearchMark gives up the oldest mark, which cannot be indexed, and returns how many senders it named.
+func DropSearchMark(ctx context.Context, db DB) (int, error) {
+	rows, _ := db.Query(ctx, dropSearchMarkSQL)
+	all, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
+	return len(slices.Concat(all...)), err
 }
 
 // changedText is a conversation to be indexed.
@@ -124,14 +135,23 @@ func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error
 		return -1, err
 	}
 	rows, _ = tx.Query(ctx, takeSearchMarksSQL, pgx.StrictNamedArgs{"limit": limit})
-	taken, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
-	if err != nil || len(taken) == 0 {
+	senders, again := []int64{}, []int64{}
+	var some []int64
+	var whole bool
+	if _, err := pgx.ForEachRow(rows, []any{&some, &whole}, func() error {
+		marks++
+		senders = append(senders, some...)
+		if whole {
+			again = append(again, some...)
+		}
+		some = nil
+		return nil
+	}); err != nil || marks == 0 {
 		return 0, err
 	}
-	senders := slices.Concat(taken...)
 	slices.Sort(senders)
 	senders = slices.Compact(senders)
-	rows, _ = tx.Query(ctx, changedTextsSQL, pgx.StrictNamedArgs{"senders": senders})
+	rows, _ = tx.Query(ctx, changedTextsSQL, pgx.StrictNamedArgs{"senders": senders, "whole": again})
 	changed, err := pgx.CollectRows(rows, pgx.RowToStructByName[changedText])
 	if err != nil {
 		return 0, fmt.Errorf("changed conversations: %w", err)
@@ -152,7 +172,7 @@ func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error
 		}
 	}
 	_, err = tx.Exec(ctx, forgetTextsSQL, pgx.StrictNamedArgs{"senders": senders})
-	return len(taken), err
+	return marks, err
 }
 
 func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, vocabulary map[string]struct{}) error {
@@ -198,7 +218,7 @@ from unnest(@words::text[]) as k (word)
 cross join lateral (
 	select w.word
 	from search_words w
-	where w.word % k.word
+	where w.word % k.word and exists (select from conversation_texts t where t.words @@ quote_literal(w.word)::tsquery)
 	order by w.word <-> k.word, w.word
 	limit 20
 ) as a`
@@ -293,7 +313,7 @@ func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration,
 	more := args()
 	more["limit"] = fewHits + 1
 	t.hits, err = hitsWithin(ctx, db, wait, hitsSQL, more)
-	if t.uncounted = errors.Is(err, errSlow); t.uncounted {
+	if t.uncounted = errors.Is(err, ErrSlow); t.uncounted {
 		err = nil
 	}
 	t.many = t.uncounted || len(t.hits) > fewHits
@@ -303,30 +323,37 @@ func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration,
 // impatience is how long a page waits for all hits: beyond, it lists the newest, and says how many there are later.
 const impatience = 20 * time.Millisecond
 
-var errSlow = errors.New("takes longer than a page waits")
+// ErrSlow says that something takes longer than one would wait.
+var ErrSlow = errors.New("takes longer than a page waits")
 
 const impatienceSQL = `select set_config('statement_timeout', @ms, true)`
 
-// hitsWithin reads hits, from a pool no longer than it waits (0: as long as it takes); errSlow says that it takes longer.
+// hitsWithin reads hits, from a pool no longer than it waits (0: as long as it takes); ErrSlow says that it takes longer.
 func hitsWithin(ctx context.Context, db DB, wait time.Duration, sql string, args pgx.StrictNamedArgs) (hits []textHit, err error) {
-	pool, ok := db.(*pgxpool.Pool)
-	if wait == 0 || !ok {
+	read := func(db DB) (err error) {
 		rows, _ := db.Query(ctx, sql, args)
-		return readHits(rows)
+		hits, err = readHits(rows)
+		return err
 	}
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	if pool, ok := db.(*pgxpool.Pool); ok && wait > 0 {
+		return hits, Within(ctx, pool, wait, read)
+	}
+	return hits, read(db)
+}
+
+// Within gives each statement of do so much time; ErrSlow says that one took longer.
+func Within(ctx context.Context, pool *pgxpool.Pool, wait time.Duration, do func(db DB) error) error {
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, impatienceSQL, pgx.StrictNamedArgs{"ms": strconv.FormatInt(wait.Milliseconds(), 10)}); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, sql, args)
-		hits, err = readHits(rows)
-		return err
+		return do(tx)
 	})
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil {
-		return nil, errSlow
+		return ErrSlow
 	}
-	return hits, err
+	return err
 }
 
 func readHits(rows pgx.Rows) (hits []textHit, err error) {

@@ -1,9 +1,9 @@
 package queries
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +27,13 @@ type Tag struct {
 
 const tagsSQL = `
 select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_at, u.name as by,
-	(select count(*) from conversation_tags x join conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id where x.tag_id = t.id) as conversations
+	(
+		select count(distinct (c.sender_id, c.id))
+		from tags s
+		join conversation_tags x on x.tag_id = s.id
+		join conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id
+		join assistants a on a.id = c.assistant_id
+		where lower(s.name) = lower(t.name) and (t.assistant = '' or a.name = t.assistant)) as conversations
 from tags t
 join users u on u.id = t.created_by
 order by lower(t.name), t.assistant
@@ -68,15 +74,25 @@ set name = @name, description = @description, color = @color, revision = revisio
 where id = @id and revision = @revision
 returning id`
 
+const tagNameSQL = `select name from tags where id = @id for update`
+
 // ChangeTag renames, describes and colours a tag. ErrConflict says that somebody changed it meanwhile, or that the name is taken.
 func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
-	rows, _ := tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
+	rows, _ := tx.Query(ctx, tagNameSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID)})
+	old, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(old) == 0 {
+		return cmp.Or(err, ErrNotFound)
+	}
+	rows, _ = tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {
 		return unique(err)
 	}
 	if len(ids) == 0 {
 		return ErrConflict
+	}
+	if old[0] == t.Name {
+		return nil
 	}
 	touched, err := tagged(ctx, tx, t.ID)
 	if err != nil {
@@ -158,21 +174,23 @@ func DeleteTag(ctx context.Context, tx pgx.Tx, id conversation.UUID, now time.Ti
 	return retagged(ctx, tx, touched)
 }
 
-const tagIDsSQL = `select id from tags where lower(name) = any(@names::text[])`
+const tagIDsSQL = `select id, lower(name) from tags where lower(name) in (select lower(n) from unnest(@names::text[]) as n)`
 
-// tagIDs returns the tags of those names, of any assistant.
-func tagIDs(ctx context.Context, db DB, names []string) ([][16]byte, error) {
+// tagIDs returns the tags of those names, of any assistant. unknown tells that one of the names is none.
+func tagIDs(ctx context.Context, db DB, names []string) (ids [][16]byte, unknown bool, err error) {
 	if len(names) == 0 {
-		return nil, nil
+		return nil, false, nil
 	}
-	lower := make([]string, len(names))
-	for i, n := range names {
-		lower[i] = strings.ToLower(n)
+	rows, _ := db.Query(ctx, tagIDsSQL, pgx.StrictNamedArgs{"names": names})
+	var id [16]byte
+	var name string
+	known := map[string]bool{}
+	if _, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error {
+		ids = append(ids, id)
+		known[name] = true
+		return nil
+	}); err != nil {
+		return nil, false, fmt.Errorf("tags: %w", err)
 	}
-	rows, _ := db.Query(ctx, tagIDsSQL, pgx.StrictNamedArgs{"names": lower})
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-	if err != nil {
-		return nil, fmt.Errorf("tags: %w", err)
-	}
-	return ids, nil
+	return ids, len(known) < len(names), nil
 }

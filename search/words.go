@@ -44,7 +44,7 @@ func each(text string, do func(w Word, unspaced, last bool)) {
 					to += firstLetter(text[to:end])
 				}
 				if folded := fold(text[i:to]); folded != "" {
-					do(Word{folded, pos, i, to}, true, last)
+					do(Word{cut(folded), pos, i, to}, true, last)
 				}
 				pos++
 				i += n

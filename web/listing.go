@@ -262,7 +262,7 @@ func (l *listing) views(m *views.Conversations) {
 		}
 	}
 	f := l.filter
-	gone("tag", f.Work.Tags, l.choices.Tags)
+	gone("tag", append(slices.Clone(f.Work.Tags), f.Work.NoTags...), l.choices.Tags)
 	if len(l.choices.Assistants) < 500 {
 		gone("assistant", f.Assistants, l.choices.Assistants)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -108,19 +109,17 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	for _, d := range draws {
 		m.Draws = append(m.Draws, views.DrawRow{Due: d.DueAt, Drawn: d.DrawnAt, Seed: d.Seed, Population: int64(d.Population), Picked: int64(d.Picked)})
 	}
-	after, sender, _ := strings.Cut(r.URL.Query().Get("after"), ".")
-	from, _ := strconv.Atoi(after)
-	fromSender, err := strconv.ParseInt(cmp.Or(sender, "-9223372036854775808"), 10, 64)
+	after, err := parseItem(r.URL.Query().Get("after"))
 	if err != nil {
-		return &metric.InputError{Field: "after", Msg: "is no place in this queue"}
+		return err
 	}
-	items, err := queries.QueueItems(r.Context(), s.Pool, id, int32(from), fromSender, pageSize+1, m.Now)
+	items, err := queries.QueueItems(r.Context(), s.Pool, id, after, pageSize+1, m.Now)
 	if err != nil {
 		return err
 	}
 	if len(items) > pageSize {
 		last := items[pageSize-1]
-		m.More = fmt.Sprintf("/queues/%s?after=%d.%d", id, last.Place, last.SenderID)
+		m.More = fmt.Sprintf("/queues/%s?after=%d.%d.%s", id, last.Place, last.SenderID, last.ID)
 		items = items[:pageSize]
 	}
 	for _, x := range items {
@@ -130,12 +129,41 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		}
 		m.Items = append(m.Items, row)
 	}
-	if !q.Assigned() {
-		if m.Mix, err = s.mix(r, q); err != nil {
-			return err
-		}
+	if !q.Assigned() && q.Items > 0 {
+		m.Mix = "/queues/" + q.ID.String() + "/mix"
 	}
 	return s.render(w, r, http.StatusOK, views.QueuePage(m))
+}
+
+// queueMix answers GET /queues/{id}/mix: what was drawn beside what it was drawn from.
+func (s *server) queueMix(w http.ResponseWriter, r *http.Request) error {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	u, _ := userOf(r.Context())
+	q, err := queries.QueueByID(r.Context(), s.Pool, id, u.ID)
+	if err != nil {
+		return err
+	}
+	all, err := s.mix(r, q)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.MixView(all))
+}
+
+// parseItem reads a place in a queue; "" is its beginning.
+func parseItem(text string) (at queries.Item, err error) {
+	at.Place, at.SenderID = -1, math.MinInt64
+	if text == "" {
+		return at, nil
+	}
+	if _, err := fmt.Sscanf(strings.ReplaceAll(text, ".", " "), "%d %d", &at.Place, &at.SenderID); err != nil {
+		return at, &metric.InputError{Field: "after", Msg: "is no place in this queue"}
+	}
+	at.ID, _ = conversation.ParseUUID(text[strings.LastIndexByte(text, '.')+1:])
+	return at, nil
 }
 
 // ruleWords say what a queue draws.
@@ -175,13 +203,21 @@ func (s *server) mix(r *http.Request, q queries.Queue) (all []views.MixTable, er
 	if err != nil {
 		return nil, nil //nolint:nilerr // the rule says so already
 	}
+	asOf := s.Now()
+	draws, err := queries.QueueDraws(r.Context(), s.Pool, q.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(draws) > 0 { // a range of days ended then
+		asOf = draws[0].DueAt
+	}
 	drawn := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Work: metric.WorkFilter{Queue: q.ID.String()}}
 	for _, by := range []string{"channel", "version", "outcome"} {
 		sample, err := queries.MixOf(r.Context(), s.Pool, drawn, by, s.Now(), s.Zone)
 		if err != nil {
 			return nil, err
 		}
-		whole, err := queries.MixOf(r.Context(), s.Pool, f, by, s.Now(), s.Zone)
+		whole, err := queries.MixOf(r.Context(), s.Pool, f, by, asOf, s.Zone)
 		if err != nil {
 			return nil, err
 		}

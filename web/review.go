@@ -32,6 +32,7 @@ type reviewing struct {
 	user   queries.User
 	place  queries.Place
 	events int32
+	shown  int32             // events that there were when the user's page was made
 	of     string            // its assistant
 	in     conversation.UUID // the queue that is worked through; zero for none
 	linked *conversation.UUID
@@ -45,6 +46,7 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 	}
 	w := v.work
 	m = views.WorkPanel{Page: v.page, ID: v.place.ID, Action: "/conversations/" + v.place.ID.String(), May: v.page.Rights[views.Review], State: w.State, Rating: w.Own.Rating, ReviewedAt: w.ReviewedAt, By: w.By, Later: w.Later}
+	m.Events = v.events
 	m.Mine = w.Own.ReviewedAt != nil && w.Own.Events == v.events
 	if v.linked != nil {
 		m.Linked = v.linked.String()
@@ -223,6 +225,10 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	}
 	v = &reviewing{server: s, page: s.page(r, "Conversation", "Conversations"), place: queries.Place{SenderID: c.SenderID, ID: c.ID}, events: c.Events, of: c.Assistant}
 	v.user, _ = userOf(r.Context())
+	v.shown = c.Events
+	if n, err := strconv.Atoi(r.PostFormValue("events")); err == nil {
+		v.shown = min(v.shown, int32(n))
+	}
 	if in := r.PostFormValue("in"); in != "" {
 		if v.in, err = conversation.ParseUUID(in); err != nil {
 			return nil, queries.ErrNotFound
@@ -296,51 +302,57 @@ func (s *server) review(w http.ResponseWriter, r *http.Request) error {
 	if v.in != (conversation.UUID{}) && (r.PostFormValue("reviewed") == "yes" || r.PostFormValue("skip") != "") {
 		return v.endItem(w, r)
 	}
-	own, err := queries.OwnReview(r.Context(), s.Pool, v.place, v.user.ID)
-	if err != nil {
-		return err
-	}
-	if rating := r.PostFormValue("rating"); rating != "" {
-		n, err := strconv.Atoi(rating)
-		if err != nil || n < 0 || n > 5 {
+	rating := 0
+	if text := r.PostFormValue("rating"); text != "" {
+		if rating, err = strconv.Atoi(text); err != nil || rating < 1 || rating > 5 {
 			return &metric.InputError{Field: "rating", Msg: "is from 1 to 5"}
 		}
-		if own.Rating == n {
-			n = 0 // pressed again
+	}
+	a := v.act(queries.ActReview, "")
+	a.Change = func(own queries.Review) queries.Review {
+		switch {
+		case rating > 0 && own.Rating == rating:
+			own.Rating = 0 // pressed again
+		case rating > 0:
+			own.Rating = rating
 		}
-		own.Rating = n
+		switch r.PostFormValue("reviewed") {
+		case "yes":
+			own = v.reviewed(own)
+		case "no":
+			own.ReviewedAt, own.Events = nil, 0
+		}
+		return own
 	}
-	switch r.PostFormValue("reviewed") {
-	case "yes":
-		now := s.Now()
-		own.ReviewedAt, own.Events = &now, v.events
-	case "no":
-		own.ReviewedAt, own.Events = nil, 0
-	}
-	if err := v.do(r.Context(), v.act(queries.ActReview, own.Value())); err != nil {
+	if err := v.do(r.Context(), a); err != nil {
 		return err
 	}
 	return v.answer(w, r, nil, "", "")
 }
 
+// reviewed marks as reviewed what the user was shown: events that came meanwhile make it partial at once.
+func (v *reviewing) reviewed(own queries.Review) queries.Review {
+	now := v.Now()
+	own.ReviewedAt, own.Events = &now, v.shown
+	return own
+}
+
 // endItem ends an item of a queue and goes on to the next. The review is kept also when somebody else has taken the item meanwhile.
 func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 	ctx, now := r.Context(), v.Now()
-	own, err := queries.OwnReview(ctx, v.Pool, v.place, v.user.ID)
-	if err != nil {
-		return err
-	}
 	item := v.act(queries.ActQueue, "skipped")
 	item.Subject, item.Batch = v.in, queries.NewID()
 	acts := []queries.Act{item}
 	if r.PostFormValue("reviewed") == "yes" {
 		acts[0].Value = "reviewed"
-		own.ReviewedAt, own.Events = &now, v.events
-		mark := v.act(queries.ActReview, own.Value())
-		mark.Batch = item.Batch
+		mark := v.act(queries.ActReview, "")
+		mark.Batch, mark.Change = item.Batch, v.reviewed
 		acts = append(acts, mark)
 	}
-	err = pgx.BeginFunc(ctx, v.Pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, v.Pool, func(tx pgx.Tx) error {
+		if err := queries.Hold(ctx, tx, v.place); err != nil {
+			return err
+		}
 		may, err := queries.MayEnd(ctx, tx, v.in, v.user.ID, v.place, now)
 		if err != nil {
 			return err

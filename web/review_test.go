@@ -238,13 +238,26 @@ func TestUndo(t *testing.T) {
 	if got := state(); got != "unreviewed" {
 		t.Errorf("after the second undo: %s", got)
 	}
-	// A tag that another removed meanwhile is not undone.
+	// A tag that another removed meanwhile is not undone, nor one that another gave again.
 	s.post(c, at+"/tags", url.Values{"name": {"odd"}})
 	tag := s.one(`select id::text from tags`)
 	s.post(signIn(t, s.url, "reviewer"), at+"/tags", url.Values{"tag": {tag}})
 	if status, text := undo(); status != http.StatusBadRequest || !strings.Contains(text, "somebody changed it since") {
 		t.Errorf("undo of what another undid: %d %.200s", status, text)
 	}
+	s.post(signIn(t, s.url, "reviewer"), at+"/tags", url.Values{"tag": {tag}})
+	if status, _ := undo(); status != http.StatusBadRequest {
+		t.Errorf("undo of what another did again: %d", status)
+	}
+}
+
+func parse(t *testing.T, id string) conversation.UUID {
+	t.Helper()
+	u, err := conversation.ParseUUID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 func (s *reviewSite) one(sql string, args ...any) (text string) {

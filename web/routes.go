@@ -83,6 +83,7 @@ func (s *server) signed() []route {
 		{"GET", "/queues/edit", views.Lead, s.editQueue},
 		{"POST", "/queues", views.Lead, s.saveQueue},
 		{"GET", "/queues/{id}", views.Review, s.queue},
+		{"GET", "/queues/{id}/mix", views.Review, s.queueMix},
 		{"POST", "/queues/{id}/next", views.Review, s.nextItem},
 		{"POST", "/queues/{id}/replace", views.Review, s.replaceItem},
 		{"POST", "/queues/{id}/close", views.Lead, s.closeQueue},

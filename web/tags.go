@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -144,8 +145,11 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.Bar = s.bar(q, page, choices)
 	m.Bar.Compares = nil
-	states := func(f metric.Filter, state ...string) string {
-		f.Work.States = state
+	states := func(f metric.Filter, state string) string {
+		if len(f.Work.States) > 0 && !slices.Contains(f.Work.States, state) {
+			return "" // there are none
+		}
+		f.Work.States = []string{state}
 		return address(f)
 	}
 	row := func(c queries.Coverage, f metric.Filter) views.CoverageRow {
@@ -187,9 +191,12 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, p := range people {
-		to := f
-		to.Work.Reviewers = []string{p.UserID.String()}
-		m.Reviewers = append(m.Reviewers, views.ReviewerReport{Name: p.Name, Reviewed: views.CountValue(p.Reviewed, address(to)), Rating: p.Rating, Rated: p.Rated, MedianS: p.MedianS, Timed: p.Timed})
+		to, link := f, ""
+		if id := p.UserID.String(); len(f.Work.Reviewers) == 0 || slices.Equal(f.Work.Reviewers, []string{id}) { // a filter holds one or another, not both
+			to.Work.Reviewers = []string{id}
+			link = address(to)
+		}
+		m.Reviewers = append(m.Reviewers, views.ReviewerReport{Name: p.Name, Reviewed: views.CountValue(p.Reviewed, link), Rating: p.Rating, Rated: p.Rated, MedianS: p.MedianS, Timed: p.Timed})
 	}
 	return s.tagReport(w, r, q, m)
 }
@@ -213,11 +220,16 @@ func (s *server) tagReport(w http.ResponseWriter, r *http.Request, q question, m
 		if i < 6 {
 			color = "--c-" + strconv.Itoa(i+1)
 		}
-		f := q.filter
-		f.Work.Tags = []string{t.Name}
-		series := views.Series{Name: t.Name, Color: color, Link: address(f), N: t.Sum}
+		link := func(f metric.Filter) string {
+			if len(f.Work.Tags) > 0 && !slices.Equal(f.Work.Tags, []string{t.Name}) {
+				return "" // a filter holds one or another, not both
+			}
+			f.Work.Tags = []string{t.Name}
+			return address(f)
+		}
+		series := views.Series{Name: t.Name, Color: color, Link: link(q.filter), N: t.Sum}
 		for k, n := range t.Spans {
-			series.Values = append(series.Values, views.CountValue(n, address(f.Within(spans[k].From.In(s.Zone), spans[k].Until.In(s.Zone)))))
+			series.Values = append(series.Values, views.CountValue(n, link(q.filter.Within(spans[k].From.In(s.Zone), spans[k].Until.In(s.Zone)))))
 		}
 		c.Series = append(c.Series, series)
 	}

@@ -152,6 +152,9 @@ func (s *server) back(r *http.Request) string {
 	return ""
 }
 
+// neighbourWait is how long a transcript waits for the way to the next conversation.
+const neighbourWait = 40 * time.Millisecond
+
 // neighbours sets the ways to the next and the previous conversation of the list one came from.
 func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.ConversationFacts) error {
 	back := r.URL.Query().Get("back")
@@ -163,8 +166,16 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 	if err != nil {
 		return nil //nolint:nilerr // the same
 	}
+	ctx := r.Context()
 	for _, newer := range []bool{true, false} {
-		list, err := queries.Conversations(r.Context(), s.Pool, f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now, s.Zone)
+		var list []queries.ListedConversation
+		err := queries.Within(ctx, s.Pool, neighbourWait, func(db queries.DB) (err error) {
+			list, err = queries.Conversations(ctx, db, f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now, s.Zone)
+			return err
+		})
+		if errors.Is(err, queries.ErrSlow) {
+			continue // a list that has few: the way on is by the list itself
+		}
 		if err != nil {
 			return err
 		}

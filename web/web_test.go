@@ -148,6 +148,7 @@ func TestRights(t *testing.T) {
 		"GET /queues/edit":                    {303, 403, 403, 200, 200},
 		"POST /queues":                        {303, 403, 403, 422, 422},
 		"GET /queues/{id}":                    {303, 403, 404, 404, 404},
+		"GET /queues/{id}/mix":                {303, 403, 404, 404, 404},
 		"POST /queues/{id}/next":              {303, 403, 303, 303, 303},
 		"POST /queues/{id}/replace":           {303, 403, 404, 404, 404},
 		"POST /queues/{id}/close":             {303, 403, 403, 404, 404},

@@ -79,7 +79,7 @@ func TestFigures(t *testing.T) {
 		return [box.left + x, box.top + y0 - 6];
 	})()`)
 	do(t, ctx, cdp.MouseClickXY(place[0], place[1]))
-	waitFor(t, ctx, `location.pathname === "/conversations"`)
+	waitFor(t, ctx, `location.pathname === "/conversations" && document.querySelector("[data-total]") !== null`)
 	if got := eval[string](t, ctx, `document.querySelector("[data-total]").dataset.total + " " + document.querySelector("h1").textContent`); got != want+" Conversations resolved, confirmed" {
 		t.Errorf("the bar says %s, its list %s", want, got)
 	}

@@ -150,6 +150,9 @@ func (d *diagnosis) readers(ctx context.Context, pool *pgxpool.Pool, s queries.S
 	return nil
 }
 
+// manyWaiting is how many senders are hardly waiting for the next run of the job alone.
+const manyWaiting = 20_000
+
 // diagnose answers: is data in the database, is it arriving, what is rejected, what cannot be trusted.
 func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
 	d := new(diagnosis)
@@ -199,6 +202,13 @@ func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
 	silent, err := queries.SilentAssistants(c.ctx, pool, now.AddDate(0, 0, -30))
 	for _, s := range silent {
 		d.say(false, "assistant %q: no hand-off in 30 days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person", s.Assistant, s.Conversations)
+	}
+	if current {
+		waiting, err := queries.SearchBacklog(c.ctx, pool)
+		if err != nil {
+			return d, err
+		}
+		d.say(waiting < manyWaiting, "search: %d senders wait to be indexed; turnwise serve or turnwise work does so within seconds", waiting)
 	}
 	users, err2 := queries.Users(c.ctx, pool)
 	if err == nil {
