@@ -6,12 +6,13 @@ create table saved_views (
 	name text not null check (length(name) between 1 and 80),
 	query text not null,
 	columns text[] not null default '{}',
+	oldest boolean not null default false,
 	shared boolean not null,
 	user_id uuid not null references users on delete cascade,
 	revision integer not null default 1,
 	created_at timestamptz not null
 );
-comment on table saved_views is 'Filters of the list of conversations, as the query of its address, with the columns shown.';
+comment on table saved_views is 'Filters of the list of conversations, as the query of its address, with the columns shown; oldest: those stand first.';
 create unique index saved_views_name on saved_views (user_id, lower(name));
 
 create table queues (

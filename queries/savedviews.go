@@ -15,6 +15,7 @@ type SavedView struct {
 	Name      string
 	Query     string // of the list's address
 	Columns   []string
+	Oldest    bool // the oldest stand first
 	Shared    bool
 	UserID    conversation.UUID
 	By        string
@@ -23,7 +24,7 @@ type SavedView struct {
 }
 
 const savedViewColumns = `
-select v.id, v.name, v.query, v.columns, v.shared, v.user_id, u.name as by, v.revision, v.created_at
+select v.id, v.name, v.query, v.columns, v.oldest, v.shared, v.user_id, u.name as by, v.revision, v.created_at
 from saved_views v
 join users u on u.id = v.user_id
 where (v.shared or v.user_id = @user)`
@@ -48,24 +49,24 @@ func SavedViewByID(ctx context.Context, db DB, id, user conversation.UUID) (Save
 }
 
 const insertSavedViewSQL = `
-insert into saved_views (id, name, query, columns, shared, user_id, created_at)
-values (@id, @name, @query, @columns, @shared, @user, @at)`
+insert into saved_views (id, name, query, columns, oldest, shared, user_id, created_at)
+values (@id, @name, @query, @columns, @oldest, @shared, @user, @at)`
 
 // AddSavedView keeps a view; ErrConflict when the user has one of that name.
 func AddSavedView(ctx context.Context, db DB, v SavedView) error {
-	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "name": v.Name, "query": v.Query, "columns": v.Columns, "shared": v.Shared, "user": [16]byte(v.UserID), "at": v.CreatedAt})
+	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared, "user": [16]byte(v.UserID), "at": v.CreatedAt})
 	return unique(err)
 }
 
 const changeSavedViewSQL = `
 update saved_views
-set query = @query, columns = @columns, revision = revision + 1
+set query = @query, columns = @columns, oldest = @oldest, revision = revision + 1
 where id = @id and (user_id = @user or shared and @any::boolean)
 returning id`
 
 // ChangeSavedView makes a view of the user what it now shows, with any a shared one of anybody; or ErrNotFound.
 func ChangeSavedView(ctx context.Context, db DB, v SavedView, anyShared bool) error {
-	return changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.UserID), "query": v.Query, "columns": v.Columns, "any": anyShared})
+	return changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.UserID), "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
 }
 
 const deleteSavedViewSQL = `

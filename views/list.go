@@ -126,6 +126,7 @@ type SavedViews struct {
 	MayShare bool
 	Query    string // what would be kept
 	Columns  string
+	Order    string
 	Missing  []string // what it asks for that no longer exists, each as a sentence
 }
 

@@ -34,7 +34,7 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	var q question
 	var at *metric.Cursor
 	if err == nil {
-		q, err = s.parseQuestion(r, false, "cols", "view")
+		q, err = s.parseQuestion(r, false, "cols", "view", "order")
 	}
 	if err == nil {
 		at, err = metric.ParseCursor(r.URL.Query().Get("page"))
@@ -55,6 +55,11 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	}
 	q.now = m.Now
 	l := &listing{server: s, question: q, at: at, words: words}
+	if l.oldest = q.own.Get("order") == "oldest"; l.oldest && at == nil {
+		l.at, l.first = &metric.Cursor{Newer: true}, true
+	} else {
+		l.first = at == nil
+	}
 	if l.user, _ = userOf(r.Context()); !l.read(&m, r.Context()) {
 		return l.err
 	}

@@ -20,10 +20,12 @@ import (
 type listing struct {
 	*server
 	question
-	at    *metric.Cursor
-	words search.Query // what is searched for
-	user  queries.User
-	err   error
+	at     *metric.Cursor
+	first  bool         // the first page
+	oldest bool         // the oldest stand first
+	words  search.Query // what is searched for
+	user   queries.User
+	err    error
 
 	list       []queries.ListedConversation
 	choices    queries.Choices
@@ -125,7 +127,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 	more := len(list) > pageSize
 	hasNewer, hasOlder := at != nil, more
 	if at != nil && at.Newer {
-		hasNewer, hasOlder = more, true
+		hasNewer, hasOlder = more, !l.first
 		if more {
 			list = list[1:]
 		}
@@ -144,7 +146,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 		m.Older = link(list[len(list)-1], false)
 	}
 	back := l.query()
-	if at != nil {
+	if !l.first {
 		back.Set("page", at.String())
 	}
 	from := url.Values{}
@@ -180,6 +182,18 @@ func (l *listing) turnPages(m *views.Conversations) {
 		}
 		m.Rows = append(m.Rows, r)
 	}
+	q := l.question
+	q.own = url.Values{}
+	for k, v := range l.own {
+		q.own[k] = v
+	}
+	if m.Oldest = l.oldest; l.oldest {
+		slices.Reverse(m.Rows)
+		q.own.Del("order")
+	} else {
+		q.own.Set("order", "oldest")
+	}
+	m.Turned = q.address()
 }
 
 // chosenColumns reads which columns are shown, in their order; what is not known is left out, and the first message always stands. None were chosen when there are none.
@@ -244,13 +258,13 @@ func (l *listing) columns(m *views.Conversations) {
 // views sets the menu of saved views, and what the filter asks for that is no longer there.
 func (l *listing) views(m *views.Conversations) {
 	v := &m.Views
-	v.Query, v.Columns, v.MayShare = l.filter.Encode(), l.own.Get("cols"), m.Rights[views.ShareViews]
+	v.Query, v.Columns, v.Order, v.MayShare = l.filter.Encode(), l.own.Get("cols"), l.own.Get("order"), m.Rights[views.ShareViews]
 	for _, x := range l.saved {
 		link := views.ViewLink{ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String()}
 		link.Mine = x.UserID == l.user.ID || x.Shared && m.Rights[views.ShareViews]
 		if link.Current = link.ID == l.own.Get("view"); link.Current {
 			v.Current = &link
-			v.Changed = x.Query != v.Query || strings.Join(x.Columns, ",") != v.Columns
+			v.Changed = x.Query != v.Query || strings.Join(x.Columns, ",") != v.Columns || x.Oldest != l.oldest
 		}
 		v.All = append(v.All, link)
 	}

@@ -2,8 +2,11 @@ package web_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -213,5 +216,52 @@ func TestIndexGoesOn(t *testing.T) {
 		if _, body, _ := get(t, c, "GET", s.url+"/conversations?q="+q); heldText.FindStringSubmatch(body)[1] != "1" {
 			t.Errorf("%s is not found", q)
 		}
+	}
+}
+
+// The oldest first is the newest first turned around, page by page, with and without a search; a saved view keeps the order.
+func TestOldestFirst(t *testing.T) {
+	t.Parallel()
+	s := newReviewSite(t, 130)
+	if err := jobs.IndexTexts(t.Context(), s.pool); err != nil {
+		t.Fatal(err)
+	}
+	c := signIn(t, s.url, "reviewer")
+	row := regexp.MustCompile(`name="c" value="([0-9a-f-]{36})"`)
+	link := func(body, to string) string {
+		m := regexp.MustCompile(`href="(/conversations\?[^"]*page=` + to + `[^"]*)" hx-get`).FindStringSubmatch(body)
+		if m == nil {
+			return ""
+		}
+		return html.UnescapeString(m[1])
+	}
+	walk := func(from, to string) (ids []string, pages []string) {
+		t.Helper()
+		for at := from; at != "" && len(pages) < 9; {
+			_, body, _ := get(t, c, "GET", s.url+at)
+			for _, m := range row.FindAllStringSubmatch(body, -1) {
+				ids = append(ids, m[1])
+			}
+			pages = append(pages, at)
+			at = link(body, to)
+		}
+		return ids, pages
+	}
+	for _, q := range []string{"range=90d", "range=90d&q=card+OR+parcel"} {
+		newest, pages := walk("/conversations?"+q, "older")
+		oldest, turned := walk("/conversations?order=oldest&"+q, "newer")
+		slices.Reverse(oldest)
+		if len(newest) < 51 || !slices.Equal(newest, oldest) || len(pages) != len(turned) {
+			t.Errorf("%s: %d newest first on %d pages, %d oldest first on %d, not the same", q, len(newest), len(pages), len(oldest), len(turned))
+		}
+		_, first, _ := get(t, c, "GET", s.url+turned[0])
+		_, second, _ := get(t, c, "GET", s.url+turned[1])
+		if link(first, "older") != "" || link(second, "older") == "" {
+			t.Errorf("%s: the ways back are %q and %q", q, link(first, "older"), link(second, "older"))
+		}
+	}
+	_, to := s.post(c, "/views", url.Values{"name": {"Old ones"}, "query": {"range=90d"}, "order": {"oldest"}})
+	if _, _, h := get(t, c, "GET", s.url+to); !strings.Contains(h.Get("Location"), "order=oldest") {
+		t.Errorf("the view opens %s", h.Get("Location"))
 	}
 }

@@ -43,6 +43,9 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 	}
 	kept := f.Query()
 	kept.Set("view", id)
+	if v.Oldest {
+		kept.Set("order", "oldest")
+	}
 	if len(v.Columns) > 0 {
 		kept.Set("cols", strings.Join(v.Columns, ","))
 	}
@@ -61,6 +64,7 @@ func (s *server) keptView(r *http.Request) (v queries.SavedView, err error) {
 		return v, err
 	}
 	v.Query = f.Encode()
+	v.Oldest = r.PostFormValue("order") == "oldest"
 	if c := r.PostFormValue("columns"); c != "" {
 		v.Columns = chosenColumns(c)
 	} else {
