@@ -19,9 +19,12 @@ type User struct {
 	Disabled     bool
 	CreatedAt    time.Time
 	LastSeenAt   *time.Time
+	Calls        int64 // notes that call the user and that he has not seen
 }
 
-const userColumns = `select id, email, name, role, password_hash, disabled, created_at, last_seen_at from users `
+const userColumns = `select id, email, name, role, password_hash, disabled, created_at, last_seen_at,
+	(select count(*) from mentions m join notes n on n.id = m.note_id where m.user_id = users.id and m.seen_at is null and n.deleted_at is null) as calls
+from users `
 
 const (
 	userByEmailSQL = userColumns + `where lower(email) = lower(@email)`

@@ -318,8 +318,13 @@ func TestReviewsStay(t *testing.T) {
 	if n := s.count(`select count(*) from mentions m join users u on u.id = m.user_id where u.name = 'supervisor'`); n != 1 {
 		t.Error("the supervisor is not called")
 	}
-	if _, body, _ := get(t, signIn(t, s.url, "supervisor"), "GET", s.url+"/review"); !strings.Contains(body, "look, @supervisor") {
+	called := signIn(t, s.url, "supervisor")
+	if _, body, _ := get(t, called, "GET", s.url+"/review"); !strings.Contains(body, "look, @supervisor") || !strings.Contains(body, "1 note calls you") {
 		t.Error("the supervisor does not see who calls")
+	}
+	get(t, called, "GET", s.url+at)
+	if _, body, _ := get(t, called, "GET", s.url+"/overview"); strings.Contains(body, "note calls you") {
+		t.Error("a note that was seen still calls")
 	}
 	// The list tells the same states.
 	for state, want := range map[string]int{"partial": 1, "reviewed": 0} {

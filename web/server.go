@@ -144,7 +144,7 @@ func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m v
 func (s *server) page(r *http.Request, title, nav string) views.Page {
 	p := views.Page{Title: title, Nav: nav, Zone: s.Zone, Now: s.Now(), Version: s.Version}
 	if u, ok := userOf(r.Context()); ok {
-		p.Name, p.Role, p.Rights = u.Name, u.Role, rightsOf(u.Role)
+		p.Name, p.Role, p.Rights, p.Calls = u.Name, u.Role, rightsOf(u.Role), u.Calls
 	}
 	return p
 }
