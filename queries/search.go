@@ -35,7 +35,7 @@ delete from search_marks
 where id in (
 	select s.id
 	from (select m.id, sum(cardinality(m.senders)) over (order by m.id) - cardinality(m.senders) as before from (select id, senders from search_marks order by id limit @limit) as m) as s
-	where s.before < 1000)
+	where s.before < 500)
 returning senders, whole`
 
 const changedTextsSQL = `
@@ -125,7 +125,7 @@ type changedText struct {
 }
 
 // textsAtOnce is how many conversations are indexed by one statement.
-const textsAtOnce = 400
+const textsAtOnce = 100
 
 // IndexTexts indexes the conversations of at most limit marks, in one transaction, and returns how many marks it took; -1
 // when another process is at it.
