@@ -283,7 +283,7 @@ document.addEventListener("pointerup", () => {
 	if (from === until) return; // a click
 	const bars = [...from.closest("[data-strip]").querySelectorAll("a")];
 	const [a, b] = [from, until].sort((x, y) => bars.indexOf(x) - bars.indexOf(y));
-	const to = new URL(from.href, location.href);
+	const to = new URL(from.getAttribute("href"), location.href); // of SVG, whose href is no text
 	to.searchParams.delete("range");
 	to.searchParams.set("from", a.dataset.from);
 	to.searchParams.set("until", b.dataset.until);

@@ -56,6 +56,19 @@ func (r *reviewer) searches() {
 	if total := eval[int](t, ctx, `[...document.querySelectorAll("[data-strip] title")].reduce((n, x) => n + Number(x.textContent.match(/: ([\d,]+)/)[1].replaceAll(",", "")), 0)`); fmt.Sprint(total) != eval[string](t, ctx, `document.querySelector("[data-total]").dataset.total`) {
 		t.Errorf("the strip counts %d", total)
 	}
+	// Dragging from one bar to another narrows the list to their days.
+	eval[bool](t, ctx, `(() => {
+		const bars = [...document.querySelectorAll("[data-strip] a")], at = (i) => {
+			const box = bars[i].getBoundingClientRect();
+			return { bubbles: true, cancelable: true, clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 };
+		};
+		bars[9].querySelector("rect").dispatchEvent(new PointerEvent("pointerdown", at(9)));
+		document.dispatchEvent(new PointerEvent("pointermove", at(4)));
+		document.dispatchEvent(new PointerEvent("pointerup", at(4)));
+		return true;
+	})()`)
+	waitFor(t, ctx, `new URL(location.href).searchParams.get("from") < new URL(location.href).searchParams.get("until") && document.querySelectorAll("[data-strip] a").length === 6`)
+	r.goTo("/conversations")
 	// The words are indexed by a job: a moment after they were stored.
 	press(t, r, "/")
 	waitFor(t, ctx, `document.activeElement.id === "find"`)
