@@ -336,63 +336,6 @@ func matching(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *
 	return list, nil
 }
 
-// Uncounted is the number of conversations of a search that takes longer to count than a page waits.
-const Uncounted = -1
-
-// lookedAtFirst is how many hits of a search are looked at before all that match a filter are looked for.
-const lookedAtFirst = 1000
-
-// amongNext returns those of the next hits of a search that match the filter.
-func amongNext(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, batch, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
-	from, until := f.Range.Bounds(now, zone)
-	hits, err := nextHits(ctx, db, known.text.query, at, batch, from, until)
-	if err != nil || len(hits) == 0 {
-		return nil, err
-	}
-	known.text = found{query: known.text.query, hits: hits}
-	return matching(ctx, db, f, known, at, true, limit, now, zone)
-}
-
-// Searched returns at once what Conversations and CountConversations return of a filter that searches; the number may be
-// Uncounted.
-func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location) ([]ListedConversation, int, error) {
-	known, err := lookUpNames(ctx, db, f, impatience, now, zone)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !textAlone(f) && known.text.many {
-		// Where most of the newest match, the list is there at once.
-		list, err := amongNext(ctx, db, f, known, at, lookedAtFirst, limit, now, zone)
-		if err != nil || len(list) == limit {
-			return list, Uncounted, err
-		}
-	}
-	hits, total := known.text.hits, Uncounted
-	switch {
-	case textAlone(f) && !known.text.many:
-		total = len(hits)
-	case textAlone(f) && !known.text.uncounted:
-		total = most
-	case !textAlone(f):
-		w := filterConversations(f, known, now, zone)
-		w.args["limit"] = most
-		rows, _ := db.Query(ctx, "select c.sender_id, c.id, c.started_at\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.args)
-		if hits, err = readHits(rows); err != nil {
-			return nil, 0, err
-		}
-		total = len(hits)
-	}
-	if total < 0 || total == most {
-		known.text.many = known.text.query != ""
-		list, err := listed(ctx, db, f, known, at, false, limit, now, zone)
-		return list, total, err
-	}
-	all := found{query: known.text.query, hits: hits}
-	all.page(at, limit)
-	list, err := matching(ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, filterIDs{text: all}, nil, true, limit, now, zone)
-	return list, total, err
-}
-
 // CountConversations counts the conversations of the filter, at most limit.
 func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) (int, error) {
 	known, err := lookUp(ctx, db, f, now, zone)
@@ -470,4 +413,12 @@ func FilterChoices(ctx context.Context, db DB) (Choices, error) {
 	slices.Sort(c.Flows)
 	c.Flows = slices.Compact(c.Flows)
 	return c, nil
+}
+
+const firstConversationSQL = `select coalesce(min(started_at), now()) from conversations`
+
+// FirstConversation returns when the first conversation began; now when there is none.
+func FirstConversation(ctx context.Context, db DB) (time.Time, error) {
+	rows, _ := db.Query(ctx, firstConversationSQL)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
 }

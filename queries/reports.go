@@ -141,3 +141,29 @@ func BodiesOf(ctx context.Context, db DB, c ConversationFacts) ([]string, error)
 	rows, _ := db.Query(ctx, bodiesOfSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": [16]byte(c.ID)})
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
+
+const volumeHead = `select width_bucket(c.started_at, @starts::timestamptz[]) - 1 as span, count(*)
+from conversations c
+where `
+
+// Volume counts the conversations of a filter by stretches of time that begin at starts.
+func Volume(ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]int64, error) {
+	known, err := lookUp(ctx, db, f, now, zone)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, now, zone)
+	w.args["starts"] = starts
+	counts := make([]int64, len(starts))
+	rows, _ := db.Query(ctx, volumeHead+w.String()+"\ngroup by 1", w.args)
+	var span int
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&span, &n}, func() error {
+		counts[min(max(span, 0), len(counts)-1)] += n
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	return counts, nil
+}

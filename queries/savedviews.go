@@ -78,23 +78,3 @@ returning id`
 func DeleteSavedView(ctx context.Context, db DB, id, user conversation.UUID, anyShared bool) error {
 	return changed(ctx, db, deleteSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user), "any": anyShared})
 }
-
-const firstConversationSQL = `select coalesce(min(started_at), now()) from conversations`
-
-// FirstConversation returns when the first conversation began; now when there is none.
-func FirstConversation(ctx context.Context, db DB) (time.Time, error) {
-	rows, _ := db.Query(ctx, firstConversationSQL)
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
-}
-
-const queueNameSQL = `select name from queues where id = @id`
-
-// QueueName returns the name of a queue; "" for none.
-func QueueName(ctx context.Context, db DB, id conversation.UUID) (string, error) {
-	rows, _ := db.Query(ctx, queueNameSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if len(names) == 0 {
-		return "", err
-	}
-	return names[0], err
-}

@@ -18,195 +18,6 @@ import (
 	"turnwise/search"
 )
 
-const markSearchSQL = `insert into search_marks (senders) values (@senders::bigint[])`
-
-const searchBacklogSQL = `select coalesce(sum(cardinality(senders)), 0)::bigint from search_marks`
-
-// SearchBacklog returns how many senders are marked to be indexed, some more than once.
-func SearchBacklog(ctx context.Context, db DB) (int64, error) {
-	rows, _ := db.Query(ctx, searchBacklogSQL)
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
-}
-
-const lockSearchSQL = `select one from search_state for update skip locked`
-
-const takeSearchMarksSQL = `
-delete from search_marks
-where id in (
-	select s.id
-	from (select m.id, sum(cardinality(m.senders)) over (order by m.id) - cardinality(m.senders) as before from (select id, senders from search_marks order by id limit @limit) as m) as s
-	where s.before < 500)
-returning senders, whole`
-
-const changedTextsSQL = `
-select c.sender_id, c.id, c.started_at, c.last_at, c.xmin::text::bigint as version, s.sender_key, c.user_id,
-	coalesce((
-		select string_agg(n.text, E'\n' order by n.created_at, n.id)
-		from notes n
-		where n.sender_id = c.sender_id and n.conversation_id = c.id and n.deleted_at is null), '') as notes,
-	coalesce((
-		select string_agg(t.name, E'\n' order by t.name)
-		from conversation_tags x
-		join tags t on t.id = x.tag_id
-		where x.sender_id = c.sender_id and x.conversation_id = c.id), '') as tags
-from conversations c
-join senders s on s.id = c.sender_id
-left join conversation_texts t on t.sender_id = c.sender_id and t.conversation_id = c.id
-where c.sender_id = any(@senders::bigint[]) and (c.sender_id = any(@whole::bigint[]) or t.row_version is distinct from c.xmin::text::bigint)
-order by c.sender_id, c.id`
-
-const textsOfSQL = `
-select k.n, m.text
-from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) with ordinality as k (sender_id, id, from_at, until_at, n)
-cross join lateral (
-	select x.text, x.seq
-	from messages x
-	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id and x.text <> ''
-	offset 0
-) as m
-order by k.n, m.seq`
-
-const storeTextsSQL = `
-insert into conversation_texts (sender_id, conversation_id, started_at, row_version, words)
-select k.sender_id, k.id, k.at, k.version, k.words::tsvector
-from unnest(@senders::bigint[], @ids::uuid[], @ats::timestamptz[], @versions::bigint[], @words::text[]) as k (sender_id, id, at, version, words)
-on conflict (sender_id, conversation_id) do update
-set started_at = excluded.started_at, row_version = excluded.row_version, words = excluded.words`
-
-const storeVocabularySQL = `
-insert into search_words (word)
-select k.word
-from unnest(@words::text[]) as k (word)
-where not exists (select from search_words w where w.word = k.word)
-order by 1
-on conflict (word) do nothing`
-
-const forgetTextsSQL = `
-delete from conversation_texts t
-where t.sender_id = any(@senders::bigint[])
-	and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`
-
-const refreshTextsSQL = `insert into search_marks (senders, whole) values (@senders::bigint[], true)`
-
-// sendersAtOnce is how many senders one mark names at most.
-const sendersAtOnce = 500
-
-// RefreshTexts has the conversations of senders indexed again: a note or a tag of theirs changed.
-func RefreshTexts(ctx context.Context, db DB, senders []int64) error {
-	senders = slices.Compact(slices.Sorted(slices.Values(senders)))
-	for part := range slices.Chunk(senders, sendersAtOnce) {
-		if _, err := db.Exec(ctx, refreshTextsSQL, pgx.StrictNamedArgs{"senders": part}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-const dropSearchMarkSQL = `delete from search_marks where id = (select min(id) from search_marks) returning senders`
-
-// DropSearchMark gives up the oldest mark, which cannot be indexed, and returns how many senders it named.
-func DropSearchMark(ctx context.Context, db DB) (int, error) {
-	rows, _ := db.Query(ctx, dropSearchMarkSQL)
-	all, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
-	return len(slices.Concat(all...)), err
-}
-
-// changedText is a conversation to be indexed.
-type changedText struct {
-	SenderID  int64
-	ID        conversation.UUID
-	StartedAt time.Time
-	LastAt    time.Time
-	Version   int64
-	SenderKey string
-	UserID    string
-	Notes     string
-	Tags      string
-}
-
-// textsAtOnce is how many conversations are indexed by one statement.
-const textsAtOnce = 100
-
-// IndexTexts indexes the conversations of at most limit marks, in one transaction, and returns how many marks it took; -1
-// when another process is at it.
-func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error) {
-	rows, _ := tx.Query(ctx, lockSearchSQL)
-	if locked, err := pgx.CollectRows(rows, pgx.RowTo[bool]); err != nil || len(locked) == 0 {
-		return -1, err
-	}
-	rows, _ = tx.Query(ctx, takeSearchMarksSQL, pgx.StrictNamedArgs{"limit": limit})
-	senders, again := []int64{}, []int64{}
-	var some []int64
-	var whole bool
-	if _, err := pgx.ForEachRow(rows, []any{&some, &whole}, func() error {
-		marks++
-		senders = append(senders, some...)
-		if whole {
-			again = append(again, some...)
-		}
-		some = nil
-		return nil
-	}); err != nil || marks == 0 {
-		return 0, err
-	}
-	slices.Sort(senders)
-	senders = slices.Compact(senders)
-	rows, _ = tx.Query(ctx, changedTextsSQL, pgx.StrictNamedArgs{"senders": senders, "whole": again})
-	changed, err := pgx.CollectRows(rows, pgx.RowToStructByName[changedText])
-	if err != nil {
-		return 0, fmt.Errorf("changed conversations: %w", err)
-	}
-	words := map[string]struct{}{}
-	for part := range slices.Chunk(changed, textsAtOnce) {
-		if err := storeTexts(ctx, tx, part, words); err != nil {
-			return 0, err
-		}
-	}
-	all := make([]string, 0, len(words))
-	for w := range words {
-		all = append(all, w)
-	}
-	if len(all) > 0 {
-		if _, err := tx.Exec(ctx, storeVocabularySQL, pgx.StrictNamedArgs{"words": all}); err != nil {
-			return 0, fmt.Errorf("vocabulary: %w", err)
-		}
-	}
-	_, err = tx.Exec(ctx, forgetTextsSQL, pgx.StrictNamedArgs{"senders": senders})
-	return marks, err
-}
-
-func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, vocabulary map[string]struct{}) error {
-	n := len(part)
-	senders, ids, froms, untils, versions := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n), make([]int64, n)
-	documents, words := make([]search.Document, n), make([]string, n)
-	for i, c := range part {
-		senders[i], ids[i], froms[i], untils[i], versions[i] = c.SenderID, c.ID, c.StartedAt, c.LastAt, c.Version
-		for _, text := range []string{c.ID.String(), c.SenderKey, c.UserID, c.Tags, c.Notes} {
-			documents[i].Add(text)
-		}
-	}
-	rows, _ := tx.Query(ctx, textsOfSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "froms": froms, "untils": untils})
-	var at int64
-	var text string
-	if _, err := pgx.ForEachRow(rows, []any{&at, &text}, func() error {
-		documents[at-1].Add(text)
-		return nil
-	}); err != nil {
-		return fmt.Errorf("texts: %w", err)
-	}
-	for i := range documents {
-		words[i] = documents[i].TSVector()
-		for _, w := range documents[i].Vocabulary() {
-			vocabulary[w] = struct{}{}
-		}
-	}
-	_, err := tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words})
-	if err != nil {
-		err = fmt.Errorf("store search documents: %w", err)
-	}
-	return err
-}
-
 const unknownWordsSQL = `
 select k.word
 from unnest(@words::text[]) as k (word)
@@ -488,4 +299,61 @@ func Excerpts(ctx context.Context, db DB, q search.Query, list []ListedConversat
 		return nil, fmt.Errorf("excerpts: %w", err)
 	}
 	return out, nil
+}
+
+// Uncounted is the number of conversations of a search that takes longer to count than a page waits.
+const Uncounted = -1
+
+// lookedAtFirst is how many hits of a search are looked at before all that match a filter are looked for.
+const lookedAtFirst = 1000
+
+// amongNext returns those of the next hits of a search that match the filter.
+func amongNext(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, batch, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+	from, until := f.Range.Bounds(now, zone)
+	hits, err := nextHits(ctx, db, known.text.query, at, batch, from, until)
+	if err != nil || len(hits) == 0 {
+		return nil, err
+	}
+	known.text = found{query: known.text.query, hits: hits}
+	return matching(ctx, db, f, known, at, true, limit, now, zone)
+}
+
+// Searched returns at once what Conversations and CountConversations return of a filter that searches; the number may be
+// Uncounted.
+func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location) ([]ListedConversation, int, error) {
+	known, err := lookUpNames(ctx, db, f, impatience, now, zone)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !textAlone(f) && known.text.many {
+		// Where most of the newest match, the list is there at once.
+		list, err := amongNext(ctx, db, f, known, at, lookedAtFirst, limit, now, zone)
+		if err != nil || len(list) == limit {
+			return list, Uncounted, err
+		}
+	}
+	hits, total := known.text.hits, Uncounted
+	switch {
+	case textAlone(f) && !known.text.many:
+		total = len(hits)
+	case textAlone(f) && !known.text.uncounted:
+		total = most
+	case !textAlone(f):
+		w := filterConversations(f, known, now, zone)
+		w.args["limit"] = most
+		rows, _ := db.Query(ctx, "select c.sender_id, c.id, c.started_at\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.args)
+		if hits, err = readHits(rows); err != nil {
+			return nil, 0, err
+		}
+		total = len(hits)
+	}
+	if total < 0 || total == most {
+		known.text.many = known.text.query != ""
+		list, err := listed(ctx, db, f, known, at, false, limit, now, zone)
+		return list, total, err
+	}
+	all := found{query: known.text.query, hits: hits}
+	all.page(at, limit)
+	list, err := matching(ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, filterIDs{text: all}, nil, true, limit, now, zone)
+	return list, total, err
 }

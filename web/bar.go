@@ -112,6 +112,15 @@ func (q question) with(f metric.Filter) question {
 	return q
 }
 
+// owning returns the question with one of the page's own parameters set; "" leaves it out.
+func (q question) owning(name, value string) question {
+	q.own = maps.Clone(q.own)
+	if q.own.Set(name, value); value == "" {
+		q.own.Del(name)
+	}
+	return q
+}
+
 // bar describes the question as the filter bar.
 func (s *server) bar(q question, page views.Page, c queries.Choices) views.FilterBar {
 	f := q.filter

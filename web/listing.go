@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"net/url"
 	"slices"
@@ -182,18 +181,12 @@ func (l *listing) turnPages(m *views.Conversations) {
 		}
 		m.Rows = append(m.Rows, r)
 	}
-	q := l.question
-	q.own = url.Values{}
-	for k, v := range l.own {
-		q.own[k] = v
-	}
+	turned := "oldest"
 	if m.Oldest = l.oldest; l.oldest {
 		slices.Reverse(m.Rows)
-		q.own.Del("order")
-	} else {
-		q.own.Set("order", "oldest")
+		turned = ""
 	}
-	m.Turned = q.address()
+	m.Turned = l.owning("order", turned).address()
 }
 
 // chosenColumns reads which columns are shown, in their order; what is not known is left out, and the first message always stands. None were chosen when there are none.
@@ -219,13 +212,9 @@ func (l *listing) columns(m *views.Conversations) {
 		keys = usual
 	}
 	to := func(keys []string) string {
-		q := l.question
-		q.own = url.Values{}
-		for k, v := range l.own {
-			q.own[k] = v
-		}
-		if q.own.Set("cols", strings.Join(keys, ",")); slices.Equal(keys, usual) {
-			q.own.Del("cols")
+		q := l.owning("cols", strings.Join(keys, ","))
+		if slices.Equal(keys, usual) {
+			q = l.owning("cols", "")
 		}
 		return q.address()
 	}
@@ -285,7 +274,7 @@ func (l *listing) views(m *views.Conversations) {
 			v.Missing = append(v.Missing, "A reviewer of this filter is gone, so that part of it matches nothing.")
 		}
 	}
-	if f.Work.Queue != "" && cmp.Or(l.queueName) == "" {
+	if f.Work.Queue != "" && l.queueName == "" {
 		v.Missing = append(v.Missing, "The queue of this filter is gone, so that it matches nothing.")
 	}
 }
