@@ -85,6 +85,7 @@ type found struct {
 	hits  []textHit
 	many  bool // more than fewHits, or uncounted
 
+	nothing   bool // it has no letters and digits, and so hits nothing
 	uncounted bool // to count them takes longer than a page waits
 }
 
@@ -101,6 +102,7 @@ func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration,
 		return t, err
 	}
 	if t.query = q.TSQuery(); t.query == "" {
+		t.nothing = true
 		return t, nil
 	}
 	if f.ID != "" {
@@ -242,6 +244,8 @@ func Search(ctx context.Context, db DB, text string) (search.Query, error) {
 // text narrows by a search.
 func (w *where) text(t found) {
 	switch {
+	case t.nothing:
+		w.and("false", "", nil)
 	case t.query == "":
 	case t.many:
 		w.and("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.words @@ @search::tsquery)", "search", t.query)

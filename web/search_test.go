@@ -61,6 +61,13 @@ func TestSearch(t *testing.T) {
 	if status, body, _ := get(t, c, "GET", s.url+"/conversations?q=-card"); status != http.StatusBadRequest || !strings.Contains(body, "needs a word that is to be there") {
 		t.Errorf("a search for what is not there: %d", status)
 	}
+	// What has no letters and no digits finds nothing, and nothing is done to what it did not find.
+	if got := found("…!?"); got != "0" {
+		t.Errorf("no word finds %s", got)
+	}
+	if status, text := s.post(c, "/conversations/act", url.Values{"do": {"review"}, "all": {"yes"}, "query": {"q=…!?"}}); status != http.StatusBadRequest || !strings.Contains(text, "choose conversations first") {
+		t.Errorf("all that no word finds are acted on: %d", status)
+	}
 	// Notes and tags are found a moment later, and no longer when they are gone.
 	s.post(c, "/conversations/"+id+"/notes", url.Values{"text": {"a curious wombat"}})
 	s.post(c, "/conversations/"+id+"/tags", url.Values{"name": {"zoo visit"}})
