@@ -120,6 +120,27 @@ func TestByHand(t *testing.T) {
 	check("after the return", all.Within(day(25, 0, 0), day(26, 0, 0)), want)
 	rollUp(t, pool, g, now)
 	check("after the return, counted", all.Within(day(25, 0, 0), day(26, 0, 0)), want)
+	// Ann had been there before, as we learn late: she is new no more, whatever was counted.
+	users := func(what string, from, until time.Time, want metric.Active) {
+		t.Helper()
+		got, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: all.Within(from, until), Users: true, Now: now, Grid: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u := metric.CountUsers(got.Users, []metric.Span{{From: from, Until: until}}, nil); u.Active != want {
+			t.Errorf("%s: %+v, want %+v", what, u.Active, want)
+		}
+	}
+	users("october, from the 20th", day(20, 0, 0), day(32, 0, 0), metric.Active{All: 3, New: 3})
+	users("from the 23rd", day(23, 0, 0), day(32, 0, 0), metric.Active{All: 3, New: 2})
+	at = day(18, 9, 0)
+	says("a0", "ann", at)
+	answers("a0", at.Add(s), "Here you are.")
+	store()
+	for _, what := range []string{"Ann came before", "Ann came before, counted"} {
+		users(what, day(20, 0, 0), day(32, 0, 0), metric.Active{All: 3, New: 2})
+		rollUp(t, pool, g, now)
+	}
 	bodies = append(bodies, fmt.Sprintf(`{"sender_id":"b","event":"slot","timestamp":%.6f,"metadata":{"assistant_id":"bank"},"name":"city","value":"Z\u00fcrich"}`, float64(day(24, 23, 51).UnixMicro())/1e6))
 	store()
 	for _, tt := range []struct {

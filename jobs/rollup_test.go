@@ -140,10 +140,23 @@ func sums(f queries.Figures) (text string) {
 	for _, action := range slices.Sorted(maps.Keys(f.Words.ByAction)) {
 		text += fmt.Sprint(action, f.Words.ByAction[action].N, " ")
 	}
+	text += people(f.Users)
 	for day := range f.Hours {
 		for h := range f.Hours[day] {
 			text += fmt.Sprint(f.Hours[day][h].N, " ")
 		}
+	}
+	return text
+}
+
+// people are visits in comparable form: by time, each person once.
+func people(all []metric.VisitsAt) (text string) {
+	by := map[int64]metric.Visits{}
+	for _, v := range all {
+		by[v.At.Unix()] = append(by[v.At.Unix()], v.Visits...)
+	}
+	for _, at := range slices.Sorted(maps.Keys(by)) {
+		text += fmt.Sprint(at, by[at].Settle())
 	}
 	return text
 }
@@ -196,7 +209,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
-						q := queries.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Words: true, Now: until, Grid: g}
+						q := queries.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Words: true, Users: true, Now: until, Grid: g}
 						got, err := queries.CountFigures(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)
@@ -272,6 +285,15 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got queries.Figure
 	}
 	for is := metric.All; is <= metric.Judged; is++ {
 		check(f.That(is), sum.Count(is))
+	}
+	from, until := f.Range.Bounds(now, z)
+	users := metric.CountUsers(got.Users, []metric.Span{{From: from, Until: until}}, nil)
+	for which, n := range map[string]int64{"": users.All, metric.NewUsers: users.New, metric.ReturningUsers: users.Returning()} {
+		of := f.That(metric.Engaged)
+		of.Users = which
+		if listed, err := queries.CountEndUsers(t.Context(), pool, of, now, z); err != nil || listed != n {
+			t.Errorf("%s: %d users in the list, %v; the figure says %d", of.Query().Encode(), listed, err, n)
+		}
 	}
 	for reason, n := range sum.Reasons {
 		with := f.That(metric.Escalated)

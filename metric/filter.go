@@ -68,9 +68,17 @@ type Filter struct {
 	Hours        []int      // of the day at which they began, 0 to 23
 	Text         string     // words that people search for; see package search
 	Work         WorkFilter // what reviewers made of them
+	Users        string     // NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
+	Met          Range      // of people whose first conversation ever lies in it; absolute, zero for any
 	Slower       float64    // a response took longer than this many milliseconds
 	Faster       float64    // and not longer than this; 0 for no bound
 }
+
+// People by whether their first conversation ever lies in the filter's range or before it.
+const (
+	NewUsers       = "new"
+	ReturningUsers = "returning"
+)
 
 // TurnFilter asks for conversations with a turn in which a person wrote that meets all of this, and for those turns.
 type TurnFilter struct {
@@ -121,7 +129,7 @@ type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Work.empty() && f.Text == "" && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Work.empty() && f.Users == "" && f.Met == (Range{}) && f.Text == "" && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
 // WholeAssistants tells whether the filter takes all of an assistant's environments, channels and versions or none.
@@ -241,6 +249,17 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 	case "", "yes", "no":
 	default:
 		return f, &InputError{"escalated", "is yes or no"}
+	}
+	switch f.Users = q.Get("users"); f.Users {
+	case "", NewUsers, ReturningUsers:
+	default:
+		return f, &InputError{"users", "is new or returning"}
+	}
+	if v := q.Get("met"); v != "" {
+		first, last, _ := strings.Cut(v, "..")
+		if f.Met, err = parseAbsolute(first, last, zone); err != nil {
+			return f, &InputError{"met", "is two dates such as 2026-11-02..2026-11-08"}
+		}
 	}
 	if err := f.parseMore(q); err != nil {
 		return f, err
@@ -373,9 +392,12 @@ func parseRange(q url.Values, zone *time.Location) (Range, error) {
 		}
 		return Range{Days: n}, nil
 	}
-	var r Range
+	return parseAbsolute(from, until, zone)
+}
+
+// parseAbsolute reads two dates, both included, or two times.
+func parseAbsolute(from, until string, zone *time.Location) (r Range, err error) {
 	var date bool
-	var err error
 	if r.From, _, err = parseInstant(from, zone); err != nil {
 		return r, &InputError{"from", "is a date such as 2026-11-21"}
 	}

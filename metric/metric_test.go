@@ -51,7 +51,7 @@ func TestParseFilter(t *testing.T) {
 	t.Parallel()
 	for query, field := range map[string]string{
 		"range=0d": "range", "range=28": "range", "range=99999d": "range", "from=2026-11-01": "until", "from=2026-11-02&until=2026-11-01": "until", "from=1980-01-01&until=1981-01-01": "from",
-		"outcome=good": "outcome", "csat=5": "csat", "escalated=maybe": "escalated", "id=" + strings.Repeat("x", 4200): "id", "flow=%00": "flow", "channel=%ff": "channel",
+		"outcome=good": "outcome", "csat=5": "csat", "users=all": "users", "met=2026-11-02": "met", "escalated=maybe": "escalated", "id=" + strings.Repeat("x", 4200): "id", "flow=%00": "flow", "channel=%ff": "channel",
 	} {
 		q, err := url.ParseQuery(query)
 		if err != nil {
@@ -63,7 +63,7 @@ func TestParseFilter(t *testing.T) {
 	}
 	full := Filter{
 		Range: Range{From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)}, Assistants: []string{"a", "b&c"}, Environments: []string{"prod"},
-		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Turns: TurnFilter{"greet", true, true, "f", "utter_ok", "prediction", 1.25}, Commands: []string{"clarify"}, Path: PathFilter{Steps: []string{"a b", "c"}, Strict: true, Back: true, End: true, Minutes: 5}, CannotHandle: []string{"x"}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, Slower: 1.5, Faster: Bound(7),
+		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Turns: TurnFilter{"greet", true, true, "f", "utter_ok", "prediction", 1.25}, Commands: []string{"clarify"}, Path: PathFilter{Steps: []string{"a b", "c"}, Strict: true, Back: true, End: true, Minutes: 5}, CannotHandle: []string{"x"}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, Slower: 1.5, Faster: Bound(7), Users: ReturningUsers, Met: Range{From: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC)},
 		Not: Excluded{Assistants: []string{"n"}, Versions: []string{"v"}}, Flows: []FlowFilter{{Flow: "f"}, {Flow: "g h/|", How: FlowMissed}, {Flow: "a b", Stopped: "s t"}, {Flow: "a", Visited: "ü"}},
 	}
 	for _, f := range []Filter{full, {Range: Range{Days: 28}}, {Range: Range{Days: 7}, Flows: []FlowFilter{{Flow: "ü"}}}, {Range: Range{From: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC)}}} {
@@ -295,6 +295,45 @@ func TestTyped(t *testing.T) {
 }
 
 // A range that somebody types beside a search is that range, also when it is the usual one.
+// Ann comes in the first week, in the same bucket twice, and in the third; Bob was there before the range; Cid only looks in the
+// second week and writes in the third.
+func TestUsers(t *testing.T) {
+	at := func(d int) time.Time { return time.Date(2026, 11, d, 0, 0, 0, 0, time.UTC) } // the 2nd is a Monday
+	visit := func(person int64, first time.Time, wrote bool) Visit {
+		return Visit{Person: person, First: first.Add(10 * time.Hour).Unix(), Wrote: wrote}
+	}
+	days := []VisitsAt{
+		{At: at(17), Visits: Visits{visit(1, at(2), true), visit(3, at(10), true)}},
+		{At: at(2), Visits: Visits{visit(1, at(2), true), visit(2, at(1).AddDate(-1, 0, 0), true)}},
+		{At: at(3), Visits: Visits{visit(1, at(2), true)}},
+		{At: at(10), Visits: Visits{visit(3, at(10), false)}},
+	}
+	for i := range days {
+		b := days[i].Pack(days[i].At)
+		got, err := Visits(nil).AppendPacked(b, days[i].At)
+		if err != nil || !slices.Equal(got, days[i].Visits) {
+			t.Errorf("%v is unpacked as %v, %v", days[i].Visits, got, err)
+		}
+		for n := range b {
+			if _, err := Visits(nil).AppendPacked(b[:n], days[i].At); err == nil {
+				t.Errorf("%d of %d bytes are read without an error", n, len(b))
+			}
+		}
+	}
+	weeks := WholeWeeks(at(2), at(25), at(24), time.UTC)
+	got := CountUsers(days, ByWeek.Spans(at(2), at(25), time.UTC), weeks)
+	want := Users{
+		Active: Active{All: 3, New: 2},
+		Spans:  []Active{{All: 2, New: 1}, {}, {All: 2}, {}},
+		Cohorts: []Cohort{
+			{Week: weeks[0], Size: 1, Active: []int64{1, 0, 1}}, {Week: weeks[1], Size: 1, Active: []int64{0, 1}}, {Week: weeks[2], Active: []int64{0}},
+		},
+	}
+	if !reflect.DeepEqual(got, want) || len(weeks) != 3 {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
+	}
+}
+
 func TestTypedBesideSearch(t *testing.T) {
 	t.Parallel()
 	q, _ := url.ParseQuery("q=refund&typed=28+days")

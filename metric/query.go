@@ -59,12 +59,14 @@ func (f Filter) pairs() [][2]string {
 	case f.Range.Days > 0 && f.Range.Days == f.defaultDays():
 	case f.Range.Days > 0:
 		add("range", strconv.Itoa(f.Range.Days)+"d")
-	case f.Range.Days == 0 && !f.Range.From.IsZero() && !f.Range.Dates():
-		add("from", f.Range.From.Format(time.RFC3339))
-		add("until", f.Range.Until.Format(time.RFC3339))
 	case f.Range.Days == 0 && !f.Range.From.IsZero():
-		add("from", f.Range.From.Format(dateLayout))
-		add("until", AddDays(f.Range.Until, -1, f.Range.Until.Location()).Format(dateLayout))
+		from, until := f.Range.absolute()
+		add("from", from)
+		add("until", until)
+	}
+	if f.Met != (Range{}) {
+		from, until := f.Met.absolute()
+		add("met", from+".."+until)
 	}
 	addAll("assistant", f.Assistants)
 	addAll("environment", f.Environments)
@@ -120,12 +122,20 @@ func (f Filter) pairs() [][2]string {
 	if f.Turns.Fallback {
 		add("turn", "fallback")
 	}
-	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}, {"part", f.Turns.Part}, {"q", f.Text}, {"queue", f.Work.Queue}} {
+	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"users", f.Users}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}, {"part", f.Turns.Part}, {"q", f.Text}, {"queue", f.Work.Queue}} {
 		if p[1] != "" {
 			add(p[0], p[1])
 		}
 	}
 	return q
+}
+
+// absolute writes the ends of an absolute range: the first and the last date, or two times.
+func (r Range) absolute() (from, until string) {
+	if r.Dates() {
+		return r.From.Format(dateLayout), AddDays(r.Until, -1, r.Until.Location()).Format(dateLayout)
+	}
+	return r.From.Format(time.RFC3339), r.Until.Format(time.RFC3339)
 }
 
 // Hidden returns the filter as pairs of names and values for a form's hidden fields, in their order.

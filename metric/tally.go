@@ -19,6 +19,7 @@ type Counted struct {
 	Returned  bool // the same person came back within the days that Durable names
 	Hour      int  // of the day at which it began, in the workspace's zone
 	Responses []float64
+	Visit     Visit // of the person; only where people are counted
 }
 
 // HourLatency are response times by the hour of the day at which their conversation began.

@@ -71,6 +71,17 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 	if len(f.Reasons) > 0 {
 		w.and("c.escalated_at is not null and c.escalation_reason = any(@reasons::text[])", "reasons", f.Reasons)
 	}
+	from, _ := f.Range.Bounds(now, zone)
+	switch f.Users {
+	case metric.NewUsers:
+		w.and(firstEverText+" >= @new_from", "new_from", from)
+	case metric.ReturningUsers:
+		w.and(firstEverText+" < @new_from", "new_from", from)
+	}
+	if f.Met != (metric.Range{}) {
+		w.and(firstEverText+" >= @met_from", "met_from", f.Met.From)
+		w.and(firstEverText+" < @met_until", "met_until", f.Met.Until)
+	}
 	w.path(f.Path)
 	if f.Turns != (metric.TurnFilter{}) {
 		w.and("exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+w.turn(f.Turns)+")", "", nil)

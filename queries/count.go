@@ -29,6 +29,7 @@ type Cell struct {
 	Flows metric.FlowTally
 	Hours *metric.HourLatency // nil unless asked for
 	Words *metric.IntentTally // nil unless asked for
+	Users metric.Visits       // nil unless asked for
 
 	byHour *[24][]float64
 }
@@ -81,6 +82,7 @@ func (f *cells) merge(c *Cell) {
 	}
 	cell := &f.all[i]
 	cell.Tally.Merge(c.Tally)
+	cell.Users = append(cell.Users, c.Users...)
 	if c.Flows != nil { // with it the others, or none of them
 		cell.Flows.Merge(c.Flows)
 		cell.Words.Merge(c.Words)
@@ -89,7 +91,7 @@ func (f *cells) merge(c *Cell) {
 }
 
 // unpackCell reads what was rolled up.
-func unpackCell(tally, flows, hours, intents []byte) (c Cell, err error) {
+func unpackCell(at time.Time, tally, flows, hours, intents, users []byte) (c Cell, err error) {
 	c.Tally = new(metric.Tally)
 	if err := c.Tally.Unpack(tally, true); err != nil {
 		return c, err
@@ -99,6 +101,9 @@ func unpackCell(tally, flows, hours, intents []byte) (c Cell, err error) {
 		return c, err
 	}
 	if err := c.Hours.MergePacked(hours); err != nil {
+		return c, err
+	}
+	if c.Users, err = c.Users.AppendPacked(users, at); err != nil {
 		return c, err
 	}
 	return c, c.Words.MergePacked(intents, true, true)
@@ -121,9 +126,28 @@ const cameBackText = `case
 var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
 	and ` + strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metric.DurableDays))
 
-// countedColumns are those that are counted, judged by the criteria.
-func (w *where) countedColumns(criteria []SuccessCriteria) string {
-	return `c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
+// personText makes a person's number, firstEverText says when the person's first conversation ever with the assistant began.
+const (
+	personText    = `case when c.user_id <> '' then hashtextextended(c.user_id, c.assistant_id) else c.sender_id end`
+	firstEverText = `case
+		when c.user_id <> '' then (
+			select min(n.started_at)
+			from conversations n
+			where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id)
+		else (
+			select min(n.started_at)
+			from conversations n
+			where n.sender_id = c.sender_id and n.user_id = '')
+	end`
+)
+
+// countedColumns are those that are counted, judged by the criteria; users says whether people are counted.
+func (w *where) countedColumns(criteria []SuccessCriteria, users bool) string {
+	person := "0::bigint, 0::bigint"
+	if users {
+		person = personText + ", floor(extract(epoch from " + firstEverText + "))::bigint"
+	}
+	return person + `, c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
 	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms, case when not ` + w.judged("now", criteria) + ` then 0 when ` + w.success("now", criteria) + ` then 1 else 2 end`
 }
 
@@ -134,6 +158,7 @@ type counting struct {
 	flows  bool
 	hours  bool // response times by hour of the day
 	words  bool // intents and commands, response times by flow and part
+	users  bool
 }
 
 func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted)) error {
@@ -147,9 +172,9 @@ func (n *counting) conversations(rows pgx.Rows, each func(cell time.Time, d Dime
 		rating  string
 		verdict int32
 	)
-	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating, &c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&c.Visit.Person, &c.Visit.First, &k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating, &c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict}, func() error {
 		k.ID, c.Outcome, c.Rating = id, conversation.Outcome(outcome), conversation.Rating(rating)
-		c.Hour, c.Verdict = at.In(n.zone).Hour(), metric.Verdict(verdict)
+		c.Hour, c.Verdict, c.Visit.Wrote = at.In(n.zone).Hour(), metric.Verdict(verdict), c.Outcome != conversation.NotEngaged
 		each(n.cellOf(at), d, k, &c)
 		return nil
 	})
@@ -280,8 +305,8 @@ func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.D
 	}
 	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
 	w := &where{args: maps.Clone(args)}
-	columns := "select " + w.countedColumns(criteria)
-	return count(ctx, tx, statements{columns + hoursText, countHourRunsSQL, countHourStepsSQL, intentColumns + fmt.Sprintf(hourTurnsText, "turns t") + intentCondition, commandColumns + fmt.Sprintf(hourTurnsText, "commands t")}, [2]pgx.StrictNamedArgs{w.args, args}, &counting{cellOf, zone, true, true, true})
+	columns := "select " + w.countedColumns(criteria, true)
+	return count(ctx, tx, statements{columns + hoursText, countHourRunsSQL, countHourStepsSQL, intentColumns + fmt.Sprintf(hourTurnsText, "turns t") + intentCondition, commandColumns + fmt.Sprintf(hourTurnsText, "commands t")}, [2]pgx.StrictNamedArgs{w.args, args}, &counting{cellOf, zone, true, true, true, true})
 }
 
 // count counts the conversations that the first statement yields, their flow runs and steps by the others.
@@ -292,6 +317,9 @@ func count(ctx context.Context, db DB, of statements, args [2]pgx.StrictNamedArg
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := found.at(cell, d)
 		to.Tally.Add(c)
+		if n.users {
+			to.Users = append(to.Users, c.Visit)
+		}
 		if n.hours {
 			if to.byHour == nil {
 				to.byHour = new([24][]float64)

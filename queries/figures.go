@@ -22,6 +22,7 @@ type Figures struct {
 	Trend map[time.Time]metric.FlowTally // by time: the flow of the question alone
 	Words metric.IntentTally
 	Hours [7]metric.HourLatency // by weekday, from Monday on
+	Users []metric.VisitsAt     // by time, several of one time
 	Took  time.Duration
 	Facts bool // counted from the conversations themselves, as the filter asks for what rollups do not know
 }
@@ -37,6 +38,7 @@ type Question struct {
 	Hours  bool   // and by weekday and hour
 	Parts  bool   // and by flow and part
 	Words  bool   // count intents and commands
+	Users  bool   // count people
 	Ended  bool   // count open conversations by how they would have ended: enough for who asks only how many there are
 	Facts  bool   // leave the rollups alone
 	Most   int    // conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no bound
@@ -128,7 +130,10 @@ func (r *reading) add(c *Cell) {
 	if c.Hours != nil {
 		r.hoursOf(c.At).Merge(c.Hours)
 	}
-	c.Flows, c.Words, c.Hours = nil, nil, nil
+	if r.Users {
+		r.sum.Users = append(r.sum.Users, metric.VisitsAt{At: c.At, Visits: c.Users})
+	}
+	c.Flows, c.Words, c.Hours, c.Users = nil, nil, nil, nil
 	r.found.merge(c)
 }
 
@@ -154,9 +159,9 @@ func (r *reading) hoursOf(at time.Time) *metric.HourLatency {
 
 // counted counts what a from clause yields and adds it to the cells.
 func (r *reading) counted(ctx context.Context, w *where, from string) error {
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words || r.Parts}
+	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words || r.Parts, r.Users}
 	others := maps.Clone(w.args)
-	columns := w.countedColumns(r.known.inForce)
+	columns := w.countedColumns(r.known.inForce, r.Users)
 	all, err := count(ctx, r.tx, statements{"select " + columns + "\nfrom " + from, selectRuns(from), selectSteps(from), selectTurns(intentColumns, "turns t", from) + intentCondition, selectTurns(commandColumns, "commands t", from)}, [2]pgx.StrictNamedArgs{w.args, others}, n)
 	for i := range all {
 		all[i].Tally.Settle()
@@ -175,9 +180,9 @@ func (r *reading) open(ctx context.Context) error {
 		return err
 	}
 	open := map[ConversationKey]time.Time{} // the cells in which they are counted
-	n := &counting{r.cellOf, r.Grid.Zone, false, false, false}
+	n := &counting{r.cellOf, r.Grid.Zone, false, false, false, false}
 	others := maps.Clone(w.args)
-	rows, _ := r.tx.Query(ctx, "select "+w.countedColumns(r.known.inForce)+"\nfrom "+from, w.args)
+	rows, _ := r.tx.Query(ctx, "select "+w.countedColumns(r.known.inForce, false)+"\nfrom "+from, w.args)
 	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
 		to := r.found.at(cell, d)
 		to.Tally.Reopen(*c)
@@ -364,7 +369,7 @@ func (r *reading) days(ctx context.Context, first, last time.Time, stale map[hou
 
 // beside returns the columns beside the tally that the question needs.
 func (r *reading) beside() string {
-	flows, hours, words := "''::bytea", "''::bytea", "''::bytea"
+	flows, hours, words, users := "''::bytea", "''::bytea", "''::bytea", "''::bytea"
 	if r.Flows {
 		flows = "c.flows"
 	}
@@ -374,11 +379,22 @@ func (r *reading) beside() string {
 	if r.Words || r.Parts {
 		words = "c.intents"
 	}
-	return flows + ", " + hours + ", " + words
+	if r.Users {
+		users = "c.users"
+	}
+	return flows + ", " + hours + ", " + words + ", " + users
 }
 
-// mergeBeside adds what stands beside a tally.
-func (r *reading) mergeBeside(at time.Time, flows, hours, words []byte) error {
+// mergeBeside adds what stands beside the tally of a stretch.
+func (r *reading) mergeBeside(stretch time.Time, flows, hours, words, users []byte) error {
+	at := r.cellOf(stretch)
+	if r.Users {
+		visits, err := metric.Visits(nil).AppendPacked(users, stretch)
+		if err != nil {
+			return err
+		}
+		r.sum.Users = append(r.sum.Users, metric.VisitsAt{At: at, Visits: visits})
+	}
 	if r.Flows {
 		if err := r.sum.Flows.MergePacked(flows, r.Steps); err != nil {
 			return err
@@ -404,18 +420,18 @@ func (r *reading) mergeBeside(at time.Time, flows, hours, words []byte) error {
 
 // daySums reads what stands beside the tallies of whole assistants.
 func (r *reading) daySums(ctx context.Context, w *where, skip func(at time.Time, assistant int32) bool) error {
-	if !r.Flows && !r.Hours && !r.Words && !r.Parts {
+	if !r.Flows && !r.Hours && !r.Words && !r.Parts && !r.Users {
 		return nil
 	}
 	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, "+r.beside()+"\nfrom rollup_day_sums c\nwhere "+w.String(), w.args)
 	var at time.Time
 	var assistant int32
-	var flows, hours, words pgtype.DriverBytes
-	_, err := pgx.ForEachRow(rows, []any{&at, &assistant, &flows, &hours, &words}, func() error {
+	var flows, hours, words, users pgtype.DriverBytes
+	_, err := pgx.ForEachRow(rows, []any{&at, &assistant, &flows, &hours, &words, &users}, func() error {
 		if skip(at, assistant) {
 			return nil
 		}
-		return r.mergeBeside(r.cellOf(at), flows, hours, words)
+		return r.mergeBeside(at, flows, hours, words, users)
 	})
 	if err != nil {
 		return fmt.Errorf("read sums of days: %w", err)
@@ -425,15 +441,15 @@ func (r *reading) daySums(ctx context.Context, w *where, skip func(at time.Time,
 
 // packed reads rolled-up rows but for those that are to be skipped; beside the tallies only if that is asked for.
 func (r *reading) packed(ctx context.Context, w *where, from string, beside bool, skip func(at time.Time, assistant int32) bool) error {
-	more := "''::bytea, ''::bytea, ''::bytea"
+	more := "''::bytea, ''::bytea, ''::bytea, ''::bytea"
 	if beside {
 		more = r.beside()
 	}
 	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+more+"\nfrom "+from, w.args)
 	var at time.Time
 	var d Dimensions
-	var tally, packed, byHour, spoken pgtype.DriverBytes
-	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed, &byHour, &spoken}, func() (err error) {
+	var tally, packed, byHour, spoken, users pgtype.DriverBytes
+	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed, &byHour, &spoken, &users}, func() (err error) {
 		if skip(at, d.Assistant) {
 			return nil
 		}
@@ -445,7 +461,7 @@ func (r *reading) packed(ctx context.Context, w *where, from string, beside bool
 		if !beside {
 			return nil
 		}
-		return r.mergeBeside(c.At, packed, byHour, spoken)
+		return r.mergeBeside(at, packed, byHour, spoken, users)
 	})
 	if err != nil {
 		return fmt.Errorf("read rollups: %w", err)

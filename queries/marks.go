@@ -77,6 +77,41 @@ from (
 	from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[]) as u (sender, usr, assistant, at)
 ) as k` + cameBackFrom
 
+// laterOf are the later conversations of a person whose first conversation ever is, or was, k: when they met us changes.
+const laterOf = `
+cross join lateral (
+	select p.started_at, p.assistant_id
+	from conversations p
+	where k.usr <> '' and p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at > k.at
+		and not exists (select from conversations e where e.user_id = k.usr and e.user_id <> '' and e.assistant_id = k.assistant and e.started_at < k.at)
+	union all
+	select p.started_at, p.assistant_id
+	from conversations p
+	where k.usr = '' and p.sender_id = k.sender and p.user_id = '' and p.started_at > k.at
+		and not exists (select from conversations e where e.sender_id = k.sender and e.user_id = '' and e.started_at < k.at)
+) as p
+order by 1, 2
+on conflict (hour, assistant_id, lane, epoch) do update
+set changes = rollup_marks.changes + 1`
+
+const markLaterSQL = `
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
+from (
+	select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 microsecond' as at
+	from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[]) as u (sender, usr, assistant, at)
+) as k` + laterOf
+
+// markForgottenLaterSQL does the same for conversations that are about to be deleted.
+const markForgottenLaterSQL = `
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
+from (
+	select sender_id as sender, user_id as usr, assistant_id as assistant, started_at as at
+	from conversations
+	where sender_id = @sender and id = any(@ids::uuid[])
+) as k` + laterOf
+
 // markForgottenReturnsSQL does the same for conversations that are about to be deleted.
 const markForgottenReturnsSQL = `
 insert into rollup_marks (hour, assistant_id, lane, epoch)
@@ -89,7 +124,9 @@ from (
 
 func (m *marks) queue(q *pgx.Batch) {
 	if len(m.senders) > 0 {
-		q.Queue(markReturnsSQL, pgx.StrictNamedArgs{"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "lane": m.lane})
+		came := pgx.StrictNamedArgs{"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "lane": m.lane}
+		q.Queue(markReturnsSQL, came)
+		q.Queue(markLaterSQL, came)
 	}
 	if len(m.hours) == 0 {
 		return

@@ -44,7 +44,7 @@ func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
 func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
 
 // rollupVersion grows when what is packed changes its meaning.
-const rollupVersion = 4
+const rollupVersion = 5
 
 const rollupStateSQL = `select zone, version from rollup_state`
 
@@ -120,9 +120,9 @@ using unnest(@hours::timestamptz[], @assistants::integer[]) as k (hour, assistan
 where s.at >= k.hour and s.at < k.hour + interval '1 hour' and s.assistant_id = k.assistant`
 
 const insertSlotsSQL = `
-insert into rollup_slots (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents)
+insert into rollup_slots (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents, users)
 select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[])`
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[], @users::bytea[])`
 
 const staleDaysSQL = `
 insert into rollup_stale_days (at, assistant_id, marked_at)
@@ -227,14 +227,14 @@ using unnest(@hours::timestamptz[], @assistants::integer[]) as k (at, assistant)
 where d.at = k.at and d.assistant_id = k.assistant`
 
 const insertDaySumsSQL = `
-insert into rollup_day_sums (at, assistant_id, flows, hours, intents)
+insert into rollup_day_sums (at, assistant_id, flows, hours, intents, users)
 select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[])`
+from unnest(@ats::timestamptz[], @assistants::integer[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[], @users::bytea[])`
 
 const insertDaysSQL = `
-insert into rollup_days (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents)
+insert into rollup_days (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents, users)
 select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[])`
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[], @users::bytea[])`
 
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
 func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before time.Time) (counted int, err error) {
@@ -270,7 +270,7 @@ func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, befo
 }
 
 const slotsOfDaysSQL = `
-select s.at, s.assistant_id, s.environment_id, s.channel_id, s.version_id, s.tally, s.flows, s.hours, s.intents
+select s.at, s.assistant_id, s.environment_id, s.channel_id, s.version_id, s.tally, s.flows, s.hours, s.intents, s.users
 from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
 cross join lateral (select * from rollup_slots x where x.at >= k.at and x.at < k.until offset 0) as s
 where s.assistant_id = k.assistant`
@@ -293,10 +293,10 @@ func mergeDays(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour) ([]
 	found := newCells()
 	var at time.Time
 	var d Dimensions
-	var tally, flows, hours, intents pgtype.DriverBytes
+	var tally, flows, hours, intents, users pgtype.DriverBytes
 	rows, _ := tx.Query(ctx, slotsOfDaysSQL, args)
-	if _, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &flows, &hours, &intents}, func() error {
-		c, err := unpackCell(tally, flows, hours, intents)
+	if _, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &flows, &hours, &intents, &users}, func() error {
+		c, err := unpackCell(at, tally, flows, hours, intents, users)
 		if err == nil {
 			c.At, c.Dimensions = g.DayOf(at), d
 			found.merge(&c)
@@ -327,15 +327,15 @@ func insertCells(ctx context.Context, tx pgx.Tx, sql string, cells []Cell) error
 	n := len(cells)
 	ats, conversations := make([]time.Time, n), make([]int64, n)
 	assistants, environments, channels, versions := make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n)
-	tallies, flows, hours, intents := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	tallies, flows, hours, intents, users := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, c := range cells {
 		ats[i], conversations[i] = c.At, c.Tally.Count(metric.All)
 		assistants[i], environments[i], channels[i], versions[i] = c.Assistant, c.Environment, c.Channel, c.Version
-		tallies[i], flows[i], hours[i], intents[i] = c.Tally.Pack(), c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack()
+		tallies[i], flows[i], hours[i], intents[i], users[i] = c.Tally.Pack(), c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack(), c.Users.Pack(c.At)
 	}
 	if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
 		"ats": ats, "assistants": assistants, "environments": environments, "channels": channels, "versions": versions,
-		"conversations": conversations, "tallies": tallies, "flows": flows, "by_hour": hours, "intents": intents,
+		"conversations": conversations, "tallies": tallies, "flows": flows, "by_hour": hours, "intents": intents, "users": users,
 	}); err != nil {
 		return fmt.Errorf("insert rollups: %w", err)
 	}
@@ -354,13 +354,14 @@ func insertDaySums(ctx context.Context, tx pgx.Tx, cells []Cell) error {
 		sum.Flows.Merge(c.Flows)
 		sum.Hours.Merge(c.Hours)
 		sum.Words.Merge(c.Words)
+		sum.Users = append(sum.Users, c.Users...)
 	}
 	n := len(sums.all)
-	ats, assistants, flows, hours, intents := make([]time.Time, n), make([]int32, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	ats, assistants, flows, hours, intents, users := make([]time.Time, n), make([]int32, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	for i, c := range sums.all {
-		ats[i], assistants[i], flows[i], hours[i], intents[i] = c.At, c.Assistant, c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack()
+		ats[i], assistants[i], flows[i], hours[i], intents[i], users[i] = c.At, c.Assistant, c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack(), c.Users.Pack(c.At)
 	}
-	if _, err := tx.Exec(ctx, insertDaySumsSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "flows": flows, "by_hour": hours, "intents": intents}); err != nil {
+	if _, err := tx.Exec(ctx, insertDaySumsSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "flows": flows, "by_hour": hours, "intents": intents, "users": users}); err != nil {
 		return fmt.Errorf("insert sums of days: %w", err)
 	}
 	return nil

@@ -325,6 +325,12 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	for _, n := range f.Hours {
 		add("Began", "", "hour", fmt.Sprint(n), fmt.Sprintf("%02d:00–%02d:00", n, n+1))
 	}
+	if f.Users != "" {
+		add("Users", "", "users", f.Users, f.Users)
+	}
+	if f.Met != (metric.Range{}) {
+		add("Users met", "", "met", query.Get("met"), strings.ReplaceAll(query.Get("met"), "..", " to "))
+	}
 	if f.Slower > 0 {
 		add("A response", "", "slower", query.Get("slower"), "slower than "+views.Millis(f.Slower))
 	}

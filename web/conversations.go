@@ -144,9 +144,12 @@ func shownOutcome(outcome string, closes, now time.Time) string {
 	return outcome
 }
 
-func address(f metric.Filter) string {
+func address(f metric.Filter) string { return listAddress("/conversations", f) }
+
+// listAddress returns where a list shows what a filter means.
+func listAddress(path string, f metric.Filter) string {
 	if q := f.Encode(); q != "" {
-		return "/conversations?" + q
+		return path + "?" + q
 	}
-	return "/conversations"
+	return path
 }

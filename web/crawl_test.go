@@ -182,7 +182,7 @@ func TestCrawl(t *testing.T) {
 				stop()
 			})
 			k := &crawler{t: t, c: signIn(t, server.URL, "reviewer"), url: server.URL, lists: map[string]int64{}}
-			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/review/reports"} {
+			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/users", "/review/reports"} {
 				body := k.page(page + "?" + tt.query)
 				for i, m := range anyLink.FindAllStringSubmatch(body, -1) {
 					if i < 3 {
@@ -206,9 +206,9 @@ func TestCrawl(t *testing.T) {
 			t.Logf("%d figures, %d lists", k.n, len(k.lists))
 			// Who may not read conversations sees the same pages without a way to them.
 			viewer := signIn(t, server.URL, "viewer")
-			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents"} {
+			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/users"} {
 				_, body, _ := get(t, viewer, "GET", server.URL+page+"?"+tt.query)
-				if strings.Contains(body, `href="/conversations?`) || strings.Contains(body, `/turns`) || strings.Contains(body, "data-n=") {
+				if strings.Contains(body, `href="/conversations?`) || strings.Contains(body, `/turns`) || strings.Contains(body, `/users/list`) || strings.Contains(body, "data-n=") {
 					t.Errorf("%s shows a viewer the way to conversations", page)
 				}
 			}

@@ -31,6 +31,7 @@ type figures struct {
 	trend   []metric.FlowTally // by span: one flow; nil where it did not run
 	words   metric.IntentTally
 	hours   [7]metric.HourLatency // by weekday, from Monday on
+	users   metric.Users
 	cells   []queries.Cell
 	before  *figures // of the range compared with
 	markers []views.Marker
@@ -43,8 +44,8 @@ type figures struct {
 
 // counted says what a page needs beside conversations.
 type counted struct {
-	flows, steps, times, hours, parts, words bool
-	flow                                     string // over time
+	flows, steps, times, hours, parts, words, users bool
+	flow                                            string // over time
 }
 
 // readFigures answers the question of the address for a page of charts. done tells that the answer was given: a
@@ -118,7 +119,7 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 // count asks for the figures and sorts them into buckets.
 func (f *figures) count(ctx context.Context, s *server, what counted) error {
 	from, until := f.filter.Range.Bounds(f.now, f.zone)
-	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Now: f.now, Grid: s.grid})
+	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Users: what.users, Now: f.now, Grid: s.grid})
 	if err != nil {
 		return err
 	}
@@ -137,6 +138,9 @@ func (f *figures) count(ctx context.Context, s *server, what counted) error {
 	}
 	for _, t := range f.sums {
 		f.whole.Merge(t)
+	}
+	if what.users {
+		f.users = metric.CountUsers(got.Users, f.spans, metric.WholeWeeks(from, until, f.now, f.zone))
 	}
 	f.trend = make([]metric.FlowTally, len(f.spans))
 	for at, t := range got.Trend {
@@ -218,10 +222,7 @@ func (f *figures) turns(filter metric.Filter, slower float64) string {
 		return ""
 	}
 	filter.Slower = slower
-	if q := filter.Encode(); q != "" {
-		return "/turns?" + q
-	}
-	return "/turns"
+	return listAddress("/turns", filter)
 }
 
 // ticks are the chart's places in time.

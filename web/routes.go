@@ -52,6 +52,8 @@ func (s *server) signed() []route {
 		{"GET", "/latency", views.SeeFigures, s.latency},
 		{"GET", "/csat", views.SeeFigures, s.csat},
 		{"GET", "/intents", views.SeeFigures, s.intents},
+		{"GET", "/users", views.SeeFigures, s.users},
+		{"GET", "/users/list", views.SeeTranscripts, s.listUsers},
 		{"GET", "/compare", views.SeeFigures, s.comparison},
 		{"POST", "/notes", views.SeeFigures, s.addNote},
 		{"POST", "/notes/{id}/delete", views.SeeFigures, s.deleteNote},

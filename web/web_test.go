@@ -117,6 +117,8 @@ func TestRights(t *testing.T) {
 		"GET /csat":                           {303, 200, 200, 200, 200},
 		"GET /intents":                        {303, 200, 200, 200, 200},
 		"GET /compare":                        {303, 200, 200, 200, 200},
+		"GET /users":                          {303, 200, 200, 200, 200},
+		"GET /users/list":                     {303, 403, 200, 200, 200},
 		"POST /notes":                         {303, 400, 400, 400, 400},
 		"POST /notes/{id}/delete":             {303, 404, 404, 404, 404},
 		"GET /turns":                          {303, 403, 200, 200, 200},

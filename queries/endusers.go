@@ -1,0 +1,71 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/metric"
+)
+
+// EndUser is a person with the conversations that a filter asks for.
+type EndUser struct {
+	Assistant     string
+	UserID        string // "" where the platform tells none
+	SenderKey     string // of the last of them
+	Conversations int64
+	FirstAt       time.Time // the person's first conversation ever with the assistant
+	LastAt        time.Time // start of the last of them
+	Person        int64
+}
+
+const endUserColumns = `
+select a.name as assistant, u.user_id, s.sender_key, u.conversations, u.first_at, u.last_at, u.person
+from (
+	select u.assistant_id, u.person, max(u.user_id) as user_id, (array_agg(u.sender_id order by u.started_at desc, u.id desc))[1] as sender_id,
+		count(*) as conversations, min(u.first_at) as first_at, max(u.started_at) as last_at
+	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + personText + ` as person, ` + firstEverText + ` as first_at from conversations c where `
+
+const endUserOrder = `) as u
+	group by u.assistant_id, u.person
+	having @before_at::timestamptz is null or (max(u.started_at), u.person) < (@before_at, @before_person::bigint)
+	order by last_at desc, u.person desc
+	limit @limit
+) as u
+join assistants a on a.id = u.assistant_id
+join senders s on s.id = u.sender_id
+order by u.last_at desc, u.person desc`
+
+// EndUsers returns at most limit people with conversations of the filter, those who came last first, after the one that before
+// names (nil: from the first on).
+func EndUsers(ctx context.Context, db DB, f metric.Filter, before *metric.Cursor, limit int, now time.Time, zone *time.Location) ([]EndUser, error) {
+	known, err := lookUp(ctx, db, f, now, zone)
+	if err != nil {
+		return nil, err
+	}
+	w := filterConversations(f, known, now, zone)
+	w.args["limit"], w.args["before_at"], w.args["before_person"] = limit, (*time.Time)(nil), int64(0)
+	if before != nil {
+		at := time.UnixMicro(before.At)
+		w.args["before_at"], w.args["before_person"] = &at, before.Person()
+	}
+	rows, _ := db.Query(ctx, endUserColumns+w.String()+endUserOrder, w.args)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EndUser])
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return list, nil
+}
+
+// CountEndUsers counts the people with conversations of the filter.
+func CountEndUsers(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (int64, error) {
+	known, err := lookUp(ctx, db, f, now, zone)
+	if err != nil {
+		return 0, err
+	}
+	w := filterConversations(f, known, now, zone)
+	rows, _ := db.Query(ctx, "select count(distinct ("+personText+")) from conversations c where "+w.String(), w.args)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}
