@@ -45,6 +45,8 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &IndexTextsWorker{pool: cfg.Pool, log: cfg.Log})
 	river.AddWorker(workers, &DrawWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
 	river.AddWorker(workers, &BulkWorker{pool: cfg.Pool, now: cfg.Now})
+	river.AddWorker(workers, &ExportWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
+	river.AddWorker(workers, &WatchExportsWorker{pool: cfg.Pool, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
@@ -65,6 +67,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 			river.NewPeriodicJob(river.PeriodicInterval(drawEvery), func() (river.JobArgs, *river.InsertOpts) {
 				return DrawArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
 			}, &river.PeriodicJobOpts{ID: "draw_queues", RunOnStart: true}),
+			river.NewPeriodicJob(river.PeriodicInterval(watchEvery), func() (river.JobArgs, *river.InsertOpts) {
+				return WatchExportsArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+			}, &river.PeriodicJobOpts{ID: "watch_exports", RunOnStart: true}),
 		},
 	})
 	if err != nil {
@@ -74,6 +79,24 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("start jobs: %w", err)
 	}
 	return &Client{client}, nil
+}
+
+// Queue puts jobs in without doing any.
+type Queue struct{ client *river.Client[pgx.Tx] }
+
+// NewQueue returns a queue of the pool's database.
+func NewQueue(pool *pgxpool.Pool) (*Queue, error) {
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{})
+	if err != nil {
+		return nil, fmt.Errorf("queue of jobs: %w", err)
+	}
+	return &Queue{client}, nil
+}
+
+// Add puts a job in, in the transaction that makes it true.
+func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
+	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3})
+	return err
 }
 
 // Stop ends the jobs: those under way get until ctx ends, then they are cancelled and done again later.

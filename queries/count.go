@@ -123,8 +123,10 @@ const cameBackText = `case
 
 // returnedText tells whether the person of a resolved conversation came back within the days for which a resolution
 // must last.
+var cameBackAlways = strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metric.DurableDays))
+
 var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
-	and ` + strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metric.DurableDays))
+	and ` + cameBackAlways
 
 // personText makes a person's number, firstEverText says when the person's first conversation ever with the assistant began.
 const (

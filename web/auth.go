@@ -26,8 +26,8 @@ func rightsOf(role string) map[views.Right]bool {
 	more := map[string][]views.Right{
 		"viewer":     {},
 		"reviewer":   {views.SeeTranscripts, views.ShareNotes, views.Review},
-		"supervisor": {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead},
-		"admin":      {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead, views.Administer},
+		"supervisor": {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead, views.TakeOut},
+		"admin":      {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead, views.TakeOut, views.Administer},
 	}
 	rights, known := more[role]
 	if !known {

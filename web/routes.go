@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -89,6 +90,10 @@ func (s *server) signed() []route {
 		{"POST", "/queues/{id}/next", views.Review, s.nextItem},
 		{"POST", "/queues/{id}/replace", views.Review, s.replaceItem},
 		{"POST", "/queues/{id}/close", views.Lead, s.closeQueue},
+		{"POST", "/exports", views.TakeOut, s.makeExport},
+		{"GET", "/exports/{id}", views.TakeOut, s.export},
+		{"GET", "/exports/{id}/file", views.TakeOut, s.downloadExport},
+		{"POST", "/exports/{id}/cancel", views.TakeOut, s.cancelExport},
 		{"GET", "/health", views.SeeHealth, s.health},
 		{"GET", "/sources/{id}", views.SeeHealth, s.source},
 		{"POST", "/sources/{id}/pause", views.Administer, s.pauseSource},
@@ -172,12 +177,16 @@ func (s *server) start(w http.ResponseWriter, r *http.Request) error {
 const (
 	slowRequest = 20 * time.Second
 	longRequest = 110 * time.Second
+	fileRequest = time.Hour // a large file over a slow line
 )
 
 func patience(path string) time.Duration {
 	switch path {
-	case "/rejected/download", "/rejected/replay", "/rejected/discard":
+	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
 		return longRequest
+	}
+	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") {
+		return fileRequest
 	}
 	return slowRequest
 }

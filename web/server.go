@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/httprate"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -32,6 +33,7 @@ type Config struct {
 	Proxies []netip.Prefix // whose X-Forwarded-For is believed
 	Ingest  http.Handler   // takes POST /api/v1/ingest/rasa
 	Replay  Replay
+	Jobs    *jobs.Queue      // takes what is done in the background
 	Now     func() time.Time // nil: the clock
 }
 

@@ -64,6 +64,7 @@ type cli struct {
 	Import      importCmd      `cmd:"" help:"Store events from files: NDJSON, arrays or tracker documents, plain or gzip."`
 	Backfill    backfillCmd    `cmd:"" help:"Read a Kafka topic from its beginning to now, beside live traffic."`
 	Demo        demoCmd        `cmd:"" help:"Generate believable conversations and store them."`
+	Export      exportCmd      `cmd:"" help:"Write conversations, turns, messages or events as a file."`
 	Rebuild     rebuildCmd     `cmd:"" help:"Fold all stored events again; ingest may go on."`
 	Token       tokenCmd       `cmd:"" help:"Make, list and revoke tokens for ingest."`
 	User        userCmd        `cmd:"" help:"Make and change users."`

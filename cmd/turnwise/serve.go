@@ -105,9 +105,13 @@ func (s *serveCmd) Run(c *cli) error {
 	writer := ingest.NewWriter(pool, log)
 	registry := newRegistry(pool)
 	writer.Measure(ingest.NewMetrics(registry))
+	queue, err := jobs.NewQueue(pages)
+	if err != nil {
+		return err
+	}
 	site, stopSite := web.New(web.Config{
 		Pool: pages, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
-		Ingest: intake.New(pool, writer, log), Replay: replay(writer),
+		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue,
 	})
 	defer stopSite()
 	reading := new(streams)

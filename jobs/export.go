@@ -1,0 +1,211 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/report"
+)
+
+// ExportArgs asks for a file to be made.
+type ExportArgs struct {
+	ID string `json:"id" river:"unique"`
+}
+
+// Kind names the job.
+func (ExportArgs) Kind() string { return "export" }
+
+const (
+	exportTimeout = 2 * time.Hour
+	// beatEvery is how often a worker tells that it is alive; after deadAfter without a word another takes its place.
+	beatEvery = 2 * time.Second
+	deadAfter = 30 * time.Second
+	// partSize is how many bytes of a file are stored at a time.
+	partSize = 1 << 20
+	// exportsLast is how long a file can be fetched.
+	exportsLast = 7 * 24 * time.Hour
+)
+
+// ExportWorker makes a file. Killed anywhere, it is begun anew by the next.
+type ExportWorker struct {
+	river.WorkerDefaults[ExportArgs]
+	pool *pgxpool.Pool
+	zone *time.Location
+	now  func() time.Time
+}
+
+// Timeout bounds one file.
+func (w *ExportWorker) Timeout(*river.Job[ExportArgs]) time.Duration { return exportTimeout }
+
+// Work makes the file.
+func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) error {
+	id, err := conversation.ParseUUID(job.Args.ID)
+	if err != nil {
+		return river.JobCancel(fmt.Errorf("export %q: %w", job.Args.ID, err))
+	}
+	err = Export(ctx, w.pool, id, w.zone, w.now)
+	if errors.Is(err, queries.ErrNotFound) { // done, cancelled, or another's
+		return nil
+	}
+	return err
+}
+
+// Export makes the file of an export that nobody is at; else it returns queries.ErrNotFound. A failure of the file's own is noted
+// and no error.
+func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone *time.Location, now func() time.Time) error {
+	e, err := queries.ExportByID(ctx, pool, id)
+	if err != nil {
+		return err
+	}
+	var claim queries.ExportClaim
+	if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
+		claim, err = queries.ClaimExport(ctx, tx, id, now(), now().Add(-deadAfter))
+		return err
+	}); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out := &parts{ctx: ctx, pool: pool, claim: claim}
+	var rows int64
+	err = beating(ctx, stop, func() error { return claim.Beat(ctx, pool, out.rows.Load(), out.bytes.Load(), now()) }, func() error {
+		kept, err := url.ParseQuery(e.Query)
+		if err != nil {
+			return err
+		}
+		f, err := metric.ParseFilter(kept, zone)
+		if err != nil {
+			return err
+		}
+		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By}
+		if rows, err = report.WriteRows(ctx, pool, out, x, e.CreatedAt, zone, out.rows.Store); err != nil {
+			return err
+		}
+		return out.flush()
+	})
+	var input *metric.InputError
+	switch {
+	case errors.Is(err, queries.ErrNotFound): // cancelled meanwhile, or taken by another
+		return err
+	case errors.As(err, &input):
+		return claim.End(ctx, pool, input.Error(), rows, 0, now(), now().Add(exportsLast))
+	case err != nil && ctx.Err() == nil && !queries.Temporary(err):
+		if noted := claim.End(ctx, pool, "The file could not be made. The server's log says why.", rows, 0, now(), now().Add(exportsLast)); noted != nil {
+			return noted
+		}
+		return river.JobCancel(err)
+	case err != nil:
+		return err
+	}
+	return claim.End(ctx, pool, "", rows, out.bytes.Load(), now(), now().Add(exportsLast))
+}
+
+// beating does something and calls beat all the while. Where beat fails, what is being done is stopped for that reason.
+func beating(ctx context.Context, stop context.CancelCauseFunc, beat, do func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- do() }()
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			if cause := context.Cause(ctx); err != nil && cause != nil {
+				return cause
+			}
+			return err
+		case <-tick.C:
+			if err := beat(); err != nil && !queries.Temporary(err) {
+				stop(err)
+			}
+		}
+	}
+}
+
+// parts stores what is written as the parts of a file.
+type parts struct {
+	ctx   context.Context //nolint:containedctx // a writer has no other way to get it
+	pool  *pgxpool.Pool
+	claim queries.ExportClaim
+	open  []byte
+	n     int
+	rows  atomic.Int64
+	bytes atomic.Int64
+}
+
+// Write keeps bytes until they make a part.
+func (p *parts) Write(b []byte) (int, error) {
+	p.open = append(p.open, b...)
+	for len(p.open) >= partSize {
+		if err := p.store(p.open[:partSize]); err != nil {
+			return 0, err
+		}
+		p.open = append(p.open[:0], p.open[partSize:]...)
+	}
+	return len(b), nil
+}
+
+func (p *parts) store(b []byte) error {
+	if err := p.claim.Part(p.ctx, p.pool, p.n, b); err != nil {
+		return err
+	}
+	p.n++
+	p.bytes.Add(int64(len(b)))
+	return nil
+}
+
+func (p *parts) flush() error {
+	if len(p.open) == 0 {
+		return nil
+	}
+	return p.store(p.open)
+}
+
+// WatchExportsArgs asks for exports to be looked after.
+type WatchExportsArgs struct{}
+
+// Kind names the job.
+func (WatchExportsArgs) Kind() string { return "watch_exports" }
+
+// watchEvery is how often exports are looked after.
+const watchEvery = 15 * time.Second
+
+// WatchExportsWorker gives exports whose worker is gone to another, and deletes those that expired.
+type WatchExportsWorker struct {
+	river.WorkerDefaults[WatchExportsArgs]
+	pool *pgxpool.Pool
+	now  func() time.Time
+}
+
+// Work looks after them.
+func (w *WatchExportsWorker) Work(ctx context.Context, _ *river.Job[WatchExportsArgs]) error {
+	if err := queries.ForgetExports(ctx, w.pool, w.now()); err != nil {
+		return err
+	}
+	open, err := queries.OpenExports(ctx, w.pool, w.now().Add(-deadAfter))
+	if err != nil {
+		return err
+	}
+	client := river.ClientFromContext[pgx.Tx](ctx)
+	for _, id := range open {
+		if _, err := client.Insert(ctx, ExportArgs{ID: id.String()}, again(deadAfter)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again lets one more job of the same arguments in when the last was put in so long ago, whatever became of it.
+func again(after time.Duration) *river.InsertOpts {
+	return &river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: after}}
+}

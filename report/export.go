@@ -1,0 +1,104 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/metric"
+	"turnwise/queries"
+)
+
+// Wanted is what an export is asked for.
+type Wanted struct {
+	Grain  queries.Grain
+	Format Format
+	Filter metric.Filter
+	Title  string
+	By     string
+	Bare   bool // no words about the file in it
+}
+
+// FileName returns a name for the file, of the day it is made.
+func (x Wanted) FileName(now time.Time, zone *time.Location) string {
+	return string(x.Grain) + "s_" + now.In(zone).Format("2006-01-02_1504") + "." + string(x.Format)
+}
+
+// WriteRows writes the rows of an export, read in one snapshot, and returns how many they are. at is called for every row with
+// its number.
+func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location, at func(n int64)) (n int64, err error) {
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		head := Head{Zone: zone}
+		if !x.Bare {
+			criteria, err := criteriaWords(ctx, tx, x.Filter)
+			if err != nil {
+				return err
+			}
+			head = NewHead(x.Title, FilterWords(x.Filter), criteria, x.By, x.Filter, now, zone)
+		}
+		n, err = Write(w, x.Format, head, Columns(x.Grain), func(each func(row []any) error) error {
+			var done int64
+			return queries.Export(ctx, tx, x.Grain, x.Filter, now, zone, func(row []any) error {
+				done++
+				at(done)
+				return each(row)
+			})
+		})
+		return err
+	})
+	return n, err
+}
+
+// FilterWords writes a filter without its range, a field after the other.
+func FilterWords(f metric.Filter) string {
+	q := f.Query()
+	for _, range1 := range []string{"range", "from", "until"} {
+		q.Del(range1)
+	}
+	if len(q) == 0 {
+		return "none"
+	}
+	words, err := url.QueryUnescape(strings.ReplaceAll(q.Encode(), "&", ", "))
+	if err != nil {
+		return q.Encode()
+	}
+	return words
+}
+
+// criteriaWords names the success criteria by which conversations of the filter are judged.
+func criteriaWords(ctx context.Context, db queries.DB, f metric.Filter) (string, error) {
+	all, err := queries.CriteriaInForce(ctx, db)
+	if err != nil {
+		return "", err
+	}
+	var words []string
+	for _, c := range all {
+		if of(f, c.Assistant) {
+			words = append(words, fmt.Sprintf("%s: version %d", c.Assistant, c.ID))
+		}
+	}
+	if len(words) == 0 {
+		return "none", nil
+	}
+	return strings.Join(words, ", "), nil
+}
+
+func of(f metric.Filter, assistant string) bool {
+	for _, name := range f.Not.Assistants {
+		if name == assistant {
+			return false
+		}
+	}
+	for _, name := range f.Assistants {
+		if name == assistant {
+			return true
+		}
+	}
+	return len(f.Assistants) == 0
+}

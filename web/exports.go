@@ -1,0 +1,177 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/jobs"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/report"
+	"turnwise/views"
+)
+
+// smallExport is up to how many conversations a file is made while the browser waits.
+const smallExport = 2000
+
+// makeExport answers POST /exports: a small file comes at once, a large one is made in the background.
+func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	kept, err := url.ParseQuery(r.PostFormValue("query"))
+	if err != nil {
+		return &metric.InputError{Field: "query", Msg: "is no filter"}
+	}
+	u, _ := userOf(ctx)
+	x := report.Wanted{Grain: queries.Grain(r.PostFormValue("grain")), By: u.Name}
+	if !slices.Contains(queries.Grains, x.Grain) {
+		return &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event"}
+	}
+	if x.Format, err = report.ParseFormat(r.PostFormValue("format")); err != nil {
+		return err
+	}
+	if x.Filter, err = metric.ParseFilter(kept, s.Zone); err != nil {
+		return err
+	}
+	now := s.Now()
+	n, more, err := s.total(ctx, x.Filter, now)
+	if err != nil {
+		return err
+	}
+	x.Title = listHeading(x.Filter)
+	if x.Grain != queries.ByConversation {
+		x.Title += ", by " + string(x.Grain)
+	}
+	name := x.FileName(now, s.Zone)
+	if !more && n <= smallExport {
+		w.Header().Set("Content-Type", x.Format.ContentType())
+		w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+		out := &late{ResponseWriter: w}
+		if _, err := report.WriteRows(ctx, s.Pool, out, x, now, s.Zone, func(int64) {}); err != nil {
+			if out.begun {
+				s.Log.ErrorContext(ctx, "an export broke off", "error", err)
+				panic(http.ErrAbortHandler) // the file must not look whole
+			}
+			w.Header().Del("Content-Disposition")
+			return err
+		}
+		return nil
+	}
+	if more {
+		n = 0
+	}
+	e := queries.ExportFile{ID: queries.NewID(), UserID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain, Format: string(x.Format), FileName: name, Total: n, CreatedAt: now}
+	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		if err := queries.AddExport(ctx, tx, e); err != nil {
+			return err
+		}
+		return s.Jobs.Add(ctx, tx, jobs.ExportArgs{ID: e.ID.String()})
+	}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/exports/"+e.ID.String(), http.StatusSeeOther)
+	return nil
+}
+
+// late tells whether anything was written.
+type late struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// Write writes.
+func (l *late) Write(b []byte) (int, error) {
+	l.begun = true
+	return l.ResponseWriter.Write(b)
+}
+
+// exportByURL returns the export of the address, if it is the user's or the user is an admin.
+func (s *server) exportByURL(r *http.Request) (e queries.ExportFile, err error) {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return e, queries.ErrNotFound
+	}
+	u, _ := userOf(r.Context())
+	e, err = queries.ExportByID(r.Context(), s.Pool, id)
+	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !rightsOf(u.Role)[views.Administer] {
+		return e, queries.ErrNotFound
+	}
+	return e, err
+}
+
+func (s *server) exportRow(e queries.ExportFile) views.ExportRow {
+	return views.ExportRow{
+		ID: e.ID.String(), Title: e.Title, Grain: string(e.Grain), Format: e.Format, State: e.State, Rows: e.Rows, Total: e.Total, Bytes: e.Bytes, Error: e.Error, By: e.By,
+		CreatedAt: e.CreatedAt, EndedAt: e.EndedAt, ExpiresAt: e.ExpiresAt, List: "/conversations?" + e.Query,
+	}
+}
+
+// export answers GET /exports/{id}: how far a file is, and where it can be fetched.
+func (s *server) export(w http.ResponseWriter, r *http.Request) error {
+	e, err := s.exportByURL(r)
+	if err != nil {
+		return err
+	}
+	m := views.Export{Page: s.page(r, "Export", "Reports"), ExportRow: s.exportRow(e)}
+	return s.renderEither(w, r, views.ExportPage(m), views.ExportView(m))
+}
+
+// cancelExport answers POST /exports/{id}/cancel.
+func (s *server) cancelExport(w http.ResponseWriter, r *http.Request) error {
+	e, err := s.exportByURL(r)
+	if err != nil {
+		return err
+	}
+	ctx := r.Context()
+	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		return queries.CancelExport(ctx, tx, e.ID, s.Now())
+	}); err != nil && !errors.Is(err, queries.ErrNotFound) { // it may have ended meanwhile
+		return err
+	}
+	http.Redirect(w, r, "/exports/"+e.ID.String(), http.StatusSeeOther)
+	return nil
+}
+
+// downloadExport answers GET /exports/{id}/file.
+func (s *server) downloadExport(w http.ResponseWriter, r *http.Request) error {
+	e, err := s.exportByURL(r)
+	if err != nil {
+		return err
+	}
+	if e.State != queries.ExportDone {
+		return queries.ErrNotFound
+	}
+	return s.sendFile(w, r, e)
+}
+
+// sendFile writes the parts of a file.
+func (s *server) sendFile(w http.ResponseWriter, r *http.Request, e queries.ExportFile) error {
+	ctx := r.Context()
+	w.Header().Set("Content-Type", report.Format(e.Format).ContentType())
+	w.Header().Set("Content-Disposition", `attachment; filename="`+e.FileName+`"`)
+	w.Header().Set("Content-Length", strconv.FormatInt(e.Bytes, 10))
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileRequest)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	var sent int64
+	for n := 0; sent < e.Bytes; n++ {
+		body, err := queries.ExportPart(ctx, s.Pool, e.ID, n)
+		if err != nil {
+			s.Log.WarnContext(ctx, "a download broke off", "error", err)
+			panic(http.ErrAbortHandler) // the file must not look whole
+		}
+		if _, err := w.Write(body); err != nil {
+			return nil //nolint:nilerr // the client is gone
+		}
+		sent += int64(len(body))
+	}
+	return nil
+}
