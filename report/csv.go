@@ -133,3 +133,23 @@ func (w *jsonlWriter) row(values []any) error {
 }
 
 func (w *jsonlWriter) close() error { return w.to.Flush() }
+
+// csv writes a sheet of a document.
+func (s *sheet) csv(w io.Writer) error {
+	out := csv.NewWriter(w)
+	out.UseCRLF = true
+	fields := make([]string, len(s.head))
+	for i, h := range s.head {
+		fields[i] = safe(h)
+	}
+	_ = out.Write(fields) // the writer keeps its error
+	for _, row := range s.rows {
+		fields = fields[:0]
+		for _, c := range row {
+			fields = append(fields, c.raw())
+		}
+		_ = out.Write(fields)
+	}
+	out.Flush()
+	return out.Error()
+}

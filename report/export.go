@@ -36,7 +36,7 @@ func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, n
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		head := Head{Zone: zone}
 		if !x.Bare {
-			criteria, err := criteriaWords(ctx, tx, x.Filter)
+			criteria, err := CriteriaWords(ctx, tx, x.Filter)
 			if err != nil {
 				return err
 			}
@@ -71,8 +71,8 @@ func FilterWords(f metric.Filter) string {
 	return words
 }
 
-// criteriaWords names the success criteria by which conversations of the filter are judged.
-func criteriaWords(ctx context.Context, db queries.DB, f metric.Filter) (string, error) {
+// CriteriaWords names the success criteria by which conversations of the filter are judged.
+func CriteriaWords(ctx context.Context, db queries.DB, f metric.Filter) (string, error) {
 	all, err := queries.CriteriaInForce(ctx, db)
 	if err != nil {
 		return "", err

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -81,3 +82,17 @@ func Handler() http.Handler {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	})
 }
+
+// Script returns the source of a script, for what draws charts outside of a browser.
+func Script(name string) string { return string(assets()[name].body) }
+
+// LightColors returns the values that colour tokens such as "--c-1" have on a light ground.
+var LightColors = sync.OnceValue(func() map[string]string {
+	all := map[string]string{}
+	for _, m := range colorToken.FindAllStringSubmatch(string(assets()["app.css"].body), -1) {
+		all[m[1]] = m[2]
+	}
+	return all
+})
+
+var colorToken = regexp.MustCompile(`(--[a-z0-9-]+): light-dark\((#[0-9a-f]{6}), #[0-9a-f]{6}\)`)

@@ -54,3 +54,17 @@ package @tabler/icons 3.51.0 '0pinvPZz7YeX+OSfxuEAbnEPWbocVXW5iU8h5lh41pYG8sZuQf
 	echo '</svg>'
 } >"$out/icons.svg"
 cp "$work/package/LICENSE" "$out/tabler-icons.LICENSE"
+
+# Fonts of pictures and PDF, which need TrueType; the last two stand in for scripts that the first has not.
+fonts=$PWD/../report/fonts
+mkdir -p "$fonts"
+package @expo-google-fonts/ibm-plex-sans 0.4.1 'allsuhZbvKoKDTB/U8creFVYYzhI97Nw9MgyyNjFzqISNc/sURpA7ZY37Rr+IRI567OV9BWQ/ioUCjAQrVGRbw=='
+cp "$work/package/400Regular/IBMPlexSans_400Regular.ttf" "$fonts/ibm-plex-sans-400.ttf"
+cp "$work/package/600SemiBold/IBMPlexSans_600SemiBold.ttf" "$fonts/ibm-plex-sans-600.ttf"
+cp "$out/ibm-plex-sans.LICENSE" "$fonts/"
+package dejavu-fonts-ttf 2.37.3 'f1hd7jJbeQa1VWcw+K2KrTXS50zTMaHpVC4XIKJpNcDeYR5ajMtj/iLlQDYNvLOKamUB3ARVVCf79lNwNVztSQ=='
+cp "$work/package/ttf/DejaVuSans.ttf" "$fonts/dejavu-sans.ttf"
+cp "$work/package/LICENSE" "$fonts/dejavu-sans.LICENSE"
+package @expo-google-fonts/noto-sans-sc 0.4.3 '9rAwdFTFHbO/u6Cs0gj2jZbW74TGIiaFNQnXYH2s5wA1bzVkwbaviL4t8YUV642eGYjg86eH6DkAEQmfNHDncQ=='
+gzip -9 -n -c "$work/package/400Regular/NotoSansSC_400Regular.ttf" >"$fonts/noto-sans-sc.ttf.gz"
+cp "$work/package/LICENSE_FONT" "$fonts/noto-sans-sc.LICENSE"

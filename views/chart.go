@@ -169,7 +169,9 @@ func (s *Series) spec(unit Unit) specSeries {
 	return out
 }
 
-// spec returns what the script draws.
+// Spec returns what the script draws, to be written as JSON.
+func (c *Chart) Spec() any { return c.spec() }
+
 func (c *Chart) spec() spec {
 	out := spec{Kind: c.Kind, Unit: c.Unit, Main: c.Main, Wide: c.Wide}
 	for _, x := range c.X {
@@ -188,8 +190,8 @@ func (c *Chart) spec() spec {
 	return out
 }
 
-// drawn tells whether there is anything to draw.
-func (c *Chart) drawn() bool {
+// Drawn tells whether there is anything to draw.
+func (c *Chart) Drawn() bool {
 	for _, s := range c.Series {
 		for _, v := range s.Values {
 			if !v.None && (v.V != 0 || c.Unit != Counts) {

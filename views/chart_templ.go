@@ -220,7 +220,7 @@ func chart(c Chart) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		if c.drawn() {
+		if c.Drawn() {
 			var templ_7745c5c3_Var15 = []any{"plot", string(c.Kind)}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var15...)
 			if templ_7745c5c3_Err != nil {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 
 	"turnwise/metric"
@@ -11,12 +12,23 @@ import (
 // csat answers GET /csat.
 func (s *server) csat(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "CSAT", "CSAT")
-	f, done, err := s.readFigures(w, r, page, counted{})
+	f, done, err := s.readFigures(w, r, page, csatNeeds)
 	if done || err != nil {
 		return err
 	}
+	m, err := s.csatModel(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.CSATPage(m), views.CSATView(m))
+}
+
+// csatNeeds is what the page counts.
+var csatNeeds = counted{}
+
+func (s *server) csatModel(ctx context.Context, f *figures) (m views.CSAT, err error) {
 	t := &f.whole
-	m := views.CSAT{Page: page, Bar: f.bar, How: f.how(), Any: t.Count(metric.Asked) > 0, AnyData: t.Count(metric.All) > 0}
+	m = views.CSAT{Page: f.page, Bar: f.bar, How: f.how(), Any: t.Count(metric.Asked) > 0, AnyData: t.Count(metric.All) > 0}
 	count := func(name string, is metric.Condition) views.Card {
 		c := views.Card{Name: name, Value: views.CountValue(t.Count(is), f.link(f.filter, is))}
 		if f.before != nil {
@@ -43,9 +55,9 @@ func (s *server) csat(w http.ResponseWriter, r *http.Request) error {
 		}
 		m.Votes.Series = append(m.Votes.Series, series)
 	}
-	names, err := queries.NamesOfDimensions(r.Context(), s.Pool)
+	names, err := queries.NamesOfDimensions(ctx, s.Pool)
 	if err != nil {
-		return err
+		return m, err
 	}
 	m.Tables = f.breakdowns(names, []string{"CSAT", "Rated", "Response rate", "Asked"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
 		return []views.Value{
@@ -53,5 +65,5 @@ func (s *server) csat(w http.ResponseWriter, r *http.Request) error {
 			f.rate(t, filter, metric.ResponseRate, "asked"), views.CountValue(t.Count(metric.Asked), f.link(filter, metric.Asked)),
 		}
 	})
-	return s.renderEither(w, r, views.CSATPage(m), views.CSATView(m))
+	return m, nil
 }

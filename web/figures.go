@@ -66,16 +66,22 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	if err != nil {
 		return nil, false, err
 	}
+	f, err = s.askFigures(r.Context(), q, page, what)
+	return f, false, err
+}
+
+// askFigures answers a question for a page of charts.
+func (s *server) askFigures(of context.Context, q question, page views.Page, what counted) (*figures, error) {
 	q.now = page.Now
-	f = &figures{question: q, page: page, links: page.Rights[views.SeeTranscripts]}
+	f := &figures{question: q, page: page, links: page.Rights[views.SeeTranscripts]}
 	var choices queries.Choices
 	var releases []queries.Release
 	var notes []queries.ChartNote
 	var changed []queries.SuccessCriteria
-	user, _ := userOf(r.Context())
+	user, _ := userOf(of)
 	from, until := q.filter.Range.Bounds(q.now, q.zone)
 	f.used = q.bucket.In(from, until)
-	g, ctx := errgroup.WithContext(r.Context())
+	g, ctx := errgroup.WithContext(of)
 	g.Go(func() error { return f.count(ctx, s, what) })
 	if q.compare != "" {
 		f.before = &figures{question: q, used: f.used}
@@ -101,7 +107,7 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 		return err
 	})
 	if err := g.Wait(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	f.bar = s.bar(q, page, choices)
 	f.mark(releases)
@@ -113,7 +119,14 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	f.notes.Assistants = choices.Assistants
 	f.note(notes, user)
 	f.bar.Notes = &f.notes
-	return f, false, nil
+	if name := strings.TrimPrefix(q.path, "/"); isDocument(name) {
+		v := q.query()
+		f.bar.Document = "/documents/" + name + "?"
+		if len(v) > 0 {
+			f.bar.Document += v.Encode() + "&"
+		}
+	}
+	return f, nil
 }
 
 // count asks for the figures and sorts them into buckets.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -15,11 +16,22 @@ import (
 // flows answers GET /flows.
 func (s *server) flows(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Flows", "Flows")
-	f, done, err := s.readFigures(w, r, page, counted{flows: true, steps: true}, "sort")
+	f, done, err := s.readFigures(w, r, page, flowsNeeds, "sort")
 	if done || err != nil {
 		return err
 	}
-	m := views.Flows{Page: page, Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0, Rows: f.flowRows(), Sort: f.own.Get("sort")}
+	m, err := s.flowsModel(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.FlowsPage(m), views.FlowsView(m))
+}
+
+// flowsNeeds is what the page counts.
+var flowsNeeds = counted{flows: true, steps: true}
+
+func (s *server) flowsModel(ctx context.Context, f *figures) (m views.Flows, err error) {
+	m = views.Flows{Page: f.page, Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0, Rows: f.flowRows(), Sort: f.own.Get("sort")}
 	key, ok := flowOrders[m.Sort]
 	if !ok {
 		m.Sort, key = "started", flowOrders["started"]
@@ -31,7 +43,7 @@ func (s *server) flows(w http.ResponseWriter, r *http.Request) error {
 		q.own = url.Values{"sort": {name}}
 		m.Orders[name] = q.address()
 	}
-	return s.renderEither(w, r, views.FlowsPage(m), views.FlowsView(m))
+	return m, nil
 }
 
 // flowOrders are what the table of flows can be ordered by, the most first.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -22,11 +23,22 @@ const (
 // intents answers GET /intents.
 func (s *server) intents(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Intents", "Intents")
-	f, done, err := s.readFigures(w, r, page, counted{words: true})
+	f, done, err := s.readFigures(w, r, page, intentsNeeds)
 	if done || err != nil {
 		return err
 	}
-	m := views.Intents{Page: page, Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0}
+	m, err := s.intentsModel(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.IntentsPage(m), views.IntentsView(m))
+}
+
+// intentsNeeds is what the page counts.
+var intentsNeeds = counted{words: true}
+
+func (s *server) intentsModel(ctx context.Context, f *figures) (m views.Intents, err error) {
+	m = views.Intents{Page: f.page, Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0}
 	fallback, unsure := f.words.Understood()
 	m.Any = fallback.Among > 0
 	engaged := f.whole.Count(metric.Engaged)
@@ -63,12 +75,12 @@ func (s *server) intents(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if f.links && fallback.Of > 0 {
-		if m.Groups, err = s.unhandled(r, f); err != nil {
-			return err
+		if m.Groups, err = s.unhandled(ctx, f); err != nil {
+			return m, err
 		}
 		m.Grouped = min(fallback.Of, unhandledTexts)
 	}
-	return s.renderEither(w, r, views.IntentsPage(m), views.IntentsView(m))
+	return m, nil
 }
 
 // reasonOf is what a command "cannot handle" gives as its reason.
@@ -136,8 +148,8 @@ func (f *figures) mix(counts map[string]int64, among int64, to func(*metric.Filt
 }
 
 // unhandled groups the newest messages that were not understood by their words.
-func (s *server) unhandled(r *http.Request, f *figures) (all []views.TextGroup, err error) {
-	list, err := queries.UnhandledMessages(r.Context(), s.Pool, f.filter, unhandledTexts, f.now, f.zone)
+func (s *server) unhandled(ctx context.Context, f *figures) (all []views.TextGroup, err error) {
+	list, err := queries.UnhandledMessages(ctx, s.Pool, f.filter, unhandledTexts, f.now, f.zone)
 	if err != nil {
 		return nil, err
 	}

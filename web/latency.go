@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,11 +16,22 @@ import (
 // latency answers GET /latency.
 func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Latency", "Latency")
-	f, done, err := s.readFigures(w, r, page, counted{times: true, hours: true, parts: true})
+	f, done, err := s.readFigures(w, r, page, latencyNeeds)
 	if done || err != nil {
 		return err
 	}
-	m := views.Latency{Page: page, Bar: f.bar, How: f.how(), Any: f.whole.Response.N > 0, AnyData: f.whole.Count(metric.All) > 0}
+	m, err := s.latencyModel(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.LatencyPage(m), views.LatencyView(m))
+}
+
+// latencyNeeds is what the page counts.
+var latencyNeeds = counted{times: true, hours: true, parts: true}
+
+func (s *server) latencyModel(ctx context.Context, f *figures) (m views.Latency, err error) {
+	m = views.Latency{Page: f.page, Bar: f.bar, How: f.how(), Any: f.whole.Response.N > 0, AnyData: f.whole.Count(metric.All) > 0}
 	for _, c := range []struct {
 		p    float64
 		name string
@@ -38,9 +50,9 @@ func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 	m.Time = f.responseOverTime()
 	m.Time.Wide = true
 	m.Histogram = f.histogram()
-	names, err := queries.NamesOfDimensions(r.Context(), s.Pool)
+	names, err := queries.NamesOfDimensions(ctx, s.Pool)
 	if err != nil {
-		return err
+		return m, err
 	}
 	m.Tables = f.breakdowns(names, []string{"Turns", "p50", "p95", "p99", "Mean"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
 		return f.latencyValues(&t.Response, filter)
@@ -52,7 +64,7 @@ func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
 		bound, _ := f.whole.Response.Above(p99)
 		m.Slowest = f.turns(f.filter, bound)
 	}
-	return s.renderEither(w, r, views.LatencyPage(m), views.LatencyView(m))
+	return m, nil
 }
 
 // edges divide response times into classes that people can read, in milliseconds.

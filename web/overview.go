@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -15,14 +16,25 @@ import (
 // overview answers GET /overview.
 func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Overview", "Overview")
-	f, done, err := s.readFigures(w, r, page, counted{flows: true, times: true})
+	f, done, err := s.readFigures(w, r, page, overviewNeeds)
 	if done || err != nil {
 		return err
 	}
-	m := views.Overview{Page: page, Bar: f.bar, How: f.how(), Any: f.whole.Count(metric.All) > 0}
+	m, err := s.overviewModel(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.OverviewPage(m), views.OverviewView(m))
+}
+
+// overviewNeeds is what the page counts.
+var overviewNeeds = counted{flows: true, times: true}
+
+func (s *server) overviewModel(ctx context.Context, f *figures) (m views.Overview, err error) {
+	m = views.Overview{Page: f.page, Bar: f.bar, How: f.how(), Any: f.whole.Count(metric.All) > 0}
 	if !m.Any {
-		if m.AnyData, err = queries.HasConversations(r.Context(), s.Pool); err != nil {
-			return err
+		if m.AnyData, err = queries.HasConversations(ctx, s.Pool); err != nil {
+			return m, err
 		}
 	}
 	m.Cards = f.cards()
@@ -45,13 +57,13 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 	m.Busiest = f.heat("busiest", "Busiest hours", "start, "+s.Zone.String())
 	m.Flows = f.losers()
 	m.AllFlows = f.other("/flows")
-	if m.Attention, err = s.attention(r, f); err != nil {
-		return err
+	if m.Attention, err = s.attention(ctx, f); err != nil {
+		return m, err
 	}
 	m.Reasons = f.reasons()
-	names, err := queries.NamesOfDimensions(r.Context(), s.Pool)
+	names, err := queries.NamesOfDimensions(ctx, s.Pool)
 	if err != nil {
-		return err
+		return m, err
 	}
 	m.Tables = f.breakdowns(names, []string{"Conversations", "Containment", "Resolution", "Durable so far", "CSAT", "p95"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
 		return []views.Value{
@@ -59,7 +71,7 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 			f.rate(t, filter, metric.DurableShare, "engaged, ended"), f.rate(t, filter, metric.CSAT, "rated"), f.percentile(&t.Response, filter, 0.95),
 		}
 	})
-	return s.renderEither(w, r, views.OverviewPage(m), views.OverviewView(m))
+	return m, nil
 }
 
 // responseOverTime draws the percentiles of the response time.
@@ -202,8 +214,8 @@ func (f *figures) reasons() (all []views.Reason) {
 const manySilent = 3
 
 // attention lists what somebody should look at, the worst first.
-func (s *server) attention(r *http.Request, f *figures) (all []views.Attention, err error) {
-	silent, err := queries.SilentAssistants(r.Context(), s.Pool, f.now.AddDate(0, 0, -30))
+func (s *server) attention(ctx context.Context, f *figures) (all []views.Attention, err error) {
+	silent, err := queries.SilentAssistants(ctx, s.Pool, f.now.AddDate(0, 0, -30))
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +235,7 @@ func (s *server) attention(r *http.Request, f *figures) (all []views.Attention, 
 			More: "Each of its conversations counts as contained. At least " + views.Count(x.Conversations) + " affected.",
 		})
 	}
-	rejected, err := queries.RejectedReasons(r.Context(), s.Pool)
+	rejected, err := queries.RejectedReasons(ctx, s.Pool)
 	if err != nil {
 		return nil, err
 	}

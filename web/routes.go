@@ -90,6 +90,7 @@ func (s *server) signed() []route {
 		{"POST", "/queues/{id}/next", views.Review, s.nextItem},
 		{"POST", "/queues/{id}/replace", views.Review, s.replaceItem},
 		{"POST", "/queues/{id}/close", views.Lead, s.closeQueue},
+		{"GET", "/documents/{page}", views.SeeFigures, s.downloadDocument},
 		{"POST", "/exports", views.TakeOut, s.makeExport},
 		{"GET", "/exports/{id}", views.TakeOut, s.export},
 		{"GET", "/exports/{id}/file", views.TakeOut, s.downloadExport},

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -15,16 +16,27 @@ import (
 // users answers GET /users: how many people come, how many of them are new, and whether they come again.
 func (s *server) users(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Users", "Users")
-	f, done, err := s.readFigures(w, r, page, counted{users: true})
+	f, done, err := s.readFigures(w, r, page, usersNeeds)
 	if done || err != nil {
 		return err
 	}
-	m := views.Users{Page: page, Bar: f.bar, How: f.how(), Any: f.whole.Count(metric.All) > 0}
+	m, err := s.usersModel(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.UsersPage(m), views.UsersView(m))
+}
+
+// usersNeeds is what the page counts.
+var usersNeeds = counted{users: true}
+
+func (s *server) usersModel(ctx context.Context, f *figures) (m views.Users, err error) {
+	m = views.Users{Page: f.page, Bar: f.bar, How: f.how(), Any: f.whole.Count(metric.All) > 0}
 	if !m.Any {
-		if m.AnyData, err = queries.HasConversations(r.Context(), s.Pool); err != nil {
-			return err
+		if m.AnyData, err = queries.HasConversations(ctx, s.Pool); err != nil {
+			return m, err
 		}
-		return s.renderEither(w, r, views.UsersPage(m), views.UsersView(m))
+		return m, nil
 	}
 	u := &f.users
 	card := func(name, formula string, n, before int64, link string) views.Card {
@@ -68,7 +80,7 @@ func (s *server) users(w http.ResponseWriter, r *http.Request) error {
 		m.Time.Series = append(m.Time.Series, series)
 	}
 	m.Cohorts = f.cohorts()
-	return s.renderEither(w, r, views.UsersPage(m), views.UsersView(m))
+	return m, nil
 }
 
 // cohorts are the people by the week of their first conversation, and how many of them wrote in the weeks after.

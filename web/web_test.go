@@ -154,6 +154,7 @@ func TestRights(t *testing.T) {
 		"POST /queues/{id}/next":              {303, 403, 303, 303, 303},
 		"POST /queues/{id}/replace":           {303, 403, 404, 404, 404},
 		"POST /queues/{id}/close":             {303, 403, 403, 404, 404},
+		"GET /documents/{page}":               {303, 404, 404, 404, 404},
 		"POST /exports":                       {303, 403, 403, 400, 400},
 		"GET /exports/{id}":                   {303, 403, 403, 404, 404},
 		"GET /exports/{id}/file":              {303, 403, 403, 404, 404},

@@ -1,0 +1,285 @@
+package report
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+
+	"turnwise/views"
+)
+
+// Document is a page of figures as it was at a moment.
+type Document struct {
+	Head
+	Name   string // of files
+	Range  string // in words
+	Before string // what it is compared with, in words; "" for nothing
+	Link   string // address of the page
+	Empty  bool   // nothing began in the range
+	Cards  []views.Card
+	Charts []views.Chart
+	Tables []views.Breakdown
+}
+
+// cell is a value of a sheet.
+type cell struct {
+	text string
+	v    float64
+	unit unit
+}
+
+type unit int
+
+const (
+	words unit = iota
+	counts
+	decimals
+	percents
+	times // milliseconds
+)
+
+// cellOf reads what a figure is from how it is written.
+func cellOf(v views.Value) cell {
+	switch {
+	case v.None || v.Text == "" && v.V == 0 && v.Link == "":
+		return cell{}
+	case strings.HasSuffix(v.Text, "%"):
+		return cell{v: v.V, unit: percents}
+	case strings.HasSuffix(v.Text, "s") || strings.HasSuffix(v.Text, "m") || strings.HasSuffix(v.Text, "h"):
+		return cell{v: v.V, unit: times}
+	case strings.Contains(v.Text, "."):
+		return cell{v: v.V, unit: decimals}
+	}
+	return cell{v: v.V, unit: counts}
+}
+
+// raw writes the cell as CSV has it: shares from 0 to 1, times in milliseconds.
+func (c cell) raw() string {
+	switch c.unit {
+	case words:
+		return safe(c.text)
+	case counts:
+		return strconv.FormatFloat(c.v, 'f', 0, 64)
+	default:
+		return strconv.FormatFloat(c.v, 'f', -1, 64)
+	}
+}
+
+// sheet is a table of a document.
+type sheet struct {
+	name string
+	head []string
+	rows [][]cell
+}
+
+// sheets are all the figures of a document as tables. A rate stands with its base, n.
+func (d *Document) sheets() []sheet {
+	figures := sheet{name: "Figures", head: []string{"Figure", "Value", "Counts", "n", "How it is counted"}}
+	for _, c := range d.Cards {
+		row := []cell{{text: c.Name}, cellOf(c.Value), {}, {}, {text: c.Formula}}
+		if r := c.Rate; r != nil {
+			row[2], row[3] = cell{v: float64(r.Of), unit: counts}, cell{v: float64(r.Among), unit: counts}
+		} else if c.Base.N > 0 {
+			row[3] = cell{v: float64(c.Base.N), unit: counts}
+		}
+		figures.rows = append(figures.rows, row)
+	}
+	all := []sheet{figures}
+	for _, c := range d.Charts {
+		s := sheet{name: c.Title, head: []string{c.First}}
+		based := make([]bool, len(c.Series))
+		for i, x := range c.Series {
+			s.head = append(s.head, x.Name)
+			for _, v := range x.Values {
+				based[i] = based[i] || v.Base != ""
+			}
+			if based[i] {
+				s.head = append(s.head, x.Name+", n")
+			}
+		}
+		for i, x := range c.X {
+			row := []cell{{text: x.Long}}
+			for j, series := range c.Series {
+				row = appendValue(row, series.Values[i], based[j])
+			}
+			s.rows = append(s.rows, row)
+		}
+		all = append(all, s)
+	}
+	for _, b := range d.Tables {
+		s := sheet{name: b.Title, head: []string{b.Title}}
+		based := make([]bool, len(b.Head))
+		for i, name := range b.Head {
+			s.head = append(s.head, name)
+			for _, r := range b.Rows {
+				based[i] = based[i] || i < len(r.Values) && r.Values[i].Base != ""
+			}
+			if based[i] {
+				s.head = append(s.head, name+", n")
+			}
+		}
+		for _, r := range b.Rows {
+			row := []cell{{text: r.Name}}
+			for i, v := range r.Values {
+				row = appendValue(row, v, based[i])
+			}
+			s.rows = append(s.rows, row)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func appendValue(row []cell, v views.Value, based bool) []cell {
+	row = append(row, cellOf(v))
+	if !based {
+		return row
+	}
+	if v.Base == "" {
+		return append(row, cell{})
+	}
+	return append(row, cell{v: float64(v.Of), unit: counts})
+}
+
+// fileNames gives each sheet a name of its own that files and workbooks can have.
+func fileNames(all []sheet, most int) []string {
+	names, taken := make([]string, len(all)), map[string]bool{}
+	for i, s := range all {
+		name := strings.Map(func(r rune) rune {
+			if strings.ContainsRune(`[]:*?/\'<>|"`, r) || r < ' ' {
+				return -1
+			}
+			return r
+		}, s.name)
+		short := []rune(strings.TrimSpace(name))
+		short = short[:min(len(short), most-3)]
+		name = string(short)
+		for n := 2; taken[strings.ToLower(name)]; n++ {
+			name = string(short) + " " + strconv.Itoa(n)
+		}
+		taken[strings.ToLower(name)] = true
+		names[i] = name
+	}
+	return names
+}
+
+// WriteCSVZip writes a document as a zip of CSV files, one for each table and a text that says what they hold.
+func (d *Document) WriteCSVZip(w io.Writer, now time.Time) error {
+	z := zip.NewWriter(w)
+	create := func(name string) (io.Writer, error) {
+		return z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: now})
+	}
+	about, err := create("About.txt")
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(about, d.about()); err != nil {
+		return err
+	}
+	all := d.sheets()
+	for i, name := range fileNames(all, 80) {
+		f, err := create(name + ".csv")
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(f, "\ufeff"); err != nil {
+			return err
+		}
+		if err := all[i].csv(f); err != nil {
+			return err
+		}
+	}
+	return z.Close()
+}
+
+func (d *Document) about() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\r\n\r\n", d.Title)
+	for _, l := range d.Lines {
+		fmt.Fprintf(&b, "%s: %s\r\n", l.Name, l.Text)
+	}
+	if d.Link != "" {
+		fmt.Fprintf(&b, "Page: %s\r\n", d.Link)
+	}
+	b.WriteString("\r\nShares are written from 0 to 1, times in milliseconds; n is the number that a share or a percentile is of.\r\n")
+	return b.String()
+}
+
+// WriteXLSX writes a document as a workbook with a sheet for each table.
+func (d *Document) WriteXLSX(w io.Writer) error {
+	book := excelize.NewFile()
+	defer book.Close()
+	styles := map[unit]int{}
+	for u, format := range map[unit]string{counts: "#,##0", decimals: "0.00", percents: "0.0%", times: "#,##0"} {
+		id, err := book.NewStyle(&excelize.Style{CustomNumFmt: text(format)})
+		if err != nil {
+			return err
+		}
+		styles[u] = id
+	}
+	head, err := book.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
+	if err != nil {
+		return err
+	}
+	about := sheet{name: "About", head: []string{d.Title, ""}}
+	for _, l := range d.Lines {
+		about.rows = append(about.rows, []cell{{text: l.Name}, {text: l.Text}})
+	}
+	if d.Link != "" {
+		about.rows = append(about.rows, []cell{{text: "Page"}, {text: d.Link}})
+	}
+	about.rows = append(about.rows, []cell{{text: "Units"}, {text: "times are in milliseconds"}})
+	all := append([]sheet{about}, d.sheets()...)
+	for i, name := range fileNames(all, 31) {
+		if i == 0 {
+			err = book.SetSheetName("Sheet1", name)
+		} else {
+			_, err = book.NewSheet(name)
+		}
+		if err != nil {
+			return err
+		}
+		out, err := book.NewStreamWriter(name)
+		if err != nil {
+			return err
+		}
+		if err := out.SetColWidth(1, 1, 28); err != nil {
+			return err
+		}
+		if n := len(all[i].head); n > 1 {
+			if err := out.SetColWidth(2, n, 16); err != nil {
+				return err
+			}
+		}
+		values := make([]any, len(all[i].head))
+		for j, h := range all[i].head {
+			values[j] = excelize.Cell{StyleID: head, Value: cut(h)}
+		}
+		if err := out.SetRow("A1", values); err != nil {
+			return err
+		}
+		for n, row := range all[i].rows {
+			values := make([]any, len(row))
+			for j, c := range row {
+				if c.unit != words {
+					values[j] = excelize.Cell{StyleID: styles[c.unit], Value: c.v}
+				} else if c.text != "" {
+					values[j] = cut(c.text)
+				}
+			}
+			if err := out.SetRow("A"+strconv.Itoa(n+2), values); err != nil {
+				return err
+			}
+		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err = book.WriteTo(w)
+	return err
+}
