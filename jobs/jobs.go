@@ -23,6 +23,8 @@ type Config struct {
 	Log  *slog.Logger
 	Zone *time.Location // of the workspace
 	Now  func() time.Time
+
+	Reports Reports
 }
 
 // Client runs jobs.
@@ -47,6 +49,8 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &BulkWorker{pool: cfg.Pool, now: cfg.Now})
 	river.AddWorker(workers, &ExportWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
 	river.AddWorker(workers, &WatchExportsWorker{pool: cfg.Pool, now: cfg.Now})
+	river.AddWorker(workers, &ReportDueWorker{pool: cfg.Pool, now: cfg.Now})
+	river.AddWorker(workers, &ReportWorker{Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
@@ -70,6 +74,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 			river.NewPeriodicJob(river.PeriodicInterval(watchEvery), func() (river.JobArgs, *river.InsertOpts) {
 				return WatchExportsArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
 			}, &river.PeriodicJobOpts{ID: "watch_exports", RunOnStart: true}),
+			river.NewPeriodicJob(river.PeriodicInterval(dueEvery), func() (river.JobArgs, *river.InsertOpts) {
+				return ReportDueArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+			}, &river.PeriodicJobOpts{ID: "reports_due", RunOnStart: true}),
 		},
 	})
 	if err != nil {

@@ -12,15 +12,23 @@ import (
 type Schedule struct {
 	Weekdays []int // 1 for Monday to 7, in order; none for every day
 	Day      int   // of the month, 1 to 28; 0 for none
+	Nth      Nth   // the day of the month that is the first or last of its kind; "" for none
 	Hour     int
 	Minute   int
+	cron     *cron // instead of all that
 }
+
+// Nth is a day of each month in words: "first" or "last", and "day", "weekday" (Monday to Friday) or a day's name.
+type Nth string
 
 var dayNames = []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
 
 // ParseSchedule reads words such as "Mondays 08:00", "mon, thu 7:30", "daily 06:00", "weekdays 9:00" or "monthly on 1 08:00".
 func ParseSchedule(text string) (s Schedule, err error) {
-	bad := &InputError{"schedule", `is words such as "Mondays 08:00", "daily 6:30", "weekdays 9:00" or "monthly on 1 08:00"`}
+	bad := &InputError{"schedule", `is words such as "Mondays 08:00", "daily 6:30", "weekdays 9:00", "monthly on 1 08:00", "first weekday of the month 7:30", or five fields of cron`}
+	if c, ok := parseCron(text); ok {
+		return Schedule{cron: c}, nil
+	}
 	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
 	if len(words) < 2 {
 		return s, bad
@@ -36,6 +44,15 @@ func ParseSchedule(text string) (s Schedule, err error) {
 	case len(days) == 1 && (days[0] == "daily" || days[0] == "day"):
 	case len(days) == 1 && days[0] == "weekdays":
 		s.Weekdays = []int{1, 2, 3, 4, 5}
+	case days[0] == "first" || days[0] == "last":
+		if len(days) < 2 || len(days) > 6 || len(days) > 2 && strings.Join(days[2:], " ") != "of the month" && strings.Join(days[2:], " ") != "of the month at" && strings.Join(days[2:], " ") != "of month" {
+			return s, bad
+		}
+		kind := days[1]
+		if kind != "day" && kind != "weekday" && !slices.Contains(dayNames, kind) {
+			return s, bad
+		}
+		s.Nth = Nth(days[0] + " " + kind)
 	case days[0] == "monthly":
 		s.Day = 1
 		if last := days[len(days)-1]; last != "monthly" {
@@ -67,6 +84,10 @@ func ParseSchedule(text string) (s Schedule, err error) {
 func (s Schedule) String() string {
 	at := fmt.Sprintf("%02d:%02d", s.Hour, s.Minute)
 	switch {
+	case s.cron != nil:
+		return s.cron.text
+	case s.Nth != "":
+		return string(s.Nth) + " of the month " + at
 	case s.Day > 0:
 		return fmt.Sprintf("monthly on %d %s", s.Day, at)
 	case len(s.Weekdays) == 0:
@@ -86,14 +107,50 @@ func (s Schedule) String() string {
 func (s Schedule) Next(t time.Time, zone *time.Location) time.Time {
 	y, m, d := t.In(zone).Date()
 	for i := 0; ; i++ {
+		if s.cron != nil {
+			date := time.Date(y, m, d+i, 0, 0, 0, 0, time.UTC)
+			if !s.cron.on(date, (int(date.Weekday())+6)%7+1) {
+				continue
+			}
+			for _, hour := range s.cron.hours {
+				for _, minute := range s.cron.minutes {
+					if at := localTime(y, m, d+i, hour, minute, zone); at.After(t) {
+						return at
+					}
+				}
+			}
+			continue
+		}
 		at := localTime(y, m, d+i, s.Hour, s.Minute, zone)
 		date := time.Date(y, m, d+i, 0, 0, 0, 0, time.UTC)
 		weekday := (int(date.Weekday())+6)%7 + 1
-		if !at.After(t) || s.Day > 0 && date.Day() != s.Day || len(s.Weekdays) > 0 && !slices.Contains(s.Weekdays, weekday) {
+		if !at.After(t) || s.Nth != "" && !s.Nth.is(date) || s.Day > 0 && date.Day() != s.Day || len(s.Weekdays) > 0 && !slices.Contains(s.Weekdays, weekday) {
 			continue
 		}
 		return at
 	}
+}
+
+// is tells whether a date is that day of its month.
+func (n Nth) is(date time.Time) bool {
+	which, kind, _ := strings.Cut(string(n), " ")
+	match := func(d time.Time) bool {
+		w := (int(d.Weekday()) + 6) % 7
+		return kind == "day" || kind == "weekday" && w < 5 || kind == dayNames[w]
+	}
+	if !match(date) {
+		return false
+	}
+	step := -1
+	if which == "last" {
+		step = 1
+	}
+	for d := date.AddDate(0, 0, step); d.Month() == date.Month(); d = d.AddDate(0, 0, step) {
+		if match(d) {
+			return false
+		}
+	}
+	return true
 }
 
 // localTime returns the first instant at which clocks show that time, or are moved beyond it.

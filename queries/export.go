@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/conversation"
 	"turnwise/metric"
 )
 
@@ -164,9 +165,48 @@ left join versions v on v.id = c.version_id
 // exportPage is how many rows are fetched at a time.
 const exportPage = 1000
 
+// Increment is a run of a schedule that sends only what no run before has sent.
+type Increment struct{ Schedule, Run conversation.UUID }
+
+// What makes a row new: a conversation is another once it has more events.
+const (
+	forgetRowsSQL = `delete from schedule_rows where run_id = @run`
+	newRowText    = `not exists (select from schedule_rows x where x.schedule_id = @of_schedule and x.row_id = `
+	runRowText    = `exists (select from schedule_rows x where x.schedule_id = @of_schedule and x.run_id = @of_run and x.row_id = `
+)
+
+// rowIDs are what a row is known by, and which revision of it.
+var rowIDs = map[Grain][2]string{ByConversation: {"c.id", "c.events"}, ByMessage: {"t.id", "0"}, ByEvent: {"t.id", "0"}}
+
+// ForgetRows has the rows of a run taken by the next: its files did not arrive.
+func ForgetRows(ctx context.Context, db DB, run conversation.UUID) error {
+	_, err := db.Exec(ctx, forgetRowsSQL, pgx.StrictNamedArgs{"run": [16]byte(run)})
+	return err
+}
+
+// note keeps the rows that an increment consists of, of conversations that are over, and narrows to them.
+func (w *where) note(ctx context.Context, tx pgx.Tx, g Grain, i Increment, now time.Time) error {
+	id, ok := rowIDs[g]
+	if !ok {
+		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
+	}
+	if err := ForgetRows(ctx, tx, i.Run); err != nil {
+		return err
+	}
+	w.at("c.closes_at <= @now", now)
+	w.args["of_schedule"], w.args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
+	same := id[0] + " and x.revision = " + id[1] + ")"
+	if _, err := tx.Exec(ctx, "insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+same, w.args); err != nil {
+		return fmt.Errorf("note new rows: %w", err)
+	}
+	w.and(runRowText+same, "", nil)
+	return nil
+}
+
 // Export calls each for every row of the filter's conversations, the newest first, with values in the columns' order. It
-// reads within the transaction, which should be one of a single snapshot; each may keep nothing of the row.
-func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, now time.Time, zone *time.Location, each func(row []any) error) error {
+// reads within the transaction, which should be one of a single snapshot; each may keep nothing of the row. With an increment
+// only new rows count.
+func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Increment, now time.Time, zone *time.Location, each func(row []any) error) error {
 	known, err := lookUp(ctx, tx, f, now, zone)
 	if err != nil {
 		return err
@@ -186,6 +226,11 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, now time.T
 		condition = " and " + turns.String()
 	} else {
 		w = filterConversations(f, known, now, zone)
+	}
+	if only != nil {
+		if err := w.note(ctx, tx, g, *only, now); err != nil {
+			return err
+		}
 	}
 	columns := ExportColumns(g)
 	text := "declare export no scroll cursor for\nselect "

@@ -2,6 +2,7 @@ package report
 
 import (
 	"archive/zip"
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/xuri/excelize/v2"
 
+	"turnwise/metric"
 	"turnwise/views"
 )
 
@@ -282,4 +284,17 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 	}
 	_, err = book.WriteTo(w)
 	return err
+}
+
+// WriteAs writes a document as pdf, xlsx or csv (a zip of them) and returns the media type and how the file's name ends.
+func (d *Document) WriteAs(ctx context.Context, w io.Writer, as string, now time.Time) (kind, end string, err error) {
+	switch as {
+	case "pdf":
+		return PDF.ContentType(), ".pdf", d.WritePDF(ctx, w)
+	case "xlsx":
+		return XLSX.ContentType(), ".xlsx", d.WriteXLSX(w)
+	case "csv":
+		return "application/zip", "_csv.zip", d.WriteCSVZip(w, now)
+	}
+	return "", "", &metric.InputError{Field: "as", Msg: "is one of pdf, xlsx, csv"}
 }

@@ -23,6 +23,7 @@ type Wanted struct {
 	Title  string
 	By     string
 	Bare   bool // no words about the file in it
+	Only   *queries.Increment
 }
 
 // FileName returns a name for the file, of the day it is made.
@@ -33,7 +34,7 @@ func (x Wanted) FileName(now time.Time, zone *time.Location) string {
 // WriteRows writes the rows of an export, read in one snapshot, and returns how many they are. at is called for every row with
 // its number.
 func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location, at func(n int64)) (n int64, err error) {
-	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, pool, snapshot(x.Only != nil), func(tx pgx.Tx) error {
 		head := Head{Zone: zone}
 		if !x.Bare {
 			criteria, err := CriteriaWords(ctx, tx, x.Filter)
@@ -44,7 +45,7 @@ func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, n
 		}
 		n, err = Write(w, x.Format, head, Columns(x.Grain), func(each func(row []any) error) error {
 			var done int64
-			return queries.Export(ctx, tx, x.Grain, x.Filter, now, zone, func(row []any) error {
+			return queries.Export(ctx, tx, x.Grain, x.Filter, x.Only, now, zone, func(row []any) error {
 				done++
 				at(done)
 				return each(row)
@@ -53,6 +54,15 @@ func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, n
 		return err
 	})
 	return n, err
+}
+
+// snapshot are the options of a transaction that sees one moment.
+func snapshot(writes bool) pgx.TxOptions {
+	o := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	if writes {
+		o.AccessMode = pgx.ReadWrite
+	}
+	return o
 }
 
 // FilterWords writes a filter without its range, a field after the other.

@@ -121,7 +121,9 @@ func fontSize(font string) float64 {
 
 // Picture draws a chart as a PNG, of so many pixels of the page in width and height.
 func Picture(ctx context.Context, c *views.Chart, width, height int) ([]byte, error) {
-	svg, err := drawSVG(ctx, c, width, height)
+	narrow := *c
+	narrow.Wide = false // markers' names need room
+	svg, err := drawSVG(ctx, &narrow, width, height)
 	if err != nil {
 		return nil, fmt.Errorf("draw %s: %w", c.ID, err)
 	}

@@ -163,7 +163,7 @@ func figuresHead(title string, p Page, bar FilterBar, how string) templ.Componen
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = documentMenu(bar).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = documentMenu(p, bar).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

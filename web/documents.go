@@ -9,11 +9,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
-	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/report"
 	"turnwise/views"
@@ -148,24 +146,11 @@ func (s *server) downloadDocument(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	var b bytes.Buffer
-	kind, end, err := WriteDocument(r.Context(), &b, d, as, s.Now())
+	kind, end, err := d.WriteAs(r.Context(), &b, as, s.Now())
 	if err != nil {
 		return err
 	}
 	return s.attach(w, kind, name+"_"+s.Now().In(s.Zone).Format("2006-01-02")+end, b.Bytes())
-}
-
-// WriteDocument writes a document as pdf, xlsx or csv (a zip of them) and returns the media type and how the file's name ends.
-func WriteDocument(ctx context.Context, b *bytes.Buffer, d report.Document, as string, now time.Time) (kind, end string, err error) {
-	switch as {
-	case "pdf":
-		return report.PDF.ContentType(), ".pdf", d.WritePDF(ctx, b)
-	case "xlsx":
-		return report.XLSX.ContentType(), ".xlsx", d.WriteXLSX(b)
-	case "csv":
-		return "application/zip", "_csv.zip", d.WriteCSVZip(b, now)
-	}
-	return "", "", &metric.InputError{Field: "as", Msg: "is one of pdf, xlsx, csv"}
 }
 
 func isDocument(name string) bool { return slices.Contains(documentNames, name) }

@@ -149,21 +149,22 @@ func (s *server) downloadExport(w http.ResponseWriter, r *http.Request) error {
 	if e.State != queries.ExportDone {
 		return queries.ErrNotFound
 	}
-	return s.sendFile(w, r, e)
+	ctx := r.Context()
+	return s.sendParts(w, r, report.Format(e.Format).ContentType(), e.FileName, e.Bytes, func(n int) ([]byte, error) { return queries.ExportPart(ctx, s.Pool, e.ID, n) })
 }
 
-// sendFile writes the parts of a file.
-func (s *server) sendFile(w http.ResponseWriter, r *http.Request, e queries.ExportFile) error {
+// sendParts writes the parts of a file.
+func (s *server) sendParts(w http.ResponseWriter, r *http.Request, kind, name string, size int64, part func(n int) ([]byte, error)) error {
 	ctx := r.Context()
-	w.Header().Set("Content-Type", report.Format(e.Format).ContentType())
-	w.Header().Set("Content-Disposition", `attachment; filename="`+e.FileName+`"`)
-	w.Header().Set("Content-Length", strconv.FormatInt(e.Bytes, 10))
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileRequest)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	var sent int64
-	for n := 0; sent < e.Bytes; n++ {
-		body, err := queries.ExportPart(ctx, s.Pool, e.ID, n)
+	for n := 0; sent < size; n++ {
+		body, err := part(n)
 		if err != nil {
 			s.Log.WarnContext(ctx, "a download broke off", "error", err)
 			panic(http.ErrAbortHandler) // the file must not look whole

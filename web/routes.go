@@ -29,6 +29,9 @@ func (s *server) routes() http.Handler {
 		r.Post("/login", s.handle(s.login))
 		r.Post("/logout", s.handle(s.logout))
 		r.Get("/", s.handle(s.start))
+		r.Get("/files/{run}/{n}", s.handle(s.reportFile)) // the address is the key
+		r.Get("/unsubscribe/{token}", s.handle(s.unsubscribe))
+		r.Post("/unsubscribe/{token}", s.handle(s.unsubscribe))
 		for _, route := range s.signed() {
 			r.Method(route.method, route.pattern, s.handle(s.need(route.right, route.handler)))
 		}
@@ -91,6 +94,16 @@ func (s *server) signed() []route {
 		{"POST", "/queues/{id}/replace", views.Review, s.replaceItem},
 		{"POST", "/queues/{id}/close", views.Lead, s.closeQueue},
 		{"GET", "/documents/{page}", views.SeeFigures, s.downloadDocument},
+		{"GET", "/reports", views.TakeOut, s.reportsPage},
+		{"GET", "/reports/edit", views.TakeOut, s.editSchedule},
+		{"GET", "/reports/next", views.TakeOut, s.nextOf},
+		{"POST", "/reports", views.TakeOut, s.keepSchedule},
+		{"GET", "/reports/{id}", views.TakeOut, s.schedule},
+		{"POST", "/reports/{id}/test", views.TakeOut, s.sendNow(true)},
+		{"POST", "/reports/{id}/now", views.TakeOut, s.sendNow(false)},
+		{"POST", "/reports/{id}/pause", views.TakeOut, s.pauseSchedule},
+		{"POST", "/reports/{id}/delete", views.TakeOut, s.deleteSchedule},
+		{"POST", "/reports/runs/{run}/retry", views.TakeOut, s.retryDelivery},
 		{"POST", "/exports", views.TakeOut, s.makeExport},
 		{"GET", "/exports/{id}", views.TakeOut, s.export},
 		{"GET", "/exports/{id}/file", views.TakeOut, s.downloadExport},
@@ -113,6 +126,9 @@ func (s *server) signed() []route {
 		{"GET", "/criteria/{id}", views.Administer, s.criteriaVersion},
 		{"POST", "/criteria/{id}/use", views.Administer, s.useCriteria},
 		{"GET", "/admin", views.Administer, s.admin},
+		{"GET", "/admin/mail", views.Administer, s.mailForm},
+		{"POST", "/admin/mail", views.Administer, s.keepMail},
+		{"POST", "/admin/mail/test", views.Administer, s.testMail},
 		{"POST", "/admin/tokens", views.Administer, s.makeToken},
 		{"POST", "/admin/tokens/{id}/revoke", views.Administer, s.revokeToken},
 	}
@@ -186,7 +202,7 @@ func patience(path string) time.Duration {
 	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
 		return longRequest
 	}
-	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") {
+	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") {
 		return fileRequest
 	}
 	return slowRequest

@@ -20,6 +20,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/secret"
 	"turnwise/views"
 )
 
@@ -33,8 +34,11 @@ type Config struct {
 	Proxies []netip.Prefix // whose X-Forwarded-For is believed
 	Ingest  http.Handler   // takes POST /api/v1/ingest/rasa
 	Replay  Replay
-	Jobs    *jobs.Queue      // takes what is done in the background
-	Now     func() time.Time // nil: the clock
+	Jobs    *jobs.Queue // takes what is done in the background
+	Box     *secret.Box // keeps secrets; nil: there is no key
+
+	ReportFolder bool             // files may be put into a folder of the server
+	Now          func() time.Time // nil: the clock
 }
 
 // Replay stores a rejected event's body, mended or as it was. It returns an *metric.InputError that says why

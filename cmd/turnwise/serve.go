@@ -34,6 +34,7 @@ type serveCmd struct {
 	Demo        bool     `env:"TURNWISE_DEMO" help:"Load demo data when the database is empty."`
 
 	streamFlags `embed:""`
+	reportFlags `embed:""`
 }
 
 // settings are the flags, read and judged together.
@@ -105,13 +106,21 @@ func (s *serveCmd) Run(c *cli) error {
 	writer := ingest.NewWriter(pool, log)
 	registry := newRegistry(pool)
 	writer.Measure(ingest.NewMetrics(registry))
+	box, err := s.box(c)
+	if err != nil {
+		return err
+	}
+	sends, err := s.reports(box, pages, log, set.zone, set.url)
+	if err != nil {
+		return err
+	}
 	queue, err := jobs.NewQueue(pages)
 	if err != nil {
 		return err
 	}
 	site, stopSite := web.New(web.Config{
 		Pool: pages, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
-		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue,
+		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue, Box: box, ReportFolder: s.ReportFolder != "",
 	})
 	defer stopSite()
 	reading := new(streams)
@@ -129,7 +138,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err := queries.PrepareRollups(ctx, pool, queries.NewGrid(set.zone)); err != nil {
 		return err
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Zone: set.zone})
+	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Zone: set.zone, Reports: sends})
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ type sourceConfig struct {
 func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, error) {
 	var all []sourceConfig
 	if len(f.KafkaBrokers) > 0 {
-		password, err := secret(f.KafkaPassword, f.KafkaPasswordFile)
+		password, err := secretFrom(f.KafkaPassword, f.KafkaPasswordFile)
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, er
 	}
 	urls := f.RabbitURLs
 	if f.RabbitURLsFile != "" {
-		text, err := secret("", f.RabbitURLsFile)
+		text, err := secretFrom("", f.RabbitURLsFile)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +106,7 @@ func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, er
 }
 
 // secret is the value, or what the file holds.
-func secret(value, file string) (string, error) {
+func secretFrom(value, file string) (string, error) {
 	if file == "" {
 		return value, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"turnwise/ingest"
@@ -27,6 +28,9 @@ func stopJobs(ctx context.Context, log *slog.Logger, work *jobs.Client) {
 
 type workCmd struct {
 	AdminListen string `name:"admin-listen" env:"TURNWISE_ADMIN_LISTEN" default:"127.0.0.1:5755" help:"Address of /healthz, /readyz and /metrics (${default})."`
+	URL         string `env:"TURNWISE_URL" default:"http://localhost:5754" help:"Address under which people reach the pages, for links in mails (${default})." placeholder:"URL"`
+
+	reportFlags `embed:""`
 }
 
 // Run does the jobs until the context ends. Days are those of the zone that serve was started with.
@@ -53,7 +57,15 @@ func (w *workCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Zone: zone})
+	box, err := w.box(c)
+	if err != nil {
+		return err
+	}
+	sends, err := w.reports(box, pool, log, zone, strings.TrimSuffix(w.URL, "/"))
+	if err != nil {
+		return err
+	}
+	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Zone: zone, Reports: sends})
 	if err != nil {
 		return err
 	}

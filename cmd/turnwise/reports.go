@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/jobs"
+	"turnwise/secret"
+	"turnwise/web"
+)
+
+// reportFlags are the settings of what sends reports.
+type reportFlags struct {
+	SecretKey     string   `name:"secret-key" env:"TURNWISE_SECRET_KEY" help:"Text of at least 16 characters with which passwords for mail and other targets are sealed; default with a local PostgreSQL: a file in the data directory." placeholder:"TEXT"`
+	SecretKeyFile string   `name:"secret-key-file" env:"TURNWISE_SECRET_KEY_FILE" help:"File that holds the secret key." placeholder:"FILE" type:"path"`
+	ReportFolder  string   `name:"report-folder" env:"TURNWISE_REPORT_FOLDER" help:"Folder below which reports may be put; default: none." placeholder:"DIR" type:"path"`
+	AllowInternal []string `name:"allow-internal" env:"TURNWISE_ALLOW_INTERNAL" help:"Private networks to which reports may be sent by HTTP and S3." placeholder:"CIDR"`
+}
+
+// internal returns the networks that are allowed.
+func (f *reportFlags) internal() (all jobs.Networks, err error) {
+	for _, p := range f.AllowInternal {
+		prefix, e := netip.ParsePrefix(p)
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("--allow-internal: %q is no network such as 10.0.0.0/8", p))
+		}
+		all = append(all, prefix)
+	}
+	return all, err
+}
+
+// box returns what keeps secrets; nil without a key.
+func (f *reportFlags) box(c *cli) (*secret.Box, error) {
+	key := f.SecretKey
+	switch {
+	case key != "":
+	case f.SecretKeyFile != "":
+		b, err := os.ReadFile(f.SecretKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--secret-key-file: %w", err)
+		}
+		key = strings.TrimSpace(string(b))
+	case c.DatabaseURL == "" && c.DatabaseURLFile == "":
+		dir, err := c.dataDir()
+		if err != nil {
+			return nil, err
+		}
+		if key, err = secret.FileKey(dir); err != nil {
+			return nil, fmt.Errorf("secret key: %w", err)
+		}
+	}
+	return secret.NewBox(key)
+}
+
+// reports returns what jobs need to send reports.
+func (f *reportFlags) reports(box *secret.Box, pages *pgxpool.Pool, log *slog.Logger, zone *time.Location, url string) (jobs.Reports, error) {
+	internal, err := f.internal()
+	return jobs.Reports{
+		Documents: web.NewDocuments(web.Config{Pool: pages, Log: log, Zone: zone, URL: url}), Box: box, URL: url, Folder: f.ReportFolder, Internal: internal, May: web.MaySend,
+	}, err
+}

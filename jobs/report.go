@@ -1,0 +1,560 @@
+package jobs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/report"
+	"turnwise/secret"
+)
+
+// Documents makes a page of charts into a document, as a user sees it.
+type Documents func(ctx context.Context, user queries.User, page, query string) (report.Document, error)
+
+// Reports sends what is due. It is part of the jobs' configuration.
+type Reports struct {
+	Documents Documents
+	Box       *secret.Box
+	URL       string // of the pages
+	Folder    string // below which files may be put; "" for nowhere
+	Internal  Networks
+	May       func(queries.User) bool // tells whether a user may send reports
+}
+
+// ReportDueArgs asks for schedules to be looked at.
+type ReportDueArgs struct{}
+
+// Kind names the job.
+func (ReportDueArgs) Kind() string { return "reports_due" }
+
+// dueEvery is how often schedules are looked at.
+const dueEvery = 10 * time.Second
+
+// ReportDueWorker starts what is due and has somebody go on with what stands still.
+type ReportDueWorker struct {
+	river.WorkerDefaults[ReportDueArgs]
+	pool *pgxpool.Pool
+	now  func() time.Time
+}
+
+// Work looks after schedules.
+func (w *ReportDueWorker) Work(ctx context.Context, _ *river.Job[ReportDueArgs]) error {
+	open, err := DueReports(ctx, w.pool, w.now())
+	if err != nil {
+		return err
+	}
+	client := river.ClientFromContext[pgx.Tx](ctx)
+	for _, id := range open {
+		if _, err := client.Insert(ctx, ReportArgs{ID: id.String()}, again(dueEvery)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DueReports starts what is due and returns the runs that nobody is at. Files that expired are deleted.
+func DueReports(ctx context.Context, pool *pgxpool.Pool, now time.Time) ([]conversation.UUID, error) {
+	for more := 1; more > 0; {
+		if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
+			more, err = queries.StartDue(ctx, tx, now)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if err := queries.ForgetReportFiles(ctx, pool, now.Add(-exportsLast)); err != nil {
+		return nil, err
+	}
+	return queries.OpenRuns(ctx, pool, now, now.Add(-deadAfter))
+}
+
+// ReportArgs asks for a run to be gone on with.
+type ReportArgs struct {
+	ID string `json:"id" river:"unique"`
+}
+
+// Kind names the job.
+func (ReportArgs) Kind() string { return "report" }
+
+// ReportWorker makes the files of a run once and hands them to each recipient. Killed anywhere, the next goes on: what was sent
+// is not sent again, but for one whose answer had not come yet, which has the same id.
+type ReportWorker struct {
+	river.WorkerDefaults[ReportArgs]
+	Reports
+	pool *pgxpool.Pool
+	zone *time.Location
+	log  *slog.Logger
+	now  func() time.Time
+}
+
+// Timeout bounds one run.
+func (w *ReportWorker) Timeout(*river.Job[ReportArgs]) time.Duration { return exportTimeout }
+
+// Work goes on with the run.
+func (w *ReportWorker) Work(ctx context.Context, job *river.Job[ReportArgs]) error {
+	id, err := conversation.ParseUUID(job.Args.ID)
+	if err != nil {
+		return river.JobCancel(fmt.Errorf("run %q: %w", job.Args.ID, err))
+	}
+	err = SendReport(ctx, w.pool, w.Reports, id, w.zone, w.log, w.now)
+	if errors.Is(err, queries.ErrNotFound) { // done, or another's
+		return nil
+	}
+	return err
+}
+
+// sending is a run under way.
+type sending struct {
+	Reports
+	pool     *pgxpool.Pool
+	zone     *time.Location
+	log      *slog.Logger
+	now      func() time.Time
+	claim    queries.RunClaim
+	run      queries.ReportRun
+	schedule queries.Schedule
+	owner    queries.User
+	mail     queries.MailSettings
+	hasMail  bool
+}
+
+// errNothing says that there is nothing to send, and that nothing shall be sent then.
+var errNothing = errors.New("there was nothing to send")
+
+// SendReport goes on with a run that nobody is at; else it returns queries.ErrNotFound.
+func SendReport(ctx context.Context, pool *pgxpool.Pool, r Reports, id conversation.UUID, zone *time.Location, log *slog.Logger, now func() time.Time) error {
+	claim, err := queries.ClaimRun(ctx, pool, id, now(), now().Add(-deadAfter))
+	if err != nil {
+		return err
+	}
+	s := &sending{Reports: r, pool: pool, zone: zone, log: log, now: now, claim: claim}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var retry *time.Time
+	var failed int
+	err = beating(ctx, stop, func() error { return claim.Beat(ctx, pool, now()) }, func() (err error) {
+		if err := s.read(ctx, id); err != nil {
+			return err
+		}
+		if len(s.run.Files) == 0 {
+			if err := s.build(ctx); err != nil {
+				return err
+			}
+		}
+		retry, failed, err = s.deliver(ctx)
+		return err
+	})
+	var input *metric.InputError
+	switch {
+	case errors.Is(err, queries.ErrNotFound): // taken by another, or deleted
+		return err
+	case errors.Is(err, errNothing):
+		return claim.End(ctx, pool, queries.RunSkipped, "nothing began in the range", nil, now())
+	case errors.As(err, &input):
+		return s.fail(ctx, input.Error())
+	case err != nil && ctx.Err() == nil && !queries.Temporary(err):
+		log.ErrorContext(ctx, "a report failed", "run", id.String(), "error", err)
+		return s.fail(ctx, "The report could not be made. The server's log says why.")
+	case err != nil:
+		return err
+	case retry != nil:
+		return claim.End(ctx, pool, queries.RunWaiting, "", retry, now())
+	case failed > 0:
+		return s.fail(ctx, fmt.Sprintf("%d of the deliveries failed", failed))
+	}
+	return claim.End(ctx, pool, queries.RunDone, "", nil, now())
+}
+
+// fail ends the run; what it would have sent is for the next.
+func (s *sending) fail(ctx context.Context, why string) error {
+	if err := queries.ForgetRows(ctx, s.pool, s.claim.ID); err != nil {
+		return err
+	}
+	return s.claim.End(ctx, s.pool, queries.RunFailed, why, nil, s.now())
+}
+
+func (s *sending) read(ctx context.Context, id conversation.UUID) (err error) {
+	if s.run, err = queries.RunByID(ctx, s.pool, id); err != nil {
+		return err
+	}
+	if s.schedule, err = queries.ScheduleByID(ctx, s.pool, s.run.ScheduleID); err != nil {
+		return err
+	}
+	if s.owner, err = queries.UserByID(ctx, s.pool, s.schedule.UserID); err != nil {
+		return err
+	}
+	if s.owner.Disabled || !s.May(s.owner) {
+		return &metric.InputError{Field: "owner", Msg: s.owner.Name + " may not send reports any more; make the schedule anew as somebody who may"}
+	}
+	s.mail, err = queries.Mail(ctx, s.pool)
+	if s.hasMail = err == nil; errors.Is(err, queries.ErrNotFound) {
+		err = nil
+	}
+	return err
+}
+
+// byMail tells whether the run goes to people.
+func (s *sending) byMail() bool { return s.schedule.Destination == "mail" || s.run.TestFor != "" }
+
+// attachMost is how large the files of a mail are at most; larger ones become links.
+const attachMost = 10 << 20
+
+// build makes all files of the run and stores them.
+func (s *sending) build(ctx context.Context) error {
+	if err := s.claim.Begin(ctx, s.pool); err != nil {
+		return err
+	}
+	b := &files{ctx: ctx, pool: s.pool, claim: s.claim}
+	var rows int64
+	var err error
+	subject := s.schedule.Name
+	if s.run.TestFor != "" {
+		subject = "Test: " + subject
+	}
+	if s.schedule.Page != "" {
+		err = s.buildPage(ctx, b, subject)
+	} else {
+		rows, err = s.buildRows(ctx, b, subject)
+	}
+	if err != nil {
+		return err
+	}
+	s.run.Files = b.all
+	return s.claim.Made(ctx, s.pool, b.all, rows)
+}
+
+// buildPage makes a page of charts into the mail and the files that are wanted.
+func (s *sending) buildPage(ctx context.Context, b *files, subject string) error {
+	d, err := s.Documents(ctx, s.owner, s.schedule.Page, s.schedule.Query)
+	if err != nil {
+		return err
+	}
+	if d.Empty && s.schedule.IfEmpty == "skip" && s.run.TestFor == "" {
+		return errNothing
+	}
+	for _, as := range s.schedule.Formats {
+		if as == "html" || d.Empty && s.schedule.IfEmpty == "say" {
+			continue
+		}
+		var out bytes.Buffer
+		kind, end, err := d.WriteAs(ctx, &out, as, s.now())
+		if err != nil {
+			return err
+		}
+		if err := b.add(queries.ReportFile{Name: s.fileName(d.Name) + end, Kind: kind, Role: "attachment"}, out.Bytes()); err != nil {
+			return err
+		}
+	}
+	if !s.byMail() {
+		return nil
+	}
+	lines := s.links(b.all)
+	if !slices.Contains(s.schedule.Formats, "html") {
+		d.Cards, d.Charts, d.Tables = nil, nil, nil
+		lines = append([]string{"The figures are in the files that come with this mail."}, lines...)
+	}
+	letter, err := d.Letter(ctx, subject+": "+d.Range, lines, s.mail.Line)
+	if err != nil {
+		return err
+	}
+	return b.letter(letter)
+}
+
+// buildRows makes conversations, or what they consist of, into the files that are wanted.
+func (s *sending) buildRows(ctx context.Context, b *files, subject string) (rows int64, err error) {
+	kept, err := url.ParseQuery(s.schedule.Query)
+	if err != nil {
+		return 0, err
+	}
+	f, err := metric.ParseFilter(kept, s.zone)
+	if err != nil {
+		return 0, err
+	}
+	now := s.now()
+	x := report.Wanted{Grain: queries.Grain(s.schedule.Grain), Filter: f, Title: s.schedule.Name, By: s.owner.Name}
+	if s.schedule.Incremental && s.run.TestFor == "" {
+		x.Only = &queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}
+	}
+	for _, as := range s.schedule.Formats {
+		file := queries.ReportFile{Name: s.fileName(s.schedule.Grain+"s") + "." + as, Role: "attachment", Kind: report.Format(as).ContentType()}
+		if as == "sentione" {
+			file.Name, file.Kind = s.fileName("sentione")+".zip", "application/zip"
+		}
+		out := b.begin(file)
+		if as == "sentione" {
+			rows, err = report.WriteSentiOne(ctx, s.pool, out, x, now, s.zone)
+		} else {
+			x.Format = report.Format(as)
+			rows, err = report.WriteRows(ctx, s.pool, out, x, now, s.zone, func(int64) {})
+		}
+		if err == nil {
+			err = out.end()
+		}
+		if err != nil {
+			return rows, err
+		}
+	}
+	if rows == 0 && s.schedule.IfEmpty == "skip" && s.run.TestFor == "" {
+		return 0, errNothing
+	}
+	if !s.byMail() {
+		return rows, nil
+	}
+	lines := []string{fmt.Sprintf("%d rows, a row for each %s.", rows, s.schedule.Grain)}
+	if rows == 0 {
+		lines = []string{"There is nothing new."}
+		if s.schedule.IfEmpty == "say" {
+			b.all = b.all[:0]
+		}
+	}
+	lines = append(lines, s.links(b.all)...)
+	letter, err := report.Note(ctx, subject, s.schedule.Name, lines, "", s.mail.Line)
+	if err != nil {
+		return rows, err
+	}
+	return rows, b.letter(letter)
+}
+
+// fileName begins the name of a file: what it is, and of which time.
+func (s *sending) fileName(what string) string {
+	return what + "_" + s.run.DueAt.In(s.zone).Format("2006-01-02_1504")
+}
+
+// links say where files can be fetched that are too large for a mail.
+func (s *sending) links(all []queries.ReportFile) (lines []string) {
+	if sizeOf(all) <= attachMost {
+		return nil
+	}
+	for i, f := range all {
+		lines = append(lines, fmt.Sprintf("%s (%d MB), for seven days: %s/files/%s/%d", f.Name, (f.Size+500_000)/1_000_000, s.URL, s.run.ID, i))
+	}
+	return lines
+}
+
+func sizeOf(all []queries.ReportFile) (n int64) {
+	for _, f := range all {
+		if f.Role == "attachment" {
+			n += f.Size
+		}
+	}
+	return n
+}
+
+// attempts and waits: after the last, a delivery has failed.
+var retries = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 6 * time.Hour}
+
+// deliver hands the files to everybody who has not got them. It returns when somebody is to be tried again, and how many
+// failed for good.
+func (s *sending) deliver(ctx context.Context) (retry *time.Time, failed int, err error) {
+	var all []queries.Delivery
+	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		all, err = queries.Deliveries(ctx, tx, s.run.ID, s.recipients())
+		return err
+	}); err != nil {
+		return nil, 0, err
+	}
+	for _, d := range all {
+		if d.State == "failed" {
+			failed++
+		}
+		if d.State != "waiting" && d.State != "sending" {
+			continue
+		}
+		if d.RetryAt == nil || !d.RetryAt.After(s.now()) {
+			if err := queries.Sending(ctx, s.pool, d); err != nil {
+				return nil, 0, err
+			}
+			sent := s.send(ctx, d)
+			if sent != nil && ctx.Err() != nil {
+				return nil, 0, ctx.Err()
+			}
+			d.State, d.Error, d.RetryAt = "sent", "", nil
+			if sent != nil {
+				d.Error = sent.Error()
+				d.State = "failed"
+				var input *metric.InputError
+				if n := int(d.Attempts); n < len(retries) && !errors.As(sent, &input) {
+					at := s.now().Add(retries[n])
+					d.State, d.RetryAt = "waiting", &at
+				} else {
+					failed++
+				}
+			}
+			if err := s.note(ctx, d); err != nil {
+				return nil, 0, err
+			}
+		}
+		if d.RetryAt != nil && (retry == nil || d.RetryAt.Before(*retry)) {
+			retry = d.RetryAt
+		}
+	}
+	return retry, failed, nil
+}
+
+// note keeps what became of a delivery, also when the run is being stopped: what has left must not leave again.
+func (s *sending) note(ctx context.Context, d queries.Delivery) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return queries.Delivered(ctx, s.pool, d, s.now())
+}
+
+// recipients are the people, or the one place, that the run goes to.
+func (s *sending) recipients() []string {
+	t := s.schedule.Target
+	switch {
+	case s.run.TestFor != "":
+		return []string{s.run.TestFor}
+	case s.schedule.Destination == "mail":
+		return t.Recipients
+	case s.schedule.Destination == "folder":
+		return []string{cmp.Or(t.Folder, ".")}
+	case s.schedule.Destination == "s3":
+		return []string{"s3://" + path.Join(t.Bucket, t.Prefix)}
+	}
+	return []string{t.URL}
+}
+
+// files stores the files of a run as they are written.
+type files struct {
+	ctx   context.Context //nolint:containedctx // a writer has no other way to get it
+	pool  *pgxpool.Pool
+	claim queries.RunClaim
+	all   []queries.ReportFile
+}
+
+// add stores a whole file.
+func (b *files) add(f queries.ReportFile, body []byte) error {
+	out := b.begin(f)
+	if _, err := out.Write(body); err != nil {
+		return err
+	}
+	return out.end()
+}
+
+// letter stores a mail.
+func (b *files) letter(l report.Letter) error {
+	if err := b.add(queries.ReportFile{Name: l.Subject, Kind: "text/plain", Role: "text"}, []byte(l.Text)); err != nil {
+		return err
+	}
+	if err := b.add(queries.ReportFile{Name: l.Subject, Kind: "text/html", Role: "html"}, l.HTML); err != nil {
+		return err
+	}
+	for _, p := range l.Pictures {
+		if err := b.add(queries.ReportFile{Name: p.Name, Kind: p.Kind, Role: "picture"}, p.Body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storing is a file that is being written.
+type storing struct {
+	*files
+	file queries.ReportFile
+	open []byte
+	n    int
+	part int
+}
+
+func (b *files) begin(f queries.ReportFile) *storing {
+	b.all = append(b.all, f)
+	return &storing{files: b, file: f, n: len(b.all) - 1}
+}
+
+// Write keeps bytes until they make a part.
+func (s *storing) Write(b []byte) (int, error) {
+	s.open = append(s.open, b...)
+	for len(s.open) >= partSize {
+		if err := s.store(s.open[:partSize]); err != nil {
+			return 0, err
+		}
+		s.open = append(s.open[:0], s.open[partSize:]...)
+	}
+	return len(b), nil
+}
+
+func (s *storing) store(b []byte) error {
+	if err := s.claim.Part(s.ctx, s.pool, s.n, s.part, b); err != nil {
+		return err
+	}
+	s.part++
+	s.file.Size += int64(len(b))
+	return nil
+}
+
+func (s *storing) end() error {
+	if len(s.open) > 0 {
+		if err := s.store(s.open); err != nil {
+			return err
+		}
+	}
+	s.all[s.n] = s.file
+	return nil
+}
+
+// content reads a stored file.
+func (s *sending) content(ctx context.Context, n int) io.Reader {
+	return &stored{ctx: ctx, pool: s.pool, run: s.run.ID, n: n}
+}
+
+type stored struct {
+	ctx  context.Context //nolint:containedctx // a reader has no other way to get it
+	pool *pgxpool.Pool
+	run  conversation.UUID
+	n    int
+	part int
+	rest []byte
+}
+
+// Read reads on.
+func (s *stored) Read(b []byte) (int, error) {
+	for len(s.rest) == 0 {
+		body, err := queries.ReportPart(s.ctx, s.pool, s.run, s.n, s.part)
+		if errors.Is(err, queries.ErrNotFound) {
+			return 0, io.EOF
+		}
+		if err != nil {
+			return 0, err
+		}
+		s.rest = body
+		s.part++
+	}
+	n := copy(b, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// text reads a stored file whole.
+func (s *sending) text(ctx context.Context, n int) (string, error) {
+	b, err := io.ReadAll(s.content(ctx, n))
+	return string(b), err
+}
+
+// hostOf is what a target's secret is sealed for.
+func hostOf(destination string, t queries.Target) string {
+	u, err := url.Parse(t.URL)
+	if err != nil {
+		return destination
+	}
+	return destination + "://" + strings.ToLower(u.Host) + "/" + t.Bucket
+}
+
+// SecretPlace is what the secret of a schedule is sealed for: another host or bucket cannot have it.
+func SecretPlace(s queries.Schedule) string { return hostOf(s.Destination, s.Target) }

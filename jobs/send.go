@@ -1,0 +1,287 @@
+package jobs
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/wneessen/go-mail"
+
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/report"
+	"turnwise/secret"
+)
+
+// Secrets are what a schedule's target asks for, sealed as one.
+type Secrets struct {
+	Headers map[string]string `json:"headers,omitempty"` // of http
+	Sign    string            `json:"sign,omitempty"`    // key of the signature
+	Key     string            `json:"key,omitempty"`     // of s3
+}
+
+// send hands the run to one recipient. An *metric.InputError is one that another try does not mend.
+func (s *sending) send(ctx context.Context, d queries.Delivery) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if s.byMail() {
+		return s.sendMail(ctx, d)
+	}
+	var secrets Secrets
+	text, err := s.Box.Open(s.schedule.Sealed, SecretPlace(s.schedule))
+	if err != nil {
+		return &metric.InputError{Field: "secret", Msg: err.Error()}
+	}
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &secrets); err != nil {
+			return &metric.InputError{Field: "secret", Msg: "is broken; enter it again"}
+		}
+	}
+	switch s.schedule.Destination {
+	case "http":
+		return s.post(ctx, secrets)
+	case "folder":
+		return s.put(ctx)
+	case "s3":
+		return s.upload(ctx, secrets)
+	}
+	return &metric.InputError{Field: "destination", Msg: "is one of mail, http, folder, s3"}
+}
+
+// MailClient returns who hands mail over.
+func MailClient(m queries.MailSettings, box *secret.Box) (*mail.Client, error) {
+	password, err := box.Open(m.Sealed, m.Place())
+	if err != nil {
+		return nil, err
+	}
+	options := []mail.Option{mail.WithPort(m.Port), mail.WithTimeout(time.Minute), mail.WithTLSPolicy(mail.TLSMandatory)}
+	switch m.Security {
+	case "tls":
+		options = append(options, mail.WithSSL())
+	case "none":
+		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
+	}
+	if m.User != "" {
+		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.User), mail.WithPassword(password))
+	}
+	return mail.NewClient(m.Host, options...)
+}
+
+// NewMessage returns a mail to one address, with a header's values checked: none can begin another header.
+func NewMessage(m queries.MailSettings, to, subject, id string, now time.Time) (*mail.Msg, error) {
+	msg := mail.NewMsg()
+	if err := msg.FromFormat(m.Sender, m.From); err != nil {
+		return nil, &metric.InputError{Field: "from", Msg: err.Error()}
+	}
+	if err := msg.To(to); err != nil {
+		return nil, &metric.InputError{Field: "recipient", Msg: err.Error()}
+	}
+	msg.Subject(strings.Join(strings.Fields(subject), " "))
+	msg.SetDateWithValue(now)
+	host := m.From[strings.LastIndexByte(m.From, '@')+1:]
+	msg.SetMessageIDWithValue(id + "@" + host)
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	return msg, nil
+}
+
+func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
+	if !s.hasMail {
+		return errors.New("mail is not set up: an admin can do so under Admin, Mail")
+	}
+	client, err := MailClient(s.mail, s.Box)
+	if err != nil {
+		return err
+	}
+	var subject string
+	for _, f := range s.run.Files {
+		if f.Role == "text" {
+			subject = f.Name
+		}
+	}
+	// The same run has the same id for the same recipient, so that a second copy is known as one.
+	sum := sha256.Sum256([]byte(s.run.ID.String() + "\x00" + d.Recipient))
+	msg, err := NewMessage(s.mail, d.Recipient, subject, "turnwise."+hex.EncodeToString(sum[:12]), s.run.CreatedAt)
+	if err != nil {
+		return err
+	}
+	leave := s.URL + "/unsubscribe/" + d.Token.String()
+	if s.run.TestFor == "" {
+		msg.SetGenHeader("List-Unsubscribe", "<"+leave+">")
+		msg.SetGenHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+	}
+	attached := sizeOf(s.run.Files) <= attachMost
+	for i, f := range s.run.Files {
+		switch f.Role {
+		case "text", "html":
+			text, err := s.text(ctx, i)
+			if err != nil {
+				return err
+			}
+			text = strings.ReplaceAll(text, report.Unsubscriber, leave)
+			if f.Role == "text" {
+				msg.SetBodyString(mail.TypeTextPlain, text)
+			} else {
+				msg.AddAlternativeString(mail.TypeTextHTML, text)
+			}
+		case "picture":
+			if err := msg.EmbedReader(f.Name, s.content(ctx, i), mail.WithFileContentID(f.Name), mail.WithFileContentType(mail.ContentType(f.Kind))); err != nil {
+				return err
+			}
+		case "attachment":
+			if !attached {
+				continue
+			}
+			if err := msg.AttachReader(f.Name, s.content(ctx, i), mail.WithFileContentType(mail.ContentType(f.Kind))); err != nil {
+				return err
+			}
+		}
+	}
+	return client.DialAndSendWithContext(ctx, msg)
+}
+
+// post sends the files as parts named uploads, as warehouses expect them.
+func (s *sending) post(ctx context.Context, secrets Secrets) error {
+	body, err := os.CreateTemp("", "turnwise-upload-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(body.Name())
+	defer body.Close()
+	at := strconv.FormatInt(s.now().Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(secrets.Sign))
+	_, _ = io.WriteString(mac, at+".") // a hash takes everything
+	parts := multipart.NewWriter(io.MultiWriter(body, mac))
+	for i, f := range s.run.Files {
+		if f.Role != "attachment" {
+			continue
+		}
+		part, err := parts.CreatePart(textproto.MIMEHeader{"Content-Disposition": {`form-data; name="uploads"; filename="` + f.Name + `"`}, "Content-Type": {f.Kind}})
+		if err == nil {
+			_, err = io.Copy(part, s.content(ctx, i))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := parts.Close(); err != nil {
+		return err
+	}
+	size, err := body.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.schedule.Target.URL, io.NopCloser(body))
+	if err != nil {
+		return &metric.InputError{Field: "url", Msg: "is no address"}
+	}
+	req.ContentLength = size
+	for name, value := range secrets.Headers {
+		req.Header.Set(name, value)
+	}
+	req.Header.Set("Content-Type", parts.FormDataContentType())
+	req.Header.Set("User-Agent", "Turnwise")
+	req.Header.Set("Turnwise-Delivery", s.run.ID.String())
+	if secrets.Sign != "" {
+		req.Header.Set("Turnwise-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	resp, err := s.Internal.client().Do(req)
+	if err != nil {
+		return plainError(err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // what it says is not ours to keep
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return fmt.Errorf("%s answered %s", req.URL.Host, resp.Status)
+	}
+	return nil
+}
+
+// plainError leaves out the address, which may hold a secret.
+func plainError(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// put writes the files into a folder: each whole or not at all, a second time over the first.
+func (s *sending) put(ctx context.Context) error {
+	if s.Folder == "" {
+		return &metric.InputError{Field: "folder", Msg: "cannot be used: start the server with --report-folder"}
+	}
+	root, err := os.OpenRoot(s.Folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	dir := filepath.FromSlash(path.Clean("/" + s.schedule.Target.Folder))[1:]
+	if dir != "" {
+		if err := root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for i, f := range s.run.Files {
+		if f.Role != "attachment" {
+			continue
+		}
+		name := filepath.Join(dir, f.Name)
+		out, err := root.Create(name + ".partial")
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(out, s.content(ctx, i))
+		if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
+			_ = root.Remove(name + ".partial") // the first error says more
+			return err
+		}
+		if err := root.Rename(name+".partial", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upload puts the files into a bucket.
+func (s *sending) upload(ctx context.Context, secrets Secrets) error {
+	t := s.schedule.Target
+	u, err := url.Parse(t.URL)
+	if err != nil {
+		return &metric.InputError{Field: "url", Msg: "is no address"}
+	}
+	client, err := minio.New(u.Host, &minio.Options{
+		Creds: credentials.NewStaticV4(t.Key, secrets.Key, ""), Secure: u.Scheme == "https", Region: t.Region, Transport: s.Internal.transport(), MaxRetries: 1,
+	})
+	if err != nil {
+		return &metric.InputError{Field: "url", Msg: err.Error()}
+	}
+	for i, f := range s.run.Files {
+		if f.Role != "attachment" {
+			continue
+		}
+		if _, err := client.PutObject(ctx, t.Bucket, path.Join(t.Prefix, f.Name), s.content(ctx, i), f.Size, minio.PutObjectOptions{ContentType: f.Kind}); err != nil {
+			return plainError(err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,400 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// Schedule is a report or an export that is sent by itself.
+type Schedule struct {
+	ID          conversation.UUID
+	Name        string
+	UserID      conversation.UUID // whose rights it has
+	Page        string            // of charts; or
+	Grain       string            // of rows
+	Query       string
+	Formats     []string
+	Schedule    string
+	Zone        string
+	Destination string // mail, http, folder, s3
+	Target      Target
+	Sealed      []byte `db:"secret"`
+	IfEmpty     string // send, skip, say
+	Incremental bool
+	NextAt      *time.Time // nil while it is paused
+	Revision    int32
+	CreatedAt   time.Time
+	By          string
+}
+
+// Target says where a schedule sends to.
+type Target struct {
+	Recipients []string `json:"recipients,omitempty"` // of mail
+	URL        string   `json:"url,omitempty"`        // of http, or the endpoint of s3
+	Headers    []string `json:"headers,omitempty"`    // names, whose values are secret
+	Folder     string   `json:"folder,omitempty"`
+	Bucket     string   `json:"bucket,omitempty"`
+	Prefix     string   `json:"prefix,omitempty"`
+	Region     string   `json:"region,omitempty"`
+	Key        string   `json:"key,omitempty"` // id of the access key, whose secret is secret
+}
+
+const scheduleColumns = `
+select s.id, s.name, s.user_id, s.page, s.grain, s.query, s.formats, s.schedule, s.zone, s.destination, s.target, s.secret, s.if_empty, s.incremental, s.next_at, s.revision, s.created_at, u.name as by
+from schedules s
+join users u on u.id = s.user_id
+`
+
+const (
+	schedulesSQL      = scheduleColumns + `where @user::uuid is null or s.user_id = @user order by lower(s.name), s.id limit 500`
+	scheduleByIDSQL   = scheduleColumns + `where s.id = @id`
+	dueSchedulesSQL   = scheduleColumns + `where s.next_at <= @now order by s.next_at, s.id limit 20 for update of s skip locked`
+	insertScheduleSQL = `
+insert into schedules (id, name, user_id, page, query, grain, formats, schedule, zone, destination, target, secret, if_empty, incremental, next_at, created_at)
+values (@id, @name, @user, @page, @query, @grain, @formats, @schedule, @zone, @destination, @target, @secret, @if_empty, @incremental, @next, @at)`
+	updateScheduleSQL = `
+update schedules
+set name = @name, page = @page, query = @query, grain = @grain, formats = @formats, schedule = @schedule, zone = @zone, destination = @destination, target = @target, secret = @secret,
+	if_empty = @if_empty, incremental = @incremental, next_at = @next, revision = revision + 1
+where id = @id and revision = @revision
+returning id`
+	nextRunSQL        = `update schedules set next_at = @next where id = @id returning id`
+	deleteScheduleSQL = `delete from schedules where id = @id returning id`
+	busySQL           = `select exists (select from report_runs where schedule_id = @id and state in ('waiting', 'running') and test_for = '')`
+	insertRunSQL      = `
+insert into report_runs (id, schedule_id, due_at, test_for, state, error, created_at, ended_at)
+values (@id, @schedule, @due, @test, @state, @error, @now, @ended)
+on conflict do nothing`
+)
+
+// Schedules returns those of a user, or all for nil, by name.
+func Schedules(ctx context.Context, db DB, user *conversation.UUID) ([]Schedule, error) {
+	var of any
+	if user != nil {
+		of = [16]byte(*user)
+	}
+	rows, _ := db.Query(ctx, schedulesSQL, pgx.StrictNamedArgs{"user": of})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Schedule])
+}
+
+// ScheduleByID returns a schedule, or ErrNotFound.
+func ScheduleByID(ctx context.Context, db DB, id conversation.UUID) (Schedule, error) {
+	rows, _ := db.Query(ctx, scheduleByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return one[Schedule](rows)
+}
+
+func (s Schedule) args() (pgx.StrictNamedArgs, error) {
+	target, err := json.Marshal(s.Target)
+	return pgx.StrictNamedArgs{
+		"id": [16]byte(s.ID), "name": s.Name, "page": s.Page, "query": s.Query, "grain": s.Grain, "formats": s.Formats, "schedule": s.Schedule, "zone": s.Zone, "destination": s.Destination,
+		"target": target, "secret": s.Sealed, "if_empty": s.IfEmpty, "incremental": s.Incremental, "next": s.NextAt,
+	}, err
+}
+
+// AddSchedule keeps a new schedule.
+func AddSchedule(ctx context.Context, db DB, s Schedule) error {
+	args, err := s.args()
+	if err != nil {
+		return err
+	}
+	args["user"], args["at"] = [16]byte(s.UserID), s.CreatedAt
+	_, err = db.Exec(ctx, insertScheduleSQL, args)
+	return err
+}
+
+// ChangeSchedule changes one, or returns ErrNotFound when somebody else did so meanwhile.
+func ChangeSchedule(ctx context.Context, db DB, s Schedule) error {
+	args, err := s.args()
+	if err != nil {
+		return err
+	}
+	args["revision"] = s.Revision
+	return changed(ctx, db, updateScheduleSQL, args)
+}
+
+// SetNextRun sets when a schedule comes due; nil pauses it.
+func SetNextRun(ctx context.Context, db DB, id conversation.UUID, next *time.Time) error {
+	return changed(ctx, db, nextRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "next": next})
+}
+
+// DeleteSchedule deletes one with its runs.
+func DeleteSchedule(ctx context.Context, db DB, id conversation.UUID) error {
+	return changed(ctx, db, deleteScheduleSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+}
+
+// StartDue makes a run of each schedule whose time has come; what was missed while nobody was there is made up once. It
+// returns how many there were.
+func StartDue(ctx context.Context, tx pgx.Tx, now time.Time) (int, error) {
+	rows, _ := tx.Query(ctx, dueSchedulesSQL, pgx.StrictNamedArgs{"now": now})
+	due, err := pgx.CollectRows(rows, pgx.RowToStructByName[Schedule])
+	if err != nil {
+		return 0, fmt.Errorf("due schedules: %w", err)
+	}
+	for _, s := range due {
+		rows, _ := tx.Query(ctx, busySQL, pgx.StrictNamedArgs{"id": [16]byte(s.ID)})
+		busy, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err != nil {
+			return 0, err
+		}
+		r := ReportRun{ID: NewID(), ScheduleID: s.ID, DueAt: *s.NextAt, State: RunWaiting, CreatedAt: now}
+		if busy {
+			r.State, r.Error, r.EndedAt = RunSkipped, "the run before was not over", &now
+		}
+		if err := AddRun(ctx, tx, r); err != nil {
+			return 0, err
+		}
+		zone, err := time.LoadLocation(s.Zone)
+		if err != nil {
+			return 0, fmt.Errorf("schedule %s: %w", s.ID, err)
+		}
+		times, err := metric.ParseSchedule(s.Schedule)
+		if err != nil {
+			return 0, fmt.Errorf("schedule %s: %w", s.ID, err)
+		}
+		next := times.Next(now, zone)
+		if err := SetNextRun(ctx, tx, s.ID, &next); err != nil {
+			return 0, err
+		}
+	}
+	return len(due), nil
+}
+
+// ReportRun is one time that a schedule came due.
+type ReportRun struct {
+	ID         conversation.UUID
+	ScheduleID conversation.UUID
+	DueAt      time.Time
+	TestFor    string // address of who asked for a test; "" for none
+	State      string
+	Attempts   int32
+	RetryAt    *time.Time
+	Rows       int64
+	Error      string
+	Files      []ReportFile
+	CreatedAt  time.Time
+	EndedAt    *time.Time
+}
+
+// ReportFile is a file of a run.
+type ReportFile struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // media type
+	Role string `json:"role"` // attachment, html, text, picture
+	Size int64  `json:"size"`
+}
+
+// States of a run.
+const (
+	RunWaiting = "waiting"
+	RunRunning = "running"
+	RunDone    = "done"
+	RunFailed  = "failed"
+	RunSkipped = "skipped"
+)
+
+// AddRun notes a run, once for each due time.
+func AddRun(ctx context.Context, db DB, r ReportRun) error {
+	_, err := db.Exec(ctx, insertRunSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "schedule": [16]byte(r.ScheduleID), "due": r.DueAt, "test": r.TestFor, "state": r.State, "error": r.Error, "now": r.CreatedAt, "ended": r.EndedAt})
+	return err
+}
+
+const reportRunColumns = `select id, schedule_id, due_at, test_for, state, attempts, retry_at, rows, error, files, created_at, ended_at from report_runs `
+
+const (
+	runByIDSQL  = reportRunColumns + `where id = @id`
+	runsOfSQL   = reportRunColumns + `where schedule_id = @id order by created_at desc, id limit 30`
+	openRunsSQL = `
+select id
+from report_runs
+where state = 'waiting' and (retry_at is null or retry_at <= @now) or state = 'running' and alive_at < @dead
+order by created_at
+limit 20`
+	claimRunSQL = `
+update report_runs
+set state = 'running', claim = @claim, alive_at = @now, attempts = attempts + 1
+where id = @id and (state = 'waiting' and (retry_at is null or retry_at <= @now) or state = 'running' and alive_at < @dead)
+returning id`
+	beatRunSQL  = `update report_runs set alive_at = @now where id = @id and claim = @claim and state = 'running' returning id`
+	filesRunSQL = `update report_runs set files = @files::jsonb, rows = @rows where id = @id and claim = @claim and state = 'running' returning id`
+	endRunSQL   = `
+update report_runs
+set state = @state, error = @error, retry_at = @retry, claim = null, ended_at = case when @state = 'waiting' then null else @now::timestamptz end
+where id = @id and claim = @claim and state = 'running'
+returning id`
+	reopenRunSQL      = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '' where id = @id and state in ('done', 'failed') returning id`
+	forgetFilesSQL    = `delete from report_files where run_id = @id`
+	insertFilePartSQL = `insert into report_files (run_id, n, part, body) values (@id, @n, @part, @body)`
+	filePartSQL       = `select body from report_files where run_id = @id and n = @n and part = @part`
+	expiredFilesSQL   = `delete from report_files f using report_runs r where r.id = f.run_id and r.ended_at < @before`
+	insertDeliverySQL = `
+insert into deliveries (run_id, recipient, state, token)
+select @id, @recipient, case when exists (select from unsubscribed x join report_runs r on r.schedule_id = x.schedule_id where r.id = @id and x.recipient = @recipient) then 'unsubscribed' else 'waiting' end, @token
+on conflict do nothing`
+	deliveriesSQL      = `select run_id, recipient, state, attempts, retry_at, sent_at, error, token from deliveries where run_id = @id order by recipient`
+	sendingSQL         = `update deliveries set state = 'sending', attempts = attempts + 1 where run_id = @id and recipient = @recipient and state in ('waiting', 'sending') returning run_id`
+	deliveredSQL       = `update deliveries set state = @state, error = @error, retry_at = @retry, sent_at = case when @state = 'sent' then @now::timestamptz end where run_id = @id and recipient = @recipient returning run_id`
+	retryDeliverySQL   = `update deliveries set state = 'waiting', retry_at = null, attempts = 0, error = '' where run_id = @id and recipient = @recipient and state = 'failed' returning run_id`
+	deliveryByTokenSQL = `select r.schedule_id, d.recipient, s.name from deliveries d join report_runs r on r.id = d.run_id join schedules s on s.id = r.schedule_id where d.token = @token`
+	unsubscribeSQL     = `insert into unsubscribed (schedule_id, recipient, at) values (@schedule, @recipient, @now) on conflict do nothing`
+	unsubscribedSQL    = `select recipient from unsubscribed where schedule_id = @id order by recipient`
+	resubscribeSQL     = `delete from unsubscribed where schedule_id = @id and not recipient = any(@recipients::text[])`
+)
+
+// RunByID returns a run, or ErrNotFound.
+func RunByID(ctx context.Context, db DB, id conversation.UUID) (ReportRun, error) {
+	rows, _ := db.Query(ctx, runByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return one[ReportRun](rows)
+}
+
+// RunsOf returns the last runs of a schedule, the newest first.
+func RunsOf(ctx context.Context, db DB, schedule conversation.UUID) ([]ReportRun, error) {
+	rows, _ := db.Query(ctx, runsOfSQL, pgx.StrictNamedArgs{"id": [16]byte(schedule)})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[ReportRun])
+}
+
+// OpenRuns returns runs that somebody should be at.
+func OpenRuns(ctx context.Context, db DB, now, dead time.Time) ([]conversation.UUID, error) {
+	rows, _ := db.Query(ctx, openRunsSQL, pgx.StrictNamedArgs{"now": now, "dead": dead})
+	return pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+}
+
+// RunClaim is a worker's hold on a run. Once it is lost, its methods return ErrNotFound.
+type RunClaim struct{ ID, claim conversation.UUID }
+
+// ClaimRun takes a run that nobody is at, or returns ErrNotFound.
+func ClaimRun(ctx context.Context, db DB, id conversation.UUID, now, dead time.Time) (RunClaim, error) {
+	c := RunClaim{id, NewID()}
+	return c, changed(ctx, db, claimRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "claim": [16]byte(c.claim), "now": now, "dead": dead})
+}
+
+// Beat tells that the worker is alive.
+func (c RunClaim) Beat(ctx context.Context, db DB, now time.Time) error {
+	return changed(ctx, db, beatRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "now": now})
+}
+
+// Begin forgets files that another worker left half made.
+func (c RunClaim) Begin(ctx context.Context, db DB) error {
+	_, err := db.Exec(ctx, forgetFilesSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID)})
+	return err
+}
+
+// Part stores a part of a file.
+func (c RunClaim) Part(ctx context.Context, db DB, n, part int, body []byte) error {
+	_, err := db.Exec(ctx, insertFilePartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "n": n, "part": part, "body": body})
+	return err
+}
+
+// Made notes that all files of the run are made: from now on they stay as they are.
+func (c RunClaim) Made(ctx context.Context, db DB, files []ReportFile, rows int64) error {
+	text, err := json.Marshal(files)
+	if err != nil {
+		return err
+	}
+	return changed(ctx, db, filesRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "files": text, "rows": rows})
+}
+
+// End notes how the run stands: done, failed, skipped, or waiting until retry.
+func (c RunClaim) End(ctx context.Context, db DB, state, failure string, retry *time.Time, now time.Time) error {
+	return changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "retry": retry, "now": now})
+}
+
+// ReportPart returns a part of a run's file; ErrNotFound after the last.
+func ReportPart(ctx context.Context, db DB, run conversation.UUID, n, part int) ([]byte, error) {
+	rows, _ := db.Query(ctx, filePartSQL, pgx.StrictNamedArgs{"id": [16]byte(run), "n": n, "part": part})
+	body, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrNotFound
+	}
+	return body, err
+}
+
+// ForgetReportFiles deletes the files of runs that ended before.
+func ForgetReportFiles(ctx context.Context, db DB, before time.Time) error {
+	_, err := db.Exec(ctx, expiredFilesSQL, pgx.StrictNamedArgs{"before": before})
+	return err
+}
+
+// Delivery is what became of a run for one recipient.
+type Delivery struct {
+	RunID     conversation.UUID
+	Recipient string
+	State     string // waiting, sending, sent, failed, unsubscribed
+	Attempts  int32
+	RetryAt   *time.Time
+	SentAt    *time.Time
+	Error     string
+	Token     conversation.UUID
+}
+
+// Deliveries returns those of a run, and makes them first for recipients that have none.
+func Deliveries(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipients []string) ([]Delivery, error) {
+	for _, r := range recipients {
+		if _, err := tx.Exec(ctx, insertDeliverySQL, pgx.StrictNamedArgs{"id": [16]byte(run), "recipient": r, "token": [16]byte(NewID())}); err != nil {
+			return nil, fmt.Errorf("deliveries: %w", err)
+		}
+	}
+	return DeliveriesOf(ctx, tx, run)
+}
+
+// DeliveriesOf returns the deliveries of a run, by recipient.
+func DeliveriesOf(ctx context.Context, db DB, run conversation.UUID) ([]Delivery, error) {
+	rows, _ := db.Query(ctx, deliveriesSQL, pgx.StrictNamedArgs{"id": [16]byte(run)})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
+}
+
+// Sending notes that a delivery is being handed over; ErrNotFound when it was already.
+func Sending(ctx context.Context, db DB, d Delivery) error {
+	return changed(ctx, db, sendingSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "recipient": d.Recipient})
+}
+
+// Delivered notes how it went: sent, failed, or waiting until retry.
+func Delivered(ctx context.Context, db DB, d Delivery, now time.Time) error {
+	return changed(ctx, db, deliveredSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "recipient": d.Recipient, "state": d.State, "error": d.Error, "retry": d.RetryAt, "now": now})
+}
+
+// RetryDelivery has a failed delivery, and its run, gone on with.
+func RetryDelivery(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipient string) error {
+	if err := changed(ctx, tx, retryDeliverySQL, pgx.StrictNamedArgs{"id": [16]byte(run), "recipient": recipient}); err != nil {
+		return err
+	}
+	return changed(ctx, tx, reopenRunSQL, pgx.StrictNamedArgs{"id": [16]byte(run)})
+}
+
+// Subscription is a recipient of a schedule.
+type Subscription struct {
+	ScheduleID conversation.UUID
+	Recipient  string
+	Name       string // of the schedule
+}
+
+// SubscriptionByToken returns whose mail has a token, or ErrNotFound.
+func SubscriptionByToken(ctx context.Context, db DB, token conversation.UUID) (Subscription, error) {
+	rows, _ := db.Query(ctx, deliveryByTokenSQL, pgx.StrictNamedArgs{"token": [16]byte(token)})
+	return one[Subscription](rows)
+}
+
+// Unsubscribe keeps a recipient from getting any more of a schedule.
+func Unsubscribe(ctx context.Context, db DB, s Subscription, now time.Time) error {
+	_, err := db.Exec(ctx, unsubscribeSQL, pgx.StrictNamedArgs{"schedule": [16]byte(s.ScheduleID), "recipient": s.Recipient, "now": now})
+	return err
+}
+
+// UnsubscribedOf returns who wants no more of a schedule.
+func UnsubscribedOf(ctx context.Context, db DB, schedule conversation.UUID) ([]string, error) {
+	rows, _ := db.Query(ctx, unsubscribedSQL, pgx.StrictNamedArgs{"id": [16]byte(schedule)})
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// ForgetUnsubscribed forgets those who are no recipients any more, so that they may be asked again.
+func ForgetUnsubscribed(ctx context.Context, db DB, schedule conversation.UUID, recipients []string) error {
+	_, err := db.Exec(ctx, resubscribeSQL, pgx.StrictNamedArgs{"id": [16]byte(schedule), "recipients": recipients})
+	return err
+}

@@ -1,0 +1,73 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// MailSettings say how mail leaves. The password stands sealed beside them.
+type MailSettings struct {
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	Security string `json:"security"` // starttls, tls or none
+	User     string `json:"user"`
+	From     string `json:"from"` // address
+	Sender   string `json:"sender"`
+	Line     string `json:"line"` // at the end of every mail
+	Sealed   []byte `json:"-"`    // password
+}
+
+// Place is what the password is sealed for.
+func (m MailSettings) Place() string { return fmt.Sprintf("smtp://%s@%s:%d", m.User, m.Host, m.Port) }
+
+const (
+	settingSQL    = `select value, secret from settings where name = @name`
+	setSettingSQL = `
+insert into settings (name, value, secret, changed_at, changed_by)
+values (@name, @value::jsonb, @secret, @now, @by)
+on conflict (name) do update
+set value = excluded.value, secret = excluded.secret, changed_at = excluded.changed_at, changed_by = excluded.changed_by`
+)
+
+// Mail returns the settings of mail; ErrNotFound while there are none.
+func Mail(ctx context.Context, db DB) (m MailSettings, err error) {
+	rows, _ := db.Query(ctx, settingSQL, pgx.StrictNamedArgs{"name": "mail"})
+	var value []byte
+	found := false
+	if _, err := pgx.ForEachRow(rows, []any{&value, &m.Sealed}, func() error {
+		found = true
+		return json.Unmarshal(value, &m)
+	}); err != nil {
+		return m, fmt.Errorf("mail settings: %w", err)
+	}
+	if !found {
+		return m, ErrNotFound
+	}
+	return m, nil
+}
+
+// SetMail keeps the settings of mail.
+func SetMail(ctx context.Context, db DB, m MailSettings, by conversation.UUID, now time.Time) error {
+	value, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = db.Exec(ctx, setSettingSQL, pgx.StrictNamedArgs{"name": "mail", "value": value, "secret": m.Sealed, "now": now, "by": [16]byte(by)})
+	return err
+}
+
+// HasMail tells whether mail can leave.
+func HasMail(ctx context.Context, db DB) (bool, error) {
+	_, err := Mail(ctx, db)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

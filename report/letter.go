@@ -1,0 +1,134 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"turnwise/static"
+	"turnwise/views"
+)
+
+// Part is a part of a mail, or a file beside it.
+type Part struct {
+	Name string // of a file, or the id of a picture
+	Kind string // media type
+	Body []byte
+}
+
+// Letter is a document as a mail: text, HTML and the pictures in it.
+type Letter struct {
+	Subject  string
+	Text     string
+	HTML     []byte
+	Pictures []Part
+}
+
+// Unsubscriber stands in letters where each recipient's own address goes.
+const Unsubscriber = "https://unsubscribe.invalid/"
+
+// Letter writes the document as a mail with the pictures of its charts. lines are said at its beginning, brand at its end.
+func (d *Document) Letter(ctx context.Context, subject string, lines []string, brand string) (Letter, error) {
+	m := views.Mail{Title: d.Title, Range: d.Range, Before: d.Before, Lines: lines, Empty: d.Empty, Link: d.Link, Brand: brand, Unsubscribe: Unsubscriber}
+	l := Letter{Subject: subject}
+	if !d.Empty {
+		m.Cards, m.Tables = d.Cards, d.Tables
+		for i := range d.Charts {
+			c := &d.Charts[i]
+			if !c.Drawn() {
+				continue
+			}
+			picture, err := Picture(ctx, c, PictureWidth, pictureHeight(c))
+			if err != nil {
+				return l, err
+			}
+			l.Pictures = append(l.Pictures, Part{c.ID + ".png", "image/png", picture})
+			drawn := views.MailChart{Title: c.Title, Quiet: c.Quiet, CID: c.ID + ".png", Foot: c.Foot}
+			if c.Kind == views.Stacked {
+				for _, s := range c.Series {
+					drawn.Legend = append(drawn.Legend, views.MailKey{Name: s.Name, Share: s.Share, Color: static.LightColors()[s.Color]})
+				}
+			}
+			m.Charts = append(m.Charts, drawn)
+		}
+	}
+	var b bytes.Buffer
+	if err := views.MailPage(m).Render(ctx, &b); err != nil {
+		return l, err
+	}
+	l.HTML, l.Text = b.Bytes(), plainText(m)
+	return l, nil
+}
+
+// Note is a letter without figures: that files come with it, or why none do.
+func Note(ctx context.Context, subject, title string, lines []string, link, brand string) (Letter, error) {
+	m := views.Mail{Title: title, Lines: lines, Link: link, Brand: brand, Unsubscribe: Unsubscriber}
+	var b bytes.Buffer
+	err := views.MailPage(m).Render(ctx, &b)
+	return Letter{Subject: subject, HTML: b.Bytes(), Text: plainText(m)}, err
+}
+
+// plainText is the mail for programs that show no HTML.
+func plainText(m views.Mail) string {
+	var b strings.Builder
+	line := func(parts ...string) {
+		text := strings.TrimSpace(strings.Join(parts, " "))
+		b.WriteString(text + "\r\n")
+	}
+	line(m.Title)
+	for _, s := range append([]string{m.Range, m.Before}, m.Lines...) {
+		if s != "" {
+			line(s)
+		}
+	}
+	if m.Empty {
+		line()
+		line("Nothing began in this range.")
+	}
+	if len(m.Cards) > 0 {
+		line()
+	}
+	for _, c := range m.Cards {
+		text := c.Name + ": " + c.Value.Text
+		if c.Base.Text != "" {
+			text += " (" + c.Base.Text + ")"
+		}
+		if c.Delta.Text != "" {
+			text += ", " + strings.TrimSpace(c.Delta.Arrow+" "+c.Delta.Text+" "+c.Delta.From)
+		}
+		line(text)
+	}
+	for _, t := range m.Tables {
+		if len(t.Rows) == 0 {
+			continue
+		}
+		line()
+		line(t.Title + ": " + strings.Join(t.Head, ", "))
+		for _, r := range t.Rows[:min(len(t.Rows), 15)] {
+			values := make([]string, len(r.Values))
+			for i, v := range r.Values {
+				values[i] = v.Text
+			}
+			name := r.Name
+			if name == "" {
+				name = "not told"
+			}
+			line("- " + name + ": " + strings.Join(values, ", "))
+		}
+		if n := len(t.Rows) - 15; n > 0 {
+			line(fmt.Sprintf("- and %d more", n))
+		}
+	}
+	line()
+	if m.Link != "" {
+		line(m.Link)
+	}
+	if m.Brand != "" {
+		line(m.Brand)
+	}
+	if m.Unsubscribe != "" {
+		line("No more of this mail: " + m.Unsubscribe)
+	}
+	return b.String()
+}

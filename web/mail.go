@@ -1,0 +1,117 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+
+	"turnwise/jobs"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// mailForm answers GET /admin/mail.
+func (s *server) mailForm(w http.ResponseWriter, r *http.Request) error {
+	m, err := queries.Mail(r.Context(), s.Pool)
+	if errors.Is(err, queries.ErrNotFound) {
+		m, err = queries.MailSettings{Port: 587, Security: "starttls", Sender: "Turnwise"}, nil
+	}
+	if err != nil {
+		return err
+	}
+	said := ""
+	if r.URL.Query().Get("said") == "kept" {
+		said = "The settings are kept. Send a test to see whether they work."
+	}
+	return s.showMail(w, r, http.StatusOK, m, said, "")
+}
+
+func (s *server) showMail(w http.ResponseWriter, r *http.Request, status int, m queries.MailSettings, said, failure string) error {
+	u, _ := userOf(r.Context())
+	return s.render(w, r, status, views.MailFormPage(views.MailForm{
+		Page: s.page(r, "Mail", "Admin"), Error: failure, Said: said, Host: m.Host, Port: strconv.Itoa(m.Port), Security: m.Security, User: m.User, From: m.From, Sender: m.Sender, Line: m.Line,
+		Kept: len(m.Sealed) > 0, HasKey: s.Box != nil, TestTo: u.Email,
+	}))
+}
+
+// keepMail answers POST /admin/mail.
+func (s *server) keepMail(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+	was, err := queries.Mail(ctx, s.Pool)
+	if err != nil && !errors.Is(err, queries.ErrNotFound) {
+		return err
+	}
+	m := queries.MailSettings{Host: strings.ToLower(p("host")), Security: p("security"), User: p("user"), From: p("from"), Sender: strings.Join(strings.Fields(p("sender")), " "), Line: strings.Join(strings.Fields(p("line")), " ")}
+	m.Port, _ = strconv.Atoi(p("port")) // 0 is refused below
+	address, badAddress := mail.ParseAddress(m.From)
+	var wrong error
+	switch {
+	case m.Host == "" || len(m.Host) > 253 || strings.ContainsAny(m.Host, " /:@"):
+		wrong = &metric.InputError{Field: "server", Msg: "is a name such as smtp.example.org"}
+	case m.Port < 1 || m.Port > 65535:
+		wrong = &metric.InputError{Field: "port", Msg: "is a number such as 587"}
+	case !slices.Contains([]string{"starttls", "tls", "none"}, m.Security):
+		wrong = &metric.InputError{Field: "encryption", Msg: "is one of starttls, tls, none"}
+	case badAddress != nil || address.Address != m.From:
+		wrong = &metric.InputError{Field: "sender's address", Msg: "is one such as turnwise@example.org"}
+	case len(m.Sender) > 100 || len(m.Line) > 300 || len(m.User) > 200:
+		wrong = &metric.InputError{Field: "form", Msg: "has texts that are too long"}
+	case m.User != "" && m.Security == "none" && !strings.HasPrefix(m.Host, "127.") && m.Host != "localhost":
+		wrong = &metric.InputError{Field: "encryption", Msg: "is needed where a password is sent"}
+	}
+	switch password := r.PostFormValue("password"); {
+	case wrong != nil:
+	case password != "":
+		m.Sealed, wrong = s.Box.Seal(password, m.Place())
+	case m.Place() == was.Place():
+		m.Sealed = was.Sealed
+	}
+	if wrong != nil {
+		return s.showMail(w, r, http.StatusUnprocessableEntity, m, "", wrong.Error())
+	}
+	u, _ := userOf(ctx)
+	if err := queries.SetMail(ctx, s.Pool, m, u.ID, s.Now()); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/admin/mail?said=kept", http.StatusSeeOther)
+	return nil
+}
+
+// testMail answers POST /admin/mail/test.
+func (s *server) testMail(w http.ResponseWriter, r *http.Request) error {
+	m, err := queries.Mail(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	to := strings.TrimSpace(r.PostFormValue("to"))
+	if err := s.sendTest(r.Context(), m, to); err != nil {
+		return s.showMail(w, r, http.StatusUnprocessableEntity, m, "", fmt.Sprintf("The test could not be sent: %v", err))
+	}
+	return s.showMail(w, r, http.StatusOK, m, "The test was handed over to "+m.Host+" for "+to+".", "")
+}
+
+func (s *server) sendTest(ctx context.Context, m queries.MailSettings, to string) error {
+	client, err := jobs.MailClient(m, s.Box)
+	if err != nil {
+		return err
+	}
+	msg, err := jobs.NewMessage(m, to, "A test from Turnwise", "turnwise.test."+queries.NewID().String(), s.Now())
+	if err != nil {
+		return err
+	}
+	msg.SetBodyString(gomail.TypeTextPlain, "Mail from Turnwise at "+s.URL+" arrives.\r\n")
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	return client.DialAndSendWithContext(ctx, msg)
+}
