@@ -4,6 +4,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -58,26 +59,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		CompletedJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,
 		RescueStuckJobsAfter:        rollUpTimeout + time.Minute,
-		PeriodicJobs: []*river.PeriodicJob{
-			river.NewPeriodicJob(river.PeriodicInterval(rollUpEvery), func() (river.JobArgs, *river.InsertOpts) {
-				return RollUpArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
-			}, &river.PeriodicJobOpts{ID: "roll_up", RunOnStart: true}),
-			river.NewPeriodicJob(river.PeriodicInterval(indexEvery), func() (river.JobArgs, *river.InsertOpts) {
-				return IndexTextsArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
-			}, &river.PeriodicJobOpts{ID: "index_texts", RunOnStart: true}),
-			river.NewPeriodicJob(river.PeriodicInterval(indexEvery), func() (river.JobArgs, *river.InsertOpts) {
-				return BulkArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
-			}, &river.PeriodicJobOpts{ID: "bulk", RunOnStart: true}),
-			river.NewPeriodicJob(river.PeriodicInterval(drawEvery), func() (river.JobArgs, *river.InsertOpts) {
-				return DrawArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
-			}, &river.PeriodicJobOpts{ID: "draw_queues", RunOnStart: true}),
-			river.NewPeriodicJob(river.PeriodicInterval(watchEvery), func() (river.JobArgs, *river.InsertOpts) {
-				return WatchExportsArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
-			}, &river.PeriodicJobOpts{ID: "watch_exports", RunOnStart: true}),
-			river.NewPeriodicJob(river.PeriodicInterval(dueEvery), func() (river.JobArgs, *river.InsertOpts) {
-				return ReportDueArgs{}, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
-			}, &river.PeriodicJobOpts{ID: "reports_due", RunOnStart: true}),
-		},
+		PeriodicJobs:                schedule(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
@@ -86,6 +68,34 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("start jobs: %w", err)
 	}
 	return &Client{client}, nil
+}
+
+// Periodic is a job that is done again and again.
+type Periodic struct {
+	Kind  string
+	Words string // what it does
+	Every time.Duration
+	args  river.JobArgs
+}
+
+// Periodics lists them, in the order in which data go through them.
+var Periodics = []Periodic{
+	{RollUpArgs{}.Kind(), "counts what changed for the charts", rollUpEvery, RollUpArgs{}},
+	{IndexTextsArgs{}.Kind(), "makes new and changed texts findable", indexEvery, IndexTextsArgs{}},
+	{BulkArgs{}.Kind(), "goes on with acts on many conversations", indexEvery, BulkArgs{}},
+	{DrawArgs{}.Kind(), "draws conversations for review queues that are due", drawEvery, DrawArgs{}},
+	{ReportDueArgs{}.Kind(), "starts reports that are due, and tries again what did not arrive", dueEvery, ReportDueArgs{}},
+	{WatchExportsArgs{}.Kind(), "looks after exports, and deletes those that expired", watchEvery, WatchExportsArgs{}},
+}
+
+// schedule is what River does by itself: each of them, unless one is waiting or under way.
+func schedule() (all []*river.PeriodicJob) {
+	for _, p := range Periodics {
+		all = append(all, river.NewPeriodicJob(river.PeriodicInterval(p.Every), func() (river.JobArgs, *river.InsertOpts) {
+			return p.args, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+		}, &river.PeriodicJobOpts{ID: p.Kind, RunOnStart: true}))
+	}
+	return all
 }
 
 // Queue puts jobs in without doing any.
@@ -103,6 +113,36 @@ func NewQueue(pool *pgxpool.Pool) (*Queue, error) {
 // Add puts a job in, in the transaction that makes it true.
 func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3})
+	return err
+}
+
+// Retry has a job done again now.
+func (q *Queue) Retry(ctx context.Context, id int64) error {
+	_, err := q.client.JobRetry(ctx, id)
+	return gone(err)
+}
+
+// Cancel ends a job, also while it is under way.
+func (q *Queue) Cancel(ctx context.Context, id int64) error {
+	_, err := q.client.JobCancel(ctx, id)
+	return gone(err)
+}
+
+// Pause lets no further job begin, on any server; those under way go on.
+func (q *Queue) Pause(ctx context.Context) error {
+	return gone(q.client.QueuePause(ctx, river.QueueDefault, nil))
+}
+
+// Resume lets jobs begin again.
+func (q *Queue) Resume(ctx context.Context) error {
+	return gone(q.client.QueueResume(ctx, river.QueueDefault, nil))
+}
+
+// gone turns River's word for it into ours.
+func gone(err error) error {
+	if errors.Is(err, rivertype.ErrNotFound) {
+		return queries.ErrNotFound
+	}
 	return err
 }
 

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"turnwise/jobs"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// jobsPage answers GET /admin/jobs: what the server does by itself.
+func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	m := views.Jobs{Page: s.page(r, "Jobs", "Admin")}
+	kinds, err := queries.JobKinds(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	by := map[string]queries.JobKind{}
+	for _, k := range kinds {
+		by[k.Kind] = k
+	}
+	var periodic []string
+	for _, p := range jobs.Periodics {
+		periodic = append(periodic, p.Kind)
+		row := kindRow(by[p.Kind])
+		row.Kind, row.Words, row.Every = p.Kind, p.Words, p.Every
+		if row.LastAt != nil {
+			next := row.LastAt.Add(p.Every)
+			if next.Before(m.Now) {
+				next = m.Now
+			}
+			row.NextAt = &next
+			row.Late = m.Now.Sub(*row.LastAt) > 10*p.Every+time.Minute && row.Running == 0
+		}
+		delete(by, p.Kind)
+		m.Periodic = append(m.Periodic, row)
+	}
+	for _, k := range kinds {
+		if _, other := by[k.Kind]; other {
+			row := kindRow(k)
+			row.Words = map[string]string{"export": "makes a file that somebody asked for", "report": "makes a report and hands it over"}[k.Kind]
+			m.Others = append(m.Others, row)
+		}
+	}
+	open, err := queries.OpenJobs(ctx, s.Pool, periodic)
+	if err != nil {
+		return err
+	}
+	for _, j := range open {
+		m.Open = append(m.Open, jobRow(j))
+	}
+	failed, err := queries.FailedJobs(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, j := range failed {
+		m.Failed = append(m.Failed, jobRow(j))
+	}
+	if m.Paused, err = queries.JobsPaused(ctx, s.Pool); err != nil {
+		return err
+	}
+	long, err := queries.LongWork(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, p := range long {
+		m.Long = append(m.Long, views.ProgressRow(p))
+	}
+	backlog, err := queries.Backlog(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	if n := backlog.Hours + backlog.Days; n > 0 {
+		m.Long = append(m.Long, views.ProgressRow{Words: "Figures: " + views.Plural(backlog.Hours, "hour", "hours") + " and " + views.Plural(backlog.Days, "day", "days") + " still to be counted; charts count them from the conversations meanwhile"})
+	}
+	return s.renderEither(w, r, views.JobsPage(m), views.JobsView(m))
+}
+
+func kindRow(k queries.JobKind) views.JobKindRow {
+	return views.JobKindRow{Kind: k.Kind, Waiting: k.Waiting, Running: k.Running, Failed: k.Failed, Done: k.Done, LastAt: k.LastAt, MedianMS: k.MedianMS, MostMS: k.MostMS}
+}
+
+func jobRow(j queries.Job) views.JobRow {
+	return views.JobRow{ID: j.ID, Kind: j.Kind, State: j.State, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, Args: j.Args, Error: j.Error, CreatedAt: j.CreatedAt, ScheduledAt: j.ScheduledAt, AttemptedAt: j.AttemptedAt, FinalizedAt: j.FinalizedAt}
+}
+
+// changeJob answers POST /admin/jobs/{id}/retry and /cancel.
+func (s *server) changeJob(cancel bool) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
+		if err != nil || s.Jobs == nil {
+			return queries.ErrNotFound
+		}
+		if cancel {
+			err = s.Jobs.Cancel(r.Context(), id)
+		} else {
+			err = s.Jobs.Retry(r.Context(), id)
+		}
+		if err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/admin/jobs", http.StatusSeeOther)
+		return nil
+	}
+}
+
+// pauseJobs answers POST /admin/jobs/pause and /resume.
+func (s *server) pauseJobs(resume bool) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if s.Jobs == nil {
+			return queries.ErrNotFound
+		}
+		err := error(nil)
+		if resume {
+			err = s.Jobs.Resume(r.Context())
+		} else {
+			err = s.Jobs.Pause(r.Context())
+		}
+		if err != nil && !errors.Is(err, queries.ErrNotFound) { // no server has worked yet: there is no queue
+			return err
+		}
+		http.Redirect(w, r, "/admin/jobs", http.StatusSeeOther)
+		return nil
+	}
+}
