@@ -118,3 +118,33 @@ func TestInFlight(t *testing.T) {
 		t.Errorf("up to %d MB were in flight, %d portions are still open", bytes>>20, open)
 	}
 }
+
+// TestDroppedMonth: a writer that runs for long goes on when retention dropped the partitions of a month that it knows.
+func TestDroppedMonth(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	w := ingest.NewWriter(pool, quiet)
+	src := openSource(t, w)
+	at := time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC).Unix()
+	store := func(bodies ...string) {
+		t.Helper()
+		i := 0
+		counts, err := w.Run(t.Context(), src, ingest.Bodies(func() ([]byte, string, error) {
+			if i == len(bodies) {
+				return nil, "", io.EOF
+			}
+			i++
+			return []byte(bodies[i-1]), "", nil
+		}), ingest.Options{})
+		if err != nil || counts.Stored != int64(len(bodies)) || counts.Rejected != 0 {
+			t.Fatalf("%+v, %v", counts, err)
+		}
+	}
+	store(fmt.Sprintf(`{"sender_id":"a","event":"user","timestamp":%d,"text":"one"}`, at))
+	for _, table := range []string{"events", "event_payloads", "messages"} {
+		if _, err := pool.Exec(t.Context(), fmt.Sprintf("drop table %s_2026_03", table)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store(fmt.Sprintf(`{"sender_id":"b","event":"user","timestamp":%d,"text":"two"}`, at), fmt.Sprintf(`{"sender_id":"c","event":"user","timestamp":%d,"text":"three"}`, at+9))
+}

@@ -109,6 +109,12 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 		if queries.Conflicting(err) {
 			tries++
 		}
+		if queries.NoPartition(err) { // retention was here: they are made again
+			w.mu.Lock()
+			clear(w.months)
+			w.mu.Unlock()
+			tries++
+		}
 		switch {
 		case err == nil:
 			src.trouble(nil)
@@ -342,6 +348,12 @@ func sessions(u *unit, p *conversation.Projection) (keys []queries.ConversationK
 // as rejected, but not set aside a second time.
 func (w *Writer) StoreOne(ctx context.Context, src Source, e *conversation.Event) (Counts, error) {
 	counts, err := w.store(ctx, src, []*conversation.Event{e})
+	if queries.NoPartition(err) {
+		w.mu.Lock()
+		clear(w.months)
+		w.mu.Unlock()
+		counts, err = w.store(ctx, src, []*conversation.Event{e})
+	}
 	if queries.BadData(err) {
 		return Counts{Rejected: 1}, nil
 	}

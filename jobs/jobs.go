@@ -50,6 +50,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &BulkWorker{pool: cfg.Pool, now: cfg.Now})
 	river.AddWorker(workers, &ExportWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
 	river.AddWorker(workers, &WatchExportsWorker{pool: cfg.Pool, now: cfg.Now})
+	river.AddWorker(workers, &RetentionWorker{pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
 	river.AddWorker(workers, &ReportDueWorker{pool: cfg.Pool, now: cfg.Now})
 	river.AddWorker(workers, &ReportWorker{Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
@@ -85,6 +86,7 @@ var Periodics = []Periodic{
 	{BulkArgs{}.Kind(), "goes on with acts on many conversations", indexEvery, BulkArgs{}},
 	{DrawArgs{}.Kind(), "draws conversations for review queues that are due", drawEvery, DrawArgs{}},
 	{ReportDueArgs{}.Kind(), "starts reports that are due, and tries again what did not arrive", dueEvery, ReportDueArgs{}},
+	{RetentionArgs{}.Kind(), "deletes what the rules of retention do not keep", retentionEvery, RetentionArgs{}},
 	{WatchExportsArgs{}.Kind(), "looks after exports, and deletes those that expired", watchEvery, WatchExportsArgs{}},
 }
 

@@ -131,16 +131,18 @@ var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
 // personText makes a person's number, firstEverText says when the person's first conversation ever with the assistant began.
 const (
 	personText    = `case when c.user_id <> '' then hashtextextended(c.user_id, c.assistant_id) else c.sender_id end`
-	firstEverText = `case
-		when c.user_id <> '' then (
-			select min(n.started_at)
-			from conversations n
-			where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id)
-		else (
-			select min(n.started_at)
-			from conversations n
-			where n.sender_id = c.sender_id and n.user_id = '')
-	end`
+	firstEverText = `least(
+		(select k.first_at from known_users k where k.assistant_id = c.assistant_id and k.person = ` + personText + `),
+		case
+			when c.user_id <> '' then (
+				select min(n.started_at)
+				from conversations n
+				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id)
+			else (
+				select min(n.started_at)
+				from conversations n
+				where n.sender_id = c.sender_id and n.user_id = '')
+		end)`
 )
 
 // countedColumns are those that are counted, judged by the criteria; users says whether people are counted.

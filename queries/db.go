@@ -106,7 +106,7 @@ func Temporary(err error) bool {
 		case "08", "40", "53", "55", "57", "58":
 			return true
 		}
-		return Conflicting(err) || pg.Code == "25P02"
+		return Conflicting(err) || NoPartition(err) || pg.Code == "25P02"
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
@@ -120,10 +120,16 @@ func Conflicting(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23505"
 }
 
+// NoPartition tells that a month's partitions were dropped since they were made.
+func NoPartition(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23514" && strings.HasPrefix(pg.Message, "no partition of relation")
+}
+
 // BadData tells errors that some value of a batch caused.
 func BadData(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23" && pg.Code != "23505" || pg.Code == "54000")
+	return errors.As(err, &pg) && !NoPartition(err) && (pg.Code[:2] == "22" || pg.Code[:2] == "23" && pg.Code != "23505" || pg.Code == "54000")
 }
 
 func unique(err error) error {

@@ -241,9 +241,10 @@ func (p pieces) args(w *where) {
 const unnestPieces = `unnest(@froms::timestamptz[], @untils::timestamptz[], @of::integer[]) as k (from_at, until_at, assistant)`
 
 const marksInSQL = `
-select distinct hour as at, assistant_id
-from rollup_marks
-where hour > @from::timestamptz - interval '1 hour' and hour < @until`
+select distinct m.hour as at, m.assistant_id
+from rollup_marks m
+where m.hour > @from::timestamptz - interval '1 hour' and m.hour < @until
+	and not exists (select from rollup_frozen f where f.assistant_id = m.assistant_id and m.hour < f.before)`
 
 const staleInSQL = `
 select at, assistant_id

@@ -63,9 +63,9 @@ set changes = rollup_marks.changes + 1`
 
 var clearRollupsSQL = []string{
 	`lock table rollup_state, rollup_slots, rollup_days, rollup_day_sums in exclusive mode`, // who stores and who reads goes on
-	`delete from rollup_slots`,
-	`delete from rollup_days`,
-	`delete from rollup_day_sums`,
+	`delete from rollup_slots s where not exists (select from rollup_frozen f where f.assistant_id = s.assistant_id and s.at < f.before)`,
+	`delete from rollup_days d where not exists (select from rollup_frozen f where f.assistant_id = d.assistant_id and d.at < f.before)`,
+	`delete from rollup_day_sums d where not exists (select from rollup_frozen f where f.assistant_id = d.assistant_id and d.at < f.before)`,
 	`delete from rollup_stale_days`,
 }
 
@@ -100,9 +100,44 @@ func PrepareRollups(ctx context.Context, pool *pgxpool.Pool, g Grid) error {
 		if _, err := tx.Exec(ctx, setRollupStateSQL, pgx.StrictNamedArgs{"zone": g.Zone.String(), "version": rollupVersion}); err != nil {
 			return err
 		}
+		if err := restFrozen(ctx, tx, g); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, markAllSQL)
 		return err
 	})
+}
+
+const (
+	frozenSlotsSQL      = `select distinct s.at, s.assistant_id from rollup_slots s join rollup_frozen f on f.assistant_id = s.assistant_id and s.at < f.before`
+	forgetFrozenDaysSQL = `delete from rollup_days`
+	forgetFrozenSumsSQL = `delete from rollup_day_sums`
+)
+
+// restFrozen has the days of frozen slots, which cannot be counted again, added up for the grid's zone.
+func restFrozen(ctx context.Context, tx pgx.Tx, g Grid) error {
+	rows, _ := tx.Query(ctx, frozenSlotsSQL)
+	slots, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
+	if err != nil || len(slots) == 0 {
+		return err
+	}
+	for _, sql := range []string{forgetFrozenDaysSQL, forgetFrozenSumsSQL} {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	seen := map[hourKey]bool{}
+	var days []AssistantHour
+	for _, s := range slots {
+		day := AssistantHour{g.DayOf(s.At), s.Assistant}
+		if k := (hourKey{day.At.UnixMicro(), day.Assistant}); !seen[k] {
+			seen[k] = true
+			days = append(days, day)
+		}
+	}
+	ats, assistants := columns(days)
+	_, err = tx.Exec(ctx, staleDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "now": time.Unix(0, 0)})
+	return err
 }
 
 // RebuildRollups counts everything again.
@@ -172,6 +207,9 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 		if counted = len(hours); counted == 0 {
 			return nil
 		}
+		if hours, err = withoutFrozen(ctx, tx, hours); err != nil || len(hours) == 0 {
+			return err
+		}
 		cells, err := countHours(ctx, tx, hours, time.Hour, g.SlotOf, g.Zone)
 		if err != nil {
 			return err
@@ -200,6 +238,23 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 		return err
 	})
 	return counted, err
+}
+
+const frozenHoursSQL = `select assistant_id, before from rollup_frozen`
+
+// withoutFrozen leaves out hours whose conversations may have been deleted: what was counted of them stays.
+func withoutFrozen(ctx context.Context, tx pgx.Tx, hours []AssistantHour) ([]AssistantHour, error) {
+	frozen := map[int32]time.Time{}
+	var assistant int32
+	var before time.Time
+	rows, _ := tx.Query(ctx, frozenHoursSQL)
+	if _, err := pgx.ForEachRow(rows, []any{&assistant, &before}, func() error {
+		frozen[assistant] = before
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("frozen hours: %w", err)
+	}
+	return slices.DeleteFunc(hours, func(h AssistantHour) bool { return h.At.Before(frozen[h.Assistant]) }), nil
 }
 
 // Days rest a while before they are counted, as one that changes all the time is read by its slots anyway.
@@ -317,7 +372,9 @@ func mergeDays(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour) ([]
 		return nil, fmt.Errorf("read response times: %w", err)
 	}
 	for i, all := range values {
-		found.all[i].Tally.Response = metric.NewLatency(all)
+		if cell := &found.all[i]; int64(len(all)) == cell.Tally.Response.N { // else some were deleted since
+			cell.Tally.Response = metric.NewLatency(all)
+		}
 	}
 	return found.all, nil
 }

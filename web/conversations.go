@@ -86,13 +86,17 @@ func listHeading(f metric.Filter) string {
 // total returns how many conversations the filter has: from the rollups where they know and are not far behind, else
 // counted up to countUpTo, beyond which more is set.
 func (s *server) total(ctx context.Context, f metric.Filter, now time.Time) (n int64, more bool, err error) {
+	frozen, err := queries.FrozenBefore(ctx, s.Pool, f, now, s.Zone)
+	if err != nil {
+		return 0, false, err
+	}
 	asked := f
 	f = f.Conditioned()
 	plain := f
 	plain.Is, plain.Weekdays, plain.Hours, plain.Flows = nil, nil, nil, nil
 	apart := len(f.Is) + len(f.Hours) + len(f.Flows) // rollups know one at a time
 	flow := len(f.Flows) > 0 && f.Flows[0].Visited+f.Flows[0].Stopped == "" && len(f.Weekdays) == 0
-	if plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
+	if frozen == nil && plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
 		q := queries.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: countUpTo, Now: now, Grid: s.grid}
 		figures, err := queries.CountFigures(ctx, s.Pool, q)
 		switch {

@@ -39,7 +39,8 @@ type figures struct {
 	bar     views.FilterBar
 	took    time.Duration
 	facts   bool
-	links   bool // the user may see the lists behind figures
+	links   bool       // the user may see the lists behind figures
+	frozen  *time.Time // conversations before may have been deleted; nil: none of the range
 }
 
 // counted says what a page needs beside conversations.
@@ -92,6 +93,10 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 	}
 	g.Go(func() (err error) {
 		choices, err = queries.FilterChoices(ctx, s.Pool)
+		return err
+	})
+	g.Go(func() (err error) {
+		f.frozen, err = queries.FrozenBefore(ctx, s.Pool, q.filter, q.now, q.zone)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -283,11 +288,17 @@ func (f *figures) heat(id, title, quiet string) views.Chart {
 }
 
 // how says how the figures came about, when that is worth a word.
-func (f *figures) how() string {
-	if !f.facts || f.took < 100*time.Millisecond {
-		return ""
+func (f *figures) how() (text string) {
+	if f.facts && f.took >= 100*time.Millisecond {
+		text = "This filter is counted from the conversations themselves, which took " + views.Span(f.took) + ". "
 	}
-	return "This filter is counted from the conversations themselves, which took " + views.Span(f.took) + "."
+	switch {
+	case f.frozen != nil && f.facts:
+		text += "Conversations before " + f.page.Day(*f.frozen) + " may have been deleted by retention: this filter counts what is left of them."
+	case f.frozen != nil:
+		text += "Conversations before " + f.page.Day(*f.frozen) + " may have been deleted by retention: figures keep counting them, lists hold what is left."
+	}
+	return strings.TrimSpace(text)
 }
 
 // figurePages lists the pages to which a question can be carried.

@@ -64,6 +64,10 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		return err
 	})
 	g.Go(func() (err error) {
+		m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone)
+		return err
+	})
+	g.Go(func() (err error) {
 		l.choices, err = queries.FilterChoices(inner, l.Pool)
 		return err
 	})

@@ -1,0 +1,261 @@
+package jobs_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/conversation"
+	"turnwise/demo"
+	"turnwise/jobs"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/queries/dbtest"
+)
+
+func days(n int32) *int32 { return &n }
+
+// TestRetention: what is deleted is what the preview said; nothing of it is left in any table; what is held stays; figures of all days stay to
+// the last digit, whatever arrives late, and in another zone; people who come again are not new.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	berlin := zone(t, "Europe/Berlin")
+	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	g := queries.NewGrid(berlin)
+	generate(t, pool, demo.Options{Conversations: 900, Days: 100, Until: now.Add(-3 * time.Hour), Seed: 11})
+	rollUp(t, pool, g, now)
+	admin := queries.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
+		t.Fatal(err)
+	}
+	figures := func(of metric.Filter, g queries.Grid) queries.Figures {
+		t.Helper()
+		f, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: of, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Words: true, Users: true, Now: now, Grid: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	all := metric.Filter{Range: metric.Range{Days: 120}}
+	old := all.Within(metric.AddDays(now, -99, berlin), metric.AddDays(now, -40, berlin))
+	before, oldBefore := figures(all, g), figures(old, g)
+	// Harbour bank keeps 60 days, its web chat 80; everybody else 40.
+	for _, r := range []queries.RetentionRule{
+		{ConversationDays: days(40), Most: 100_000}, {Assistant: "harbour-bank", ConversationDays: days(60), Most: 100_000}, {Assistant: "harbour-bank", Channel: "webchat", ConversationDays: days(80), Most: 100_000},
+	} {
+		r.ID, r.ChangedAt = queries.NewID(), now
+		if err := queries.AddRetentionRule(t.Context(), pool, r, admin.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rules, err := queries.RetentionRules(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type kept struct {
+		id    conversation.UUID
+		gone  bool
+		start time.Time
+	}
+	list := func() (out []kept) {
+		t.Helper()
+		rows, err := pool.Query(t.Context(), `
+			select c.id, c.last_at < case when a.name = 'harbour-bank' and coalesce(ch.name, '') = 'webchat' then $1::timestamptz when a.name = 'harbour-bank' then $2::timestamptz else $3::timestamptz end, c.started_at
+			from conversations c
+			join assistants a on a.id = c.assistant_id
+			left join channels ch on ch.id = c.channel_id
+			order by c.started_at`, queries.Cutoff(80, now, berlin), queries.Cutoff(60, now, berlin), queries.Cutoff(40, now, berlin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var k kept
+			if err := rows.Scan(&k.id, &k.gone, &k.start); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, k)
+		}
+		return out
+	}
+	was := list()
+	var held conversation.UUID // the last, so that months before go whole
+	for _, k := range was {
+		if k.gone {
+			held = k.id
+		}
+	}
+	if err := queries.AddLegalHold(t.Context(), pool, queries.LegalHold{ID: queries.NewID(), ConversationID: &held, Reason: "a lawsuit", CreatedAt: now}, admin.ID); err != nil {
+		t.Fatal(err)
+	}
+	want := int64(-1)
+	for _, k := range was {
+		if k.gone {
+			want++
+		}
+	}
+	preview, err := queries.PreviewRetention(t.Context(), pool, rules, now, berlin)
+	if err != nil || preview.Conversations != want || preview.Held != 1 || preview.Oldest == nil || want < 100 {
+		t.Fatalf("%+v, %v; want %d", preview, err, want)
+	}
+	run, err := jobs.Retain(t.Context(), pool, berlin, clock)
+	if err != nil || run.Conversations != want || run.More {
+		t.Fatalf("%+v, %v; want %d", run, err, want)
+	}
+	left := map[conversation.UUID]bool{}
+	for _, k := range list() {
+		left[k.id] = true
+		if k.gone && k.id != held {
+			t.Errorf("%s of %s is left", k.id, k.start)
+		}
+	}
+	for _, k := range was {
+		if left[k.id] != (!k.gone || k.id == held) {
+			t.Errorf("%s: left %t", k.id, left[k.id])
+		}
+	}
+	nothingLoose(t, pool)
+	if len(run.Partitions) == 0 {
+		t.Error("no partition was dropped")
+	}
+	same(t, "all", figures(all, g), before)
+	same(t, "old days", figures(old, g), oldBefore)
+	if again, err := jobs.Retain(t.Context(), pool, berlin, clock); err != nil || again.Conversations != 0 {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	// Whatever arrives for a day that was partly deleted does not change what was counted.
+	at := metric.AddDays(now, -70, berlin).Add(12 * time.Hour)
+	feed(t, pool, bodies(fmt.Sprintf(`{"sender_id":"late","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"parcel-desk"}}`, at.Unix())))
+	rollUp(t, pool, g, now)
+	same(t, "old days after a late event", figures(old, g), oldBefore)
+	if again, err := jobs.Retain(t.Context(), pool, berlin, clock); err != nil || again.Conversations != 1 {
+		t.Errorf("the late one: %+v, %v", again, err)
+	}
+	// Somebody who was forgotten comes again.
+	user := "ann"
+	second := func(at time.Time) { // of the same person, by another sender
+		feed(t, pool, bodies(fmt.Sprintf(`{"sender_id":"s-%d","event":"user","text":"hello","user_id":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, at.Unix(), user, at.Unix())))
+	}
+	second(now.AddDate(0, 0, -90))
+	rollUp(t, pool, g, now)
+	if again, err := jobs.Retain(t.Context(), pool, berlin, clock); err != nil || again.Conversations != 1 {
+		t.Errorf("ann's first: %+v, %v", again, err)
+	}
+	second(now.Add(-2 * time.Hour))
+	for range 2 {
+		f := metric.Filter{Range: metric.Range{Days: 7}, Assistants: []string{"zoo"}}
+		from, until := f.Range.Bounds(now, berlin)
+		if u := metric.CountUsers(figures(f, g).Users, []metric.Span{{From: from, Until: until}}, nil); u.Active != (metric.Active{All: 1}) {
+			t.Errorf("ann came again: %+v", u.Active)
+		}
+		rollUp(t, pool, g, now)
+	}
+	// In another zone the days are others, the sum is the same.
+	kathmandu := zone(t, "Asia/Kathmandu")
+	total := func(f queries.Figures) (n int64) {
+		for _, c := range f.Cells {
+			n += c.Tally.Count(metric.All)
+		}
+		return n
+	}
+	wide := metric.Filter{Range: metric.Range{Days: 130}}
+	sum := total(figures(wide, g))
+	g = queries.NewGrid(kathmandu)
+	rollUp(t, pool, g, now)
+	if got := total(figures(wide, g)); got != sum {
+		t.Errorf("in Kathmandu there are %d conversations, in Berlin %d", got, sum)
+	}
+}
+
+// bodies yields events one after the other.
+func bodies(all ...string) func() ([]byte, bool) {
+	return func() ([]byte, bool) {
+		if len(all) == 0 {
+			return nil, false
+		}
+		b := []byte(all[0])
+		all = all[1:]
+		return b, true
+	}
+}
+
+// nothingLoose looks for rows of conversations that are gone in every table that names conversations; reviews stay as numbers.
+func nothingLoose(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `select c.table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name) where c.table_schema = 'public' and c.column_name = 'conversation_id' and t.table_type = 'BASE TABLE' and c.table_name not in ('reviews', 'review_states', 'legal_holds')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if rows.Close(); len(names) < 10 {
+		t.Fatalf("tables: %v", names)
+	}
+	for _, name := range names {
+		var n int
+		if err := pool.QueryRow(t.Context(), `select count(*) from `+name+` x where not exists (select from conversations c where c.id = x.conversation_id)`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			t.Errorf("%d rows of %s belong to conversations that are gone", n, name)
+		}
+	}
+	for _, sql := range []string{`select count(*) from senders s where not exists (select from conversations c where c.sender_id = s.id)`, `select count(*) from projections s where not exists (select from conversations c where c.sender_id = s.sender_id)`} {
+		var n int
+		if err := pool.QueryRow(t.Context(), sql).Scan(&n); err != nil || n > 0 {
+			t.Errorf("%s: %d, %v", sql, n, err)
+		}
+	}
+}
+
+// TestRetentionLimit: a run ends at its limit, but never within a window of six hours; a rule that is taken back leaves nothing loose.
+func TestRetentionLimit(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	generate(t, pool, demo.Options{Conversations: 300, Days: 60, Until: now.Add(-3 * time.Hour), Seed: 12})
+	rollUp(t, pool, queries.NewGrid(time.UTC), now)
+	admin := queries.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
+		t.Fatal(err)
+	}
+	r := queries.RetentionRule{ID: queries.NewID(), ConversationDays: days(10), Most: 20, ChangedAt: now}
+	if err := queries.AddRetentionRule(t.Context(), pool, r, admin.ID); err != nil {
+		t.Fatal(err)
+	}
+	var first time.Time
+	for i := range 3 {
+		run, err := jobs.Retain(t.Context(), pool, time.UTC, clock)
+		if err != nil || run.Conversations < 20 || !run.More || run.Newest == nil {
+			t.Fatalf("%+v, %v", run, err)
+		}
+		if err := pool.QueryRow(t.Context(), `select min(started_at) from conversations`).Scan(&first); err != nil {
+			t.Fatal(err)
+		}
+		if first.Before(*run.Newest) {
+			t.Errorf("run %d: %s is left, though it deleted until %s", i, first, run.Newest)
+		}
+	}
+	if err := queries.DeleteRetentionRule(t.Context(), pool, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	r.ID, r.ConversationDays = queries.NewID(), days(1000)
+	if err := queries.AddRetentionRule(t.Context(), pool, r, admin.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jobs.Retain(t.Context(), pool, time.UTC, clock); err != nil {
+		t.Fatal(err)
+	}
+	nothingLoose(t, pool)
+}

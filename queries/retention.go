@@ -1,0 +1,577 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+)
+
+// RetentionRule says how long conversations and statistics of an assistant, environment and channel are kept; "" means all.
+// For a conversation the most specific rule holds.
+type RetentionRule struct {
+	ID               conversation.UUID
+	Assistant        string
+	Environment      string
+	Channel          string
+	ConversationDays *int32 // nil: for ever
+	StatisticsDays   *int32 // nil: for ever; not less than ConversationDays, and only without environment and channel
+	Most             int32  // conversations deleted in a run
+	Revision         int32
+	ChangedAt        time.Time
+	By               string
+}
+
+// specific is how specific a rule is: assistants before environments before channels.
+func (r RetentionRule) specific() (n int) {
+	for i, v := range []string{r.Channel, r.Environment, r.Assistant} {
+		if v != "" {
+			n += 4 + i
+		}
+	}
+	return n
+}
+
+// Cutoff is the instant before which what is kept for so many days is deleted: extended to the start of a day.
+func Cutoff(days int32, now time.Time, zone *time.Location) time.Time {
+	return metric.DayOf(now.AddDate(0, 0, -int(days)), zone)
+}
+
+const (
+	retentionRulesSQL = `
+select r.id, r.assistant, r.environment, r.channel, r.conversation_days, r.statistics_days, r.most, r.revision, r.changed_at, coalesce(u.name, '') as by
+from retention_rules r
+left join users u on u.id = r.changed_by
+order by r.assistant, r.environment, r.channel`
+	insertRetentionSQL = `
+insert into retention_rules (id, assistant, environment, channel, conversation_days, statistics_days, most, changed_at, changed_by)
+values (@id, @assistant, @environment, @channel, @conversations, @statistics, @most, @now, @by)`
+	updateRetentionSQL = `
+update retention_rules
+set conversation_days = @conversations, statistics_days = @statistics, most = @most, revision = revision + 1, changed_at = @now, changed_by = @by
+where id = @id and revision = @revision
+returning id`
+	deleteRetentionSQL = `delete from retention_rules where id = @id returning id`
+)
+
+// RetentionRules returns all rules.
+func RetentionRules(ctx context.Context, db DB) ([]RetentionRule, error) {
+	rows, _ := db.Query(ctx, retentionRulesSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[RetentionRule])
+}
+
+// AddRetentionRule keeps a rule; ErrConflict when there is one for the same.
+func AddRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
+	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": [16]byte(by)})
+	return unique(err)
+}
+
+// ChangeRetentionRule changes the durations of a rule, or returns ErrNotFound when somebody else did so meanwhile.
+func ChangeRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
+	return changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": [16]byte(by)})
+}
+
+// DeleteRetentionRule deletes a rule.
+func DeleteRetentionRule(ctx context.Context, db DB, id conversation.UUID) error {
+	return changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+}
+
+// LegalHold keeps conversations from being deleted.
+type LegalHold struct {
+	ID             conversation.UUID
+	Assistant      string
+	Person         string // id of a user or key of a sender
+	ConversationID *conversation.UUID
+	Reason         string
+	CreatedAt      time.Time
+	By             string
+	ReleasedAt     *time.Time
+	ReleasedBy     string
+}
+
+const (
+	holdsSQL = `
+select h.id, h.assistant, h.person, h.conversation_id, h.reason, h.created_at, coalesce(u.name, '') as by, h.released_at, coalesce(v.name, '') as released_by
+from legal_holds h
+left join users u on u.id = h.created_by
+left join users v on v.id = h.released_by
+order by h.released_at is not null, h.created_at desc
+limit 200`
+	insertHoldSQL = `
+insert into legal_holds (id, assistant, person, conversation_id, reason, created_at, created_by)
+values (@id, @assistant, @person, @conversation, @reason, @now, @by)`
+	releaseHoldSQL = `update legal_holds set released_at = @now, released_by = @by where id = @id and released_at is null returning id`
+)
+
+// LegalHolds returns the holds, those in force first.
+func LegalHolds(ctx context.Context, db DB) ([]LegalHold, error) {
+	rows, _ := db.Query(ctx, holdsSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[LegalHold])
+}
+
+// AddLegalHold keeps a hold.
+func AddLegalHold(ctx context.Context, db DB, h LegalHold, by conversation.UUID) error {
+	var c any
+	if h.ConversationID != nil {
+		c = [16]byte(*h.ConversationID)
+	}
+	_, err := db.Exec(ctx, insertHoldSQL, pgx.StrictNamedArgs{"id": [16]byte(h.ID), "assistant": h.Assistant, "person": h.Person, "conversation": c, "reason": h.Reason, "now": h.CreatedAt, "by": [16]byte(by)})
+	return err
+}
+
+// ReleaseHold ends a hold, or returns ErrNotFound.
+func ReleaseHold(ctx context.Context, db DB, id, by conversation.UUID, now time.Time) error {
+	return changed(ctx, db, releaseHoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "by": [16]byte(by), "now": now})
+}
+
+// heldText tells whether a conversation, c, must be kept.
+const heldText = `exists (
+		select from legal_holds h
+		where h.released_at is null
+			and (h.conversation_id is null or h.conversation_id = c.id)
+			and (h.assistant = '' or exists (select from assistants a where a.id = c.assistant_id and a.name = h.assistant))
+			and (h.person = '' or h.person = c.user_id or exists (select from senders s where s.id = c.sender_id and s.sender_key = h.person)))`
+
+// expired states which conversations the rules delete at now, holds left aside; and returns the latest cutoff.
+func (w *where) expired(rules []RetentionRule, now time.Time, zone *time.Location) (text string, latest time.Time) {
+	match := func(i int) string {
+		parts := []string{"true"}
+		for _, x := range [][3]string{{"assistant", "c.assistant_id", rules[i].Assistant}, {"environment", "c.environment_id", rules[i].Environment}, {"channel", "c.channel_id", rules[i].Channel}} {
+			if x[2] != "" {
+				name := fmt.Sprintf("rule_%d_%s", i, x[0])
+				w.args[name] = conversation.SmallID(x[0], x[2])
+				parts = append(parts, x[1]+" = @"+name)
+			}
+		}
+		return "(" + strings.Join(parts, " and ") + ")"
+	}
+	var any []string
+	for i, r := range rules {
+		if r.ConversationDays == nil {
+			continue
+		}
+		cutoff := Cutoff(*r.ConversationDays, now, zone)
+		if cutoff.After(latest) {
+			latest = cutoff
+		}
+		name := fmt.Sprintf("cutoff_%d", i)
+		w.args[name] = cutoff
+		one := "c.last_at < @" + name + " and " + match(i)
+		for j, other := range rules {
+			if other.specific() > r.specific() {
+				one += " and not " + match(j)
+			}
+		}
+		any = append(any, "("+one+")")
+	}
+	if len(any) == 0 {
+		return "false", latest
+	}
+	w.args["now"] = now
+	return "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")", latest
+}
+
+// RetentionPreview is what a run would do now.
+type RetentionPreview struct {
+	Conversations int64
+	Oldest        *time.Time // start of the oldest of them
+	Held          int64      // that the rules would delete, were they not held
+}
+
+// PreviewRetention counts what the rules would delete now.
+func PreviewRetention(ctx context.Context, db DB, rules []RetentionRule, now time.Time, zone *time.Location) (p RetentionPreview, err error) {
+	w := &where{args: pgx.StrictNamedArgs{}}
+	text, latest := w.expired(rules, now, zone)
+	if text == "false" {
+		return p, nil
+	}
+	w.args["latest"] = latest
+	rows, _ := db.Query(ctx, "select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+") as c", w.args)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[RetentionPreview])
+}
+
+// windowLength is how long windows are, which are never split.
+const windowLength = 6 * time.Hour
+
+// RetentionWindow is a stretch of starts from which conversations are to be deleted.
+type RetentionWindow struct {
+	From, Until time.Time
+	Places      []Place
+	Assistants  []int32
+}
+
+// NextRetentionWindow returns the oldest window with anything that the rules delete; false when there is none.
+func NextRetentionWindow(ctx context.Context, db DB, rules []RetentionRule, now time.Time, zone *time.Location) (x RetentionWindow, ok bool, err error) {
+	w := &where{args: pgx.StrictNamedArgs{}}
+	text, latest := w.expired(rules, now, zone)
+	if text == "false" {
+		return x, false, nil
+	}
+	w.args["latest"] = latest
+	from := " from conversations c where c.started_at < @latest and " + text + " and not " + heldText
+	rows, _ := db.Query(ctx, "select c.started_at"+from+" order by c.started_at, c.id limit 1", w.args)
+	oldest, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	if err != nil || len(oldest) == 0 {
+		return x, false, err
+	}
+	x.From = oldest[0].UTC().Truncate(windowLength)
+	x.Until = x.From.Add(windowLength)
+	w.args["window_from"], w.args["window_until"] = x.From, x.Until
+	rows, _ = db.Query(ctx, "select c.sender_id, c.id, c.assistant_id"+from+" and c.started_at >= @window_from and c.started_at < @window_until order by c.sender_id, c.id", w.args)
+	var p Place
+	var assistant int32
+	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &assistant}, func() error {
+		x.Places = append(x.Places, p)
+		if !slices.Contains(x.Assistants, assistant) {
+			x.Assistants = append(x.Assistants, assistant)
+		}
+		return nil
+	})
+	return x, true, err
+}
+
+const uncountedSQL = `
+select exists (select from rollup_marks where assistant_id = any(@assistants::integer[]) and hour >= @from and hour < @until)
+	or exists (select from rollup_stale_days where assistant_id = any(@assistants::integer[]) and at >= @from and at < @until)`
+
+const freezeSQL = `
+insert into rollup_frozen (assistant_id, before)
+select a, @before::timestamptz from unnest(@assistants::integer[]) as a
+on conflict (assistant_id) do update
+set before = greatest(rollup_frozen.before, excluded.before)`
+
+// Freeze has the rollups of the window's days stay as they are for ever. It returns false, and does nothing, while some of
+// them are not counted yet.
+func (x RetentionWindow) Freeze(ctx context.Context, pool *pgxpool.Pool, zone *time.Location) (bool, error) {
+	from, until := metric.DayOf(x.From, zone), metric.AddDays(x.Until.Add(-time.Nanosecond), 1, zone)
+	done := false
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, countingSQL); err != nil { // nobody counts meanwhile
+			return err
+		}
+		rows, _ := tx.Query(ctx, uncountedSQL, pgx.StrictNamedArgs{"assistants": x.Assistants, "from": from, "until": until})
+		uncounted, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err != nil || uncounted {
+			return err
+		}
+		done = true
+		_, err = tx.Exec(ctx, freezeSQL, pgx.StrictNamedArgs{"assistants": x.Assistants, "before": until})
+		return err
+	})
+	return done, err
+}
+
+const keepFirstsSQL = `
+insert into known_users (assistant_id, person, first_at)
+select c.assistant_id, ` + personText + `, min(c.started_at)
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+join conversations c on c.sender_id = k.sender_id and c.id = k.id
+group by 1, 2
+order by 1, 2
+on conflict (assistant_id, person) do update
+set first_at = least(known_users.first_at, excluded.first_at)`
+
+// deleteFactsSQL deletes what belongs to conversations. What reviewers found stays as numbers; what they wrote goes.
+var deleteFactsSQL = []string{
+	`delete from turns t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from flow_runs t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from flow_steps t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from commands t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from slots t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from conversation_tags t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from notes t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from message_marks t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from review_acts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from queue_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from bulk_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until where o.sender_id = e.sender_id and o.event_id = e.id`,
+}
+
+// deletePartsSQL deletes what stands in partitions, where these are not dropped whole.
+var deletePartsSQL = []string{
+	`delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`delete from messages t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+}
+
+// forgetSendersSQL forgets senders of whom nothing is left.
+var forgetSendersSQL = []string{
+	`delete from projections p where p.sender_id = any(@senders::bigint[]) and not exists (select from conversations c where c.sender_id = p.sender_id)`,
+	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c where c.sender_id = s.id)`,
+}
+
+// Expire deletes those of the places, all of one shard, that the rules delete still, and returns how many those were. Nobody
+// stores events of the shard meanwhile. whole says that the partitions of their months are going to be dropped.
+func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, whole bool, now time.Time, zone *time.Location) (int, error) {
+	senders, ids := places(of)
+	shard := int16(conversation.Shard(senders[0]))
+	if _, err := LockShards(ctx, tx, []int16{shard}, []int64{}); err != nil {
+		return 0, err
+	}
+	w := &where{args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}
+	text, _ := w.expired(rules, now, zone)
+	rows, _ := tx.Query(ctx, "select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText, w.args)
+	var left []Place
+	var from, until time.Time
+	var p Place
+	var started, last time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &started, &last}, func() error {
+		if left = append(left, p); len(left) == 1 || started.Before(from) {
+			from = started
+		}
+		if last.After(until) {
+			until = last
+		}
+		return nil
+	}); err != nil || len(left) == 0 {
+		return 0, err
+	}
+	senders, ids = places(left)
+	keys := pgx.StrictNamedArgs{"senders": senders, "ids": ids}
+	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
+	var q pgx.Batch
+	q.Queue(keepFirstsSQL, keys)
+	for _, sql := range deleteFactsSQL {
+		if strings.Contains(sql, "@from") {
+			q.Queue(sql, spans)
+		} else {
+			q.Queue(sql, keys)
+		}
+	}
+	if !whole {
+		for _, sql := range deletePartsSQL {
+			q.Queue(sql, spans)
+		}
+	}
+	q.Queue(deleteConversationsSQL, keys)
+	for _, sql := range forgetSendersSQL {
+		q.Queue(sql, pgx.StrictNamedArgs{"senders": senders})
+	}
+	return len(left), tx.SendBatch(ctx, &q).Close()
+}
+
+// monthOf returns the month, in UTC, as partitions are cut.
+func monthOf(t time.Time) time.Time {
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+}
+
+// WholeMonth tells whether all conversations that have anything in the month of a time are to be deleted.
+func WholeMonth(ctx context.Context, db DB, rules []RetentionRule, at, now time.Time, zone *time.Location) (bool, error) {
+	month := monthOf(at)
+	w := &where{args: pgx.StrictNamedArgs{"month_from": month.AddDate(0, 0, -1), "month_until": month.AddDate(0, 1, 1)}}
+	text, _ := w.expired(rules, now, zone)
+	rows, _ := db.Query(ctx, "select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= @month_from and not ("+text+" and not "+heldText+"))", w.args)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+}
+
+const partitionsSQL = `
+select c.relname as name, p.relname as parent, i.inhdetachpending as pending
+from pg_inherits i
+join pg_class c on c.oid = i.inhrelid
+join pg_class p on p.oid = i.inhparent
+where p.relname = any(@parents::text[])
+order by c.relname`
+
+const looseSQL = `
+select c.relname
+from pg_class c
+where c.relkind = 'r' and c.relname ~ '^(events|event_payloads|messages)_[0-9]{4}_[0-9]{2}$' and not c.relispartition
+order by c.relname`
+
+const emptyMonthSQL = `select not exists (select from conversations c where c.started_at < @until and c.last_at >= @from)`
+
+// DropMonths drops the partitions of months before, in which no conversation has anything left, and returns their names. It
+// takes them off without stopping readers or writers.
+func DropMonths(ctx context.Context, db DB, before time.Time) (dropped []string, err error) {
+	rows, _ := db.Query(ctx, partitionsSQL, pgx.StrictNamedArgs{"parents": partitioned})
+	type partition struct {
+		Name, Parent string
+		Pending      bool
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[partition])
+	if err != nil {
+		return nil, fmt.Errorf("partitions: %w", err)
+	}
+	for _, p := range all {
+		month, err := time.Parse("2006_01", strings.TrimPrefix(p.Name, p.Parent+"_"))
+		if err != nil || !month.AddDate(0, 1, 2).Before(before) {
+			continue
+		}
+		rows, _ := db.Query(ctx, emptyMonthSQL, pgx.StrictNamedArgs{"from": month.AddDate(0, 0, -1), "until": month.AddDate(0, 1, 1)})
+		empty, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err != nil {
+			return dropped, err
+		}
+		if !empty {
+			continue
+		}
+		how := "concurrently"
+		if p.Pending { // somebody was stopped in the middle
+			how = "finalize"
+		}
+		// Both names are the catalogue's, checked above.
+		if _, err := db.Exec(ctx, fmt.Sprintf("alter table %s detach partition %s %s", p.Parent, p.Name, how)); err != nil {
+			return dropped, fmt.Errorf("take off %s: %w", p.Name, err)
+		}
+	}
+	rows, _ = db.Query(ctx, looseSQL)
+	loose, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return dropped, err
+	}
+	for _, name := range loose {
+		if _, err := db.Exec(ctx, "drop table "+name); err != nil {
+			return dropped, fmt.Errorf("drop %s: %w", name, err)
+		}
+		dropped = append(dropped, name)
+	}
+	return dropped, nil
+}
+
+const (
+	doomSQL   = `insert into doomed_months (month) values (@month) on conflict do nothing`
+	doomedSQL = `select month::timestamptz from doomed_months order by month`
+	spareSQL  = `delete from doomed_months where month = @month`
+)
+
+// Doom notes that the partitions of the month of a time are going to be dropped.
+func Doom(ctx context.Context, db DB, at time.Time) error {
+	_, err := db.Exec(ctx, doomSQL, pgx.StrictNamedArgs{"month": monthOf(at)})
+	return err
+}
+
+// sweepSQL deletes what is left of conversations that are gone.
+var sweepSQL = []string{
+	`delete from events t where t.at >= @from and t.at < @until and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
+	`delete from event_payloads t where t.at >= @from and t.at < @until and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
+	`delete from messages t where t.at >= @from and t.at < @until and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
+}
+
+// SettleMonths ends what Doom began: months that are empty have been dropped; of those that the rules do not delete whole any
+// more, what is left of deleted conversations is deleted row by row.
+func SettleMonths(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now time.Time, zone *time.Location) error {
+	rows, _ := tx.Query(ctx, doomedSQL)
+	months, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	if err != nil {
+		return err
+	}
+	for _, month := range months {
+		rows, _ := tx.Query(ctx, partitionExistsSQL, pgx.StrictNamedArgs{"name": "events_" + month.UTC().Format("2006_01")})
+		there, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err != nil {
+			return err
+		}
+		if there {
+			if whole, err := WholeMonth(ctx, tx, rules, month, now, zone); err != nil || whole {
+				return err // the next run goes on with it
+			}
+			for _, sql := range sweepSQL {
+				if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"from": month, "until": month.UTC().AddDate(0, 1, 0)}); err != nil {
+					return err
+				}
+			}
+		}
+		if _, err := tx.Exec(ctx, spareSQL, pgx.StrictNamedArgs{"month": month}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var expireStatisticsSQL = []string{
+	`delete from rollup_slots where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
+	`delete from rollup_days where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
+	`delete from rollup_day_sums where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
+	`delete from known_users where assistant_id = any(@assistants::integer[]) and first_at < @cutoff`,
+}
+
+// ExpireStatistics deletes figures that the rules do not keep, and returns how many rows those were.
+func ExpireStatistics(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now time.Time, zone *time.Location) (n int64, err error) {
+	rows, _ := tx.Query(ctx, assistantNamesSQL)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rules {
+		if r.StatisticsDays == nil {
+			continue
+		}
+		var ids []int32
+		for _, name := range names {
+			own := slices.ContainsFunc(rules, func(o RetentionRule) bool { return o.Assistant == name && o.Environment+o.Channel == "" })
+			if r.Assistant == name || r.Assistant == "" && !own {
+				ids = append(ids, conversation.SmallID("assistant", name))
+			}
+		}
+		for _, sql := range expireStatisticsSQL {
+			tag, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"assistants": ids, "cutoff": Cutoff(*r.StatisticsDays, now, zone)})
+			if err != nil {
+				return n, err
+			}
+			n += tag.RowsAffected()
+		}
+	}
+	return n, nil
+}
+
+// RetentionRun is what one run deleted.
+type RetentionRun struct {
+	ID             conversation.UUID
+	StartedAt      time.Time
+	EndedAt        *time.Time
+	Conversations  int64
+	Statistics     int64 // rows
+	Oldest, Newest *time.Time
+	Partitions     []string
+	More           bool // the run's limit was reached
+	Error          string
+}
+
+const (
+	retentionRunsSQL = `select id, started_at, ended_at, conversations, statistics, oldest, newest, partitions, more, error from retention_runs order by started_at desc, id limit 50`
+	keepRunSQL       = `
+insert into retention_runs (id, started_at, ended_at, conversations, statistics, oldest, newest, partitions, more, error)
+values (@id, @started, @ended, @conversations, @statistics, @oldest, @newest, @partitions, @more, @error)
+on conflict (id) do update
+set ended_at = excluded.ended_at, conversations = excluded.conversations, statistics = excluded.statistics, oldest = excluded.oldest, newest = excluded.newest, partitions = excluded.partitions,
+	more = excluded.more, error = excluded.error`
+	frozenSQL = `
+select min(f.before)
+from rollup_frozen f
+join assistants a on a.id = f.assistant_id
+where (@all::boolean or a.name = any(@assistants::text[])) and f.before > @from`
+)
+
+// RetentionRuns returns the last runs that deleted anything or failed, the newest first.
+func RetentionRuns(ctx context.Context, db DB) ([]RetentionRun, error) {
+	rows, _ := db.Query(ctx, retentionRunsSQL)
+	return pgx.CollectRows(rows, pgx.RowToStructByName[RetentionRun])
+}
+
+// KeepRetentionRun notes how a run stands.
+func KeepRetentionRun(ctx context.Context, db DB, r RetentionRun) error {
+	if r.Partitions == nil {
+		r.Partitions = []string{}
+	}
+	_, err := db.Exec(ctx, keepRunSQL, pgx.StrictNamedArgs{
+		"id": [16]byte(r.ID), "started": r.StartedAt, "ended": r.EndedAt, "conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
+		"partitions": r.Partitions, "more": r.More, "error": r.Error,
+	})
+	return err
+}
+
+// FrozenBefore returns the time before which conversations of the filter's range may have been deleted; nil for none.
+func FrozenBefore(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (*time.Time, error) {
+	from, _ := f.Range.Bounds(now, zone)
+	rows, _ := db.Query(ctx, frozenSQL, pgx.StrictNamedArgs{"all": len(f.Assistants) == 0, "assistants": append([]string{}, f.Assistants...), "from": from})
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])
+}

@@ -1,0 +1,222 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// retention answers GET /admin/retention.
+func (s *server) retention(w http.ResponseWriter, r *http.Request) error {
+	return s.showRetention(w, r, http.StatusOK, views.Retention{})
+}
+
+func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status int, m views.Retention) error {
+	ctx := r.Context()
+	m.Page = s.page(r, "Retention", "Admin")
+	rules, err := queries.RetentionRules(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	days := func(n *int32) string {
+		if n == nil {
+			return ""
+		}
+		return strconv.Itoa(int(*n))
+	}
+	for _, x := range rules {
+		m.Rules = append(m.Rules, views.RetentionRow{
+			ID: x.ID.String(), Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel, Conversations: days(x.ConversationDays), Statistics: days(x.StatisticsDays), Most: strconv.Itoa(int(x.Most)),
+			Revision: x.Revision, ChangedAt: x.ChangedAt, By: x.By,
+		})
+		m.Preview.Rules = m.Preview.Rules || x.ConversationDays != nil
+	}
+	preview, err := queries.PreviewRetention(ctx, s.Pool, rules, m.Now, s.Zone)
+	if err != nil {
+		return err
+	}
+	m.Preview.Conversations, m.Preview.Held, m.Preview.Oldest = preview.Conversations, preview.Held, preview.Oldest
+	holds, err := queries.LegalHolds(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, h := range holds {
+		row := views.HoldRow{ID: h.ID.String(), Reason: h.Reason, By: h.By, At: h.CreatedAt, ReleasedAt: h.ReleasedAt, ReleasedBy: h.ReleasedBy}
+		var of []string
+		if h.Assistant != "" {
+			of = append(of, "assistant "+h.Assistant)
+		}
+		if h.Person != "" {
+			of = append(of, "person "+h.Person)
+		}
+		if h.ConversationID != nil {
+			of = append(of, "conversation "+h.ConversationID.String())
+		}
+		row.Of = strings.Join(of, ", ")
+		m.Holds = append(m.Holds, row)
+	}
+	runs, err := queries.RetentionRuns(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, x := range runs {
+		row := views.RetentionRunRow{StartedAt: x.StartedAt, Conversations: x.Conversations, Statistics: x.Statistics, Oldest: x.Oldest, Newest: x.Newest, Partitions: x.Partitions, More: x.More, Error: x.Error}
+		if x.EndedAt != nil {
+			row.Took = x.EndedAt.Sub(x.StartedAt)
+		}
+		m.Runs = append(m.Runs, row)
+	}
+	choices, err := queries.FilterChoices(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	m.Assistants, m.Environments, m.Channels = choices.Assistants, choices.Environments, choices.Channels
+	return s.render(w, r, status, views.RetentionPage(m))
+}
+
+// parseDurations reads what a rule keeps, and for how long.
+func parseDurations(r *http.Request, x *queries.RetentionRule) error {
+	for name, into := range map[string]**int32{"conversations": &x.ConversationDays, "statistics": &x.StatisticsDays} {
+		*into = nil
+		text := strings.TrimSuffix(strings.TrimSpace(r.PostFormValue(name)), "d")
+		if text == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || n < 1 || n > 36500 {
+			return &metric.InputError{Field: name, Msg: "are kept for a number of days from 1 to 36,500; empty: for ever"}
+		}
+		days := int32(n)
+		*into = &days
+	}
+	if x.Most == 0 {
+		x.Most = 100_000
+	}
+	if text := strings.TrimSpace(r.PostFormValue("most")); text != "" {
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || n < 1 || n > 10_000_000 {
+			return &metric.InputError{Field: "most", Msg: "is a number of conversations from 1 to 10,000,000"}
+		}
+		x.Most = int32(n)
+	}
+	switch {
+	case x.StatisticsDays == nil:
+	case x.Environment+x.Channel != "":
+		return &metric.InputError{Field: "statistics", Msg: "are kept by assistant, not by environment or channel"}
+	case x.ConversationDays == nil || *x.StatisticsDays < *x.ConversationDays:
+		return &metric.InputError{Field: "statistics", Msg: "cannot go before the conversations that they count"}
+	}
+	return nil
+}
+
+// addRetention answers POST /admin/retention.
+func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	u, _ := userOf(r.Context())
+	x := queries.RetentionRule{ID: queries.NewID(), Assistant: r.PostFormValue("assistant"), Environment: r.PostFormValue("environment"), Channel: r.PostFormValue("channel"), ChangedAt: s.Now()}
+	err := parseDurations(r, &x)
+	if err == nil {
+		if err = queries.AddRetentionRule(r.Context(), s.Pool, x, u.ID); errors.Is(err, queries.ErrConflict) {
+			err = &metric.InputError{Field: "rule", Msg: "there is one for the same already: change it"}
+		}
+	}
+	return s.afterRetention(w, r, err, views.Retention{Form: views.RetentionRow{Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel, Conversations: r.PostFormValue("conversations"), Statistics: r.PostFormValue("statistics")}})
+}
+
+// afterRetention shows the page again, with what was wrong.
+func (s *server) afterRetention(w http.ResponseWriter, r *http.Request, err error, m views.Retention) error {
+	var input *metric.InputError
+	if errors.As(err, &input) {
+		m.Error = input.Error()
+		return s.showRetention(w, r, http.StatusUnprocessableEntity, m)
+	}
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/admin/retention", http.StatusSeeOther)
+	return nil
+}
+
+// changeRetention answers POST /admin/retention/{id}.
+func (s *server) changeRetention(w http.ResponseWriter, r *http.Request) error {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	rules, err := queries.RetentionRules(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	u, _ := userOf(r.Context())
+	for _, x := range rules {
+		if x.ID != id {
+			continue
+		}
+		revision, _ := strconv.ParseInt(r.PostFormValue("revision"), 10, 32) // a wrong one is nobody's
+		x.Revision, x.ChangedAt = int32(revision), s.Now()
+		err := parseDurations(r, &x)
+		if err == nil {
+			if err = queries.ChangeRetentionRule(r.Context(), s.Pool, x, u.ID); errors.Is(err, queries.ErrNotFound) {
+				err = &metric.InputError{Field: "rule", Msg: "somebody changed it meanwhile; look at it again"}
+			}
+		}
+		return s.afterRetention(w, r, err, views.Retention{})
+	}
+	return queries.ErrNotFound
+}
+
+// deleteRetention answers POST /admin/retention/{id}/delete.
+func (s *server) deleteRetention(w http.ResponseWriter, r *http.Request) error {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	return s.afterRetention(w, r, queries.DeleteRetentionRule(r.Context(), s.Pool, id), views.Retention{})
+}
+
+// hold answers POST /admin/holds.
+func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+	ctx := r.Context()
+	u, _ := userOf(ctx)
+	h := queries.LegalHold{ID: queries.NewID(), Assistant: p("assistant"), Person: p("person"), Reason: p("reason"), CreatedAt: s.Now()}
+	err := func() error {
+		if text := p("conversation"); text != "" {
+			id, err := conversation.ParseUUID(text)
+			if err != nil {
+				return &metric.InputError{Field: "conversation", Msg: "is an id such as its page shows"}
+			}
+			if _, _, err := queries.PlaceOf(ctx, s.Pool, id); err != nil {
+				return &metric.InputError{Field: "conversation", Msg: "there is none of this id"}
+			}
+			h.ConversationID = &id
+		}
+		switch {
+		case h.Reason == "" || len([]rune(h.Reason)) > 500:
+			return &metric.InputError{Field: "why", Msg: "is needed, in at most 500 characters"}
+		case h.Assistant == "" && h.Person == "" && h.ConversationID == nil:
+			return &metric.InputError{Field: "hold", Msg: "needs an assistant, a person or a conversation"}
+		}
+		return queries.AddLegalHold(ctx, s.Pool, h, u.ID)
+	}()
+	return s.afterRetention(w, r, err, views.Retention{Hold: views.HoldForm{Assistant: h.Assistant, Person: h.Person, Conversation: p("conversation"), Reason: h.Reason}})
+}
+
+// releaseHold answers POST /admin/holds/{id}/release.
+func (s *server) releaseHold(w http.ResponseWriter, r *http.Request) error {
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	u, _ := userOf(r.Context())
+	return s.afterRetention(w, r, queries.ReleaseHold(r.Context(), s.Pool, id, u.ID, s.Now()), views.Retention{})
+}
