@@ -58,6 +58,9 @@ func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) err
 	if errors.Is(err, queries.ErrNotFound) { // done, cancelled, or another's
 		return nil
 	}
+	if errors.Is(context.Cause(ctx), river.ErrJobCancelledRemotely) {
+		return errors.Join(err, pgx.BeginFunc(context.WithoutCancel(ctx), w.pool, func(tx pgx.Tx) error { return queries.CancelExport(context.WithoutCancel(ctx), tx, id, w.now()) }))
+	}
 	return err
 }
 
@@ -207,5 +210,5 @@ func (w *WatchExportsWorker) Work(ctx context.Context, _ *river.Job[WatchExports
 
 // again lets one more job of the same arguments in when the last was put in so long ago, whatever became of it.
 func again(after time.Duration) *river.InsertOpts {
-	return &river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: after}}
+	return &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: after}}
 }

@@ -34,6 +34,13 @@ type Client struct{ client *river.Client[pgx.Tx] }
 // waiting are the states of a job that is still to be done: one more of the same kind adds nothing.
 var waiting = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
 
+// longQueue is for what people ask for and takes long, so that it never stands in the way of the rest; allQueues is River's word for
+// both.
+const (
+	longQueue = "long"
+	allQueues = "*"
+)
+
 // rollUpEvery is how often marked hours are looked for. Pages count what is not rolled up yet from the
 // conversations, so it bounds work, not how old figures are.
 const rollUpEvery = 5 * time.Second
@@ -55,7 +62,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &ReportWorker{Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}},
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}},
 		Workers:                     workers,
 		CompletedJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,
@@ -114,7 +121,7 @@ func NewQueue(pool *pgxpool.Pool) (*Queue, error) {
 
 // Add puts a job in, in the transaction that makes it true.
 func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
-	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3})
+	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3, Queue: longQueue})
 	return err
 }
 
@@ -132,12 +139,12 @@ func (q *Queue) Cancel(ctx context.Context, id int64) error {
 
 // Pause lets no further job begin, on any server; those under way go on.
 func (q *Queue) Pause(ctx context.Context) error {
-	return gone(q.client.QueuePause(ctx, river.QueueDefault, nil))
+	return gone(q.client.QueuePause(ctx, allQueues, nil))
 }
 
 // Resume lets jobs begin again.
 func (q *Queue) Resume(ctx context.Context) error {
-	return gone(q.client.QueueResume(ctx, river.QueueDefault, nil))
+	return gone(q.client.QueueResume(ctx, allQueues, nil))
 }
 
 // gone turns River's word for it into ours.

@@ -14,94 +14,28 @@ import (
 	"net"
 	"net/mail"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/emersion/go-smtp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/jobs"
+	"turnwise/jobs/posttest"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 	"turnwise/secret"
 	"turnwise/web"
 )
 
-// post is a mail server that keeps what it gets.
-type post struct {
-	mu      sync.Mutex
-	got     []letter
-	refuse  map[string]int // recipient: how many times to refuse
-	address string
-}
-
-type letter struct {
-	to   string
-	body []byte
-}
-
-func (p *post) NewSession(*smtp.Conn) (smtp.Session, error) { return &visit{post: p}, nil }
-
-type visit struct {
-	*post
-	to string
-}
-
-func (v *visit) Reset()                               { v.to = "" }
-func (v *visit) Logout() error                        { return nil }
-func (v *visit) Mail(string, *smtp.MailOptions) error { return nil }
-
-func (v *visit) Rcpt(to string, _ *smtp.RcptOptions) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.refuse[to] > 0 {
-		v.refuse[to]--
-		return &smtp.SMTPError{Code: 451, Message: "try again later"}
-	}
-	v.to = to
-	return nil
-}
-
-func (v *visit) Data(r io.Reader) error {
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return err // the mail broke off: it does not count
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.got = append(v.got, letter{v.to, b})
-	return nil
-}
-
-func newPost(t *testing.T) *post {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &post{refuse: map[string]int{}, address: l.Addr().String()}
-	s := smtp.NewServer(p)
-	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
-	return p
-}
-
-func (p *post) letters() []letter {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.got)
-}
-
 // office is a database with conversations, a supervisor, and mail.
 type office struct {
 	t    *testing.T
 	pool *pgxpool.Pool
-	post *post
+	post *posttest.Post
 	user queries.User
 	sent jobs.Reports
 	mu   sync.Mutex
@@ -112,7 +46,7 @@ var noon = time.Date(2026, 10, 27, 12, 0, 0, 0, time.UTC)
 
 func newOffice(t *testing.T, conversations int) *office {
 	t.Helper()
-	o := &office{t: t, pool: dbtest.Pool(t), post: newPost(t), now: noon}
+	o := &office{t: t, pool: dbtest.Pool(t), post: posttest.New(t), now: noon}
 	if conversations > 0 {
 		feed(t, o.pool, demo.New(demo.Options{Conversations: conversations, Days: 12, Until: noon.Add(-3 * time.Hour), Seed: 3}).Next)
 	}
@@ -128,7 +62,7 @@ func newOffice(t *testing.T, conversations int) *office {
 		Documents: web.NewDocuments(web.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "https://turnwise.example.org", Now: o.clock}), Box: box, URL: "https://turnwise.example.org", May: web.MaySend,
 		Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
 	}
-	host, port, err := net.SplitHostPort(o.post.address)
+	host, port, err := net.SplitHostPort(o.post.Address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,8 @@ import (
 	"turnwise/secret"
 )
 
-// Documents makes a page of charts into a document, as a user sees it.
-type Documents func(ctx context.Context, user queries.User, page, query string) (report.Document, error)
+// Documents makes a page of charts into a document, as a user sees it at a time.
+type Documents func(ctx context.Context, user queries.User, page, query string, at time.Time) (report.Document, error)
 
 // Reports sends what is due. It is part of the jobs' configuration.
 type Reports struct {
@@ -117,6 +117,9 @@ func (w *ReportWorker) Work(ctx context.Context, job *river.Job[ReportArgs]) err
 	if errors.Is(err, queries.ErrNotFound) { // done, or another's
 		return nil
 	}
+	if errors.Is(context.Cause(ctx), river.ErrJobCancelledRemotely) {
+		return errors.Join(err, queries.CancelRun(context.WithoutCancel(ctx), w.pool, id, w.now()))
+	}
 	return err
 }
 
@@ -184,8 +187,14 @@ func SendReport(ctx context.Context, pool *pgxpool.Pool, r Reports, id conversat
 
 // fail ends the run; what it would have sent is for the next.
 func (s *sending) fail(ctx context.Context, why string) error {
-	if err := queries.ForgetRows(ctx, s.pool, s.claim.ID); err != nil {
+	all, err := queries.DeliveriesOf(ctx, s.pool, s.claim.ID)
+	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(all, func(d queries.Delivery) bool { return d.State == "sent" }) { // else some have them
+		if err := queries.ForgetRows(ctx, s.pool, s.claim.ID); err != nil {
+			return err
+		}
 	}
 	return s.claim.End(ctx, s.pool, queries.RunFailed, why, nil, s.now())
 }
@@ -242,7 +251,7 @@ func (s *sending) build(ctx context.Context) error {
 
 // buildPage makes a page of charts into the mail and the files that are wanted.
 func (s *sending) buildPage(ctx context.Context, b *files, subject string) error {
-	d, err := s.Documents(ctx, s.owner, s.schedule.Page, s.schedule.Query)
+	d, err := s.Documents(ctx, s.owner, s.schedule.Page, s.schedule.Query, s.run.DueAt)
 	if err != nil {
 		return err
 	}
@@ -287,10 +296,13 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject string) (rows
 	if err != nil {
 		return 0, err
 	}
-	now := s.now()
+	now := s.run.DueAt // what was missed is made up as it would have been
 	x := report.Wanted{Grain: queries.Grain(s.schedule.Grain), Filter: f, Title: s.schedule.Name, By: s.owner.Name}
 	if s.schedule.Incremental && s.run.TestFor == "" {
 		x.Only = &queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}
+		// What is new may be old: the range only says from when on, as of when the report was made.
+		from, _ := f.Range.Bounds(s.schedule.CreatedAt, s.zone)
+		x.Filter.Range = metric.Range{From: from, Until: now.AddDate(0, 0, 1)}
 	}
 	for _, as := range s.schedule.Formats {
 		file := queries.ReportFile{Name: s.fileName(s.schedule.Grain+"s") + "." + as, Role: "attachment", Kind: report.Format(as).ContentType()}
@@ -321,6 +333,9 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject string) (rows
 	if rows == 0 {
 		lines = []string{"There is nothing new."}
 		if s.schedule.IfEmpty == "say" {
+			if err := s.claim.Begin(ctx, s.pool); err != nil { // without the empty files
+				return 0, err
+			}
 			b.all = b.all[:0]
 		}
 	}
@@ -334,7 +349,7 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject string) (rows
 
 // fileName begins the name of a file: what it is, and of which time.
 func (s *sending) fileName(what string) string {
-	return what + "_" + s.run.DueAt.In(s.zone).Format("2006-01-02_1504")
+	return what + "_" + s.run.DueAt.In(s.zone).Format("2006-01-02_1504") + "_" + s.run.ID.String()[:8] // reports may meet in a folder
 }
 
 // links say where files can be fetched that are too large for a mail.
@@ -377,8 +392,15 @@ func (s *sending) deliver(ctx context.Context) (retry *time.Time, failed int, er
 		if d.State != "waiting" && d.State != "sending" {
 			continue
 		}
+		if !slices.Contains(s.recipients(), d.Recipient) { // the report was changed since
+			d.State, d.Error, d.RetryAt = "failed", "is no recipient any more", nil
+			if err := s.note(ctx, d); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
 		if d.RetryAt == nil || !d.RetryAt.After(s.now()) {
-			if err := queries.Sending(ctx, s.pool, d); err != nil {
+			if err := s.claim.Sending(ctx, s.pool, d); err != nil {
 				return nil, 0, err
 			}
 			sent := s.send(ctx, d)
@@ -511,7 +533,7 @@ func (s *storing) end() error {
 
 // content reads a stored file.
 func (s *sending) content(ctx context.Context, n int) io.Reader {
-	return &stored{ctx: ctx, pool: s.pool, run: s.run.ID, n: n}
+	return &stored{ctx: ctx, pool: s.pool, run: s.run.ID, n: n, left: s.run.Files[n].Size}
 }
 
 type stored struct {
@@ -520,6 +542,7 @@ type stored struct {
 	run  conversation.UUID
 	n    int
 	part int
+	left int64 // bytes that are still to come
 	rest []byte
 }
 
@@ -527,8 +550,11 @@ type stored struct {
 func (s *stored) Read(b []byte) (int, error) {
 	for len(s.rest) == 0 {
 		body, err := queries.ReportPart(s.ctx, s.pool, s.run, s.n, s.part)
-		if errors.Is(err, queries.ErrNotFound) {
+		if errors.Is(err, queries.ErrNotFound) && s.left == 0 {
 			return 0, io.EOF
+		}
+		if errors.Is(err, queries.ErrNotFound) {
+			return 0, &metric.InputError{Field: "files", Msg: "have expired"}
 		}
 		if err != nil {
 			return 0, err
@@ -538,6 +564,7 @@ func (s *stored) Read(b []byte) (int, error) {
 	}
 	n := copy(b, s.rest)
 	s.rest = s.rest[n:]
+	s.left -= int64(n)
 	return n, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +27,12 @@ import (
 
 	"turnwise/demo"
 	"turnwise/jobs"
+	"turnwise/jobs/posttest"
 	"turnwise/queries"
 )
+
+// runID is what names of files have of their run.
+var runID = regexp.MustCompile(`_[0-9a-f]{8}\b|_[0-9a-f]{8}(_csv)`)
 
 // TestMailedReport: a page comes by mail, with pictures, files and words, to each recipient once; who refuses for a while gets it
 // later; nothing in it is loaded from elsewhere.
@@ -35,16 +40,16 @@ func TestMailedReport(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 300)
 	x := o.keep(queries.Schedule{Name: "The week\r\nBcc: evil@example.org", Page: "overview", Query: "range=7d", Formats: []string{"html", "pdf", "xlsx", "csv"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org", "c@example.org"}}})
-	o.post.refuse["b@example.org"] = 1
+	o.post.Refuse("b@example.org", 1)
 	o.work()
 	o.work() // nothing more is due, and b's time has not come
-	got := o.post.letters()
-	if len(got) != 2 || got[0].to != "a@example.org" || got[1].to != "c@example.org" {
+	got := o.post.Letters()
+	if len(got) != 2 || got[0].To != "a@example.org" || got[1].To != "c@example.org" {
 		t.Fatalf("%d letters", len(got))
 	}
 	o.set(noon.Add(2 * time.Minute))
 	o.work()
-	if got = o.post.letters(); len(got) != 3 || got[2].to != "b@example.org" {
+	if got = o.post.Letters(); len(got) != 3 || got[2].To != "b@example.org" {
 		t.Fatalf("%d letters after the second try", len(got))
 	}
 	if runs := o.runs(x); len(runs) != 1 || runs[0].State != queries.RunDone {
@@ -52,7 +57,7 @@ func TestMailedReport(t *testing.T) {
 	}
 	ids := map[string]bool{}
 	for _, l := range got {
-		header, all := parts(t, l.body)
+		header, all := parts(t, l.Body)
 		ids[header.Get("Message-Id")] = true
 		if header.Get("Bcc") != "" || header.Get("List-Unsubscribe-Post") != "List-Unsubscribe=One-Click" || !strings.Contains(header.Get("List-Unsubscribe"), "https://turnwise.example.org/unsubscribe/") {
 			t.Errorf("header: %v", header)
@@ -68,14 +73,14 @@ func TestMailedReport(t *testing.T) {
 		if !strings.Contains(html, `src="cid:volume.png"`) || strings.Contains(html, `src="http`) || strings.Contains(html, "url(") || strings.Contains(html, "<script") || strings.Contains(html, "unsubscribe.invalid") || !strings.Contains(html, "Sent by the service desk") {
 			t.Errorf("html: %.600s", html)
 		}
-		names := strings.Join(slices.Sorted(maps.Keys(all)), "; ")
+		names := runID.ReplaceAllString(strings.Join(slices.Sorted(maps.Keys(all)), "; "), "$1")
 		for _, want := range []string{"application/pdf overview_2026-10-27_1200.pdf", "application/zip overview_2026-10-27_1200_csv.zip", "image/png volume.png", "image/png outcomes.png", "overview_2026-10-27_1200.xlsx"} {
 			if !strings.Contains(names, want) {
 				t.Errorf("%s is not among %s", want, names)
 			}
 		}
 		dir := os.Getenv("TURNWISE_SCREENSHOTS")
-		if dir == "" || l.to != "a@example.org" {
+		if dir == "" || l.To != "a@example.org" {
 			continue
 		}
 		for k, body := range all {
@@ -106,11 +111,11 @@ func TestKilledReport(t *testing.T) {
 	}
 	for range 40 {
 		ctx, cancel := context.WithCancel(t.Context())
-		n := len(o.post.letters())
+		n := len(o.post.Letters())
 		watched := make(chan struct{})
 		go func() { // dies as soon as one more letter has come
 			defer close(watched)
-			for ctx.Err() == nil && len(o.post.letters()) == n {
+			for ctx.Err() == nil && len(o.post.Letters()) == n {
 				time.Sleep(200 * time.Microsecond)
 			}
 			cancel()
@@ -129,13 +134,9 @@ func TestKilledReport(t *testing.T) {
 	if runs := o.runs(x); runs[0].State != queries.RunDone {
 		t.Fatalf("run: %+v", runs[0])
 	}
-	seen, to := map[string]bool{}, map[string]int{}
-	for _, l := range o.post.letters() {
-		header, _ := parts(t, l.body)
-		if id := header.Get("Message-Id"); !seen[id] {
-			seen[id] = true
-			to[l.to]++
-		}
+	to, err := o.post.Each()
+	if err != nil {
+		t.Fatal(err)
 	}
 	if want := map[string]int{"a@example.org": 1, "b@example.org": 1, "c@example.org": 1, "d@example.org": 1}; !maps.Equal(to, want) {
 		t.Errorf("by recipient, copies of one id counted once: %v", to)
@@ -163,7 +164,7 @@ func TestTwoServers(t *testing.T) {
 		})
 	}
 	g.Wait()
-	if n := len(o.post.letters()); n != 1 {
+	if n := len(o.post.Letters()); n != 1 {
 		t.Errorf("%d letters", n)
 	}
 	after, err := queries.ScheduleByID(t.Context(), o.pool, x.ID)
@@ -178,12 +179,16 @@ func TestUnsubscribed(t *testing.T) {
 	o := newOffice(t, 0)
 	say := o.keep(queries.Schedule{Name: "Say", Page: "overview", Query: "range=7d", Formats: []string{"html", "pdf"}, IfEmpty: "say", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org"}}})
 	skip := o.keep(queries.Schedule{Name: "Skip", Grain: "conversation", Query: "range=7d", Formats: []string{"csv"}, IfEmpty: "skip", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
+	none := o.keep(queries.Schedule{Name: "None", Grain: "conversation", Query: "range=7d", Formats: []string{"csv", "xlsx"}, IfEmpty: "say", Destination: "mail", Target: queries.Target{Recipients: []string{"c@example.org"}}})
 	o.work()
-	got := o.post.letters()
+	if r := o.runs(none)[0]; r.State != queries.RunDone || len(r.Files) != 2 {
+		t.Errorf("nothing, and it says so: %+v", r)
+	}
+	got := slices.DeleteFunc(o.post.Letters(), func(l posttest.Letter) bool { return l.To == "c@example.org" })
 	if len(got) != 2 || o.runs(skip)[0].State != queries.RunSkipped {
 		t.Fatalf("%d letters, %+v", len(got), o.runs(skip))
 	}
-	_, all := parts(t, got[0].body)
+	_, all := parts(t, got[0].Body)
 	if !strings.Contains(string(all["text/plain"]), "Nothing began in this range") || len(all) != 2 {
 		t.Errorf("%.300s, %d parts", all["text/plain"], len(all))
 	}
@@ -196,7 +201,7 @@ func TestUnsubscribed(t *testing.T) {
 	}
 	o.set(noon.AddDate(0, 0, 1).Add(time.Hour))
 	o.work()
-	if got = o.post.letters(); len(got) != 3 || got[2].to != "b@example.org" {
+	if got = slices.DeleteFunc(o.post.Letters(), func(l posttest.Letter) bool { return l.To == "c@example.org" }); len(got) != 3 || got[2].To != "b@example.org" {
 		t.Errorf("%d letters after a unsubscribed", len(got))
 	}
 }
@@ -351,9 +356,39 @@ func TestTargets(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"warehouse/daily/conversations_2026-10-27_1200.csv", "warehouse/daily/conversations_2026-10-27_1200.parquet", "s/sentione_2026-10-27_1200.zip"} {
-		if info, err := os.Stat(filepath.Join(o.sent.Folder, name)); err != nil || info.Size() == 0 {
+		end := filepath.Ext(name)
+		files, err := filepath.Glob(filepath.Join(o.sent.Folder, strings.TrimSuffix(name, end)+"_????????"+end))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%s: %v, %v", name, files, err)
+		}
+		if info, err := os.Stat(files[0]); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// A bucket gets the file whole, signed.
+	var stored []byte
+	bucketServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPut || runID.ReplaceAllString(r.URL.Path, "") != "/warehouse/turnwise/conversations_2026-10-27_1200.csv" || !strings.Contains(r.Header.Get("Authorization"), "Credential=access/") {
+			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
+		}
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		stored = b
+		w.Header().Set("ETag", `"x"`)
+	}))
+	t.Cleanup(bucketServer.Close)
+	s3 := queries.Schedule{Name: "S3", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "s3", Target: queries.Target{URL: bucketServer.URL, Bucket: "warehouse", Prefix: "turnwise", Key: "access", Region: "eu-central-1"}}
+	sealed, err := o.sent.Box.Seal(`{"key":"secret"}`, jobs.SecretPlace(s3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s3.Sealed = sealed
+	s3 = o.keep(s3)
+	o.work()
+	if runs := o.runs(s3); runs[0].State != queries.RunDone || !strings.Contains(string(stored), "conversation_id") {
+		t.Errorf("%+v, %+v, %.200s", runs[0], o.deliveries(s3), stored)
 	}
 	o.sent.Internal = nil
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a private address was asked") }))
@@ -361,7 +396,6 @@ func TestTargets(t *testing.T) {
 	private := o.keep(queries.Schedule{Name: "Private", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: server.URL}})
 	bucket := o.keep(queries.Schedule{Name: "Bucket", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "s3", Target: queries.Target{URL: server.URL, Bucket: "bucket", Key: "k", Region: "eu"}})
 	moved := queries.Schedule{Name: "Moved", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: "https://good.example.org/"}}
-	var err error
 	if moved.Sealed, err = o.sent.Box.Seal("{}", jobs.SecretPlace(moved)); err != nil {
 		t.Fatal(err)
 	}

@@ -53,17 +53,20 @@ const uncounted = "the figures of the oldest days are not counted yet; the next 
 // Retain deletes what the rules do not keep: whole windows, the oldest first, up to the limit of a run, then figures. What was deleted is
 // noted, window by window.
 func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now func() time.Time) (run queries.RetentionRun, err error) {
-	rules, err := queries.RetentionRules(ctx, pool)
-	if err != nil || len(rules) == 0 {
-		return run, err
-	}
+	var rules []queries.RetentionRule
 	run = queries.RetentionRun{ID: queries.NewID(), StartedAt: now()}
-	most := int64(0)
-	for _, r := range rules {
-		most = max(most, int64(r.Most))
-	}
-	err = func() error {
-		for run.Conversations < most {
+	err = func() (err error) {
+		for {
+			if rules, err = queries.RetentionRules(ctx, pool); err != nil { // they may be taken back at any time
+				return err
+			}
+			most := int64(0)
+			for _, r := range rules {
+				most = max(most, int64(r.Most))
+			}
+			if run.More = most > 0 && run.Conversations >= most; run.More {
+				return nil
+			}
 			x, ok, err := queries.NextRetentionWindow(ctx, pool, rules, now(), zone)
 			if err != nil || !ok {
 				return err
@@ -99,8 +102,6 @@ func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now fu
 				return err
 			}
 		}
-		run.More = true
-		return nil
 	}()
 	if err == nil {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
@@ -109,18 +110,14 @@ func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now fu
 		})
 	}
 	if err == nil {
-		var first time.Time
-		if first, err = queries.FirstConversation(ctx, pool); err == nil && run.Conversations > 0 {
-			run.Partitions, err = queries.DropMonths(ctx, pool, first)
-		}
-		if err == nil {
+		if run.Partitions, err = queries.DropMonths(ctx, pool); err == nil {
 			err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return queries.SettleMonths(ctx, tx, rules, now(), zone) })
 		}
 	}
 	if err != nil {
 		run.Error = "it broke off; the server's log says why"
 	}
-	if run.Conversations+run.Statistics > 0 || run.Error != "" {
+	if run.Conversations+run.Statistics > 0 || len(run.Partitions) > 0 || run.Error != "" {
 		ended := now()
 		run.EndedAt = &ended
 		noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -83,7 +84,7 @@ func TestRetention(t *testing.T) {
 		return out
 	}
 	was := list()
-	var held conversation.UUID // the last, so that months before go whole
+	var held conversation.UUID // the last; whole months go before it
 	for _, k := range was {
 		if k.gone {
 			held = k.id
@@ -258,4 +259,49 @@ func TestRetentionLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	nothingLoose(t, pool)
+}
+
+// TestRetentionBesideHold: a hold on the oldest conversation keeps nothing but that; months after it are dropped, and a run without rules ends
+// what one that was stopped began.
+func TestRetentionBesideHold(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	generate(t, pool, demo.Options{Conversations: 400, Days: 150, Until: now.Add(-3 * time.Hour), Seed: 12})
+	rollUp(t, pool, queries.NewGrid(time.UTC), now)
+	admin := queries.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
+		t.Fatal(err)
+	}
+	var first conversation.UUID
+	if err := pool.QueryRow(t.Context(), `select id from conversations order by started_at limit 1`).Scan(&first); err != nil {
+		t.Fatal(err)
+	}
+	r := queries.RetentionRule{ID: queries.NewID(), ConversationDays: days(30), Most: 100_000, ChangedAt: now}
+	h := queries.LegalHold{ID: queries.NewID(), ConversationID: &first, Reason: "a lawsuit", CreatedAt: now}
+	if err := errors.Join(queries.AddRetentionRule(t.Context(), pool, r, admin.ID), queries.AddLegalHold(t.Context(), pool, h, admin.ID)); err != nil {
+		t.Fatal(err)
+	}
+	run, err := jobs.Retain(t.Context(), pool, time.UTC, clock)
+	if err != nil || run.Conversations < 200 || len(run.Partitions) < 3 {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	nothingLoose(t, pool)
+	// A month that was doomed, and whose rule is gone before it was dropped.
+	if _, err := pool.Exec(t.Context(), `insert into doomed_months values ('2026-10-01'); delete from conversations where id in (select id from conversations where started_at > '2026-10-05' order by started_at limit 20)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := queries.DeleteRetentionRule(t.Context(), pool, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jobs.Retain(t.Context(), pool, time.UTC, clock); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"events", "event_payloads", "messages"} {
+		var n int
+		if err := pool.QueryRow(t.Context(), `select count(*) from `+table+` x where not exists (select from conversations c where c.id = x.conversation_id)`).Scan(&n); err != nil || n > 0 {
+			t.Errorf("%d rows of %s are left, %v", n, table, err)
+		}
+	}
 }

@@ -153,7 +153,12 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 			}
 		}
 	}
-	return client.DialAndSendWithContext(ctx, msg)
+	err = client.DialAndSendWithContext(ctx, msg)
+	var refused *mail.SendError
+	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
+		return &metric.InputError{Field: "mail server", Msg: err.Error()} // for good
+	}
+	return err
 }
 
 // post sends the files as parts named uploads, as warehouses expect them.
@@ -211,7 +216,11 @@ func (s *sending) post(ctx context.Context, secrets Secrets) error {
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // what it says is not ours to keep
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("%s answered %s", req.URL.Host, resp.Status)
+		err := fmt.Errorf("%s answered %s", req.URL.Host, resp.Status)
+		if code := resp.StatusCode; code >= 300 && code < 500 && code != http.StatusRequestTimeout && code != http.StatusTooEarly && code != http.StatusTooManyRequests {
+			return &metric.InputError{Field: "server", Msg: err.Error()} // the same again gets the same answer
+		}
+		return err
 	}
 	return nil
 }

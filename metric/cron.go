@@ -97,11 +97,8 @@ func (c *cron) on(date time.Time, weekday int) bool {
 		return false
 	}
 	day, week := slices.Contains(c.days, date.Day()), slices.Contains(c.weekdays, weekday)
-	switch {
-	case c.anyDay:
-		return week
-	case c.anyWeekday:
-		return day
+	if c.anyDay || c.anyWeekday {
+		return day && week
 	}
 	return day || week
 }

@@ -65,3 +65,5 @@ create table doomed_months (
 	month date primary key
 );
 comment on table doomed_months is 'Months whose partitions are going to be dropped, so that what stands in them is not deleted row by row. Should a rule change meanwhile, the rows are deleted after all.';
+
+create index bulk_items_conversation on bulk_items (sender_id, conversation_id); -- ingest waits while conversations are deleted

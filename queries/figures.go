@@ -246,6 +246,8 @@ from rollup_marks m
 where m.hour > @from::timestamptz - interval '1 hour' and m.hour < @until
 	and not exists (select from rollup_frozen f where f.assistant_id = m.assistant_id and m.hour < f.before)`
 
+const anyFrozenSQL = `select exists (select from rollup_frozen where before > @from)`
+
 const staleInSQL = `
 select at, assistant_id
 from rollup_stale_days
@@ -267,7 +269,14 @@ func (r *reading) rollups(ctx context.Context) error {
 		if r.Most > 0 {
 			return ErrBehind
 		}
-		return r.facts(ctx)
+		rows, _ := r.tx.Query(ctx, anyFrozenSQL, pgx.StrictNamedArgs{"from": r.from})
+		frozen, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err != nil {
+			return err
+		}
+		if !frozen { // else what was deleted is known to the rollups alone
+			return r.facts(ctx)
+		}
 	}
 	// The whole slots and the whole days of the range.
 	first, last := r.Grid.SlotOf(r.from), r.Grid.SlotOf(r.until)

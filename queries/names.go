@@ -119,6 +119,13 @@ var partitioned = []string{"events", "event_payloads", "messages"}
 
 const partitionExistsSQL = `select to_regclass(@name) is not null`
 
+// partitionSQL tells whether a table is there, and whether it is a partition: retention may have been stopped when it had taken one off.
+const partitionSQL = `select coalesce((select case when relispartition then 2 else 1 end from pg_class where oid = to_regclass(@name)), 0)`
+
+func attachSQL(table, name string, from time.Time) string {
+	return fmt.Sprintf("alter table %s attach partition %s for values from ('%s') to ('%s')", table, name, from.Format(time.RFC3339), from.AddDate(0, 1, 0).Format(time.RFC3339))
+}
+
 // EnsureMonth makes the partitions of the month that holds at (microseconds since 1970), when they are
 // missing. It attaches tables made beforehand, which does not stop readers or writers.
 func EnsureMonth(ctx context.Context, pool interface {
@@ -128,7 +135,6 @@ func EnsureMonth(ctx context.Context, pool interface {
 ) error {
 	from := time.UnixMicro(at).UTC()
 	from = time.Date(from.Year(), from.Month(), 1, 0, 0, 0, 0, time.UTC)
-	until := from.AddDate(0, 1, 0)
 	for _, table := range partitioned {
 		name := fmt.Sprintf("%s_%s", table, from.Format("2006_01"))
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -136,21 +142,18 @@ func EnsureMonth(ctx context.Context, pool interface {
 			if _, err := tx.Exec(ctx, `select shard from ingest_shards order by shard limit 1 for update`); err != nil {
 				return err
 			}
-			rows, _ := tx.Query(ctx, partitionExistsSQL, pgx.StrictNamedArgs{"name": name})
-			exists, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
-			if err != nil || exists {
+			rows, _ := tx.Query(ctx, partitionSQL, pgx.StrictNamedArgs{"name": name})
+			there, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int32])
+			if err != nil || there == 2 {
 				return err
 			}
-			// Identifiers and dates are made above, never from input.
-			for _, sql := range []string{
-				fmt.Sprintf("create table %s (like %s including defaults including constraints including storage including compression)", name, table),
-				fmt.Sprintf("alter table %s attach partition %s for values from ('%s') to ('%s')", table, name, from.Format(time.RFC3339), until.Format(time.RFC3339)),
-			} {
-				if _, err := tx.Exec(ctx, sql); err != nil {
+			if there == 0 { // identifiers and dates are made above, never from input
+				if _, err := tx.Exec(ctx, fmt.Sprintf("create table %s (like %s including defaults including constraints including storage including compression)", name, table)); err != nil {
 					return err
 				}
 			}
-			return nil
+			_, err = tx.Exec(ctx, attachSQL(table, name, from))
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("make partition %s: %w", name, err)

@@ -178,7 +178,10 @@ func (w *where) expired(rules []RetentionRule, now time.Time, zone *time.Locatio
 	return "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")", latest
 }
 
-// RetentionPreview is what a run would do now.
+// mostPreviewed is up to how many conversations a preview counts.
+const mostPreviewed = 200_000
+
+// RetentionPreview is what a run would do now. Of more than 200,000 conversations it knows no more than that.
 type RetentionPreview struct {
 	Conversations int64
 	Oldest        *time.Time // start of the oldest of them
@@ -192,8 +195,8 @@ func PreviewRetention(ctx context.Context, db DB, rules []RetentionRule, now tim
 	if text == "false" {
 		return p, nil
 	}
-	w.args["latest"] = latest
-	rows, _ := db.Query(ctx, "select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+") as c", w.args)
+	w.args["latest"], w.args["most"] = latest, mostPreviewed
+	rows, _ := db.Query(ctx, "select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+" order by c.started_at limit @most) as c", w.args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[RetentionPreview])
 }
 
@@ -238,8 +241,11 @@ func NextRetentionWindow(ctx context.Context, db DB, rules []RetentionRule, now 
 }
 
 const uncountedSQL = `
-select exists (select from rollup_marks where assistant_id = any(@assistants::integer[]) and hour >= @from and hour < @until)
-	or exists (select from rollup_stale_days where assistant_id = any(@assistants::integer[]) and at >= @from and at < @until)`
+select exists (
+		select from rollup_marks m
+		where m.assistant_id = any(@assistants::integer[]) and m.hour < @until
+			and not exists (select from rollup_frozen f where f.assistant_id = m.assistant_id and m.hour < f.before))
+	or exists (select from rollup_stale_days where assistant_id = any(@assistants::integer[]) and at < @until)`
 
 const freezeSQL = `
 insert into rollup_frozen (assistant_id, before)
@@ -250,13 +256,13 @@ set before = greatest(rollup_frozen.before, excluded.before)`
 // Freeze has the rollups of the window's days stay as they are for ever. It returns false, and does nothing, while some of
 // them are not counted yet.
 func (x RetentionWindow) Freeze(ctx context.Context, pool *pgxpool.Pool, zone *time.Location) (bool, error) {
-	from, until := metric.DayOf(x.From, zone), metric.AddDays(x.Until.Add(-time.Nanosecond), 1, zone)
+	until := metric.AddDays(x.Until.Add(-time.Nanosecond), 1, zone)
 	done := false
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, countingSQL); err != nil { // nobody counts meanwhile
 			return err
 		}
-		rows, _ := tx.Query(ctx, uncountedSQL, pgx.StrictNamedArgs{"assistants": x.Assistants, "from": from, "until": until})
+		rows, _ := tx.Query(ctx, uncountedSQL, pgx.StrictNamedArgs{"assistants": x.Assistants, "until": until})
 		uncounted, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 		if err != nil || uncounted {
 			return err
@@ -346,9 +352,17 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, w
 			q.Queue(sql, keys)
 		}
 	}
-	if !whole {
+	stretches := [][2]time.Time{{from.AddDate(0, 0, -1), until.AddDate(0, 0, 1)}}
+	if whole { // only what lies outside of the month that is dropped
+		month := monthOf(from)
+		stretches = [][2]time.Time{{from.AddDate(0, 0, -1), month}, {month.AddDate(0, 1, 0), until.AddDate(0, 0, 1)}}
+	}
+	for _, x := range stretches {
+		if !x[0].Before(x[1]) {
+			continue
+		}
 		for _, sql := range deletePartsSQL {
-			q.Queue(sql, spans)
+			q.Queue(sql, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": x[0], "until": x[1]})
 		}
 	}
 	q.Queue(deleteConversationsSQL, keys)
@@ -373,68 +387,77 @@ func WholeMonth(ctx context.Context, db DB, rules []RetentionRule, at, now time.
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
 
-const partitionsSQL = `
-select c.relname as name, p.relname as parent, i.inhdetachpending as pending
-from pg_inherits i
-join pg_class c on c.oid = i.inhrelid
-join pg_class p on p.oid = i.inhparent
-where p.relname = any(@parents::text[])
-order by c.relname`
-
-const looseSQL = `
-select c.relname
-from pg_class c
-where c.relkind = 'r' and c.relname ~ '^(events|event_payloads|messages)_[0-9]{4}_[0-9]{2}$' and not c.relispartition
-order by c.relname`
+const pendingSQL = `select coalesce((select inhdetachpending from pg_inherits where inhrelid = to_regclass(@name)), false)`
 
 const emptyMonthSQL = `select not exists (select from conversations c where c.started_at < @until and c.last_at >= @from)`
 
-// DropMonths drops the partitions of months before, in which no conversation has anything left, and returns their names. It
-// takes them off without stopping readers or writers.
-func DropMonths(ctx context.Context, db DB, before time.Time) (dropped []string, err error) {
-	rows, _ := db.Query(ctx, partitionsSQL, pgx.StrictNamedArgs{"parents": partitioned})
-	type partition struct {
-		Name, Parent string
-		Pending      bool
+// DropMonths drops the partitions of doomed months in which no conversation has anything left, and returns their names. It takes each
+// off without stopping readers or writers, looks again, and puts it back where somebody stored something meanwhile.
+func DropMonths(ctx context.Context, db DB) (dropped []string, err error) {
+	rows, _ := db.Query(ctx, doomedSQL)
+	months, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	if err != nil || len(months) == 0 {
+		return nil, err
 	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[partition])
-	if err != nil {
-		return nil, fmt.Errorf("partitions: %w", err)
-	}
-	for _, p := range all {
-		month, err := time.Parse("2006_01", strings.TrimPrefix(p.Name, p.Parent+"_"))
-		if err != nil || !month.AddDate(0, 1, 2).Before(before) {
-			continue
+	for _, m := range months {
+		month := m.UTC()
+		for _, parent := range partitioned {
+			gone, err := dropPart(ctx, db, parent, fmt.Sprintf("%s_%s", parent, month.Format("2006_01")), month)
+			if err != nil {
+				return dropped, err
+			}
+			dropped = append(dropped, gone...)
 		}
-		rows, _ := db.Query(ctx, emptyMonthSQL, pgx.StrictNamedArgs{"from": month.AddDate(0, 0, -1), "until": month.AddDate(0, 1, 1)})
-		empty, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
-		if err != nil {
-			return dropped, err
-		}
-		if !empty {
-			continue
-		}
-		how := "concurrently"
-		if p.Pending { // somebody was stopped in the middle
-			how = "finalize"
-		}
-		// Both names are the catalogue's, checked above.
-		if _, err := db.Exec(ctx, fmt.Sprintf("alter table %s detach partition %s %s", p.Parent, p.Name, how)); err != nil {
-			return dropped, fmt.Errorf("take off %s: %w", p.Name, err)
-		}
-	}
-	rows, _ = db.Query(ctx, looseSQL)
-	loose, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return dropped, err
-	}
-	for _, name := range loose {
-		if _, err := db.Exec(ctx, "drop table "+name); err != nil {
-			return dropped, fmt.Errorf("drop %s: %w", name, err)
-		}
-		dropped = append(dropped, name)
 	}
 	return dropped, nil
+}
+
+// dropPart drops one partition, wherever somebody was stopped before. Its name is made of the catalogue's and a date.
+func dropPart(ctx context.Context, db DB, parent, name string, month time.Time) ([]string, error) {
+	rows, _ := db.Query(ctx, partitionSQL, pgx.StrictNamedArgs{"name": name})
+	there, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int32])
+	if err != nil || there == 0 {
+		return nil, err
+	}
+	empty, err := emptyMonth(ctx, db, month)
+	if err != nil {
+		return nil, err
+	}
+	rows, _ = db.Query(ctx, pendingSQL, pgx.StrictNamedArgs{"name": name})
+	pending, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case pending:
+		_, err = db.Exec(ctx, fmt.Sprintf("alter table %s detach partition %s finalize", parent, name))
+	case there == 2 && !empty:
+		return nil, nil
+	case there == 2:
+		_, err = db.Exec(ctx, fmt.Sprintf("alter table %s detach partition %s concurrently", parent, name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take off %s: %w", name, err)
+	}
+	if empty, err = emptyMonth(ctx, db, month); err != nil {
+		return nil, err
+	}
+	if !empty {
+		if _, err := db.Exec(ctx, attachSQL(parent, name, month)); err != nil {
+			return nil, fmt.Errorf("put %s back: %w", name, err)
+		}
+		return nil, nil
+	}
+	if _, err := db.Exec(ctx, "drop table "+name); err != nil {
+		return nil, fmt.Errorf("drop %s: %w", name, err)
+	}
+	return []string{name}, nil
+}
+
+// emptyMonth tells whether no conversation has anything in a month.
+func emptyMonth(ctx context.Context, db DB, month time.Time) (bool, error) {
+	rows, _ := db.Query(ctx, emptyMonthSQL, pgx.StrictNamedArgs{"from": month.AddDate(0, 0, -1), "until": month.AddDate(0, 1, 1)})
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
 
 const (
@@ -471,8 +494,16 @@ func SettleMonths(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now tim
 			return err
 		}
 		if there {
-			if whole, err := WholeMonth(ctx, tx, rules, month, now, zone); err != nil || whole {
-				return err // the next run goes on with it
+			whole, err := WholeMonth(ctx, tx, rules, month, now, zone)
+			if err != nil {
+				return err
+			}
+			empty, err := emptyMonth(ctx, tx, month.UTC())
+			if err != nil {
+				return err
+			}
+			if whole && !empty {
+				continue // the next run goes on with it
 			}
 			for _, sql := range sweepSQL {
 				if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"from": month, "until": month.UTC().AddDate(0, 1, 0)}); err != nil {

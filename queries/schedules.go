@@ -68,7 +68,7 @@ where id = @id and revision = @revision
 returning id`
 	nextRunSQL        = `update schedules set next_at = @next where id = @id returning id`
 	deleteScheduleSQL = `delete from schedules where id = @id returning id`
-	busySQL           = `select exists (select from report_runs where schedule_id = @id and state in ('waiting', 'running') and test_for = '')`
+	busySQL           = `select exists (select from report_runs where schedule_id = @id and (state = 'running' or state = 'waiting' and retry_at is null) and test_for = '')`
 	insertRunSQL      = `
 insert into report_runs (id, schedule_id, due_at, test_for, state, error, created_at, ended_at)
 values (@id, @schedule, @due, @test, @state, @error, @now, @ended)
@@ -229,17 +229,19 @@ update report_runs
 set state = @state, error = @error, retry_at = @retry, claim = null, ended_at = case when @state = 'waiting' then null else @now::timestamptz end
 where id = @id and claim = @claim and state = 'running'
 returning id`
-	reopenRunSQL      = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '' where id = @id and state in ('done', 'failed') returning id`
-	forgetFilesSQL    = `delete from report_files where run_id = @id`
-	insertFilePartSQL = `insert into report_files (run_id, n, part, body) values (@id, @n, @part, @body)`
+	cancelRunSQL      = `update report_runs set state = 'failed', error = 'was cancelled', claim = null, retry_at = null, ended_at = @now where id = @id and state in ('waiting', 'running') returning id`
+	reopenRunSQL      = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '' where id = @id and state in ('done', 'failed', 'waiting') returning id`
+	forgetFilesSQL    = `delete from report_files where run_id = @id and exists (select from report_runs r where r.id = @id and r.claim = @claim)`
+	insertFilePartSQL = `insert into report_files (run_id, n, part, body) select r.id, @n::integer, @part::integer, @body::bytea from report_runs r where r.id = @id and r.claim = @claim and r.state = 'running' returning run_id`
 	filePartSQL       = `select body from report_files where run_id = @id and n = @n and part = @part`
 	expiredFilesSQL   = `delete from report_files f using report_runs r where r.id = f.run_id and r.ended_at < @before`
 	insertDeliverySQL = `
 insert into deliveries (run_id, recipient, state, token)
 select @id, @recipient, case when exists (select from unsubscribed x join report_runs r on r.schedule_id = x.schedule_id where r.id = @id and x.recipient = @recipient) then 'unsubscribed' else 'waiting' end, @token
 on conflict do nothing`
+	leftSQL            = `update deliveries d set state = 'unsubscribed', retry_at = null from report_runs r join unsubscribed x on x.schedule_id = r.schedule_id where r.id = @id and d.run_id = r.id and x.recipient = d.recipient and d.state = 'waiting'`
 	deliveriesSQL      = `select run_id, recipient, state, attempts, retry_at, sent_at, error, token from deliveries where run_id = @id order by recipient`
-	sendingSQL         = `update deliveries set state = 'sending', attempts = attempts + 1 where run_id = @id and recipient = @recipient and state in ('waiting', 'sending') returning run_id`
+	sendingSQL         = `update deliveries set state = 'sending', attempts = attempts + 1 where run_id = @id and recipient = @recipient and state in ('waiting', 'sending') and exists (select from report_runs r where r.id = @id and r.claim = @claim) returning run_id`
 	deliveredSQL       = `update deliveries set state = @state, error = @error, retry_at = @retry, sent_at = case when @state = 'sent' then @now::timestamptz end where run_id = @id and recipient = @recipient returning run_id`
 	retryDeliverySQL   = `update deliveries set state = 'waiting', retry_at = null, attempts = 0, error = '' where run_id = @id and recipient = @recipient and state = 'failed' returning run_id`
 	deliveryByTokenSQL = `select r.schedule_id, d.recipient, s.name from deliveries d join report_runs r on r.id = d.run_id join schedules s on s.id = r.schedule_id where d.token = @token`
@@ -282,14 +284,13 @@ func (c RunClaim) Beat(ctx context.Context, db DB, now time.Time) error {
 
 // Begin forgets files that another worker left half made.
 func (c RunClaim) Begin(ctx context.Context, db DB) error {
-	_, err := db.Exec(ctx, forgetFilesSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID)})
+	_, err := db.Exec(ctx, forgetFilesSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim)})
 	return err
 }
 
 // Part stores a part of a file.
 func (c RunClaim) Part(ctx context.Context, db DB, n, part int, body []byte) error {
-	_, err := db.Exec(ctx, insertFilePartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "n": n, "part": part, "body": body})
-	return err
+	return changed(ctx, db, insertFilePartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "n": n, "part": part, "body": body})
 }
 
 // Made notes that all files of the run are made: from now on they stay as they are.
@@ -304,6 +305,11 @@ func (c RunClaim) Made(ctx context.Context, db DB, files []ReportFile, rows int6
 // End notes how the run stands: done, failed, skipped, or waiting until retry.
 func (c RunClaim) End(ctx context.Context, db DB, state, failure string, retry *time.Time, now time.Time) error {
 	return changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "retry": retry, "now": now})
+}
+
+// CancelRun ends a run that is not over; ErrNotFound when it is.
+func CancelRun(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
+	return changed(ctx, db, cancelRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now})
 }
 
 // ReportPart returns a part of a run's file; ErrNotFound after the last.
@@ -341,6 +347,9 @@ func Deliveries(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipient
 			return nil, fmt.Errorf("deliveries: %w", err)
 		}
 	}
+	if _, err := tx.Exec(ctx, leftSQL, pgx.StrictNamedArgs{"id": [16]byte(run)}); err != nil {
+		return nil, fmt.Errorf("deliveries: %w", err)
+	}
 	return DeliveriesOf(ctx, tx, run)
 }
 
@@ -350,9 +359,9 @@ func DeliveriesOf(ctx context.Context, db DB, run conversation.UUID) ([]Delivery
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 }
 
-// Sending notes that a delivery is being handed over; ErrNotFound when it was already.
-func Sending(ctx context.Context, db DB, d Delivery) error {
-	return changed(ctx, db, sendingSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "recipient": d.Recipient})
+// Sending notes that a delivery is being handed over; ErrNotFound when it was already, or the run is another's.
+func (c RunClaim) Sending(ctx context.Context, db DB, d Delivery) error {
+	return changed(ctx, db, sendingSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "claim": [16]byte(c.claim), "recipient": d.Recipient})
 }
 
 // Delivered notes how it went: sent, failed, or waiting until retry.

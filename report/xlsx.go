@@ -1,6 +1,7 @@
 package report
 
 import (
+	"archive/zip"
 	"io"
 	"strconv"
 	"strings"
@@ -158,7 +159,8 @@ func (x *xlsxWriter) close() error {
 	if err := x.stream.Flush(); err != nil {
 		return err
 	}
-	_, err := x.book.WriteTo(x.to)
+	x.book.ZipWriter = func(io.Writer) excelize.ZipWriter { return zip.NewWriter(x.to) } // else all of it stands in memory first
+	_, err := x.book.WriteToBuffer()
 	return err
 }
 

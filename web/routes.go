@@ -213,6 +213,9 @@ func patience(path string) time.Duration {
 	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
 		return longRequest
 	}
+	if strings.HasPrefix(path, "/documents/") { // charts are drawn
+		return longRequest
+	}
 	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") {
 		return fileRequest
 	}

@@ -33,7 +33,9 @@ func NewDocuments(cfg Config) jobs.Documents {
 		cfg.Now = time.Now
 	}
 	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone)}
-	return func(ctx context.Context, user queries.User, page, query string) (report.Document, error) {
+	return func(ctx context.Context, user queries.User, page, query string, at time.Time) (report.Document, error) {
+		s := *s
+		s.Now = func() time.Time { return at }
 		r, err := http.NewRequestWithContext(context.WithValue(ctx, userKey{}, user), http.MethodGet, "/"+page+"?"+query, nil)
 		if err != nil {
 			return report.Document{}, err
@@ -569,6 +571,12 @@ func (s *server) retryDelivery(w http.ResponseWriter, r *http.Request) error {
 	x, err := s.scheduleByURL(r, run.ScheduleID.String())
 	if err != nil {
 		return err
+	}
+	switch {
+	case run.EndedAt != nil && s.Now().Sub(*run.EndedAt) > filesLast:
+		return &metric.InputError{Field: "files", Msg: "of this run have expired: send the report now instead"}
+	case x.Incremental:
+		return &metric.InputError{Field: "report", Msg: "what this run would have sent comes with the next one"}
 	}
 	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		if err := queries.RetryDelivery(ctx, tx, id, r.PostFormValue("recipient")); err != nil {
