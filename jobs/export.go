@@ -33,8 +33,8 @@ const (
 	deadAfter = 30 * time.Second
 	// partSize is how many bytes of a file are stored at a time.
 	partSize = 1 << 20
-	// exportsLast is how long a file can be fetched.
-	exportsLast = 7 * 24 * time.Hour
+	// FilesLast is how long files can be fetched.
+	FilesLast = 7 * 24 * time.Hour
 )
 
 // ExportWorker makes a file. Killed anywhere, it is begun anew by the next.
@@ -80,9 +80,10 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	out := &parts{ctx: ctx, pool: pool, claim: claim}
+	out := &parts{store: func(n int, body []byte) error { return claim.Part(ctx, pool, n, body) }}
 	var rows int64
-	err = beating(ctx, stop, func() error { return claim.Beat(ctx, pool, out.rows.Load(), out.bytes.Load(), now()) }, func() error {
+	var far atomic.Int64 // rows so far
+	err = beating(ctx, stop, func() error { return claim.Beat(ctx, pool, far.Load(), out.bytes.Load(), now()) }, func() error {
 		kept, err := url.ParseQuery(e.Query)
 		if err != nil {
 			return err
@@ -92,7 +93,7 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 			return err
 		}
 		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By}
-		if rows, err = report.WriteRows(ctx, pool, out, x, e.CreatedAt, zone, out.rows.Store); err != nil {
+		if rows, err = report.WriteRows(ctx, pool, out, x, e.CreatedAt, zone, far.Store); err != nil {
 			return err
 		}
 		return out.flush()
@@ -102,16 +103,16 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 	case errors.Is(err, queries.ErrNotFound): // cancelled meanwhile, or taken by another
 		return err
 	case errors.As(err, &input):
-		return claim.End(ctx, pool, input.Error(), rows, 0, now(), now().Add(exportsLast))
+		return claim.End(ctx, pool, input.Error(), rows, 0, now(), now().Add(FilesLast))
 	case err != nil && ctx.Err() == nil && !queries.Temporary(err):
-		if noted := claim.End(ctx, pool, "The file could not be made. The server's log says why.", rows, 0, now(), now().Add(exportsLast)); noted != nil {
+		if noted := claim.End(ctx, pool, "The file could not be made. The server's log says why.", rows, 0, now(), now().Add(FilesLast)); noted != nil {
 			return noted
 		}
 		return river.JobCancel(err)
 	case err != nil:
 		return err
 	}
-	return claim.End(ctx, pool, "", rows, out.bytes.Load(), now(), now().Add(exportsLast))
+	return claim.End(ctx, pool, "", rows, out.bytes.Load(), now(), now().Add(FilesLast))
 }
 
 // beating does something and calls beat all the while. Where beat fails, what is being done is stopped for that reason.
@@ -135,22 +136,19 @@ func beating(ctx context.Context, stop context.CancelCauseFunc, beat, do func() 
 	}
 }
 
-// parts stores what is written as the parts of a file.
+// parts divides what is written into the parts in which files are stored.
 type parts struct {
-	ctx   context.Context //nolint:containedctx // a writer has no other way to get it
-	pool  *pgxpool.Pool
-	claim queries.ExportClaim
+	store func(n int, body []byte) error
 	open  []byte
 	n     int
-	rows  atomic.Int64
-	bytes atomic.Int64
+	bytes atomic.Int64 // stored so far
 }
 
 // Write keeps bytes until they make a part.
 func (p *parts) Write(b []byte) (int, error) {
 	p.open = append(p.open, b...)
 	for len(p.open) >= partSize {
-		if err := p.store(p.open[:partSize]); err != nil {
+		if err := p.put(p.open[:partSize]); err != nil {
 			return 0, err
 		}
 		p.open = append(p.open[:0], p.open[partSize:]...)
@@ -158,8 +156,8 @@ func (p *parts) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (p *parts) store(b []byte) error {
-	if err := p.claim.Part(p.ctx, p.pool, p.n, b); err != nil {
+func (p *parts) put(b []byte) error {
+	if err := p.store(p.n, b); err != nil {
 		return err
 	}
 	p.n++
@@ -167,11 +165,12 @@ func (p *parts) store(b []byte) error {
 	return nil
 }
 
+// flush stores the last part.
 func (p *parts) flush() error {
 	if len(p.open) == 0 {
 		return nil
 	}
-	return p.store(p.open)
+	return p.put(p.open)
 }
 
 // WatchExportsArgs asks for exports to be looked after.

@@ -43,7 +43,7 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 	if err != nil {
 		return err
 	}
-	m.Preview.Conversations, m.Preview.Held, m.Preview.Oldest = preview.Conversations, preview.Held, preview.Oldest
+	m.Preview.Conversations, m.Preview.Held, m.Preview.Oldest, m.Preview.More = preview.Conversations, preview.Held, preview.Oldest, preview.More
 	holds, err := queries.LegalHolds(ctx, s.Pool)
 	if err != nil {
 		return err

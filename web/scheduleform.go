@@ -1,0 +1,310 @@
+package web
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"net/textproto"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/jobs"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// nextRuns returns the next times of a schedule, the first of which is given.
+func nextRuns(text, zoneName string, first time.Time, n int) ([]time.Time, error) {
+	zone, err := time.LoadLocation(zoneName)
+	if err != nil {
+		return nil, &metric.InputError{Field: "zone", Msg: "is not known; write it as in Europe/Berlin"}
+	}
+	times, err := metric.ParseSchedule(text)
+	if err != nil {
+		return nil, err
+	}
+	all := []time.Time{first.In(zone)}
+	for len(all) < n {
+		all = append(all, times.Next(all[len(all)-1], zone).In(zone))
+	}
+	return all, nil
+}
+
+// nextOf answers GET /reports/next: when a schedule of a form would come due.
+func (s *server) nextOf(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	text := ""
+	if zone, err := time.LoadLocation(q.Get("zone")); err != nil {
+		text = "The time zone is not known; write it as in Europe/Berlin."
+	} else if times, err := metric.ParseSchedule(q.Get("schedule")); err != nil {
+		if text = "Such as “Mondays 08:00”, “weekdays 7:30”, “first weekday of the month 07:30” or “0 8 * * mon”."; q.Get("schedule") != "" {
+			text = "Not understood. " + text
+		}
+	} else {
+		all, err := nextRuns(q.Get("schedule"), q.Get("zone"), times.Next(s.Now(), zone), 3)
+		if err != nil {
+			return err
+		}
+		for i, t := range all {
+			all := []string{"Next: ", ", ", ", "}
+			text += all[i] + t.Format("Mon 2 Jan 2006, 15:04 MST")
+		}
+	}
+	return s.render(w, r, http.StatusOK, views.Text(text))
+}
+
+// editSchedule answers GET /reports/edit.
+func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	m := views.ScheduleForm{PageName: q.Get("page"), Query: q.Get("query"), Grain: cmp.Or(q.Get("grain"), "conversation"), Zone: s.Zone.String(), Schedule: "Mondays 08:00", Destination: "mail", IfEmpty: "send", Formats: map[string]bool{"csv": true}}
+	if m.PageName != "" {
+		m.Formats, m.Grain = map[string]bool{"html": true}, ""
+		if m.Query == "" {
+			m.Query = "range=7d"
+		}
+		m.Name = documentPages[m.PageName].title
+	} else {
+		m.Name = "Conversations"
+	}
+	if v := q.Get("of"); v != "" {
+		x, err := s.scheduleByURL(r, v)
+		if err != nil {
+			return err
+		}
+		t := x.Target
+		m = views.ScheduleForm{
+			ID: x.ID.String(), Name: x.Name, PageName: x.Page, Query: x.Query, Grain: x.Grain, Revision: x.Revision, Schedule: x.Schedule, Zone: x.Zone, Destination: x.Destination,
+			Recipients: strings.Join(t.Recipients, "\n"), Folder: t.Folder, Bucket: t.Bucket, Prefix: t.Prefix, Region: t.Region, Key: t.Key, IfEmpty: x.IfEmpty, Incremental: x.Incremental, Kept: len(x.Sealed) > 0,
+			Formats: map[string]bool{},
+		}
+		if m.URL = t.URL; x.Destination == "s3" {
+			m.URL, m.S3 = "", t.URL
+		}
+		for _, f := range x.Formats {
+			m.Formats[f] = true
+		}
+	}
+	return s.scheduleForm(w, r, http.StatusOK, m)
+}
+
+func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int, m views.ScheduleForm) (err error) {
+	u, _ := userOf(r.Context())
+	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil, rightsOf(u.Role)[views.Administer]
+	if m.List, m.Rule, err = s.madeOf(r, m.PageName, m.Query); err != nil {
+		return err
+	}
+	if m.HasMail, err = queries.HasMail(r.Context(), s.Pool); err != nil {
+		return err
+	}
+	return s.render(w, r, status, views.ScheduleFormPage(m))
+}
+
+// keepSchedule answers POST /reports.
+func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	r.Body = http.MaxBytesReader(w, r.Body, 256<<10)
+	if err := r.ParseForm(); err != nil {
+		return &metric.InputError{Field: "form", Msg: "is too large"}
+	}
+	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+	u, _ := userOf(ctx)
+	x := queries.Schedule{ID: queries.NewID(), UserID: u.ID, CreatedAt: s.Now()}
+	if p("id") != "" {
+		var err error
+		if x, err = s.scheduleByURL(r, p("id")); err != nil {
+			return err
+		}
+		revision, err := strconv.ParseInt(p("revision"), 10, 32)
+		if err != nil || int32(revision) != x.Revision {
+			return &metric.InputError{Field: "revision", Msg: "somebody changed this report meanwhile; open it again"}
+		}
+	}
+	was := x
+	err := s.parseSchedule(r, &x)
+	var input *metric.InputError
+	if errors.As(err, &input) {
+		m := views.ScheduleForm{
+			Error: input.Error(), ID: p("id"), Name: p("name"), PageName: p("page"), Query: p("query"), Grain: p("grain"), Revision: x.Revision, Schedule: p("schedule"), Zone: p("zone"), Destination: p("destination"),
+			Recipients: p("recipients"), URL: p("url"), S3: p("s3"), Folder: p("folder"), Bucket: p("bucket"), Prefix: p("prefix"), Region: p("region"), Key: p("key"), IfEmpty: p("if_empty"),
+			Incremental: p("incremental") != "", Kept: len(was.Sealed) > 0, Formats: map[string]bool{},
+		}
+		for _, f := range r.PostForm["formats"] {
+			m.Formats[f] = true
+		}
+		return s.scheduleForm(w, r, http.StatusUnprocessableEntity, m)
+	}
+	if err != nil {
+		return err
+	}
+	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		if p("id") == "" {
+			return queries.AddSchedule(ctx, tx, x)
+		}
+		if err := queries.ForgetUnsubscribed(ctx, tx, x.ID, x.Target.Recipients); err != nil {
+			return err
+		}
+		return queries.ChangeSchedule(ctx, tx, x)
+	}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/reports/"+x.ID.String()+"?said=kept", http.StatusSeeOther)
+	return nil
+}
+
+const mostRecipients = 100
+
+// parseSchedule reads the form into the schedule, whose secret it keeps only where it belongs.
+func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
+	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+	was := *x
+	x.Name, x.Page, x.Query, x.Grain, x.Formats, x.Incremental = strings.Join(strings.Fields(p("name")), " "), p("page"), p("query"), p("grain"), r.PostForm["formats"], p("incremental") != ""
+	if x.Name == "" || len([]rune(x.Name)) > 100 {
+		return &metric.InputError{Field: "name", Msg: "is needed, and at most 100 characters long"}
+	}
+	if _, _, err := s.madeOf(r, x.Page, x.Query); err != nil {
+		return err
+	}
+	known := []string{"html", "pdf", "xlsx", "csv"}
+	if x.Page != "" {
+		x.Grain, x.Incremental = "", false
+	} else {
+		known = []string{"csv", "xlsx", "jsonl", "parquet", "sentione"}
+		if !slices.Contains(queries.Grains, queries.Grain(x.Grain)) {
+			return &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event"}
+		}
+		if x.Incremental && x.Grain == string(queries.ByTurn) {
+			return &metric.InputError{Field: "incremental", Msg: "is for conversations, messages and events; turns change as long as their conversation goes on"}
+		}
+		if slices.Contains(x.Formats, "sentione") {
+			if x.Grain = string(queries.ByMessage); len(x.Formats) > 1 {
+				return &metric.InputError{Field: "formats", Msg: "SentiOne's zip stands alone: make another report for the others"}
+			}
+		}
+	}
+	for _, f := range x.Formats {
+		if !slices.Contains(known, f) {
+			return &metric.InputError{Field: "formats", Msg: "are some of " + strings.Join(known, ", ")}
+		}
+	}
+	x.Destination, x.IfEmpty, x.Schedule, x.Zone = p("destination"), p("if_empty"), p("schedule"), p("zone")
+	if len(x.Formats) == 0 || x.Destination != "mail" && slices.Equal(x.Formats, []string{"html"}) {
+		return &metric.InputError{Field: "formats", Msg: "choose at least one file"}
+	}
+	if !slices.Contains([]string{"send", "say", "skip"}, x.IfEmpty) {
+		return &metric.InputError{Field: "if_empty", Msg: "is one of send, say, skip"}
+	}
+	zone, err := time.LoadLocation(x.Zone)
+	if err != nil || x.Zone == "" || x.Zone == "Local" {
+		return &metric.InputError{Field: "zone", Msg: "is not known; write it as in Europe/Berlin"}
+	}
+	times, err := metric.ParseSchedule(x.Schedule)
+	if err != nil {
+		return err
+	}
+	x.Schedule = times.String()
+	if was.NextAt != nil || was.Revision == 0 { // a paused one stays so
+		next := times.Next(s.Now(), zone)
+		x.NextAt = &next
+	}
+	secrets, err := parseTarget(r, x)
+	if err != nil {
+		return err
+	}
+	if secrets.Key == "" && secrets.Sign == "" && len(secrets.Headers) == 0 {
+		if jobs.SecretPlace(*x) != jobs.SecretPlace(was) {
+			x.Sealed = nil
+		} else if x.Destination == "http" && x.Sealed != nil {
+			x.Target.Headers = was.Target.Headers
+		}
+		return nil
+	}
+	text, err := json.Marshal(secrets)
+	if err != nil {
+		return err
+	}
+	if x.Sealed, err = s.Box.Seal(string(text), jobs.SecretPlace(*x)); err != nil {
+		return &metric.InputError{Field: "secret", Msg: err.Error()}
+	}
+	return nil
+}
+
+// parseTarget reads where to.
+func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, err error) {
+	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
+	x.Target = queries.Target{}
+	web := func(field, text string) error {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(text) > 2000 {
+			return &metric.InputError{Field: field, Msg: "is an address such as https://warehouse.example.org/upload, without a password in it"}
+		}
+		x.Target.URL = text
+		return nil
+	}
+	switch x.Destination {
+	case "mail":
+		for _, line := range strings.FieldsFunc(r.PostFormValue("recipients"), func(c rune) bool { return c == '\n' || c == ',' || c == ';' || c == '\r' }) {
+			if line = strings.TrimSpace(line); line == "" {
+				continue
+			}
+			a, err := mail.ParseAddress(line)
+			if err != nil || strings.ContainsAny(a.Address, "\r\n") {
+				return secrets, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("%.80q is no address such as ann@example.org", line)}
+			}
+			if !slices.ContainsFunc(x.Target.Recipients, func(t string) bool { return strings.EqualFold(t, a.Address) }) {
+				x.Target.Recipients = append(x.Target.Recipients, a.Address)
+			}
+		}
+		if n := len(x.Target.Recipients); n == 0 || n > mostRecipients {
+			return secrets, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("are one to %d addresses", mostRecipients)}
+		}
+	case "http":
+		if err := web("url", p("url")); err != nil {
+			return secrets, err
+		}
+		for line := range strings.Lines(r.PostFormValue("headers")) {
+			if strings.TrimSpace(line) == "" {
+				continue
+			}
+			name, value, ok := strings.Cut(line, ":")
+			name, value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+			if !ok || !headerName(name) || value == "" || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }) || slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Transfer-Encoding"}, name) {
+				return secrets, &metric.InputError{Field: "headers", Msg: "are lines such as “Authorization: Bearer …”; host, length and type are set by us"}
+			}
+			if secrets.Headers == nil {
+				secrets.Headers = map[string]string{}
+			}
+			secrets.Headers[name] = value
+			x.Target.Headers = append(x.Target.Headers, name)
+		}
+		secrets.Sign = p("sign")
+	case "folder":
+		x.Target.Folder = strings.TrimPrefix(path.Clean("/"+p("folder")), "/")
+	case "s3":
+		if err := web("s3", p("s3")); err != nil {
+			return secrets, err
+		}
+		x.Target.Bucket, x.Target.Prefix, x.Target.Region, x.Target.Key, secrets.Key = p("bucket"), strings.Trim(p("prefix"), "/"), p("region"), p("key"), p("secretkey")
+		if x.Target.Bucket == "" || x.Target.Key == "" {
+			return secrets, &metric.InputError{Field: "bucket", Msg: "and access key are needed"}
+		}
+	default:
+		return secrets, &metric.InputError{Field: "destination", Msg: "is one of mail, http, folder, s3"}
+	}
+	return secrets, nil
+}
+
+func headerName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
+	})
+}
