@@ -38,6 +38,9 @@ func TestReports(t *testing.T) {
 	look(t, ctx, "export-done")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/jobs"), cdp.WaitVisible(cdp.CSS("table.list")))
 	look(t, ctx, "jobs")
+	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=conversations]`), "60"), cdp.Click(cdp.CSS(`form[action="/admin/retention"] .btn.main`)))
+	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("The next run, within the hour, deletes")`)
+	look(t, ctx, "retention")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/mail"), cdp.WaitVisible(cdp.CSS(".sheet-form")))
 	look(t, ctx, "mail-settings")
 	if all := withoutStatus(complaints()); len(all) > 0 { // the form that was wrong
