@@ -42,7 +42,7 @@ const rollUpTimeout = 10 * time.Minute
 const hot = 2 * time.Hour
 
 const (
-	hoursAtOnce = 48
+	hoursAtOnce = 96
 	hotAtOnce   = 1000 // all of them, of very many assistants
 	daysAtOnce  = 8
 	dayRests    = time.Minute // a day that changed less than this ago is read by its slots
@@ -73,6 +73,9 @@ func (c *counter) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := queries.NextEpoch(ctx, c.pool, time.Unix(0, 0), c.now().Add(-hot)); err != nil {
+		return err
+	}
 	for done := int64(0); done < backlog.Hours; {
 		edge := c.now().Add(-hot)
 		recent, err := c.recent(ctx, edge)
@@ -101,6 +104,9 @@ func (c *counter) recent(ctx context.Context, edge time.Time) (counted int, err 
 	begun := c.now()
 	if begun.Before(c.again) {
 		return 0, nil
+	}
+	if err := queries.NextEpoch(ctx, c.pool, edge, edge.AddDate(1000, 0, 0)); err != nil {
+		return 0, err
 	}
 	counted, err = queries.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hotAtOnce, begun)
 	ended := c.now()

@@ -1,7 +1,9 @@
 package metric
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/url"
 	"reflect"
 	"slices"
@@ -294,7 +296,6 @@ func TestTyped(t *testing.T) {
 	}
 }
 
-// A range that somebody types beside a search is that range, also when it is the usual one.
 // Ann comes in the first week, in the same bucket twice, and in the third; Bob was there before the range; Cid only looks in the
 // second week and writes in the third.
 func TestUsers(t *testing.T) {
@@ -334,6 +335,82 @@ func TestUsers(t *testing.T) {
 	}
 }
 
+// Counting many people is counting them as sets.
+func TestManyUsers(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, until := time.Date(2026, 9, 9, 0, 0, 0, 0, berlin), time.Date(2026, 11, 20, 0, 0, 0, 0, berlin)
+	people := make([]Visit, 1000)
+	for i := range people {
+		people[i].Person, people[i].First = r.Int64(), from.Add(time.Duration(r.IntN(100*24)-20*24)*time.Hour).Unix()
+		if i%2 == 0 { // numbers that follow each other, and the least
+			people[i].Person = int64(i/2) - 250
+		}
+	}
+	var days []VisitsAt
+	for at := from; at.Before(until); at = AddDays(at, 1, berlin) {
+		for range 2 { // assistants
+			of := VisitsAt{At: at}
+			for range r.IntN(80) {
+				v := people[r.IntN(len(people))]
+				if v.Wrote = r.IntN(3) > 0; v.First < AddDays(at, 1, berlin).Unix() {
+					of.Visits = append(of.Visits, v)
+				}
+			}
+			days = append(days, of)
+		}
+	}
+	spans, weeks := ByWeek.Spans(from, until, berlin), WholeWeeks(from, until, until, berlin)
+	in := func(s Span, at time.Time) bool { return !at.Before(s.From) && at.Before(s.Until) }
+	want := Users{Spans: make([]Active, len(spans)), Cohorts: make([]Cohort, len(weeks))}
+	for i, w := range weeks {
+		want.Cohorts[i] = Cohort{Week: w, Active: make([]int64, len(weeks)-i)}
+	}
+	seen := map[string]bool{}
+	once := func(person int64, set string, n int) bool {
+		key := fmt.Sprint(person, set, n)
+		defer func() { seen[key] = true }()
+		return !seen[key]
+	}
+	for _, d := range days {
+		for _, v := range d.Visits {
+			first := time.Unix(v.First, 0)
+			if v.Wrote && once(v.Person, "all", 0) {
+				want.add(!first.Before(from))
+			}
+			for i, s := range spans {
+				if v.Wrote && in(s, d.At) && once(v.Person, "span", i) {
+					want.Spans[i].add(!first.Before(s.From))
+				}
+			}
+			for i, w := range weeks {
+				if !in(w, first) {
+					continue
+				}
+				if once(v.Person, "met", i) {
+					want.Cohorts[i].Size++
+				}
+				for j, later := range weeks[i:] {
+					if v.Wrote && in(later, d.At) && once(v.Person, "week", i+j) {
+						want.Cohorts[i].Active[j]++
+					}
+				}
+			}
+		}
+	}
+	r.Shuffle(len(days), func(i, j int) { days[i], days[j] = days[j], days[i] })
+	if got := CountUsers(days, spans, weeks); !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v, want\n%+v", got, want)
+	}
+}
+
+// A range that somebody types beside a search is that range, also when it is the usual one.
 func TestTypedBesideSearch(t *testing.T) {
 	t.Parallel()
 	q, _ := url.ParseQuery("q=refund&typed=28+days")

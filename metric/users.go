@@ -3,8 +3,8 @@ package metric
 import (
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
-	"sort"
 	"time"
 )
 
@@ -104,32 +104,26 @@ func CountUsers(visits []VisitsAt, spans, weeks []Span) Users {
 	for i, w := range weeks {
 		u.Cohorts[i] = Cohort{Week: w, Active: make([]int64, len(weeks)-i)}
 	}
-	type person struct {
-		span, week int // in which the person was seen last to write
-		met        bool
-	}
 	var all int
 	for _, v := range visits {
 		all += len(v.Visits)
 	}
-	index := make(map[int64]int, all/2)
-	people := make([]person, 0, all/2)
-	for _, v := range visits {
-		span, week := max(0, indexOf(spans, v.At)), indexOf(weeks, v.At)
-		if week >= 0 && !v.At.Before(weeks[week].Until) {
-			week = -1
+	known := newPeople(all)
+	spanStarts, weekStarts, weekEnds := seconds(spans, Span.start), seconds(weeks, Span.start), seconds(weeks, Span.end)
+	weekOf := func(at int64, near int) int {
+		if near = lastStart(weekStarts, at, near); near >= 0 && at >= weekEnds[near] {
+			return -1
 		}
+		return near
+	}
+	span, week := 0, 0
+	for _, v := range visits {
+		at := ceilSeconds(v.At)
+		span, week = max(0, lastStart(spanStarts, at, span)), weekOf(at, max(week, 0))
 		for _, x := range v.Visits {
-			i, ok := index[x.Person]
-			if !ok {
-				i = len(people)
-				index[x.Person] = i
-				people = append(people, person{span: -1, week: -1})
-			}
-			p, first := &people[i], time.Unix(x.First, 0)
-			cohort := indexOf(weeks, first)
-			if cohort >= 0 && !first.Before(weeks[cohort].Until) {
-				cohort = -1
+			p, cohort := known.of(x.Person), -1
+			if len(weeks) > 0 {
+				cohort = weekOf(x.First, int((x.First-weekStarts[0])/secondsOfWeek))
 			}
 			if cohort >= 0 && !p.met {
 				p.met = true
@@ -138,15 +132,15 @@ func CountUsers(visits []VisitsAt, spans, weeks []Span) Users {
 			if !x.Wrote {
 				continue
 			}
-			if p.span < 0 {
-				u.add(!first.Before(spans[0].From))
+			if p.span == 0 {
+				u.add(x.First >= spanStarts[0])
 			}
-			if p.span != span {
-				p.span = span
-				u.Spans[span].add(!first.Before(spans[span].From))
+			if p.span != int32(span)+1 {
+				p.span = int32(span) + 1
+				u.Spans[span].add(x.First >= spanStarts[span])
 			}
-			if week >= 0 && cohort >= 0 && week >= cohort && p.week != week {
-				p.week = week
+			if week >= 0 && cohort >= 0 && week >= cohort && p.week != int16(week)+1 {
+				p.week = int16(week) + 1
 				u.Cohorts[cohort].Active[week-cohort]++
 			}
 		}
@@ -154,16 +148,78 @@ func CountUsers(visits []VisitsAt, spans, weeks []Span) Users {
 	return u
 }
 
+const secondsOfWeek = 7 * 24 * 60 * 60
+
+// seenPerson is what is known of a person while people are counted.
+type seenPerson struct {
+	person int64
+	span   int32 // in which the person was seen last to write, from 1 on; 0: in none
+	week   int16 // likewise
+	used   bool
+	met    bool // in a conversation of any kind
+}
+
+// people finds what is known of each person: a table of fixed size, a quarter of it empty, as a map takes several times as long.
+type people struct {
+	all   []seenPerson
+	shift int
+}
+
+// newPeople makes a table for at most n people.
+func newPeople(n int) people {
+	width := bits.Len(uint(n + n/3))
+	return people{make([]seenPerson, 1<<width), 64 - width}
+}
+
+func (p people) of(person int64) *seenPerson {
+	const golden = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio, spreads numbers that follow each other
+	for i := uint64(person) * golden >> p.shift; ; i = (i + 1) & uint64(len(p.all)-1) {
+		switch at := &p.all[i]; {
+		case !at.used:
+			at.person, at.used = person, true
+			return at
+		case at.person == person:
+			return at
+		}
+	}
+}
+
+func (s Span) start() time.Time { return s.From }
+func (s Span) end() time.Time   { return s.Until }
+
+// seconds returns an end of each span in seconds since 1970, such that whole seconds compare with them as with the ends themselves.
+func seconds(spans []Span, end func(Span) time.Time) []int64 {
+	all := make([]int64, len(spans))
+	for i, s := range spans {
+		all[i] = ceilSeconds(end(s))
+	}
+	return all
+}
+
+func ceilSeconds(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}
+
+// lastStart returns the last of the starts at a time or before, -1 for none; near is a guess.
+func lastStart(starts []int64, at int64, near int) int {
+	i := max(-1, min(near, len(starts)-1))
+	for i+1 < len(starts) && starts[i+1] <= at {
+		i++
+	}
+	for i >= 0 && starts[i] > at {
+		i--
+	}
+	return i
+}
+
 func (a *Active) add(isNew bool) {
 	a.All++
 	if isNew {
 		a.New++
 	}
-}
-
-// indexOf returns the last span that begins at t or before; -1 for none.
-func indexOf(spans []Span, t time.Time) int {
-	return sort.Search(len(spans), func(i int) bool { return spans[i].From.After(t) }) - 1
 }
 
 // WholeWeeks returns the weeks that lie in [from, until) and are over.

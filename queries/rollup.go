@@ -179,14 +179,20 @@ func columns(all []AssistantHour) (ats []time.Time, assistants []int32) {
 	return ats, assistants
 }
 
-// RollUpHours counts at most limit marked hours in [from, until) again and returns how many it counted: 0 when there is
-// none that nobody else is at. Its transaction is all or nothing, so it may end anywhere. Whoever stores conversations of
+// NextEpoch lets the marked hours in [from, until) be counted: RollUpHours takes those that were marked before. Who marks one
+// afterwards never waits for who counts it.
+func NextEpoch(ctx context.Context, pool *pgxpool.Pool, from, until time.Time) error {
+	if _, err := pool.Exec(ctx, nextEpochSQL, pgx.StrictNamedArgs{"from": from, "until": until}); err != nil {
+		return fmt.Errorf("next epoch: %w", err)
+	}
+	return nil
+}
+
+// RollUpHours counts at most limit hours in [from, until) again that were marked before NextEpoch, and returns how many it
+// counted: 0 when there is none that nobody else is at. Its transaction is all or nothing, so it may end anywhere. Whoever stores conversations of
 // such an hour meanwhile marks it
 // again and does not wait.
 func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time) (counted int, err error) {
-	if _, err := pool.Exec(ctx, nextEpochSQL, pgx.StrictNamedArgs{"from": from, "until": until}); err != nil {
-		return 0, fmt.Errorf("next epoch: %w", err)
-	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, countingSQL); err != nil {
 			return err

@@ -83,20 +83,25 @@ func listHeading(f metric.Filter) string {
 	return words
 }
 
-// total returns how many conversations the filter has: from the rollups where they know and are not far behind, else
-// counted up to countUpTo, beyond which more is set.
+// total returns how many conversations the filter has, as totalOf counts them.
 func (s *server) total(ctx context.Context, f metric.Filter, now time.Time) (n int64, more bool, err error) {
 	frozen, err := queries.FrozenBefore(ctx, s.Pool, f, now, s.Zone)
 	if err != nil {
 		return 0, false, err
 	}
+	return s.totalOf(ctx, f, frozen != nil, now)
+}
+
+// totalOf returns how many conversations the filter has: from the rollups where they know, are not far behind and do not still
+// count what was deleted, else counted up to countUpTo, beyond which more is set.
+func (s *server) totalOf(ctx context.Context, f metric.Filter, frozen bool, now time.Time) (n int64, more bool, err error) {
 	asked := f
 	f = f.Conditioned()
 	plain := f
 	plain.Is, plain.Weekdays, plain.Hours, plain.Flows = nil, nil, nil, nil
 	apart := len(f.Is) + len(f.Hours) + len(f.Flows) // rollups know one at a time
 	flow := len(f.Flows) > 0 && f.Flows[0].Visited+f.Flows[0].Stopped == "" && len(f.Weekdays) == 0
-	if frozen == nil && plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
+	if !frozen && plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
 		q := queries.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: countUpTo, Now: now, Grid: s.grid}
 		figures, err := queries.CountFigures(ctx, s.Pool, q)
 		switch {

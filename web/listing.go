@@ -44,6 +44,9 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	m.Heading = listHeading(f)
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
+		if m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone); err != nil {
+			return err
+		}
 		if f.Text != "" {
 			var n int
 			l.list, n, err = queries.Searched(inner, l.Pool, f, l.at, pageSize+1, countUpTo+1, m.Now, l.Zone)
@@ -51,7 +54,7 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			if m.Counting {
 				m.Total = int64(len(l.list))
 			}
-		} else if m.Total, m.More, err = l.total(inner, f, m.Now); err == nil {
+		} else if m.Total, m.More, err = l.totalOf(inner, f, m.Frozen != nil, m.Now); err == nil {
 			l.list, err = queries.Conversations(inner, l.Pool, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone)
 		}
 		if err != nil {
@@ -61,10 +64,6 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			return err
 		}
 		l.excerpts, err = queries.Excerpts(inner, l.Pool, l.words, l.list, excerptLength)
-		return err
-	})
-	g.Go(func() (err error) {
-		m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone)
 		return err
 	})
 	g.Go(func() (err error) {
