@@ -53,6 +53,14 @@ func (p *Projection) Marshal() []byte {
 	return encode(b, reflect.ValueOf(p).Elem())
 }
 
+// ForgetWords takes out what was said in the current conversation, of which as much is stripped. The bodies of its events are gone
+// from the store, so those of further ones begin a new bundle.
+func (p *Projection) ForgetWords(stripped int16) {
+	if c := p.Current; c != nil {
+		c.FirstText, c.BundleLen, c.Stripped = "", BundleSize, stripped
+	}
+}
+
 // UnmarshalProjection reads what Marshal wrote, or returns ErrStateVersion.
 func UnmarshalProjection(b []byte) (p *Projection, err error) {
 	if len(b) < 4 || binary.BigEndian.Uint32(b) != shape {

@@ -43,7 +43,8 @@ type Conversation struct {
 	Provisional      bool   // begun by the metadata slot alone; the next event decides
 	Paused           bool
 	Last             answer
-	FlowDone         bool // a user flow was completed in the open turn
+	Stripped         int16 // what retention removed of it: 1 its texts, 2 its events too. Only a session that is told goes on
+	FlowDone         bool  // a user flow was completed in the open turn
 
 	Turn     *Turn // the open one; nil before the first user event
 	Before   *Turn // the one before, whose closing action_listen may come late

@@ -89,6 +89,7 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 		c.FirstSeq = seq
 	}
 	c.Events++
+	c.Stripped = 0 // of this event at least, nothing
 	c.LastAt = max(c.LastAt, e.At)
 	if e.Type != TypeSessionEnd && e.Type != TypeInactive && e.Type != "session_paused" || c.ActiveAt == 0 {
 		c.ActiveAt = max(c.ActiveAt, e.At)
@@ -129,7 +130,7 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 		return f.begin(e, firstUUID(e)), Key{}, true
 	}
 	switch {
-	case !p.Current.Started && !p.Current.Ended:
+	case !p.Current.Started && !p.Current.Ended && p.Current.Stripped == 0:
 		return p.Current, Key{}, true // a start repeated, or what belongs to it
 	case e.Type == TypeAction && e.Name == actionSessionStart,
 		p.Current.Ended && e.Type == TypeUser:
@@ -140,6 +141,9 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 			c.Provisional = next == nil
 			return c, Key{}, true
 		}
+	}
+	if p.Current.Stripped > 0 {
+		return f.begin(e, firstUUID(e)), Key{}, true
 	}
 	return p.Current, Key{}, true
 }

@@ -136,6 +136,10 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	}
 	for _, u := range units {
 		for _, e := range u.maybe {
+			if e.At <= u.state.Sealed { // retention removed what it could be compared with, and would remove it too
+				counts.Known++
+				continue
+			}
 			if s, ok := byID[e.ID]; ok && s.Sender == u.id {
 				if s.BodyHash == e.BodyHash {
 					counts.Known++

@@ -52,7 +52,8 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.Named
 		ids[i] = s.ID
 		shards[int16(conversation.Shard(s.ID))] = true
 	}
-	if _, err := queries.LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), ids); err != nil {
+	states, err := queries.LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), ids)
+	if err != nil {
 		return err
 	}
 	var batch queries.Batch
@@ -62,7 +63,7 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.Named
 			return err
 		}
 		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
-		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true}, rules); err != nil {
+		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true, sealed: states[s.ID].Sealed}, rules); err != nil {
 			return err
 		}
 		if len(sender.Changes.Events) > 0 {

@@ -20,13 +20,16 @@ type refold struct {
 	all      bool             // from the very first event
 	from     conversation.Key // else from the conversation that was current at this key
 	set      bool
+	sealed   int64  // conversations that began until then cannot be folded again
+	state    []byte // of the fold as it stands, to go on with when all of them are such
 	inserted []*conversation.Event
+	refused  []*conversation.Event                     // that belong to such a conversation
 	replaced map[conversation.UUID]*conversation.Event // by the id of the stored event that goes
 }
 
 func (u *unit) refold() *refold {
 	if u.again == nil {
-		u.again = &refold{replaced: map[conversation.UUID]*conversation.Event{}}
+		u.again = &refold{sealed: u.state.Sealed, state: u.state.Bytes, replaced: map[conversation.UUID]*conversation.Event{}}
 	}
 	return u.again
 }
@@ -72,6 +75,31 @@ func affected(all []queries.StoredConversation, from conversation.Key) int {
 	return begin
 }
 
+// refuse sets aside the events that would change sealed conversations, which are the first of all, and returns how many these are.
+func (r *refold) refuse(all []queries.StoredConversation) int {
+	floor, until := 0, int64(0)
+	sealed := map[conversation.UUID]bool{}
+	for floor < len(all) && all[floor].StartedAt <= r.sealed {
+		until = max(until, all[floor].LastAt)
+		sealed[all[floor].ID] = true
+		floor++
+	}
+	r.inserted = slices.DeleteFunc(r.inserted, func(e *conversation.Event) bool {
+		out := e.SessionID != "" && sealed[conversation.SessionUUID(e)]
+		if out {
+			r.refused = append(r.refused, e)
+		}
+		return out
+	})
+	for id, e := range r.replaced {
+		if e.At <= until {
+			r.refused = append(r.refused, e)
+			delete(r.replaced, id)
+		}
+	}
+	return floor
+}
+
 // foldAgain folds a sender's affected conversations again from their stored events together with the new
 // ones, and deletes their old rows. The caller writes the new.
 func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *refold, rules *conversation.Settings) (*conversation.Projection, *conversation.Changes, error) {
@@ -79,17 +107,27 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 	if err != nil {
 		return nil, nil, fmt.Errorf("load conversations: %w", err)
 	}
+	floor := r.refuse(all)
 	for {
 		begin := 0
 		if !r.all && r.set {
 			begin = affected(all, r.from)
 		}
+		begin = max(begin, floor)
 		p := new(conversation.Projection)
+		if begin > 0 && begin == len(all) {
+			if at, err := conversation.UnmarshalProjection(r.state); err == nil {
+				p = at
+			}
+		}
 		if begin < len(all) && begin > 0 {
 			// A checkpoint of another version cannot be continued: then everything is folded.
 			if p, err = conversation.UnmarshalProjection(all[begin].Checkpoint); err != nil {
-				r.all = true
-				continue
+				if begin > floor {
+					r.all = true
+					continue
+				}
+				p = new(conversation.Projection)
 			}
 		}
 		events, stretch, ids, err := w.stored(ctx, tx, s, all[begin:], r.replaced)
@@ -100,13 +138,20 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 		events = redactReplies(events, new(Counts))
 		slices.SortFunc(events, func(a, b *conversation.Event) int { return a.Key().Compare(b.Key()) })
 		before := make(map[conversation.UUID]conversation.Key, begin)
-		for _, c := range all[:begin] {
+		for _, c := range all[floor:begin] {
 			before[c.ID] = c.First
 		}
 		changes, back, ok := conversation.NewFold(p, rules, func(id conversation.UUID) (conversation.Key, bool) {
 			key, ok := before[id]
 			return key, ok
 		}).Project(events)
+		if !ok && begin == floor && floor > 0 { // there is no going back further
+			if len(r.inserted) == 0 {
+				return nil, nil, fmt.Errorf("sender %d cannot be folded again behind what retention removed", s.ID)
+			}
+			r.refused, r.inserted = append(r.refused, r.inserted...), nil
+			continue
+		}
 		if !ok {
 			r.all = r.all || begin == 0 || !r.set
 			r.reach(back)

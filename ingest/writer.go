@@ -43,7 +43,7 @@ func (s *Source) trouble(err error) {
 // Counts says what became of events.
 type Counts struct {
 	Stored   int64 // new
-	Known    int64 // stored before; dropped
+	Known    int64 // stored before, or of a time of which retention removed the sender's texts; dropped
 	Revised  int64 // replaced a stored one, or came as a copy that its redaction had replaced
 	Rejected int64 // set aside
 }
@@ -157,13 +157,8 @@ func pause(ctx context.Context, wait time.Duration) error {
 // bisect halves a refused batch until the bad event stands alone.
 func (w *Writer) bisect(ctx context.Context, src Source, events []*conversation.Event, cause error) (Counts, error) {
 	if len(events) == 1 {
-		e := events[0]
-		body := e.Original
-		if body == nil {
-			body = []byte(e.Body)
-		}
 		w.log.WarnContext(ctx, "an event was refused by the database and set aside", "source", src.Name, "error", cause)
-		err := w.Reject(ctx, src, []Rejected{{Body: body, Reason: rasa.Reject{Code: "store", Detail: "the database refused it", Offset: -1}}})
+		err := w.Reject(ctx, src, []Rejected{{Body: bodyOf(events[0]), Reason: rasa.Reject{Code: "store", Detail: "the database refused it", Offset: -1}}})
 		return Counts{Rejected: 1}, err
 	}
 	var sum Counts
@@ -186,6 +181,8 @@ type unit struct {
 	append []*conversation.Event
 	maybe  []*conversation.Event // not later than the newest stored: may be known
 	again  *refold               // nil when the state can simply be continued
+
+	refused []*conversation.Event // that cannot be stored, as retention removed what they belong to
 }
 
 // store is one try.
@@ -241,10 +238,26 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		return err
 	})
 	failpoint.At(failpoint.Committed)
-	if err == nil {
-		w.metrics.stored(src.Name, minute, w.now().Sub(received))
+	if err != nil {
+		return counts, err
 	}
-	return counts, err
+	w.metrics.stored(src.Name, minute, w.now().Sub(received))
+	var refused []Rejected
+	for _, u := range units {
+		for _, e := range u.refused {
+			refused = append(refused, Rejected{Body: bodyOf(e), Environment: e.Environment, Reason: rasa.Reject{Code: "sealed", Detail: "it would change a conversation of which retention removed the texts", Offset: -1}})
+		}
+	}
+	counts.Rejected += int64(len(refused))
+	return counts, w.Reject(ctx, src, refused)
+}
+
+// bodyOf is an event as it came.
+func bodyOf(e *conversation.Event) []byte {
+	if e.Original != nil {
+		return e.Original
+	}
+	return []byte(e.Body)
 }
 
 // borrow returns an empty batch whose buffers have been used before, if there is one.
@@ -325,6 +338,7 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 		}
 		batch.Add(sender)
 		fresh = append(fresh, u.again.inserted...)
+		u.refused = u.again.refused
 	}
 	return fresh, nil
 }

@@ -26,7 +26,7 @@ const (
 	expireAtOnce = 200
 )
 
-// RetentionWorker deletes what the rules do not keep. It may end anywhere; the next goes on with the oldest window.
+// RetentionWorker removes what the rules do not keep. It may end anywhere; the next goes on with the oldest window.
 type RetentionWorker struct {
 	river.WorkerDefaults[RetentionArgs]
 	pool *pgxpool.Pool
@@ -41,8 +41,8 @@ func (w *RetentionWorker) Timeout(*river.Job[RetentionArgs]) time.Duration { ret
 // Work deletes.
 func (w *RetentionWorker) Work(ctx context.Context, _ *river.Job[RetentionArgs]) error {
 	run, err := Retain(ctx, w.pool, w.zone, w.now)
-	if err == nil && run.Conversations > 0 {
-		w.log.InfoContext(ctx, "retention deleted conversations", "conversations", run.Conversations, "partitions", len(run.Partitions), "more", run.More)
+	if err == nil && run.Conversations+run.Texts+run.Events > 0 {
+		w.log.InfoContext(ctx, "retention removed what is not kept", "conversations", run.Conversations, "texts", run.Texts, "events", run.Events, "partitions", len(run.Partitions), "more", run.More)
 	}
 	return err
 }
@@ -50,93 +50,121 @@ func (w *RetentionWorker) Work(ctx context.Context, _ *river.Job[RetentionArgs])
 // uncounted says why nothing was deleted though the rules ask for it.
 const uncounted = "the figures of the oldest days are not counted yet; the next run tries again"
 
-// Retain deletes what the rules do not keep: whole windows, the oldest first, up to the limit of a run, then figures. What was deleted is
-// noted, window by window.
+// Retain removes what the rules do not keep: texts, events and conversations, by whole windows, the oldest first, up to the limit of a
+// run each; then figures. What was removed is noted, window by window.
 func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now func() time.Time) (run queries.RetentionRun, err error) {
-	var rules []queries.RetentionRule
-	run = queries.RetentionRun{ID: queries.NewID(), StartedAt: now()}
-	err = func() (err error) {
-		for {
-			if rules, err = queries.RetentionRules(ctx, pool); err != nil { // they may be taken back at any time
-				return err
-			}
-			most := int64(0)
-			for _, r := range rules {
-				most = max(most, int64(r.Most))
-			}
-			if run.More = most > 0 && run.Conversations >= most; run.More {
-				return nil
-			}
-			x, ok, err := queries.NextRetentionWindow(ctx, pool, rules, now(), zone)
-			if err != nil || !ok {
-				return err
-			}
-			frozen, err := x.Freeze(ctx, pool, zone)
-			if err == nil && !frozen { // what was counted stays, so it must be counted first
-				if err = RollUp(ctx, pool, queries.NewGrid(zone), -time.Second, now); err == nil {
-					frozen, err = x.Freeze(ctx, pool, zone)
-				}
-			}
-			if err != nil {
-				return err
-			}
-			if !frozen {
-				run.Error = uncounted
-				return nil
-			}
-			n, err := expireWindow(ctx, pool, rules, x, now(), zone)
-			run.Conversations += n
-			if n > 0 {
-				if run.Oldest == nil {
-					run.Oldest = &x.From
-				}
-				run.Newest = &x.Until
-			}
-			if err != nil {
-				return err
-			}
-			if n == 0 { // somebody wrote to all of them meanwhile
-				return nil
-			}
-			if err := queries.KeepRetentionRun(ctx, pool, run); err != nil {
-				return err
-			}
+	r := retaining{pool: pool, zone: zone, now: now, RetentionRun: queries.RetentionRun{ID: queries.NewID(), StartedAt: now()}}
+	for _, of := range []queries.Kept{queries.KeptConversations, queries.KeptEvents, queries.KeptTexts} {
+		if err == nil {
+			err = r.windows(ctx, of)
 		}
-	}()
+	}
 	if err == nil {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
-			run.Statistics, err = queries.ExpireStatistics(ctx, tx, rules, now(), zone)
+			r.Statistics, err = queries.ExpireStatistics(ctx, tx, r.rules, now(), zone)
 			return err
 		})
 	}
 	if err == nil {
-		if run.Partitions, err = queries.DropMonths(ctx, pool); err == nil {
-			err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return queries.SettleMonths(ctx, tx, rules, now(), zone) })
+		if r.Partitions, err = queries.DropMonths(ctx, pool); err == nil {
+			err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return queries.SettleMonths(ctx, tx, r.rules, now(), zone) })
 		}
 	}
 	if err != nil {
-		run.Error = "it broke off; the server's log says why"
+		r.Error = "it broke off; the server's log says why"
 	}
-	if run.Conversations+run.Statistics > 0 || len(run.Partitions) > 0 || run.Error != "" {
+	if r.Texts+r.Events+r.Conversations+r.Statistics > 0 || len(r.Partitions) > 0 || r.Error != "" {
 		ended := now()
-		run.EndedAt = &ended
+		r.EndedAt = &ended
 		noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		if noted := queries.KeepRetentionRun(noting, pool, run); err == nil {
+		if noted := queries.KeepRetentionRun(noting, pool, r.RetentionRun); err == nil {
 			err = noted
 		}
 	}
-	return run, err
+	return r.RetentionRun, err
 }
 
-// expireWindow deletes a window, a few conversations of one shard at a time.
-func expireWindow(ctx context.Context, pool *pgxpool.Pool, rules []queries.RetentionRule, x queries.RetentionWindow, now time.Time, zone *time.Location) (deleted int64, err error) {
-	whole, err := queries.WholeMonth(ctx, pool, rules, x.From, now, zone)
-	if err == nil && whole {
-		err = queries.Doom(ctx, pool, x.From)
+// retaining is a run.
+type retaining struct {
+	queries.RetentionRun
+	pool  *pgxpool.Pool
+	zone  *time.Location
+	now   func() time.Time
+	rules []queries.RetentionRule
+}
+
+// windows removes what the rules do not keep of one kind, window by window.
+func (r *retaining) windows(ctx context.Context, of queries.Kept) (err error) {
+	count := map[queries.Kept]*int64{queries.KeptTexts: &r.Texts, queries.KeptEvents: &r.Events, queries.KeptConversations: &r.Conversations}[of]
+	for after := time.Unix(0, 0); ; {
+		if r.rules, err = queries.RetentionRules(ctx, r.pool); err != nil { // they may be taken back at any time
+			return err
+		}
+		most := int64(0)
+		for _, x := range r.rules {
+			most = max(most, int64(x.Most))
+		}
+		if most > 0 && *count >= most {
+			r.More = true
+			return nil
+		}
+		x, ok, err := queries.NextRetentionWindow(ctx, r.pool, of, r.rules, after, r.now(), r.zone)
+		if err != nil || !ok {
+			return err
+		}
+		after = x.From
+		if of == queries.KeptConversations {
+			if ok, err = r.freeze(ctx, x); err != nil || !ok {
+				return err
+			}
+		}
+		n, err := r.window(ctx, of, x)
+		*count += n
+		if n > 0 {
+			if r.Oldest == nil || x.From.Before(*r.Oldest) {
+				r.Oldest = &x.From
+			}
+			if r.Newest == nil || x.Until.After(*r.Newest) {
+				r.Newest = &x.Until
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 { // somebody wrote to all of them meanwhile
+			return nil
+		}
+		if err := queries.KeepRetentionRun(ctx, r.pool, r.RetentionRun); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return 0, err
+}
+
+// freeze has the figures of a window stay: they must be counted first. It returns false when they cannot be now.
+func (r *retaining) freeze(ctx context.Context, x queries.RetentionWindow) (frozen bool, err error) {
+	frozen, err = x.Freeze(ctx, r.pool, r.zone)
+	if err == nil && !frozen {
+		if err = RollUp(ctx, r.pool, queries.NewGrid(r.zone), -time.Second, r.now); err == nil {
+			frozen, err = x.Freeze(ctx, r.pool, r.zone)
+		}
+	}
+	if err == nil && !frozen {
+		r.Error = uncounted
+	}
+	return frozen, err
+}
+
+// window removes what is not kept of a window's conversations, of a few of one shard at a time.
+func (r *retaining) window(ctx context.Context, of queries.Kept, x queries.RetentionWindow) (done int64, err error) {
+	whole := false
+	if of == queries.KeptConversations {
+		if whole, err = queries.WholeMonth(ctx, r.pool, r.rules, x.From, r.now(), r.zone); err == nil && whole {
+			err = queries.Doom(ctx, r.pool, x.From)
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
 	byShard := map[int][]queries.Place{}
 	for _, p := range x.Places {
@@ -147,14 +175,19 @@ func expireWindow(ctx context.Context, pool *pgxpool.Pool, rules []queries.Reten
 		for len(all) > 0 {
 			part := all[:min(len(all), expireAtOnce)]
 			all = all[len(part):]
-			if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-				n, err := queries.Expire(ctx, tx, rules, part, whole, now, zone)
-				deleted += int64(n)
+			var n int
+			if err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) (err error) {
+				if of == queries.KeptConversations {
+					n, err = queries.Expire(ctx, tx, r.rules, part, whole, r.now(), r.zone)
+				} else {
+					n, err = queries.Strip(ctx, tx, of, r.rules, part, r.now(), r.zone)
+				}
 				return err
 			}); err != nil {
-				return deleted, err
+				return done, err
 			}
+			done += int64(n)
 		}
 	}
-	return deleted, nil
+	return done, nil
 }

@@ -99,7 +99,7 @@ func TestRetention(t *testing.T) {
 			want++
 		}
 	}
-	preview, err := queries.PreviewRetention(t.Context(), pool, rules, now, berlin)
+	preview, err := queries.PreviewRetention(t.Context(), pool, queries.KeptConversations, rules, now, berlin)
 	if err != nil || preview.Conversations != want || preview.Held != 1 || preview.Oldest == nil || want < 100 {
 		t.Fatalf("%+v, %v; want %d", preview, err, want)
 	}

@@ -246,6 +246,7 @@ type ListedConversation struct {
 	Flows            []string
 	LastFlow         string
 	FirstText        string
+	Stripped         int16    // 1: retention removed the texts, 2: the events too
 	ResponseMedianMS *float64 `db:"response_median_ms"`
 }
 
@@ -254,7 +255,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
 	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
 	c.user_messages, c.turns, c.events, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
-	c.first_text, c.response_median_ms
+	c.first_text, c.stripped, c.response_median_ms
 from (
 	select *
 	from `

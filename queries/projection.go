@@ -13,11 +13,12 @@ import (
 
 const lockShardsSQL = `select shard from ingest_shards where shard = any(@shards::smallint[]) order by shard for no key update`
 
-const projectionsSQL = `select sender_id, newest_time, state from projections where sender_id = any(@ids::bigint[])`
+const projectionsSQL = `select sender_id, newest_time, sealed, state from projections where sender_id = any(@ids::bigint[])`
 
 // State is the stored state of a sender's fold.
 type State struct {
 	Newest float64 // time of the newest event, seconds
+	Sealed int64   // time up to which bodies of events are gone, microseconds; 0 for none
 	Bytes  []byte
 }
 
@@ -36,9 +37,10 @@ func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (ma
 	states := make(map[int64]State, len(ids))
 	var id int64
 	var newest float64
+	var sealed int64
 	var state []byte
-	if _, err := pgx.ForEachRow(rows, []any{&id, &newest, &state}, func() error {
-		states[id] = State{newest, append([]byte(nil), state...)}
+	if _, err := pgx.ForEachRow(rows, []any{&id, &newest, &sealed, &state}, func() error {
+		states[id] = State{newest, sealed, append([]byte(nil), state...)}
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("load projections: %w", err)

@@ -21,12 +21,29 @@ type RetentionRule struct {
 	Assistant        string
 	Environment      string
 	Channel          string
-	ConversationDays *int32 // nil: for ever
+	TextDays         *int32 // nil: as long as their events
+	EventDays        *int32 // nil: as long as their conversations; not less than TextDays
+	ConversationDays *int32 // nil: for ever; not less than the others
 	StatisticsDays   *int32 // nil: for ever; not less than ConversationDays, and only without environment and channel
 	Most             int32  // conversations deleted in a run
 	Revision         int32
 	ChangedAt        time.Time
 	By               string
+}
+
+// Kept is what has a duration of its own.
+type Kept int
+
+// What is kept: texts with the bodies of events, events, and conversations with all their facts.
+const (
+	KeptTexts Kept = iota + 1
+	KeptEvents
+	KeptConversations
+)
+
+// Days returns how long the rule keeps something; nil: as long as what holds it.
+func (r RetentionRule) Days(of Kept) *int32 {
+	return [...]*int32{KeptTexts: r.TextDays, KeptEvents: r.EventDays, KeptConversations: r.ConversationDays}[of]
 }
 
 // specific is how specific a rule is: assistants before environments before channels.
@@ -46,16 +63,16 @@ func Cutoff(days int32, now time.Time, zone *time.Location) time.Time {
 
 const (
 	retentionRulesSQL = `
-select r.id, r.assistant, r.environment, r.channel, r.conversation_days, r.statistics_days, r.most, r.revision, r.changed_at, coalesce(u.name, '') as by
+select r.id, r.assistant, r.environment, r.channel, r.text_days, r.event_days, r.conversation_days, r.statistics_days, r.most, r.revision, r.changed_at, coalesce(u.name, '') as by
 from retention_rules r
 left join users u on u.id = r.changed_by
 order by r.assistant, r.environment, r.channel`
 	insertRetentionSQL = `
-insert into retention_rules (id, assistant, environment, channel, conversation_days, statistics_days, most, changed_at, changed_by)
-values (@id, @assistant, @environment, @channel, @conversations, @statistics, @most, @now, @by)`
+insert into retention_rules (id, assistant, environment, channel, text_days, event_days, conversation_days, statistics_days, most, changed_at, changed_by)
+values (@id, @assistant, @environment, @channel, @texts, @events, @conversations, @statistics, @most, @now, @by)`
 	updateRetentionSQL = `
 update retention_rules
-set conversation_days = @conversations, statistics_days = @statistics, most = @most, revision = revision + 1, changed_at = @now, changed_by = @by
+set text_days = @texts, event_days = @events, conversation_days = @conversations, statistics_days = @statistics, most = @most, revision = revision + 1, changed_at = @now, changed_by = @by
 where id = @id and revision = @revision
 returning id`
 	deleteRetentionSQL = `delete from retention_rules where id = @id returning id`
@@ -69,13 +86,13 @@ func RetentionRules(ctx context.Context, db DB) ([]RetentionRule, error) {
 
 // AddRetentionRule keeps a rule; ErrConflict when there is one for the same.
 func AddRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": [16]byte(by)})
+	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": [16]byte(by)})
 	return unique(err)
 }
 
 // ChangeRetentionRule changes the durations of a rule, or returns ErrNotFound when somebody else did so meanwhile.
 func ChangeRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	return changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": [16]byte(by)})
+	return changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": [16]byte(by)})
 }
 
 // DeleteRetentionRule deletes a rule.
@@ -83,8 +100,8 @@ func DeleteRetentionRule(ctx context.Context, db DB, id conversation.UUID) error
 	return changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
 }
 
-// expired states which conversations the rules delete at now, holds left aside; and returns the latest cutoff.
-func (w *where) expired(rules []RetentionRule, now time.Time, zone *time.Location) (text string, latest time.Time) {
+// expired states of which conversations the rules remove something at now, holds left aside; and returns the latest cutoff.
+func (w *where) expired(of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (text string, latest time.Time) {
 	match := func(i int) string {
 		parts := []string{"true"}
 		for _, x := range [][3]string{{"assistant", "c.assistant_id", rules[i].Assistant}, {"environment", "c.environment_id", rules[i].Environment}, {"channel", "c.channel_id", rules[i].Channel}} {
@@ -98,10 +115,11 @@ func (w *where) expired(rules []RetentionRule, now time.Time, zone *time.Locatio
 	}
 	var any []string
 	for i, r := range rules {
-		if r.ConversationDays == nil {
+		keep := r.Days(of)
+		if keep == nil {
 			continue
 		}
-		cutoff := Cutoff(*r.ConversationDays, now, zone)
+		cutoff := Cutoff(*keep, now, zone)
 		if cutoff.After(latest) {
 			latest = cutoff
 		}
@@ -119,7 +137,8 @@ func (w *where) expired(rules []RetentionRule, now time.Time, zone *time.Locatio
 		return "false", latest
 	}
 	w.args["now"] = now
-	return "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")", latest
+	text = "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")"
+	return [...]string{KeptTexts: "c.stripped = 0 and ", KeptEvents: "c.stripped < 2 and ", KeptConversations: ""}[of] + text, latest
 }
 
 // mostPreviewed is up to how many conversations a preview counts.
@@ -127,16 +146,16 @@ const mostPreviewed = 200_000
 
 // RetentionPreview is what a run would do now. Of more than 200,000 conversations it knows no more than that.
 type RetentionPreview struct {
-	Conversations int64
+	Conversations int64      // of which something is removed
 	Oldest        *time.Time // start of the oldest of them
-	Held          int64      // that the rules would delete, were they not held
+	Held          int64      // of which something would be removed, were they not held
 	More          bool       // there are more of both
 }
 
-// PreviewRetention counts what the rules would delete now.
-func PreviewRetention(ctx context.Context, db DB, rules []RetentionRule, now time.Time, zone *time.Location) (p RetentionPreview, err error) {
+// PreviewRetention counts the conversations of which the rules would remove something now.
+func PreviewRetention(ctx context.Context, db DB, of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (p RetentionPreview, err error) {
 	w := &where{args: pgx.StrictNamedArgs{}}
-	text, latest := w.expired(rules, now, zone)
+	text, latest := w.expired(of, rules, now, zone)
 	if text == "false" {
 		return p, nil
 	}
@@ -148,22 +167,22 @@ func PreviewRetention(ctx context.Context, db DB, rules []RetentionRule, now tim
 // windowLength is how long windows are, which are never split.
 const windowLength = 6 * time.Hour
 
-// RetentionWindow is a stretch of starts from which conversations are to be deleted.
+// RetentionWindow is a stretch of starts from which something of conversations is to be removed.
 type RetentionWindow struct {
 	From, Until time.Time
 	Places      []Place
 	Assistants  []int32
 }
 
-// NextRetentionWindow returns the oldest window with anything that the rules delete; false when there is none.
-func NextRetentionWindow(ctx context.Context, db DB, rules []RetentionRule, now time.Time, zone *time.Location) (x RetentionWindow, ok bool, err error) {
+// NextRetentionWindow returns the oldest window from a time on with anything that the rules remove; false when there is none.
+func NextRetentionWindow(ctx context.Context, db DB, of Kept, rules []RetentionRule, after, now time.Time, zone *time.Location) (x RetentionWindow, ok bool, err error) {
 	w := &where{args: pgx.StrictNamedArgs{}}
-	text, latest := w.expired(rules, now, zone)
+	text, latest := w.expired(of, rules, now, zone)
 	if text == "false" {
 		return x, false, nil
 	}
-	w.args["latest"] = latest
-	from := " from conversations c where c.started_at < @latest and " + text + " and not " + heldText
+	w.args["latest"], w.args["after"] = latest, after
+	from := " from conversations c where c.started_at >= @after and c.started_at < @latest and " + text + " and not " + heldText
 	rows, _ := db.Query(ctx, "select c.started_at"+from+" order by c.started_at, c.id limit 1", w.args)
 	oldest, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	if err != nil || len(oldest) == 0 {
@@ -259,22 +278,20 @@ var forgetSendersSQL = []string{
 	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c where c.sender_id = s.id)`,
 }
 
-// Expire deletes those of the places, all of one shard, that the rules delete still, and returns how many those were. Nobody
-// stores events of the shard meanwhile. whole says that the partitions of their months are going to be dropped.
-func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, whole bool, now time.Time, zone *time.Location) (int, error) {
+// due returns those of the places, all of one shard, of which the rules remove something still, and the stretch in which their
+// facts lie. Nobody stores events of the shard until the transaction ends.
+func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (left []Place, from, until time.Time, err error) {
 	senders, ids := places(of)
 	shard := int16(conversation.Shard(senders[0]))
 	if _, err := LockShards(ctx, tx, []int16{shard}, []int64{}); err != nil {
-		return 0, err
+		return nil, from, until, err
 	}
 	w := &where{args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}
-	text, _ := w.expired(rules, now, zone)
+	text, _ := w.expired(kept, rules, now, zone)
 	rows, _ := tx.Query(ctx, "select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText, w.args)
-	var left []Place
-	var from, until time.Time
 	var p Place
 	var started, last time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &started, &last}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &started, &last}, func() error {
 		if left = append(left, p); len(left) == 1 || started.Before(from) {
 			from = started
 		}
@@ -282,10 +299,21 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, w
 			until = last
 		}
 		return nil
-	}); err != nil || len(left) == 0 {
+	})
+	return left, from, until, err
+}
+
+// Expire deletes those of the places, all of one shard, that the rules delete still, and returns how many those were. whole says
+// that the partitions of their months are going to be dropped.
+func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, whole bool, now time.Time, zone *time.Location) (int, error) {
+	left, from, until, err := due(ctx, tx, KeptConversations, rules, of, now, zone)
+	if err != nil || len(left) == 0 {
 		return 0, err
 	}
-	senders, ids = places(left)
+	if err := forgetWords(ctx, tx, left, 2); err != nil {
+		return 0, err
+	}
+	senders, ids := places(left)
 	keys := pgx.StrictNamedArgs{"senders": senders, "ids": ids}
 	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
 	var q pgx.Batch
@@ -358,6 +386,7 @@ type RetentionRun struct {
 	ID             conversation.UUID
 	StartedAt      time.Time
 	EndedAt        *time.Time
+	Texts, Events  int64 // conversations of which they were removed
 	Conversations  int64
 	Statistics     int64 // rows
 	Oldest, Newest *time.Time
@@ -367,12 +396,12 @@ type RetentionRun struct {
 }
 
 const (
-	retentionRunsSQL = `select id, started_at, ended_at, conversations, statistics, oldest, newest, partitions, more, error from retention_runs order by started_at desc, id limit 50`
+	retentionRunsSQL = `select id, started_at, ended_at, texts, events, conversations, statistics, oldest, newest, partitions, more, error from retention_runs order by started_at desc, id limit 50`
 	keepRunSQL       = `
-insert into retention_runs (id, started_at, ended_at, conversations, statistics, oldest, newest, partitions, more, error)
-values (@id, @started, @ended, @conversations, @statistics, @oldest, @newest, @partitions, @more, @error)
+insert into retention_runs (id, started_at, ended_at, texts, events, conversations, statistics, oldest, newest, partitions, more, error)
+values (@id, @started, @ended, @texts, @events, @conversations, @statistics, @oldest, @newest, @partitions, @more, @error)
 on conflict (id) do update
-set ended_at = excluded.ended_at, conversations = excluded.conversations, statistics = excluded.statistics, oldest = excluded.oldest, newest = excluded.newest, partitions = excluded.partitions,
+set ended_at = excluded.ended_at, texts = excluded.texts, events = excluded.events, conversations = excluded.conversations, statistics = excluded.statistics, oldest = excluded.oldest, newest = excluded.newest, partitions = excluded.partitions,
 	more = excluded.more, error = excluded.error`
 	frozenSQL = `
 select min(f.before)
@@ -393,7 +422,7 @@ func KeepRetentionRun(ctx context.Context, db DB, r RetentionRun) error {
 		r.Partitions = []string{}
 	}
 	_, err := db.Exec(ctx, keepRunSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(r.ID), "started": r.StartedAt, "ended": r.EndedAt, "conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
+		"id": [16]byte(r.ID), "started": r.StartedAt, "ended": r.EndedAt, "texts": r.Texts, "events": r.Events, "conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
 		"partitions": r.Partitions, "more": r.More, "error": r.Error,
 	})
 	return err

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,14 +18,18 @@ import (
 
 // retention answers GET /admin/retention.
 func (s *server) retention(w http.ResponseWriter, r *http.Request) error {
-	return s.showRetention(w, r, http.StatusOK, views.Retention{})
+	return s.showRetention(w, r, http.StatusOK, views.Retention{}, nil)
 }
 
-func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status int, m views.Retention) error {
+// showRetention shows the page; with what a rule that is not kept yet would do, if there is one.
+func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status int, m views.Retention, tried *queries.RetentionRule) error {
 	ctx := r.Context()
 	m.Page = s.page(r, "Retention", "Admin")
 	rules, err := queries.RetentionRules(ctx, s.Pool)
 	if err != nil {
+		return err
+	}
+	if err := s.previewRetention(ctx, &m, rules, tried); err != nil {
 		return err
 	}
 	days := func(n *int32) string {
@@ -34,16 +40,14 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 	}
 	for _, x := range rules {
 		m.Rules = append(m.Rules, views.RetentionRow{
-			ID: x.ID.String(), Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel, Conversations: days(x.ConversationDays), Statistics: days(x.StatisticsDays), Most: strconv.Itoa(int(x.Most)),
+			ID: x.ID.String(), Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel, Texts: days(x.TextDays), Events: days(x.EventDays), Conversations: days(x.ConversationDays), Statistics: days(x.StatisticsDays), Most: strconv.Itoa(int(x.Most)),
 			Revision: x.Revision, ChangedAt: x.ChangedAt, By: x.By,
 		})
-		m.Preview.Rules = m.Preview.Rules || x.ConversationDays != nil
+		if tried != nil && tried.ID == x.ID {
+			row := &m.Rules[len(m.Rules)-1]
+			row.Texts, row.Events, row.Conversations, row.Statistics, row.Most = days(tried.TextDays), days(tried.EventDays), days(tried.ConversationDays), days(tried.StatisticsDays), strconv.Itoa(int(tried.Most))
+		}
 	}
-	preview, err := queries.PreviewRetention(ctx, s.Pool, rules, m.Now, s.Zone)
-	if err != nil {
-		return err
-	}
-	m.Preview.Conversations, m.Preview.Held, m.Preview.Oldest, m.Preview.More = preview.Conversations, preview.Held, preview.Oldest, preview.More
 	holds, err := queries.LegalHolds(ctx, s.Pool)
 	if err != nil {
 		return err
@@ -68,7 +72,7 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 		return err
 	}
 	for _, x := range runs {
-		row := views.RetentionRunRow{StartedAt: x.StartedAt, Conversations: x.Conversations, Statistics: x.Statistics, Oldest: x.Oldest, Newest: x.Newest, Partitions: x.Partitions, More: x.More, Error: x.Error}
+		row := views.RetentionRunRow{StartedAt: x.StartedAt, Texts: x.Texts, Events: x.Events, Conversations: x.Conversations, Statistics: x.Statistics, Oldest: x.Oldest, Newest: x.Newest, Partitions: x.Partitions, More: x.More, Error: x.Error}
 		if x.EndedAt != nil {
 			row.Took = x.EndedAt.Sub(x.StartedAt)
 		}
@@ -82,9 +86,49 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 	return s.render(w, r, status, views.RetentionPage(m))
 }
 
+// previewRetention counts what the next run would remove, with the rule that is tried in place of the one that is kept.
+func (s *server) previewRetention(ctx context.Context, m *views.Retention, rules []queries.RetentionRule, tried *queries.RetentionRule) error {
+	if tried != nil {
+		of := func(x queries.RetentionRule) bool {
+			return x.Assistant == tried.Assistant && x.Environment == tried.Environment && x.Channel == tried.Channel
+		}
+		rules = append(slices.DeleteFunc(slices.Clone(rules), of), *tried)
+		m.Tried = "This is what happens with the rule for " + ruleWords(*tried) + "."
+	}
+	for _, x := range []struct {
+		kept queries.Kept
+		what string
+	}{{queries.KeptConversations, "the whole of"}, {queries.KeptEvents, "texts and events of"}, {queries.KeptTexts, "the texts of"}} {
+		if !slices.ContainsFunc(rules, func(r queries.RetentionRule) bool { return r.Days(x.kept) != nil }) {
+			continue
+		}
+		p, err := queries.PreviewRetention(ctx, s.Pool, x.kept, rules, m.Now, s.Zone)
+		if err != nil {
+			return err
+		}
+		m.Kept = true
+		m.Preview = append(m.Preview, views.RetentionPreview{What: x.what, Conversations: p.Conversations, Held: p.Held, Oldest: p.Oldest, More: p.More})
+	}
+	return nil
+}
+
+// ruleWords says of what a rule is.
+func ruleWords(x queries.RetentionRule) string {
+	var of []string
+	for _, w := range [][2]string{{"assistant ", x.Assistant}, {"environment ", x.Environment}, {"channel ", x.Channel}} {
+		if w[1] != "" {
+			of = append(of, w[0]+w[1])
+		}
+	}
+	if len(of) == 0 {
+		return "all conversations"
+	}
+	return strings.Join(of, ", ")
+}
+
 // parseDurations reads what a rule keeps, and for how long.
 func parseDurations(r *http.Request, x *queries.RetentionRule) error {
-	for name, into := range map[string]**int32{"conversations": &x.ConversationDays, "statistics": &x.StatisticsDays} {
+	for name, into := range map[string]**int32{"texts": &x.TextDays, "events": &x.EventDays, "conversations": &x.ConversationDays, "statistics": &x.StatisticsDays} {
 		*into = nil
 		text := strings.TrimSuffix(strings.TrimSpace(r.PostFormValue(name)), "d")
 		if text == "" {
@@ -107,7 +151,14 @@ func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 		}
 		x.Most = int32(n)
 	}
+	after := func(a, b *int32) bool { return a != nil && b != nil && *a > *b }
 	switch {
+	case x.EventDays != nil && (x.TextDays == nil || *x.TextDays > *x.EventDays):
+		return &metric.InputError{Field: "texts", Msg: "go no later than the events in which they stand"}
+	case after(x.EventDays, x.ConversationDays):
+		return &metric.InputError{Field: "events", Msg: "go no later than their conversations"}
+	case after(x.TextDays, x.ConversationDays):
+		return &metric.InputError{Field: "texts", Msg: "go no later than their conversations"}
 	case x.StatisticsDays == nil:
 	case x.Environment+x.Channel != "":
 		return &metric.InputError{Field: "statistics", Msg: "are kept by assistant, not by environment or channel"}
@@ -123,12 +174,19 @@ func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
 	u, _ := userOf(r.Context())
 	x := queries.RetentionRule{ID: queries.NewID(), Assistant: r.PostFormValue("assistant"), Environment: r.PostFormValue("environment"), Channel: r.PostFormValue("channel"), ChangedAt: s.Now()}
 	err := parseDurations(r, &x)
+	form := views.Retention{Form: views.RetentionRow{
+		Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel,
+		Texts: r.PostFormValue("texts"), Events: r.PostFormValue("events"), Conversations: r.PostFormValue("conversations"), Statistics: r.PostFormValue("statistics"),
+	}}
+	if err == nil && r.PostFormValue("act") == "preview" {
+		return s.showRetention(w, r, http.StatusOK, form, &x)
+	}
 	if err == nil {
 		if err = queries.AddRetentionRule(r.Context(), s.Pool, x, u.ID); errors.Is(err, queries.ErrConflict) {
 			err = &metric.InputError{Field: "rule", Msg: "there is one for the same already: change it"}
 		}
 	}
-	return s.afterRetention(w, r, err, views.Retention{Form: views.RetentionRow{Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel, Conversations: r.PostFormValue("conversations"), Statistics: r.PostFormValue("statistics")}})
+	return s.afterRetention(w, r, err, form)
 }
 
 // afterRetention shows the page again, with what was wrong.
@@ -136,7 +194,7 @@ func (s *server) afterRetention(w http.ResponseWriter, r *http.Request, err erro
 	var input *metric.InputError
 	if errors.As(err, &input) {
 		m.Error = input.Error()
-		return s.showRetention(w, r, http.StatusUnprocessableEntity, m)
+		return s.showRetention(w, r, http.StatusUnprocessableEntity, m, nil)
 	}
 	if err != nil {
 		return err
@@ -163,6 +221,9 @@ func (s *server) changeRetention(w http.ResponseWriter, r *http.Request) error {
 		revision, _ := strconv.ParseInt(r.PostFormValue("revision"), 10, 32) // a wrong one is nobody's
 		x.Revision, x.ChangedAt = int32(revision), s.Now()
 		err := parseDurations(r, &x)
+		if err == nil && r.PostFormValue("act") == "preview" {
+			return s.showRetention(w, r, http.StatusOK, views.Retention{}, &x)
+		}
 		if err == nil {
 			if err = queries.ChangeRetentionRule(r.Context(), s.Pool, x, u.ID); errors.Is(err, queries.ErrNotFound) {
 				err = &metric.InputError{Field: "rule", Msg: "somebody changed it meanwhile; look at it again"}

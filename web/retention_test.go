@@ -50,6 +50,10 @@ func TestRetentionPage(t *testing.T) {
 		form url.Values
 		says string
 	}{
+		{url.Values{"texts": {"30"}, "conversations": {"20"}}, "go no later than their conversations"},
+		{url.Values{"events": {"30"}}, "go no later than the events"},
+		{url.Values{"texts": {"40"}, "events": {"30"}}, "go no later than the events"},
+		{url.Values{"texts": {"3"}, "events": {"30"}, "conversations": {"20"}}, "go no later than their conversations"},
 		{url.Values{"conversations": {"0"}}, "from 1 to 36,500"},
 		{url.Values{"conversations": {"30"}, "statistics": {"20"}}, "cannot go before"},
 		{url.Values{"statistics": {"20"}}, "cannot go before"},
@@ -62,7 +66,7 @@ func TestRetentionPage(t *testing.T) {
 	if status, _ := post("/admin/retention", url.Values{"conversations": {"365d"}}); status != 303 {
 		t.Errorf("%d", status)
 	}
-	if body := page("/admin/retention"); !strings.Contains(body, "Nothing is to be deleted now") {
+	if body := page("/admin/retention"); !strings.Contains(body, "Nothing is to be removed now") {
 		t.Errorf("365 days: %.300s", body)
 	}
 	if status, body := post("/admin/retention", url.Values{"conversations": {"30"}}); status != 422 || !strings.Contains(body, "there is one for the same") {
@@ -73,6 +77,20 @@ func TestRetentionPage(t *testing.T) {
 		t.Fatalf("%v, %v", rules, err)
 	}
 	change := url.Values{"revision": {"1"}, "conversations": {"30"}}
+	tried := url.Values{"revision": {"1"}, "texts": {"20"}, "events": {"40"}, "conversations": {"50"}, "act": {"preview"}}
+	status, body := post("/admin/retention/"+rules[0].ID.String(), tried)
+	for _, want := range []string{"This is what happens with the rule for all conversations.", "not kept yet", "removes the whole of <b>", "removes texts and events of <b>", "removes the texts of <b>", `value="40"`} {
+		if status != 200 || !strings.Contains(body, want) {
+			t.Errorf("preview of a change: %d, without %q", status, want)
+		}
+	}
+	if again, err := queries.RetentionRules(t.Context(), pool); err != nil || again[0].Revision != 1 || again[0].TextDays != nil {
+		t.Errorf("the preview changed the rule: %+v, %v", again, err)
+	}
+	tried = url.Values{"assistant": {"harbour-bank"}, "texts": {"20"}, "act": {"preview"}}
+	if status, body := post("/admin/retention", tried); status != 200 || !strings.Contains(body, "the rule for assistant harbour-bank") || !strings.Contains(body, "removes the texts of <b>") || strings.Contains(body, "removes the whole") {
+		t.Errorf("preview of a new one: %d", status)
+	}
 	if status, _ := post("/admin/retention/"+rules[0].ID.String(), change); status != 303 {
 		t.Errorf("change: %d", status)
 	}
@@ -80,7 +98,7 @@ func TestRetentionPage(t *testing.T) {
 		t.Errorf("changed meanwhile: %d", status)
 	}
 	count := func() string {
-		m := regexp.MustCompile(`deletes <b>([\d,]+) conversations</b>`).FindStringSubmatch(page("/admin/retention"))
+		m := regexp.MustCompile(`removes the whole of <b>([\d,]+) conversations</b>`).FindStringSubmatch(page("/admin/retention"))
 		if m == nil {
 			t.Fatal("the page does not say how many")
 		}
@@ -100,7 +118,7 @@ func TestRetentionPage(t *testing.T) {
 	if err != nil || want != "" && strings.ReplaceAll(want, ",", "") != itoa(run.Conversations) {
 		t.Errorf("it said %s, and deleted %d, %v", want, run.Conversations, err)
 	}
-	if body := page("/admin/retention"); !strings.Contains(body, "Nothing is to be deleted now") || !strings.Contains(body, ">"+want+"<") {
+	if body := page("/admin/retention"); !strings.Contains(body, "Nothing is to be removed now") || !strings.Contains(body, ">"+want+"<") {
 		t.Errorf("after the run: %.500s", body)
 	}
 	volume := regexp.MustCompile(`(?s)<h2>Conversations by outcome.*?</table>`)

@@ -45,7 +45,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	}
 	m := views.Transcript{
 		Page: s.page(r, "Conversation", "Conversations"), ID: c.ID, StartedAt: c.StartedAt, Channel: c.Channel,
-		View: "business", Back: s.back(r),
+		View: "business", Back: s.back(r), Stripped: c.Stripped,
 	}
 	if r.URL.Query().Get("view") == "builder" {
 		m.View = "builder"

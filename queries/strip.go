@@ -1,0 +1,103 @@
+package queries
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// stripTextsSQL removes what was said: texts, and whatever else may hold parts of them. What figures are made of stays: intents,
+// flows, and the values of slots by which success criteria judge.
+var stripTextsSQL = []string{
+	`update messages t set text = '', rich = null, entities = null from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until where o.sender_id = e.sender_id and o.event_id = e.id`,
+	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+}
+
+const stripEventsSQL = `delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`
+
+const judgedSlots = `(select r.rules ->> 'slot' from success_criteria r where coalesce(r.rules ->> 'slot', '') <> '')`
+
+const (
+	stripSlotsSQL    = `update slots t set value = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.name not in ` + judgedSlots
+	stripCommandsSQL = `update commands t set value = case when t.slot in ` + judgedSlots + ` then t.value else '' end, detail = case t.command when 'cannot handle' then t.detail else '' end
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value || t.detail <> ''`
+	stripWordsSQL        = `delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`
+	stripConversationSQL = `update conversations c set first_text = '', stripped = greatest(c.stripped, @level::smallint) from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where c.sender_id = k.sender_id and c.id = k.id`
+	sealSQL              = `
+update projections p
+set sealed = greatest(p.sealed, k.until)
+from (
+	select c.sender_id, max((extract(epoch from c.last_at) * 1000000)::bigint) as until
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	join conversations c on c.sender_id = k.sender_id and c.id = k.id
+	group by 1
+) as k
+where p.sender_id = k.sender_id`
+	statesOfSQL   = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
+	storeStateSQL = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
+)
+
+// Strip removes the texts of those of the places, all of one shard, of which the rules remove them still, and their events too if
+// these are what is kept; and returns how many those were. Their conversations are never folded again.
+func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (int, error) {
+	left, from, until, err := due(ctx, tx, kept, rules, of, now, zone)
+	if err != nil || len(left) == 0 {
+		return 0, err
+	}
+	level := int16(1)
+	if kept == KeptEvents {
+		level = 2
+	}
+	if err := forgetWords(ctx, tx, left, level); err != nil {
+		return 0, err
+	}
+	senders, ids := places(left)
+	keys := pgx.StrictNamedArgs{"senders": senders, "ids": ids}
+	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
+	var q pgx.Batch
+	for _, sql := range stripTextsSQL {
+		q.Queue(sql, spans)
+	}
+	if kept == KeptEvents {
+		q.Queue(stripEventsSQL, spans)
+	}
+	for _, sql := range []string{stripSlotsSQL, stripCommandsSQL, stripWordsSQL, sealSQL} {
+		q.Queue(sql, keys)
+	}
+	q.Queue(stripConversationSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "level": level})
+	q.Queue(markSearchSQL, pgx.StrictNamedArgs{"senders": senders})
+	return len(left), tx.SendBatch(ctx, &q).Close()
+}
+
+// forgetWords takes what was said in the places out of the states of folds. Their shards are locked.
+func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) error {
+	senders, _ := places(of)
+	gone := make(map[conversation.UUID]bool, len(of))
+	for _, p := range of {
+		gone[p.ID] = true
+	}
+	var changed []int64
+	var states [][]byte
+	var sender int64
+	var state []byte
+	rows, _ := tx.Query(ctx, statesOfSQL, pgx.StrictNamedArgs{"senders": senders})
+	if _, err := pgx.ForEachRow(rows, []any{&sender, &state}, func() error {
+		p, err := conversation.UnmarshalProjection(state)
+		switch {
+		case err != nil: // nobody reads it any more
+			changed, states = append(changed, sender), append(states, []byte{})
+		case p.Current != nil && gone[p.Current.ID]:
+			p.ForgetWords(stripped)
+			changed, states = append(changed, sender), append(states, p.Marshal())
+		}
+		return nil
+	}); err != nil || len(changed) == 0 {
+		return err
+	}
+	_, err := tx.Exec(ctx, storeStateSQL, pgx.StrictNamedArgs{"senders": changed, "states": states})
+	return err
+}
