@@ -184,10 +184,10 @@ func bodies(all ...string) func() ([]byte, bool) {
 	}
 }
 
-// nothingLoose looks for rows of conversations that are gone in every table that names conversations; reviews stay as numbers.
+// nothingLoose looks for rows of conversations that are gone in every table that names conversations.
 func nothingLoose(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	rows, err := pool.Query(t.Context(), `select c.table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name) where c.table_schema = 'public' and c.column_name = 'conversation_id' and t.table_type = 'BASE TABLE' and c.table_name not in ('reviews', 'review_states', 'legal_holds')`)
+	rows, err := pool.Query(t.Context(), `select c.table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name) where c.table_schema = 'public' and c.column_name = 'conversation_id' and t.table_type = 'BASE TABLE' and c.table_name <> 'legal_holds'`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +216,86 @@ func nothingLoose(t *testing.T, pool *pgxpool.Pool) {
 		if err := pool.QueryRow(t.Context(), sql).Scan(&n); err != nil || n > 0 {
 			t.Errorf("%s: %d, %v", sql, n, err)
 		}
+	}
+}
+
+// TestReviewsStay: review reports say the same after the conversations are gone, and nothing in the tables of reviews names them.
+func TestReviewsStay(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
+	generate(t, pool, demo.Options{Conversations: 1500, Days: 40, Until: now.Add(-3 * time.Hour), Seed: 31})
+	for i := range 30 { // of one quarter of an hour
+		feed(t, pool, bodies(fmt.Sprintf(`{"sender_id":"s%d","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, i, now.AddDate(0, 0, -20).Unix()+int64(i))))
+	}
+	rollUp(t, pool, queries.NewGrid(time.UTC), now)
+	keep(t, pool, queries.RetentionRule{ConversationDays: days(15)}, now)
+	for _, sql := range []string{
+		`insert into users (id, email, name, role, password_hash, created_at) select gen_random_uuid(), 'r' || n || '@example.org', 'r' || n, 'reviewer', 'x', now() from generate_series(1, 3) as n`,
+		`insert into tags (id, name, assistant, created_at, created_by) select gen_random_uuid(), x.name, x.assistant, now(), (select id from users limit 1) from (values ('rude', ''), ('Rude', 'parcel-desk'), ('late', '')) as x (name, assistant)`,
+		`insert into reviews (sender_id, conversation_id, user_id, rating, reviewed_at, events)
+			select c.sender_id, c.id, u.id, case when hashtext(u.id::text || c.id::text) % 3 <> 0 then 1 + abs(hashtext(c.id::text || u.id::text)) % 5 end, case when hashtext(c.id::text) % 4 <> 0 then c.last_at end, c.events
+			from conversations c, users u
+			where u.role = 'reviewer' and abs(hashtext(c.id::text || u.id::text)) % 3 = 0`,
+		`insert into conversation_tags (sender_id, conversation_id, tag_id, user_id, tagged_at) select c.sender_id, c.id, t.id, (select id from users limit 1), c.last_at from conversations c, tags t where abs(hashtext(c.id::text || t.id::text)) % 4 = 0`,
+		`insert into review_states (sender_id, conversation_id, touched_at, reviewed_at, events)
+			select c.sender_id, c.id, c.last_at, (select max(r.reviewed_at) from reviews r where r.conversation_id = c.id), c.events - abs(hashtext(c.id::text)) % 2
+			from conversations c
+			where exists (select from reviews r where r.conversation_id = c.id) or exists (select from conversation_tags t where t.conversation_id = c.id)`,
+		`insert into queues (id, name, query, count, seed, created_by, created_at) select gen_random_uuid(), 'all', '', 0, 1, id, now() from users limit 1`,
+		`insert into queue_items (queue_id, place, sender_id, conversation_id, why, claimed_at, ended, ended_by, ended_at)
+			select (select id from queues), row_number() over (), r.sender_id, r.conversation_id, '', r.reviewed_at - abs(hashtext(r.conversation_id::text)) % 1000000 * interval '1 ms', 'reviewed', r.user_id, r.reviewed_at
+			from (select distinct on (r.sender_id, r.conversation_id) r.* from reviews r where r.reviewed_at is not null order by r.sender_id, r.conversation_id, hashtext(r.user_id::text || r.conversation_id::text)) as r`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%v\n%s", err, sql)
+		}
+	}
+	all := metric.Filter{Range: metric.Range{Days: 120}}
+	bank, notWeb := all, all
+	bank.Assistants = []string{"harbour-bank"}
+	notWeb.Not.Channels = []string{"webchat"}
+	cut := all.Within(now.AddDate(0, 0, -30).Truncate(time.Hour), now.AddDate(0, 0, -10))
+	starts := []time.Time{now.AddDate(0, 0, -120), now.AddDate(0, 0, -30).Truncate(time.Hour), now.AddDate(0, 0, -18).Truncate(time.Hour)}
+	reports := func() (out string) {
+		t.Helper()
+		for _, f := range []metric.Filter{all, bank, notWeb, cut} {
+			for _, by := range []string{"", "assistant", "channel", "outcome"} {
+				c, err := queries.CoverageOf(t.Context(), pool, f, by, now, time.UTC)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out += fmt.Sprintln(f.Encode(), by, c)
+			}
+			people, err := queries.ReviewersOf(t.Context(), pool, f, now, time.UTC)
+			if err != nil || len(people) != 3 {
+				t.Fatal(people, err)
+			}
+			for _, p := range people {
+				out += fmt.Sprintln(p.Name, p.Reviewed, *p.Rating, p.Rated, *p.MedianS, p.Timed)
+			}
+			tags, err := queries.TagsOverTime(t.Context(), pool, f, starts, now, time.UTC)
+			if err != nil || len(tags) != 2 {
+				t.Fatal(tags, err)
+			}
+			out += fmt.Sprintln(tags)
+		}
+		return out
+	}
+	before := reports()
+	run, err := jobs.Retain(t.Context(), pool, time.UTC, clock(now))
+	if err != nil || run.Conversations < 500 {
+		t.Fatalf("%+v, %v", run, err)
+	}
+	nothingLoose(t, pool)
+	if after := reports(); after != before {
+		t.Errorf("%s", difference(after, before))
+	}
+	open := all
+	open.Escalated = "yes" // of the deleted ones nobody knows
+	c, err := queries.CoverageOf(t.Context(), pool, open, "", now, time.UTC)
+	if err != nil || len(c) != 1 || c[0].All > 500 {
+		t.Errorf("escalated ones that are left: %v, %v", c, err)
 	}
 }
 

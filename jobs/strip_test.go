@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -193,7 +194,11 @@ func difference(got, want string) string {
 	a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
-			return fmt.Sprintf("line %d is\n%.600s\nwant\n%.600s", i, a[i], b[i])
+			at := 0
+			for at < min(len(a[i]), len(b[i])) && a[i][at] == b[i][at] {
+				at++
+			}
+			return fmt.Sprintf("line %d is\n%.120s … %.300s\nwant\n%.120s … %.300s", i, a[i], a[i][max(0, at-100):], b[i], b[i][max(0, at-100):])
 		}
 	}
 	return fmt.Sprintf("%d lines, want %d", len(a), len(b))
@@ -205,21 +210,37 @@ func TestStrippedBefore(t *testing.T) {
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	var early, late []string
+	type event struct {
+		Timestamp float64
+		Sender    string `json:"sender_id"`
+		body      string
+	}
+	var all []event
+	astride := map[string]bool{} // who had a conversation at the edge
+	edge := queries.Cutoff(11, now, time.UTC)
 	g := demo.New(demo.Options{Conversations: 300, Days: 20, Until: now.Add(-3 * time.Hour), Seed: seed})
 	for {
 		b, ok := g.Next()
 		if !ok {
 			break
 		}
-		var e struct{ Timestamp float64 }
+		e := event{body: string(b)}
 		if err := json.Unmarshal(b, &e); err != nil {
 			t.Fatal(err)
 		}
-		if time.Unix(int64(e.Timestamp), 0).Before(queries.Cutoff(11, now, time.UTC)) {
-			early = append(early, string(b))
-		} else {
-			late = append(late, string(b))
+		all = append(all, e)
+		if math.Abs(e.Timestamp-float64(edge.Unix())) < 3*60*60 {
+			astride[e.Sender] = true
+		}
+	}
+	var early, late []string
+	for _, e := range all {
+		switch {
+		case astride[e.Sender]:
+		case e.Timestamp < float64(edge.Unix()):
+			early = append(early, e.body)
+		default:
+			late = append(late, e.body)
 		}
 	}
 	if len(early) < 1000 || len(late) < 1000 {

@@ -248,9 +248,11 @@ func smallIDs(kind string, names []string) []int32 {
 }
 
 // dimensions narrows rolled-up rows as filterConversations narrows conversations, but for time.
-func (r *reading) dimensions() *where {
+func (r *reading) dimensions() *where { return dimensionsOf(r.Filter, r.known) }
+
+// dimensionsOf narrows to the filter's assistants, environments, channels and versions.
+func dimensionsOf(f metric.Filter, known filterIDs) *where {
 	w := &where{args: pgx.StrictNamedArgs{}}
-	f := r.Filter
 	w.and("true", "", nil)
 	if len(f.Assistants) > 0 {
 		w.and("c.assistant_id = any(@assistants::integer[])", "assistants", smallIDs("assistant", f.Assistants))
@@ -262,8 +264,8 @@ func (r *reading) dimensions() *where {
 		w.and("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
 	}
 	if len(f.Versions) > 0 {
-		w.and("c.version_id = any(@versions::bigint[])", "versions", r.known.versions)
+		w.and("c.version_id = any(@versions::bigint[])", "versions", known.versions)
 	}
-	w.excluded(f.Not, r.known)
+	w.excluded(f.Not, known)
 	return w
 }

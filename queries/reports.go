@@ -3,6 +3,7 @@ package queries
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,6 +11,34 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 )
+
+// What reviews say of a conversation, c: whether it is reviewed (2) or in part (1), v being its row of review_states; and how many
+// seconds the reviewer of r took from claiming to ending it.
+const (
+	reviewStateText = `case when v.sender_id is null then 0 when v.reviewed_at is not null and v.events = c.events then 2 else 1 end`
+	tookText        = `(
+		select extract(epoch from min(x.ended_at - x.claimed_at))
+		from queue_items x
+		where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed' and x.ended_by = r.user_id and x.claimed_at is not null)`
+)
+
+const keepReviewsSQL = `
+insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state, tags, reviews)
+select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, 1, ` + reviewStateText + `,
+	array(select t.tag_id from conversation_tags t where t.sender_id = c.sender_id and t.conversation_id = c.id order by t.tag_id),
+	coalesce((
+		select jsonb_agg(jsonb_build_object('user_id', r.user_id, 'reviewed', r.reviewed_at is not null, 'rating', r.rating, 'took', ` + tookText + `))
+		from reviews r
+		where r.sender_id = c.sender_id and r.conversation_id = c.id), '[]')
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+join conversations c on c.sender_id = k.sender_id and c.id = k.id
+join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id
+union all
+select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, count(*), 0, '{}', '[]'
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+join conversations c on c.sender_id = k.sender_id and c.id = k.id
+where not exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)
+group by 1, 2, 3, 4, 5, 6`
 
 // Coverage is how many of some conversations are reviewed.
 type Coverage struct {
@@ -26,7 +55,26 @@ var coverageText = map[string][2]string{
 	"outcome":   mixText["outcome"],
 }
 
-// CoverageOf counts a filter's conversations and those reviewed, by assistant, channel, outcome or ("") as a whole.
+// remainsColumns are those of coverageText where conversations are deleted.
+var remainsColumns = map[string]string{"": "0", "assistant": "c.assistant_id", "channel": "c.channel_id", "outcome": "c.outcome"}
+
+// remains adds to the arguments of a question those that narrow review_remains to the same, and returns the condition. Of deleted
+// conversations no more is known than when and where they were: other filters find none of them.
+func (w *where) remains(f metric.Filter, known filterIDs, now time.Time, zone *time.Location) string {
+	if !f.Plain() {
+		return "false"
+	}
+	r := dimensionsOf(f, known)
+	from, until := f.Range.Bounds(now, zone)
+	r.and("c.started_at >= @from", "from", from)
+	r.and("c.started_at < @until", "until", until)
+	for name, value := range r.args {
+		w.args["remains_"+name] = value
+	}
+	return strings.ReplaceAll(r.String(), "@", "@remains_")
+}
+
+// CoverageOf counts a filter's conversations and those reviewed, by assistant, channel, outcome or ("") as a whole; deleted ones too.
 func CoverageOf(ctx context.Context, db DB, f metric.Filter, by string, now time.Time, zone *time.Location) ([]Coverage, error) {
 	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
@@ -36,11 +84,23 @@ func CoverageOf(ctx context.Context, db DB, f metric.Filter, by string, now time
 	if by == "outcome" {
 		w.args["mix_now"] = now
 	}
-	rows, _ := db.Query(ctx, "select "+coverageText[by][1]+" as name, g.all, g.reviewed, g.partial\nfrom (\n\tselect "+coverageText[by][0]+` as id, count(*) as all, count(*) filter (where v.reviewed_at is not null and v.events = c.events) as reviewed,
-		count(*) filter (where v.sender_id is not null and (v.reviewed_at is null or v.events <> c.events)) as partial
-	from conversations c
-	left join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id
-	where `+w.String()+"\n\tgroup by 1\n) as g\norder by 2 desc, 1", w.args)
+	live, gone := w.String(), w.remains(f, known, now, zone)
+	rows, _ := db.Query(ctx, "select "+coverageText[by][1]+` as name, g.all, g.reviewed, g.partial
+from (
+	select x.id, sum(x.n)::bigint as all, coalesce(sum(x.n) filter (where x.state = 2), 0)::bigint as reviewed, coalesce(sum(x.n) filter (where x.state = 1), 0)::bigint as partial
+	from (
+		select `+coverageText[by][0]+` as id, 1 as n, `+reviewStateText+` as state
+		from conversations c
+		left join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id
+		where `+live+`
+		union all
+		select `+remainsColumns[by]+`, c.conversations, c.state
+		from review_remains c
+		where `+gone+`
+	) as x
+	group by 1
+) as g
+order by 2 desc, 1`, w.args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Coverage])
 	if err != nil {
 		return nil, fmt.Errorf("coverage by %s: %w", by, err)
@@ -66,18 +126,24 @@ func ReviewersOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zon
 		return nil, err
 	}
 	w := filterConversations(f, known, now, zone)
+	live, gone := w.String(), w.remains(f, known, now, zone)
 	rows, _ := db.Query(ctx, `
-select u.id as user_id, u.name, count(*) filter (where r.reviewed_at is not null) as reviewed, avg(r.rating)::float8 as rating, count(r.rating) as rated,
-	percentile_cont(0.5) within group (order by extract(epoch from i.took)) as median_s, count(i.took) as timed
-from conversations c
-join reviews r on r.sender_id = c.sender_id and r.conversation_id = c.id
+select u.id as user_id, u.name, count(*) filter (where r.reviewed) as reviewed, avg(r.rating)::float8 as rating, count(r.rating) as rated,
+	percentile_cont(0.5) within group (order by r.took::float8) as median_s, count(r.took) as timed
+from (
+	select r.user_id, r.reviewed_at is not null as reviewed, r.rating, `+tookText+` as took
+	from conversations c
+	join reviews r on r.sender_id = c.sender_id and r.conversation_id = c.id
+	where `+live+`
+	union all
+	select r.user_id, r.reviewed, r.rating, r.took
+	from review_remains c
+	cross join lateral jsonb_to_recordset(c.reviews) as r (user_id uuid, reviewed boolean, rating smallint, took numeric)
+	where `+gone+`
+) as r
 join users u on u.id = r.user_id
-left join lateral (
-	select min(x.ended_at - x.claimed_at) as took
-	from queue_items x
-	where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed' and x.ended_by = u.id and x.claimed_at is not null
-) as i on true
-where `+w.String()+"\ngroup by u.id, u.name\norder by 3 desc, lower(u.name), u.id", w.args)
+group by u.id, u.name
+order by 3 desc, lower(u.name), u.id`, w.args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[ReviewerFigures])
 	if err != nil {
 		return nil, fmt.Errorf("reviewers: %w", err)
@@ -99,15 +165,21 @@ func TagsOverTime(ctx context.Context, db DB, f metric.Filter, starts []time.Tim
 		return nil, err
 	}
 	w := filterConversations(f, known, now, zone)
+	live, gone := w.String(), w.remains(f, known, now, zone)
 	w.args["starts"] = starts
 	rows, _ := db.Query(ctx, `
-select k.name, k.span, count(*)
+select (select min(s.name) from tags s where lower(s.name) = k.lower) as name, width_bucket(k.started_at, @starts::timestamptz[]) - 1 as span, count(*)
 from (
-	select distinct c.sender_id, c.id, lower(t.name) as lower, (select min(s.name) from tags s where lower(s.name) = lower(t.name)) as name, width_bucket(c.started_at, @starts::timestamptz[]) - 1 as span
+	select distinct c.sender_id, c.id, c.started_at, lower(t.name) as lower
 	from conversations c
 	join conversation_tags x on x.sender_id = c.sender_id and x.conversation_id = c.id
 	join tags t on t.id = x.tag_id
-	where `+w.String()+`
+	where `+live+`
+	union all
+	select c.n, null::uuid, c.started_at, lower(t.name)
+	from (select row_number() over () as n, c.* from review_remains c where `+gone+`) as c
+	join tags t on t.id = any(c.tags)
+	group by c.n, c.started_at, lower(t.name)
 ) as k
 group by 1, 2
 order by 1, 2`, w.args)

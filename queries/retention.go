@@ -248,7 +248,7 @@ order by 1, 2
 on conflict (assistant_id, person) do update
 set first_at = least(known_users.first_at, excluded.first_at)`
 
-// deleteFactsSQL deletes what belongs to conversations. What reviewers found stays as numbers; what they wrote goes.
+// deleteFactsSQL deletes what belongs to conversations.
 var deleteFactsSQL = []string{
 	`delete from turns t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from flow_runs t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
@@ -260,6 +260,8 @@ var deleteFactsSQL = []string{
 	`delete from notes t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from message_marks t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from review_acts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from reviews t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from review_states t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from queue_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from bulk_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until where o.sender_id = e.sender_id and o.event_id = e.id`,
@@ -318,6 +320,7 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, w
 	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
 	var q pgx.Batch
 	q.Queue(keepFirstsSQL, keys)
+	q.Queue(keepReviewsSQL, keys)
 	for _, sql := range deleteFactsSQL {
 		if strings.Contains(sql, "@from") {
 			q.Queue(sql, spans)
@@ -349,6 +352,7 @@ var expireStatisticsSQL = []string{
 	`delete from rollup_slots where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_days where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_day_sums where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
+	`delete from review_remains where assistant_id = any(@assistants::integer[]) and started_at < @cutoff`,
 	`delete from known_users where assistant_id = any(@assistants::integer[]) and first_at < @cutoff`,
 }
 

@@ -292,13 +292,18 @@ func (f *figures) how() (text string) {
 	if f.facts && f.took >= 100*time.Millisecond {
 		text = "This filter is counted from the conversations themselves, which took " + views.Span(f.took) + ". "
 	}
+	return strings.TrimSpace(text + frozenWords(f.page, f.frozen, f.facts))
+}
+
+// frozenWords says what figures of a time before which conversations may have been deleted are; "" without one.
+func frozenWords(page views.Page, frozen *time.Time, facts bool) string {
 	switch {
-	case f.frozen != nil && f.facts:
-		text += "Conversations before " + f.page.Day(*f.frozen) + " may have been deleted by retention: this filter counts what is left of them."
-	case f.frozen != nil:
-		text += "Conversations before " + f.page.Day(*f.frozen) + " may have been deleted by retention: figures keep counting them, lists hold what is left."
+	case frozen == nil:
+		return ""
+	case facts:
+		return "Conversations before " + page.Day(*frozen) + " may have been deleted by retention: this filter counts what is left of them."
 	}
-	return strings.TrimSpace(text)
+	return "Conversations before " + page.Day(*frozen) + " may have been deleted by retention: figures keep counting them, lists hold what is left."
 }
 
 // figurePages lists the pages to which a question can be carried.

@@ -27,6 +27,11 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	frozen, err := queries.FrozenBefore(r.Context(), s.Pool, f, page.Now, s.Zone)
+	if err != nil {
+		return err
+	}
+	m.How = frozenWords(page, frozen, !f.Plain())
 	m.Bar = s.bar(q, page, choices)
 	m.Bar.Compares = nil
 	states := func(f metric.Filter, state string) string {

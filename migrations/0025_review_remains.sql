@@ -1,0 +1,17 @@
+-- 0025_review_remains.sql: what review reports count of conversations that retention deleted. Nothing here names a conversation or a person.
+
+-- +goose Up
+create table review_remains (
+	started_at timestamptz not null,
+	assistant_id integer not null,
+	environment_id integer not null,
+	channel_id integer not null,
+	version_id bigint not null,
+	outcome text not null,
+	conversations bigint not null,
+	state smallint not null,
+	tags uuid[] not null default '{}',
+	reviews jsonb not null default '[]'
+);
+comment on table review_remains is 'Deleted conversations as review reports count them: one row for each that somebody worked on (state 1 in part, 2 reviewed), with its tags and what each reviewer did; the others by the quarter of an hour in which they began.';
+create index review_remains_started on review_remains (started_at);
