@@ -225,9 +225,11 @@ func TestReviewsStay(t *testing.T) {
 	pool := dbtest.Pool(t)
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	generate(t, pool, demo.Options{Conversations: 1500, Days: 40, Until: now.Add(-3 * time.Hour), Seed: 31})
-	for i := range 30 { // of one quarter of an hour
-		feed(t, pool, bodies(fmt.Sprintf(`{"sender_id":"s%d","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, i, now.AddDate(0, 0, -20).Unix()+int64(i))))
+	var quarter []string // of an hour
+	for i := range 80 {
+		quarter = append(quarter, fmt.Sprintf(`{"sender_id":"s%d","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, i, now.AddDate(0, 0, -20).Unix()+int64(i)))
 	}
+	feed(t, pool, bodies(quarter...))
 	rollUp(t, pool, queries.NewGrid(time.UTC), now)
 	keep(t, pool, queries.RetentionRule{ConversationDays: days(15)}, now)
 	for _, sql := range []string{

@@ -22,7 +22,8 @@ const (
 		where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed' and x.ended_by = r.user_id and x.claimed_at is not null)`
 )
 
-const keepReviewsSQL = `
+const (
+	keepReviewsSQL = `
 insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state, tags, reviews)
 select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, 1, ` + reviewStateText + `,
 	array(select t.tag_id from conversation_tags t where t.sender_id = c.sender_id and t.conversation_id = c.id order by t.tag_id),
@@ -32,13 +33,17 @@ select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_i
 		where r.sender_id = c.sender_id and r.conversation_id = c.id), '[]')
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
-join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id
-union all
-select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, count(*), 0, '{}', '[]'
+join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id`
+	keepUntouchedSQL = `
+insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state)
+select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, count(*), 0
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 where not exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)
-group by 1, 2, 3, 4, 5, 6`
+group by 1, 2, 3, 4, 5, 6
+on conflict (started_at, assistant_id, environment_id, channel_id, version_id, outcome) where state = 0 do update
+set conversations = review_remains.conversations + excluded.conversations`
+)
 
 // Coverage is how many of some conversations are reviewed.
 type Coverage struct {

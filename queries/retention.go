@@ -321,6 +321,7 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, w
 	var q pgx.Batch
 	q.Queue(keepFirstsSQL, keys)
 	q.Queue(keepReviewsSQL, keys)
+	q.Queue(keepUntouchedSQL, keys)
 	for _, sql := range deleteFactsSQL {
 		if strings.Contains(sql, "@from") {
 			q.Queue(sql, spans)
