@@ -19,6 +19,16 @@ type files struct {
 	pool  *pgxpool.Pool
 	claim queries.RunClaim
 	all   []queries.ReportFile
+	of    int // the group of recipients for whom they are
+}
+
+// leave has nobody get the files of the group so far.
+func (b *files) leave() {
+	for i := range b.all {
+		if b.all[i].Of == b.of {
+			b.all[i].Role = ""
+		}
+	}
 }
 
 // add stores a whole file.
@@ -55,6 +65,7 @@ type storing struct {
 
 func (b *files) begin(f queries.ReportFile) *storing {
 	n := len(b.all)
+	f.Of = b.of
 	b.all = append(b.all, f)
 	return &storing{&parts{store: func(part int, body []byte) error { return b.claim.Part(b.ctx, b.pool, n, part, body) }}, b, n}
 }

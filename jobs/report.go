@@ -226,31 +226,69 @@ const attachMost = 10 << 20
 
 // build makes all files of the run and stores them.
 func (s *sending) build(ctx context.Context) error {
-	if err := s.claim.Begin(ctx, s.pool); err != nil {
+	if err := errors.Join(s.claim.Begin(ctx, s.pool), queries.ForgetRows(ctx, s.pool, s.run.ID)); err != nil {
 		return err
 	}
 	b := &files{ctx: ctx, pool: s.pool, claim: s.claim}
 	var rows int64
-	var err error
 	subject := s.schedule.Name
 	if s.run.TestFor != "" {
 		subject = "Test: " + subject
 	}
-	if s.schedule.Page != "" {
-		err = s.buildPage(ctx, b, subject)
-	} else {
-		rows, err = s.buildRows(ctx, b, subject)
+	any := false
+	for i, g := range s.groups() {
+		if i == 0 && len(g.Recipients) == 0 {
+			continue
+		}
+		query, err := g.Narrow(s.schedule.Query)
+		if err != nil {
+			return err
+		}
+		b.of = i
+		var n int64
+		if s.schedule.Page != "" {
+			err = s.buildPage(ctx, b, subject, query)
+		} else {
+			n, err = s.buildRows(ctx, b, subject, query)
+		}
+		if errors.Is(err, errNothing) { // of this group
+			b.leave()
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		any = true
+		rows += n
 	}
-	if err != nil {
-		return err
+	if !any {
+		return errNothing
 	}
 	s.run.Files = b.all
 	return s.claim.Made(ctx, s.pool, b.all, rows)
 }
 
+// groups are those of the run's recipients; the first are of none.
+func (s *sending) groups() []queries.RecipientGroup {
+	if s.schedule.Destination == "mail" && s.run.TestFor == "" {
+		return append([]queries.RecipientGroup{{Recipients: s.schedule.Target.Recipients}}, s.schedule.Target.Groups...)
+	}
+	return []queries.RecipientGroup{{Recipients: s.recipients()}}
+}
+
+// groupOf returns the group of a recipient; false for somebody who gets nothing.
+func (s *sending) groupOf(recipient string) (int, bool) {
+	for i, g := range s.groups() {
+		if slices.Contains(g.Recipients, recipient) {
+			return i, slices.ContainsFunc(s.run.Files, func(f queries.ReportFile) bool { return f.Of == i && f.Role != "" })
+		}
+	}
+	return 0, false
+}
+
 // buildPage makes a page of charts into the mail and the files that are wanted.
-func (s *sending) buildPage(ctx context.Context, b *files, subject string) error {
-	d, err := s.Documents(ctx, s.owner, s.schedule.Page, s.schedule.Query, s.run.DueAt)
+func (s *sending) buildPage(ctx context.Context, b *files, subject, query string) error {
+	d, err := s.Documents(ctx, s.owner, s.schedule.Page, query, s.run.DueAt)
 	if err != nil {
 		return err
 	}
@@ -273,7 +311,7 @@ func (s *sending) buildPage(ctx context.Context, b *files, subject string) error
 	if !s.byMail() {
 		return nil
 	}
-	lines := s.links(b.all)
+	lines := s.links(b)
 	if !slices.Contains(s.schedule.Formats, "html") {
 		d.Cards, d.Charts, d.Tables = nil, nil, nil
 		lines = append([]string{"The figures are in the files that come with this mail."}, lines...)
@@ -286,8 +324,8 @@ func (s *sending) buildPage(ctx context.Context, b *files, subject string) error
 }
 
 // buildRows makes conversations, or what they consist of, into the files that are wanted.
-func (s *sending) buildRows(ctx context.Context, b *files, subject string) (rows int64, err error) {
-	kept, err := url.ParseQuery(s.schedule.Query)
+func (s *sending) buildRows(ctx context.Context, b *files, subject, query string) (rows int64, err error) {
+	kept, err := url.ParseQuery(query)
 	if err != nil {
 		return 0, err
 	}
@@ -332,13 +370,10 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject string) (rows
 	if rows == 0 {
 		lines = []string{"There is nothing new."}
 		if s.schedule.IfEmpty == "say" {
-			if err := s.claim.Begin(ctx, s.pool); err != nil { // without the empty files
-				return 0, err
-			}
-			b.all = b.all[:0]
+			b.leave() // without the empty files
 		}
 	}
-	lines = append(lines, s.links(b.all)...)
+	lines = append(lines, s.links(b)...)
 	letter, err := report.Note(ctx, subject, s.schedule.Name, lines, "", s.mail.Line)
 	if err != nil {
 		return rows, err
@@ -352,19 +387,23 @@ func (s *sending) fileName(what string) string {
 }
 
 // links say where files can be fetched that are too large for a mail.
-func (s *sending) links(all []queries.ReportFile) (lines []string) {
-	if sizeOf(all) <= attachMost {
+func (s *sending) links(b *files) (lines []string) {
+	if sizeOf(b.all, b.of) <= attachMost {
 		return nil
 	}
-	for i, f := range all {
+	for i, f := range b.all {
+		if f.Of != b.of || f.Role != "attachment" {
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%s (%d MB), for seven days: %s/files/%s/%d", f.Name, (f.Size+500_000)/1_000_000, s.URL, s.run.ID, i))
 	}
 	return lines
 }
 
-func sizeOf(all []queries.ReportFile) (n int64) {
+// sizeOf returns how large the files are that a group of recipients gets.
+func sizeOf(all []queries.ReportFile, of int) (n int64) {
 	for _, f := range all {
-		if f.Role == "attachment" {
+		if f.Role == "attachment" && f.Of == of {
 			n += f.Size
 		}
 	}
@@ -443,7 +482,10 @@ func (s *sending) recipients() []string {
 	case s.run.TestFor != "":
 		return []string{s.run.TestFor}
 	case s.schedule.Destination == "mail":
-		return t.Recipients
+		return slices.DeleteFunc(t.Everybody(), func(to string) bool {
+			_, gets := s.groupOf(to)
+			return !gets && len(s.run.Files) > 0
+		})
 	case s.schedule.Destination == "folder":
 		return []string{cmp.Or(t.Folder, ".")}
 	case s.schedule.Destination == "s3":

@@ -181,7 +181,7 @@ func TestUnsubscribed(t *testing.T) {
 	skip := o.keep(queries.Schedule{Name: "Skip", Grain: "conversation", Query: "range=7d", Formats: []string{"csv"}, IfEmpty: "skip", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
 	none := o.keep(queries.Schedule{Name: "None", Grain: "conversation", Query: "range=7d", Formats: []string{"csv", "xlsx"}, IfEmpty: "say", Destination: "mail", Target: queries.Target{Recipients: []string{"c@example.org"}}})
 	o.work()
-	if r := o.runs(none)[0]; r.State != queries.RunDone || len(r.Files) != 2 {
+	if r := o.runs(none)[0]; r.State != queries.RunDone || len(slices.DeleteFunc(r.Files, func(f queries.ReportFile) bool { return f.Role == "" })) != 2 {
 		t.Errorf("nothing, and it says so: %+v", r)
 	}
 	got := slices.DeleteFunc(o.post.Letters(), func(l posttest.Letter) bool { return l.To == "c@example.org" })
@@ -203,6 +203,63 @@ func TestUnsubscribed(t *testing.T) {
 	o.work()
 	if got = slices.DeleteFunc(o.post.Letters(), func(l posttest.Letter) bool { return l.To == "c@example.org" }); len(got) != 3 || got[2].To != "b@example.org" {
 		t.Errorf("%d letters after a unsubscribed", len(got))
+	}
+}
+
+// TestGroups: each group gets its own part, those of no group all of it, one of which there is nothing nothing; what is new for one is new
+// for another.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 60)
+	x := o.keep(queries.Schedule{Name: "Parts", Grain: "conversation", Query: "range=60d", Formats: []string{"csv"}, IfEmpty: "skip", Incremental: true, Destination: "mail", Target: queries.Target{
+		Recipients: []string{"all@example.org"},
+		Groups: []queries.RecipientGroup{
+			{Assistant: "harbour-bank", Recipients: []string{"bank@example.org", "bank2@example.org"}},
+			{Assistant: "parcel-desk", Recipients: []string{"parcel@example.org"}},
+			{Assistant: "nobody", Recipients: []string{"nobody@example.org"}},
+			{Channel: "webchat", Recipients: []string{"web@example.org"}},
+		},
+	}})
+	o.work()
+	if r := o.runs(x)[0]; r.State != queries.RunDone {
+		t.Fatalf("%+v", r)
+	}
+	rows := map[string][]string{}
+	for _, l := range o.post.Letters() {
+		_, all := parts(t, l.Body)
+		for kind, b := range all {
+			if strings.HasPrefix(kind, "text/csv") {
+				for _, line := range strings.Split(string(b), "\n") {
+					if strings.Contains(line, "-") && !strings.HasPrefix(line, "#") {
+						rows[l.To] = append(rows[l.To], strings.TrimSpace(line))
+					}
+				}
+			}
+		}
+	}
+	if len(rows) != 5 || rows["nobody@example.org"] != nil {
+		t.Fatalf("letters went to %v", slices.Sorted(maps.Keys(rows)))
+	}
+	for to, want := range map[string]string{"bank@example.org": "harbour-bank", "bank2@example.org": "harbour-bank", "parcel@example.org": "parcel-desk", "web@example.org": "webchat"} {
+		var of []string
+		for _, line := range rows["all@example.org"] {
+			if strings.Contains(line, want) {
+				of = append(of, line)
+			}
+		}
+		if len(of) < 3 || !slices.Equal(of, slices.DeleteFunc(rows[to], func(line string) bool { return !strings.Contains(line, want) })) {
+			t.Errorf("%s got %d rows, of those for all %d are of %s", to, len(rows[to]), len(of), want)
+		}
+	}
+	o.set(noon.AddDate(0, 0, 1).Add(time.Hour))
+	o.work()
+	if r := o.runs(x)[0]; r.State != queries.RunSkipped || len(o.post.Letters()) != 5 {
+		t.Errorf("there is nothing new: %+v, %d letters", r, len(o.post.Letters()))
+	}
+	for query, g := range map[string]queries.RecipientGroup{"assistant=a": {Assistant: "b"}, "channel.not=web": {Channel: "web"}} {
+		if got, err := g.Narrow(query); err == nil {
+			t.Errorf("%s narrowed to %+v is %s", query, g, got)
+		}
 	}
 }
 

@@ -110,8 +110,9 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 		return err
 	}
 	var subject string
+	of, _ := s.groupOf(d.Recipient)
 	for _, f := range s.run.Files {
-		if f.Role == "text" {
+		if f.Role == "text" && f.Of == of {
 			subject = f.Name
 		}
 	}
@@ -126,8 +127,11 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 		msg.SetGenHeader("List-Unsubscribe", "<"+leave+">")
 		msg.SetGenHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 	}
-	attached := sizeOf(s.run.Files) <= attachMost
+	attached := sizeOf(s.run.Files, of) <= attachMost
 	for i, f := range s.run.Files {
+		if f.Of != of {
+			continue
+		}
 		switch f.Role {
 		case "text", "html":
 			text, err := s.text(ctx, i)

@@ -184,14 +184,11 @@ func ForgetRows(ctx context.Context, db DB, run conversation.UUID) error {
 	return err
 }
 
-// note keeps the rows that an increment consists of, of conversations that are over, and narrows to them.
+// note adds to the rows that an increment consists of, of conversations that are over, those of a filter, and narrows to them.
 func (w *where) note(ctx context.Context, tx pgx.Tx, g Grain, i Increment, now time.Time) error {
 	id, ok := rowIDs[g]
 	if !ok {
 		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
-	}
-	if err := ForgetRows(ctx, tx, i.Run); err != nil {
-		return err
 	}
 	w.at("c.closes_at <= @now", now)
 	w.args["of_schedule"], w.args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)

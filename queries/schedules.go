@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,16 +37,52 @@ type Schedule struct {
 	By          string
 }
 
+// RecipientGroup are people who get a report for a part of what it is about.
+type RecipientGroup struct {
+	Assistant   string   `json:"assistant,omitempty"` // "": all of the report's
+	Environment string   `json:"environment,omitempty"`
+	Channel     string   `json:"channel,omitempty"`
+	Recipients  []string `json:"recipients"`
+}
+
+// Narrow returns the query of the group's part, or an error where the report's filter leaves that out.
+func (g RecipientGroup) Narrow(query string) (string, error) {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return "", err
+	}
+	for _, x := range [][2]string{{"assistant", g.Assistant}, {"environment", g.Environment}, {"channel", g.Channel}} {
+		if x[1] == "" {
+			continue
+		}
+		if all := q[x[0]]; len(all) > 0 && !slices.Contains(all, x[1]) || slices.Contains(q[x[0]+".not"], x[1]) {
+			return "", &metric.InputError{Field: "group", Msg: fmt.Sprintf("the report's filter leaves out the %s %q", x[0], x[1])}
+		}
+		q.Set(x[0], x[1])
+	}
+	return q.Encode(), nil
+}
+
+// Everybody are the recipients of a mail, those of groups too.
+func (t Target) Everybody() []string {
+	all := slices.Clone(t.Recipients)
+	for _, g := range t.Groups {
+		all = append(all, g.Recipients...)
+	}
+	return all
+}
+
 // Target says where a schedule sends to.
 type Target struct {
-	Recipients []string `json:"recipients,omitempty"` // of mail
-	URL        string   `json:"url,omitempty"`        // of http, or the endpoint of s3
-	Headers    []string `json:"headers,omitempty"`    // names, whose values are secret
-	Folder     string   `json:"folder,omitempty"`
-	Bucket     string   `json:"bucket,omitempty"`
-	Prefix     string   `json:"prefix,omitempty"`
-	Region     string   `json:"region,omitempty"`
-	Key        string   `json:"key,omitempty"` // id of the access key, whose secret is secret
+	Recipients []string         `json:"recipients,omitempty"` // of mail
+	Groups     []RecipientGroup `json:"groups,omitempty"`     // further ones
+	URL        string           `json:"url,omitempty"`        // of http, or the endpoint of s3
+	Headers    []string         `json:"headers,omitempty"`    // names, whose values are secret
+	Folder     string           `json:"folder,omitempty"`
+	Bucket     string           `json:"bucket,omitempty"`
+	Prefix     string           `json:"prefix,omitempty"`
+	Region     string           `json:"region,omitempty"`
+	Key        string           `json:"key,omitempty"` // id of the access key, whose secret is secret
 }
 
 const scheduleColumns = `
@@ -187,8 +225,9 @@ type ReportRun struct {
 type ReportFile struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"` // media type
-	Role string `json:"role"` // attachment, html, text, picture
+	Role string `json:"role"` // attachment, html, text, picture; "" for one that nobody gets
 	Size int64  `json:"size"`
+	Of   int    `json:"of,omitempty"` // the group of recipients, from 1 on, who get it; 0: those of no group
 }
 
 // States of a run.

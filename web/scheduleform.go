@@ -84,7 +84,7 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 		t := x.Target
 		m = views.ScheduleForm{
 			ID: x.ID.String(), Name: x.Name, PageName: x.Page, Query: x.Query, Grain: x.Grain, Revision: x.Revision, Schedule: x.Schedule, Zone: x.Zone, Destination: x.Destination,
-			Recipients: strings.Join(t.Recipients, "\n"), Folder: t.Folder, Bucket: t.Bucket, Prefix: t.Prefix, Region: t.Region, Key: t.Key, IfEmpty: x.IfEmpty, Incremental: x.Incremental, Kept: len(x.Sealed) > 0,
+			Recipients: strings.Join(t.Recipients, "\n"), Groups: groupRows(t.Groups), Folder: t.Folder, Bucket: t.Bucket, Prefix: t.Prefix, Region: t.Region, Key: t.Key, IfEmpty: x.IfEmpty, Incremental: x.Incremental, Kept: len(x.Sealed) > 0,
 			Formats: map[string]bool{},
 		}
 		if m.URL = t.URL; x.Destination == "s3" {
@@ -105,6 +105,14 @@ func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int
 	}
 	if m.HasMail, err = queries.HasMail(r.Context(), s.Pool); err != nil {
 		return err
+	}
+	choices, err := queries.FilterChoices(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	m.Assistants, m.Environments, m.Channels = choices.Assistants, choices.Environments, choices.Channels
+	if len(m.Groups) == 0 {
+		m.Groups = groupRows(nil)
 	}
 	return s.render(w, r, status, views.ScheduleFormPage(m))
 }
@@ -135,7 +143,7 @@ func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
 	if errors.As(err, &input) {
 		m := views.ScheduleForm{
 			Error: input.Error(), ID: p("id"), Name: p("name"), PageName: p("page"), Query: p("query"), Grain: p("grain"), Revision: x.Revision, Schedule: p("schedule"), Zone: p("zone"), Destination: p("destination"),
-			Recipients: p("recipients"), URL: p("url"), S3: p("s3"), Folder: p("folder"), Bucket: p("bucket"), Prefix: p("prefix"), Region: p("region"), Key: p("key"), IfEmpty: p("if_empty"),
+			Recipients: p("recipients"), Groups: groupRows(groupsOf(r)), URL: p("url"), S3: p("s3"), Folder: p("folder"), Bucket: p("bucket"), Prefix: p("prefix"), Region: p("region"), Key: p("key"), IfEmpty: p("if_empty"),
 			Incremental: p("incremental") != "", Kept: len(was.Sealed) > 0, Formats: map[string]bool{},
 		}
 		for _, f := range r.PostForm["formats"] {
@@ -150,7 +158,7 @@ func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
 		if p("id") == "" {
 			return queries.AddSchedule(ctx, tx, x)
 		}
-		if err := queries.ForgetUnsubscribed(ctx, tx, x.ID, x.Target.Recipients); err != nil {
+		if err := queries.ForgetUnsubscribed(ctx, tx, x.ID, x.Target.Everybody()); err != nil {
 			return err
 		}
 		return queries.ChangeSchedule(ctx, tx, x)
@@ -162,6 +170,52 @@ func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
 }
 
 const mostRecipients = 100
+
+// parseAddresses reads addresses, a line each, but for those that are known already.
+func parseAddresses(text string, known []string) (all []string, err error) {
+	for _, line := range strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == ',' || c == ';' || c == '\r' }) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		a, err := mail.ParseAddress(line)
+		if err != nil || strings.ContainsAny(a.Address, "\r\n") {
+			return nil, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("%.80q is no address such as ann@example.org", line)}
+		}
+		same := func(t string) bool { return strings.EqualFold(t, a.Address) }
+		if slices.ContainsFunc(known, same) {
+			return nil, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("%.80q stands in two groups", a.Address)}
+		}
+		if !slices.ContainsFunc(all, same) {
+			all = append(all, a.Address)
+		}
+	}
+	return all, nil
+}
+
+// groupsOf reads the groups of a form, as they were typed.
+func groupsOf(r *http.Request) (all []queries.RecipientGroup) {
+	f := r.PostForm
+	for i, to := range f["group_recipients"] {
+		at := func(name string) string {
+			if i < len(f[name]) {
+				return f[name][i]
+			}
+			return ""
+		}
+		if strings.TrimSpace(to) != "" {
+			all = append(all, queries.RecipientGroup{Assistant: at("group_assistant"), Environment: at("group_environment"), Channel: at("group_channel"), Recipients: []string{to}})
+		}
+	}
+	return all
+}
+
+// groupRows are groups as the form shows them, and one more that is empty.
+func groupRows(all []queries.RecipientGroup) (rows []views.GroupRow) {
+	for _, g := range all {
+		rows = append(rows, views.GroupRow{Assistant: g.Assistant, Environment: g.Environment, Channel: g.Channel, Recipients: strings.Join(g.Recipients, "\n")})
+	}
+	return append(rows, views.GroupRow{})
+}
 
 // parseSchedule reads the form into the schedule, whose secret it keeps only where it belongs.
 func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
@@ -252,19 +306,22 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 	}
 	switch x.Destination {
 	case "mail":
-		for _, line := range strings.FieldsFunc(r.PostFormValue("recipients"), func(c rune) bool { return c == '\n' || c == ',' || c == ';' || c == '\r' }) {
-			if line = strings.TrimSpace(line); line == "" {
+		if x.Target.Recipients, err = parseAddresses(r.PostFormValue("recipients"), nil); err != nil {
+			return secrets, err
+		}
+		for _, g := range groupsOf(r) {
+			if g.Recipients, err = parseAddresses(strings.Join(g.Recipients, "\n"), x.Target.Everybody()); err != nil {
+				return secrets, err
+			}
+			if len(g.Recipients) == 0 {
 				continue
 			}
-			a, err := mail.ParseAddress(line)
-			if err != nil || strings.ContainsAny(a.Address, "\r\n") {
-				return secrets, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("%.80q is no address such as ann@example.org", line)}
+			if _, err := g.Narrow(x.Query); err != nil {
+				return secrets, err
 			}
-			if !slices.ContainsFunc(x.Target.Recipients, func(t string) bool { return strings.EqualFold(t, a.Address) }) {
-				x.Target.Recipients = append(x.Target.Recipients, a.Address)
-			}
+			x.Target.Groups = append(x.Target.Groups, g)
 		}
-		if n := len(x.Target.Recipients); n == 0 || n > mostRecipients {
+		if n := len(x.Target.Everybody()); n == 0 || n > mostRecipients {
 			return secrets, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("are one to %d addresses", mostRecipients)}
 		}
 	case "http":

@@ -86,7 +86,7 @@ func scheduleRow(x queries.Schedule) views.ScheduleRow {
 	}
 	switch x.Destination {
 	case "mail":
-		row.To = strings.Join(x.Target.Recipients, ", ")
+		row.To = strings.Join(x.Target.Everybody(), ", ")
 	case "http":
 		row.To = x.Target.URL
 	case "folder":

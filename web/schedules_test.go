@@ -78,6 +78,21 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("%s %q: %d %.200s", field, wrong, status, body)
 		}
 	}
+	good["group_assistant"], good["group_environment"], good["group_channel"] = []string{"", "", "harbour-bank"}, []string{"", "", ""}, []string{"rest", "", ""}
+	for says, wrong := range map[string][]string{"two groups": {"cid@example.org", "", "Ann@example.org"}, "no address": {"cid"}, "leaves out": {"cid@example.org"}} {
+		form := url.Values{}
+		for k, v := range good {
+			form[k] = v
+		}
+		form["group_recipients"] = wrong
+		if says == "leaves out" {
+			form.Set("query", "range=28d&channel=whatsapp")
+		}
+		if status, body, _ := post(c, "/reports", form); status != 422 || !strings.Contains(body, says) || !strings.Contains(body, ">cid") {
+			t.Errorf("groups %v: %d %.200s", wrong, status, body)
+		}
+	}
+	good["group_recipients"] = []string{"rest@example.org", " ", "bank@example.org, Bank Two <bank2@example.org>"}
 	status, body, at := post(c, "/reports", good)
 	if status != 303 {
 		t.Fatalf("%d %.300s", status, body)
@@ -85,7 +100,7 @@ func TestSchedules(t *testing.T) {
 	at, _, _ = strings.Cut(at, "?")
 	_, body, _ = get(t, c, "GET", server.URL+at)
 	body = html.UnescapeString(body)
-	for _, want := range []string{"Mon 2 Nov 2026, 07:30 CET", "Tue 1 Dec 2026, 07:30 CET", "Fri 1 Jan 2027, 07:30 CET", "ann@example.org, bob@example.org", "first weekday of the month 07:30"} {
+	for _, want := range []string{"Mon 2 Nov 2026, 07:30 CET", "Tue 1 Dec 2026, 07:30 CET", "Fri 1 Jan 2027, 07:30 CET", "ann@example.org, bob@example.org, rest@example.org, bank@example.org, bank2@example.org", "first weekday of the month 07:30"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
