@@ -69,6 +69,7 @@ type Filter struct {
 	Text         string     // words that people search for; see package search
 	Work         WorkFilter // what reviewers made of them
 	Users        string     // NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
+	Only         []string   // these conversations, by their ids; none: any
 	Met          Range      // of people whose first conversation ever lies in it; absolute, zero for any
 	Slower       float64    // a response took longer than this many milliseconds
 	Faster       float64    // and not longer than this; 0 for no bound
@@ -129,7 +130,7 @@ type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
 // Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
 func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Work.empty() && f.Users == "" && f.Met == (Range{}) && f.Text == "" && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
+	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Work.empty() && f.Users == "" && f.Met == (Range{}) && len(f.Only) == 0 && f.Text == "" && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
 // WholeAssistants tells whether the filter takes all of an assistant's environments, channels and versions or none.
@@ -225,6 +226,7 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		{"tag", &f.Work.Tags, nil},
 		{"tag.not", &f.Work.NoTags, nil},
 		{"marked", &f.Work.Marks, MarkKinds},
+		{"only", &f.Only, nil},
 		{"assistant.not", &f.Not.Assistants, nil},
 		{"environment.not", &f.Not.Environments, nil},
 		{"channel.not", &f.Not.Channels, nil},
@@ -243,6 +245,11 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		}
 		if len(*field.into) > maxValues {
 			return f, &InputError{field.name, fmt.Sprintf("takes at most %d values", maxValues)}
+		}
+	}
+	for _, id := range f.Only {
+		if _, err := conversation.ParseUUID(id); err != nil {
+			return f, &InputError{"only", "are ids of conversations"}
 		}
 	}
 	switch f.Escalated = q.Get("escalated"); f.Escalated {

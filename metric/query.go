@@ -85,6 +85,7 @@ func (f Filter) pairs() [][2]string {
 	for _, n := range f.Work.Ratings {
 		add("rated", strconv.Itoa(n))
 	}
+	addAll("only", f.Only)
 	addAll("assistant.not", f.Not.Assistants)
 	addAll("environment.not", f.Not.Environments)
 	addAll("channel.not", f.Not.Channels)

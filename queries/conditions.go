@@ -78,6 +78,9 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 	case metric.ReturningUsers:
 		w.and(firstEverText+" < @new_from", "new_from", from)
 	}
+	if len(f.Only) > 0 {
+		w.and("c.id = any(@only::uuid[])", "only", f.Only)
+	}
 	if f.Met != (metric.Range{}) {
 		w.and(firstEverText+" >= @met_from", "met_from", f.Met.From)
 		w.and(firstEverText+" < @met_until", "met_until", f.Met.Until)

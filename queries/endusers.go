@@ -22,17 +22,23 @@ type EndUser struct {
 }
 
 const endUserColumns = `
-select a.name as assistant, u.user_id, s.sender_key, u.conversations, u.first_at, u.last_at, u.person
+select a.name as assistant, u.user_id, s.sender_key, u.conversations, u.first_at, u.last_at, u.person`
+
+const endUsersFrom = `
 from (
 	select u.assistant_id, u.person, max(u.user_id) as user_id, (array_agg(u.sender_id order by u.started_at desc, u.id desc))[1] as sender_id,
 		count(*) as conversations, min(u.first_at) as first_at, max(u.started_at) as last_at
 	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + personText + ` as person, ` + firstEverText + ` as first_at from conversations c where `
 
-const endUserOrder = `) as u
-	group by u.assistant_id, u.person
+const endUsersGroup = `) as u
+	group by u.assistant_id, u.person`
+
+const endUsersPage = `
 	having @before_at::timestamptz is null or (max(u.started_at), u.person) < (@before_at, @before_person::bigint)
 	order by last_at desc, u.person desc
-	limit @limit
+	limit @limit`
+
+const endUserJoins = `
 ) as u
 join assistants a on a.id = u.assistant_id
 join senders s on s.id = u.sender_id
@@ -51,7 +57,7 @@ func EndUsers(ctx context.Context, db DB, f metric.Filter, before *metric.Cursor
 		at := time.UnixMicro(before.At)
 		w.args["before_at"], w.args["before_person"] = &at, before.Person()
 	}
-	rows, _ := db.Query(ctx, endUserColumns+w.String()+endUserOrder, w.args)
+	rows, _ := db.Query(ctx, endUserColumns+endUsersFrom+w.String()+endUsersGroup+endUsersPage+endUserJoins, w.args)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EndUser])
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)

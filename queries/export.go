@@ -20,9 +20,10 @@ const (
 	ByTurn         Grain = "turn" // those of the filter; without bounds on response times, those with one
 	ByMessage      Grain = "message"
 	ByEvent        Grain = "event"
+	ByUser         Grain = "user" // people with conversations of the filter, who came last first
 )
 
-// Grains lists them, the coarsest first.
+// Grains lists those of conversations and what they consist of, the coarsest first.
 var Grains = []Grain{ByConversation, ByTurn, ByMessage, ByEvent}
 
 // ColumnKind is what values of an exported column are.
@@ -138,6 +139,15 @@ var exportColumns = map[Grain][]ExportColumn{
 	},
 }
 
+var endUserFields = []ExportColumn{
+	{"assistant", TextColumn, "a.name"},
+	{"user_id", TextColumn, "u.user_id"},
+	{"sender_key", TextColumn, "s.sender_key"},
+	{"conversations", CountColumn, "u.conversations"},
+	{"first_at", InstantColumn, "u.first_at"},
+	{"last_at", InstantColumn, "u.last_at"},
+}
+
 // exportTables are what rows of a grain are read from, beside conversations; exportOrder puts those of one in order.
 var (
 	exportTables = map[Grain]string{
@@ -151,6 +161,9 @@ var (
 
 // ExportColumns returns what rows of a grain hold, in this order.
 func ExportColumns(g Grain) []ExportColumn {
+	if g == ByUser {
+		return endUserFields
+	}
 	return append(whose[:len(whose):len(whose)], exportColumns[g]...)
 }
 
@@ -231,6 +244,16 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 	}
 	columns := ExportColumns(g)
 	text := "declare export no scroll cursor for\nselect "
+	if g == ByUser {
+		for i, c := range columns {
+			if i > 0 {
+				text += ", "
+			}
+			text += c.text
+		}
+		text += endUsersFrom + w.String() + endUsersGroup + endUserJoins
+		return fetchExport(ctx, tx, text, w.args, columns, each)
+	}
 	for i, c := range columns {
 		if i > 0 {
 			text += ", "
@@ -244,8 +267,13 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 		w.args["now"] = now
 	}
 	text += "\nfrom conversations c" + exportTables[g] + exportJoins + "where " + w.String() + condition + "\norder by c.started_at desc, c.id desc" + exportOrder[g]
-	if _, err := tx.Exec(ctx, text, pgx.QueryExecModeDescribeExec, w.args); err != nil {
-		return fmt.Errorf("export by %s: %w", g, err)
+	return fetchExport(ctx, tx, text, w.args, columns, each)
+}
+
+// fetchExport calls each for every row of a cursor, a page at a time.
+func fetchExport(ctx context.Context, tx pgx.Tx, text string, args pgx.StrictNamedArgs, columns []ExportColumn, each func(row []any) error) error {
+	if _, err := tx.Exec(ctx, text, pgx.QueryExecModeDescribeExec, args); err != nil {
+		return fmt.Errorf("export: %w", err)
 	}
 	for {
 		n := 0
@@ -262,7 +290,7 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 			n++
 		}
 		if err := rows.Err(); err != nil {
-			return fmt.Errorf("export by %s: %w", g, err)
+			return fmt.Errorf("export: %w", err)
 		}
 		if n < exportPage {
 			_, err := tx.Exec(ctx, "close export")

@@ -328,6 +328,11 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	if f.Users != "" {
 		add("Users", "", "users", f.Users, f.Users)
 	}
+	if n := len(f.Only); n > 0 {
+		rest := q.query()
+		rest.Del("only")
+		all = append(all, views.Chip{Label: "Only", Value: views.Plural(int64(n), "conversation that was chosen", "conversations that were chosen"), Without: to(rest)})
+	}
 	if f.Met != (metric.Range{}) {
 		add("Users met", "", "met", query.Get("met"), strings.ReplaceAll(query.Get("met"), "..", " to "))
 	}

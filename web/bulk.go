@@ -17,6 +17,9 @@ import (
 // bulkPatience is how long a request acts on many conversations before it leaves the rest to a job.
 const bulkPatience = 1500 * time.Millisecond
 
+// showOnly asks for the list of what is selected, which can be exported or sent to somebody like any other.
+const showOnly queries.BulkKind = "only"
+
 // act answers POST /conversations/act: something is done to many conversations at once.
 func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
@@ -34,6 +37,13 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	run := queries.BulkRun{ID: queries.NewID(), UserID: u.ID, Kind: queries.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
+	if run.Kind == showOnly {
+		if r.PostFormValue("all") == "" {
+			f.Only = r.PostForm["c"]
+		}
+		http.Redirect(w, r, address(f), http.StatusSeeOther)
+		return nil
+	}
 	if err := s.describeBulk(r, &run); err != nil {
 		return err
 	}

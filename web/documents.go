@@ -140,17 +140,21 @@ func (s *server) document(r *http.Request, name string) (report.Document, error)
 
 // downloadDocument answers GET /documents/{page}: a page of charts as a file.
 func (s *server) downloadDocument(w http.ResponseWriter, r *http.Request) error {
-	name, as := chi.URLParam(r, "page"), r.URL.Query().Get("as")
-	d, err := s.document(r, name)
+	d, err := s.document(r, chi.URLParam(r, "page"))
 	if err != nil {
 		return err
 	}
+	return s.attachDocument(w, r, &d)
+}
+
+// attachDocument answers with a document as the file that the query asks for.
+func (s *server) attachDocument(w http.ResponseWriter, r *http.Request, d *report.Document) error {
 	var b bytes.Buffer
-	kind, end, err := d.WriteAs(r.Context(), &b, as, s.Now())
+	kind, end, err := d.WriteAs(r.Context(), &b, r.URL.Query().Get("as"), s.Now())
 	if err != nil {
 		return err
 	}
-	return s.attach(w, kind, name+"_"+s.Now().In(s.Zone).Format("2006-01-02")+end, b.Bytes())
+	return s.attach(w, kind, d.Name+"_"+s.Now().In(s.Zone).Format("2006-01-02")+end, b.Bytes())
 }
 
 func isDocument(name string) bool { return slices.Contains(documentNames, name) }

@@ -32,8 +32,8 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	}
 	u, _ := userOf(ctx)
 	x := report.Wanted{Grain: queries.Grain(r.PostFormValue("grain")), By: u.Name}
-	if !slices.Contains(queries.Grains, x.Grain) {
-		return &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event"}
+	if !slices.Contains(queries.Grains, x.Grain) && x.Grain != queries.ByUser {
+		return &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event, user"}
 	}
 	if x.Format, err = report.ParseFormat(r.PostFormValue("format")); err != nil {
 		return err
@@ -47,7 +47,11 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	x.Title = listHeading(x.Filter)
-	if x.Grain != queries.ByConversation {
+	switch x.Grain {
+	case queries.ByConversation:
+	case queries.ByUser:
+		x.Title = usersHeading(x.Filter)
+	default:
 		x.Title += ", by " + string(x.Grain)
 	}
 	name := x.FileName(now, s.Zone)

@@ -2,11 +2,13 @@ package web_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -410,5 +413,104 @@ func TestExportInBackground(t *testing.T) {
 	var left int64
 	if err := pool.QueryRow(t.Context(), `select count(*) from export_parts`).Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d parts are left, %v", left, err)
+	}
+}
+
+// TestOtherFiles: people, a selection of the list and review reports can be taken out as well, and are what the pages say.
+func TestOtherFiles(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
+	pool := dbtest.Pool(t)
+	feed(t, pool, demo.New(demo.Options{Conversations: 500, Days: 40, Until: now.Add(-3 * time.Hour), Seed: 5}).Next)
+	c, base := exportSite(t, pool, time.UTC, now)
+	total := regexp.MustCompile(`data-total="(\d+)"`)
+	for _, query := range []string{"range=40d", "range=20d&users=new&is=engaged", "range=20d&users=returning&is=engaged&assistant=harbour-bank"} {
+		_, page, _ := get(t, c, "GET", base+"/users/list?"+query)
+		m := total.FindStringSubmatch(page)
+		if m == nil || !strings.Contains(page, `value="user"`) {
+			t.Fatalf("%s: %.300s", query, page)
+		}
+		_, all := readCSV(t, fetch(t, c, pool, base, time.UTC, url.Values{"query": {query}, "grain": {"user"}, "format": {"csv"}}))
+		if strconv.Itoa(len(all)) != m[1] || len(all) < 5 {
+			t.Errorf("%s: %d rows, the list has %s", query, len(all), m[1])
+		}
+		people := map[string]bool{}
+		for _, r := range all {
+			people[r["assistant"]+"\x00"+cmp.Or(r["user_id"], r["sender_key"])] = true
+		}
+		if len(people) != len(all) {
+			t.Errorf("%s: %d people in %d rows", query, len(people), len(all))
+		}
+		if query == "range=40d" {
+			_, list, _ := get(t, c, "GET", base+"/conversations?"+query)
+			if n := total.FindStringSubmatch(list); n == nil || strconv.Itoa(int(all.sum(t, "conversations"))) != n[1] {
+				t.Errorf("people have %v conversations, the list %v", all.sum(t, "conversations"), n)
+			}
+		}
+	}
+	// A selection.
+	_, list, _ := get(t, c, "GET", base+"/conversations?range=40d")
+	conversations := total.FindStringSubmatch(list)[1]
+	ids := regexp.MustCompile(`name="c" value="([0-9a-f-]{36})"`).FindAllStringSubmatch(list, 3)
+	form := url.Values{"do": {"only"}, "query": {"range=40d"}}
+	for _, m := range ids {
+		form.Add("c", m[1])
+	}
+	resp, err := c.PostForm(base+"/conversations/act", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	at := resp.Header.Get("Location")
+	_, list, _ = get(t, c, "GET", base+at)
+	if m := total.FindStringSubmatch(list); resp.StatusCode != 303 || m == nil || m[1] != "3" || !strings.Contains(list, "3 conversations that were chosen") {
+		t.Errorf("the selection %s: %d, %v", at, resp.StatusCode, m)
+	}
+	_, query, _ := strings.Cut(at, "?")
+	_, all := readCSV(t, fetch(t, c, pool, base, time.UTC, url.Values{"query": {query}, "grain": {"conversation"}, "format": {"csv"}}))
+	for _, m := range ids {
+		if len(all) != 3 || all.count("conversation_id", m[1]) != 1 {
+			t.Errorf("%s is %d times among %d rows", m[1], all.count("conversation_id", m[1]), len(all))
+		}
+	}
+	if status, _, _ := get(t, c, "GET", base+"/conversations?only=x"); status != 400 {
+		t.Errorf("a wrong id: %d", status)
+	}
+	// Review reports.
+	if _, err := pool.Exec(t.Context(), `insert into review_states (sender_id, conversation_id, touched_at, reviewed_at, events) select sender_id, id, last_at, last_at, events from conversations order by started_at desc limit 77`); err != nil {
+		t.Fatal(err)
+	}
+	_, page, _ := get(t, c, "GET", base+"/review/reports?range=40d")
+	if !strings.Contains(html.UnescapeString(page), "/review/reports/file?range=40d&as=xlsx") || strings.Contains(page, "/reports/edit?page=review") {
+		t.Error("review reports have no way to their file, or one to a schedule")
+	}
+	for _, as := range []string{"xlsx", "csv", "pdf"} {
+		status, file, header := get(t, c, "GET", base+"/review/reports/file?range=40d&as="+as)
+		if status != 200 || len(file) < 1000 || !strings.Contains(header.Get("Content-Disposition"), "review-reports_2026-10-27") {
+			t.Fatalf("%s: %d, %d bytes, %v", as, status, len(file), header)
+		}
+		if as == "xlsx" {
+			x, err := excelize.OpenReader(strings.NewReader(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := x.GetRows("Coverage by channel", excelize.Options{RawCellValue: true})
+			if err != nil {
+				t.Fatalf("%v: %v", x.GetSheetList(), err)
+			}
+			sum := map[string]float64{}
+			for _, r := range rows[1:] {
+				for i, name := range rows[0] {
+					if i < len(r) {
+						v, _ := strconv.ParseFloat(r[i], 64)
+						sum[name] += v
+					}
+				}
+			}
+			if sum["Reviewed"] != 77 || strconv.Itoa(int(sum["All"])) != conversations {
+				t.Errorf("sums %v of %s", sum, conversations)
+			}
+			x.Close()
+		}
 	}
 }

@@ -126,7 +126,7 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 	f.bar.Notes = &f.notes
 	if name := strings.TrimPrefix(q.path, "/"); isDocument(name) {
 		v := q.query()
-		f.bar.Document, f.bar.DocumentQuery = "/documents/"+name+"?", v.Encode()
+		f.bar.Document, f.bar.DocumentQuery, f.bar.DocumentPage = "/documents/"+name+"?", v.Encode(), true
 		if len(v) > 0 {
 			f.bar.Document += v.Encode() + "&"
 		}

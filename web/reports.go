@@ -1,13 +1,17 @@
 package web
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/report"
 	"turnwise/views"
 )
 
@@ -21,15 +25,74 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := q.filter
-	m := views.ReportsModel{Page: page}
-	choices, err := queries.FilterChoices(r.Context(), s.Pool)
+	m, err := s.reportsModel(r.Context(), q, page)
 	if err != nil {
 		return err
 	}
-	frozen, err := queries.FrozenBefore(r.Context(), s.Pool, f, page.Now, s.Zone)
+	m.Bar.Document = "/review/reports/file?"
+	if v := q.query(); len(v) > 0 {
+		m.Bar.Document += v.Encode() + "&"
+	}
+	return s.renderEither(w, r, views.ReportsPage(m), views.ReportsView(m))
+}
+
+// reportsFile answers GET /review/reports/file: the page as a file.
+func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
+	page := s.page(r, "Review reports", "Review")
+	at := *r
+	at.URL = &url.URL{Path: "/review/reports", RawQuery: r.URL.RawQuery}
+	q, err := s.parseQuestion(&at, true)
 	if err != nil {
 		return err
+	}
+	m, err := s.reportsModel(r.Context(), q, page)
+	if err != nil {
+		return err
+	}
+	criteria, err := report.CriteriaWords(r.Context(), s.Pool, q.filter)
+	if err != nil {
+		return err
+	}
+	d := report.Document{Head: report.NewHead("Review reports", report.FilterWords(q.filter), criteria, page.Name, q.filter, page.Now, s.Zone), Name: "review-reports", Link: s.URL + q.address(), Empty: m.All.All.N == 0}
+	words, dates := rangeWords(q, page)
+	d.Range = strings.TrimSpace(words + ", " + dates)
+	d.Cards = m.Cards()
+	if m.AnyTags {
+		d.Charts = []views.Chart{m.Tags}
+	}
+	for _, t := range m.Tables {
+		b := views.Breakdown{Title: "Coverage by " + t.Name, Head: []string{"Coverage", "Reviewed", "In part", "All"}}
+		for _, x := range t.Rows {
+			b.Rows = append(b.Rows, views.BreakdownRow{Name: x.Name, Values: []views.Value{x.Rate, x.Reviewed, x.Partial, x.All}})
+		}
+		d.Tables = append(d.Tables, b)
+	}
+	people := views.Breakdown{Title: "Reviewers", Head: []string{"Reviewed", "Mean rating", "Median time"}}
+	for _, p := range m.Reviewers {
+		rating, took := views.Value{None: true}, views.Value{None: true}
+		if p.Rating != nil {
+			rating = views.Value{V: *p.Rating, Text: strconv.FormatFloat(*p.Rating, 'f', 2, 64), N: p.Rated}
+		}
+		if p.MedianS != nil {
+			took = views.Value{V: *p.MedianS * 1000, Text: views.Millis(*p.MedianS * 1000), N: p.Timed, Base: "timed"}
+		}
+		people.Rows = append(people.Rows, views.BreakdownRow{Name: p.Name, Values: []views.Value{p.Reviewed, rating, took}})
+	}
+	d.Tables = append(d.Tables, people)
+	return s.attachDocument(w, r, &d)
+}
+
+// reportsModel is what reviewers did to the conversations of a question.
+func (s *server) reportsModel(ctx context.Context, q question, page views.Page) (m views.ReportsModel, err error) {
+	f := q.filter
+	m.Page = page
+	choices, err := queries.FilterChoices(ctx, s.Pool)
+	if err != nil {
+		return m, err
+	}
+	frozen, err := queries.FrozenBefore(ctx, s.Pool, f, page.Now, s.Zone)
+	if err != nil {
+		return m, err
 	}
 	m.How = frozenWords(page, frozen, !f.Plain())
 	m.Bar = s.bar(q, page, choices)
@@ -48,9 +111,9 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	for _, by := range []string{"", "assistant", "channel", "outcome"} {
-		all, err := queries.CoverageOf(r.Context(), s.Pool, f, by, page.Now, s.Zone)
+		all, err := queries.CoverageOf(ctx, s.Pool, f, by, page.Now, s.Zone)
 		if err != nil {
-			return err
+			return m, err
 		}
 		if by == "" && len(all) > 0 {
 			m.All = row(all[0], f)
@@ -75,9 +138,9 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 		}
 		m.Tables = append(m.Tables, t)
 	}
-	people, err := queries.ReviewersOf(r.Context(), s.Pool, f, page.Now, s.Zone)
+	people, err := queries.ReviewersOf(ctx, s.Pool, f, page.Now, s.Zone)
 	if err != nil {
-		return err
+		return m, err
 	}
 	for _, p := range people {
 		to, link := f, ""
@@ -87,11 +150,11 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 		}
 		m.Reviewers = append(m.Reviewers, views.ReviewerReport{Name: p.Name, Reviewed: views.CountValue(p.Reviewed, link), Rating: p.Rating, Rated: p.Rated, MedianS: p.MedianS, Timed: p.Timed})
 	}
-	return s.tagReport(w, r, q, m)
+	return m, s.tagReport(ctx, q, &m)
 }
 
 // tagReport adds the tags over time.
-func (s *server) tagReport(w http.ResponseWriter, r *http.Request, q question, m views.ReportsModel) error {
+func (s *server) tagReport(ctx context.Context, q question, m *views.ReportsModel) error {
 	from, until := q.filter.Range.Bounds(m.Now, s.Zone)
 	used := q.bucket.In(from, until)
 	spans := used.Spans(from, until, s.Zone)
@@ -99,7 +162,7 @@ func (s *server) tagReport(w http.ResponseWriter, r *http.Request, q question, m
 	for i, x := range spans {
 		starts[i] = x.From
 	}
-	tags, err := queries.TagsOverTime(r.Context(), s.Pool, q.filter, starts, m.Now, s.Zone)
+	tags, err := queries.TagsOverTime(ctx, s.Pool, q.filter, starts, m.Now, s.Zone)
 	if err != nil {
 		return err
 	}
@@ -123,5 +186,5 @@ func (s *server) tagReport(w http.ResponseWriter, r *http.Request, q question, m
 		c.Series = append(c.Series, series)
 	}
 	m.Tags, m.AnyTags = c, len(tags) > 0
-	return s.renderEither(w, r, views.ReportsPage(m), views.ReportsView(m))
+	return nil
 }

@@ -83,6 +83,7 @@ func (s *server) signed() []route {
 		{"POST", "/undo", views.Review, s.undo},
 		{"GET", "/review", views.Review, s.reviewPage},
 		{"GET", "/review/reports", views.Review, s.reports},
+		{"GET", "/review/reports/file", views.Review, s.reportsFile},
 		{"GET", "/tags", views.Review, s.tags},
 		{"POST", "/tags", views.Review, s.addTag},
 		{"POST", "/tags/{id}", views.Lead, s.changeTag},
@@ -213,7 +214,7 @@ func patience(path string) time.Duration {
 	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
 		return longRequest
 	}
-	if strings.HasPrefix(path, "/documents/") { // charts are drawn
+	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" { // charts are drawn
 		return longRequest
 	}
 	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") {

@@ -144,6 +144,7 @@ func TestRights(t *testing.T) {
 		"POST /undo":                          {303, 403, 404, 404, 404},
 		"GET /review":                         {303, 403, 200, 200, 200},
 		"GET /review/reports":                 {303, 403, 200, 200, 200},
+		"GET /review/reports/file":            {303, 403, 400, 400, 400},
 		"GET /tags":                           {303, 403, 200, 200, 200},
 		"POST /tags":                          {303, 403, 422, 422, 422},
 		"POST /tags/{id}":                     {303, 403, 403, 422, 422},
