@@ -18,6 +18,9 @@ import (
 	"turnwise/report"
 )
 
+// tooManyDeaths says why nobody goes on with something.
+const tooManyDeaths = "The server ended three times while this was made. Its log, or the system's, says why."
+
 // ExportArgs asks for a file to be made.
 type ExportArgs struct {
 	ID string `json:"id" river:"unique"`
@@ -31,6 +34,8 @@ const (
 	// beatEvery is how often a worker tells that it is alive; after deadAfter without a word another takes its place.
 	beatEvery = 2 * time.Second
 	deadAfter = 30 * time.Second
+	// mostDeaths is how often it is begun anew when the process ended that was at it: perhaps it is what ended it.
+	mostDeaths = 3
 	// partSize is how many bytes of a file are stored at a time.
 	partSize = 1 << 20
 	// FilesLast is how long files can be fetched.
@@ -77,6 +82,9 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 		return err
 	}); err != nil {
 		return err
+	}
+	if claim.Deaths >= mostDeaths {
+		return claim.End(ctx, pool, tooManyDeaths, 0, 0, now(), now().Add(FilesLast))
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

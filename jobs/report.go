@@ -155,6 +155,9 @@ func SendReport(ctx context.Context, pool *pgxpool.Pool, r Reports, id conversat
 		if err := s.read(ctx, id); err != nil {
 			return err
 		}
+		if claim.Deaths >= mostDeaths {
+			return &metric.InputError{Field: "server", Msg: tooManyDeaths}
+		}
 		if len(s.run.Files) == 0 {
 			if err := s.build(ctx); err != nil {
 				return err

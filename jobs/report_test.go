@@ -143,6 +143,28 @@ func TestKilledReport(t *testing.T) {
 	}
 }
 
+// TestDeadlyReport: a report that ends each server that makes it is not begun for ever, and can be tried again by hand.
+func TestDeadlyReport(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 60)
+	x := o.keep(queries.Schedule{Name: "Deadly", Page: "csat", Query: "range=12d", Formats: []string{"html"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
+	open, err := jobs.DueReports(t.Context(), o.pool, o.clock())
+	if err != nil || len(open) != 1 {
+		t.Fatalf("%v, %v", open, err)
+	}
+	for range 3 {
+		if _, err := queries.ClaimRun(t.Context(), o.pool, open[0], o.clock().Add(-time.Hour), o.clock()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.send(t.Context(), open[0]); err != nil {
+		t.Fatal(err)
+	}
+	if r := o.runs(x)[0]; r.State != queries.RunFailed || !strings.Contains(r.Error, "ended three times") || len(o.post.Letters()) != 0 {
+		t.Errorf("%+v, %d letters", r, len(o.post.Letters()))
+	}
+}
+
 // TestTwoServers: however many servers look at what is due, each run is made once; what was missed is made up once.
 func TestTwoServers(t *testing.T) {
 	t.Parallel()

@@ -148,3 +148,12 @@ func one[T any](rows pgx.Rows) (T, error) {
 	}
 	return v, err
 }
+
+// only returns the value of one row, or ErrNotFound.
+func only[T any](rows pgx.Rows) (T, error) {
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return v, err
+}

@@ -69,9 +69,10 @@ order by created_at
 limit 20`
 	claimExportSQL = `
 update exports
-set state = 'running', claim = @claim, alive_at = @now, started_at = @now, rows = 0, bytes = 0, error = ''
+set state = 'running', claim = @claim, alive_at = @now, started_at = @now, rows = 0, bytes = 0, error = '',
+	deaths = deaths + case when state = 'running' then 1 else 0 end
 where id = @id and (state = 'waiting' or state = 'running' and alive_at < @dead)
-returning id`
+returning deaths`
 	beatExportSQL = `
 update exports
 set alive_at = @now, rows = @rows, bytes = @bytes
@@ -123,15 +124,18 @@ func OpenExports(ctx context.Context, db DB, dead time.Time) ([]conversation.UUI
 // ExportClaim is a worker's hold on an export. Once it is lost, its methods return ErrNotFound.
 type ExportClaim struct {
 	ID, claim conversation.UUID
+	Deaths    int // how often the process that was at it ended
 }
 
 // ClaimExport takes an export that nobody is at, or returns ErrNotFound. What another worker left of its file is deleted.
 func ClaimExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now, dead time.Time) (ExportClaim, error) {
-	c := ExportClaim{id, NewID()}
-	if err := changed(ctx, tx, claimExportSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "claim": [16]byte(c.claim), "now": now, "dead": dead}); err != nil {
+	c := ExportClaim{ID: id, claim: NewID()}
+	rows, _ := tx.Query(ctx, claimExportSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "claim": [16]byte(c.claim), "now": now, "dead": dead})
+	var err error
+	if c.Deaths, err = only[int](rows); err != nil {
 		return c, err
 	}
-	_, err := tx.Exec(ctx, forgetPartsSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	_, err = tx.Exec(ctx, forgetPartsSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
 	return c, err
 }
 

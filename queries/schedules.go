@@ -258,9 +258,9 @@ order by created_at
 limit 20`
 	claimRunSQL = `
 update report_runs
-set state = 'running', claim = @claim, alive_at = @now, attempts = attempts + 1
+set state = 'running', claim = @claim, alive_at = @now, attempts = attempts + 1, deaths = deaths + case when state = 'running' then 1 else 0 end
 where id = @id and (state = 'waiting' and (retry_at is null or retry_at <= @now) or state = 'running' and alive_at < @dead)
-returning id`
+returning deaths`
 	beatRunSQL  = `update report_runs set alive_at = @now where id = @id and claim = @claim and state = 'running' returning id`
 	filesRunSQL = `update report_runs set files = @files::jsonb, rows = @rows where id = @id and claim = @claim and state = 'running' returning id`
 	endRunSQL   = `
@@ -269,7 +269,7 @@ set state = @state, error = @error, retry_at = @retry, claim = null, ended_at = 
 where id = @id and claim = @claim and state = 'running'
 returning id`
 	cancelRunSQL      = `update report_runs set state = 'failed', error = 'was cancelled', claim = null, retry_at = null, ended_at = @now where id = @id and state in ('waiting', 'running') returning id`
-	reopenRunSQL      = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '' where id = @id and state in ('done', 'failed', 'waiting') returning id`
+	reopenRunSQL      = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '', deaths = 0 where id = @id and state in ('done', 'failed', 'waiting') returning id`
 	forgetFilesSQL    = `delete from report_files where run_id = @id and exists (select from report_runs r where r.id = @id and r.claim = @claim)`
 	insertFilePartSQL = `insert into report_files (run_id, n, part, body) select r.id, @n::integer, @part::integer, @body::bytea from report_runs r where r.id = @id and r.claim = @claim and r.state = 'running' returning run_id`
 	filePartSQL       = `select body from report_files where run_id = @id and n = @n and part = @part`
@@ -281,7 +281,7 @@ on conflict do nothing`
 	leftSQL            = `update deliveries d set state = 'unsubscribed', retry_at = null from report_runs r join unsubscribed x on x.schedule_id = r.schedule_id where r.id = @id and d.run_id = r.id and x.recipient = d.recipient and d.state = 'waiting'`
 	deliveriesSQL      = `select run_id, recipient, state, attempts, retry_at, sent_at, error, token from deliveries where run_id = @id order by recipient`
 	sendingSQL         = `update deliveries set state = 'sending', attempts = attempts + 1 where run_id = @id and recipient = @recipient and state in ('waiting', 'sending') and exists (select from report_runs r where r.id = @id and r.claim = @claim) returning run_id`
-	deliveredSQL       = `update deliveries set state = @state, error = @error, retry_at = @retry, sent_at = case when @state = 'sent' then @now::timestamptz end where run_id = @id and recipient = @recipient returning run_id`
+	deliveredSQL       = `with run as (update report_runs set deaths = 0 where id = @id) update deliveries set state = @state, error = @error, retry_at = @retry, sent_at = case when @state = 'sent' then @now::timestamptz end where run_id = @id and recipient = @recipient returning run_id`
 	retryDeliverySQL   = `update deliveries set state = 'waiting', retry_at = null, attempts = 0, error = '' where run_id = @id and recipient = @recipient and state = 'failed' returning run_id`
 	deliveryByTokenSQL = `select r.schedule_id, d.recipient, s.name from deliveries d join report_runs r on r.id = d.run_id join schedules s on s.id = r.schedule_id where d.token = @token`
 	unsubscribeSQL     = `insert into unsubscribed (schedule_id, recipient, at) values (@schedule, @recipient, @now) on conflict do nothing`
@@ -308,12 +308,18 @@ func OpenRuns(ctx context.Context, db DB, now, dead time.Time) ([]conversation.U
 }
 
 // RunClaim is a worker's hold on a run. Once it is lost, its methods return ErrNotFound.
-type RunClaim struct{ ID, claim conversation.UUID }
+type RunClaim struct {
+	ID, claim conversation.UUID
+	Deaths    int // how often the process that was at it ended
+}
 
 // ClaimRun takes a run that nobody is at, or returns ErrNotFound.
 func ClaimRun(ctx context.Context, db DB, id conversation.UUID, now, dead time.Time) (RunClaim, error) {
-	c := RunClaim{id, NewID()}
-	return c, changed(ctx, db, claimRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "claim": [16]byte(c.claim), "now": now, "dead": dead})
+	c := RunClaim{ID: id, claim: NewID()}
+	rows, _ := db.Query(ctx, claimRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "claim": [16]byte(c.claim), "now": now, "dead": dead})
+	var err error
+	c.Deaths, err = only[int](rows)
+	return c, err
 }
 
 // Beat tells that the worker is alive.

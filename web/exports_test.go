@@ -376,6 +376,19 @@ func TestExportInBackground(t *testing.T) {
 	if err := claim.Part(t.Context(), pool, 9, []byte("late")); !errors.Is(err, queries.ErrNotFound) {
 		t.Errorf("a part of the dead worker is taken: %v", err)
 	}
+	// One that ends each server that is at it is not begun for ever.
+	_, deadly := ask()
+	for range 4 {
+		if err := jobs.Export(t.Context(), pool, deadly, time.UTC, time.Now); err != nil {
+			break
+		}
+		if _, err := pool.Exec(t.Context(), `update exports set state = 'running', alive_at = now() - interval '1 hour' where id = $1 and error = ''`, [16]byte(deadly)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e, err := queries.ExportByID(t.Context(), pool, deadly); err != nil || e.State != queries.ExportFailed || !strings.Contains(e.Error, "ended three times") {
+		t.Errorf("a deadly one: %+v, %v", e, err)
+	}
 	_, file, header := get(t, c, "GET", base+at+"/file")
 	_, rows := readCSV(t, []byte(file))
 	if len(rows) < 2001 || header.Get("Content-Length") != fmt.Sprint(len(file)) || !strings.Contains(header.Get("Content-Disposition"), `filename="conversations_2026-10-27_0917.csv"`) {

@@ -1,0 +1,7 @@
+-- 0026_deaths.sql: how often the process that made a file ended while at it, so that one that kills them is not begun for ever.
+
+-- +goose Up
+alter table exports add column deaths integer not null default 0;
+comment on column exports.deaths is 'how often the server that made it ended while at it';
+alter table report_runs add column deaths integer not null default 0;
+comment on column report_runs.deaths is 'how often the server that made it ended while at it, since the last delivery';
