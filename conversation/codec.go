@@ -57,8 +57,16 @@ func (p *Projection) Marshal() []byte {
 // from the store, so those of further ones begin a new bundle.
 func (p *Projection) ForgetWords(stripped int16) {
 	if c := p.Current; c != nil {
-		c.FirstText, c.BundleLen, c.Stripped = "", BundleSize, stripped
+		c.FirstText, c.BundleLen, c.Stripped, c.Provisional, c.Checkpoint = "", BundleSize, stripped, false, nil
 	}
+	p.Stack.forget()
+	p.BeforeReset.forget()
+}
+
+// ForgetStack takes values out of the dialogue stack with which a conversation began, as the one before it left them.
+func (p *Projection) ForgetStack() {
+	p.Stack.forget()
+	p.BeforeReset.forget()
 }
 
 // UnmarshalProjection reads what Marshal wrote, or returns ErrStateVersion.

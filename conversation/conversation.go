@@ -43,7 +43,7 @@ type Conversation struct {
 	Provisional      bool   // begun by the metadata slot alone; the next event decides
 	Paused           bool
 	Last             answer
-	Stripped         int16 // what retention removed of it: 1 its texts, 2 its events too. Only a session that is told goes on
+	Stripped         int16 // what retention removed of it: 1 its texts, 2 its events too; with 10 added, more came since. Only a session that is told goes on
 	FlowDone         bool  // a user flow was completed in the open turn
 
 	Turn     *Turn // the open one; nil before the first user event

@@ -89,7 +89,9 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 		c.FirstSeq = seq
 	}
 	c.Events++
-	c.Stripped = 0 // of this event at least, nothing
+	if c.Stripped == 1 || c.Stripped == 2 {
+		c.Stripped += 10
+	}
 	c.LastAt = max(c.LastAt, e.At)
 	if e.Type != TypeSessionEnd && e.Type != TypeInactive && e.Type != "session_paused" || c.ActiveAt == 0 {
 		c.ActiveAt = max(c.ActiveAt, e.At)

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -38,6 +39,34 @@ func (s Stack) Top() (flow, step string) {
 	flow, _ = frame["flow_id"].(string)
 	step, _ = frame["step_id"].(string)
 	return flow, step
+}
+
+// structural are the fields of a frame that say where the dialogue is; others may hold what somebody said.
+var structural = []string{"flow_id", "step_id", "frame_id", "frame_type", "type", "collect", "utter"}
+
+// forget empties all texts of the frames but those that are structural. What there is stays, so that patches fit.
+func (s Stack) forget() {
+	var empty func(v any) any
+	empty = func(v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, x := range v {
+				if _, text := x.(string); !text || !slices.Contains(structural, k) {
+					v[k] = empty(x)
+				}
+			}
+		case []any:
+			for i, x := range v {
+				v[i] = empty(x)
+			}
+		case string:
+			return ""
+		case json.Number:
+			return json.Number("0")
+		}
+		return v
+	}
+	empty([]any(s))
 }
 
 // apply returns the stack after a patch; s itself is not changed. No patch at all is one that does not fit.

@@ -121,6 +121,10 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	if err != nil {
 		return fmt.Errorf("look up stored events: %w", err)
 	}
+	stripped, err := sealedOf(ctx, tx, units)
+	if err != nil {
+		return err
+	}
 	byID := make(map[conversation.UUID]*queries.StoredEvent, len(stored))
 	type instant struct {
 		sender, at int64
@@ -136,11 +140,12 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	}
 	for _, u := range units {
 		for _, e := range u.maybe {
-			if e.At <= u.state.Sealed { // retention removed what it could be compared with, and would remove it too
+			s, ok := byID[e.ID]
+			if e.At <= u.state.Sealed && sealed(e, s, stripped) {
 				counts.Known++
 				continue
 			}
-			if s, ok := byID[e.ID]; ok && s.Sender == u.id {
+			if ok && s.Sender == u.id {
 				if s.BodyHash == e.BodyHash {
 					counts.Known++
 					continue
@@ -167,6 +172,38 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 		}
 	}
 	return nil
+}
+
+// sealedOf tells of the conversations of those units that may hold events of a sealed time whether they are stripped.
+func sealedOf(ctx context.Context, tx pgx.Tx, units []*unit) (map[queries.ConversationKey]bool, error) {
+	var senders []int64
+	for _, u := range units {
+		if len(u.maybe) > 0 && u.maybe[0].At <= u.state.Sealed {
+			senders = append(senders, u.id)
+		}
+	}
+	if len(senders) == 0 {
+		return nil, nil
+	}
+	all, err := queries.StrippedOf(ctx, tx, senders)
+	if err != nil {
+		return nil, fmt.Errorf("look up stripped conversations: %w", err)
+	}
+	return all, nil
+}
+
+// sealed tells of an event of a sealed time, and the stored one of its identity (nil: none), whether retention removed what it
+// belongs to, so that it would be removed too. What belongs to a conversation that is whole is not.
+func sealed(e *conversation.Event, stored *queries.StoredEvent, stripped map[queries.ConversationKey]bool) bool {
+	var id conversation.UUID
+	switch {
+	case stored != nil:
+		id = stored.Conversation
+	case e.SessionID != "":
+		id = conversation.SessionUUID(e)
+	}
+	gone, known := stripped[queries.ConversationKey{Sender: e.SenderID, ID: id}]
+	return gone || !known
 }
 
 // redactStored settles a reply whose instant the store holds already: it may be the redacted copy of a

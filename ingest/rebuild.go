@@ -63,10 +63,10 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.Named
 			return err
 		}
 		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
-		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true, sealed: states[s.ID].Sealed}, rules); err != nil {
+		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true, state: states[s.ID]}, rules); err != nil {
 			return err
 		}
-		if len(sender.Changes.Events) > 0 {
+		if sender.Projection != nil && len(sender.Changes.Events) > 0 {
 			batch.Add(sender)
 		}
 	}

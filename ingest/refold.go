@@ -20,8 +20,7 @@ type refold struct {
 	all      bool             // from the very first event
 	from     conversation.Key // else from the conversation that was current at this key
 	set      bool
-	sealed   int64  // conversations that began until then cannot be folded again
-	state    []byte // of the fold as it stands, to go on with when all of them are such
+	state    queries.State // of the fold as it stands, to go on with when nothing can be folded again
 	inserted []*conversation.Event
 	refused  []*conversation.Event                     // that belong to such a conversation
 	replaced map[conversation.UUID]*conversation.Event // by the id of the stored event that goes
@@ -29,7 +28,7 @@ type refold struct {
 
 func (u *unit) refold() *refold {
 	if u.again == nil {
-		u.again = &refold{sealed: u.state.Sealed, state: u.state.Bytes, replaced: map[conversation.UUID]*conversation.Event{}}
+		u.again = &refold{state: u.state, replaced: map[conversation.UUID]*conversation.Event{}}
 	}
 	return u.again
 }
@@ -75,14 +74,19 @@ func affected(all []queries.StoredConversation, from conversation.Key) int {
 	return begin
 }
 
-// refuse sets aside the events that would change sealed conversations, which are the first of all, and returns how many these are.
+// refuse sets aside the events that would change conversations that cannot be folded again, which are those up to the last
+// stripped one, and returns how many these are.
 func (r *refold) refuse(all []queries.StoredConversation) int {
 	floor, until := 0, int64(0)
 	sealed := map[conversation.UUID]bool{}
-	for floor < len(all) && all[floor].StartedAt <= r.sealed {
-		until = max(until, all[floor].LastAt)
-		sealed[all[floor].ID] = true
-		floor++
+	for i, c := range all {
+		if c.Stripped {
+			floor = i + 1
+		}
+	}
+	for _, c := range all[:floor] {
+		until = max(until, c.LastAt)
+		sealed[c.ID] = true
 	}
 	r.inserted = slices.DeleteFunc(r.inserted, func(e *conversation.Event) bool {
 		out := e.SessionID != "" && sealed[conversation.SessionUUID(e)]
@@ -100,8 +104,19 @@ func (r *refold) refuse(all []queries.StoredConversation) int {
 	return floor
 }
 
+// refuseBefore sets aside what comes before the end of what cannot be folded again.
+func (r *refold) refuseBefore(newest conversation.Key) {
+	r.inserted = slices.DeleteFunc(r.inserted, func(e *conversation.Event) bool {
+		out := e.Key().Compare(newest) <= 0
+		if out {
+			r.refused = append(r.refused, e)
+		}
+		return out
+	})
+}
+
 // foldAgain folds a sender's affected conversations again from their stored events together with the new
-// ones, and deletes their old rows. The caller writes the new.
+// ones, and deletes their old rows. The caller writes the new, if there are any: the projection is nil where nothing can be folded.
 func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *refold, rules *conversation.Settings) (*conversation.Projection, *conversation.Changes, error) {
 	all, err := queries.SenderConversations(ctx, tx, s.ID)
 	if err != nil {
@@ -116,8 +131,10 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 		begin = max(begin, floor)
 		p := new(conversation.Projection)
 		if begin > 0 && begin == len(all) {
-			if at, err := conversation.UnmarshalProjection(r.state); err == nil {
-				p = at
+			if p, err = conversation.UnmarshalProjection(r.state.Bytes); err != nil {
+				if p, err = queries.SenderSeed(ctx, tx, s.ID, r.state.Newest); err != nil {
+					return nil, nil, err
+				}
 			}
 		}
 		if begin < len(all) && begin > 0 {
@@ -130,11 +147,16 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 				p = new(conversation.Projection)
 			}
 		}
+		if floor > 0 && begin == floor {
+			r.refuseBefore(p.Newest)
+		}
 		events, stretch, ids, err := w.stored(ctx, tx, s, all[begin:], r.replaced)
 		if err != nil {
 			return nil, nil, err
 		}
-		events = append(events, r.inserted...)
+		if events = append(events, r.inserted...); len(events) == 0 && floor > 0 {
+			return nil, nil, nil // all was refused
+		}
 		events = redactReplies(events, new(Counts))
 		slices.SortFunc(events, func(a, b *conversation.Event) int { return a.Key().Compare(b.Key()) })
 		before := make(map[conversation.UUID]conversation.Key, begin)

@@ -118,7 +118,9 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 		switch {
 		case err == nil:
 			src.trouble(nil)
-			w.metrics.count(src.Name, counts)
+			counted := counts
+			counted.Rejected = 0 // Reject counts them
+			w.metrics.count(src.Name, counted)
 			return counts, nil
 		case queries.BadData(err):
 			return w.bisect(ctx, src, events, err)
@@ -336,9 +338,12 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, u.again, rules); err != nil {
 			return nil, err
 		}
+		u.refused = u.again.refused
+		if sender.Projection == nil {
+			continue
+		}
 		batch.Add(sender)
 		fresh = append(fresh, u.again.inserted...)
-		u.refused = u.again.refused
 	}
 	return fresh, nil
 }

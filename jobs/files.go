@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 
@@ -19,10 +20,11 @@ type files struct {
 	pool  *pgxpool.Pool
 	claim queries.RunClaim
 	all   []queries.ReportFile
-	of    int // the group of recipients for whom they are
+	of    string // the part of the report that they hold
+	words string // which that is
 }
 
-// leave has nobody get the files of the group so far.
+// leave has nobody get the files of the part so far.
 func (b *files) leave() {
 	for i := range b.all {
 		if b.all[i].Of == b.of {
@@ -65,7 +67,7 @@ type storing struct {
 
 func (b *files) begin(f queries.ReportFile) *storing {
 	n := len(b.all)
-	f.Of = b.of
+	f.Of, f.Key = b.of, rand.Text()
 	b.all = append(b.all, f)
 	return &storing{&parts{store: func(part int, body []byte) error { return b.claim.Part(b.ctx, b.pool, n, part, body) }}, b, n}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -238,16 +239,17 @@ func (s *sending) build(ctx context.Context) error {
 	if s.run.TestFor != "" {
 		subject = "Test: " + subject
 	}
-	any := false
+	any, made := false, map[string]bool{}
 	for i, g := range s.groups() {
-		if i == 0 && len(g.Recipients) == 0 {
+		if i == 0 && len(g.Recipients) == 0 || made[g.Part()] {
 			continue
 		}
+		made[g.Part()] = true
 		query, err := g.Narrow(s.schedule.Query)
 		if err != nil {
 			return err
 		}
-		b.of = i
+		b.of, b.words = g.Part(), g.Words()
 		var n int64
 		if s.schedule.Page != "" {
 			err = s.buildPage(ctx, b, subject, query)
@@ -279,14 +281,15 @@ func (s *sending) groups() []queries.RecipientGroup {
 	return []queries.RecipientGroup{{Recipients: s.recipients()}}
 }
 
-// groupOf returns the group of a recipient; false for somebody who gets nothing.
-func (s *sending) groupOf(recipient string) (int, bool) {
-	for i, g := range s.groups() {
+// partOf returns the part of the report that a recipient gets; false for somebody who gets nothing.
+func (s *sending) partOf(recipient string) (string, bool) {
+	for _, g := range s.groups() {
 		if slices.Contains(g.Recipients, recipient) {
-			return i, slices.ContainsFunc(s.run.Files, func(f queries.ReportFile) bool { return f.Of == i && f.Role != "" })
+			part := g.Part()
+			return part, slices.ContainsFunc(s.run.Files, func(f queries.ReportFile) bool { return f.Of == part && f.Role != "" })
 		}
 	}
-	return 0, false
+	return "", false
 }
 
 // buildPage makes a page of charts into the mail and the files that are wanted.
@@ -307,7 +310,7 @@ func (s *sending) buildPage(ctx context.Context, b *files, subject, query string
 		if err != nil {
 			return err
 		}
-		if err := b.add(queries.ReportFile{Name: s.fileName(d.Name) + end, Kind: kind, Role: "attachment"}, out.Bytes()); err != nil {
+		if err := b.add(queries.ReportFile{Name: s.fileName(d.Name, b.words) + end, Kind: kind, Role: "attachment"}, out.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -345,9 +348,9 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 		x.Filter.Range = metric.Range{From: from, Until: now.AddDate(0, 0, 1)}
 	}
 	for _, as := range s.schedule.Formats {
-		file := queries.ReportFile{Name: s.fileName(s.schedule.Grain+"s") + "." + as, Role: "attachment", Kind: report.Format(as).ContentType()}
+		file := queries.ReportFile{Name: s.fileName(s.schedule.Grain+"s", b.words) + "." + as, Role: "attachment", Kind: report.Format(as).ContentType()}
 		if as == "sentione" {
-			file.Name, file.Kind = s.fileName("sentione")+".zip", "application/zip"
+			file.Name, file.Kind = s.fileName("sentione", b.words)+".zip", "application/zip"
 		}
 		out := b.begin(file)
 		if as == "sentione" {
@@ -384,8 +387,14 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	return rows, b.letter(letter)
 }
 
+// notPlain is what names of files had better not have.
+var notPlain = regexp.MustCompile(`[^\pL\pN]+`)
+
 // fileName begins the name of a file: what it is, and of which time.
-func (s *sending) fileName(what string) string {
+func (s *sending) fileName(what, part string) string {
+	if part = strings.Trim(notPlain.ReplaceAllString(part, "-"), "-"); part != "" {
+		what += "_" + part
+	}
 	return what + "_" + s.run.DueAt.In(s.zone).Format("2006-01-02_1504") + "_" + s.run.ID.String()[:8] // reports may meet in a folder
 }
 
@@ -394,17 +403,17 @@ func (s *sending) links(b *files) (lines []string) {
 	if sizeOf(b.all, b.of) <= attachMost {
 		return nil
 	}
-	for i, f := range b.all {
+	for _, f := range b.all {
 		if f.Of != b.of || f.Role != "attachment" {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%s (%d MB), for seven days: %s/files/%s/%d", f.Name, (f.Size+500_000)/1_000_000, s.URL, s.run.ID, i))
+		lines = append(lines, fmt.Sprintf("%s (%d MB), for seven days: %s/files/%s/%s", f.Name, (f.Size+500_000)/1_000_000, s.URL, s.run.ID, f.Key))
 	}
 	return lines
 }
 
-// sizeOf returns how large the files are that a group of recipients gets.
-func sizeOf(all []queries.ReportFile, of int) (n int64) {
+// sizeOf returns how large the files of a part are.
+func sizeOf(all []queries.ReportFile, of string) (n int64) {
 	for _, f := range all {
 		if f.Role == "attachment" && f.Of == of {
 			n += f.Size
@@ -486,7 +495,7 @@ func (s *sending) recipients() []string {
 		return []string{s.run.TestFor}
 	case s.schedule.Destination == "mail":
 		return slices.DeleteFunc(t.Everybody(), func(to string) bool {
-			_, gets := s.groupOf(to)
+			_, gets := s.partOf(to)
 			return !gets && len(s.run.Files) > 0
 		})
 	case s.schedule.Destination == "folder":

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -58,6 +59,12 @@ func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now fu
 		if err == nil {
 			err = r.windows(ctx, of)
 		}
+	}
+	if err == nil {
+		err = queries.ExpireSealed(ctx, pool, r.rules, now(), zone)
+	}
+	for after := "-"; err == nil && after != "" && r.Texts+r.Events+r.Conversations > 0; { // words that nobody says any more
+		after, err = queries.SweepWords(ctx, pool, strings.TrimPrefix(after, "-"))
 	}
 	if err == nil {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {

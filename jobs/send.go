@@ -110,7 +110,7 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 		return err
 	}
 	var subject string
-	of, _ := s.groupOf(d.Recipient)
+	of, _ := s.partOf(d.Recipient)
 	for _, f := range s.run.Files {
 		if f.Role == "text" && f.Of == of {
 			subject = f.Name

@@ -70,6 +70,7 @@ func TestStripped(t *testing.T) {
 		return []string{
 			fmt.Sprintf(`{"sender_id":"ann","event":"action","name":"action_session_start","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, s),
 			fmt.Sprintf(`{"sender_id":"ann","event":"user","text":"my name is %s","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[{"entity":"name","value":%q}],"commands":[{"command":"set slot","name":"name","value":%q}]},"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, text, text, s+1),
+			fmt.Sprintf(`{"sender_id":"ann","event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"a\",\"flow_id\":\"pattern_correction\",\"step_id\":\"START\",\"type\":\"pattern_correction\",\"corrected_slots\":{\"name\":\"%s\"}}}]","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, s+1),
 			fmt.Sprintf(`{"sender_id":"ann","event":"slot","name":"name","value":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, s+2),
 			fmt.Sprintf(`{"sender_id":"ann","event":"bot","text":"Hello %s","data":{"buttons":[{"title":%q,"payload":"/x"}]},"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, text, s+3),
 		}
@@ -88,8 +89,11 @@ func TestStripped(t *testing.T) {
 		}
 		return f
 	}
+	if err := jobs.IndexTexts(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
 	before := figures()
-	if in := found(t, pool, word); len(in) < 6 {
+	if in := found(t, pool, word); len(in) < 8 || !slices.Contains(in, "projections") || !slices.Contains(in, "search_words") {
 		t.Fatalf("the word stands only in %v", in)
 	}
 	retain := func(texts, events int64) {
@@ -172,13 +176,13 @@ func TestStripped(t *testing.T) {
 	}
 	// The same person comes again, out of order, and what was said is gone in its turn.
 	fresh := say(now.AddDate(0, 0, -2), "wombatcanary")
-	feed(t, pool, bodies(fresh[0], fresh[1], fresh[3]))
+	feed(t, pool, bodies(fresh[0], fresh[1], fresh[3], fresh[4]))
 	feed(t, pool, bodies(fresh[2]))
 	if in := found(t, pool, "wombatcanary"); !slices.Contains(in, "slots") || !slices.Contains(in, "event_payloads") {
 		t.Errorf("what came later stands in %v", in)
 	}
-	if n := count(`select count(*) from events e join senders s on s.id = e.sender_id where s.sender_key = 'ann' and e.at > '2026-10-01'`); n != 4 {
-		t.Errorf("%d events of the new conversation, want 4", n)
+	if n := count(`select count(*) from events e join senders s on s.id = e.sender_id where s.sender_key = 'ann' and e.at > '2026-10-01'`); n != 5 {
+		t.Errorf("%d events of the new conversation, want 5", n)
 	}
 	now = now.AddDate(0, 0, 40)
 	if run, err := jobs.Retain(t.Context(), pool, time.UTC, clock(now)); err != nil || run.Texts == 0 {

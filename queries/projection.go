@@ -142,11 +142,12 @@ type StoredConversation struct {
 	First      conversation.Key
 	StartedAt  int64
 	LastAt     int64
+	Stripped   bool // retention removed its texts: it cannot be folded again
 	Checkpoint []byte
 }
 
 const senderConversationsSQL = `
-select id, first_time, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, checkpoint
+select id, first_time, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, stripped > 0, checkpoint
 from conversations
 where sender_id = @sender
 order by first_time, first_rank, first_event`
@@ -157,13 +158,39 @@ func SenderConversations(ctx context.Context, db DB, sender int64) ([]StoredConv
 	var out []StoredConversation
 	var c StoredConversation
 	var id, first [16]byte
-	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Checkpoint}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Stripped, &c.Checkpoint}, func() error {
 		c.ID, c.First.ID = id, first
 		c.Checkpoint = append([]byte(nil), c.Checkpoint...)
 		out = append(out, c)
 		return nil
 	})
 	return out, err
+}
+
+const strippedOfSQL = `select sender_id, id, stripped > 0 from conversations where sender_id = any(@senders::bigint[])`
+
+// StrippedOf tells of all conversations of the senders whether retention removed their texts.
+func StrippedOf(ctx context.Context, db DB, senders []int64) (map[ConversationKey]bool, error) {
+	rows, _ := db.Query(ctx, strippedOfSQL, pgx.StrictNamedArgs{"senders": senders})
+	out := map[ConversationKey]bool{}
+	var sender int64
+	var id [16]byte
+	var stripped bool
+	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &stripped}, func() error {
+		out[ConversationKey{sender, id}] = stripped
+		return nil
+	})
+	return out, err
+}
+
+const senderSeedSQL = `select (extract(epoch from first_seen_at) * 1000000)::bigint, (extract(epoch from last_seen_at) * 1000000)::bigint, channel, user_id from senders where id = @id`
+
+// SenderSeed is a fold's state of a sender of whom nothing can be folded again.
+func SenderSeed(ctx context.Context, db DB, sender int64, newest float64) (*conversation.Projection, error) {
+	p := &conversation.Projection{Newest: conversation.Key{Time: newest}}
+	rows, _ := db.Query(ctx, senderSeedSQL, pgx.StrictNamedArgs{"id": sender})
+	_, err := pgx.ForEachRow(rows, []any{&p.FirstSeen, &p.LastSeen, &p.Channel, &p.UserID}, func() error { return nil })
+	return p, err
 }
 
 const firstKeysSQL = `

@@ -138,7 +138,7 @@ func (w *where) expired(of Kept, rules []RetentionRule, now time.Time, zone *tim
 	}
 	w.args["now"] = now
 	text = "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")"
-	return [...]string{KeptTexts: "c.stripped = 0 and ", KeptEvents: "c.stripped < 2 and ", KeptConversations: ""}[of] + text, latest
+	return [...]string{KeptTexts: "c.stripped <> all ('{1,2}'::smallint[]) and ", KeptEvents: "c.stripped <> 2 and ", KeptConversations: ""}[of] + text, latest
 }
 
 // mostPreviewed is up to how many conversations a preview counts.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,6 +62,25 @@ func (g RecipientGroup) Narrow(query string) (string, error) {
 		q.Set(x[0], x[1])
 	}
 	return q.Encode(), nil
+}
+
+// Part names the part of a report that the group gets; "" for all of it.
+func (g RecipientGroup) Part() string {
+	if g.Assistant+g.Environment+g.Channel == "" {
+		return ""
+	}
+	return strings.Join([]string{g.Assistant, g.Environment, g.Channel}, "\n")
+}
+
+// Words says who the group are and what they get.
+func (g RecipientGroup) Words() string {
+	var words []string
+	for _, v := range []string{g.Assistant, g.Environment, g.Channel} {
+		if v != "" {
+			words = append(words, v)
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // Everybody are the recipients of a mail, those of groups too.
@@ -227,7 +247,8 @@ type ReportFile struct {
 	Kind string `json:"kind"` // media type
 	Role string `json:"role"` // attachment, html, text, picture; "" for one that nobody gets
 	Size int64  `json:"size"`
-	Of   int    `json:"of,omitempty"` // the group of recipients, from 1 on, who get it; 0: those of no group
+	Of   string `json:"of,omitempty"` // the part of the report that it holds, as RecipientGroup.Part names it
+	Key  string `json:"key"`          // by which its address cannot be guessed
 }
 
 // States of a run.

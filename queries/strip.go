@@ -1,6 +1,7 @@
 package queries
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // stripTextsSQL removes what was said: texts, and whatever else may hold parts of them. What figures are made of stays: intents,
 // flows, and the values of slots by which success criteria judge.
 var stripTextsSQL = []string{
-	`update messages t set text = '', rich = null, entities = null from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`update messages t set text = '', rich = null, entities = null from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until and (t.text <> '' or t.rich is not null or t.entities is not null)`,
 	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until where o.sender_id = e.sender_id and o.event_id = e.id`,
 	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
 }
@@ -22,11 +23,11 @@ const stripEventsSQL = `delete from events t using unnest(@senders::bigint[], @i
 const judgedSlots = `(select r.rules ->> 'slot' from success_criteria r where coalesce(r.rules ->> 'slot', '') <> '')`
 
 const (
-	stripSlotsSQL    = `update slots t set value = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.name not in ` + judgedSlots
+	stripSlotsSQL    = `update slots t set value = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value <> '' and t.name not in ` + judgedSlots
 	stripCommandsSQL = `update commands t set value = case when t.slot in ` + judgedSlots + ` then t.value else '' end, detail = case t.command when 'cannot handle' then t.detail else '' end
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value || t.detail <> ''`
 	stripWordsSQL        = `delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`
-	stripConversationSQL = `update conversations c set first_text = '', stripped = greatest(c.stripped, @level::smallint) from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where c.sender_id = k.sender_id and c.id = k.id`
+	stripConversationSQL = `update conversations c set first_text = '', stripped = greatest(c.stripped % 10, @level::smallint), checkpoint = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where c.sender_id = k.sender_id and c.id = k.id`
 	sealSQL              = `
 update projections p
 set sealed = greatest(p.sealed, k.until)
@@ -37,8 +38,10 @@ from (
 	group by 1
 ) as k
 where p.sender_id = k.sender_id`
-	statesOfSQL   = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
-	storeStateSQL = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
+	checkpointsOfSQL   = `select sender_id, id, checkpoint from conversations where sender_id = any(@senders::bigint[]) and stripped = 0`
+	storeCheckpointSQL = `update conversations c set checkpoint = k.state from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state) where c.sender_id = k.sender_id and c.id = k.id`
+	statesOfSQL        = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
+	storeStateSQL      = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
 )
 
 // Strip removes the texts of those of the places, all of one shard, of which the rules remove them still, and their events too if
@@ -73,6 +76,23 @@ func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of 
 	return len(left), tx.SendBatch(ctx, &q).Close()
 }
 
+const expireSealedSQL = `delete from rejected_events where code = 'sealed' and last_at < @cutoff`
+
+// ExpireSealed deletes events that were set aside because retention had removed what they belong to, once they are as old as the
+// shortest of the rules keeps anything.
+func ExpireSealed(ctx context.Context, db DB, rules []RetentionRule, now time.Time, zone *time.Location) error {
+	var latest time.Time
+	for _, r := range rules {
+		for _, of := range []Kept{KeptTexts, KeptEvents, KeptConversations} {
+			if n := r.Days(of); n != nil && Cutoff(*n, now, zone).After(latest) {
+				latest = Cutoff(*n, now, zone)
+			}
+		}
+	}
+	_, err := db.Exec(ctx, expireSealedSQL, pgx.StrictNamedArgs{"cutoff": latest})
+	return err
+}
+
 // forgetWords takes what was said in the places out of the states of folds. Their shards are locked.
 func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) error {
 	senders, _ := places(of)
@@ -95,9 +115,30 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) err
 			changed, states = append(changed, sender), append(states, p.Marshal())
 		}
 		return nil
-	}); err != nil || len(changed) == 0 {
+	}); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, storeStateSQL, pgx.StrictNamedArgs{"senders": changed, "states": states})
-	return err
+	var next []Place // that the stack of a place may reach into
+	var checkpoints [][]byte
+	var id [16]byte
+	rows, _ = tx.Query(ctx, checkpointsOfSQL, pgx.StrictNamedArgs{"senders": senders})
+	if _, err := pgx.ForEachRow(rows, []any{&sender, &id, &state}, func() error {
+		p, err := conversation.UnmarshalProjection(state)
+		b := []byte{}
+		if err == nil { // else it is of another version, which nobody reads
+			p.ForgetStack()
+			b = p.Marshal()
+		}
+		if !gone[id] && !bytes.Equal(b, state) {
+			next, checkpoints = append(next, Place{SenderID: sender, ID: id}), append(checkpoints, b)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	var q pgx.Batch
+	q.Queue(storeStateSQL, pgx.StrictNamedArgs{"senders": changed, "states": states})
+	followers, ids := places(next)
+	q.Queue(storeCheckpointSQL, pgx.StrictNamedArgs{"senders": followers, "ids": ids, "states": checkpoints})
+	return tx.SendBatch(ctx, &q).Close()
 }

@@ -75,6 +75,26 @@ where not exists (select from search_words w where w.word = k.word)
 order by 1
 on conflict (word) do nothing`
 
+const sweepWordsSQL = `
+with few as (select word from search_words where word > @after order by word limit 1000),
+gone as (
+	delete from search_words w
+	using few s
+	where w.word = s.word and not exists (select from conversation_texts t where t.words @@ quote_literal(s.word)::tsquery)
+)
+select coalesce(max(word), '') from few`
+
+// SweepWords forgets those of the next 1,000 words of the vocabulary after one that stand in no text any more, and returns the last
+// it looked at; "" at the end.
+func SweepWords(ctx context.Context, db DB, after string) (string, error) {
+	rows, _ := db.Query(ctx, sweepWordsSQL, pgx.StrictNamedArgs{"after": after})
+	last, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", fmt.Errorf("sweep the vocabulary: %w", err)
+	}
+	return last, nil
+}
+
 const forgetTextsSQL = `
 delete from conversation_texts t
 where t.sender_id = any(@senders::bigint[])

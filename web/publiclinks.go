@@ -2,7 +2,7 @@ package web
 
 import (
 	"net/http"
-	"strconv"
+	"slices"
 
 	"github.com/go-chi/chi/v5"
 
@@ -12,7 +12,7 @@ import (
 	"turnwise/views"
 )
 
-// reportFile answers GET /files/{run}/{n}, which needs no login: the address cannot be guessed, stands in the mail instead of a file
+// reportFile answers GET /files/{run}/{key}, which needs no login: the address cannot be guessed, stands in the mail instead of a file
 // that is too large for it, and expires.
 func (s *server) reportFile(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
@@ -20,15 +20,13 @@ func (s *server) reportFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	n, err := strconv.Atoi(chi.URLParam(r, "n"))
-	if err != nil {
-		return queries.ErrNotFound
-	}
 	run, err := queries.RunByID(ctx, s.Pool, id)
 	if err != nil {
 		return err
 	}
-	if n < 0 || n >= len(run.Files) || run.Files[n].Role != "attachment" || run.EndedAt != nil && s.Now().Sub(*run.EndedAt) > jobs.FilesLast {
+	key := chi.URLParam(r, "key")
+	n := slices.IndexFunc(run.Files, func(f queries.ReportFile) bool { return len(key) > 20 && f.Key == key })
+	if n < 0 || run.Files[n].Role != "attachment" || run.EndedAt != nil && s.Now().Sub(*run.EndedAt) > jobs.FilesLast {
 		return queries.ErrNotFound
 	}
 	f := run.Files[n]

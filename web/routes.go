@@ -29,7 +29,7 @@ func (s *server) routes() http.Handler {
 		r.Post("/login", s.handle(s.login))
 		r.Post("/logout", s.handle(s.logout))
 		r.Get("/", s.handle(s.start))
-		r.Get("/files/{run}/{n}", s.handle(s.reportFile)) // the address is the key
+		r.Get("/files/{run}/{key}", s.handle(s.reportFile)) // the address is the key
 		r.Get("/unsubscribe/{token}", s.handle(s.unsubscribe))
 		r.Post("/unsubscribe/{token}", s.handle(s.unsubscribe))
 		for _, route := range s.signed() {

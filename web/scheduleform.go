@@ -69,9 +69,6 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 	m := views.ScheduleForm{PageName: q.Get("page"), Query: q.Get("query"), Grain: cmp.Or(q.Get("grain"), "conversation"), Zone: s.Zone.String(), Schedule: "Mondays 08:00", Destination: "mail", IfEmpty: "send", Formats: map[string]bool{"csv": true}}
 	if m.PageName != "" {
 		m.Formats, m.Grain = map[string]bool{"html": true}, ""
-		if m.Query == "" {
-			m.Query = "range=7d"
-		}
 		m.Name = documentPages[m.PageName].title
 	} else {
 		m.Name = "Conversations"

@@ -3,10 +3,10 @@ package web
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,7 +86,10 @@ func scheduleRow(x queries.Schedule) views.ScheduleRow {
 	}
 	switch x.Destination {
 	case "mail":
-		row.To = strings.Join(x.Target.Everybody(), ", ")
+		row.To = strings.Join(x.Target.Recipients, ", ")
+		for _, g := range x.Target.Groups {
+			row.To = strings.TrimPrefix(row.To+"; "+strings.Join(g.Recipients, ", ")+" (only "+g.Words()+")", "; ")
+		}
 	case "http":
 		row.To = x.Target.URL
 	case "folder":
@@ -99,13 +102,13 @@ func scheduleRow(x queries.Schedule) views.ScheduleRow {
 
 func (s *server) runRow(r queries.ReportRun, all []queries.Delivery) views.RunRow {
 	row := views.RunRow{ID: r.ID.String(), State: r.State, Error: r.Error, TestFor: r.TestFor, DueAt: r.DueAt, EndedAt: r.EndedAt, RetryAt: r.RetryAt, Rows: r.Rows}
-	for i, f := range r.Files {
+	for _, f := range r.Files {
 		if f.Role != "attachment" {
 			continue
 		}
 		file := views.FileRow{Name: f.Name, Size: f.Size}
 		if r.EndedAt == nil || s.Now().Sub(*r.EndedAt) < jobs.FilesLast {
-			file.Link = fmt.Sprintf("/files/%s/%d", r.ID, i)
+			file.Link = "/files/" + r.ID.String() + "/" + f.Key
 		}
 		row.Files = append(row.Files, file)
 	}
@@ -280,10 +283,14 @@ func (s *server) retryDelivery(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	all, err := queries.DeliveriesOf(ctx, s.Pool, id)
+	if err != nil {
+		return err
+	}
 	switch {
 	case run.EndedAt != nil && s.Now().Sub(*run.EndedAt) > jobs.FilesLast:
 		return &metric.InputError{Field: "files", Msg: "of this run have expired: send the report now instead"}
-	case x.Incremental:
+	case x.Incremental && !slices.ContainsFunc(all, func(d queries.Delivery) bool { return d.State == "sent" }):
 		return &metric.InputError{Field: "report", Msg: "what this run would have sent comes with the next one"}
 	}
 	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {

@@ -209,7 +209,7 @@ func replay(w *ingest.Writer) web.Replay {
 		}
 		counts, err := w.StoreOne(ctx, ingest.Source{ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment}, e)
 		if err == nil && counts.Rejected > 0 {
-			return &metric.InputError{Field: "body", Msg: "the database refused it"}
+			return &metric.InputError{Field: "body", Msg: "the database refused it, or it would change a conversation of which retention removed the texts"}
 		}
 		return err
 	}
