@@ -118,9 +118,16 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 		}
 		return river.JobCancel(err)
 	case err != nil:
-		return err
+		return errors.Join(err, released(ctx, func(ctx context.Context) error { return claim.Release(ctx, pool) }))
 	}
 	return claim.End(ctx, pool, "", rows, out.bytes.Load(), now(), now().Add(FilesLast))
+}
+
+// released gives something back that somebody else shall go on with, also when the process is being stopped. Where that fails, it is found dead.
+func released(ctx context.Context, release func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	return release(ctx)
 }
 
 // beating does something and calls beat all the while. Where beat fails, what is being done is stopped for that reason.

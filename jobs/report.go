@@ -179,7 +179,7 @@ func SendReport(ctx context.Context, pool *pgxpool.Pool, r Reports, id conversat
 		log.ErrorContext(ctx, "a report failed", "run", id.String(), "error", err)
 		return s.fail(ctx, "The report could not be made. The server's log says why.")
 	case err != nil:
-		return err
+		return errors.Join(err, released(ctx, func(ctx context.Context) error { return claim.Release(ctx, pool) }))
 	case retry != nil:
 		return claim.End(ctx, pool, queries.RunWaiting, "", retry, now())
 	case failed > 0:
@@ -238,6 +238,11 @@ func (s *sending) build(ctx context.Context) error {
 	subject := s.schedule.Name
 	if s.run.TestFor != "" {
 		subject = "Test: " + subject
+	}
+	if s.schedule.Incremental && s.run.TestFor == "" {
+		if err := s.noteRows(ctx); err != nil {
+			return err
+		}
 	}
 	any, made := false, map[string]bool{}
 	for i, g := range s.groups() {
@@ -343,9 +348,7 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	x := report.Wanted{Grain: queries.Grain(s.schedule.Grain), Filter: f, Title: s.schedule.Name, By: s.owner.Name}
 	if s.schedule.Incremental && s.run.TestFor == "" {
 		x.Only = &queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}
-		// What is new may be old: the range only says from when on, as of when the report was made.
-		from, _ := f.Range.Bounds(s.schedule.CreatedAt, s.zone)
-		x.Filter.Range = metric.Range{From: from, Until: now.AddDate(0, 0, 1)}
+		x.Filter = s.increment(f)
 	}
 	for _, as := range s.schedule.Formats {
 		file := queries.ReportFile{Name: s.fileName(s.schedule.Grain+"s", b.words) + "." + as, Role: "attachment", Kind: report.Format(as).ContentType()}
@@ -389,6 +392,26 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 
 // notPlain is what names of files had better not have.
 var notPlain = regexp.MustCompile(`[^\pL\pN]+`)
+
+// increment widens a filter to what is new, which may be old: the range only says from when on, as of when the report was made.
+func (s *sending) increment(f metric.Filter) metric.Filter {
+	from, _ := f.Range.Bounds(s.schedule.CreatedAt, s.zone)
+	f.Range = metric.Range{From: from, Until: s.run.DueAt.AddDate(0, 0, 1)}
+	return f
+}
+
+// noteRows notes what the run sends of all that no run before has sent, whoever gets which part of it.
+func (s *sending) noteRows(ctx context.Context) error {
+	kept, err := url.ParseQuery(s.schedule.Query)
+	if err != nil {
+		return err
+	}
+	f, err := metric.ParseFilter(kept, s.zone)
+	if err != nil {
+		return err
+	}
+	return queries.NoteIncrement(ctx, s.pool, queries.Grain(s.schedule.Grain), s.increment(f), queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}, s.run.DueAt, s.zone)
+}
 
 // fileName begins the name of a file: what it is, and of which time.
 func (s *sending) fileName(what, part string) string {

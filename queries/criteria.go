@@ -198,10 +198,17 @@ func (w *where) byAssistant(key string, all []SuccessCriteria, each func(r *metr
 	return b.String()
 }
 
+// lastSlotText begins the question for the last value of a slot.
+const lastSlotText = "(select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.name = "
+
 // judged returns an expression that tells whether any of the criteria, each of another assistant, judge a conversation.
 func (w *where) judged(key string, all []SuccessCriteria) string {
 	return w.byAssistant(key+"judged", all, func(r *metric.Criteria, arg func(string, any) string) string {
-		return runOfText + arg("in", r.Included) + "::text[]) and r.starts > 0)"
+		text := runOfText + arg("in", r.Included) + "::text[]) and r.starts > 0)"
+		if r.Slot != "" { // a value that retention removed says nothing
+			text += " and not (c.stripped > 0 and " + lastSlotText + arg("slot", r.Slot) + "::text order by s.seq desc limit 1) = '')"
+		}
+		return text
 	})
 }
 
@@ -225,8 +232,7 @@ func (w *where) success(key string, all []SuccessCriteria) string {
 		}
 		if r.Slot != "" {
 			value := arg("values", slotValues(r.SlotValue)) + "::text[]"
-			must = append(must, "coalesce((select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.name = "+arg("slot", r.Slot)+
-				"::text order by s.seq desc limit 1) = any("+value+"), false)")
+			must = append(must, "coalesce("+lastSlotText+arg("slot", r.Slot)+"::text order by s.seq desc limit 1) = any("+value+"), false)")
 		}
 		if r.Tag != "" {
 			must = append(must, tagNamedText+arg("tag", r.Tag)+"::text))")

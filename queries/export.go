@@ -197,8 +197,13 @@ func ForgetRows(ctx context.Context, db DB, run conversation.UUID) error {
 	return err
 }
 
-// note adds to the rows that an increment consists of, of conversations that are over, those of a filter, and narrows to them.
-func (w *where) note(ctx context.Context, tx pgx.Tx, g Grain, i Increment, now time.Time) error {
+// NoteIncrement keeps the rows that an increment consists of: those of a filter, of conversations that are over, that no other has.
+func NoteIncrement(ctx context.Context, db DB, g Grain, f metric.Filter, i Increment, now time.Time, zone *time.Location) error {
+	known, err := lookUp(ctx, db, f, now, zone)
+	if err != nil {
+		return err
+	}
+	w := filterConversations(f, known, now, zone)
 	id, ok := rowIDs[g]
 	if !ok {
 		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
@@ -206,16 +211,26 @@ func (w *where) note(ctx context.Context, tx pgx.Tx, g Grain, i Increment, now t
 	w.at("c.closes_at <= @now", now)
 	w.args["of_schedule"], w.args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
 	same := id[0] + " and x.revision = " + id[1] + ")"
-	if _, err := tx.Exec(ctx, "insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+same, w.args); err != nil {
+	if _, err := db.Exec(ctx, "insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+same, w.args); err != nil {
 		return fmt.Errorf("note new rows: %w", err)
 	}
-	w.and(runRowText+same, "", nil)
+	return nil
+}
+
+// noted narrows to the rows of an increment.
+func (w *where) noted(g Grain, i Increment) error {
+	id, ok := rowIDs[g]
+	if !ok {
+		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
+	}
+	w.args["of_schedule"], w.args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
+	w.and(runRowText+id[0]+" and x.revision = "+id[1]+")", "", nil)
 	return nil
 }
 
 // Export calls each for every row of the filter's conversations, the newest first, with values in the columns' order. It
 // reads within the transaction, which should be one of a single snapshot; each may keep nothing of the row. With an increment
-// only new rows count.
+// only the rows that were noted for it count.
 func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Increment, now time.Time, zone *time.Location, each func(row []any) error) error {
 	known, err := lookUp(ctx, tx, f, now, zone)
 	if err != nil {
@@ -238,7 +253,7 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 		w = filterConversations(f, known, now, zone)
 	}
 	if only != nil {
-		if err := w.note(ctx, tx, g, *only, now); err != nil {
+		if err := w.noted(g, *only); err != nil {
 			return err
 		}
 	}

@@ -83,7 +83,8 @@ update exports
 set state = @state, error = @error, rows = @rows, bytes = @bytes, ended_at = @now, expires_at = @expires, claim = null
 where id = @id and claim = @claim and state = 'running'
 returning id`
-	cancelExportSQL = `
+	releaseExportSQL = `update exports set state = 'waiting', claim = null where id = @id and claim = @claim and state = 'running'`
+	cancelExportSQL  = `
 update exports
 set state = 'cancelled', ended_at = @now, expires_at = @now, claim = null
 where id = @id and state in ('waiting', 'running')
@@ -142,6 +143,12 @@ func ClaimExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now, dead
 // Beat tells that the worker is alive, and how far it is.
 func (c ExportClaim) Beat(ctx context.Context, db DB, rows, bytes int64, now time.Time) error {
 	return changed(ctx, db, beatExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "rows": rows, "bytes": bytes, "now": now})
+}
+
+// Release has another worker begin at once.
+func (c ExportClaim) Release(ctx context.Context, db DB) error {
+	_, err := db.Exec(ctx, releaseExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim)})
+	return err
 }
 
 // End notes how the export ended; a failed one has an error in words fit to show.

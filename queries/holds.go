@@ -42,6 +42,14 @@ func LegalHolds(ctx context.Context, db DB) ([]LegalHold, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[LegalHold])
 }
 
+const knowsPersonSQL = `select exists (select from senders where sender_key = @person) or exists (select from conversations where user_id = @person and user_id <> '')`
+
+// KnowsPerson tells whether there is somebody of that user id or sender's key.
+func KnowsPerson(ctx context.Context, db DB, person string) (bool, error) {
+	rows, _ := db.Query(ctx, knowsPersonSQL, pgx.StrictNamedArgs{"person": person})
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+}
+
 // AddLegalHold keeps a hold.
 func AddLegalHold(ctx context.Context, db DB, h LegalHold, by conversation.UUID) error {
 	var c any

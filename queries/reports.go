@@ -25,7 +25,7 @@ const (
 const (
 	keepReviewsSQL = `
 insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state, tags, reviews)
-select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, 1, ` + reviewStateText + `,
+select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, 1, ` + reviewStateText + `,
 	array(select t.tag_id from conversation_tags t where t.sender_id = c.sender_id and t.conversation_id = c.id order by t.tag_id),
 	coalesce((
 		select jsonb_agg(jsonb_build_object('user_id', r.user_id, 'reviewed', r.reviewed_at is not null, 'rating', r.rating, 'took', ` + tookText + `))
@@ -144,7 +144,7 @@ from (
 	select r.user_id, r.reviewed, r.rating, r.took
 	from review_remains c
 	cross join lateral jsonb_to_recordset(c.reviews) as r (user_id uuid, reviewed boolean, rating smallint, took numeric)
-	where `+gone+`
+	where c.state > 0 and `+gone+`
 ) as r
 join users u on u.id = r.user_id
 group by u.id, u.name
@@ -182,7 +182,7 @@ from (
 	where `+live+`
 	union all
 	select c.n, null::uuid, c.started_at, lower(t.name)
-	from (select row_number() over () as n, c.* from review_remains c where `+gone+`) as c
+	from (select row_number() over () as n, c.* from review_remains c where c.state > 0 and `+gone+`) as c
 	join tags t on t.id = any(c.tags)
 	group by c.n, c.started_at, lower(t.name)
 ) as k

@@ -123,7 +123,7 @@ func (w *where) expired(of Kept, rules []RetentionRule, now time.Time, zone *tim
 		if cutoff.After(latest) {
 			latest = cutoff
 		}
-		name := fmt.Sprintf("cutoff_%d", i)
+		name := fmt.Sprintf("cutoff_%d_%d", of, i)
 		w.args[name] = cutoff
 		one := "c.last_at < @" + name + " and " + match(i)
 		for j, other := range rules {
@@ -152,12 +152,16 @@ type RetentionPreview struct {
 	More          bool       // there are more of both
 }
 
-// PreviewRetention counts the conversations of which the rules would remove something now.
+// PreviewRetention counts the conversations of which the rules would remove no more than that now.
 func PreviewRetention(ctx context.Context, db DB, of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (p RetentionPreview, err error) {
 	w := &where{args: pgx.StrictNamedArgs{}}
 	text, latest := w.expired(of, rules, now, zone)
 	if text == "false" {
 		return p, nil
+	}
+	for more := of + 1; more <= KeptConversations; more++ { // comes first
+		other, _ := w.expired(more, rules, now, zone)
+		text += " and not (" + other + " and not " + heldText + ")"
 	}
 	w.args["latest"], w.args["most"] = latest, mostPreviewed
 	rows, _ := db.Query(ctx, "select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held, count(*) = @most as more\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+" order by c.started_at limit @most) as c", w.args)

@@ -289,6 +289,7 @@ update report_runs
 set state = @state, error = @error, retry_at = @retry, claim = null, ended_at = case when @state = 'waiting' then null else @now::timestamptz end
 where id = @id and claim = @claim and state = 'running'
 returning id`
+	releaseRunSQL     = `update report_runs set state = 'waiting', claim = null where id = @id and claim = @claim and state = 'running'`
 	cancelRunSQL      = `update report_runs set state = 'failed', error = 'was cancelled', claim = null, retry_at = null, ended_at = @now where id = @id and state in ('waiting', 'running') returning id`
 	reopenRunSQL      = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '', deaths = 0 where id = @id and state in ('done', 'failed', 'waiting') returning id`
 	forgetFilesSQL    = `delete from report_files where run_id = @id and exists (select from report_runs r where r.id = @id and r.claim = @claim)`
@@ -346,6 +347,12 @@ func ClaimRun(ctx context.Context, db DB, id conversation.UUID, now, dead time.T
 // Beat tells that the worker is alive.
 func (c RunClaim) Beat(ctx context.Context, db DB, now time.Time) error {
 	return changed(ctx, db, beatRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "now": now})
+}
+
+// Release has another worker go on at once.
+func (c RunClaim) Release(ctx context.Context, db DB) error {
+	_, err := db.Exec(ctx, releaseRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim)})
+	return err
 }
 
 // Begin forgets files that another worker left half made.

@@ -39,7 +39,10 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	run := queries.BulkRun{ID: queries.NewID(), UserID: u.ID, Kind: queries.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
 	if run.Kind == showOnly {
 		if r.PostFormValue("all") == "" {
-			f.Only = r.PostForm["c"]
+			if f.Only = r.PostForm["c"]; len(f.Only) == 0 {
+				return &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
+			}
+			f.Range = metric.Range{Days: metric.MaxDays} // it stays the same when time goes on
 		}
 		http.Redirect(w, r, address(f), http.StatusSeeOther)
 		return nil

@@ -434,7 +434,7 @@ func TestOtherFiles(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	pool := dbtest.Pool(t)
-	feed(t, pool, demo.New(demo.Options{Conversations: 500, Days: 40, Until: now.Add(-3 * time.Hour), Seed: 5}).Next)
+	feed(t, pool, demo.New(demo.Options{Conversations: 2300, Days: 40, Until: now.Add(-3 * time.Hour), Seed: 5}).Next)
 	c, base := exportSite(t, pool, time.UTC, now)
 	total := regexp.MustCompile(`data-total="(\d+)"`)
 	for _, query := range []string{"range=40d", "range=20d&users=new&is=engaged", "range=20d&users=returning&is=engaged&assistant=harbour-bank"} {

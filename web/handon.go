@@ -12,10 +12,14 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"turnwise/conversation"
+	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/search"
 	"turnwise/views"
 )
+
+// errStripped says that there is nothing to hand on.
+var errStripped = &metric.InputError{Field: "conversation", Msg: "retention removed what was said in it"}
 
 // wholeConversation reads a conversation with all of its messages, for what is handed on.
 func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts, messages []queries.TranscriptMessage, err error) {
@@ -23,7 +27,10 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	if err != nil {
 		return c, nil, queries.ErrNotFound
 	}
-	if c, err = queries.Conversation(r.Context(), s.Pool, id); err != nil {
+	if c, err = queries.Conversation(r.Context(), s.Pool, id); err == nil && c.Stripped > 0 {
+		err = errStripped
+	}
+	if err != nil {
 		return c, nil, err
 	}
 	for window := (queries.Window{Limit: 1000}); ; {
@@ -133,6 +140,9 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	c, err := queries.Conversation(r.Context(), s.Pool, id)
 	if err != nil {
 		return err
+	}
+	if c.Stripped > 0 {
+		return errStripped
 	}
 	bundles, err := queries.BodiesOf(r.Context(), s.Pool, c)
 	if err != nil {

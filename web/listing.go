@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,6 +46,9 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone); err != nil {
+			return err
+		}
+		if m.TextsBefore, err = l.textsBefore(inner, f, m.Now); err != nil {
 			return err
 		}
 		if f.Text != "" {
@@ -120,6 +124,31 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		}
 	}
 	return true
+}
+
+// textsBefore returns the time before which what was said may have been removed, for a filter that asks for words of such a time; nil
+// for none.
+func (s *server) textsBefore(ctx context.Context, f metric.Filter, now time.Time) (*time.Time, error) {
+	if f.Text == "" {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	rules, err := queries.RetentionRules(ctx, s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	from, _ := f.Range.Bounds(now, s.Zone)
+	var latest *time.Time
+	for _, r := range rules {
+		for _, n := range []*int32{r.TextDays, r.EventDays} {
+			if n == nil {
+				continue
+			}
+			if at := queries.Cutoff(*n, now, s.Zone); at.After(from) && (latest == nil || at.After(*latest)) {
+				latest = &at
+			}
+		}
+	}
+	return latest, nil
 }
 
 // turnPages sets the rows and the addresses of the pages around them; the list has one row more than a page when

@@ -107,7 +107,11 @@ func (s *server) previewRetention(ctx context.Context, m *views.Retention, rules
 			return err
 		}
 		m.Kept = true
-		m.Preview = append(m.Preview, views.RetentionPreview{What: x.what, Conversations: p.Conversations, Held: p.Held, Oldest: p.Oldest, More: p.More})
+		most := int64(0)
+		for _, r := range rules {
+			most = max(most, int64(r.Most))
+		}
+		m.Preview = append(m.Preview, views.RetentionPreview{What: x.what, Most: most, Conversations: p.Conversations, Held: p.Held, Oldest: p.Oldest, More: p.More})
 	}
 	return nil
 }
@@ -260,6 +264,13 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
 				return &metric.InputError{Field: "conversation", Msg: "there is none of this id"}
 			}
 			h.ConversationID = &id
+		}
+		if h.Person != "" {
+			if known, err := queries.KnowsPerson(ctx, s.Pool, h.Person); err != nil {
+				return err
+			} else if !known {
+				return &metric.InputError{Field: "person", Msg: "there is nobody with this user id or sender"}
+			}
 		}
 		switch {
 		case h.Reason == "" || len([]rune(h.Reason)) > 500:

@@ -100,7 +100,7 @@ func TestSchedules(t *testing.T) {
 	at, _, _ = strings.Cut(at, "?")
 	_, body, _ = get(t, c, "GET", server.URL+at)
 	body = html.UnescapeString(body)
-	for _, want := range []string{"Mon 2 Nov 2026, 07:30 CET", "Tue 1 Dec 2026, 07:30 CET", "Fri 1 Jan 2027, 07:30 CET", "ann@example.org, bob@example.org, rest@example.org, bank@example.org, bank2@example.org", "first weekday of the month 07:30"} {
+	for _, want := range []string{"Mon 2 Nov 2026, 07:30 CET", "Tue 1 Dec 2026, 07:30 CET", "Fri 1 Jan 2027, 07:30 CET", "ann@example.org, bob@example.org; rest@example.org (only rest); bank@example.org, bank2@example.org (only harbour-bank)", "first weekday of the month 07:30"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -232,7 +232,7 @@ func TestPublicLinks(t *testing.T) {
 		if err := claim.Part(ctx, tx, 0, 1, []byte("and half")); err != nil {
 			return err
 		}
-		if err := claim.Made(ctx, tx, []queries.ReportFile{{Name: "big.pdf", Kind: "application/pdf", Role: "attachment", Size: 13}, {Name: "s", Kind: "text/html", Role: "html"}}, 0); err != nil {
+		if err := claim.Made(ctx, tx, []queries.ReportFile{{Name: "big.pdf", Kind: "application/pdf", Role: "attachment", Size: 13, Key: "AAAAAAAAAAAAAAAAAAAAAAAAAA"}, {Name: "s", Kind: "text/html", Role: "html", Key: "BBBBBBBBBBBBBBBBBBBBBBBBBB"}}, 0); err != nil {
 			return err
 		}
 		all, err = queries.Deliveries(ctx, tx, run.ID, x.Target.Recipients)
@@ -242,10 +242,10 @@ func TestPublicLinks(t *testing.T) {
 	}
 	c := client(t)
 	file := server.URL + "/files/" + run.ID.String()
-	if status, body, header := get(t, c, "GET", file+"/0"); status != 200 || body != "half and half" || header.Get("Content-Disposition") != `attachment; filename="big.pdf"` {
+	if status, body, header := get(t, c, "GET", file+"/AAAAAAAAAAAAAAAAAAAAAAAAAA"); status != 200 || body != "half and half" || header.Get("Content-Disposition") != `attachment; filename="big.pdf"` {
 		t.Errorf("%d %q %v", status, body, header)
 	}
-	for _, path := range []string{file + "/1", file + "/2", server.URL + "/files/" + x.ID.String() + "/0", server.URL + "/unsubscribe/" + run.ID.String()} {
+	for _, path := range []string{file + "/0", file + "/BBBBBBBBBBBBBBBBBBBBBBBBBB", file + "/AAAAAAAAAAAAAAAAAAAAAAAAAB", server.URL + "/files/" + x.ID.String() + "/AAAAAAAAAAAAAAAAAAAAAAAAAA", server.URL + "/unsubscribe/" + run.ID.String()} {
 		if status, _, _ := get(t, c, "GET", path); status != 404 {
 			t.Errorf("%s: %d", path, status)
 		}
@@ -253,7 +253,7 @@ func TestPublicLinks(t *testing.T) {
 	if err := claim.End(ctx, pool, queries.RunDone, "", nil, now.AddDate(0, 0, -8)); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, _ := get(t, c, "GET", file+"/0"); status != 404 {
+	if status, _, _ := get(t, c, "GET", file+"/AAAAAAAAAAAAAAAAAAAAAAAAAA"); status != 404 {
 		t.Errorf("an expired file: %d", status)
 	}
 	leave := server.URL + "/unsubscribe/" + all[0].Token.String()
