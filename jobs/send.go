@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -82,6 +83,19 @@ func MailClient(m queries.MailSettings, box *secret.Box) (*mail.Client, error) {
 		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.User), mail.WithPassword(password))
 	}
 	return mail.NewClient(m.Host, options...)
+}
+
+// MailTrouble says in words why a mail server could not be asked.
+func MailTrouble(m queries.MailSettings, err error) error {
+	var name *net.DNSError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &name):
+		return fmt.Errorf("no server of the name %s is known; check the name", m.Host)
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return fmt.Errorf("%s does not answer on port %d; check name and port, and whether a firewall is between", m.Host, m.Port)
+	}
+	return err
 }
 
 // NewMessage returns a mail to one address, with a header's values checked: none can begin another header.
@@ -157,7 +171,7 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 			}
 		}
 	}
-	err = client.DialAndSendWithContext(ctx, msg)
+	err = MailTrouble(s.mail, client.DialAndSendWithContext(ctx, msg))
 	var refused *mail.SendError
 	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
 		return &metric.InputError{Field: "mail server", Msg: err.Error()} // for good

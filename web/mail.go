@@ -39,7 +39,7 @@ func (s *server) showMail(w http.ResponseWriter, r *http.Request, status int, m 
 	u, _ := userOf(r.Context())
 	return s.render(w, r, status, views.MailFormPage(views.MailForm{
 		Page: s.page(r, "Mail", "Admin"), Error: failure, Said: said, Host: m.Host, Port: strconv.Itoa(m.Port), Security: m.Security, User: m.User, From: m.From, Sender: m.Sender, Line: m.Line,
-		Kept: len(m.Sealed) > 0, HasKey: s.Box != nil, TestTo: u.Email,
+		Kept: len(m.Sealed) > 0, HasKey: s.Box != nil, TestTo: u.Email, Tested: strings.HasPrefix(failure, testFailed),
 	}))
 }
 
@@ -96,10 +96,12 @@ func (s *server) testMail(w http.ResponseWriter, r *http.Request) error {
 	}
 	to := strings.TrimSpace(r.PostFormValue("to"))
 	if err := s.sendTest(r.Context(), m, to); err != nil {
-		return s.showMail(w, r, http.StatusUnprocessableEntity, m, "", fmt.Sprintf("The test could not be sent: %v", err))
+		return s.showMail(w, r, http.StatusUnprocessableEntity, m, "", fmt.Sprintf("%s: %v", testFailed, jobs.MailTrouble(m, err)))
 	}
 	return s.showMail(w, r, http.StatusOK, m, "The test was handed over to "+m.Host+" for "+to+".", "")
 }
+
+const testFailed = "The test could not be sent"
 
 func (s *server) sendTest(ctx context.Context, m queries.MailSettings, to string) error {
 	client, err := jobs.MailClient(m, s.Box)

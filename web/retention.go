@@ -132,6 +132,7 @@ func ruleWords(x queries.RetentionRule) string {
 
 // parseDurations reads what a rule keeps, and for how long.
 func parseDurations(r *http.Request, x *queries.RetentionRule) error {
+	label := map[string]string{"texts": "texts", "events": "events", "conversations": "conversations", "statistics": "figures"} // as the page has them
 	for name, into := range map[string]**int32{"texts": &x.TextDays, "events": &x.EventDays, "conversations": &x.ConversationDays, "statistics": &x.StatisticsDays} {
 		*into = nil
 		text := strings.TrimSuffix(strings.TrimSpace(r.PostFormValue(name)), "d")
@@ -140,7 +141,7 @@ func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 		}
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 1 || n > 36500 {
-			return &metric.InputError{Field: name, Msg: "are kept for a number of days from 1 to 36,500; empty: for ever"}
+			return &metric.InputError{Field: label[name], Msg: "are kept for a number of days from 1 to 36,500; empty: for ever"}
 		}
 		days := int32(n)
 		*into = &days
@@ -165,9 +166,9 @@ func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 		return &metric.InputError{Field: "texts", Msg: "go no later than their conversations"}
 	case x.StatisticsDays == nil:
 	case x.Environment+x.Channel != "":
-		return &metric.InputError{Field: "statistics", Msg: "are kept by assistant, not by environment or channel"}
+		return &metric.InputError{Field: "figures", Msg: "are kept by assistant, not by environment or channel"}
 	case x.ConversationDays == nil || *x.StatisticsDays < *x.ConversationDays:
-		return &metric.InputError{Field: "statistics", Msg: "cannot go before the conversations that they count"}
+		return &metric.InputError{Field: "figures", Msg: "cannot go before the conversations that they count"}
 	}
 	return nil
 }

@@ -200,6 +200,14 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("%s %q: %d", field, wrong, status)
 		}
 	}
+	settings.Set("host", "127.0.0.1")
+	settings.Set("port", "1")
+	if status, _, _ := post(admin, "/admin/mail", settings); status != 303 {
+		t.Errorf("%d", status)
+	}
+	if status, body, _ := post(admin, "/admin/mail/test", url.Values{"to": {"a@example.org"}}); status != 422 || !strings.Contains(body, "127.0.0.1 does not answer on port 1; check name and port") || !strings.Contains(body, "Send a test to") {
+		t.Errorf("a server that is away: %d %.300s", status, body)
+	}
 }
 
 // TestPublicLinks: the links of a mail work without login, for their recipient and their time only.
