@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"turnwise/metric"
 	"turnwise/queries"
@@ -77,6 +78,13 @@ func (s *server) intentsModel(ctx context.Context, f *figures) (m views.Intents,
 	if f.links && fallback.Of > 0 {
 		if m.Groups, err = s.unhandled(ctx, f); err != nil {
 			return m, err
+		}
+		texts, err := s.textsBefore(ctx, f.filter, f.now)
+		if err != nil {
+			return m, err
+		}
+		if texts != nil {
+			m.How = strings.TrimSpace(m.How + " What was said before " + f.page.Day(*texts) + " may have been removed by retention: the groups of messages below are of what is left.")
 		}
 		m.Grouped = min(fallback.Of, unhandledTexts)
 	}

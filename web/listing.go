@@ -48,10 +48,10 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		if m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone); err != nil {
 			return err
 		}
-		if m.TextsBefore, err = l.textsBefore(inner, f, m.Now); err != nil {
-			return err
-		}
 		if f.Text != "" {
+			if m.TextsBefore, err = l.textsBefore(inner, f, m.Now); err != nil {
+				return err
+			}
 			var n int
 			l.list, n, err = queries.Searched(inner, l.Pool, f, l.at, pageSize+1, countUpTo+1, m.Now, l.Zone)
 			m.Total, m.More, m.Counting = int64(min(n, countUpTo)), n > countUpTo, n == queries.Uncounted
@@ -126,12 +126,8 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	return true
 }
 
-// textsBefore returns the time before which what was said may have been removed, for a filter that asks for words of such a time; nil
-// for none.
+// textsBefore returns the time before which what was said may have been removed; nil for none of the filter's range.
 func (s *server) textsBefore(ctx context.Context, f metric.Filter, now time.Time) (*time.Time, error) {
-	if f.Text == "" {
-		return nil, nil //nolint:nilnil // there is none
-	}
 	rules, err := queries.RetentionRules(ctx, s.Pool)
 	if err != nil {
 		return nil, err

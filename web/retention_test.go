@@ -129,6 +129,9 @@ func TestRetentionPage(t *testing.T) {
 	if m := total.FindStringSubmatch(list); m == nil || m[1] != itoa(200-run.Conversations) || !strings.Contains(list, "may have been deleted by retention") {
 		t.Errorf("the list says %v", m)
 	}
+	if !strings.Contains(page("/users/list?range=90d"), "may have been deleted by retention") || !strings.Contains(page("/conversations/01234567-89ab-4cde-8f01-23456789abcd"), "Retention may have deleted it") {
+		t.Error("users, or a conversation that is gone, say nothing of retention")
+	}
 	if strings.Contains(page("/conversations?range=7d"), "deleted by retention") {
 		t.Error("a list of which nothing was deleted says so")
 	}

@@ -32,6 +32,9 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c, err := queries.Conversation(r.Context(), s.Pool, id)
+	if errors.Is(err, queries.ErrNotFound) {
+		return s.noConversation(w, r)
+	}
 	if err != nil {
 		return err
 	}
@@ -193,6 +196,20 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 			m.Older = to
 		}
 	}
+	return nil
+}
+
+// noConversation says that there is none of an address, and that it may have been deleted where conversations are.
+func (s *server) noConversation(w http.ResponseWriter, r *http.Request) error {
+	m := views.Message{Page: s.page(r, "Not found", ""), Heading: "Not found", Text: "There is no conversation of this address.", Back: "/conversations", BackText: "To the conversations"}
+	frozen, err := queries.FrozenBefore(r.Context(), s.Pool, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, m.Now, s.Zone)
+	if err != nil {
+		return err
+	}
+	if frozen != nil {
+		m.Text += " Retention may have deleted it: it deletes conversations some time after they ended."
+	}
+	s.message(w, r, http.StatusNotFound, m)
 	return nil
 }
 

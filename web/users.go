@@ -152,6 +152,11 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	frozen, err := queries.FrozenBefore(r.Context(), s.Pool, q.filter, q.now, s.Zone)
+	if err != nil {
+		return err
+	}
+	m.How = frozenWords(page, frozen, true)
 	m.Bar = s.bar(q, page, choices)
 	if at != nil {
 		m.First = q.address()
