@@ -21,6 +21,7 @@ func TestReports(t *testing.T) {
 	shoot(t, ctx, "export-menu")
 	do(t, ctx, cdp.Click(cdp.CSS(`a[href^="/reports/edit"]`)), cdp.WaitVisible(cdp.CSS(".sheet-form")))
 	waitFor(t, ctx, `document.querySelector("#next").textContent.startsWith("Next: Mon")`)
+	eval[bool](t, ctx, `document.querySelector(".only-mail details").open = true`)
 	look(t, ctx, "report-form")
 	eval[bool](t, ctx, `(document.querySelector("input[value=html]").click(), document.querySelector("input[value=csv]").click(), true)`) // drawing charts takes the race detector long
 	do(t, ctx, cdp.SetValue(cdp.CSS("textarea[name=recipients]"), "ann@example.org\nnobody"), cdp.Click(cdp.CSS(".sheet-form .btn.main")), cdp.WaitVisible(cdp.CSS(".note.bad")))
@@ -38,8 +39,14 @@ func TestReports(t *testing.T) {
 	look(t, ctx, "export-done")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/jobs"), cdp.WaitVisible(cdp.CSS("table.list")))
 	look(t, ctx, "jobs")
+	retention := func(name, days string) cdp.Action[cdp.Void] {
+		return cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=`+name+`]`), days)
+	}
+	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), retention("texts", "20"), retention("events", "40"), retention("conversations", "60"), cdp.Click(cdp.CSS(`form[action="/admin/retention"] button[value=preview]`)))
+	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("It is not kept yet")`)
+	look(t, ctx, "retention-preview")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=conversations]`), "60"), cdp.Click(cdp.CSS(`form[action="/admin/retention"] .btn.main`)))
-	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("The next run, within the hour, deletes")`)
+	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("The next run, within the hour, removes")`)
 	look(t, ctx, "retention")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/mail"), cdp.WaitVisible(cdp.CSS(".sheet-form")))
 	look(t, ctx, "mail-settings")
