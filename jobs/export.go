@@ -19,7 +19,7 @@ import (
 )
 
 // tooManyDeaths says why nobody goes on with something.
-const tooManyDeaths = "The server ended three times while this was made. Its log, or the system's, says why."
+const tooManyDeaths = "The server ended twenty times while this was made. Its log, or the system's, says why."
 
 // ExportArgs asks for a file to be made.
 type ExportArgs struct {
@@ -35,7 +35,7 @@ const (
 	beatEvery = 2 * time.Second
 	deadAfter = 30 * time.Second
 	// mostDeaths is how often it is begun anew when the process ended that was at it: perhaps it is what ended it.
-	mostDeaths = 3
+	mostDeaths = 20
 	// partSize is how many bytes of a file are stored at a time.
 	partSize = 1 << 20
 	// FilesLast is how long files can be fetched.

@@ -152,7 +152,7 @@ func TestDeadlyReport(t *testing.T) {
 	if err != nil || len(open) != 1 {
 		t.Fatalf("%v, %v", open, err)
 	}
-	for range 3 {
+	for range 20 {
 		if _, err := queries.ClaimRun(t.Context(), o.pool, open[0], o.clock().Add(-time.Hour), o.clock()); err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestDeadlyReport(t *testing.T) {
 	if err := o.send(t.Context(), open[0]); err != nil {
 		t.Fatal(err)
 	}
-	if r := o.runs(x)[0]; r.State != queries.RunFailed || !strings.Contains(r.Error, "ended three times") || len(o.post.Letters()) != 0 {
+	if r := o.runs(x)[0]; r.State != queries.RunFailed || !strings.Contains(r.Error, "ended twenty times") || len(o.post.Letters()) != 0 {
 		t.Errorf("%+v, %d letters", r, len(o.post.Letters()))
 	}
 }
