@@ -24,12 +24,18 @@ type Config struct {
 	Log  *slog.Logger
 	Zone *time.Location // of the workspace
 	Now  func() time.Time
+	// Version is that of the program, for people.
+	Version string
 
 	Reports Reports
 }
 
 // Client runs jobs.
-type Client struct{ client *river.Client[pgx.Tx] }
+type Client struct {
+	client *river.Client[pgx.Tx]
+	server *server
+	leave  context.CancelFunc
+}
 
 // waiting are the states of a job that is still to be done: one more of the same kind adds nothing.
 var waiting = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
@@ -72,10 +78,16 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
+	s := &server{id: client.ID(), version: cfg.Version, pool: cfg.Pool, log: cfg.Log}
+	if err := queries.BeatServer(ctx, cfg.Pool, s.id, s.version); err != nil {
+		return nil, fmt.Errorf("start jobs: %w", err)
+	}
 	if err := client.Start(ctx); err != nil {
 		return nil, fmt.Errorf("start jobs: %w", err)
 	}
-	return &Client{client}, nil
+	ctx, leave := context.WithCancel(ctx)
+	go s.live(ctx)
+	return &Client{client, s, leave}, nil
 }
 
 // Periodic is a job that is done again and again.
@@ -157,6 +169,8 @@ func gone(err error) error {
 
 // Stop ends the jobs: those under way get until ctx ends, then they are cancelled and done again later.
 func (c *Client) Stop(ctx context.Context) error {
+	defer c.server.end(ctx)
+	defer c.leave()
 	err := c.client.Stop(ctx)
 	if err == nil {
 		return nil

@@ -65,6 +65,13 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 	if m.Paused, err = queries.JobsPaused(ctx, s.Pool); err != nil {
 		return err
 	}
+	servers, err := queries.Servers(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, x := range servers {
+		m.Servers = append(m.Servers, views.ServerRow(x))
+	}
 	long, err := queries.LongWork(ctx, s.Pool)
 	if err != nil {
 		return err

@@ -72,11 +72,13 @@ func TestJobsPage(t *testing.T) {
 		}
 	}
 	see("cancelled")
+	see("at work")
 	if resp, err := c.PostForm(server.URL+"/admin/jobs/pause", nil); err != nil || resp.StatusCode != 303 {
 		t.Fatal(err)
 	}
 	see("No further job begins")
 	end()
+	see("Start <code>turnwise serve</code>")
 	failed, err := queries.FailedJobs(t.Context(), pool)
 	if err != nil || len(failed) != 1 || !strings.Contains(failed[0].Error, "nonsense") {
 		t.Fatalf("%+v, %v", failed, err)

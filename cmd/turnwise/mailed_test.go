@@ -68,7 +68,7 @@ func TestKilledMail(t *testing.T) {
 		kill(0)
 		kill(1)
 	}()
-	until := time.Now().Add(3 * time.Minute)
+	until := time.Now().Add(6 * time.Minute)
 	wait := func(n int) {
 		t.Helper()
 		for len(post.Letters()) < n {
