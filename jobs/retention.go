@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
-	"turnwise/conversation"
 	"turnwise/queries"
 )
 
@@ -23,8 +22,8 @@ func (RetentionArgs) Kind() string { return "retention" }
 const (
 	retentionEvery   = time.Hour
 	retentionTimeout = 50 * time.Minute
-	// expireAtOnce is how many conversations are deleted in one transaction, during which nobody stores events of their shard.
-	expireAtOnce = 200
+	// expireAtOnce is how many conversations are deleted in one transaction, during which nobody stores events of their shards.
+	expireAtOnce = 100
 )
 
 // RetentionWorker removes what the rules do not keep. It may end anywhere; the next goes on with the oldest window.
@@ -162,7 +161,7 @@ func (r *retaining) freeze(ctx context.Context, x queries.RetentionWindow) (froz
 	return frozen, err
 }
 
-// window removes what is not kept of a window's conversations, of a few of one shard at a time.
+// window removes what is not kept of a window's conversations, of a few at a time.
 func (r *retaining) window(ctx context.Context, of queries.Kept, x queries.RetentionWindow) (done int64, err error) {
 	whole := false
 	if of == queries.KeptConversations {
@@ -173,28 +172,21 @@ func (r *retaining) window(ctx context.Context, of queries.Kept, x queries.Reten
 			return 0, err
 		}
 	}
-	byShard := map[int][]queries.Place{}
-	for _, p := range x.Places {
-		shard := conversation.Shard(p.SenderID)
-		byShard[shard] = append(byShard[shard], p)
-	}
-	for _, all := range byShard {
-		for len(all) > 0 {
-			part := all[:min(len(all), expireAtOnce)]
-			all = all[len(part):]
-			var n int
-			if err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) (err error) {
-				if of == queries.KeptConversations {
-					n, err = queries.Expire(ctx, tx, r.rules, part, whole, r.now(), r.zone)
-				} else {
-					n, err = queries.Strip(ctx, tx, of, r.rules, part, r.now(), r.zone)
-				}
-				return err
-			}); err != nil {
-				return done, err
+	for all := x.Places; len(all) > 0; {
+		part := all[:min(len(all), expireAtOnce)]
+		all = all[len(part):]
+		var n int
+		if err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) (err error) {
+			if of == queries.KeptConversations {
+				n, err = queries.Expire(ctx, tx, r.rules, part, whole, r.now(), r.zone)
+			} else {
+				n, err = queries.Strip(ctx, tx, of, r.rules, part, r.now(), r.zone)
 			}
-			done += int64(n)
+			return err
+		}); err != nil {
+			return done, err
 		}
+		done += int64(n)
 	}
 	return done, nil
 }

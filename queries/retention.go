@@ -3,6 +3,7 @@ package queries
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -284,12 +285,15 @@ var forgetSendersSQL = []string{
 	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c where c.sender_id = s.id)`,
 }
 
-// due returns those of the places, all of one shard, of which the rules remove something still, and the stretch in which their
-// facts lie. Nobody stores events of the shard until the transaction ends.
+// due returns those of the places of which the rules remove something still, and the stretch in which their facts lie. Nobody stores
+// events of their shards until the transaction ends.
 func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (left []Place, from, until time.Time, err error) {
 	senders, ids := places(of)
-	shard := int16(conversation.Shard(senders[0]))
-	if _, err := LockShards(ctx, tx, []int16{shard}, []int64{}); err != nil {
+	shards := map[int16]bool{}
+	for _, id := range senders {
+		shards[int16(conversation.Shard(id))] = true
+	}
+	if _, err := LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), []int64{}); err != nil {
 		return nil, from, until, err
 	}
 	w := &where{args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}
@@ -309,7 +313,7 @@ func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []
 	return left, from, until, err
 }
 
-// Expire deletes those of the places, all of one shard, that the rules delete still, and returns how many those were. whole says
+// Expire deletes those of the places that the rules delete still, and returns how many those were. whole says
 // that the partitions of their months are going to be dropped.
 func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, whole bool, now time.Time, zone *time.Location) (int, error) {
 	left, from, until, err := due(ctx, tx, KeptConversations, rules, of, now, zone)

@@ -44,7 +44,7 @@ where p.sender_id = k.sender_id`
 	storeStateSQL      = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
 )
 
-// Strip removes the texts of those of the places, all of one shard, of which the rules remove them still, and their events too if
+// Strip removes the texts of those of the places of which the rules remove them still, and their events too if
 // these are what is kept; and returns how many those were. Their conversations are never folded again.
 func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (int, error) {
 	left, from, until, err := due(ctx, tx, kept, rules, of, now, zone)

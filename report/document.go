@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/xuri/excelize/v2"
+	"golang.org/x/sync/errgroup"
 
 	"turnwise/metric"
 	"turnwise/views"
@@ -26,6 +28,31 @@ type Document struct {
 	Cards  []views.Card
 	Charts []views.Chart
 	Tables []views.Breakdown
+
+	pictures [][]byte // of the charts, once they are drawn; nil for one without anything to draw
+}
+
+// draw draws the charts, once for all forms of the document, several at a time.
+func (d *Document) draw(ctx context.Context) error {
+	if d.pictures != nil {
+		return nil
+	}
+	all := make([][]byte, len(d.Charts))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(min(runtime.GOMAXPROCS(0), 4))
+	for i := range d.Charts {
+		if c := &d.Charts[i]; c.Drawn() {
+			g.Go(func() (err error) {
+				all[i], err = Picture(ctx, c, PictureWidth, pictureHeight(c))
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	d.pictures = all
+	return nil
 }
 
 // cell is a value of a sheet.

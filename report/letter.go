@@ -34,16 +34,15 @@ func (d *Document) Letter(ctx context.Context, subject string, lines []string, b
 	l := Letter{Subject: subject}
 	if !d.Empty {
 		m.Cards, m.Tables = d.Cards, d.Tables
+		if err := d.draw(ctx); err != nil {
+			return l, err
+		}
 		for i := range d.Charts {
 			c := &d.Charts[i]
 			if !c.Drawn() {
 				continue
 			}
-			picture, err := Picture(ctx, c, PictureWidth, pictureHeight(c))
-			if err != nil {
-				return l, err
-			}
-			l.Pictures = append(l.Pictures, Part{c.ID + ".png", "image/png", picture})
+			l.Pictures = append(l.Pictures, Part{c.ID + ".png", "image/png", d.pictures[i]})
 			drawn := views.MailChart{Title: c.Title, Quiet: c.Quiet, CID: c.ID + ".png", Foot: c.Foot}
 			if c.Kind == views.Stacked {
 				for _, s := range c.Series {

@@ -65,10 +65,11 @@ func (d *Document) WritePDF(ctx context.Context, w io.Writer) error {
 		return p.pdf.Output(w)
 	}
 	p.cards(d.Cards)
+	if err := d.draw(ctx); err != nil {
+		return err
+	}
 	for i := range d.Charts {
-		if err := p.chart(ctx, &d.Charts[i]); err != nil {
-			return err
-		}
+		p.chart(&d.Charts[i], d.pictures[i])
 	}
 	for _, b := range d.Tables {
 		p.table(b)
@@ -212,15 +213,11 @@ func (p *page) rule(y float64) {
 }
 
 // chart is a chart with its heading, its legend and the picture.
-func (p *page) chart(ctx context.Context, c *views.Chart) error {
-	if !c.Drawn() {
-		return nil
+func (p *page) chart(c *views.Chart, picture []byte) {
+	if picture == nil {
+		return
 	}
 	width, height := PictureWidth, pictureHeight(c)
-	picture, err := Picture(ctx, c, width, height)
-	if err != nil {
-		return err
-	}
 	tall := inner * float64(height) / float64(width)
 	p.room(tall + 16)
 	p.rule(p.pdf.GetY())
@@ -237,7 +234,6 @@ func (p *page) chart(ctx context.Context, c *views.Chart) error {
 		p.line(c.Foot, regular(), 7.5, quiet, 4)
 	}
 	p.pdf.Ln(2)
-	return nil
 }
 
 // legend names the colours of stacked bars; lines have their names beside them.
