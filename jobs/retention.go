@@ -44,6 +44,9 @@ func (w *RetentionWorker) Work(ctx context.Context, _ *river.Job[RetentionArgs])
 	if err == nil && run.Conversations+run.Texts+run.Events > 0 {
 		w.log.InfoContext(ctx, "retention removed what is not kept", "conversations", run.Conversations, "texts", run.Texts, "events", run.Events, "partitions", len(run.Partitions), "more", run.More)
 	}
+	if err == nil {
+		err = ExpireAudit(ctx, w.pool, w.now())
+	}
 	return err
 }
 
@@ -84,11 +87,34 @@ func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now fu
 		r.EndedAt = &ended
 		noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		if noted := queries.KeepRetentionRun(noting, pool, r.RetentionRun); err == nil {
+		noted := pgx.BeginFunc(noting, pool, func(tx pgx.Tx) error {
+			if err := queries.KeepRetentionRun(noting, tx, r.RetentionRun); err != nil {
+				return err
+			}
+			return queries.Record(noting, tx, Self, ended, queries.AuditRetentionRan, r.ID.String(), "", nil, map[string]any{
+				"texts": r.Texts, "events": r.Events, "conversations": r.Conversations, "figures": r.Statistics, "partitions": r.Partitions, "error": r.Error,
+			})
+		})
+		if err == nil {
 			err = noted
 		}
 	}
 	return r.RetentionRun, err
+}
+
+// Self is the server, where nobody asked for what it does.
+var Self = queries.Actor{Name: "the server"}
+
+// ExpireAudit removes entries of the audit log that are not kept any more.
+func ExpireAudit(ctx context.Context, pool *pgxpool.Pool, now time.Time) error {
+	days, err := queries.AuditDays(ctx, pool)
+	if err != nil || days == 0 {
+		return err
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		_, err := queries.ExpireAudit(ctx, tx, Self, now.AddDate(0, 0, -days), now)
+		return err
+	})
 }
 
 // retaining is a run.

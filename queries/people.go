@@ -126,7 +126,7 @@ const (
 	tokenSQL       = tokenColumns + `where prefix = @prefix and revoked_at is null`
 	tokensSQL      = tokenColumns + `order by created_at desc, id limit 1000`
 	insertTokenSQL = `insert into tokens (id, prefix, hash, name, assistant, environment, created_at, created_by) values (@id, @prefix, @hash, @name, @assistant, @environment, @at, @by)`
-	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning id`
+	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning name`
 	usedTokenSQL   = `update tokens set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at::timestamptz - interval '1 minute')`
 )
 
@@ -151,9 +151,10 @@ func AddToken(ctx context.Context, db DB, t Token) error {
 	return unique(err)
 }
 
-// RevokeToken ends a token at once, or returns ErrNotFound.
-func RevokeToken(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
-	return changed(ctx, db, revokeTokenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
+// RevokeToken ends a token at once and returns its name, or ErrNotFound.
+func RevokeToken(ctx context.Context, db DB, id conversation.UUID, at time.Time) (name string, err error) {
+	rows, _ := db.Query(ctx, revokeTokenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
+	return only[string](rows)
 }
 
 // TokenUsed notes the use of a token, once a minute.

@@ -55,12 +55,45 @@ func Mail(ctx context.Context, db DB) (m MailSettings, err error) {
 
 // SetMail keeps the settings of mail.
 func SetMail(ctx context.Context, db DB, m MailSettings, by conversation.UUID, now time.Time) error {
-	value, err := json.Marshal(m)
+	return setSetting(ctx, db, "mail", m, m.Sealed, by, now)
+}
+
+func setSetting(ctx context.Context, db DB, name string, v any, sealed []byte, by conversation.UUID, now time.Time) error {
+	value, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	_, err = db.Exec(ctx, setSettingSQL, pgx.StrictNamedArgs{"name": "mail", "value": value, "secret": m.Sealed, "now": now, "by": [16]byte(by)})
+	_, err = db.Exec(ctx, setSettingSQL, pgx.StrictNamedArgs{"name": name, "value": value, "secret": sealed, "now": now, "by": subject(by)})
 	return err
+}
+
+// setting reads a setting into what holds the defaults.
+func setting(ctx context.Context, db DB, name string, into any) error {
+	rows, _ := db.Query(ctx, settingSQL, pgx.StrictNamedArgs{"name": name})
+	var value, sealed []byte
+	if _, err := pgx.ForEachRow(rows, []any{&value, &sealed}, func() error { return json.Unmarshal(value, into) }); err != nil {
+		return fmt.Errorf("setting %s: %w", name, err)
+	}
+	return nil
+}
+
+type auditSettings struct {
+	Days int `json:"days"` // 0: for ever
+}
+
+// auditDays is how long entries of the audit log are kept unless it is set.
+const auditDays = 730
+
+// AuditDays is how many days entries of the audit log are kept; 0 for ever.
+func AuditDays(ctx context.Context, db DB) (int, error) {
+	s := auditSettings{Days: auditDays}
+	err := setting(ctx, db, "audit", &s)
+	return s.Days, err
+}
+
+// SetAuditDays changes it.
+func SetAuditDays(ctx context.Context, db DB, days int, by conversation.UUID, now time.Time) error {
+	return setSetting(ctx, db, "audit", auditSettings{days}, nil, by, now)
 }
 
 // HasMail tells whether mail can leave.

@@ -46,7 +46,7 @@ package @tabler/icons 3.51.0 '0pinvPZz7YeX+OSfxuEAbnEPWbocVXW5iU8h5lh41pYG8sZuQf
 {
 	echo '<svg xmlns="http://www.w3.org/2000/svg">'
 	for icon in messages activity-heartbeat settings arrow-left chevron-left chevron-right chevron-down chevron-up x plus link headset \
-		player-play player-stop player-pause menu-2 calendar filter search logout sun moon alert-triangle key download circle-check copy keyboard layout-dashboard arrows-split clock mood-smile bulb scale target-arrow flag progress note columns check bookmark tag thumb-up thumb-down at pencil trash checklist star arrow-back-up arrow-right arrow-forward-up users chart-bar; do
+		player-play player-stop player-pause menu-2 calendar filter search logout sun moon alert-triangle key download circle-check copy keyboard layout-dashboard arrows-split clock mood-smile bulb scale target-arrow flag progress note columns check bookmark tag thumb-up thumb-down at pencil trash checklist star arrow-back-up arrow-right arrow-forward-up users chart-bar list-search shield-lock user user-plus id eye eye-off adjustments stethoscope world; do
 		printf '<symbol id="%s" viewBox="0 0 24 24">' "$icon"
 		sed -n '/^ *<\(path\|circle\|rect\|line\)/p' "$work/package/icons/outline/$icon.svg" | grep -v 'stroke="none"' | tr -d '\n'
 		echo '</symbol>'

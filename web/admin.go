@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
 	"turnwise/metric"
@@ -75,7 +76,11 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	name, assistant, environment := strings.TrimSpace(r.PostFormValue("name")), strings.TrimSpace(r.PostFormValue("assistant")), strings.TrimSpace(r.PostFormValue("environment"))
 	u, _ := userOf(r.Context())
-	secret, err := NewToken(r.Context(), s.Pool, name, assistant, environment, u.Email, s.Now())
+	secret := ""
+	err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
+		secret, err = NewToken(r.Context(), tx, name, assistant, environment, u.Email, s.Now())
+		return deed{act: queries.AuditTokenMade, name: name, after: map[string]any{"assistant": assistant, "environment": environment}}, err
+	})
 	var input *metric.InputError
 	if err != nil && !errors.As(err, &input) {
 		return err
@@ -98,7 +103,11 @@ func (s *server) revokeToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	if err := queries.RevokeToken(r.Context(), s.Pool, id, s.Now()); err != nil {
+	ctx := r.Context()
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		name, err := queries.RevokeToken(ctx, tx, id, s.Now())
+		return deed{act: queries.AuditTokenRevoked, id: id.String(), name: name}, err
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/admin", http.StatusSeeOther)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/alexedwards/argon2id"
+	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
 	"turnwise/queries"
@@ -152,6 +153,11 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 		return hashErr
 	}
 	if err != nil || !match || u.Disabled {
+		if err := s.auditedAs(r, queries.Actor{Name: u.Email, Address: s.address(r)}, func(pgx.Tx) (deed, error) { // a name that is nobody's may be a password
+			return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": err == nil, "disabled": u.Disabled}}, nil
+		}); err != nil {
+			return err
+		}
 		m.Error = "The address or the password is wrong."
 		return s.render(w, r, http.StatusUnprocessableEntity, views.LoginPage(m))
 	}
@@ -160,7 +166,10 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.sessions.Put(r.Context(), sessionUser, u.ID.String())
 	s.sessions.Put(r.Context(), sessionStamp, stamp(u))
-	if err := queries.Seen(r.Context(), s.Pool, u.ID, s.Now()); err != nil {
+	ctx := r.Context()
+	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: s.address(r)}, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditSignedIn}, queries.Seen(ctx, tx, u.ID, s.Now())
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, m.Next, http.StatusSeeOther)
@@ -168,6 +177,11 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) logout(w http.ResponseWriter, r *http.Request) error {
+	if _, ok := userOf(r.Context()); ok {
+		if err := s.noted(r, deed{act: queries.AuditSignedOut}); err != nil {
+			return err
+		}
+	}
 	if err := s.sessions.Destroy(r.Context()); err != nil {
 		return err
 	}

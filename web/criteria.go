@@ -263,13 +263,21 @@ func (s *server) useCriteria(w http.ResponseWriter, r *http.Request) error {
 	}
 	u, _ := userOf(r.Context())
 	ctx := r.Context()
-	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	err = s.audited(r, func(tx pgx.Tx) (d deed, err error) {
+		past, err := queries.CriteriaOf(ctx, tx, c.Assistant)
+		if err != nil {
+			return d, err
+		}
 		if c.ActivatedAt != nil { // the past stays as it was: it becomes a new version
 			if id, err = queries.DraftCriteria(ctx, tx, c.Assistant, c.Rules, u.Name, s.Now()); err != nil {
-				return err
+				return d, err
 			}
 		}
-		return queries.ActivateCriteria(ctx, tx, id, u.Name, s.Now())
+		d = deed{act: queries.AuditCriteriaUsed, id: strconv.FormatInt(id, 10), name: c.Assistant, after: c.Rules}
+		if len(past) > 0 {
+			d.before = past[0].Rules
+		}
+		return d, queries.ActivateCriteria(ctx, tx, id, u.Name, s.Now())
 	})
 	if err != nil {
 		return err

@@ -154,7 +154,7 @@ func (s *server) attachDocument(w http.ResponseWriter, r *http.Request, d *repor
 	if err != nil {
 		return err
 	}
-	return s.attach(w, kind, d.Name+"_"+s.Now().In(s.Zone).Format("2006-01-02")+end, b.Bytes())
+	return s.attach(w, r, kind, d.Name+"_"+s.Now().In(s.Zone).Format("2006-01-02")+end, b.Bytes())
 }
 
 func isDocument(name string) bool { return slices.Contains(documentNames, name) }

@@ -55,7 +55,11 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 		x.Title += ", by " + string(x.Grain)
 	}
 	name := x.FileName(now, s.Zone)
+	made := deed{act: queries.AuditExportMade, name: name, after: map[string]any{"grain": x.Grain, "format": x.Format, "filter": withoutPeople(x.Filter).Encode()}}
 	if !more && n <= smallExport {
+		if err := s.noted(r, made); err != nil {
+			return err
+		}
 		w.Header().Set("Content-Type", x.Format.ContentType())
 		w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 		out := &late{ResponseWriter: w}
@@ -73,11 +77,12 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 		n = 0
 	}
 	e := queries.ExportFile{ID: queries.NewID(), UserID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain, Format: string(x.Format), FileName: name, Total: n, CreatedAt: now}
-	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	made.id = e.ID.String()
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		if err := queries.AddExport(ctx, tx, e); err != nil {
-			return err
+			return made, err
 		}
-		return s.Jobs.Add(ctx, tx, jobs.ExportArgs{ID: e.ID.String()})
+		return made, s.Jobs.Add(ctx, tx, jobs.ExportArgs{ID: e.ID.String()})
 	}); err != nil {
 		return err
 	}
@@ -154,6 +159,9 @@ func (s *server) downloadExport(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	ctx := r.Context()
+	if err := s.noted(r, deed{act: queries.AuditExportFetched, id: e.ID.String(), name: e.FileName}); err != nil {
+		return err
+	}
 	return s.sendParts(w, r, report.Format(e.Format).ContentType(), e.FileName, e.Bytes, func(n int) ([]byte, error) { return queries.ExportPart(ctx, s.Pool, e.ID, n) })
 }
 

@@ -46,7 +46,10 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	}
 }
 
-func (s *server) attach(w http.ResponseWriter, kind, name string, body []byte) error {
+func (s *server) attach(w http.ResponseWriter, r *http.Request, kind, name string, body []byte) error {
+	if err := s.noted(r, deed{act: queries.AuditExportFetched, name: name}); err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	_, _ = w.Write(body) // the client may be gone
@@ -88,7 +91,7 @@ func (s *server) endToEnd(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.attach(w, "application/yaml", "test_"+c.ID.String()[:8]+".yml", b)
+	return s.attach(w, r, "application/yaml", "test_"+c.ID.String()[:8]+".yml", b)
 }
 
 type examples struct {
@@ -128,7 +131,7 @@ func (s *server) nlu(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.attach(w, "application/yaml", "nlu_"+c.ID.String()[:8]+".yml", b)
+	return s.attach(w, r, "application/yaml", "nlu_"+c.ID.String()[:8]+".yml", b)
 }
 
 // eventsJSON answers GET /conversations/{id}/events.json: the events as they were received.
@@ -157,7 +160,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 		b.WriteString(strings.ReplaceAll(body, queries.BodySeparator, ",\n"))
 	}
 	b.WriteString("]\n")
-	return s.attach(w, "application/json", "events_"+c.ID.String()[:8]+".json", b.Bytes())
+	return s.attach(w, r, "application/json", "events_"+c.ID.String()[:8]+".json", b.Bytes())
 }
 
 // alike are the ways to conversations like this one: of the same flow and ending, of similar words.

@@ -112,6 +112,9 @@ func (s *server) changeJob(cancel bool) handler {
 		if err != nil {
 			return err
 		}
+		if err := s.noted(r, deed{act: map[bool]queries.AuditAct{true: queries.AuditJobCancelled, false: queries.AuditJobRetried}[cancel], id: strconv.FormatInt(id, 10)}); err != nil {
+			return err
+		}
 		http.Redirect(w, r, "/admin/jobs", http.StatusSeeOther)
 		return nil
 	}
@@ -130,6 +133,9 @@ func (s *server) pauseJobs(resume bool) handler {
 			err = s.Jobs.Pause(r.Context())
 		}
 		if err != nil && !errors.Is(err, queries.ErrNotFound) { // no server has worked yet: there is no queue
+			return err
+		}
+		if err := s.noted(r, deed{act: map[bool]queries.AuditAct{true: queries.AuditJobsResumed, false: queries.AuditJobsPaused}[resume]}); err != nil {
 			return err
 		}
 		http.Redirect(w, r, "/admin/jobs", http.StatusSeeOther)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	gomail "github.com/wneessen/go-mail"
 
 	"turnwise/jobs"
@@ -81,7 +83,13 @@ func (s *server) keepMail(w http.ResponseWriter, r *http.Request) error {
 		return s.showMail(w, r, http.StatusUnprocessableEntity, m, "", wrong.Error())
 	}
 	u, _ := userOf(ctx)
-	if err := queries.SetMail(ctx, s.Pool, m, u.ID, s.Now()); err != nil {
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		d := deed{act: queries.AuditSettingsChanged, name: "mail", before: was, after: m}
+		if !bytes.Equal(was.Sealed, m.Sealed) {
+			d.name = "mail and its password"
+		}
+		return d, queries.SetMail(ctx, tx, m, u.ID, s.Now())
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/admin/mail?said=kept", http.StatusSeeOther)

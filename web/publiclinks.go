@@ -30,6 +30,9 @@ func (s *server) reportFile(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	f := run.Files[n]
+	if err := s.noted(r, deed{act: queries.AuditExportFetched, id: id.String(), name: f.Name}); err != nil {
+		return err
+	}
 	return s.sendParts(w, r, f.Kind, f.Name, f.Size, func(part int) ([]byte, error) { return queries.ReportPart(ctx, s.Pool, id, n, part) })
 }
 

@@ -190,6 +190,9 @@ func (s *server) rejectedBody(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.noted(r, deed{act: queries.AuditRejectedFetched, id: x.ID.String()}); err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", `attachment; filename="rejected-`+x.ID.String()+`.json"`)
 	_, _ = w.Write(x.Body) // the client may be gone
@@ -217,6 +220,9 @@ func (s *server) each(r *http.Request, f queries.RejectedFilter, do func(queries
 func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error {
 	f, err := parseRejected(r.URL.Query())
 	if err != nil {
+		return err
+	}
+	if err := s.noted(r, deed{act: queries.AuditRejectedFetched, after: map[string]any{"filter": rejectedQuery(f).Encode()}}); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
@@ -273,6 +279,9 @@ func (s *server) replayOne(w http.ResponseWriter, r *http.Request) error {
 	if err := s.settle(r, x, "replayed"); err != nil {
 		return err
 	}
+	if err := s.noted(r, deed{act: queries.AuditRejectedReplayed, id: x.ID.String(), after: map[string]any{"mended": body != strings.TrimSpace(string(x.Body))}}); err != nil {
+		return err
+	}
 	http.Redirect(w, r, "/rejected?done=1", http.StatusSeeOther)
 	return nil
 }
@@ -284,6 +293,9 @@ func (s *server) discardOne(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.settle(r, x, "discarded"); err != nil {
+		return err
+	}
+	if err := s.noted(r, deed{act: queries.AuditRejectedDiscarded, id: x.ID.String()}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/rejected?done=1", http.StatusSeeOther)
@@ -319,6 +331,9 @@ func (s *server) replayMany(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.noted(r, deed{act: queries.AuditRejectedReplayed, after: map[string]any{"filter": rejectedQuery(f).Encode(), "done": done, "failed": failed}}); err != nil {
+		return err
+	}
 	s.backToRejected(w, r, f, done, failed)
 	return nil
 }
@@ -335,6 +350,9 @@ func (s *server) discardMany(w http.ResponseWriter, r *http.Request) error {
 		return s.settle(r, x, "discarded")
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.noted(r, deed{act: queries.AuditRejectedDiscarded, after: map[string]any{"filter": rejectedQuery(f).Encode(), "done": done}}); err != nil {
 		return err
 	}
 	s.backToRejected(w, r, f, done, 0)

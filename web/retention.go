@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
 	"turnwise/metric"
@@ -130,6 +131,11 @@ func ruleWords(x queries.RetentionRule) string {
 	return strings.Join(of, ", ")
 }
 
+// ruleDeed is what the audit log tells of a rule.
+func ruleDeed(x queries.RetentionRule) map[string]any {
+	return map[string]any{"texts": x.TextDays, "events": x.EventDays, "conversations": x.ConversationDays, "figures": x.StatisticsDays, "most": x.Most}
+}
+
 // parseDurations reads what a rule keeps, and for how long.
 func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 	label := map[string]string{"texts": "texts", "events": "events", "conversations": "conversations", "statistics": "figures"} // as the page has them
@@ -176,7 +182,8 @@ func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 // addRetention answers POST /admin/retention.
 func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	u, _ := userOf(r.Context())
+	ctx := r.Context()
+	u, _ := userOf(ctx)
 	x := queries.RetentionRule{ID: queries.NewID(), Assistant: r.PostFormValue("assistant"), Environment: r.PostFormValue("environment"), Channel: r.PostFormValue("channel"), ChangedAt: s.Now()}
 	err := parseDurations(r, &x)
 	form := views.Retention{Form: views.RetentionRow{
@@ -187,7 +194,9 @@ func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
 		return s.showRetention(w, r, http.StatusOK, form, &x)
 	}
 	if err == nil {
-		if err = queries.AddRetentionRule(r.Context(), s.Pool, x, u.ID); errors.Is(err, queries.ErrConflict) {
+		if err = s.audited(r, func(tx pgx.Tx) (deed, error) {
+			return deed{act: queries.AuditRetentionChanged, id: x.ID.String(), name: ruleWords(x), after: ruleDeed(x)}, queries.AddRetentionRule(ctx, tx, x, u.ID)
+		}); errors.Is(err, queries.ErrConflict) {
 			err = &metric.InputError{Field: "rule", Msg: "there is one for the same already: change it"}
 		}
 	}
@@ -214,15 +223,17 @@ func (s *server) changeRetention(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	rules, err := queries.RetentionRules(r.Context(), s.Pool)
+	ctx := r.Context()
+	rules, err := queries.RetentionRules(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
-	u, _ := userOf(r.Context())
+	u, _ := userOf(ctx)
 	for _, x := range rules {
 		if x.ID != id {
 			continue
 		}
+		was := x
 		revision, _ := strconv.ParseInt(r.PostFormValue("revision"), 10, 32) // a wrong one is nobody's
 		x.Revision, x.ChangedAt = int32(revision), s.Now()
 		err := parseDurations(r, &x)
@@ -230,7 +241,9 @@ func (s *server) changeRetention(w http.ResponseWriter, r *http.Request) error {
 			return s.showRetention(w, r, http.StatusOK, views.Retention{}, &x)
 		}
 		if err == nil {
-			if err = queries.ChangeRetentionRule(r.Context(), s.Pool, x, u.ID); errors.Is(err, queries.ErrNotFound) {
+			if err = s.audited(r, func(tx pgx.Tx) (deed, error) {
+				return deed{act: queries.AuditRetentionChanged, id: x.ID.String(), name: ruleWords(x), before: ruleDeed(was), after: ruleDeed(x)}, queries.ChangeRetentionRule(ctx, tx, x, u.ID)
+			}); errors.Is(err, queries.ErrNotFound) {
 				err = &metric.InputError{Field: "rule", Msg: "somebody changed it meanwhile; look at it again"}
 			}
 		}
@@ -245,7 +258,19 @@ func (s *server) deleteRetention(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	return s.afterRetention(w, r, queries.DeleteRetentionRule(r.Context(), s.Pool, id), views.Retention{})
+	ctx := r.Context()
+	err = s.audited(r, func(tx pgx.Tx) (d deed, err error) {
+		rules, err := queries.RetentionRules(ctx, tx)
+		if err != nil {
+			return d, err
+		}
+		i := slices.IndexFunc(rules, func(x queries.RetentionRule) bool { return x.ID == id })
+		if i < 0 {
+			return d, queries.ErrNotFound
+		}
+		return deed{act: queries.AuditRetentionChanged, id: id.String(), name: ruleWords(rules[i]), before: ruleDeed(rules[i])}, queries.DeleteRetentionRule(ctx, tx, id)
+	})
+	return s.afterRetention(w, r, err, views.Retention{})
 }
 
 // hold answers POST /admin/holds.
@@ -279,7 +304,9 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
 		case h.Assistant == "" && h.Person == "" && h.ConversationID == nil:
 			return &metric.InputError{Field: "hold", Msg: "needs an assistant, a person or a conversation"}
 		}
-		return queries.AddLegalHold(ctx, s.Pool, h, u.ID)
+		return s.audited(r, func(tx pgx.Tx) (deed, error) {
+			return deed{act: queries.AuditHoldMade, id: h.ID.String(), name: h.Reason, after: map[string]any{"assistant": h.Assistant, "person": queries.Pseudonym(h.Person), "conversation": h.ConversationID}}, queries.AddLegalHold(ctx, tx, h, u.ID)
+		})
 	}()
 	return s.afterRetention(w, r, err, views.Retention{Hold: views.HoldForm{Assistant: h.Assistant, Person: h.Person, Conversation: p("conversation"), Reason: h.Reason}})
 }
@@ -290,6 +317,10 @@ func (s *server) releaseHold(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
-	return s.afterRetention(w, r, queries.ReleaseHold(r.Context(), s.Pool, id, u.ID, s.Now()), views.Retention{})
+	ctx := r.Context()
+	u, _ := userOf(ctx)
+	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditHoldReleased, id: id.String()}, queries.ReleaseHold(ctx, tx, id, u.ID, s.Now())
+	})
+	return s.afterRetention(w, r, err, views.Retention{})
 }

@@ -138,6 +138,10 @@ func (s *server) signed() []route {
 		{"POST", "/admin/retention/{id}/delete", views.Administer, s.deleteRetention},
 		{"POST", "/admin/holds", views.Administer, s.hold},
 		{"POST", "/admin/holds/{id}/release", views.Administer, s.releaseHold},
+		{"GET", "/admin/audit", views.Administer, s.audit},
+		{"GET", "/admin/audit/file", views.Administer, s.auditFile},
+		{"POST", "/admin/audit/verify", views.Administer, s.verifyAudit},
+		{"POST", "/admin/audit/keep", views.Administer, s.keepAudit},
 		{"GET", "/admin/mail", views.Administer, s.mailForm},
 		{"POST", "/admin/mail", views.Administer, s.keepMail},
 		{"POST", "/admin/mail/test", views.Administer, s.testMail},
@@ -214,7 +218,7 @@ func patience(path string) time.Duration {
 	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
 		return longRequest
 	}
-	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" { // charts are drawn
+	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" || strings.HasPrefix(path, "/admin/audit/") { // charts are drawn
 		return longRequest
 	}
 	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") {

@@ -151,19 +151,27 @@ func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		d := deed{act: queries.AuditReportKept, id: x.ID.String(), name: x.Name, after: scheduleDeed(x)}
 		if p("id") == "" {
-			return queries.AddSchedule(ctx, tx, x)
+			return d, queries.AddSchedule(ctx, tx, x)
 		}
+		d.before = scheduleDeed(was)
 		if err := queries.ForgetUnsubscribed(ctx, tx, x.ID, x.Target.Everybody()); err != nil {
-			return err
+			return d, err
 		}
-		return queries.ChangeSchedule(ctx, tx, x)
+		return d, queries.ChangeSchedule(ctx, tx, x)
 	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/reports/"+x.ID.String()+"?said=kept", http.StatusSeeOther)
 	return nil
+}
+
+// scheduleDeed is what the audit log tells of a report: what leaves when, and to whom.
+func scheduleDeed(x queries.Schedule) map[string]any {
+	row := scheduleRow(x)
+	return map[string]any{"what": row.What, "to": row.To, "formats": x.Formats, "schedule": x.Schedule, "zone": x.Zone}
 }
 
 const mostRecipients = 100

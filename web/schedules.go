@@ -216,11 +216,12 @@ func (s *server) sendNow(test bool) handler {
 		if test {
 			run.TestFor, said = u.Email, "test"
 		}
-		if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+			d := deed{act: queries.AuditReportSent, id: x.ID.String(), name: x.Name, after: map[string]any{"test": test}}
 			if err := queries.AddRun(ctx, tx, run); err != nil {
-				return err
+				return d, err
 			}
-			return s.Jobs.Add(ctx, tx, jobs.ReportArgs{ID: run.ID.String()})
+			return d, s.Jobs.Add(ctx, tx, jobs.ReportArgs{ID: run.ID.String()})
 		}); err != nil {
 			return err
 		}
@@ -248,7 +249,10 @@ func (s *server) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
 		at := times.Next(s.Now(), zone)
 		next = &at
 	}
-	if err := queries.SetNextRun(r.Context(), s.Pool, x.ID, next); err != nil {
+	ctx := r.Context()
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditReportPaused, id: x.ID.String(), name: x.Name, after: map[string]any{"next": next}}, queries.SetNextRun(ctx, tx, x.ID, next)
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/reports/"+x.ID.String(), http.StatusSeeOther)
@@ -258,10 +262,13 @@ func (s *server) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
 // deleteSchedule answers POST /reports/{id}/delete.
 func (s *server) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
 	x, err := s.scheduleByURL(r, chi.URLParam(r, "id"))
-	if err == nil {
-		err = queries.DeleteSchedule(r.Context(), s.Pool, x.ID)
-	}
 	if err != nil {
+		return err
+	}
+	ctx := r.Context()
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditReportDeleted, id: x.ID.String(), name: x.Name, before: scheduleDeed(x)}, queries.DeleteSchedule(ctx, tx, x.ID)
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/reports", http.StatusSeeOther)
@@ -293,11 +300,12 @@ func (s *server) retryDelivery(w http.ResponseWriter, r *http.Request) error {
 	case x.Incremental && !slices.ContainsFunc(all, func(d queries.Delivery) bool { return d.State == "sent" }):
 		return &metric.InputError{Field: "report", Msg: "what this run would have sent comes with the next one"}
 	}
-	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		d := deed{act: queries.AuditReportSent, id: x.ID.String(), name: x.Name, after: map[string]any{"again": r.PostFormValue("recipient")}}
 		if err := queries.RetryDelivery(ctx, tx, id, r.PostFormValue("recipient")); err != nil {
-			return err
+			return d, err
 		}
-		return s.Jobs.Add(ctx, tx, jobs.ReportArgs{ID: id.String()})
+		return d, s.Jobs.Add(ctx, tx, jobs.ReportArgs{ID: id.String()})
 	}); err != nil {
 		return err
 	}

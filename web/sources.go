@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
 
 	"turnwise/metric"
 	"turnwise/queries"
@@ -184,7 +185,10 @@ func (s *server) pauseSource(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "why", Msg: "is longer than 300 bytes, or no text"}
 	}
 	u, _ := userOf(r.Context()) // the route needs one
-	if err := queries.PauseSource(r.Context(), s.Pool, id, s.Now(), u.Email, why); err != nil {
+	ctx := r.Context()
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditSourcePaused, id: strconv.FormatInt(id, 10), after: map[string]any{"why": why}}, queries.PauseSource(ctx, tx, id, s.Now(), u.Email, why)
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/sources/"+strconv.FormatInt(id, 10), http.StatusSeeOther)
@@ -197,7 +201,10 @@ func (s *server) resumeSource(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := queries.ResumeSource(r.Context(), s.Pool, id); err != nil {
+	ctx := r.Context()
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditSourceResumed, id: strconv.FormatInt(id, 10)}, queries.ResumeSource(ctx, tx, id)
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/sources/"+strconv.FormatInt(id, 10), http.StatusSeeOther)

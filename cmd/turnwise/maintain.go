@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -150,6 +151,20 @@ func (d *diagnosis) readers(ctx context.Context, pool *pgxpool.Pool, s queries.S
 	return nil
 }
 
+// audit checks that the audit log is as it was written.
+func (d *diagnosis) audit(ctx context.Context, pool *pgxpool.Pool) error {
+	head, err := queries.VerifyAudit(ctx, pool)
+	var broken *queries.AuditBroken
+	if errors.As(err, &broken) {
+		d.say(false, "audit log: %v", broken)
+		return nil
+	}
+	if err == nil {
+		d.say(true, "audit log: whole, %d entries; the last is %d with the hash %x", head.ID-head.Gone, head.ID, head.Hash)
+	}
+	return err
+}
+
 // manyWaiting is how many senders are hardly waiting for the next run of the job alone.
 const manyWaiting = 20_000
 
@@ -209,6 +224,11 @@ func diagnose(c *cli, pool *pgxpool.Pool) (*diagnosis, error) {
 			return d, err
 		}
 		d.say(waiting < manyWaiting, "search: %d senders wait to be indexed; turnwise serve or turnwise work does so within seconds", waiting)
+	}
+	if current {
+		if err := d.audit(c.ctx, pool); err != nil {
+			return d, err
+		}
 	}
 	users, err2 := queries.Users(c.ctx, pool)
 	if err == nil {

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net/mail"
 	"os"
+	"os/user"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/term"
 
@@ -46,7 +48,10 @@ func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, passwor
 	if name == "" {
 		name = email
 	}
-	err = queries.AddUser(ctx, pool, queries.User{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()})
+	u := queries.User{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()}
+	err = audited(ctx, pool, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditUserMade, id: u.ID.String(), name: email, after: map[string]any{"role": role}}, queries.AddUser(ctx, tx, u)
+	})
 	if errors.Is(err, queries.ErrConflict) {
 		return fmt.Errorf("a user %s exists already", email)
 	}
@@ -83,6 +88,32 @@ func (c *cli) with(do func(pool *pgxpool.Pool) error) error {
 	}
 	defer done()
 	return do(pool)
+}
+
+// deed is what is written down in the audit log.
+type deed struct {
+	act      queries.AuditAct
+	id, name string
+	after    any
+}
+
+// audited does something by the command line and writes it down: both, or neither.
+func audited(ctx context.Context, pool *pgxpool.Pool, do func(tx pgx.Tx) (deed, error)) error {
+	who := queries.Actor{Name: "command line"}
+	if u, err := user.Current(); err == nil {
+		who.Name += " (" + u.Username + ")"
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		d, err := do(tx)
+		if err != nil {
+			return err
+		}
+		return queries.Record(ctx, tx, who, time.Now(), d.act, d.id, d.name, nil, d.after)
+	})
+}
+
+func (c *cli) audited(pool *pgxpool.Pool, do func(tx pgx.Tx) (deed, error)) error {
+	return audited(c.ctx, pool, do)
 }
 
 type userAddCmd struct {
@@ -148,7 +179,11 @@ func (u *userPasswordCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	return c.with(func(pool *pgxpool.Pool) error { return known(u.Email, queries.SetPassword(c.ctx, pool, u.Email, hash)) })
+	return c.with(func(pool *pgxpool.Pool) error {
+		return known(u.Email, c.audited(pool, func(tx pgx.Tx) (deed, error) {
+			return deed{act: queries.AuditPasswordSet, name: u.Email}, queries.SetPassword(c.ctx, tx, u.Email, hash)
+		}))
+	})
 }
 
 // lastAdmin refuses what would leave nobody to administer.
@@ -176,7 +211,9 @@ func (u *userRoleCmd) Run(c *cli) error {
 				return err
 			}
 		}
-		return known(u.Email, queries.SetRole(c.ctx, pool, u.Email, u.Role))
+		return known(u.Email, c.audited(pool, func(tx pgx.Tx) (deed, error) {
+			return deed{act: queries.AuditUserChanged, name: u.Email, after: map[string]any{"role": u.Role}}, queries.SetRole(c.ctx, tx, u.Email, u.Role)
+		}))
 	})
 }
 
@@ -189,7 +226,13 @@ func (u *userDisableCmd) Run(c *cli) error {
 		if err := lastAdmin(c.ctx, pool, u.Email); err != nil {
 			return err
 		}
-		return known(u.Email, queries.SetDisabled(c.ctx, pool, u.Email, true))
+		return known(u.Email, setDisabled(c, pool, u.Email, true))
+	})
+}
+
+func setDisabled(c *cli, pool *pgxpool.Pool, email string, disabled bool) error {
+	return c.audited(pool, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditUserChanged, name: email, after: map[string]any{"disabled": disabled}}, queries.SetDisabled(c.ctx, tx, email, disabled)
 	})
 }
 
@@ -199,7 +242,7 @@ type userEnableCmd struct {
 
 func (u *userEnableCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
-		return known(u.Email, queries.SetDisabled(c.ctx, pool, u.Email, false))
+		return known(u.Email, setDisabled(c, pool, u.Email, false))
 	})
 }
 
@@ -220,7 +263,11 @@ func (t *tokenCreateCmd) Run(c *cli) error {
 		t.Assistant = t.Name
 	}
 	return c.with(func(pool *pgxpool.Pool) error {
-		secret, err := web.NewToken(c.ctx, pool, t.Name, t.Assistant, t.Environment, "command line", time.Now())
+		secret := ""
+		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
+			secret, err = web.NewToken(c.ctx, tx, t.Name, t.Assistant, t.Environment, "command line", time.Now())
+			return deed{act: queries.AuditTokenMade, name: t.Name, after: map[string]any{"assistant": t.Assistant, "environment": t.Environment}}, err
+		})
 		if err == nil {
 			fmt.Fprintln(c.stdout, secret)
 		}
@@ -254,11 +301,12 @@ func (t *tokenRevokeCmd) Run(c *cli) error {
 		return fmt.Errorf("%q is no id of a token", t.ID)
 	}
 	return c.with(func(pool *pgxpool.Pool) error {
-		if err := queries.RevokeToken(c.ctx, pool, id, time.Now()); errors.Is(err, queries.ErrNotFound) {
-			return errors.New("there is no such token in force")
-		} else if err != nil {
-			return err
-		}
-		return nil
+		return c.audited(pool, func(tx pgx.Tx) (deed, error) {
+			name, err := queries.RevokeToken(c.ctx, tx, id, time.Now())
+			if errors.Is(err, queries.ErrNotFound) {
+				err = errors.New("there is no such token in force")
+			}
+			return deed{act: queries.AuditTokenRevoked, id: id.String(), name: name}, err
+		})
 	})
 }
