@@ -28,6 +28,9 @@ type DB interface {
 // ErrNotFound says that there is no such row.
 var ErrNotFound = errors.New("not found")
 
+// ErrLastAdmin says that nobody would be left to administer.
+var ErrLastAdmin = errors.New("that is the last admin")
+
 // ErrConflict says that a row with that name exists.
 var ErrConflict = errors.New("exists already")
 

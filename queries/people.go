@@ -15,27 +15,45 @@ type User struct {
 	Email        string
 	Name         string
 	Role         string
-	PasswordHash string
+	Assistants   []string // that the user is limited to; nil: all
+	Transcripts  *bool    // may or may not read conversations; nil: as the role says
+	Personal     bool     // may see masked data
+	PasswordHash string   // "" for none
+	Issuer       *string  // of single sign-on
+	Subject      *string
+	SecondFactor []byte // sealed; nil for none
+	SecondStep   int64  // of the last one-time code
 	Disabled     bool
+	Revision     int32
 	CreatedAt    time.Time
 	LastSeenAt   *time.Time
 	Calls        int64 // notes that call the user and that he has not seen
+	Program      bool  `db:"-"` // a token, which has no account
 }
 
-const userColumns = `select id, email, name, role, password_hash, disabled, created_at, last_seen_at,
+const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at, last_seen_at,
 	(select count(*) from mentions m join notes n on n.id = m.note_id where m.user_id = users.id and m.seen_at is null and n.deleted_at is null) as calls
 from users `
 
 const (
-	userByEmailSQL = userColumns + `where lower(email) = lower(@email)`
-	userByIDSQL    = userColumns + `where id = @id`
-	usersSQL       = userColumns + `order by lower(email) limit 10000`
-	insertUserSQL  = `insert into users (id, email, name, role, password_hash, created_at) values (@id, @email, @name, @role, @hash, @at)`
-	passwordSQL    = `update users set password_hash = @hash where lower(email) = lower(@email) returning id`
-	roleSQL        = `update users set role = @role where lower(email) = lower(@email) returning id`
-	disableSQL     = `update users set disabled = @disabled where lower(email) = lower(@email) returning id`
-	seenSQL        = `update users set last_seen_at = @at where id = @id`
-	adminsSQL      = `select count(*) from users where role = 'admin' and not disabled and lower(email) <> lower(@email)`
+	userByEmailSQL   = userColumns + `where lower(email) = lower(@email)`
+	userByIDSQL      = userColumns + `where id = @id`
+	userBySubjectSQL = userColumns + `where issuer = @issuer and subject = @subject`
+	userOfSessionSQL = `with seen as (update user_sessions set seen_at = @now where id = @session and seen_at < @now::timestamptz - interval '1 minute') ` + userColumns + `where id = (select user_id from user_sessions where id = @session)`
+	usersSQL         = userColumns + `order by lower(email) limit 10000`
+	insertUserSQL    = `
+insert into users (id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, created_at)
+values (@id, @email, @name, @role, @assistants, @transcripts, @personal, @hash, @issuer, @subject, @at)`
+	changeUserSQL = `
+update users
+set name = @name, role = @role, assistants = @assistants, transcripts = @transcripts, personal = @personal, disabled = @disabled, issuer = @issuer, subject = @subject, revision = revision + 1
+where id = @id and revision = @revision
+returning id`
+	passwordSQL  = `update users set password_hash = @hash where id = @id returning id`
+	seenSQL      = `update users set last_seen_at = @at where id = @id`
+	lockAdminSQL = `select id from users where role = 'admin' and not disabled order by id for update`
+	secondSQL    = `update users set second_factor = @secret, second_step = 0 where id = @id returning id`
+	stepSQL      = `update users set second_step = @step where id = @id and second_step < @step returning id`
 )
 
 // UserByEmail returns a user, or ErrNotFound.
@@ -50,6 +68,18 @@ func UserByID(ctx context.Context, db DB, id conversation.UUID) (User, error) {
 	return one[User](rows)
 }
 
+// UserBySubject returns who signs in by an issuer, or ErrNotFound.
+func UserBySubject(ctx context.Context, db DB, issuer, subject string) (User, error) {
+	rows, _ := db.Query(ctx, userBySubjectSQL, pgx.StrictNamedArgs{"issuer": issuer, "subject": subject})
+	return one[User](rows)
+}
+
+// UserOfSession returns whose session it is, and notes that it is in use; ErrNotFound for one that is over.
+func UserOfSession(ctx context.Context, db DB, session conversation.UUID, now time.Time) (User, error) {
+	rows, _ := db.Query(ctx, userOfSessionSQL, pgx.StrictNamedArgs{"session": [16]byte(session), "now": now})
+	return one[User](rows)
+}
+
 // Users returns all users by address.
 func Users(ctx context.Context, db DB) ([]User, error) {
 	rows, _ := db.Query(ctx, usersSQL)
@@ -58,23 +88,49 @@ func Users(ctx context.Context, db DB) ([]User, error) {
 
 // AddUser makes a user; ErrConflict when the address is taken.
 func AddUser(ctx context.Context, db DB, u User) error {
-	_, err := db.Exec(ctx, insertUserSQL, pgx.StrictNamedArgs{"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "hash": u.PasswordHash, "at": u.CreatedAt})
+	_, err := db.Exec(ctx, insertUserSQL, pgx.StrictNamedArgs{
+		"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
+		"issuer": u.Issuer, "subject": u.Subject, "at": u.CreatedAt,
+	})
 	return unique(err)
 }
 
-// SetPassword, SetRole and SetDisabled change a user, or return ErrNotFound.
-func SetPassword(ctx context.Context, db DB, email, hash string) error {
-	return changed(ctx, db, passwordSQL, pgx.StrictNamedArgs{"email": email, "hash": hash})
+// ChangeUser keeps what a user is and may; ErrNotFound when somebody changed the user meanwhile, ErrLastAdmin when nobody would be left to
+// administer.
+func ChangeUser(ctx context.Context, tx pgx.Tx, u User) error {
+	rows, _ := tx.Query(ctx, lockAdminSQL)
+	admins, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	if err != nil {
+		return err
+	}
+	if len(admins) == 1 && admins[0] == [16]byte(u.ID) && (u.Role != "admin" || u.Disabled) {
+		return ErrLastAdmin
+	}
+	return changed(ctx, tx, changeUserSQL, pgx.StrictNamedArgs{
+		"id": [16]byte(u.ID), "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "disabled": u.Disabled,
+		"issuer": u.Issuer, "subject": u.Subject, "revision": u.Revision,
+	})
 }
 
-// SetRole changes what a user may do.
-func SetRole(ctx context.Context, db DB, email, role string) error {
-	return changed(ctx, db, roleSQL, pgx.StrictNamedArgs{"email": email, "role": role})
+// SetPassword changes a user's password and ends the user's sessions and links, or returns ErrNotFound.
+func SetPassword(ctx context.Context, tx pgx.Tx, id conversation.UUID, hash string) error {
+	if err := changed(ctx, tx, passwordSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "hash": hash}); err != nil {
+		return err
+	}
+	if err := ForgetLinks(ctx, tx, id); err != nil {
+		return err
+	}
+	return EndSessions(ctx, tx, id, NoSession)
 }
 
-// SetDisabled shuts a user out, or lets him in again.
-func SetDisabled(ctx context.Context, db DB, email string, disabled bool) error {
-	return changed(ctx, db, disableSQL, pgx.StrictNamedArgs{"email": email, "disabled": disabled})
+// SetSecondFactor keeps the sealed secret of one-time codes; nil for none.
+func SetSecondFactor(ctx context.Context, db DB, id conversation.UUID, sealed []byte) error {
+	return changed(ctx, db, secondSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "secret": sealed})
+}
+
+// UseStep notes that a one-time code was used; ErrNotFound when it or a later one was used before.
+func UseStep(ctx context.Context, db DB, id conversation.UUID, step int64) error {
+	return changed(ctx, db, stepSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "step": step})
 }
 
 func changed(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) error {
@@ -86,79 +142,8 @@ func changed(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) e
 	return err
 }
 
-// OtherAdmins counts the admins beside one address that can sign in.
-func OtherAdmins(ctx context.Context, db DB, email string) (int, error) {
-	rows, _ := db.Query(ctx, adminsSQL, pgx.StrictNamedArgs{"email": email})
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
-}
-
 // Seen notes that a user signed in.
 func Seen(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
 	_, err := db.Exec(ctx, seenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
-	return err
-}
-
-const expiredSessionsSQL = `delete from sessions where expiry < @now`
-
-// DeleteExpiredSessions forgets sessions that nobody can use any more.
-func DeleteExpiredSessions(ctx context.Context, db DB, now time.Time) error {
-	_, err := db.Exec(ctx, expiredSessionsSQL, pgx.StrictNamedArgs{"now": now})
-	return err
-}
-
-// Token lets a program send events.
-type Token struct {
-	ID          conversation.UUID
-	Prefix      string
-	Hash        []byte // SHA-256 of the whole token
-	Name        string
-	Assistant   string // for events that name none
-	Environment string
-	CreatedAt   time.Time
-	CreatedBy   string
-	LastUsedAt  *time.Time
-	RevokedAt   *time.Time
-}
-
-const tokenColumns = `select id, prefix, hash, name, assistant, environment, created_at, created_by, last_used_at, revoked_at from tokens `
-
-const (
-	tokenSQL       = tokenColumns + `where prefix = @prefix and revoked_at is null`
-	tokensSQL      = tokenColumns + `order by created_at desc, id limit 1000`
-	insertTokenSQL = `insert into tokens (id, prefix, hash, name, assistant, environment, created_at, created_by) values (@id, @prefix, @hash, @name, @assistant, @environment, @at, @by)`
-	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning name`
-	usedTokenSQL   = `update tokens set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at::timestamptz - interval '1 minute')`
-)
-
-// TokenByPrefix returns a token that is not revoked, or ErrNotFound.
-func TokenByPrefix(ctx context.Context, db DB, prefix string) (Token, error) {
-	rows, _ := db.Query(ctx, tokenSQL, pgx.StrictNamedArgs{"prefix": prefix})
-	return one[Token](rows)
-}
-
-// Tokens returns all tokens, newest first.
-func Tokens(ctx context.Context, db DB) ([]Token, error) {
-	rows, _ := db.Query(ctx, tokensSQL)
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Token])
-}
-
-// AddToken stores a token.
-func AddToken(ctx context.Context, db DB, t Token) error {
-	_, err := db.Exec(ctx, insertTokenSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(t.ID), "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "assistant": t.Assistant,
-		"environment": t.Environment, "at": t.CreatedAt, "by": t.CreatedBy,
-	})
-	return unique(err)
-}
-
-// RevokeToken ends a token at once and returns its name, or ErrNotFound.
-func RevokeToken(ctx context.Context, db DB, id conversation.UUID, at time.Time) (name string, err error) {
-	rows, _ := db.Query(ctx, revokeTokenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
-	return only[string](rows)
-}
-
-// TokenUsed notes the use of a token, once a minute.
-func TokenUsed(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
-	_, err := db.Exec(ctx, usedTokenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
 	return err
 }

@@ -55,6 +55,13 @@ package @tabler/icons 3.51.0 '0pinvPZz7YeX+OSfxuEAbnEPWbocVXW5iU8h5lh41pYG8sZuQf
 } >"$out/icons.svg"
 cp "$work/package/LICENSE" "$out/tabler-icons.LICENSE"
 
+# Common passwords: all long ones, and the commonest of those to which people add something.
+package @zxcvbn-ts/language-common 4.1.3 'g2bg4skmlJG9aJqC/nWziZzgYpSe/f3rKeGobrkdFiOrfZVFqqzUgC6BUQWuX54Sua9j0Jxxt+1bf4f/Mal1Kg=='
+node -e '
+const all = require(process.argv[1]).filter(p => p.length >= 6)
+console.log(all.filter((p, i) => i < 6000 || p.length >= 12).join("\n"))' "$work/package/src/passwords.json" >"$PWD/../web/passwords.txt"
+cp "$work/package/LICENSE.txt" "$out/zxcvbn.LICENSE"
+
 # Fonts of pictures and PDF, which need TrueType; the last two stand in for scripts that the first has not.
 fonts=$PWD/../report/fonts
 mkdir -p "$fonts"

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,8 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
@@ -20,34 +21,65 @@ import (
 	"turnwise/views"
 )
 
-// NewToken makes and stores a token; the returned secret is not to be had again.
-func NewToken(ctx context.Context, db queries.DB, name, assistant, environment, by string, now time.Time) (secret string, err error) {
-	for field, v := range map[string]string{"name": name, "assistant": assistant} {
-		if v == "" || len(v) > 200 {
-			return "", &metric.InputError{Field: field, Msg: "is needed, and at most 200 characters long"}
-		}
+// NewToken makes and stores a token, in force for so many days, 0 for ever; the returned secret is not to be had again.
+func NewToken(ctx context.Context, db queries.DB, t queries.Token, days int) (secret string, err error) {
+	slices.Sort(t.Assistants)
+	t.Assistants = slices.Compact(t.Assistants)
+	if t.Role != "ingest" {
+		t.Assistant, t.Environment = "", ""
 	}
-	if len(environment) > 100 {
+	switch {
+	case t.Name == "" || len(t.Name) > 200:
+		return "", &metric.InputError{Field: "name", Msg: "is needed, and at most 200 characters long"}
+	case !slices.Contains(TokenRoles, t.Role):
+		return "", &metric.InputError{Field: "role", Msg: "is one of " + strings.Join(TokenRoles, ", ")}
+	case t.Role == "ingest" && (t.Assistant == "" || len(t.Assistant) > 200):
+		return "", &metric.InputError{Field: "assistant", Msg: "is needed, and at most 200 characters long"}
+	case t.Role == "admin" && len(t.Assistants) > 0:
+		return "", &metric.InputError{Field: "assistants", Msg: "an admin's token reads all of them; limit another role"}
+	case len(t.Environment) > 100:
 		return "", &metric.InputError{Field: "environment", Msg: "is longer than 100 characters"}
+	case t.Role == "ingest" && len(t.Assistants) > 0 && !slices.Contains(t.Assistants, t.Assistant):
+		return "", &metric.InputError{Field: "assistant", Msg: "is not one of those that the token is limited to"}
+	case days < 0 || days > 3650:
+		return "", &metric.InputError{Field: "days", Msg: "is a number from 1 to 3,650; empty: for ever"}
 	}
-	prefix := "tw_" + strings.ToLower(rand.Text()[:8])
-	secret = prefix + "." + rand.Text()
+	if days > 0 {
+		at := t.CreatedAt.AddDate(0, 0, days)
+		t.ExpiresAt = &at
+	}
+	t.ID, t.Prefix = queries.NewID(), "tw_"+strings.ToLower(rand.Text()[:8])
+	secret = t.Prefix + "." + rand.Text()
 	sum := sha256.Sum256([]byte(secret))
-	return secret, queries.AddToken(ctx, db, queries.Token{
-		ID: queries.NewID(), Prefix: prefix, Hash: sum[:], Name: name, Assistant: assistant, Environment: environment, CreatedAt: now, CreatedBy: by,
-	})
+	t.Hash = sum[:]
+	return secret, queries.AddToken(ctx, db, t)
+}
+
+// TokenDeed is what the audit log tells of a token.
+func TokenDeed(t queries.Token, days int) map[string]any {
+	d := map[string]any{"role": t.Role}
+	if t.Role == "ingest" {
+		d["assistant"], d["environment"] = t.Assistant, t.Environment
+	}
+	if len(t.Assistants) > 0 {
+		d["only"] = t.Assistants
+	}
+	if days > 0 {
+		d["days"] = days
+	}
+	return d
 }
 
 func (s *server) adminModel(r *http.Request) (views.Admin, error) {
-	m := views.Admin{Page: s.page(r, "Admin", "Admin"), IngestURL: s.URL + "/api/v1/ingest/rasa"}
+	m := views.Admin{Page: s.page(r, "Admin", "Admin"), IngestURL: s.URL + "/api/v1/ingest/rasa", SiteURL: s.URL}
 	tokens, err := queries.Tokens(r.Context(), s.Pool)
 	if err != nil {
 		return m, err
 	}
 	for _, t := range tokens {
 		m.Tokens = append(m.Tokens, views.TokenRow{
-			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Assistant: t.Assistant, Environment: t.Environment,
-			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, LastUsed: t.LastUsedAt, Revoked: t.RevokedAt,
+			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Environment: t.Environment,
+			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, Expires: t.ExpiresAt, LastUsed: t.LastUsedAt, Revoked: t.RevokedAt,
 		})
 	}
 	brokers, err := s.brokers(r.Context(), m.Now)
@@ -55,10 +87,8 @@ func (s *server) adminModel(r *http.Request) (views.Admin, error) {
 		return m, err
 	}
 	m.Brokers = slices.SortedFunc(maps.Values(brokers), func(a, b *views.Broker) int { return strings.Compare(a.Name, b.Name) })
-	users, err := queries.Users(r.Context(), s.Pool)
-	for _, u := range users {
-		m.Users = append(m.Users, views.UserRow{Email: u.Email, Name: u.Name, Role: u.Role, Disabled: u.Disabled, LastSeen: u.LastSeenAt})
-	}
+	choices, err := queries.FilterChoices(r.Context(), s.Pool)
+	m.Assistants = choices.Assistants
 	return m, err
 }
 
@@ -74,12 +104,24 @@ func (s *server) admin(w http.ResponseWriter, r *http.Request) error {
 // makeToken answers POST /admin/tokens. The answer shows the secret, so it is no redirect.
 func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	name, assistant, environment := strings.TrimSpace(r.PostFormValue("name")), strings.TrimSpace(r.PostFormValue("assistant")), strings.TrimSpace(r.PostFormValue("environment"))
+	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	u, _ := userOf(r.Context())
+	t := queries.Token{Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now()}
+	for _, a := range r.PostForm["only"] {
+		if a != "" && len(a) <= 200 {
+			t.Assistants = append(t.Assistants, a)
+		}
+	}
+	days, bad := 0, error(nil)
+	if p("days") != "" {
+		if days, bad = strconv.Atoi(p("days")); bad != nil || days == 0 {
+			days = -1
+		}
+	}
 	secret := ""
 	err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
-		secret, err = NewToken(r.Context(), tx, name, assistant, environment, u.Email, s.Now())
-		return deed{act: queries.AuditTokenMade, name: name, after: map[string]any{"assistant": assistant, "environment": environment}}, err
+		secret, err = NewToken(r.Context(), tx, t, days)
+		return deed{act: queries.AuditTokenMade, name: t.Name, after: TokenDeed(t, days)}, err
 	})
 	var input *metric.InputError
 	if err != nil && !errors.As(err, &input) {
@@ -90,10 +132,10 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if input != nil {
-		m.Name, m.Assistant, m.Environment, m.Error = name, assistant, environment, input.Error()
+		m.Form, m.Error = views.TokenForm{Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Environment: t.Environment, Days: p("days")}, input.Error()
 		return s.render(w, r, http.StatusUnprocessableEntity, views.AdminPage(m))
 	}
-	m.Secret = secret
+	m.Secret, m.SecretReads = secret, t.Role != "ingest"
 	return s.render(w, r, http.StatusOK, views.AdminPage(m))
 }
 

@@ -10,9 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alexedwards/argon2id"
-	"github.com/jackc/pgx/v5"
-
 	"turnwise/conversation"
 	"turnwise/queries"
 	"turnwise/views"
@@ -21,65 +18,114 @@ import (
 // Roles are the roles of users, the least mighty first.
 var Roles = []string{"viewer", "reviewer", "supervisor", "admin"}
 
-// rightsOf is the one place that says what a role may do.
-func rightsOf(role string) map[views.Right]bool {
-	all := map[views.Right]bool{views.SeeHealth: true, views.SeeFigures: true}
-	more := map[string][]views.Right{
-		"viewer":     {},
-		"reviewer":   {views.SeeTranscripts, views.ShareNotes, views.Review},
-		"supervisor": {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead, views.TakeOut},
-		"admin":      {views.SeeTranscripts, views.ShareNotes, views.Review, views.ShareViews, views.Lead, views.TakeOut, views.Administer},
+// TokenRoles are the roles of tokens. One of ingest sends events and may do nothing else.
+var TokenRoles = []string{"ingest", "analytics_viewer", "analytics_admin", "admin"}
+
+// rightsOf is the one place that says who may do what: what the role has, and what was given to or taken from the user.
+func rightsOf(u queries.User) map[views.Right]bool {
+	reviewer := []views.Right{views.SeeTranscripts, views.ShareNotes, views.Review}
+	supervisor := append(slices.Clone(reviewer), views.ShareViews, views.Lead, views.TakeOut)
+	byRole := map[string][]views.Right{
+		"viewer": {views.HaveAccount}, "reviewer": append(reviewer, views.HaveAccount), "supervisor": append(supervisor, views.HaveAccount),
+		"admin":            append(supervisor, views.HaveAccount, views.Administer),
+		"analytics_viewer": {}, "analytics_admin": {views.SeeTranscripts, views.TakeOut},
 	}
-	rights, known := more[role]
+	given, known := byRole[u.Role]
 	if !known {
 		return nil
 	}
-	for _, r := range rights {
+	all := map[views.Right]bool{views.SeeFigures: true}
+	for _, r := range given {
 		all[r] = true
+	}
+	if u.Transcripts != nil && *u.Transcripts {
+		all[views.SeeTranscripts] = true
+	}
+	if u.Transcripts != nil && !*u.Transcripts {
+		for _, r := range []views.Right{views.SeeTranscripts, views.Review, views.Lead} {
+			delete(all, r)
+		}
+	}
+	if u.Program {
+		delete(all, views.HaveAccount)
+	}
+	if u.Personal && all[views.SeeTranscripts] {
+		all[views.SeePersonal] = true
+	}
+	if len(u.Assistants) == 0 { // sources are not of one assistant
+		all[views.SeeHealth] = true
+		all[views.MendRejected] = all[views.Administer] && all[views.SeeTranscripts]
 	}
 	return all
 }
 
-// passwordParams follow OWASP's advice for argon2id: 19 MiB, two passes, one lane.
-var passwordParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-
-// HashPassword returns the form in which a password is stored.
-func HashPassword(password string) (string, error) {
-	return argon2id.CreateHash(password, passwordParams)
+// may tells whether who asks has a right.
+func may(ctx context.Context, right views.Right) bool {
+	u, ok := userOf(ctx)
+	return ok && rightsOf(u)[right]
 }
 
-type userKey struct{}
+type (
+	userKey    struct{}
+	sessionKey struct{}
+)
 
 func userOf(ctx context.Context) (queries.User, bool) {
 	u, ok := ctx.Value(userKey{}).(queries.User)
 	return u, ok
 }
 
-// sessionUser and sessionStamp are the keys of a session: whose it is, and the beginning of the password's
-// hash at sign-in, so that a new password ends the sessions of the old one.
-const (
-	sessionUser  = "user"
-	sessionStamp = "stamp"
-)
+// sessionOf is the session of who asks; zero for a token.
+func sessionOf(ctx context.Context) conversation.UUID {
+	id, _ := ctx.Value(sessionKey{}).(conversation.UUID)
+	return id
+}
 
-func stamp(u queries.User) string { return u.PasswordHash[max(0, len(u.PasswordHash)-16):] }
-
-// loadUser puts the user who signed in into the request. Rights and shut-outs are read each time, so that a
-// change acts at once.
+// loadUser puts who asks into the request: a user who signed in, or a token. Rights and shut-outs are read each time, so that a change
+// acts at once.
 func (s *server) loadUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, err := conversation.ParseUUID(s.sessions.GetString(r.Context(), sessionUser)); err == nil {
-			u, err := queries.UserByID(r.Context(), s.Pool, id)
-			if err != nil && !errors.Is(err, queries.ErrNotFound) {
-				s.fail(w, r, err)
+		ctx := r.Context()
+		var err error
+		if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+			if ctx, err = s.loadToken(w, r, strings.TrimSpace(token)); ctx == nil {
 				return
 			}
-			if err == nil && !u.Disabled && s.sessions.GetString(r.Context(), sessionStamp) == stamp(u) {
-				r = r.WithContext(context.WithValue(r.Context(), userKey{}, u))
+		} else if id, bad := conversation.ParseUUID(s.sessions.GetString(ctx, sessionID)); bad == nil {
+			var u queries.User
+			if u, err = queries.UserOfSession(ctx, s.Pool, id, s.Now()); err == nil && !u.Disabled {
+				ctx = context.WithValue(context.WithValue(ctx, userKey{}, u), sessionKey{}, id)
 			}
 		}
-		next.ServeHTTP(w, r)
+		if err != nil && !errors.Is(err, queries.ErrNotFound) {
+			s.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// loadToken is for programs, which may read but not change anything. It answers itself, and returns nil, when the token is refused.
+func (s *server) loadToken(w http.ResponseWriter, r *http.Request, secret string) (context.Context, error) {
+	ctx := r.Context()
+	t, err := queries.TokenBySecret(ctx, s.Pool, secret, s.Now())
+	if err != nil && !errors.Is(err, queries.ErrNotFound) {
+		return ctx, err
+	}
+	switch {
+	case err != nil:
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		http.Error(w, "This token is not in force.", http.StatusUnauthorized)
+		return nil, nil
+	case t.Role == "ingest" || r.Method != http.MethodGet && r.Method != http.MethodHead:
+		http.Error(w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.", http.StatusForbidden)
+		return nil, nil
+	}
+	if err := queries.TokenUsed(ctx, s.Pool, t.ID, s.Now()); err != nil {
+		return ctx, err
+	}
+	u := queries.User{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, Program: true}
+	return context.WithValue(ctx, userKey{}, u), nil
 }
 
 // need lets only those through who have the right.
@@ -99,10 +145,10 @@ func (s *server) need(right views.Right, h handler) handler {
 			http.Redirect(w, r, to, http.StatusSeeOther)
 			return nil
 		}
-		if !rightsOf(u.Role)[right] {
+		if !rightsOf(u)[right] {
 			s.message(w, r, http.StatusForbidden, views.Message{
-				Page: s.page(r, "", ""), Heading: "Not for your role",
-				Text: "Your role is " + u.Role + ". To " + string(right) + " needs another one; ask an admin.", Back: "/", BackText: "To the start",
+				Page: s.page(r, "", ""), Heading: "Not for you",
+				Text: "Your role is " + u.Role + ". You may not " + string(right) + "; ask an admin.", Back: "/", BackText: "To the start",
 			})
 			return nil
 		}
@@ -119,74 +165,6 @@ func local(next string) string {
 		return "/"
 	}
 	return next
-}
-
-func (s *server) loginPage(w http.ResponseWriter, r *http.Request) error {
-	next := local(r.URL.Query().Get("next"))
-	if _, ok := userOf(r.Context()); ok {
-		http.Redirect(w, r, next, http.StatusSeeOther)
-		return nil
-	}
-	return s.render(w, r, http.StatusOK, views.LoginPage(views.Login{Page: s.page(r, "Sign in", ""), Next: next}))
-}
-
-func (s *server) login(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	email, password := strings.TrimSpace(r.PostFormValue("email")), r.PostFormValue("password")
-	m := views.Login{Page: s.page(r, "Sign in", ""), Email: email, Next: local(r.PostFormValue("next"))}
-	if s.byAddress.OnLimit(w, r, "a "+s.address(r)) || s.byAccount.OnLimit(w, r, "u "+s.address(r)+" "+strings.ToLower(email)) {
-		m.Error = "Too many tries. Wait a minute and try again."
-		return s.render(w, r, http.StatusTooManyRequests, views.LoginPage(m))
-	}
-	u, err := queries.UserByEmail(r.Context(), s.Pool, email)
-	if err != nil && !errors.Is(err, queries.ErrNotFound) {
-		return err
-	}
-	hash := u.PasswordHash
-	if hash == "" {
-		hash = s.decoy
-	}
-	s.hashing <- struct{}{}
-	match, hashErr := argon2id.ComparePasswordAndHash(password, hash)
-	<-s.hashing
-	if hashErr != nil {
-		return hashErr
-	}
-	if err != nil || !match || u.Disabled {
-		if err := s.auditedAs(r, queries.Actor{Name: u.Email, Address: s.address(r)}, func(pgx.Tx) (deed, error) { // a name that is nobody's may be a password
-			return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": err == nil, "disabled": u.Disabled}}, nil
-		}); err != nil {
-			return err
-		}
-		m.Error = "The address or the password is wrong."
-		return s.render(w, r, http.StatusUnprocessableEntity, views.LoginPage(m))
-	}
-	if err := s.sessions.RenewToken(r.Context()); err != nil {
-		return err
-	}
-	s.sessions.Put(r.Context(), sessionUser, u.ID.String())
-	s.sessions.Put(r.Context(), sessionStamp, stamp(u))
-	ctx := r.Context()
-	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: s.address(r)}, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditSignedIn}, queries.Seen(ctx, tx, u.ID, s.Now())
-	}); err != nil {
-		return err
-	}
-	http.Redirect(w, r, m.Next, http.StatusSeeOther)
-	return nil
-}
-
-func (s *server) logout(w http.ResponseWriter, r *http.Request) error {
-	if _, ok := userOf(r.Context()); ok {
-		if err := s.noted(r, deed{act: queries.AuditSignedOut}); err != nil {
-			return err
-		}
-	}
-	if err := s.sessions.Destroy(r.Context()); err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/login", http.StatusSeeOther)
-	return nil
 }
 
 // address is the client's address; a proxy's word for it counts only from configured proxies.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -31,14 +32,8 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
 	u, _ := userOf(ctx)
-	x := report.Wanted{Grain: queries.Grain(r.PostFormValue("grain")), By: u.Name}
-	if !slices.Contains(queries.Grains, x.Grain) && x.Grain != queries.ByUser {
-		return &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event, user"}
-	}
-	if x.Format, err = report.ParseFormat(r.PostFormValue("format")); err != nil {
-		return err
-	}
-	if x.Filter, err = metric.ParseFilter(kept, s.Zone); err != nil {
+	x, err := s.wanted(ctx, kept, r.PostFormValue("grain"), r.PostFormValue("format"), u)
+	if err != nil {
 		return err
 	}
 	now := s.Now()
@@ -46,32 +41,13 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x.Title = listHeading(x.Filter)
-	switch x.Grain {
-	case queries.ByConversation:
-	case queries.ByUser:
-		x.Title = usersHeading(x.Filter)
-	default:
-		x.Title += ", by " + string(x.Grain)
-	}
 	name := x.FileName(now, s.Zone)
-	made := deed{act: queries.AuditExportMade, name: name, after: map[string]any{"grain": x.Grain, "format": x.Format, "filter": withoutPeople(x.Filter).Encode()}}
+	made := deed{act: queries.AuditExportMade, name: name, after: exportDeed(x)}
 	if !more && n <= smallExport {
 		if err := s.noted(r, made); err != nil {
 			return err
 		}
-		w.Header().Set("Content-Type", x.Format.ContentType())
-		w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-		out := &late{ResponseWriter: w}
-		if _, err := report.WriteRows(ctx, s.Pool, out, x, now, s.Zone, func(int64) {}); err != nil {
-			if out.begun {
-				s.Log.ErrorContext(ctx, "an export broke off", "error", err)
-				panic(http.ErrAbortHandler) // the file must not look whole
-			}
-			w.Header().Del("Content-Disposition")
-			return err
-		}
-		return nil
+		return s.stream(w, r, x, name)
 	}
 	if more {
 		n = 0
@@ -87,6 +63,68 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	http.Redirect(w, r, "/exports/"+e.ID.String(), http.StatusSeeOther)
+	return nil
+}
+
+// rows answers GET /rows, for programs: a row for each conversation, turn, message, event or user of a filter, streamed in whole.
+func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
+	ctx, q := r.Context(), r.URL.Query()
+	u, _ := userOf(ctx)
+	x, err := s.wanted(ctx, q, q.Get("grain"), q.Get("format"), u)
+	if err != nil {
+		return err
+	}
+	name := x.FileName(s.Now(), s.Zone)
+	if err := s.noted(r, deed{act: queries.AuditExportMade, name: name, after: exportDeed(x)}); err != nil {
+		return err
+	}
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileRequest)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return s.stream(w, r, x, name)
+}
+
+// wanted reads what is to be taken out.
+func (s *server) wanted(_ context.Context, query url.Values, grain, format string, u queries.User) (x report.Wanted, err error) {
+	x = report.Wanted{Grain: queries.Grain(grain), By: u.Name}
+	if !slices.Contains(queries.Grains, x.Grain) && x.Grain != queries.ByUser {
+		return x, &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event, user"}
+	}
+	if x.Format, err = report.ParseFormat(format); err != nil {
+		return x, err
+	}
+	if x.Filter, err = metric.ParseFilter(query, s.Zone); err != nil {
+		return x, err
+	}
+	x.Title = listHeading(x.Filter)
+	switch x.Grain {
+	case queries.ByConversation:
+	case queries.ByUser:
+		x.Title = usersHeading(x.Filter)
+	default:
+		x.Title += ", by " + string(x.Grain)
+	}
+	return x, nil
+}
+
+func exportDeed(x report.Wanted) map[string]any {
+	return map[string]any{"grain": x.Grain, "format": x.Format, "filter": withoutPeople(x.Filter).Encode()}
+}
+
+// stream writes the rows while they are read.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, x report.Wanted, name string) error {
+	ctx := r.Context()
+	w.Header().Set("Content-Type", x.Format.ContentType())
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	out := &late{ResponseWriter: w}
+	if _, err := report.WriteRows(ctx, s.Pool, out, x, s.Now(), s.Zone, func(int64) {}); err != nil {
+		if out.begun {
+			s.Log.ErrorContext(ctx, "an export broke off", "error", err)
+			panic(http.ErrAbortHandler) // the file must not look whole
+		}
+		w.Header().Del("Content-Disposition")
+		return err
+	}
 	return nil
 }
 
@@ -110,7 +148,7 @@ func (s *server) exportByURL(r *http.Request) (e queries.ExportFile, err error) 
 	}
 	u, _ := userOf(r.Context())
 	e, err = queries.ExportByID(r.Context(), s.Pool, id)
-	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !rightsOf(u.Role)[views.Administer] {
+	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !rightsOf(u)[views.Administer] {
 		return e, queries.ErrNotFound
 	}
 	return e, err

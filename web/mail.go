@@ -112,15 +112,20 @@ func (s *server) testMail(w http.ResponseWriter, r *http.Request) error {
 const testFailed = "The test could not be sent"
 
 func (s *server) sendTest(ctx context.Context, m queries.MailSettings, to string) error {
-	client, err := jobs.MailClient(m, s.Box)
-	if err != nil {
-		return err
-	}
 	msg, err := jobs.NewMessage(m, to, "A test from Turnwise", "turnwise.test."+queries.NewID().String(), s.Now())
 	if err != nil {
 		return err
 	}
 	msg.SetBodyString(gomail.TypeTextPlain, "Mail from Turnwise at "+s.URL+" arrives.\r\n")
+	return s.handOver(ctx, m, msg)
+}
+
+// handOver gives one mail to the server, while somebody waits.
+func (s *server) handOver(ctx context.Context, m queries.MailSettings, msg *gomail.Msg) error {
+	client, err := jobs.MailClient(m, s.Box)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	return client.DialAndSendWithContext(ctx, msg)

@@ -22,7 +22,7 @@ func (s *server) addNote(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	u, _ := userOf(r.Context())
 	n := queries.ChartNote{ID: queries.NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), UserID: u.ID, CreatedAt: s.Now()}
-	n.Shared = r.PostFormValue("shared") != "" && rightsOf(u.Role)[views.ShareNotes]
+	n.Shared = r.PostFormValue("shared") != "" && rightsOf(u)[views.ShareNotes]
 	var err error
 	if n.At, err = time.ParseInLocation("2006-01-02T15:04", r.PostFormValue("at"), s.Zone); err != nil {
 		return &metric.InputError{Field: "at", Msg: "is a date and a time"}
@@ -47,7 +47,7 @@ func (s *server) deleteNote(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
-	if err := queries.DeleteChartNote(r.Context(), s.Pool, id, u.ID, rightsOf(u.Role)[views.Administer]); err != nil {
+	if err := queries.DeleteChartNote(r.Context(), s.Pool, id, u.ID, rightsOf(u)[views.Administer]); err != nil {
 		return err
 	}
 	http.Redirect(w, r, local(r.PostFormValue("back")), http.StatusSeeOther)
@@ -63,7 +63,7 @@ func (f *figures) note(notes []queries.ChartNote, u queries.User) {
 		f.markers = append(f.markers, views.Marker{At: f.spanOf(n.At), Name: n.Text})
 		f.notes.All = append(f.notes.All, views.ChartNote{
 			ID: conversation.UUID(n.ID).String(), At: n.At, Text: n.Text, Assistant: n.Assistant, Shared: n.Shared, By: n.By,
-			Mine: n.UserID == u.ID || n.Shared && rightsOf(u.Role)[views.Administer],
+			Mine: n.UserID == u.ID || n.Shared && rightsOf(u)[views.Administer],
 		})
 	}
 	f.notes.Back, f.notes.Now = f.address(), f.now.In(f.zone).Format("2006-01-02T15:04")

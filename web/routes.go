@@ -27,7 +27,13 @@ func (s *server) routes() http.Handler {
 		r.MethodNotAllowed(s.handle(s.notFound))
 		r.Get("/login", s.handle(s.loginPage))
 		r.Post("/login", s.handle(s.login))
+		r.Get("/login/code", s.handle(s.code))
+		r.Post("/login/code", s.handle(s.code))
+		r.Get("/login/sso", s.handle(s.ssoBegin))
+		r.Get("/login/callback", s.handle(s.ssoEnd))
 		r.Post("/logout", s.handle(s.logout))
+		r.Get("/welcome/{key}", s.handle(s.link)) // the address is the key
+		r.Post("/welcome/{key}", s.handle(s.link))
 		r.Get("/", s.handle(s.start))
 		r.Get("/files/{run}/{key}", s.handle(s.reportFile)) // the address is the key
 		r.Get("/unsubscribe/{token}", s.handle(s.unsubscribe))
@@ -105,6 +111,7 @@ func (s *server) signed() []route {
 		{"POST", "/reports/{id}/pause", views.TakeOut, s.pauseSchedule},
 		{"POST", "/reports/{id}/delete", views.TakeOut, s.deleteSchedule},
 		{"POST", "/reports/runs/{run}/retry", views.TakeOut, s.retryDelivery},
+		{"GET", "/rows", views.TakeOut, s.rows},
 		{"POST", "/exports", views.TakeOut, s.makeExport},
 		{"GET", "/exports/{id}", views.TakeOut, s.export},
 		{"GET", "/exports/{id}/file", views.TakeOut, s.downloadExport},
@@ -113,20 +120,36 @@ func (s *server) signed() []route {
 		{"GET", "/sources/{id}", views.SeeHealth, s.source},
 		{"POST", "/sources/{id}/pause", views.Administer, s.pauseSource},
 		{"POST", "/sources/{id}/resume", views.Administer, s.resumeSource},
-		{"GET", "/rejected", views.Administer, s.rejected},
-		{"GET", "/rejected/download", views.Administer, s.downloadRejected},
-		{"POST", "/rejected/replay", views.Administer, s.replayMany},
-		{"POST", "/rejected/discard", views.Administer, s.discardMany},
-		{"GET", "/rejected/{id}", views.Administer, s.rejectedOne},
-		{"GET", "/rejected/{id}/body", views.Administer, s.rejectedBody},
-		{"POST", "/rejected/{id}/replay", views.Administer, s.replayOne},
-		{"POST", "/rejected/{id}/discard", views.Administer, s.discardOne},
+		{"GET", "/rejected", views.MendRejected, s.rejected},
+		{"GET", "/rejected/download", views.MendRejected, s.downloadRejected},
+		{"POST", "/rejected/replay", views.MendRejected, s.replayMany},
+		{"POST", "/rejected/discard", views.MendRejected, s.discardMany},
+		{"GET", "/rejected/{id}", views.MendRejected, s.rejectedOne},
+		{"GET", "/rejected/{id}/body", views.MendRejected, s.rejectedBody},
+		{"POST", "/rejected/{id}/replay", views.MendRejected, s.replayOne},
+		{"POST", "/rejected/{id}/discard", views.MendRejected, s.discardOne},
 		{"GET", "/criteria", views.Administer, s.criteria},
 		{"GET", "/criteria/edit", views.Administer, s.editCriteria},
 		{"POST", "/criteria", views.Administer, s.draftCriteria},
 		{"GET", "/criteria/{id}", views.Administer, s.criteriaVersion},
 		{"POST", "/criteria/{id}/use", views.Administer, s.useCriteria},
+		{"GET", "/account", views.HaveAccount, s.account},
+		{"POST", "/account/name", views.HaveAccount, s.rename},
+		{"POST", "/account/password", views.HaveAccount, s.changePassword},
+		{"POST", "/account/sessions/end", views.HaveAccount, s.endSessions},
+		{"POST", "/account/second", views.HaveAccount, s.offerSecond},
+		{"POST", "/account/second/keep", views.HaveAccount, s.keepSecond},
+		{"POST", "/account/second/remove", views.HaveAccount, s.removeSecond},
+		{"POST", "/account/codes", views.HaveAccount, s.newCodes},
 		{"GET", "/admin", views.Administer, s.admin},
+		{"GET", "/admin/users", views.Administer, s.people},
+		{"POST", "/admin/users", views.Administer, s.invite},
+		{"POST", "/admin/users/sessions", views.Administer, s.endEverybody},
+		{"GET", "/admin/users/{id}", views.Administer, s.person},
+		{"POST", "/admin/users/{id}", views.Administer, s.changePerson},
+		{"POST", "/admin/users/{id}/link", views.Administer, s.linkPerson},
+		{"POST", "/admin/users/{id}/sessions", views.Administer, s.endPerson},
+		{"POST", "/admin/users/{id}/second", views.Administer, s.resetSecond},
 		{"GET", "/admin/jobs", views.Administer, s.jobsPage},
 		{"POST", "/admin/jobs/pause", views.Administer, s.pauseJobs(false)},
 		{"POST", "/admin/jobs/resume", views.Administer, s.pauseJobs(true)},
@@ -195,11 +218,8 @@ func (s *server) notFound(w http.ResponseWriter, r *http.Request) error {
 // start sends everybody to the first page that is for them.
 func (s *server) start(w http.ResponseWriter, r *http.Request) error {
 	to := "/login"
-	if u, ok := userOf(r.Context()); ok {
+	if _, ok := userOf(r.Context()); ok {
 		to = "/overview"
-		if !rightsOf(u.Role)[views.SeeFigures] {
-			to = "/health"
-		}
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
@@ -221,7 +241,7 @@ func patience(path string) time.Duration {
 	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" || strings.HasPrefix(path, "/admin/audit/") { // charts are drawn
 		return longRequest
 	}
-	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") {
+	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") || path == "/rows" {
 		return fileRequest
 	}
 	return slowRequest

@@ -81,7 +81,7 @@ func (s *server) addView(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v.ID, v.UserID, v.CreatedAt, v.Name = queries.NewID(), u.ID, s.Now(), strings.Join(strings.Fields(r.PostFormValue("name")), " ")
-	v.Shared = r.PostFormValue("shared") != "" && rightsOf(u.Role)[views.ShareViews]
+	v.Shared = r.PostFormValue("shared") != "" && rightsOf(u)[views.ShareViews]
 	if err := named(v.Name, 80); err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	v.UserID = u.ID
-	if err := queries.ChangeSavedView(r.Context(), s.Pool, v, rightsOf(u.Role)[views.ShareViews]); err != nil {
+	if err := queries.ChangeSavedView(r.Context(), s.Pool, v, rightsOf(u)[views.ShareViews]); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/conversations?view="+v.ID.String(), http.StatusSeeOther)
@@ -128,7 +128,7 @@ func (s *server) deleteView(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
-	if err := queries.DeleteSavedView(r.Context(), s.Pool, id, u.ID, rightsOf(u.Role)[views.ShareViews]); err != nil {
+	if err := queries.DeleteSavedView(r.Context(), s.Pool, id, u.ID, rightsOf(u)[views.ShareViews]); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/conversations", http.StatusSeeOther)

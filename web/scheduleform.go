@@ -96,7 +96,7 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int, m views.ScheduleForm) (err error) {
 	u, _ := userOf(r.Context())
-	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil, rightsOf(u.Role)[views.Administer]
+	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil, rightsOf(u)[views.Administer]
 	if m.List, m.Rule, err = s.madeOf(r, m.PageName, m.Query); err != nil {
 		return err
 	}

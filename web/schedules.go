@@ -39,13 +39,13 @@ func NewDocuments(cfg Config) jobs.Documents {
 }
 
 // MaySend tells whether a user may send reports.
-func MaySend(u queries.User) bool { return rightsOf(u.Role)[views.TakeOut] }
+func MaySend(u queries.User) bool { return rightsOf(u)[views.TakeOut] }
 
 // reportsPage answers GET /reports: what is sent by itself, and the files that were asked for.
 func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	u, _ := userOf(ctx)
-	m := views.Sent{Page: s.page(r, "Reports", "Reports"), Admin: rightsOf(u.Role)[views.Administer]}
+	m := views.Sent{Page: s.page(r, "Reports", "Reports"), Admin: rightsOf(u)[views.Administer]}
 	of := &u.ID
 	if m.Admin {
 		of = nil
@@ -126,7 +126,7 @@ func (s *server) scheduleByURL(r *http.Request, value string) (x queries.Schedul
 	}
 	u, _ := userOf(r.Context())
 	x, err = queries.ScheduleByID(r.Context(), s.Pool, id)
-	if err == nil && x.UserID != u.ID && !rightsOf(u.Role)[views.Administer] {
+	if err == nil && x.UserID != u.ID && !rightsOf(u)[views.Administer] {
 		return x, queries.ErrNotFound
 	}
 	return x, err
@@ -168,7 +168,7 @@ func (s *server) schedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	m := views.Schedule{Page: s.page(r, x.Name, "Reports"), ScheduleRow: scheduleRow(x), Zone: x.Zone, IfEmpty: x.IfEmpty, Incremental: x.Incremental}
 	u, _ := userOf(ctx)
-	m.Admin = rightsOf(u.Role)[views.Administer]
+	m.Admin = rightsOf(u)[views.Administer]
 	m.Said = map[string]string{"kept": "It is kept.", "test": "A test is on its way to " + u.Email + ".", "now": "It is on its way."}[r.URL.Query().Get("said")]
 	if m.List, _, err = s.madeOf(r, x.Page, x.Query); err != nil {
 		return err

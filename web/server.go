@@ -4,6 +4,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -36,6 +37,7 @@ type Config struct {
 	Replay  Replay
 	Jobs    *jobs.Queue // takes what is done in the background
 	Box     *secret.Box // keeps secrets; nil: there is no key
+	SSO     *SSO        // nil: none
 
 	ReportFolder bool             // files may be put into a folder of the server
 	Now          func() time.Time // nil: the clock
@@ -63,8 +65,8 @@ func New(cfg Config) (http.Handler, func()) {
 	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: make(chan struct{}, 2)}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
-	s.sessions.Lifetime = 7 * 24 * time.Hour
-	s.sessions.IdleTimeout = 24 * time.Hour
+	s.sessions.Lifetime = sessionLife
+	s.sessions.IdleTimeout = sessionIdle
 	s.sessions.Cookie.HttpOnly = true
 	s.sessions.Cookie.SameSite = http.SameSiteLaxMode
 	s.sessions.Cookie.Name = "turnwise"
@@ -75,7 +77,7 @@ func New(cfg Config) (http.Handler, func()) {
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
 	s.byAddress = httprate.NewRateLimiter(30, time.Minute)
 	s.byAccount = httprate.NewRateLimiter(8, time.Minute)
-	s.decoy, _ = HashPassword("nobody's password") // cannot fail but for want of randomness
+	s.decoy, _ = HashPassword(rand.Text()) // cannot fail but for want of randomness
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -98,7 +100,7 @@ func (s *server) forgetSessions(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := queries.DeleteExpiredSessions(ctx, s.Pool, s.Now()); err != nil && ctx.Err() == nil {
+		if err := queries.ForgetLogins(ctx, s.Pool, s.Now(), s.Now().Add(-sessionIdle)); err != nil && ctx.Err() == nil {
 			s.Log.WarnContext(ctx, "expired sessions stay for now", "error", err)
 		}
 	}
@@ -150,7 +152,7 @@ func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m v
 func (s *server) page(r *http.Request, title, nav string) views.Page {
 	p := views.Page{Title: title, Nav: nav, Zone: s.Zone, Now: s.Now(), Version: s.Version}
 	if u, ok := userOf(r.Context()); ok {
-		p.Name, p.Role, p.Rights, p.Calls = u.Name, u.Role, rightsOf(u.Role), u.Calls
+		p.Name, p.Role, p.Rights, p.Calls = u.Name, u.Role, rightsOf(u), u.Calls
 	}
 	return p
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/demo"
@@ -53,6 +54,17 @@ func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
 		stop()
 	})
 	return server, pool
+}
+
+// change changes what a user is and may.
+func change(t *testing.T, pool *pgxpool.Pool, email string, do func(u *queries.User)) error {
+	t.Helper()
+	u, err := queries.UserByEmail(t.Context(), pool, email)
+	if err != nil {
+		return err
+	}
+	do(&u)
+	return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return queries.ChangeUser(t.Context(), tx, u) })
 }
 
 func client(t *testing.T) *http.Client {
@@ -184,6 +196,7 @@ func TestRights(t *testing.T) {
 		"GET /admin/mail":                     {303, 403, 403, 403, 200},
 		"POST /admin/mail":                    {303, 403, 403, 403, 422},
 		"POST /admin/mail/test":               {303, 403, 403, 403, 404},
+		"GET /rows":                           {303, 403, 403, 400, 400},
 		"POST /exports":                       {303, 403, 403, 400, 400},
 		"GET /exports/{id}":                   {303, 403, 403, 404, 404},
 		"GET /exports/{id}/file":              {303, 403, 403, 404, 404},
@@ -206,6 +219,22 @@ func TestRights(t *testing.T) {
 		"GET /criteria/{id}":                  {303, 403, 403, 403, 404},
 		"POST /criteria/{id}/use":             {303, 403, 403, 403, 404},
 		"GET /admin":                          {303, 403, 403, 403, 200},
+		"GET /account":                        {303, 200, 200, 200, 200},
+		"POST /account/name":                  {303, 422, 422, 422, 422},
+		"POST /account/password":              {303, 422, 422, 422, 422},
+		"POST /account/sessions/end":          {303, 303, 303, 303, 303},
+		"POST /account/second":                {303, 404, 404, 404, 404},
+		"POST /account/second/keep":           {303, 404, 404, 404, 404},
+		"POST /account/second/remove":         {303, 422, 422, 422, 422},
+		"POST /account/codes":                 {303, 404, 404, 404, 404},
+		"GET /admin/users":                    {303, 403, 403, 403, 200},
+		"POST /admin/users":                   {303, 403, 403, 403, 422},
+		"POST /admin/users/sessions":          {303, 403, 403, 403, 303},
+		"GET /admin/users/{id}":               {303, 403, 403, 403, 404},
+		"POST /admin/users/{id}":              {303, 403, 403, 403, 404},
+		"POST /admin/users/{id}/link":         {303, 403, 403, 403, 404},
+		"POST /admin/users/{id}/sessions":     {303, 403, 403, 403, 404},
+		"POST /admin/users/{id}/second":       {303, 403, 403, 403, 404},
 		"POST /admin/tokens":                  {303, 403, 403, 403, 422},
 		"POST /admin/tokens/{id}/revoke":      {303, 403, 403, 403, 404},
 		"GET /":                               {303, 303, 303, 303, 303},
@@ -299,11 +328,20 @@ func TestSignIn(t *testing.T) {
 		want   int
 	}{
 		{func() error { return nil }, "/admin", 200},
-		{func() error { return queries.SetRole(t.Context(), pool, "admin@example.org", "viewer") }, "/admin", 403},
-		{func() error { return queries.SetDisabled(t.Context(), pool, "admin@example.org", true) }, "/health", 303},
-		{func() error { return queries.SetDisabled(t.Context(), pool, "admin@example.org", false) }, "/health", 200},
+		{func() error { return change(t, pool, "viewer@example.org", func(u *queries.User) { u.Role = "admin" }) }, "/admin", 200},
+		{func() error { return change(t, pool, "admin@example.org", func(u *queries.User) { u.Role = "viewer" }) }, "/admin", 403},
+		{func() error { return change(t, pool, "admin@example.org", func(u *queries.User) { u.Disabled = true }) }, "/health", 303},
 		{func() error {
-			return queries.SetPassword(t.Context(), pool, "admin@example.org", "x$y$z$another-hash-altogether")
+			return change(t, pool, "admin@example.org", func(u *queries.User) { u.Disabled = false })
+		}, "/health", 200},
+		{func() error {
+			u, err := queries.UserByEmail(t.Context(), pool, "admin@example.org")
+			if err != nil {
+				return err
+			}
+			return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+				return queries.SetPassword(t.Context(), tx, u.ID, "x$y$z$another-hash-altogether")
+			})
 		}, "/health", 303},
 	}
 	for i, s := range steps {
@@ -430,7 +468,7 @@ func TestTokens(t *testing.T) {
 	if got, _, _ := get(t, c, "POST", server.URL+"/admin/tokens/"+tokens[0].ID.String()+"/revoke"); got != 303 {
 		t.Errorf("revoke: %d", got)
 	}
-	if _, err := queries.TokenByPrefix(t.Context(), pool, tokens[0].Prefix); !errors.Is(err, queries.ErrNotFound) {
+	if _, err := queries.TokenByPrefix(t.Context(), pool, tokens[0].Prefix, time.Now()); !errors.Is(err, queries.ErrNotFound) {
 		t.Errorf("a revoked token is found: %v", err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"os/user"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -29,24 +28,19 @@ type userCmd struct {
 	Role     userRoleCmd     `cmd:"" help:"Change what a user may do."`
 	Disable  userDisableCmd  `cmd:"" help:"Shut a user out."`
 	Enable   userEnableCmd   `cmd:"" help:"Let a user in again."`
+	Link     userLinkCmd     `cmd:"" help:"Print a link that signs a user in, once: the way in while nothing else works."`
 }
-
-// The bounds of passwords.
-const (
-	shortest = 12
-	longest  = 1024
-)
 
 func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, password string) error {
 	if a, err := mail.ParseAddress(email); err != nil || a.Address != email {
 		return fmt.Errorf("%q is no e-mail address", email)
 	}
-	hash, err := hashPassword(password)
-	if err != nil {
-		return err
-	}
 	if name == "" {
 		name = email
+	}
+	hash, err := hashPassword(password, email, name)
+	if err != nil {
+		return err
 	}
 	u := queries.User{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()}
 	err = audited(ctx, pool, func(tx pgx.Tx) (deed, error) {
@@ -58,9 +52,9 @@ func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, passwor
 	return err
 }
 
-func hashPassword(password string) (string, error) {
-	if n := utf8.RuneCountInString(password); n < shortest || len(password) > longest {
-		return "", fmt.Errorf("a password has at least %d characters and at most %d bytes", shortest, longest)
+func hashPassword(password, email, name string) (string, error) {
+	if err := web.CheckPassword(password, email, name); err != nil {
+		return "", err
 	}
 	return web.HashPassword(password)
 }
@@ -175,28 +169,41 @@ func (u *userPasswordCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	hash, err := hashPassword(password)
-	if err != nil {
-		return err
-	}
 	return c.with(func(pool *pgxpool.Pool) error {
-		return known(u.Email, c.audited(pool, func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditPasswordSet, name: u.Email}, queries.SetPassword(c.ctx, tx, u.Email, hash)
-		}))
+		x, err := queries.UserByEmail(c.ctx, pool, u.Email)
+		if err != nil {
+			return known(u.Email, err)
+		}
+		hash, err := hashPassword(password, x.Email, x.Name)
+		if err != nil {
+			return err
+		}
+		return c.audited(pool, func(tx pgx.Tx) (deed, error) {
+			return deed{act: queries.AuditPasswordSet, id: x.ID.String(), name: x.Email}, queries.SetPassword(c.ctx, tx, x.ID, hash)
+		})
 	})
 }
 
-// lastAdmin refuses what would leave nobody to administer.
-func lastAdmin(ctx context.Context, pool *pgxpool.Pool, email string) error {
-	u, err := queries.UserByEmail(ctx, pool, email)
-	if err != nil {
+// changeUser changes what a user is and may.
+func (c *cli) changeUser(email string, change func(u *queries.User), told map[string]any) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
+			u, err := queries.UserByEmail(c.ctx, tx, email)
+			if err != nil {
+				return d, err
+			}
+			change(&u)
+			d = deed{act: queries.AuditUserChanged, id: u.ID.String(), name: u.Email, after: told}
+			if err := queries.ChangeUser(c.ctx, tx, u); err != nil || !u.Disabled {
+				return d, err
+			}
+			return d, queries.EndSessions(c.ctx, tx, u.ID, queries.NoSession)
+		})
+		if errors.Is(err, queries.ErrLastAdmin) {
+			return fmt.Errorf("%s is the last admin; make another one first", email)
+		}
 		return known(email, err)
-	}
-	n, err := queries.OtherAdmins(ctx, pool, email)
-	if err == nil && n == 0 && u.Role == "admin" && !u.Disabled {
-		return fmt.Errorf("%s is the last admin; make another one first", email)
-	}
-	return err
+	})
 }
 
 type userRoleCmd struct {
@@ -205,16 +212,11 @@ type userRoleCmd struct {
 }
 
 func (u *userRoleCmd) Run(c *cli) error {
-	return c.with(func(pool *pgxpool.Pool) error {
-		if u.Role != "admin" {
-			if err := lastAdmin(c.ctx, pool, u.Email); err != nil {
-				return err
-			}
+	return c.changeUser(u.Email, func(x *queries.User) {
+		if x.Role = u.Role; x.Role == "admin" {
+			x.Assistants = nil // an admin sets up all of them
 		}
-		return known(u.Email, c.audited(pool, func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditUserChanged, name: u.Email, after: map[string]any{"role": u.Role}}, queries.SetRole(c.ctx, tx, u.Email, u.Role)
-		}))
-	})
+	}, map[string]any{"role": u.Role})
 }
 
 type userDisableCmd struct {
@@ -222,18 +224,7 @@ type userDisableCmd struct {
 }
 
 func (u *userDisableCmd) Run(c *cli) error {
-	return c.with(func(pool *pgxpool.Pool) error {
-		if err := lastAdmin(c.ctx, pool, u.Email); err != nil {
-			return err
-		}
-		return known(u.Email, setDisabled(c, pool, u.Email, true))
-	})
-}
-
-func setDisabled(c *cli, pool *pgxpool.Pool, email string, disabled bool) error {
-	return c.audited(pool, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditUserChanged, name: email, after: map[string]any{"disabled": disabled}}, queries.SetDisabled(c.ctx, tx, email, disabled)
-	})
+	return c.changeUser(u.Email, func(x *queries.User) { x.Disabled = true }, map[string]any{"disabled": true})
 }
 
 type userEnableCmd struct {
@@ -241,8 +232,30 @@ type userEnableCmd struct {
 }
 
 func (u *userEnableCmd) Run(c *cli) error {
+	return c.changeUser(u.Email, func(x *queries.User) { x.Disabled = false }, map[string]any{"disabled": false})
+}
+
+type userLinkCmd struct {
+	Email string `arg:"" help:"Who is to sign in."`
+	URL   string `env:"TURNWISE_URL" default:"http://localhost:5754" help:"Address under which people reach the pages (${default})." placeholder:"URL"`
+}
+
+// Run prints a link that signs in once, also while passwords are off and the provider of single sign-on is away.
+func (u *userLinkCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
-		return known(u.Email, setDisabled(c, pool, u.Email, false))
+		key := ""
+		if err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
+			x, err := queries.UserByEmail(c.ctx, tx, u.Email)
+			if err != nil {
+				return d, err
+			}
+			key, err = web.NewLink(c.ctx, tx, x.ID, queries.LinkSignIn, time.Now())
+			return deed{act: queries.AuditUserInvited, id: x.ID.String(), name: x.Email, after: map[string]any{"for": queries.LinkSignIn}}, err
+		}); err != nil {
+			return known(u.Email, err)
+		}
+		fmt.Fprintf(c.stdout, "%s/welcome/%s\nsigns %s in, once, within 15 minutes.\n", strings.TrimSuffix(u.URL, "/"), key, u.Email)
+		return nil
 	})
 }
 
@@ -253,20 +266,27 @@ type tokenCmd struct {
 }
 
 type tokenCreateCmd struct {
-	Name        string `arg:"" help:"Name of the token and of its source."`
-	Assistant   string `help:"Assistant of events that name none; default: the token's name."`
-	Environment string `help:"Environment of the events, such as production."`
+	Name        string   `arg:"" help:"Name of the token and of its source."`
+	Role        string   `enum:"ingest,analytics_viewer,analytics_admin,admin" default:"ingest" help:"What it may do, one of ${enum} (${default})."`
+	Only        []string `help:"Assistants of which it may send or read; default: all." placeholder:"NAME"`
+	Days        int      `help:"For how many days it is in force; default: until it is revoked."`
+	Assistant   string   `help:"Assistant of events that name none; default: the token's name."`
+	Environment string   `help:"Environment of the events, such as production."`
 }
 
 func (t *tokenCreateCmd) Run(c *cli) error {
 	if t.Assistant == "" {
 		t.Assistant = t.Name
+		if len(t.Only) > 0 {
+			t.Assistant = t.Only[0]
+		}
 	}
 	return c.with(func(pool *pgxpool.Pool) error {
 		secret := ""
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-			secret, err = web.NewToken(c.ctx, tx, t.Name, t.Assistant, t.Environment, "command line", time.Now())
-			return deed{act: queries.AuditTokenMade, name: t.Name, after: map[string]any{"assistant": t.Assistant, "environment": t.Environment}}, err
+			x := queries.Token{Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now()}
+			secret, err = web.NewToken(c.ctx, tx, x, t.Days)
+			return deed{act: queries.AuditTokenMade, name: t.Name, after: web.TokenDeed(x, t.Days)}, err
 		})
 		if err == nil {
 			fmt.Fprintln(c.stdout, secret)
@@ -282,10 +302,13 @@ func (tokenListCmd) Run(c *cli) error {
 		tokens, err := queries.Tokens(c.ctx, pool)
 		for _, t := range tokens {
 			state := "in force"
-			if t.RevokedAt != nil {
+			switch {
+			case t.RevokedAt != nil:
 				state = "revoked"
+			case t.ExpiresAt != nil && t.ExpiresAt.Before(time.Now()):
+				state = "expired"
 			}
-			fmt.Fprintf(c.stdout, "%s  %-12s %-9s %s, assistant %s\n", t.ID, t.Prefix, state, t.Name, t.Assistant)
+			fmt.Fprintf(c.stdout, "%s  %-12s %-9s %-16s %s, assistant %s\n", t.ID, t.Prefix, state, t.Role, t.Name, t.Assistant)
 		}
 		return err
 	})

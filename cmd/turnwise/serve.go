@@ -35,6 +35,7 @@ type serveCmd struct {
 
 	streamFlags `embed:""`
 	reportFlags `embed:""`
+	signInFlags `embed:""`
 }
 
 // settings are the flags, read and judged together.
@@ -83,6 +84,10 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	sso, err := s.sso()
+	if err != nil {
+		return err
+	}
 	limitMemory(streamMemory)
 	// The database must outlive the requests that are finished after the signal.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
@@ -120,7 +125,7 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	site, stopSite := web.New(web.Config{
 		Pool: pages, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
-		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue, Box: box, ReportFolder: s.ReportFolder != "",
+		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue, Box: box, SSO: sso, ReportFolder: s.ReportFolder != "",
 	})
 	defer stopSite()
 	reading := new(streams)

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,24 +131,24 @@ func (h *Handler) take(r *http.Request) (answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	return h.store(ctx, source, body)
+	return h.store(ctx, source, token.Assistants, body)
 }
 
 // authenticate finds the bearer token's row.
 func (h *Handler) authenticate(r *http.Request) (queries.Token, error) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	secret = strings.TrimSpace(secret)
-	prefix, _, ok := strings.Cut(secret, ".")
-	if !strings.EqualFold(scheme, "Bearer") || !ok || len(secret) > 200 {
+	if !strings.EqualFold(scheme, "Bearer") || !strings.Contains(secret, ".") {
 		return queries.Token{}, fault(http.StatusUnauthorized, "Send the header Authorization: Bearer with a token from Admin or from turnwise token create.")
 	}
-	token, err := queries.TokenByPrefix(r.Context(), h.pool, prefix)
-	if err != nil && !errors.Is(err, queries.ErrNotFound) {
+	token, err := queries.TokenBySecret(r.Context(), h.pool, secret, h.now())
+	switch {
+	case errors.Is(err, queries.ErrNotFound):
+		return token, fault(http.StatusUnauthorized, "The token is not known, has expired or was revoked.")
+	case err != nil:
 		return token, err
-	}
-	sum := sha256.Sum256([]byte(secret))
-	if err != nil || subtle.ConstantTimeCompare(sum[:], token.Hash) != 1 {
-		return queries.Token{}, fault(http.StatusUnauthorized, "The token is not known or was revoked.")
+	case token.Role != "ingest":
+		return token, fault(http.StatusForbidden, "This token reads; make one that sends events.")
 	}
 	return token, queries.TokenUsed(r.Context(), h.pool, token.ID, h.now())
 }
@@ -194,8 +192,9 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// store decodes the events, sets the bad ones aside and stores the rest.
-func (h *Handler) store(ctx context.Context, source ingest.Source, body []byte) (answer, error) {
+// store decodes the events, sets the bad ones aside and stores the rest. Those of assistants beside the ones that the token is limited to
+// are refused and not kept: whose they are is not the sender's to say.
+func (h *Handler) store(ctx context.Context, source ingest.Source, assistants []string, body []byte) (answer, error) {
 	source, err := h.writer.Open(ctx, source)
 	if err != nil {
 		return answer{}, err
@@ -217,6 +216,10 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, body []byte) 
 			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
 		}
 		e, rej := d.Decode(string(item.Body), rasa.Intake{Assistant: source.Assistant, Environment: source.Environment}, h.now())
+		if rej == nil && assistants != nil && !slices.Contains(assistants, e.Assistant) {
+			a.Rejected = append(a.Rejected, rejection{Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant"})
+			continue
+		}
 		if rej == nil {
 			events = append(events, e)
 			continue

@@ -12,6 +12,7 @@ import (
 
 	"turnwise/ingest"
 	"turnwise/ingest/intake"
+	"turnwise/queries"
 	"turnwise/queries/dbtest"
 	"turnwise/web"
 )
@@ -26,7 +27,7 @@ func TestOverload(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	server := httptest.NewServer(intake.New(pool, ingest.NewWriter(pool, quiet), quiet))
 	t.Cleanup(server.Close)
-	secret, err := web.NewToken(t.Context(), pool, "loader", "bank", "", "test", time.Now())
+	secret, err := web.NewToken(t.Context(), pool, queries.Token{Name: "loader", Role: "ingest", Assistant: "bank", CreatedBy: "test", CreatedAt: time.Now()}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

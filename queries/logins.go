@@ -1,0 +1,139 @@
+package queries
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// Session is a place where a user is signed in.
+type Session struct {
+	ID      conversation.UUID
+	UserID  conversation.UUID
+	BegunAt time.Time
+	SeenAt  time.Time
+	Address string
+	Agent   string // what the browser says it is
+}
+
+// NoSession is the id that no session has.
+var NoSession conversation.UUID
+
+const (
+	insertSessionSQL = `insert into user_sessions (id, user_id, begun_at, seen_at, address, agent) values (@id, @user, @at, @at, @address, @agent)`
+	sessionsSQL      = `select id, user_id, begun_at, seen_at, address, agent from user_sessions where user_id = @user and seen_at > @since order by seen_at desc, id limit 100`
+	endSessionSQL    = `delete from user_sessions where user_id = @user and id = @id returning id`
+	endSessionsSQL   = `delete from user_sessions where user_id = @user and id <> @but`
+	endAllSQL        = `delete from user_sessions where id <> @but`
+	oldSessionsSQL   = `delete from user_sessions where seen_at < @before`
+	expiredLoginsSQL = `delete from sessions where expiry < @now`
+	oldLinksSQL      = `delete from user_links where expires_at < @now`
+
+	insertLinkSQL  = `insert into user_links (hash, user_id, kind, created_at, expires_at) values (@hash, @user, @kind, @at, @expires)`
+	linkSQL        = `select user_id, kind from user_links where hash = @hash and expires_at > @now`
+	useLinkSQL     = `delete from user_links where hash = @hash and expires_at > @now returning user_id`
+	forgetLinksSQL = `delete from user_links where user_id = @user`
+
+	insertCodesSQL = `insert into recovery_codes (user_id, hash) select @user, h from unnest(@hashes::bytea[]) h`
+	forgetCodesSQL = `delete from recovery_codes where user_id = @user`
+	useCodeSQL     = `delete from recovery_codes where user_id = @user and hash = @hash returning user_id`
+	countCodesSQL  = `select count(*) from recovery_codes where user_id = @user`
+)
+
+// AddSession notes that a user signed in somewhere.
+func AddSession(ctx context.Context, db DB, s Session) error {
+	_, err := db.Exec(ctx, insertSessionSQL, pgx.StrictNamedArgs{"id": [16]byte(s.ID), "user": [16]byte(s.UserID), "at": s.BegunAt, "address": s.Address, "agent": s.Agent})
+	return err
+}
+
+// Sessions returns where a user is signed in and was active since a time, the last first.
+func Sessions(ctx context.Context, db DB, user conversation.UUID, since time.Time) ([]Session, error) {
+	rows, _ := db.Query(ctx, sessionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "since": since})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Session])
+}
+
+// EndSession ends one session of a user, or returns ErrNotFound.
+func EndSession(ctx context.Context, db DB, user, id conversation.UUID) error {
+	return changed(ctx, db, endSessionSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "id": [16]byte(id)})
+}
+
+// EndSessions ends a user's sessions but for one.
+func EndSessions(ctx context.Context, db DB, user, but conversation.UUID) error {
+	_, err := db.Exec(ctx, endSessionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "but": [16]byte(but)})
+	return err
+}
+
+// EndAllSessions ends everybody's sessions but for one, and returns how many.
+func EndAllSessions(ctx context.Context, db DB, but conversation.UUID) (int64, error) {
+	tag, err := db.Exec(ctx, endAllSQL, pgx.StrictNamedArgs{"but": [16]byte(but)})
+	return tag.RowsAffected(), err
+}
+
+// ForgetLogins forgets sessions that nobody can use any more, and links that have expired.
+func ForgetLogins(ctx context.Context, db DB, now, before time.Time) error {
+	for sql, args := range map[string]pgx.StrictNamedArgs{expiredLoginsSQL: {"now": now}, oldLinksSQL: {"now": now}, oldSessionsSQL: {"before": before}} {
+		if _, err := db.Exec(ctx, sql, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Link is by which a user sets a password or signs in, once.
+type Link struct {
+	UserID conversation.UUID
+	Kind   string // one of Links
+}
+
+// The kinds of links.
+const (
+	LinkInvitation = "invitation" // sets the first password
+	LinkPassword   = "password"   // sets another
+	LinkSignIn     = "sign-in"    // signs in without one
+)
+
+// AddLink keeps a link, by its hash.
+func AddLink(ctx context.Context, db DB, hash []byte, l Link, now, expires time.Time) error {
+	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{"hash": hash, "user": [16]byte(l.UserID), "kind": l.Kind, "at": now, "expires": expires})
+	return err
+}
+
+// LinkByHash returns a link that is in force, or ErrNotFound.
+func LinkByHash(ctx context.Context, db DB, hash []byte, now time.Time) (Link, error) {
+	rows, _ := db.Query(ctx, linkSQL, pgx.StrictNamedArgs{"hash": hash, "now": now})
+	return one[Link](rows)
+}
+
+// UseLink uses a link up, or returns ErrNotFound when it was.
+func UseLink(ctx context.Context, db DB, hash []byte, now time.Time) error {
+	return changed(ctx, db, useLinkSQL, pgx.StrictNamedArgs{"hash": hash, "now": now})
+}
+
+// ForgetLinks takes a user's links out of force.
+func ForgetLinks(ctx context.Context, db DB, user conversation.UUID) error {
+	_, err := db.Exec(ctx, forgetLinksSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	return err
+}
+
+// SetRecoveryCodes replaces a user's recovery codes, by their hashes.
+func SetRecoveryCodes(ctx context.Context, db DB, user conversation.UUID, hashes [][]byte) error {
+	if _, err := db.Exec(ctx, forgetCodesSQL, pgx.StrictNamedArgs{"user": [16]byte(user)}); err != nil {
+		return err
+	}
+	_, err := db.Exec(ctx, insertCodesSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "hashes": hashes})
+	return err
+}
+
+// UseRecoveryCode uses a code up, or returns ErrNotFound.
+func UseRecoveryCode(ctx context.Context, db DB, user conversation.UUID, hash []byte) error {
+	return changed(ctx, db, useCodeSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "hash": hash})
+}
+
+// RecoveryCodes counts the codes that are left.
+func RecoveryCodes(ctx context.Context, db DB, user conversation.UUID) (int64, error) {
+	rows, _ := db.Query(ctx, countCodesSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}

@@ -1,0 +1,311 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/views"
+)
+
+// What stands in a session: which of a user it is; or, between password and code, whose it will be, until when and where to.
+const (
+	sessionID     = "session"
+	halfUser      = "half"
+	halfUntil     = "half_until"
+	halfNext      = "half_next"
+	codePatience  = 5 * time.Minute
+	sessionIdle   = 24 * time.Hour
+	sessionLife   = 7 * 24 * time.Hour
+	linkLife      = 7 * 24 * time.Hour
+	quickLinkLife = 15 * time.Minute
+)
+
+func (s *server) loginPage(w http.ResponseWriter, r *http.Request) error {
+	next := local(r.URL.Query().Get("next"))
+	if _, ok := userOf(r.Context()); ok {
+		http.Redirect(w, r, next, http.StatusSeeOther)
+		return nil
+	}
+	return s.showLogin(w, r, http.StatusOK, views.Login{Next: next})
+}
+
+func (s *server) showLogin(w http.ResponseWriter, r *http.Request, status int, m views.Login) error {
+	m.Page, m.Password = s.page(r, "Sign in", ""), s.passwords()
+	if s.SSO != nil {
+		m.SSO = s.SSO.Name
+	}
+	return s.render(w, r, status, views.LoginPage(m))
+}
+
+// passwords tells whether people sign in with passwords.
+func (s *server) passwords() bool { return s.SSO == nil || !s.SSO.Only }
+
+// tooMany tells whether somebody tries to guess something, by address and by account from one address.
+func (s *server) tooMany(w http.ResponseWriter, r *http.Request, what, account string) bool {
+	return s.byAddress.OnLimit(w, r, "a "+s.address(r)) || s.byAccount.OnLimit(w, r, what+" "+s.address(r)+" "+strings.ToLower(account))
+}
+
+const triedTooOften = "Too many tries. Wait a minute and try again."
+
+func (s *server) login(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	ctx := r.Context()
+	email, password := strings.TrimSpace(r.PostFormValue("email")), r.PostFormValue("password")
+	m := views.Login{Email: email, Next: local(r.PostFormValue("next"))}
+	if !s.passwords() {
+		m.Error = "Nobody signs in with a password here."
+		return s.showLogin(w, r, http.StatusForbidden, m)
+	}
+	if s.tooMany(w, r, "sign-in", email) {
+		m.Error = triedTooOften
+		return s.showLogin(w, r, http.StatusTooManyRequests, m)
+	}
+	u, err := queries.UserByEmail(ctx, s.Pool, email)
+	if err != nil && !errors.Is(err, queries.ErrNotFound) {
+		return err
+	}
+	known := err == nil
+	match, err := s.matches(password, u.PasswordHash)
+	if err != nil {
+		return err
+	}
+	if !known || !match || u.Disabled {
+		if err := s.signInFailed(r, u, known, "password"); err != nil {
+			return err
+		}
+		m.Error = "The address or the password is wrong."
+		return s.showLogin(w, r, http.StatusUnprocessableEntity, m)
+	}
+	return s.welcome(w, r, u, "password", m.Next)
+}
+
+// matches compares a password with a hash, at most two at a time. A hash that is empty takes the same time and matches nothing.
+func (s *server) matches(password, hash string) (bool, error) {
+	of := hash
+	if of == "" {
+		of = s.decoy
+	}
+	s.hashing <- struct{}{}
+	match, err := argon2id.ComparePasswordAndHash(password, of)
+	<-s.hashing
+	return match && hash != "", err
+}
+
+// signInFailed writes down a try. What was typed for a user that is not known may be a password: it is not kept.
+func (s *server) signInFailed(r *http.Request, u queries.User, known bool, by string) error {
+	return s.auditedAs(r, queries.Actor{Name: u.Email, Address: s.address(r)}, func(pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": known, "disabled": u.Disabled, "by": by}}, nil
+	})
+}
+
+// welcome signs a user in who has proved to be the one, or asks for the second factor first.
+func (s *server) welcome(w http.ResponseWriter, r *http.Request, u queries.User, by, next string) error {
+	if u.SecondFactor == nil {
+		return s.enter(w, r, u, by, next)
+	}
+	ctx := r.Context()
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	s.sessions.Remove(ctx, sessionID)
+	s.sessions.Put(ctx, halfUser, u.ID.String()+" "+by)
+	s.sessions.Put(ctx, halfUntil, s.Now().Add(codePatience).Unix())
+	s.sessions.Put(ctx, halfNext, next)
+	http.Redirect(w, r, "/login/code", http.StatusSeeOther)
+	return nil
+}
+
+// enter begins a session.
+func (s *server) enter(w http.ResponseWriter, r *http.Request, u queries.User, by, next string) error {
+	ctx := r.Context()
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	agent := strings.ToValidUTF8(r.UserAgent(), "")
+	for len(agent) > 200 {
+		_, size := utf8.DecodeLastRuneInString(agent)
+		agent = agent[:len(agent)-size]
+	}
+	x := queries.Session{ID: queries.NewID(), UserID: u.ID, BegunAt: s.Now(), Address: s.address(r), Agent: strings.ReplaceAll(agent, "\x00", "")}
+	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: x.Address}, func(tx pgx.Tx) (deed, error) {
+		d := deed{act: queries.AuditSignedIn, after: map[string]any{"by": by}}
+		if err := queries.AddSession(ctx, tx, x); err != nil {
+			return d, err
+		}
+		return d, queries.Seen(ctx, tx, u.ID, s.Now())
+	}); err != nil {
+		return err
+	}
+	for _, key := range []string{halfUser, halfUntil, halfNext} {
+		s.sessions.Remove(ctx, key)
+	}
+	s.sessions.Put(ctx, sessionID, x.ID.String())
+	http.Redirect(w, r, next, http.StatusSeeOther)
+	return nil
+}
+
+// halfway returns who has proved one factor and not the other yet, and how.
+func (s *server) halfway(ctx context.Context) (u queries.User, by string, err error) {
+	text, by, _ := strings.Cut(s.sessions.GetString(ctx, halfUser), " ")
+	id, bad := conversation.ParseUUID(text)
+	if bad != nil || s.sessions.GetInt64(ctx, halfUntil) < s.Now().Unix() {
+		return u, "", queries.ErrNotFound
+	}
+	u, err = queries.UserByID(ctx, s.Pool, id)
+	if err == nil && u.Disabled {
+		err = queries.ErrNotFound
+	}
+	return u, by, err
+}
+
+// code answers GET and POST /login/code: the second factor.
+func (s *server) code(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	u, by, err := s.halfway(ctx)
+	if errors.Is(err, queries.ErrNotFound) {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m := views.Login{Page: s.page(r, "Sign in", "")}
+	if r.Method == http.MethodGet {
+		return s.render(w, r, http.StatusOK, views.CodePage(m))
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if s.tooMany(w, r, "code", u.Email) {
+		m.Error = triedTooOften
+		return s.render(w, r, http.StatusTooManyRequests, views.CodePage(m))
+	}
+	how, err := s.secondFactor(ctx, u, r.PostFormValue("code"))
+	if errors.Is(err, queries.ErrNotFound) {
+		if err := s.signInFailed(r, u, true, "code"); err != nil {
+			return err
+		}
+		m.Error = "The code is wrong, or was used before. Wait for the next."
+		return s.render(w, r, http.StatusUnprocessableEntity, views.CodePage(m))
+	}
+	if err != nil {
+		return err
+	}
+	return s.enter(w, r, u, by+" and "+how, local(s.sessions.GetString(ctx, halfNext)))
+}
+
+func (s *server) logout(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	if u, ok := userOf(ctx); ok {
+		if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+			err := queries.EndSession(ctx, tx, u.ID, sessionOf(ctx))
+			if errors.Is(err, queries.ErrNotFound) {
+				err = nil
+			}
+			return deed{act: queries.AuditSignedOut}, err
+		}); err != nil {
+			return err
+		}
+	}
+	if err := s.sessions.Destroy(ctx); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+	return nil
+}
+
+// NewLink makes a link by which a user sets a password or signs in, once, and returns its end: the address is the site's, "/welcome/" and
+// this.
+func NewLink(ctx context.Context, tx pgx.Tx, user conversation.UUID, kind string, now time.Time) (string, error) {
+	life := linkLife
+	if kind == queries.LinkSignIn {
+		life = quickLinkLife
+	}
+	key := rand.Text()
+	sum := sha256.Sum256([]byte(key))
+	return key, queries.AddLink(ctx, tx, sum[:], queries.Link{UserID: user, Kind: kind}, now, now.Add(life))
+}
+
+// link answers GET and POST /welcome/{key}, where a user sets a password or signs in without one.
+func (s *server) link(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	sum := sha256.Sum256([]byte(chi.URLParam(r, "key")))
+	l, err := queries.LinkByHash(ctx, s.Pool, sum[:], s.Now())
+	var u queries.User
+	if err == nil {
+		u, err = queries.UserByID(ctx, s.Pool, l.UserID)
+	}
+	if errors.Is(err, queries.ErrNotFound) || err == nil && (u.Disabled || l.Kind != queries.LinkSignIn && !s.passwords()) {
+		s.message(w, r, http.StatusNotFound, views.Message{Page: s.page(r, "", ""), Heading: "This link is not in force", Text: "It was used, or has expired. Ask an admin for another one.", Back: "/login", BackText: "Sign in"})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m := views.Welcome{Page: s.page(r, "Welcome", ""), Email: u.Email, Person: u.Name, Kind: l.Kind}
+	if r.Method == http.MethodGet {
+		return s.render(w, r, http.StatusOK, views.WelcomePage(m))
+	}
+	if l.Kind == queries.LinkSignIn {
+		if err := queries.UseLink(ctx, s.Pool, sum[:], s.Now()); err != nil {
+			return err
+		}
+		return s.welcome(w, r, u, "link", "/")
+	}
+	name, password := strings.Join(strings.Fields(r.PostFormValue("name")), " "), r.PostFormValue("password")
+	if l.Kind != queries.LinkInvitation {
+		name = u.Name
+	}
+	m.Person = name
+	var input *metric.InputError
+	if err := errors.Join(checkName(name), CheckPassword(password, u.Email, name)); errors.As(err, &input) {
+		m.Error = input.Error()
+		return s.render(w, r, http.StatusUnprocessableEntity, views.WelcomePage(m))
+	}
+	hash, err := s.hash(password)
+	if err != nil {
+		return err
+	}
+	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: s.address(r)}, func(tx pgx.Tx) (deed, error) {
+		d := deed{act: queries.AuditPasswordSet, id: u.ID.String(), name: u.Email, after: map[string]any{"by": l.Kind}}
+		if err := queries.UseLink(ctx, tx, sum[:], s.Now()); err != nil {
+			return d, err
+		}
+		if u.Name != name {
+			u.Name = name
+			if err := queries.ChangeUser(ctx, tx, u); err != nil {
+				return d, err
+			}
+		}
+		return d, queries.SetPassword(ctx, tx, u.ID, hash)
+	}); err != nil {
+		return err
+	}
+	return s.welcome(w, r, u, l.Kind, "/")
+}
+
+// hash makes the form in which a password is stored, at most two at a time.
+func (s *server) hash(password string) (string, error) {
+	s.hashing <- struct{}{}
+	defer func() { <-s.hashing }()
+	return HashPassword(password)
+}
+
+func checkName(name string) error {
+	if name == "" || len(name) > 200 || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return &metric.InputError{Field: "name", Msg: "is needed, and at most 200 bytes long"}
+	}
+	return nil
+}
