@@ -626,7 +626,7 @@ var roleWords = map[string]string{
 }
 
 func personWords(m PersonModel) string {
-	return "This user may " + strings.Join(m.May, ", ") + ". Made " + m.Moment(m.CreatedAt) + ", last seen " + Ago(m.LastSeen, m.Now) + "."
+	return "With this, the user may " + strings.Join(m.May, ", ") + ". Made " + m.Moment(m.CreatedAt) + ", last seen " + Ago(m.LastSeen, m.Now) + "."
 }
 
 func limitWords(all []string) string {

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	cdp "github.com/chromedp/chromedp"
+)
+
+// TestPeople uses the pages of users, accounts and the audit log as people would; nothing may be blocked by the policy, logged as an error,
+// or found by axe.
+func TestPeople(t *testing.T) {
+	s := serve(t, "--secret-key", "a key of the test, long enough")
+	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "300"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ctx, complaints := open(t, s)
+	do(t, ctx, cdp.Navigate(s.url+"/admin"), cdp.WaitVisible(cdp.CSS("form[action='/admin/tokens']")))
+	look(t, ctx, "admin")
+	do(t, ctx, cdp.Navigate(s.url+"/admin/users"), cdp.WaitVisible(cdp.CSS("table.list")))
+	look(t, ctx, "users-admin")
+	do(t, ctx, cdp.SetValue(cdp.CSS("input[name=email]"), "not an address@example.org"), cdp.SetValue(cdp.CSS("input[name=name]"), strings.Repeat("Anneliese ", 12)))
+	eval[bool](t, ctx, `(document.querySelector("input[name=email]").type = "text", true)`)
+	do(t, ctx, cdp.Click(cdp.CSS("form.form .btn.main")), cdp.WaitVisible(cdp.CSS(".note.bad")))
+	do(t, ctx, cdp.SetValue(cdp.CSS("input[name=email]"), strings.Repeat("anneliese.", 6)+"muster@sub.department.example.org"), cdp.Click(cdp.CSS("input[name=assistants]")), cdp.Click(cdp.CSS("form.form .btn.main")), cdp.WaitVisible(cdp.CSS(".note.good")))
+	look(t, ctx, "user-invited")
+	link := eval[string](t, ctx, `document.querySelector("p.secret").textContent`)
+	do(t, ctx, cdp.Click(cdp.CSS("td a.link[href^='/admin/users/']")), cdp.WaitVisible(cdp.CSS("form.form")))
+	look(t, ctx, "user")
+	do(t, ctx, cdp.Navigate(s.url+"/account"), cdp.WaitVisible(cdp.CSS("form.form")))
+	look(t, ctx, "account")
+	password := s.password
+	do(t, ctx, cdp.SetValue(cdp.CSS("form[action='/account/second'] input[name=current]"), password), cdp.Click(cdp.CSS("form[action='/account/second'] button")), cdp.WaitVisible(cdp.CSS("img.qr")))
+	waitFor(t, ctx, `document.querySelector("img.qr").naturalWidth > 100`)
+	look(t, ctx, "second-factor")
+	do(t, ctx, cdp.Navigate(s.url+"/admin/audit"), cdp.WaitVisible(cdp.CSS("table.list")))
+	do(t, ctx, cdp.Click(cdp.CSS("form[action='/admin/audit/verify'] button")), cdp.WaitVisible(cdp.CSS(".note.good")))
+	look(t, ctx, "audit")
+	do(t, ctx, cdp.Navigate(s.url+"/admin/audit?area=user"), cdp.WaitVisible(cdp.CSS("table.list")))
+	waitFor(t, ctx, `document.querySelectorAll("table.list tbody tr").length > 0`)
+	do(t, ctx, cdp.Navigate(link), cdp.WaitVisible(cdp.CSS(".card")))
+	look(t, ctx, "welcome")
+	if all := withoutStatus(complaints()); len(all) > 0 { // the form that was wrong
+		t.Errorf("the browser complains: %q", all)
+	}
+}
