@@ -100,6 +100,17 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 		if err != nil {
 			return err
 		}
+		if e.UserID == nil {
+			return &metric.InputError{Field: "owner", Msg: "is gone"}
+		}
+		owner, err := queries.UserByID(ctx, pool, *e.UserID)
+		if err != nil {
+			return err
+		}
+		if owner.Disabled {
+			return &metric.InputError{Field: "owner", Msg: owner.Name + " may not export any more"}
+		}
+		f = f.LimitTo(owner.Assistants)
 		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By}
 		if rows, err = report.WriteRows(ctx, pool, out, x, e.CreatedAt, zone, far.Store); err != nil {
 			return err

@@ -35,7 +35,7 @@ type Reports struct {
 	URL       string // of the pages
 	Folder    string // below which files may be put; "" for nowhere
 	Internal  Networks
-	May       func(queries.User) bool // tells whether a user may send reports
+	May       func(u queries.User, rows bool) bool // tells whether a user may send reports, or such of rows
 }
 
 // ReportDueArgs asks for schedules to be looked at.
@@ -212,7 +212,7 @@ func (s *sending) read(ctx context.Context, id conversation.UUID) (err error) {
 	if s.owner, err = queries.UserByID(ctx, s.pool, s.schedule.UserID); err != nil {
 		return err
 	}
-	if s.owner.Disabled || !s.May(s.owner) {
+	if s.owner.Disabled || !s.May(s.owner, s.schedule.Page == "") {
 		return &metric.InputError{Field: "owner", Msg: s.owner.Name + " may not send reports any more; make the schedule anew as somebody who may"}
 	}
 	s.mail, err = queries.Mail(ctx, s.pool)
@@ -344,6 +344,7 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	if err != nil {
 		return 0, err
 	}
+	f = f.LimitTo(s.owner.Assistants)
 	now := s.run.DueAt // what was missed is made up as it would have been
 	x := report.Wanted{Grain: queries.Grain(s.schedule.Grain), Filter: f, Title: s.schedule.Name, By: s.owner.Name}
 	if s.schedule.Incremental && s.run.TestFor == "" {
@@ -410,6 +411,7 @@ func (s *sending) noteRows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f = f.LimitTo(s.owner.Assistants)
 	return queries.NoteIncrement(ctx, s.pool, queries.Grain(s.schedule.Grain), s.increment(f), queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}, s.run.DueAt, s.zone)
 }
 

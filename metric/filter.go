@@ -133,6 +133,22 @@ func (f Filter) Plain() bool {
 	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Work.empty() && f.Users == "" && f.Met == (Range{}) && len(f.Only) == 0 && f.Text == "" && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
 }
 
+// LimitTo narrows the filter to assistants that who asks is limited to; none: not limited. What lies beyond them is as if it did not exist.
+func (f Filter) LimitTo(assistants []string) Filter {
+	if len(assistants) == 0 {
+		return f
+	}
+	if len(f.Assistants) == 0 {
+		f.Assistants = slices.Clone(assistants)
+		return f
+	}
+	f.Assistants = slices.DeleteFunc(slices.Clone(f.Assistants), func(a string) bool { return !slices.Contains(assistants, a) })
+	if len(f.Assistants) == 0 {
+		f.Assistants = []string{NotTold} // which none is called
+	}
+	return f
+}
+
 // WholeAssistants tells whether the filter takes all of an assistant's environments, channels and versions or none.
 func (f Filter) WholeAssistants() bool {
 	return len(f.Environments)+len(f.Channels)+len(f.Versions)+len(f.Not.Environments)+len(f.Not.Channels)+len(f.Not.Versions) == 0
@@ -177,7 +193,8 @@ func (f Filter) Within(from, until time.Time) Filter {
 	return f
 }
 
-// NotTold stands, in a filter, for conversations of which the platform did not tell environment, channel or version.
+// NotTold stands, in a filter, for conversations of which the platform did not tell environment, channel or version. Of assistants there are
+// none such: each has a name.
 const NotTold = "(not told)"
 
 // OutcomeOpen selects conversations that are not closed yet.

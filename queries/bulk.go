@@ -49,11 +49,12 @@ const bulkItemsByIDSQL = `
 insert into bulk_items (run_id, sender_id, conversation_id)
 select distinct @run::uuid, c.sender_id, c.id
 from conversations c
-where c.id = any(@ids::uuid[])`
+where c.id = any(@ids::uuid[]) and (@limits::integer[] is null or c.assistant_id = any(@limits))`
 
-// StartBulk notes that something is to be done to those conversations or, without any, to all of the filter.
+// StartBulk notes that something is to be done to those conversations or, without any, to all of the filter; either way only to those of
+// assistants that the user is limited to.
 // A *metric.InputError says that there are none or too many.
-func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUID, f metric.Filter, now time.Time, zone *time.Location) (BulkRun, error) {
+func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUID, f metric.Filter, limits []string, now time.Time, zone *time.Location) (BulkRun, error) {
 	var s any
 	if r.Subject != nil {
 		s = [16]byte(*r.Subject)
@@ -63,12 +64,13 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 		return r, fmt.Errorf("note a bulk act: %w", err)
 	}
 	if len(ids) > 0 {
-		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": uuids(ids)})
+		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": uuids(ids), "limits": limitIDs(limits)})
 		if err != nil {
 			return r, err
 		}
 		r.Total = int32(tag.RowsAffected())
 	} else {
+		f = f.LimitTo(limits)
 		known, err := lookUp(ctx, tx, f, now, zone)
 		if err != nil {
 			return r, err

@@ -36,7 +36,7 @@ with k as materialized (
 	where x.queue_id = @queue and x.ended_at is null and (x.for_user = @user or ` + freeText + `)
 		and exists (select from queues q where q.id = x.queue_id and q.closed_at is null)
 		and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
-		and exists (select from conversations c where c.sender_id = x.sender_id and c.id = x.conversation_id)
+		and exists (select from conversations c where c.sender_id = x.sender_id and c.id = x.conversation_id and (@limits::integer[] is null or c.assistant_id = any(@limits)))
 	order by coalesce(x.claimed_by = @user and x.claimed_until >= @now, false) desc, x.for_user is null, x.place, x.sender_id
 	limit 1
 	for update of x skip locked
@@ -48,8 +48,8 @@ where i.queue_id = @queue and i.sender_id = k.sender_id and i.conversation_id = 
 returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_user, i.claimed_by, i.claimed_until, i.ended, i.reason`
 
 // Claim gives a user the next item of a queue, for ClaimLasts, or again the one that he holds. ErrNotFound says that there is none.
-func Claim(ctx context.Context, db DB, queue, user conversation.UUID, now time.Time) (Item, error) {
-	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "user": [16]byte(user), "now": now, "until": now.Add(ClaimLasts)})
+func Claim(ctx context.Context, db DB, queue, user conversation.UUID, limits []string, now time.Time) (Item, error) {
+	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "user": [16]byte(user), "now": now, "until": now.Add(ClaimLasts), "limits": limitIDs(limits)})
 	return one[Item](rows)
 }
 
@@ -155,12 +155,13 @@ left join users f on f.id = x.for_user
 left join users h on h.id = x.claimed_by
 left join users e on e.id = x.ended_by
 where x.queue_id = @queue and (x.place, x.sender_id, x.conversation_id) > (@after, @after_sender, @after_id)
+	and (@limits::integer[] is null or c.assistant_id = any(@limits))
 order by x.place, x.sender_id, x.conversation_id
 limit @limit`
 
 // QueueItems returns the items of a queue in their order, from behind a place on.
-func QueueItems(ctx context.Context, db DB, queue conversation.UUID, after Item, limit int, now time.Time) ([]QueuedItem, error) {
-	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "after": after.Place, "after_sender": after.SenderID, "after_id": [16]byte(after.ID), "limit": limit, "now": now})
+func QueueItems(ctx context.Context, db DB, queue conversation.UUID, after Item, limits []string, limit int, now time.Time) ([]QueuedItem, error) {
+	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "after": after.Place, "after_sender": after.SenderID, "after_id": [16]byte(after.ID), "limit": limit, "now": now, "limits": limitIDs(limits)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueuedItem])
 }
 

@@ -43,7 +43,7 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	if len(f.Assistants) > 0 {
 		ids := make([]string, len(f.Assistants))
 		for i, name := range f.Assistants {
-			ids[i] = strconv.Itoa(int(conversation.SmallID("assistant", name)))
+			ids[i] = strconv.Itoa(int(smallIDs("assistant", []string{name})[0]))
 		}
 		w.facets("assistants", "a", ids)
 	}
@@ -386,9 +386,63 @@ order by 1
 limit 500`
 )
 
-// FilterChoices returns what the filters offer. The flows are those of recent conversations and the
+// limitedChoicesSQL asks recent conversations: who is limited must not learn the names of the others.
+const limitedChoicesSQL = `
+with recent as materialized (
+	select c.environment_id, c.channel_id, c.version_id, c.flows
+	from conversations c
+	where c.assistant_id = any(@limits)
+	order by c.started_at desc, c.id desc
+	limit 5000
+)
+select 'environment' as kind, e.name from environments e where e.id in (select environment_id from recent)
+union
+select 'channel', h.name from channels h where h.id in (select channel_id from recent)
+union
+select 'version', coalesce(nullif(v.model_name, ''), v.model_id) from versions v where v.assistant_id = any(@limits)
+union
+select 'flow', unnest(flows) from recent
+union
+select 'tag', min(t.name) from tags t where t.assistant = '' or t.assistant = any(@names) group by lower(t.name)
+union
+select 'reviewer', u.id || ' ' || u.name from users u where u.role <> 'viewer'
+order by 1, 2
+limit 3000`
+
+// limitedChoices is FilterChoices for who is limited to assistants.
+func limitedChoices(ctx context.Context, db DB, limits []string) (Choices, error) {
+	c := Choices{Assistants: slices.Clone(limits), Reviewers: map[string]string{}}
+	into := map[string]*[]string{"environment": &c.Environments, "channel": &c.Channels, "version": &c.Versions, "flow": &c.Flows, "tag": &c.Tags}
+	rows, _ := db.Query(ctx, limitedChoicesSQL, pgx.StrictNamedArgs{"limits": limitIDs(limits), "names": limits})
+	var kind, name string
+	_, err := pgx.ForEachRow(rows, []any{&kind, &name}, func() error {
+		if to := into[kind]; to != nil {
+			*to = append(*to, name)
+		} else if id, name, ok := strings.Cut(name, " "); ok {
+			c.Reviewers[id] = name
+		}
+		return nil
+	})
+	if err != nil {
+		return c, fmt.Errorf("filter choices: %w", err)
+	}
+	return c, nil
+}
+
+// limitIDs are the ids of the assistants that somebody is limited to; nil for all.
+func limitIDs(limits []string) []int32 {
+	if limits == nil {
+		return nil
+	}
+	return smallIDs("assistant", limits)
+}
+
+// FilterChoices returns what the filters offer to who is limited to assistants; nil: to all. The flows are those of recent conversations and the
 // most common ones; any other can be typed.
-func FilterChoices(ctx context.Context, db DB) (Choices, error) {
+func FilterChoices(ctx context.Context, db DB, limits []string) (Choices, error) {
+	if limits != nil {
+		return limitedChoices(ctx, db, limits)
+	}
 	var c Choices
 	var more, people []string
 	var q pgx.Batch

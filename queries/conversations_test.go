@@ -204,7 +204,7 @@ func TestTranscript(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}
-	c, err := queries.Conversation(t.Context(), pool, list[0].ID)
+	c, err := queries.Conversation(t.Context(), pool, list[0].ID, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestTranscript(t *testing.T) {
 	if _, err := queries.LoadTranscript(t.Context(), pool, c, queries.Window{Message: &foreign, Limit: 10}); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
 		t.Errorf("a message of elsewhere: %v", err)
 	}
-	if _, err := queries.Conversation(t.Context(), pool, foreign); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
+	if _, err := queries.Conversation(t.Context(), pool, foreign, nil); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
 		t.Errorf("an unknown conversation: %v", err)
 	}
 }

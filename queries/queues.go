@@ -302,14 +302,4 @@ func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *tim
 // Filter returns the queue's filter, as KeptFilter does.
 func (q Queue) Filter(zone *time.Location) (metric.Filter, error) { return KeptFilter(q.Query, zone) }
 
-const queueNameSQL = `select name from queues where id = @id`
 
-// QueueName returns the name of a queue; "" for none.
-func QueueName(ctx context.Context, db DB, id conversation.UUID) (string, error) {
-	rows, _ := db.Query(ctx, queueNameSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if len(names) == 0 {
-		return "", err
-	}
-	return names[0], err
-}

@@ -48,13 +48,13 @@ func Tags(ctx context.Context, db DB) ([]Tag, error) {
 const tagChoicesSQL = `
 select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_at, '' as by, 0::bigint as conversations
 from tags t
-where t.assistant = '' or @assistant::text = '' or t.assistant = @assistant
+where (t.assistant = '' or @assistant::text = '' or t.assistant = @assistant) and (t.assistant = '' or @limits::text[] is null or t.assistant = any(@limits))
 order by lower(t.name), t.assistant
 limit 2000`
 
 // TagChoices returns the tags that a conversation of the assistant may have ("": those of all), by name, without their numbers.
-func TagChoices(ctx context.Context, db DB, assistant string) ([]Tag, error) {
-	rows, _ := db.Query(ctx, tagChoicesSQL, pgx.StrictNamedArgs{"assistant": assistant})
+func TagChoices(ctx context.Context, db DB, assistant string, limits []string) ([]Tag, error) {
+	rows, _ := db.Query(ctx, tagChoicesSQL, pgx.StrictNamedArgs{"assistant": assistant, "limits": limits})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Tag])
 }
 

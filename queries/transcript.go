@@ -42,13 +42,14 @@ join assistants a on a.id = c.assistant_id
 left join environments e on e.id = c.environment_id
 left join channels ch on ch.id = c.channel_id
 left join versions v on v.id = c.version_id
-where c.id = @id
+where c.id = @id and (@limits::integer[] is null or c.assistant_id = any(@limits))
 order by c.started_at desc
 limit 1`
 
-// Conversation returns one conversation, or ErrNotFound.
-func Conversation(ctx context.Context, db DB, id conversation.UUID) (ConversationFacts, error) {
-	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+// Conversation returns one conversation of the assistants that somebody is limited to, nil for all; or ErrNotFound. A platform may tell the same
+// id for conversations of two assistants.
+func Conversation(ctx context.Context, db DB, id conversation.UUID, limits []string) (ConversationFacts, error) {
+	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "limits": limitIDs(limits)})
 	c, err := one[ConversationFacts](rows)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("conversation %s: %w", id, err)
@@ -71,19 +72,19 @@ select * from (
 	select c.id, c.started_at, c.closes_at, c.outcome, c.first_text, a.name as assistant
 	from conversations c
 	join assistants a on a.id = c.assistant_id
-	where c.sender_id = @sender and c.started_at < @at
+	where c.sender_id = @sender and c.started_at < @at and (@limits::integer[] is null or c.assistant_id = any(@limits))
 	union
 	select c.id, c.started_at, c.closes_at, c.outcome, c.first_text, a.name as assistant
 	from conversations c
 	join assistants a on a.id = c.assistant_id
-	where @usr <> '' and c.user_id = @usr and c.started_at < @at
+	where @usr <> '' and c.user_id = @usr and c.started_at < @at and (@limits::integer[] is null or c.assistant_id = any(@limits))
 ) as e
 order by started_at desc, id
 limit 6`
 
 // EarlierConversations returns the last conversations of the same end user before this one.
-func EarlierConversations(ctx context.Context, db DB, c ConversationFacts) ([]Earlier, error) {
-	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt})
+func EarlierConversations(ctx context.Context, db DB, c ConversationFacts, limits []string) ([]Earlier, error) {
+	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt, "limits": limitIDs(limits)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Earlier])
 }
 

@@ -272,7 +272,10 @@ select n.id as note_id, n.conversation_id, n.message_id, u.name as by, n.text, n
 from mentions m
 join notes n on n.id = m.note_id
 join users u on u.id = n.user_id
-where m.user_id = @user and n.deleted_at is null
+join users me on me.id = m.user_id
+where m.user_id = @user and n.deleted_at is null and (me.assistants is null or exists (
+	select from conversations c join assistants a on a.id = c.assistant_id
+	where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(me.assistants)))
 order by m.seen_at is not null, n.created_at desc
 limit 30`
 

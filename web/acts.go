@@ -15,6 +15,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/views"
 )
 
 // undo answers POST /undo: takes back what the user did last.
@@ -66,7 +67,7 @@ func (s *server) tagOne(w http.ResponseWriter, r *http.Request) error {
 	} else if err := named(name, 60); err != nil {
 		return v.answer(w, r, nil, "A tag needs a name of 1 to 60 characters.", "")
 	}
-	choices, err := queries.TagChoices(ctx, s.Pool, v.of)
+	choices, err := queries.TagChoices(ctx, s.Pool, v.of, limitsOf(ctx))
 	if err != nil {
 		return err
 	}
@@ -246,6 +247,13 @@ func (s *server) assignOne(w http.ResponseWriter, r *http.Request) error {
 	i := slices.IndexFunc(people, func(p queries.Colleague) bool { return p.ID.String() == r.PostFormValue("to") })
 	if i < 0 {
 		return v.answer(w, r, nil, "Choose a colleague first.", "")
+	}
+	to, err := queries.UserByID(ctx, s.Pool, people[i].ID)
+	if err != nil {
+		return err
+	}
+	if !rightsOf(to)[views.Review] || to.Assistants != nil && !slices.Contains(to.Assistants, v.of) {
+		return v.answer(w, r, nil, to.Name+" may not see conversations of this assistant.", "")
 	}
 	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		_, err := queries.Assign(ctx, tx, []queries.Place{v.place}, people[i].ID, v.user.ID, s.Now())

@@ -52,6 +52,7 @@ func rightsOf(u queries.User) map[views.Right]bool {
 	if u.Personal && all[views.SeeTranscripts] {
 		all[views.SeePersonal] = true
 	}
+	all[views.TakeRows] = all[views.TakeOut] && all[views.SeeTranscripts]
 	if len(u.Assistants) == 0 { // sources are not of one assistant
 		all[views.SeeHealth] = true
 		all[views.MendRejected] = all[views.Administer] && all[views.SeeTranscripts]

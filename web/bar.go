@@ -39,7 +39,7 @@ func (s *server) parseQuestion(r *http.Request, figures bool, own ...string) (qu
 		}
 	}
 	var err error
-	if q.filter, err = metric.ParseFilter(query, s.Zone); err != nil || !figures {
+	if q.filter, err = s.parseFilter(r.Context(), query); err != nil || !figures {
 		return q, err
 	}
 	if f := q.filter; f.ID != "" || f.Turns != (metric.TurnFilter{}) || f.Slower > 0 || f.Faster > 0 {

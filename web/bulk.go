@@ -32,7 +32,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := metric.ParseFilter(kept, s.Zone)
+	f, err := s.parseFilter(r.Context(), kept)
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,19 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 			return &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
 		}
 	}
+	limits := u.Assistants
+	if run.Kind == queries.BulkAssign {
+		to, err := queries.UserByID(ctx, s.Pool, *run.Subject)
+		if err != nil {
+			return err
+		}
+		if !rightsOf(to)[views.Review] {
+			return &metric.InputError{Field: "colleague", Msg: "may not read conversations"}
+		}
+		limits = metric.Filter{Assistants: limits}.LimitTo(to.Assistants).Assistants // what both may see
+	}
 	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
-		run, err = queries.StartBulk(ctx, tx, run, ids, f, s.Now(), s.Zone)
+		run, err = queries.StartBulk(ctx, tx, run, ids, f, limits, s.Now(), s.Zone)
 		return err
 	}); err != nil {
 		return err
@@ -96,7 +107,7 @@ func (s *server) goOn(r *http.Request, id conversation.UUID) error {
 func (s *server) describeBulk(r *http.Request, run *queries.BulkRun) error {
 	switch run.Kind {
 	case queries.BulkTag, queries.BulkUntag:
-		tags, err := queries.TagChoices(r.Context(), s.Pool, "")
+		tags, err := queries.TagChoices(r.Context(), s.Pool, "", limitsOf(r.Context()))
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ const previewDays = 30
 // criteria answers GET /criteria: each assistant's criteria in force.
 func (s *server) criteria(w http.ResponseWriter, r *http.Request) error {
 	m := views.Criteria{Page: s.page(r, "Success criteria", "Admin"), Days: previewDays}
-	choices, err := queries.FilterChoices(r.Context(), s.Pool)
+	choices, err := s.choices(r.Context())
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (s *server) editCriteria(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) criteriaForm(w http.ResponseWriter, r *http.Request, status int, assistant string, rules metric.Criteria, mistake string) error {
 	m := views.CriteriaForm{Page: s.page(r, "Success criteria", "Admin"), Assistant: assistant, Rules: rules, Error: mistake}
-	choices, err := queries.FilterChoices(r.Context(), s.Pool)
+	choices, err := s.choices(r.Context())
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 }
 
 // wanted reads what is to be taken out.
-func (s *server) wanted(_ context.Context, query url.Values, grain, format string, u queries.User) (x report.Wanted, err error) {
+func (s *server) wanted(ctx context.Context, query url.Values, grain, format string, u queries.User) (x report.Wanted, err error) {
 	x = report.Wanted{Grain: queries.Grain(grain), By: u.Name}
 	if !slices.Contains(queries.Grains, x.Grain) && x.Grain != queries.ByUser {
 		return x, &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event, user"}
@@ -93,7 +93,7 @@ func (s *server) wanted(_ context.Context, query url.Values, grain, format strin
 	if x.Format, err = report.ParseFormat(format); err != nil {
 		return x, err
 	}
-	if x.Filter, err = metric.ParseFilter(query, s.Zone); err != nil {
+	if x.Filter, err = s.parseFilter(ctx, query); err != nil {
 		return x, err
 	}
 	x.Title = listHeading(x.Filter)

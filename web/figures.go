@@ -92,7 +92,7 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 		g.Go(func() error { return f.before.count(ctx, s, before) })
 	}
 	g.Go(func() (err error) {
-		choices, err = queries.FilterChoices(ctx, s.Pool)
+		choices, err = s.choices(ctx)
 		return err
 	})
 	g.Go(func() (err error) {

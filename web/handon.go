@@ -27,7 +27,7 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	if err != nil {
 		return c, nil, queries.ErrNotFound
 	}
-	if c, err = queries.Conversation(r.Context(), s.Pool, id); err == nil && c.Stripped > 0 {
+	if c, err = s.conversation(r.Context(), id); err == nil && c.Stripped > 0 {
 		err = errStripped
 	}
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	c, err := queries.Conversation(r.Context(), s.Pool, id)
+	c, err := s.conversation(r.Context(), id)
 	if err != nil {
 		return err
 	}

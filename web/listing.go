@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,15 +72,16 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		return err
 	})
 	g.Go(func() (err error) {
-		l.choices, err = queries.FilterChoices(inner, l.Pool)
+		l.choices, err = l.server.choices(inner)
 		return err
 	})
 	g.Go(func() (err error) {
 		l.saved, err = queries.SavedViews(inner, l.Pool, l.user.ID)
+		l.saved = slices.DeleteFunc(l.saved, func(v queries.SavedView) bool { return !l.mayView(inner, v) })
 		return err
 	})
 	g.Go(func() (err error) {
-		l.tags, err = queries.TagChoices(inner, l.Pool, "")
+		l.tags, err = queries.TagChoices(inner, l.Pool, "", limitsOf(inner))
 		return err
 	})
 	g.Go(func() (err error) {
@@ -96,7 +98,10 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	}
 	if id := f.Work.Queue; id != "" {
 		if key, err := conversation.ParseUUID(id); err == nil {
-			l.queueName, l.err = queries.QueueName(ctx, l.Pool, key)
+			var q queries.Queue
+			if q, l.err = l.queueByID(ctx, key); l.err == nil || errors.Is(l.err, queries.ErrNotFound) {
+				l.queueName, l.err = q.Name, nil
+			}
 		}
 		if l.err != nil {
 			return false

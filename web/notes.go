@@ -33,6 +33,9 @@ func (s *server) addNote(w http.ResponseWriter, r *http.Request) error {
 	if len(n.Assistant) > 1024 || !utf8.ValidString(n.Assistant) || strings.ContainsRune(n.Assistant, 0) {
 		return &metric.InputError{Field: "assistant", Msg: "is no assistant"}
 	}
+	if !mayOf(r.Context(), n.Assistant) {
+		return &metric.InputError{Field: "assistant", Msg: "is not one of yours"}
+	}
 	if err := queries.AddChartNote(r.Context(), s.Pool, n); err != nil {
 		return err
 	}

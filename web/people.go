@@ -40,7 +40,7 @@ func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, 
 	if m.HasMail, err = queries.HasMail(ctx, s.Pool); err != nil {
 		return err
 	}
-	choices, err := queries.FilterChoices(ctx, s.Pool)
+	choices, err := s.choices(ctx)
 	m.Assistants = choices.Assistants
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 	if m.Sessions, err = s.sessionRows(ctx, u.ID); err != nil {
 		return err
 	}
-	choices, err := queries.FilterChoices(ctx, s.Pool)
+	choices, err := s.choices(ctx)
 	if err != nil {
 		return err
 	}

@@ -30,14 +30,13 @@ func shareName(is metric.Condition) string {
 
 // editQueue answers GET /queues/edit: makes a queue of a filter, or changes one.
 func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
-	u, _ := userOf(r.Context())
 	m := views.QueueForm{Page: s.page(r, "Queue", "Review"), Count: "40", Seed: strconv.Itoa(rand.IntN(1_000_000)), Zone: s.Zone.String(), Query: r.URL.Query().Get("query"), Shares: map[string]string{}, People: map[string]views.ReviewerShare{}}
 	if v := r.URL.Query().Get("of"); v != "" {
 		id, err := conversation.ParseUUID(v)
 		if err != nil {
 			return queries.ErrNotFound
 		}
-		q, err := queries.QueueByID(r.Context(), s.Pool, id, u.ID)
+		q, err := s.queueByID(r.Context(), id)
 		if err != nil || q.Assigned() || q.ClosedAt != nil {
 			return cmp.Or(err, queries.ErrNotFound)
 		}
@@ -76,7 +75,7 @@ func (s *server) queueForm(w http.ResponseWriter, r *http.Request, status int, m
 		m.Choices = append(m.Choices, [2]string{is.String(), shareName(is)})
 	}
 	if kept, err := url.ParseQuery(m.Query); err == nil {
-		if f, err := metric.ParseFilter(kept, s.Zone); err == nil {
+		if f, err := s.parseFilter(r.Context(), kept); err == nil {
 			m.Rule = s.ruleWords(queries.Queue{Query: f.Encode(), ID: queries.NewID()})
 			m.Rule = m.Rule[:len(m.Rule)-2]
 			m.Total, m.More, err = s.total(r.Context(), f, m.Now)
@@ -98,6 +97,9 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "form", Msg: "is too large"}
 	}
 	q, people, err := s.parseQueue(r)
+	if err == nil && q.Revision > 0 { // it was there before
+		_, err = s.queueByID(ctx, q.ID)
+	}
 	if err == nil {
 		err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 			if err := queries.SaveQueue(ctx, tx, q, people, u.ID); err != nil {
@@ -174,7 +176,7 @@ func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.
 	if err != nil {
 		return q, nil, &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := metric.ParseFilter(kept, s.Zone)
+	f, err := s.parseFilter(r.Context(), kept)
 	if err != nil {
 		return q, nil, err
 	}

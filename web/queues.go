@@ -32,7 +32,9 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, q := range all {
-		m.Queues = append(m.Queues, queueRow(q))
+		if s.mayQueue(r.Context(), q) {
+			m.Queues = append(m.Queues, queueRow(q))
+		}
 	}
 	mentions, err := queries.Mentions(r.Context(), s.Pool, u.ID)
 	if err != nil {
@@ -71,7 +73,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
-	q, err := queries.QueueByID(r.Context(), s.Pool, id, u.ID)
+	q, err := s.queueByID(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	items, err := queries.QueueItems(r.Context(), s.Pool, id, after, pageSize+1, m.Now)
+	items, err := queries.QueueItems(r.Context(), s.Pool, id, after, u.Assistants, pageSize+1, m.Now)
 	if err != nil {
 		return err
 	}
@@ -130,8 +132,7 @@ func (s *server) queueMix(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
-	q, err := queries.QueueByID(r.Context(), s.Pool, id, u.ID)
+	q, err := s.queueByID(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -239,6 +240,9 @@ func (s *server) nextItem(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
+	if _, err := s.queueByID(r.Context(), id); err != nil && len(u.Assistants) > 0 {
+		return err
+	}
 	return s.next(w, r, id, u)
 }
 
@@ -256,7 +260,7 @@ func (s *server) replaceItem(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "reason", Msg: "has 1 to 200 characters"}
 	}
 	u, _ := userOf(ctx)
-	q, err := queries.QueueByID(ctx, s.Pool, id, u.ID)
+	q, err := s.queueByID(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -289,6 +293,9 @@ func (s *server) closeQueue(w http.ResponseWriter, r *http.Request) error {
 	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
 	if err != nil {
 		return queries.ErrNotFound
+	}
+	if _, err := s.queueByID(r.Context(), id); err != nil {
+		return err
 	}
 	if err := queries.CloseQueue(r.Context(), s.Pool, id, s.Now()); err != nil {
 		return err

@@ -86,7 +86,7 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 func (s *server) reportsModel(ctx context.Context, q question, page views.Page) (m views.ReportsModel, err error) {
 	f := q.filter
 	m.Page = page
-	choices, err := queries.FilterChoices(ctx, s.Pool)
+	choices, err := s.choices(ctx)
 	if err != nil {
 		return m, err
 	}

@@ -52,7 +52,7 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 	for _, o := range w.Others {
 		m.Others = append(m.Others, views.OtherReview{By: o.By, Rating: o.Rating, At: o.ReviewedAt})
 	}
-	choices, err := queries.TagChoices(ctx, v.Pool, v.of)
+	choices, err := queries.TagChoices(ctx, v.Pool, v.of, limitsOf(ctx))
 	if err != nil {
 		return m, err
 	}
@@ -109,7 +109,7 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 	if err != nil {
 		return nil, err
 	}
-	q, err := queries.QueueByID(ctx, v.Pool, v.in, v.user.ID)
+	q, err := v.queueByID(ctx, v.in)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	if err := r.ParseForm(); err != nil {
 		return nil, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
-	c, err := queries.Conversation(r.Context(), s.Pool, id)
+	c, err := s.conversation(r.Context(), id)
 	if err != nil {
 		return nil, err
 	}
@@ -372,7 +372,7 @@ func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 
 // next sends a reviewer to the next item of a queue, or to the queue's page when there is none.
 func (s *server) next(w http.ResponseWriter, r *http.Request, queue conversation.UUID, u queries.User) error {
-	item, err := queries.Claim(r.Context(), s.Pool, queue, u.ID, s.Now())
+	item, err := queries.Claim(r.Context(), s.Pool, queue, u.ID, u.Assistants, s.Now())
 	to := "/conversations/" + item.ID.String() + "?in=" + queue.String()
 	if errors.Is(err, queries.ErrNotFound) {
 		to = "/queues/" + queue.String() + "?done=yes"

@@ -84,7 +84,7 @@ func TestBulkOfGoneTag(t *testing.T) {
 		run.Subject, run.UserID = &id, parse(t, s.user("supervisor"))
 		s.later(time.Second)
 		if err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-			_, err := queries.StartBulk(t.Context(), tx, run, nil, metric.Filter{Range: metric.Range{Days: 90}}, s.clock(), time.UTC)
+			_, err := queries.StartBulk(t.Context(), tx, run, nil, metric.Filter{Range: metric.Range{Days: 90}}, nil, s.clock(), time.UTC)
 			return err
 		}); err != nil {
 			t.Fatal(err)

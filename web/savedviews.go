@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -29,6 +30,9 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 		return false, queries.ErrNotFound
 	}
 	v, err := queries.SavedViewByID(r.Context(), s.Pool, key, u.ID)
+	if err == nil && !s.mayView(r.Context(), v) {
+		err = queries.ErrNotFound
+	}
 	if err != nil {
 		return false, err
 	}
@@ -58,7 +62,7 @@ func (s *server) keptView(r *http.Request) (v queries.SavedView, err error) {
 	if err != nil {
 		return v, &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := metric.ParseFilter(kept, s.Zone)
+	f, err := s.parseFilter(r.Context(), kept)
 	if err != nil {
 		return v, err
 	}
@@ -114,11 +118,24 @@ func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	v.UserID = u.ID
+	if err := s.reachView(r.Context(), v.ID); err != nil {
+		return err
+	}
 	if err := queries.ChangeSavedView(r.Context(), s.Pool, v, rightsOf(u)[views.ShareViews]); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/conversations?view="+v.ID.String(), http.StatusSeeOther)
 	return nil
+}
+
+// reachView refuses a view that who asks may not see.
+func (s *server) reachView(ctx context.Context, id conversation.UUID) error {
+	u, _ := userOf(ctx)
+	v, err := queries.SavedViewByID(ctx, s.Pool, id, u.ID)
+	if err == nil && !s.mayView(ctx, v) {
+		err = queries.ErrNotFound
+	}
+	return err
 }
 
 // deleteView answers POST /views/{id}/delete.
@@ -128,6 +145,9 @@ func (s *server) deleteView(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
+	if err := s.reachView(r.Context(), id); err != nil {
+		return err
+	}
 	if err := queries.DeleteSavedView(r.Context(), s.Pool, id, u.ID, rightsOf(u)[views.ShareViews]); err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int
 	if m.HasMail, err = queries.HasMail(r.Context(), s.Pool); err != nil {
 		return err
 	}
-	choices, err := queries.FilterChoices(r.Context(), s.Pool)
+	choices, err := s.choices(r.Context())
 	if err != nil {
 		return err
 	}
@@ -237,6 +237,9 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	if x.Page != "" {
 		x.Grain, x.Incremental = "", false
 	} else {
+		if !may(r.Context(), views.TakeRows) {
+			return &metric.InputError{Field: "rows", Msg: "are what was said: you may send pages of figures only"}
+		}
 		known = []string{"csv", "xlsx", "jsonl", "parquet", "sentione"}
 		if !slices.Contains(queries.Grains, queries.Grain(x.Grain)) {
 			return &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event"}

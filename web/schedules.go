@@ -38,8 +38,13 @@ func NewDocuments(cfg Config) jobs.Documents {
 	}
 }
 
-// MaySend tells whether a user may send reports.
-func MaySend(u queries.User) bool { return rightsOf(u)[views.TakeOut] }
+// MaySend tells whether a user may send reports; rows: of what was said, not of figures.
+func MaySend(u queries.User, rows bool) bool {
+	if rows {
+		return rightsOf(u)[views.TakeRows]
+	}
+	return rightsOf(u)[views.TakeOut]
+}
 
 // reportsPage answers GET /reports: what is sent by itself, and the files that were asked for.
 func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
@@ -138,7 +143,7 @@ func (s *server) madeOf(r *http.Request, pageName, query string) (list string, r
 	if err != nil {
 		return "", nil, &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := metric.ParseFilter(kept, s.Zone)
+	f, err := s.parseFilter(r.Context(), kept)
 	if err != nil {
 		return "", nil, err
 	}

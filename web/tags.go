@@ -1,8 +1,10 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -28,12 +30,15 @@ func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, tr
 	if err != nil {
 		return err
 	}
-	choices, err := queries.FilterChoices(r.Context(), s.Pool)
+	choices, err := s.choices(r.Context())
 	if err != nil {
 		return err
 	}
 	m.Assistants = choices.Assistants
 	for _, t := range all {
+		if !mayOf(r.Context(), t.Assistant) {
+			continue
+		}
 		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Work: metric.WorkFilter{Tags: []string{t.Name}}}
 		if t.Assistant != "" {
 			f.Assistants = []string{t.Assistant}
@@ -65,6 +70,9 @@ func parseTag(r *http.Request) (t queries.Tag, err error) {
 func (s *server) addTag(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	t, err := parseTag(r)
+	if err == nil && !mayOf(r.Context(), t.Assistant) {
+		err = &metric.InputError{Field: "assistant", Msg: "is not one of yours"}
+	}
 	if err == nil {
 		u, _ := userOf(r.Context())
 		t.ID, t.CreatedAt = queries.NewID(), s.Now()
@@ -88,6 +96,27 @@ func (s *server) tagAnswer(w http.ResponseWriter, r *http.Request, err error) er
 	return nil
 }
 
+// mayTag refuses a tag to who is limited to assistants and it is not of one of them: to change one that is for all changes conversations
+// of others.
+func (s *server) mayTag(ctx context.Context, db queries.DB, id conversation.UUID) error {
+	limits := limitsOf(ctx)
+	if limits == nil {
+		return nil
+	}
+	all, err := queries.Tags(ctx, db)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(t queries.Tag) bool { return t.ID == id })
+	switch {
+	case i < 0 || !mayOf(ctx, all[i].Assistant):
+		return queries.ErrNotFound
+	case all[i].Assistant == "":
+		return &metric.InputError{Field: "tag", Msg: "is for all assistants: somebody who sees them all may change it"}
+	}
+	return nil
+}
+
 // changeTag answers POST /tags/{id}: renames, merges into another, deletes.
 func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
@@ -97,11 +126,17 @@ func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		if err := s.mayTag(ctx, tx, id); err != nil {
+			return err
+		}
 		switch r.PostFormValue("do") {
 		case "merge":
 			into, err := conversation.ParseUUID(r.PostFormValue("into"))
 			if err != nil {
 				return &metric.InputError{Field: "into", Msg: "is a tag to be chosen first"}
+			}
+			if err := s.mayTag(ctx, tx, into); err != nil {
+				return err
 			}
 			return queries.MergeTag(ctx, tx, id, into, s.Now())
 		case "delete":
@@ -110,6 +145,9 @@ func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 		t, err := parseTag(r)
 		if err != nil {
 			return err
+		}
+		if limits := limitsOf(ctx); limits != nil && !slices.Contains(limits, t.Assistant) {
+			return &metric.InputError{Field: "assistant", Msg: "is not one of yours"}
 		}
 		t.ID = id
 		n, err := strconv.Atoi(r.PostFormValue("revision"))

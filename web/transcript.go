@@ -31,7 +31,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := queries.Conversation(r.Context(), s.Pool, id)
+	c, err := s.conversation(r.Context(), id)
 	if errors.Is(err, queries.ErrNotFound) {
 		return s.noConversation(w, r)
 	}
@@ -93,7 +93,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		if window.Before != 0 {
 			m.After = around("after", window.Before)
 		}
-		earlier, err := queries.EarlierConversations(r.Context(), s.Pool, c)
+		earlier, err := queries.EarlierConversations(r.Context(), s.Pool, c, limitsOf(r.Context()))
 		if err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (s *server) back(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	f, err := metric.ParseFilter(q, s.Zone)
+	f, err := s.parseFilter(r.Context(), q)
 	if err != nil {
 		return ""
 	}
@@ -165,7 +165,7 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 	if err != nil || !r.URL.Query().Has("back") || m.In != "" {
 		return nil //nolint:nilerr // no list, no neighbours
 	}
-	f, err := metric.ParseFilter(kept, s.Zone)
+	f, err := s.parseFilter(r.Context(), kept)
 	if err != nil {
 		return nil //nolint:nilerr // the same
 	}

@@ -53,7 +53,7 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	g.Go(func() (err error) {
-		choices, err = queries.FilterChoices(ctx, s.Pool)
+		choices, err = s.choices(ctx)
 		return err
 	})
 	if err := g.Wait(); err != nil {

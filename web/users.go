@@ -146,7 +146,7 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	g.Go(func() (err error) {
-		choices, err = queries.FilterChoices(ctx, s.Pool)
+		choices, err = s.choices(ctx)
 		return err
 	})
 	if err := g.Wait(); err != nil {

@@ -1,0 +1,86 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+
+	"turnwise/conversation"
+	"turnwise/metric"
+	"turnwise/queries"
+)
+
+// limitsOf are the assistants that who asks is limited to; nil: not limited.
+func limitsOf(ctx context.Context) []string {
+	u, _ := userOf(ctx)
+	return u.Assistants
+}
+
+// mayOf tells whether who asks may see something of an assistant; what is of none is for all.
+func mayOf(ctx context.Context, assistant string) bool {
+	limits := limitsOf(ctx)
+	return limits == nil || assistant == "" || slices.Contains(limits, assistant)
+}
+
+// parseFilter reads a filter, within what who asks is limited to: every filter of a request comes from here, so that none is wider.
+func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, error) {
+	f, err := metric.ParseFilter(q, s.Zone)
+	limits := limitsOf(ctx)
+	if err != nil || limits == nil {
+		return f, err
+	}
+	if f.Work.Queue != "" {
+		id, err := conversation.ParseUUID(f.Work.Queue)
+		if err == nil {
+			_, err = s.queueByID(ctx, id)
+		}
+		if errors.Is(err, queries.ErrNotFound) {
+			f.Work.Queue = conversation.UUID{}.String() // which none has
+		} else if err != nil {
+			return f, err
+		}
+	}
+	return f.LimitTo(limits), nil
+}
+
+// conversation returns a conversation that who asks may see; ErrNotFound for others as for what is not there.
+func (s *server) conversation(ctx context.Context, id conversation.UUID) (queries.ConversationFacts, error) {
+	return queries.Conversation(ctx, s.Pool, id, limitsOf(ctx))
+}
+
+// choices are what filters offer to who asks.
+func (s *server) choices(ctx context.Context) (queries.Choices, error) {
+	return queries.FilterChoices(ctx, s.Pool, limitsOf(ctx))
+}
+
+// mayQueue tells whether who asks may see a queue: one of other assistants too is for those who see them all. What people were given one by
+// one is everybody's, each seeing what he may.
+func (s *server) mayQueue(ctx context.Context, q queries.Queue) bool {
+	limits := limitsOf(ctx)
+	if limits == nil || q.Assigned() {
+		return true
+	}
+	f, err := q.Filter(s.Zone)
+	return err == nil && len(f.Assistants) > 0 && !slices.ContainsFunc(f.Assistants, func(a string) bool { return !slices.Contains(limits, a) })
+}
+
+// mayView tells whether who asks may see a saved view: one that names other assistants is for those who see them.
+func (s *server) mayView(ctx context.Context, v queries.SavedView) bool {
+	limits := limitsOf(ctx)
+	if limits == nil {
+		return true
+	}
+	f, err := queries.KeptFilter(v.Query, s.Zone)
+	return err == nil && !slices.ContainsFunc(append(f.Assistants, f.Not.Assistants...), func(a string) bool { return !slices.Contains(limits, a) })
+}
+
+// queueByID returns a queue that who asks may see.
+func (s *server) queueByID(ctx context.Context, id conversation.UUID) (queries.Queue, error) {
+	u, _ := userOf(ctx)
+	q, err := queries.QueueByID(ctx, s.Pool, id, u.ID)
+	if err == nil && !s.mayQueue(ctx, q) {
+		return queries.Queue{}, queries.ErrNotFound
+	}
+	return q, err
+}
