@@ -301,5 +301,3 @@ func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *tim
 
 // Filter returns the queue's filter, as KeptFilter does.
 func (q Queue) Filter(zone *time.Location) (metric.Filter, error) { return KeptFilter(q.Query, zone) }
-
-

@@ -118,9 +118,9 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 			days = -1
 		}
 	}
-	secret := ""
+	secret, ctx := "", r.Context()
 	err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
-		secret, err = NewToken(r.Context(), tx, t, days)
+		secret, err = NewToken(ctx, tx, t, days)
 		return deed{act: queries.AuditTokenMade, name: t.Name, after: TokenDeed(t, days)}, err
 	})
 	var input *metric.InputError

@@ -86,47 +86,47 @@ func sessionOf(ctx context.Context) conversation.UUID {
 // acts at once.
 func (s *server) loadUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
+		var u queries.User
+		var session conversation.UUID
 		var err error
-		if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-			if ctx, err = s.loadToken(w, r, strings.TrimSpace(token)); ctx == nil {
+		if scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+			var refused bool
+			if u, refused, err = s.program(w, r, strings.TrimSpace(secret)); refused {
 				return
 			}
-		} else if id, bad := conversation.ParseUUID(s.sessions.GetString(ctx, sessionID)); bad == nil {
-			var u queries.User
-			if u, err = queries.UserOfSession(ctx, s.Pool, id, s.Now()); err == nil && !u.Disabled {
-				ctx = context.WithValue(context.WithValue(ctx, userKey{}, u), sessionKey{}, id)
-			}
+		} else if session, err = conversation.ParseUUID(s.sessions.GetString(r.Context(), sessionID)); err != nil {
+			err = queries.ErrNotFound // nobody signed in
+		} else {
+			u, err = queries.UserOfSession(r.Context(), s.Pool, session, s.Now())
 		}
 		if err != nil && !errors.Is(err, queries.ErrNotFound) {
 			s.fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(ctx))
+		if err == nil && !u.Disabled {
+			r = r.WithContext(context.WithValue(context.WithValue(r.Context(), userKey{}, u), sessionKey{}, session))
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
-// loadToken is for programs, which may read but not change anything. It answers itself, and returns nil, when the token is refused.
-func (s *server) loadToken(w http.ResponseWriter, r *http.Request, secret string) (context.Context, error) {
+// program returns who a token stands for: programs may read but not change anything. It answers itself when the token is refused.
+func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) (u queries.User, refused bool, err error) {
 	ctx := r.Context()
 	t, err := queries.TokenBySecret(ctx, s.Pool, secret, s.Now())
-	if err != nil && !errors.Is(err, queries.ErrNotFound) {
-		return ctx, err
-	}
 	switch {
-	case err != nil:
+	case errors.Is(err, queries.ErrNotFound):
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		http.Error(w, "This token is not in force.", http.StatusUnauthorized)
-		return nil, nil
+		return u, true, nil
+	case err != nil:
+		return u, false, err
 	case t.Role == "ingest" || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		http.Error(w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.", http.StatusForbidden)
-		return nil, nil
+		return u, true, nil
 	}
-	if err := queries.TokenUsed(ctx, s.Pool, t.ID, s.Now()); err != nil {
-		return ctx, err
-	}
-	u := queries.User{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, Program: true}
-	return context.WithValue(ctx, userKey{}, u), nil
+	u = queries.User{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, Program: true}
+	return u, false, queries.TokenUsed(ctx, s.Pool, t.ID, s.Now())
 }
 
 // need lets only those through who have the right.
