@@ -52,7 +52,7 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.Named
 		ids[i] = s.ID
 		shards[int16(conversation.Shard(s.ID))] = true
 	}
-	states, err := queries.LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), ids)
+	states, _, err := queries.LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), ids)
 	if err != nil {
 		return err
 	}

@@ -204,11 +204,14 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	var minute queries.Minute
 	failpoint.At(failpoint.Decoded)
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		states, err := queries.LockShards(ctx, tx, locked, ids)
+		states, erased, err := queries.LockShards(ctx, tx, locked, ids)
 		if err != nil {
 			return err
 		}
 		failpoint.At(failpoint.Locked)
+		if len(erased) > 0 {
+			units = forgotten(units, erased, &counts)
+		}
 		for _, u := range units {
 			u.state, u.known = states[u.id]
 			u.split()
@@ -252,6 +255,21 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	}
 	counts.Rejected += int64(len(refused))
 	return counts, w.Reject(ctx, src, refused)
+}
+
+// forgotten leaves out events, from before that, of people who were erased: they count as known, whatever else they were.
+func forgotten(units []*unit, erased map[int64]int64, counts *Counts) (left []*unit) {
+	for _, u := range units {
+		if until, ok := erased[u.id]; ok {
+			n := len(u.events)
+			u.events = slices.DeleteFunc(u.events, func(e *conversation.Event) bool { return e.At <= until })
+			counts.Known += int64(n - len(u.events))
+		}
+		if len(u.events) > 0 {
+			left = append(left, u)
+		}
+	}
+	return left
 }
 
 // bodyOf is an event as it came.

@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/demo"
@@ -34,26 +32,6 @@ func keep(t *testing.T, pool *pgxpool.Pool, r queries.RetentionRule, now time.Ti
 	if err := queries.AddRetentionRule(t.Context(), pool, r, admin.ID); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// found returns the tables in which a word stands, as text or in bytes.
-func found(t *testing.T, pool *pgxpool.Pool, word string) (in []string) {
-	t.Helper()
-	rows, _ := pool.Query(t.Context(), `select table_name::text from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`)
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(names) < 40 {
-		t.Fatal(names, err)
-	}
-	for _, name := range names {
-		var there bool
-		if err := pool.QueryRow(t.Context(), `select exists (select from `+pgx.Identifier{name}.Sanitize()+` x where position($1 in x::text) > 0 or position($2 in x::text) > 0)`, word, hex.EncodeToString([]byte(word))).Scan(&there); err != nil {
-			t.Fatal(err)
-		}
-		if there {
-			in = append(in, name)
-		}
-	}
-	return in
 }
 
 // TestStripped: what was said is gone from every table when its time is over, and stays gone whatever comes again; figures are the
@@ -93,7 +71,7 @@ func TestStripped(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := figures()
-	if in := found(t, pool, word); len(in) < 8 || !slices.Contains(in, "projections") || !slices.Contains(in, "search_words") {
+	if in := dbtest.Holding(t, pool, word); len(in) < 8 || !slices.Contains(in, "projections") || !slices.Contains(in, "search_words") {
 		t.Fatalf("the word stands only in %v", in)
 	}
 	retain := func(texts, events int64) {
@@ -121,7 +99,7 @@ func TestStripped(t *testing.T) {
 	}
 	texts, events := count(`select count(*) from conversations where last_at < date_trunc('day', timestamptz '2026-09-27')`), count(`select count(*) from conversations where last_at < date_trunc('day', timestamptz '2026-08-28')`)
 	retain(texts-events, events)
-	if in := found(t, pool, word); len(in) > 0 {
+	if in := dbtest.Holding(t, pool, word); len(in) > 0 {
 		t.Errorf("the word is left in %v", in)
 	}
 	if n := count(`select count(*) from events e join conversations c on c.id = e.conversation_id where c.stripped = 2`); n > 0 {
@@ -178,7 +156,7 @@ func TestStripped(t *testing.T) {
 	fresh := say(now.AddDate(0, 0, -2), "wombatcanary")
 	feed(t, pool, bodies(fresh[0], fresh[1], fresh[3], fresh[4]))
 	feed(t, pool, bodies(fresh[2]))
-	if in := found(t, pool, "wombatcanary"); !slices.Contains(in, "slots") || !slices.Contains(in, "event_payloads") {
+	if in := dbtest.Holding(t, pool, "wombatcanary"); !slices.Contains(in, "slots") || !slices.Contains(in, "event_payloads") {
 		t.Errorf("what came later stands in %v", in)
 	}
 	if n := count(`select count(*) from events e join senders s on s.id = e.sender_id where s.sender_key = 'ann' and e.at > '2026-10-01'`); n != 5 {
@@ -188,7 +166,7 @@ func TestStripped(t *testing.T) {
 	if run, err := jobs.Retain(t.Context(), pool, time.UTC, clock(now)); err != nil || run.Texts == 0 {
 		t.Errorf("%+v, %v", run, err)
 	}
-	if in := found(t, pool, "wombatcanary"); len(in) > 0 {
+	if in := dbtest.Holding(t, pool, "wombatcanary"); len(in) > 0 {
 		t.Errorf("what came later is left in %v", in)
 	}
 }

@@ -59,6 +59,9 @@ const (
 	AuditJobCancelled      AuditAct = "job.cancelled"
 	AuditJobsPaused        AuditAct = "job.paused"
 	AuditJobsResumed       AuditAct = "job.resumed"
+	AuditPersonFound       AuditAct = "person.found"
+	AuditPersonExported    AuditAct = "person.exported"
+	AuditPersonErased      AuditAct = "person.erased"
 	AuditFetched           AuditAct = "audit.fetched"
 	AuditExpired           AuditAct = "audit.expired"
 )

@@ -22,19 +22,22 @@ type State struct {
 	Bytes  []byte
 }
 
+const erasedSQL = `select sender_id, (extract(epoch from until) * 1000000)::bigint as until from erased where sender_id = any(@ids::bigint[])`
+
 // LockShards locks the virtual shards, in their order, until the transaction ends, and returns the states
-// of the senders among ids that have one.
-func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (map[int64]State, error) {
+// of the senders among ids that have one; and until when, in microseconds, events of those are not stored any more who were erased.
+func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (states map[int64]State, erased map[int64]int64, err error) {
 	var q pgx.Batch
 	q.Queue(lockShardsSQL, pgx.StrictNamedArgs{"shards": shards})
 	q.Queue(projectionsSQL, pgx.StrictNamedArgs{"ids": ids})
+	q.Queue(erasedSQL, pgx.StrictNamedArgs{"ids": ids})
 	res := tx.SendBatch(ctx, &q)
 	defer res.Close()
 	if _, err := res.Exec(); err != nil {
-		return nil, fmt.Errorf("lock shards: %w", err)
+		return nil, nil, fmt.Errorf("lock shards: %w", err)
 	}
 	rows, _ := res.Query()
-	states := make(map[int64]State, len(ids))
+	states = make(map[int64]State, len(ids))
 	var id int64
 	var newest float64
 	var sealed int64
@@ -43,9 +46,18 @@ func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (ma
 		states[id] = State{newest, sealed, append([]byte(nil), state...)}
 		return nil
 	}); err != nil {
-		return nil, fmt.Errorf("load projections: %w", err)
+		return nil, nil, fmt.Errorf("load projections: %w", err)
 	}
-	return states, res.Close()
+	rows, _ = res.Query()
+	erased = map[int64]int64{}
+	var until int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &until}, func() error {
+		erased[id] = until
+		return nil
+	}); err != nil {
+		return nil, nil, fmt.Errorf("load who was erased: %w", err)
+	}
+	return states, erased, res.Close()
 }
 
 // Stretch is a stretch of a sender's time, both ends included, in microseconds.

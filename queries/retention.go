@@ -293,7 +293,7 @@ func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []
 	for _, id := range senders {
 		shards[int16(conversation.Shard(id))] = true
 	}
-	if _, err := LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), []int64{}); err != nil {
+	if _, _, err := LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), []int64{}); err != nil {
 		return nil, from, until, err
 	}
 	w := &where{args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}

@@ -83,7 +83,7 @@ func statements(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, entry := range entries {
+	for _, entry := range append(entries, entries...) { // twice: what one refers to may stand in a later file
 		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") {
 			continue
 		}

@@ -56,6 +56,7 @@ func rightsOf(u queries.User) map[views.Right]bool {
 	if len(u.Assistants) == 0 { // sources are not of one assistant
 		all[views.SeeHealth] = true
 		all[views.MendRejected] = all[views.Administer] && all[views.SeeTranscripts]
+		all[views.HandlePeople] = all[views.MendRejected]
 	}
 	return all
 }

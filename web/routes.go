@@ -161,6 +161,11 @@ func (s *server) signed() []route {
 		{"POST", "/admin/retention/{id}/delete", views.Administer, s.deleteRetention},
 		{"POST", "/admin/holds", views.Administer, s.hold},
 		{"POST", "/admin/holds/{id}/release", views.Administer, s.releaseHold},
+		{"GET", "/admin/personal", views.HandlePeople, s.personal},
+		{"POST", "/admin/personal", views.HandlePeople, s.personal},
+		{"POST", "/admin/personal/export", views.HandlePeople, s.exportPerson},
+		{"POST", "/admin/personal/erase", views.HandlePeople, s.erasePerson},
+		{"GET", "/admin/personal/erasures/{id}", views.HandlePeople, s.erasure},
 		{"GET", "/admin/audit", views.Administer, s.audit},
 		{"GET", "/admin/audit/file", views.Administer, s.auditFile},
 		{"POST", "/admin/audit/verify", views.Administer, s.verifyAudit},
@@ -238,7 +243,7 @@ func patience(path string) time.Duration {
 	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
 		return longRequest
 	}
-	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" || strings.HasPrefix(path, "/admin/audit/") { // charts are drawn
+	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" || strings.HasPrefix(path, "/admin/audit/") || strings.HasPrefix(path, "/admin/personal/") { // charts are drawn
 		return longRequest
 	}
 	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") || path == "/rows" {

@@ -203,3 +203,24 @@ func Dump(t testing.TB, db queries.DB) string {
 	}
 	return b.String()
 }
+
+// Holding returns the tables in which a word stands, as text or in bytes.
+func Holding(t testing.TB, db queries.DB, word string) (in []string) {
+	t.Helper()
+	rows, _ := db.Query(context.Background(), `select table_name::text from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(names) < 40 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		rows, _ := db.Query(context.Background(), `select exists (select from `+pgx.Identifier{name}.Sanitize()+` x where position(lower($1) in lower(x::text)) > 0 or position($2 in x::text) > 0)`, word, hex.EncodeToString([]byte(word)))
+		there, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			in = append(in, name)
+		}
+	}
+	return in
+}

@@ -1,0 +1,301 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// Subject is a sender of a person: one end user on one channel of one assistant.
+type Subject struct {
+	SenderID      int64
+	Assistant     string
+	SenderKey     string
+	UserID        string // "" when the platform does not tell it
+	Conversations int64
+	First, Last   *time.Time
+	Held          bool // a legal hold keeps it
+}
+
+const personSQL = `
+with found as materialized (
+	select s.id, s.user_id from senders s where s.sender_key = @who
+	union
+	select s.id, s.user_id from senders s where s.user_id = @who
+	union
+	select c.sender_id, c.user_id from conversations c where c.user_id = @who
+), person as materialized (
+	select id from found
+	union
+	select s.id from senders s join found f on f.user_id <> '' and s.user_id = f.user_id
+	union
+	select c.sender_id from conversations c join found f on f.user_id <> '' and c.user_id = f.user_id
+)
+select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce(n.conversations, 0) as conversations, n.first, n.last, coalesce(n.held, false) as held
+from senders s
+join assistants a on a.id = s.assistant_id
+left join lateral (
+	select count(*) as conversations, min(c.started_at) as first, max(c.last_at) as last, bool_or(` + heldText + `) as held
+	from conversations c
+	where c.sender_id = s.id
+) n on true
+where s.id in (select id from person)
+order by a.name, s.sender_key
+limit 1000`
+
+// Person returns the senders of whom a sender key or user id is, and the others that share a user id with them.
+func Person(ctx context.Context, db DB, who string) ([]Subject, error) {
+	if who == "" {
+		return nil, nil
+	}
+	rows, _ := db.Query(ctx, personSQL, pgx.StrictNamedArgs{"who": who})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Subject])
+}
+
+const personConversationsSQL = `select id from conversations where sender_id = any(@senders::bigint[]) order by started_at, id`
+
+// ConversationsOf returns the conversations of senders, the oldest first.
+func ConversationsOf(ctx context.Context, db DB, senders []int64) ([]conversation.UUID, error) {
+	rows, _ := db.Query(ctx, personConversationsSQL, pgx.StrictNamedArgs{"senders": senders})
+	return pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+}
+
+// eraseFactsSQL removes, table by table, all that belongs to senders.
+var eraseFactsSQL = []string{
+	`delete from schedule_rows r where r.row_id in (
+		select id from conversations where sender_id = any(@senders::bigint[]) union all select id from messages where sender_id = any(@senders::bigint[]) union all select id from events where sender_id = any(@senders::bigint[]))`,
+	`delete from events where sender_id = any(@senders::bigint[])`,
+	`delete from event_payloads where sender_id = any(@senders::bigint[])`,
+	`delete from event_originals where sender_id = any(@senders::bigint[])`,
+	`delete from messages where sender_id = any(@senders::bigint[])`,
+	`delete from turns where sender_id = any(@senders::bigint[])`,
+	`delete from flow_runs where sender_id = any(@senders::bigint[])`,
+	`delete from flow_steps where sender_id = any(@senders::bigint[])`,
+	`delete from commands where sender_id = any(@senders::bigint[])`,
+	`delete from slots where sender_id = any(@senders::bigint[])`,
+	`delete from conversation_texts where sender_id = any(@senders::bigint[])`,
+	`delete from conversation_tags where sender_id = any(@senders::bigint[])`,
+	`delete from notes where sender_id = any(@senders::bigint[])`,
+	`delete from message_marks where sender_id = any(@senders::bigint[])`,
+	`delete from reviews where sender_id = any(@senders::bigint[])`,
+	`delete from review_states where sender_id = any(@senders::bigint[])`,
+	`delete from review_acts where sender_id = any(@senders::bigint[])`,
+	`delete from queue_items where sender_id = any(@senders::bigint[])`,
+	`delete from bulk_items where sender_id = any(@senders::bigint[])`,
+	`delete from known_users k using senders s
+		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id and k.person in (s.id, hashtextextended(s.user_id, s.assistant_id))`,
+	`delete from conversations where sender_id = any(@senders::bigint[])`,
+	`delete from projections where sender_id = any(@senders::bigint[])`,
+	`delete from senders where id = any(@senders::bigint[])`,
+}
+
+// tableOf is the table that a statement deletes from.
+func tableOf(sql string) string { return strings.Fields(sql)[2] }
+
+// ErasedTables are the tables from which all of a sender is removed.
+func ErasedTables() (all []string) {
+	for _, sql := range eraseFactsSQL {
+		all = append(all, tableOf(sql))
+	}
+	return all
+}
+
+// eraseRejectedSQL and those after it remove what holds one of the strings that name a person, and files in which the person may be.
+const (
+	eraseRejectedSQL = `
+delete from rejected_events r
+where exists (select from unnest(@strings::text[]) as s (t) where position(convert_to(s.t, 'UTF8') in r.body) > 0)`
+	eraseNotesSQL = `
+delete from notes n
+where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(n.text)) > 0)`
+	eraseActsSQL = `
+delete from review_acts a
+where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(a.was || ' ' || a.became)) > 0)`
+	eraseChartNotesSQL = `
+delete from chart_notes n
+where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(n.text)) > 0)`
+	eraseViewsSQL = `
+delete from saved_views v
+where exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in v.query) > 0)`
+	eraseExportsSQL = `
+with gone as (
+	update exports e
+	set title = case when exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in e.query) > 0) then 'Export' else title end,
+		query = case when exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in e.query) > 0) then '' else query end,
+		state = 'cancelled', error = 'was removed: somebody in it was erased', expires_at = @now
+	where e.created_at >= @since and e.grain <> ''
+	returning e.id
+)
+delete from export_parts p using gone where p.export_id = gone.id`
+	eraseReportsSQL = `delete from report_files f using report_runs r where r.id = f.run_id and r.created_at >= @since`
+	namesStillSQL   = `
+select 'queue ' || q.name from queues q where exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in q.query) > 0)
+union all
+select 'report ' || q.name from schedules q where exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in q.query) > 0)
+union all
+select 'legal hold, released' from legal_holds h where h.person = any(@strings::text[])
+order by 1`
+	tombstoneSQL = `
+insert into erased (sender_id, until)
+select s, @now from unnest(@senders::bigint[]) s
+order by 1
+on conflict (sender_id) do update
+set until = excluded.until`
+	markErasedSQL = `
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', c.started_at), c.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
+from conversations c
+where c.sender_id = any(@senders::bigint[])
+order by 1, 2
+on conflict (hour, assistant_id, lane, epoch) do update
+set changes = rollup_marks.changes + 1`
+)
+
+const filesSinceSQL = `
+select (select count(*) from exports where created_at >= @since and state = 'done') + (select count(*) from report_runs r where r.created_at >= @since and exists (select from report_files f where f.run_id = r.id))`
+
+// FilesSince counts the files of exports and reports that were made since a time and are still there.
+func FilesSince(ctx context.Context, db DB, since time.Time) (int64, error) {
+	rows, _ := db.Query(ctx, filesSinceSQL, pgx.StrictNamedArgs{"since": since})
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}
+
+// Erasure is what was removed of a person.
+type Erasure struct {
+	ID      conversation.UUID
+	Person  string // pseudonym
+	At      time.Time
+	By      string
+	Reason  string
+	Removed map[string]int64 // rows by table
+	Kept    []string         // what names the person still and somebody must look at
+}
+
+// Erasing is the wish to erase a person.
+type Erasing struct {
+	Of      []Subject
+	Strings []string // that name the person: keys and ids, as they stand in JSON or, if long enough to be nobody else's, anywhere
+	Encoded []string // the same as they stand in addresses
+	Notes   bool     // also what colleagues wrote elsewhere that holds them
+}
+
+// Erase removes a person from all tables, in the transaction, and keeps events of before from coming back. Nobody stores events of the
+// senders' shards until it ends.
+func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed map[string]int64, kept []string, err error) {
+	var senders []int64
+	shards := map[int16][]int64{}
+	since := now
+	for _, s := range x.Of {
+		senders = append(senders, s.SenderID)
+		shard := int16(conversation.Shard(s.SenderID))
+		shards[shard] = append(shards[shard], s.SenderID)
+		if s.First != nil && s.First.Before(since) {
+			since = *s.First
+		}
+	}
+	var locked []int16
+	for shard := range shards {
+		locked = append(locked, shard)
+	}
+	slices.Sort(locked)
+	if _, _, err := LockShards(ctx, tx, locked, []int64{}); err != nil {
+		return nil, nil, err
+	}
+	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{"senders": senders, "now": now}); err != nil {
+		return nil, nil, fmt.Errorf("erase: %w", err)
+	}
+	for _, shard := range locked {
+		if _, err := tx.Exec(ctx, markErasedSQL, pgx.StrictNamedArgs{"senders": shards[shard], "lane": shard}); err != nil {
+			return nil, nil, fmt.Errorf("erase: %w", err)
+		}
+	}
+	removed = map[string]int64{}
+	remove := func(what, sql string, args pgx.StrictNamedArgs) {
+		if err != nil {
+			return
+		}
+		tag, e := tx.Exec(ctx, sql, args)
+		if err = e; err != nil {
+			err = fmt.Errorf("erase from %s: %w", what, err)
+		} else if n := tag.RowsAffected(); n > 0 {
+			removed[what] += n
+		}
+	}
+	for _, sql := range eraseFactsSQL {
+		remove(tableOf(sql), sql, pgx.StrictNamedArgs{"senders": senders})
+	}
+	remove("rejected_events", eraseRejectedSQL, pgx.StrictNamedArgs{"strings": x.Strings})
+	remove("saved_views", eraseViewsSQL, pgx.StrictNamedArgs{"encoded": x.Encoded})
+	remove("export_parts", eraseExportsSQL, pgx.StrictNamedArgs{"encoded": x.Encoded, "since": since, "now": now})
+	remove("report_files", eraseReportsSQL, pgx.StrictNamedArgs{"since": since})
+	if x.Notes {
+		remove("notes", eraseNotesSQL, pgx.StrictNamedArgs{"strings": x.Strings})
+		remove("review_acts", eraseActsSQL, pgx.StrictNamedArgs{"strings": x.Strings})
+		remove("chart_notes", eraseChartNotesSQL, pgx.StrictNamedArgs{"strings": x.Strings})
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, _ := tx.Query(ctx, namesStillSQL, pgx.StrictNamedArgs{"encoded": x.Encoded, "strings": x.Strings})
+	kept, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return removed, kept, err
+}
+
+const (
+	insertErasureSQL = `insert into erasures (id, person, at, user_id, reason, removed, kept) values (@id, @person, @at, @user, @reason, @removed::jsonb, @kept::jsonb)`
+	erasureColumns   = `
+select e.id, e.person, e.at, coalesce(u.name, '') as by, e.reason, e.removed::text as removed, e.kept::text as kept
+from erasures e
+left join users u on u.id = e.user_id
+`
+	erasuresSQL = erasureColumns + `order by e.at desc, e.id limit 100`
+	erasureSQL  = erasureColumns + `where e.id = @id`
+)
+
+// KeepErasure writes down what was removed.
+func KeepErasure(ctx context.Context, db DB, e Erasure, by conversation.UUID) error {
+	removed, err1 := json.Marshal(e.Removed)
+	kept, err2 := json.Marshal(append([]string{}, e.Kept...))
+	if err1 != nil || err2 != nil {
+		return fmt.Errorf("erasure: %w, %w", err1, err2)
+	}
+	_, err := db.Exec(ctx, insertErasureSQL, pgx.StrictNamedArgs{"id": [16]byte(e.ID), "person": e.Person, "at": e.At, "user": subject(by), "reason": e.Reason, "removed": string(removed), "kept": string(kept)})
+	return err
+}
+
+func scanErasure(row pgx.CollectableRow) (e Erasure, err error) {
+	var removed, kept string
+	if err := row.Scan(&e.ID, &e.Person, &e.At, &e.By, &e.Reason, &removed, &kept); err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal([]byte(removed), &e.Removed); err != nil {
+		return e, err
+	}
+	return e, json.Unmarshal([]byte(kept), &e.Kept)
+}
+
+// Erasures returns the last erasures, the newest first.
+func Erasures(ctx context.Context, db DB) ([]Erasure, error) {
+	rows, _ := db.Query(ctx, erasuresSQL)
+	return pgx.CollectRows(rows, scanErasure)
+}
+
+// ErasureByID returns an erasure, or ErrNotFound.
+func ErasureByID(ctx context.Context, db DB, id conversation.UUID) (Erasure, error) {
+	rows, _ := db.Query(ctx, erasureSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	all, err := pgx.CollectRows(rows, scanErasure)
+	if err == nil && len(all) == 0 {
+		return Erasure{}, ErrNotFound
+	}
+	if err != nil {
+		return Erasure{}, err
+	}
+	return all[0], nil
+}
