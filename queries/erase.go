@@ -1,16 +1,22 @@
 package queries
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/metric"
 )
 
 // Subject is a sender of a person: one end user on one channel of one assistant.
@@ -21,7 +27,8 @@ type Subject struct {
 	UserID        string // "" when the platform does not tell it
 	Conversations int64
 	First, Last   *time.Time
-	Held          bool // a legal hold keeps it
+	Held          bool     // a legal hold keeps it
+	Users         []string // the user ids that its conversations tell: more than one for a sender that several people share
 }
 
 const personSQL = `
@@ -38,25 +45,33 @@ with found as materialized (
 	union
 	select c.sender_id from conversations c join found f on f.user_id <> '' and c.user_id = f.user_id
 )
-select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce(n.conversations, 0) as conversations, n.first, n.last, coalesce(n.held, false) as held
+select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce(n.conversations, 0) as conversations, n.first, n.last, coalesce(n.held, false) as held, coalesce(n.users, '{}') as users
 from senders s
 join assistants a on a.id = s.assistant_id
 left join lateral (
-	select count(*) as conversations, min(c.started_at) as first, max(c.last_at) as last, bool_or(` + heldText + `) as held
+	select count(*) as conversations, min(c.started_at) as first, max(c.last_at) as last, bool_or(` + heldText + `) as held, array_agg(distinct c.user_id) filter (where c.user_id <> '') as users
 	from conversations c
 	where c.sender_id = s.id
 ) n on true
 where s.id in (select id from person)
 order by a.name, s.sender_key
-limit 1000`
+limit @limit`
 
-// Person returns the senders of whom a sender key or user id is, and the others that share a user id with them.
+// MostSenders is how many senders a person has at most: more are no person.
+const MostSenders = 200
+
+// Person returns the senders of whom a sender key or user id is, and the others that share a user id with them; an *metric.InputError when
+// they are too many.
 func Person(ctx context.Context, db DB, who string) ([]Subject, error) {
 	if who == "" {
 		return nil, nil
 	}
-	rows, _ := db.Query(ctx, personSQL, pgx.StrictNamedArgs{"who": who})
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Subject])
+	rows, _ := db.Query(ctx, personSQL, pgx.StrictNamedArgs{"who": who, "limit": MostSenders + 1})
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Subject])
+	if err == nil && len(all) > MostSenders {
+		err = &metric.InputError{Field: "person", Msg: "has more than 200 senders: that is no person, but an id that many share"}
+	}
+	return all, err
 }
 
 const personConversationsSQL = `select id from conversations where sender_id = any(@senders::bigint[]) order by started_at, id`
@@ -109,10 +124,14 @@ func ErasedTables() (all []string) {
 
 // eraseRejectedSQL and those after it remove what holds one of the strings that name a person, and files in which the person may be.
 const (
-	eraseRejectedSQL = `
-delete from rejected_events r
-where exists (select from unnest(@strings::text[]) as s (t) where position(convert_to(s.t, 'UTF8') in r.body) > 0)`
-	eraseNotesSQL = `
+	rejectedOfSQL = `
+select r.id, r.body
+from rejected_events r
+where exists (select from unnest(@quoted::text[]) as s (t) where position(convert_to(s.t, 'UTF8') in r.body) > 0)`
+	eraseRejectedSQL = `delete from rejected_events where id = any(@ids::uuid[])`
+	searchMarkSQL    = `insert into search_marks (senders) values (@senders::bigint[])`
+	heldSendersSQL   = `select exists (select from conversations c where c.sender_id = any(@senders::bigint[]) and ` + heldText + `)`
+	eraseNotesSQL    = `
 delete from notes n
 where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(n.text)) > 0)`
 	eraseActsSQL = `
@@ -123,12 +142,12 @@ delete from chart_notes n
 where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(n.text)) > 0)`
 	eraseViewsSQL = `
 delete from saved_views v
-where exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in v.query) > 0)`
+where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || v.query || '&') > 0)`
 	eraseExportsSQL = `
 with gone as (
 	update exports e
-	set title = case when exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in e.query) > 0) then 'Export' else title end,
-		query = case when exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in e.query) > 0) then '' else query end,
+	set title = case when exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || e.query || '&') > 0) then 'Export' else title end,
+		query = case when exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || e.query || '&') > 0) then '' else query end,
 		state = 'cancelled', error = 'was removed: somebody in it was erased', expires_at = @now
 	where e.created_at >= @since and e.grain <> ''
 	returning e.id
@@ -136,11 +155,11 @@ with gone as (
 delete from export_parts p using gone where p.export_id = gone.id`
 	eraseReportsSQL = `delete from report_files f using report_runs r where r.id = f.run_id and r.created_at >= @since`
 	namesStillSQL   = `
-select 'queue ' || q.name from queues q where exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in q.query) > 0)
+select 'queue ' || q.name from queues q where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
 union all
-select 'report ' || q.name from schedules q where exists (select from unnest(@encoded::text[]) as s (t) where position(s.t in q.query) > 0)
+select 'report ' || q.name from schedules q where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
 union all
-select 'legal hold, released' from legal_holds h where h.person = any(@strings::text[])
+select 'legal hold, released' from legal_holds h where h.person = any(@names::text[])
 order by 1`
 	tombstoneSQL = `
 insert into erased (sender_id, until)
@@ -180,14 +199,54 @@ type Erasure struct {
 
 // Erasing is the wish to erase a person.
 type Erasing struct {
-	Of      []Subject
-	Strings []string // that name the person: keys and ids, as they stand in JSON or, if long enough to be nobody else's, anywhere
-	Encoded []string // the same as they stand in addresses
-	Notes   bool     // also what colleagues wrote elsewhere that holds them
+	Of    []Subject
+	Names []string // the keys and ids that name the person
+	Notes bool     // also what colleagues wrote elsewhere that holds one of them, if it is long enough to be nobody else's
+}
+
+// nobodyElses is how long a name is at least, in characters, so that what holds it in plain text is taken for the person's.
+const nobodyElses = 6
+
+// quoted are the forms in which the names stand in JSON, with and without escapes; encoded: as parameters of addresses; plain: in words.
+func (x *Erasing) forms() (quoted, encoded, plain []string) {
+	for _, name := range x.Names {
+		b, _ := json.Marshal(name) // a string always can
+		quoted = append(quoted, string(b))
+		if ascii := strconv.QuoteToASCII(name); ascii != string(b) && !strings.Contains(ascii, `\x`) && !strings.Contains(ascii, `\U`) {
+			quoted = append(quoted, ascii)
+		}
+		encoded = append(encoded, url.Values{"id": {name}}.Encode(), url.Values{"q": {name}}.Encode())
+		if utf8.RuneCountInString(name) >= nobodyElses {
+			plain = append(plain, name)
+		}
+	}
+	return quoted, encoded, plain
+}
+
+// rejectedOf returns the rejected events that say they are of one of the names: as sender or user, also of a body that is no JSON.
+func rejectedOf(ctx context.Context, tx pgx.Tx, quoted []string) (ids [][16]byte, err error) {
+	all := make([]string, len(quoted))
+	for i, q := range quoted {
+		all[i] = regexp.QuoteMeta(q)
+	}
+	of, err := regexp.Compile(`"(?:sender_id|user_id|sender|conversation_id)"\s*:\s*(?:` + strings.Join(all, "|") + `)`)
+	if err != nil {
+		return nil, err
+	}
+	rows, _ := tx.Query(ctx, rejectedOfSQL, pgx.StrictNamedArgs{"quoted": quoted})
+	var id [16]byte
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &body}, func() error {
+		if of.Match(body) {
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, err
 }
 
 // Erase removes a person from all tables, in the transaction, and keeps events of before from coming back. Nobody stores events of the
-// senders' shards until it ends.
+// senders' shards until it ends. ErrConflict says that a legal hold came between.
 func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed map[string]int64, kept []string, err error) {
 	var senders []int64
 	shards := map[int16][]int64{}
@@ -207,6 +266,18 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 	slices.Sort(locked)
 	if _, _, err := LockShards(ctx, tx, locked, []int64{}); err != nil {
 		return nil, nil, err
+	}
+	rows, _ := tx.Query(ctx, heldSendersSQL, pgx.StrictNamedArgs{"senders": senders})
+	if held, err := only[bool](rows); err != nil || held {
+		return nil, nil, cmp.Or(err, ErrConflict)
+	}
+	quoted, encoded, plain := x.forms()
+	rejected, err := rejectedOf(ctx, tx, quoted)
+	if err != nil {
+		return nil, nil, fmt.Errorf("erase: %w", err)
+	}
+	if _, err := tx.Exec(ctx, searchMarkSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil { // who indexes them just now does so again
+		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{"senders": senders, "now": now}); err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
@@ -231,19 +302,19 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 	for _, sql := range eraseFactsSQL {
 		remove(tableOf(sql), sql, pgx.StrictNamedArgs{"senders": senders})
 	}
-	remove("rejected_events", eraseRejectedSQL, pgx.StrictNamedArgs{"strings": x.Strings})
-	remove("saved_views", eraseViewsSQL, pgx.StrictNamedArgs{"encoded": x.Encoded})
-	remove("export_parts", eraseExportsSQL, pgx.StrictNamedArgs{"encoded": x.Encoded, "since": since, "now": now})
+	remove("rejected_events", eraseRejectedSQL, pgx.StrictNamedArgs{"ids": rejected})
+	remove("saved_views", eraseViewsSQL, pgx.StrictNamedArgs{"encoded": encoded})
+	remove("export_parts", eraseExportsSQL, pgx.StrictNamedArgs{"encoded": encoded, "since": since, "now": now})
 	remove("report_files", eraseReportsSQL, pgx.StrictNamedArgs{"since": since})
 	if x.Notes {
-		remove("notes", eraseNotesSQL, pgx.StrictNamedArgs{"strings": x.Strings})
-		remove("review_acts", eraseActsSQL, pgx.StrictNamedArgs{"strings": x.Strings})
-		remove("chart_notes", eraseChartNotesSQL, pgx.StrictNamedArgs{"strings": x.Strings})
+		remove("notes", eraseNotesSQL, pgx.StrictNamedArgs{"strings": plain})
+		remove("review_acts", eraseActsSQL, pgx.StrictNamedArgs{"strings": plain})
+		remove("chart_notes", eraseChartNotesSQL, pgx.StrictNamedArgs{"strings": plain})
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, _ := tx.Query(ctx, namesStillSQL, pgx.StrictNamedArgs{"encoded": x.Encoded, "strings": x.Strings})
+	rows, _ = tx.Query(ctx, namesStillSQL, pgx.StrictNamedArgs{"encoded": encoded, "names": x.Names})
 	kept, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return removed, kept, err
 }

@@ -40,6 +40,7 @@ const (
 	insertCodesSQL = `insert into recovery_codes (user_id, hash) select @user, h from unnest(@hashes::bytea[]) h`
 	forgetCodesSQL = `delete from recovery_codes where user_id = @user`
 	useCodeSQL     = `delete from recovery_codes where user_id = @user and hash = @hash returning user_id`
+	failedCodesSQL = `select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'code'`
 	countCodesSQL  = `select count(*) from recovery_codes where user_id = @user`
 )
 
@@ -136,4 +137,10 @@ func UseRecoveryCode(ctx context.Context, db DB, user conversation.UUID, hash []
 func RecoveryCodes(ctx context.Context, db DB, user conversation.UUID) (int64, error) {
 	rows, _ := db.Query(ctx, countCodesSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+}
+
+// FailedCodes counts the wrong codes of a user since a time, from wherever they came.
+func FailedCodes(ctx context.Context, db DB, email string, since time.Time) (int, error) {
+	rows, _ := db.Query(ctx, failedCodesSQL, pgx.StrictNamedArgs{"email": email, "since": since})
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 }

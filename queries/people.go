@@ -51,7 +51,7 @@ where id = @id and revision = @revision
 returning id`
 	passwordSQL  = `update users set password_hash = @hash where id = @id returning id`
 	seenSQL      = `update users set last_seen_at = @at where id = @id`
-	lockAdminSQL = `select id from users where role = 'admin' and not disabled order by id for update`
+	lockAdminSQL = `select id from users where role = 'admin' and not disabled and (password_hash <> '' or subject is not null) order by id for update`
 	secondSQL    = `update users set second_factor = @secret, second_step = 0 where id = @id returning id`
 	stepSQL      = `update users set second_step = @step where id = @id and second_step < @step returning id`
 )

@@ -130,6 +130,9 @@ func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) 
 	return u, false, queries.TokenUsed(ctx, s.Pool, t.ID, s.Now())
 }
 
+// longestForm bounds the body of a form; handlers bound theirs more narrowly.
+const longestForm = 8 << 20
+
 // need lets only those through who have the right.
 func (s *server) need(right views.Right, h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -154,6 +157,7 @@ func (s *server) need(right views.Right, h handler) handler {
 			})
 			return nil
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, longestForm)
 		ctx, cancel := context.WithTimeout(r.Context(), patience(r.URL.Path))
 		defer cancel()
 		return h(w, r.WithContext(ctx))

@@ -41,7 +41,7 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	}
 	var words search.Query
 	if err == nil {
-		words, err = queries.Search(r.Context(), s.Pool, q.filter.Text)
+		words, err = s.search(r.Context(), q.filter.Text)
 	}
 	var input *metric.InputError
 	if errors.As(err, &input) {

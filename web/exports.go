@@ -151,6 +151,9 @@ func (s *server) exportByURL(r *http.Request) (e queries.ExportFile, err error) 
 	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !rightsOf(u)[views.Administer] {
 		return e, queries.ErrNotFound
 	}
+	if err == nil && !s.within(r.Context(), e.Query) { // made before the user was limited
+		return e, queries.ErrNotFound
+	}
 	return e, err
 }
 

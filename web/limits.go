@@ -9,6 +9,8 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/search"
+	"turnwise/views"
 )
 
 // limitsOf are the assistants that who asks is limited to; nil: not limited.
@@ -23,9 +25,13 @@ func mayOf(ctx context.Context, assistant string) bool {
 	return limits == nil || assistant == "" || slices.Contains(limits, assistant)
 }
 
-// parseFilter reads a filter, within what who asks is limited to: every filter of a request comes from here, so that none is wider.
+// parseFilter reads a filter, within what who asks is limited to: every filter of a request comes from here, so that none is wider. Figures
+// tell who may not read conversations nothing about what was said or about one person.
 func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, error) {
 	f, err := metric.ParseFilter(q, s.Zone)
+	if err == nil && !may(ctx, views.SeeTranscripts) && (f.Text != "" || f.ID != "" || len(f.Only) > 0) {
+		err = &metric.InputError{Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations"}
+	}
 	limits := limitsOf(ctx)
 	if err != nil || limits == nil {
 		return f, err
@@ -58,10 +64,16 @@ func (s *server) choices(ctx context.Context) (queries.Choices, error) {
 // one is everybody's, each seeing what he may.
 func (s *server) mayQueue(ctx context.Context, q queries.Queue) bool {
 	limits := limitsOf(ctx)
-	if limits == nil || q.Assigned() {
+	return limits == nil || q.Assigned() || s.within(ctx, q.Query)
+}
+
+// within tells whether a kept filter asks for nothing but assistants of who asks.
+func (s *server) within(ctx context.Context, query string) bool {
+	limits := limitsOf(ctx)
+	if limits == nil {
 		return true
 	}
-	f, err := q.Filter(s.Zone)
+	f, err := queries.KeptFilter(query, s.Zone)
 	return err == nil && len(f.Assistants) > 0 && !slices.ContainsFunc(f.Assistants, func(a string) bool { return !slices.Contains(limits, a) })
 }
 
@@ -83,4 +95,13 @@ func (s *server) queueByID(ctx context.Context, id conversation.UUID) (queries.Q
 		return queries.Queue{}, queries.ErrNotFound
 	}
 	return q, err
+}
+
+// search reads what is searched for, with the words that it forgives: these are of all assistants, and shown, so who is limited searches for
+// what was typed.
+func (s *server) search(ctx context.Context, text string) (search.Query, error) {
+	if limitsOf(ctx) != nil {
+		return search.Parse(text)
+	}
+	return queries.Search(ctx, s.Pool, text)
 }

@@ -297,6 +297,11 @@ func TestNoTexts(t *testing.T) {
 				t.Errorf("%s as %s: %d", path, role, status)
 			}
 		}
+		for _, path := range []string{"/overview?range=28d&q=" + said, "/flows?q=" + said, "/documents/csat?as=csv&q=" + said, "/overview?id=x"} {
+			if status, _ := o.get(c, path); status != 400 {
+				t.Errorf("figures answer %s as %s: %d", path, role, status)
+			}
+		}
 		for _, grain := range []string{"conversation", "message", "event", "turn"} {
 			if status, _, body := o.post(c, "/exports", "grain", grain, "format", "csv", "query", "range=28d"); status == 200 || strings.Contains(body, said) {
 				t.Errorf("an export by %s as %s: %d", grain, role, status)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/httprate"
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
@@ -26,11 +27,17 @@ const (
 	halfUser      = "half"
 	halfUntil     = "half_until"
 	halfNext      = "half_next"
+	halfWrong     = "half_wrong"
 	codePatience  = 5 * time.Minute
 	sessionIdle   = 24 * time.Hour
 	sessionLife   = 7 * 24 * time.Hour
 	linkLife      = 7 * 24 * time.Hour
 	quickLinkLife = 15 * time.Minute
+
+	// Of a user's codes so many may be wrong within the window, from wherever, and so many after one password.
+	mostWrongCodes = 20
+	codesWindow    = time.Hour
+	wrongInARow    = 5
 )
 
 func (s *server) loginPage(w http.ResponseWriter, r *http.Request) error {
@@ -55,7 +62,8 @@ func (s *server) passwords() bool { return s.SSO == nil || !s.SSO.Only }
 
 // tooMany tells whether somebody tries to guess something, by address and by account from one address.
 func (s *server) tooMany(w http.ResponseWriter, r *http.Request, what, account string) bool {
-	return s.byAddress.OnLimit(w, r, "a "+s.address(r)) || s.byAccount.OnLimit(w, r, what+" "+s.address(r)+" "+strings.ToLower(account))
+	from := httprate.CanonicalizeIP(s.address(r)) // one network of IPv6 counts as one
+	return s.byAddress.OnLimit(w, r, "a "+from) || s.byAccount.OnLimit(w, r, what+" "+from+" "+strings.ToLower(account))
 }
 
 const triedTooOften = "Too many tries. Wait a minute and try again."
@@ -124,6 +132,7 @@ func (s *server) welcome(w http.ResponseWriter, r *http.Request, u queries.User,
 	s.sessions.Put(ctx, halfUser, u.ID.String()+" "+by)
 	s.sessions.Put(ctx, halfUntil, s.Now().Add(codePatience).Unix())
 	s.sessions.Put(ctx, halfNext, next)
+	s.sessions.Put(ctx, halfWrong, 0)
 	http.Redirect(w, r, "/login/code", http.StatusSeeOther)
 	return nil
 }
@@ -149,7 +158,7 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, u queries.User, b
 	}); err != nil {
 		return err
 	}
-	for _, key := range []string{halfUser, halfUntil, halfNext} {
+	for _, key := range []string{halfUser, halfUntil, halfNext, halfWrong} {
 		s.sessions.Remove(ctx, key)
 	}
 	s.sessions.Put(ctx, sessionID, x.ID.String())
@@ -187,7 +196,11 @@ func (s *server) code(w http.ResponseWriter, r *http.Request) error {
 		return s.render(w, r, http.StatusOK, views.CodePage(m))
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	if s.tooMany(w, r, "code", u.Email) {
+	wrong, err := queries.FailedCodes(ctx, s.Pool, u.Email, s.Now().Add(-codesWindow))
+	if err != nil {
+		return err
+	}
+	if s.tooMany(w, r, "code", u.Email) || wrong >= mostWrongCodes { // the latter from wherever they came
 		m.Error = triedTooOften
 		return s.render(w, r, http.StatusTooManyRequests, views.CodePage(m))
 	}
@@ -195,6 +208,11 @@ func (s *server) code(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, queries.ErrNotFound) {
 		if err := s.signInFailed(r, u, true, "code"); err != nil {
 			return err
+		}
+		if n := s.sessions.GetInt(ctx, halfWrong) + 1; n < wrongInARow {
+			s.sessions.Put(ctx, halfWrong, n)
+		} else {
+			s.sessions.Remove(ctx, halfUser) // the password must be known again
 		}
 		m.Error = "The code is wrong, or was used before. Wait for the next."
 		return s.render(w, r, http.StatusUnprocessableEntity, views.CodePage(m))

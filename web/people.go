@@ -291,6 +291,9 @@ func (s *server) resetSecond(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = s.dropSecond(r, u)
 	}
+	if err == nil { // the phone may be in other hands
+		err = queries.EndSessions(r.Context(), s.Pool, u.ID, sessionOf(r.Context()))
+	}
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,11 @@ package web
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -52,7 +51,7 @@ func (s *server) showPersonal(w http.ResponseWriter, r *http.Request, status int
 	m.Page = s.page(r, "Personal data", "Admin")
 	since := m.Now
 	for _, x := range of {
-		m.Senders = append(m.Senders, views.PersonSender{Assistant: x.Assistant, Key: x.SenderKey, UserID: x.UserID, Conversations: x.Conversations, First: x.First, Last: x.Last, Held: x.Held})
+		m.Senders = append(m.Senders, views.PersonSender{Assistant: x.Assistant, Key: x.SenderKey, UserID: x.UserID, Conversations: x.Conversations, First: x.First, Last: x.Last, Held: x.Held, ID: strconv.FormatInt(x.SenderID, 10), Shared: len(x.Users)})
 		m.Held = m.Held || x.Held
 		if x.First != nil && x.First.Before(since) {
 			since = *x.First
@@ -84,7 +83,7 @@ func erasureRow(e queries.Erasure) views.ErasureRow {
 func (s *server) exportPerson(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	who, of, err := s.personOf(w, r)
-	if err == nil && len(of) == 0 {
+	if of = chosen(r, of); err == nil && len(of) == 0 {
 		err = queries.ErrNotFound
 	}
 	if err != nil {
@@ -103,33 +102,27 @@ func (s *server) exportPerson(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// nobodyElses is how long a key or an id is at least, in characters, so that what holds it is taken for the person's wherever it stands.
-const nobodyElses = 6
-
-// namesOf are the strings by which a person is found in what is no table of senders: as they stand in JSON or, if long enough, anywhere;
-// and in addresses.
-func namesOf(of []queries.Subject) (names, encoded []string, err error) {
+// chosen are the senders that the form ticks; those that others share too are not, unless somebody says so.
+func chosen(r *http.Request, of []queries.Subject) (some []queries.Subject) {
 	for _, x := range of {
-		for _, name := range []string{x.SenderKey, x.UserID} {
-			if name == "" {
-				continue
-			}
-			quoted, err := json.Marshal(name)
-			if err != nil {
-				return nil, nil, err
-			}
-			names = append(names, string(quoted))
-			if utf8.RuneCountInString(name) >= nobodyElses {
-				names = append(names, name)
-			}
-			for _, field := range []string{"id=", "q="} {
-				encoded = append(encoded, field+url.QueryEscape(name))
-			}
+		if slices.Contains(r.PostForm["sender"], strconv.FormatInt(x.SenderID, 10)) {
+			some = append(some, x)
+		}
+	}
+	return some
+}
+
+// namesOf are the keys and ids that name the person: those of the senders but for the ids of others who share them, and what was typed.
+func namesOf(who string, of []queries.Subject) (names []string) {
+	names = append(names, who)
+	for _, x := range of {
+		names = append(names, x.SenderKey)
+		if len(x.Users) == 1 {
+			names = append(names, x.Users[0])
 		}
 	}
 	slices.Sort(names)
-	slices.Sort(encoded)
-	return slices.Compact(names), slices.Compact(encoded), nil
+	return slices.Compact(names)
 }
 
 // erasePerson answers POST /admin/personal/erase.
@@ -139,11 +132,12 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.Personal{Who: who, Asked: true}
+	m, all := views.Personal{Who: who, Asked: true}, of
+	of = chosen(r, of)
 	reason := strings.Join(strings.Fields(r.PostFormValue("reason")), " ")
 	switch {
 	case len(of) == 0:
-		m.Error = "Nobody is known by this: perhaps somebody was faster."
+		m.Error = "Choose of which senders: none is ticked, or somebody was faster."
 	case slices.ContainsFunc(of, func(x queries.Subject) bool { return x.Held }):
 		m.Error = "A legal hold keeps conversations of this person. Release it under Retention first."
 	case reason == "" || len(reason) > 300 || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0):
@@ -154,27 +148,27 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 		m.Error = "What you typed again is not the same: nothing was erased."
 	}
 	if m.Error != "" {
-		return s.showPersonal(w, r, http.StatusUnprocessableEntity, m, of)
-	}
-	names, encoded, err := namesOf(of)
-	if err != nil {
-		return err
+		return s.showPersonal(w, r, http.StatusUnprocessableEntity, m, all)
 	}
 	u, _ := userOf(ctx)
 	e := queries.Erasure{ID: queries.NewID(), Person: queries.Pseudonym(who), At: s.Now(), Reason: reason}
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
 		d = deed{act: queries.AuditPersonErased, id: e.ID.String(), name: e.Person, after: map[string]any{"senders": len(of), "why": reason}}
-		e.Removed, e.Kept, err = queries.Erase(ctx, tx, queries.Erasing{Of: of, Strings: names, Encoded: encoded, Notes: r.PostFormValue("notes") != ""}, e.At)
+		e.Removed, e.Kept, err = queries.Erase(ctx, tx, queries.Erasing{Of: of, Names: namesOf(who, of), Notes: r.PostFormValue("notes") != ""}, e.At)
 		if err != nil {
 			return d, err
 		}
 		return d, queries.KeepErasure(ctx, tx, e, u.ID)
-	}); err != nil {
+	}); errors.Is(err, queries.ErrConflict) {
+		m.Error = "A legal hold came between: nothing was erased."
+		return s.showPersonal(w, r, http.StatusUnprocessableEntity, m, all)
+	} else if err != nil {
 		return err
 	}
 	for after := "-"; after != ""; { // words that nobody says any more
 		if after, err = queries.SweepWords(ctx, s.Pool, strings.TrimPrefix(after, "-")); err != nil {
-			return fmt.Errorf("the person is erased, but words of search stay until the next run of retention: %w", err)
+			s.Log.ErrorContext(ctx, "a person is erased, but the vocabulary of search is not swept; erase again to do so", "error", err)
+			break
 		}
 	}
 	http.Redirect(w, r, "/admin/personal/erasures/"+e.ID.String(), http.StatusSeeOther)

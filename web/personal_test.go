@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -163,8 +164,13 @@ func TestErased(t *testing.T) {
 			t.Errorf("%q: %d, %d senders, want %d", who, status, n, want)
 		}
 	}
+	_, _, page := o.post(admin, "/admin/personal", "who", "user-"+marked)
+	who := append(ticked(page), "who", "user-"+marked)
+	if len(who) != 6 {
+		t.Fatalf("ticked: %v", who)
+	}
 	// Handed over: all that was said, for programs and to read.
-	_, _, file := o.post(admin, "/admin/personal/export", "who", "user-"+marked)
+	_, _, file := o.post(admin, "/admin/personal/export", who...)
 	z, err := zip.NewReader(strings.NewReader(file), int64(len(file)))
 	if err != nil {
 		t.Fatal(err)
@@ -200,21 +206,21 @@ func TestErased(t *testing.T) {
 
 	// Erased: not by accident, not under a hold, by nobody else.
 	for _, form := range [][]string{{"reason", "x", "again", "user"}, {"reason", "", "again", "user-" + marked}, {"reason", "wish of user-" + marked, "again", "user-" + marked}} {
-		if status, _, _ := o.post(admin, "/admin/personal/erase", append(form, "who", "user-"+marked)...); status != 422 {
+		if status, _, _ := o.post(admin, "/admin/personal/erase", append(form, who...)...); status != 422 {
 			t.Errorf("%v: %d", form, status)
 		}
 	}
 	o.post(admin, "/admin/holds", "person", "user-"+marked, "reason", "a case")
-	if status, _, page := o.post(admin, "/admin/personal/erase", "who", "user-"+marked, "reason", "request 7", "again", "user-"+marked); status != 422 || !strings.Contains(page, "legal hold") {
+	if status, _, page := o.post(admin, "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked)...); status != 422 || !strings.Contains(page, "legal hold") {
 		t.Errorf("under a hold: %d", status)
 	}
 	if _, err := pool.Exec(t.Context(), `delete from legal_holds`); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, _ := o.post(signIn(t, o.url, "supervisor"), "/admin/personal/erase", "who", "user-"+marked, "reason", "request 7", "again", "user-"+marked); status != 403 {
+	if status, _, _ := o.post(signIn(t, o.url, "supervisor"), "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked)...); status != 403 {
 		t.Errorf("by a supervisor: %d", status)
 	}
-	status, to, page := o.post(admin, "/admin/personal/erase", "who", "user-"+marked, "reason", "request 7", "again", "user-"+marked, "notes", "yes")
+	status, to, page := o.post(admin, "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked, "notes", "yes")...)
 	if status != 303 || !strings.HasPrefix(to, "/admin/personal/erasures/") {
 		t.Fatalf("%d to %s: %.2000s", status, to, page)
 	}
@@ -260,6 +266,61 @@ func TestErased(t *testing.T) {
 	left, err := queries.AuditLog(t.Context(), pool, queries.AuditFilter{Area: "person"}, 100)
 	if err != nil || !slices.ContainsFunc(left, func(e queries.AuditEntry) bool { return e.Act == queries.AuditPersonErased }) {
 		t.Errorf("%v, %v", left, err)
+	}
+}
+
+var tick = regexp.MustCompile(`name="sender" value="(-?\d+)" checked`)
+
+// ticked are the senders that the page of a person ticks, as a form has them.
+func ticked(page string) (form []string) {
+	for _, m := range tick.FindAllStringSubmatch(page, -1) {
+		form = append(form, "sender", m[1])
+	}
+	return form
+}
+
+// TestOthersStay: a sender that several people share is not taken for one of them, and what only looks like a person's stays.
+func TestOthersStay(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	var all [][]byte
+	for i, user := range []string{"ann", "bob"} {
+		all = append(all, []byte(`{"event":"action","name":"action_session_start","sender_id":"default","user_id":"`+user+`","timestamp":`+strconv.Itoa(1790000000+i*90000-1)+`}`))
+		for k, text := range []string{"hello", "bye"} {
+			all = append(all, []byte(`{"event":"user","sender_id":"default","user_id":"`+user+`","timestamp":`+strconv.Itoa(1790000000+i*90000+k)+`,"text":"`+text+`"}`))
+		}
+	}
+	all = append(all, []byte(`{"event":"user","sender_id":"default2","user_id":"ann","timestamp":1790000000,"text":"hi"}`),
+		[]byte(`{"event":"action","name":"action_default_fallback","sender_id":"someone","timestamp":"never"}`), []byte(`{"event":"user","sender_id":"default2","text":"no time"}`))
+	feed(t, o.pool, func() ([]byte, bool) {
+		if len(all) == 0 {
+			return nil, false
+		}
+		b := all[0]
+		all = all[1:]
+		return b, true
+	})
+	admin := signIn(t, o.url, "admin")
+	o.post(admin, "/views", "name", "another", "query", "id=annabel")
+	o.post(admin, "/views", "name", "hers", "query", "id=ann")
+	_, _, page := o.post(admin, "/admin/personal", "who", "ann")
+	form := ticked(page)
+	if !strings.Contains(page, "2 users share it") || len(form) != 2 {
+		t.Fatalf("ticked: %v", form)
+	}
+	if status, _, _ := o.post(admin, "/admin/personal/erase", "who", "ann", "reason", "x", "again", "ann"); status != 422 {
+		t.Errorf("without a sender: %d", status)
+	}
+	if status, _, body := o.post(admin, "/admin/personal/erase", append(form, "who", "ann", "reason", "x", "again", "ann")...); status != 303 {
+		t.Fatalf("%d %.3000s", status, body)
+	}
+	for sql, want := range map[string]int{
+		`select count(*) from conversations`: 2, `select count(*) from senders`: 1, `select count(*) from rejected_events`: 1, `select count(*) from saved_views`: 1, `select count(*) from erased`: 1,
+	} {
+		var n int
+		if err := o.pool.QueryRow(t.Context(), sql).Scan(&n); err != nil || n != want {
+			t.Errorf("%s: %d, want %d, %v", sql, n, want, err)
+		}
 	}
 }
 

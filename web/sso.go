@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-chi/httprate"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/oauth2"
 
@@ -29,10 +30,13 @@ type SSO struct {
 	Groups                   string      // claim that lists the groups
 	Roles                    []GroupRole // which groups have which role; the mightiest that fits counts
 	Role                     string      // of who is in none of them; "" for nobody
+	TrustEmail               bool        // addresses of new users count though the provider does not say that it checked them
 	Only                     bool        // passwords are off
 
 	mu       sync.Mutex
 	provider *oidc.Provider
+	failed   error // of the last discovery
+	failedAt time.Time
 }
 
 // GroupRole gives a role to a group.
@@ -45,12 +49,16 @@ const ssoPatience = 15 * time.Second
 func (o *SSO) discover(ctx context.Context) (*oidc.Provider, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.failed != nil && time.Since(o.failedAt) < ssoPatience {
+		return nil, o.failed
+	}
 	if o.provider == nil {
 		p, err := oidc.NewProvider(context.WithoutCancel(ctx), o.Issuer) // it keeps the context for the keys it fetches later
 		if err != nil {
+			o.failed, o.failedAt = err, time.Now()
 			return nil, err
 		}
-		o.provider = p
+		o.provider, o.failed = p, nil
 	}
 	return o.provider, nil
 }
@@ -73,7 +81,10 @@ func (o *SSO) roleOf(groups []string) (role string, decided bool) {
 // ssoAsked is what a session holds while the provider is asked.
 type ssoAsked struct{ State, Nonce, Verifier, Next string }
 
-const ssoKey = "sso"
+const (
+	ssoKey   = "sso"
+	notBegun = "This sign-in was not begun here, or twice. Begin again."
+)
 
 var ssoClient = &http.Client{Timeout: ssoPatience}
 
@@ -81,6 +92,9 @@ var ssoClient = &http.Client{Timeout: ssoPatience}
 func (s *server) ssoBegin(w http.ResponseWriter, r *http.Request) error {
 	if s.SSO == nil {
 		return queries.ErrNotFound
+	}
+	if s.byAddress.OnLimit(w, r, "sso "+httprate.CanonicalizeIP(s.address(r))) {
+		return s.showLogin(w, r, http.StatusTooManyRequests, views.Login{Error: triedTooOften})
 	}
 	ctx := oidc.ClientContext(r.Context(), ssoClient)
 	p, err := s.SSO.discover(ctx)
@@ -115,8 +129,12 @@ func (s *server) ssoEnd(w http.ResponseWriter, r *http.Request) error {
 	ctx := oidc.ClientContext(r.Context(), ssoClient)
 	var asked ssoAsked
 	q := r.URL.Query()
-	if err := json.Unmarshal([]byte(s.sessions.PopString(ctx, ssoKey)), &asked); err != nil || subtle.ConstantTimeCompare([]byte(asked.State), []byte(q.Get("state"))) != 1 {
-		return s.ssoRefused(w, r, "This sign-in was not begun here, or twice. Begin again.")
+	kept := s.sessions.PopString(ctx, ssoKey)
+	if kept == "" { // nobody's attempt: nothing to write down
+		return s.showLogin(w, r, http.StatusForbidden, views.Login{Error: notBegun})
+	}
+	if err := json.Unmarshal([]byte(kept), &asked); err != nil || subtle.ConstantTimeCompare([]byte(asked.State), []byte(q.Get("state"))) != 1 {
+		return s.ssoRefused(w, r, notBegun)
 	}
 	if q.Get("error") != "" {
 		return s.ssoRefused(w, r, "The sign-in service refused it.")
@@ -133,7 +151,7 @@ func (s *server) ssoEnd(w http.ResponseWriter, r *http.Request) error {
 	if why != "" {
 		return s.ssoRefused(w, r, why)
 	}
-	return s.enter(w, r, u, "single sign-on", local(asked.Next))
+	return s.welcome(w, r, u, "single sign-on", local(asked.Next))
 }
 
 // ssoClaims are what the provider says of who signs in.
@@ -212,6 +230,8 @@ func (s *server) ssoUser(r *http.Request, c ssoClaims) (u queries.User, why stri
 		return u, "You are no user here yet. Ask an admin.", nil
 	case err != nil && c.Email == "":
 		return u, "The sign-in service did not tell your address.", nil
+	case err != nil && !c.Verified && !s.SSO.TrustEmail:
+		return u, "The sign-in service has not checked your address.", nil
 	}
 	if err != nil { // somebody new
 		name := strings.Join(strings.Fields(c.Name), " ")

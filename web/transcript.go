@@ -53,7 +53,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Get("view") == "builder" {
 		m.View = "builder"
 	}
-	words, err := queries.Search(r.Context(), s.Pool, r.URL.Query().Get("q"))
+	words, err := s.search(r.Context(), r.URL.Query().Get("q"))
 	if err != nil {
 		return err
 	}

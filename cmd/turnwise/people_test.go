@@ -39,7 +39,7 @@ func TestPeople(t *testing.T) {
 	do(t, ctx, cdp.Navigate(s.url+"/admin/personal"), cdp.WaitVisible(cdp.CSS("input[name=who]")), cdp.SetValue(cdp.CSS("input[name=who]"), sender), cdp.Click(cdp.CSS("form[action='/admin/personal'] button")), cdp.WaitVisible(cdp.CSS("input[name=again]")))
 	look(t, ctx, "personal")
 	eval[bool](t, ctx, `(window.confirm = () => true, true)`)
-	do(t, ctx, cdp.SetValue(cdp.CSS("input[name=again]"), sender), cdp.SetValue(cdp.CSS("input[name=reason]"), "Request 2026-17"), cdp.Click(cdp.CSS("form[action='/admin/personal/erase'] .btn.danger")), cdp.WaitVisible(cdp.CSS("dl.facts")))
+	do(t, ctx, cdp.SetValue(cdp.CSS("input[name=again]"), sender), cdp.SetValue(cdp.CSS("input[name=reason]"), "Request 2026-17"), cdp.Click(cdp.CSS("button[formaction='/admin/personal/erase']")), cdp.WaitVisible(cdp.CSS("dl.facts")))
 	look(t, ctx, "erasure")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/audit"), cdp.WaitVisible(cdp.CSS("table.list")))
 	do(t, ctx, cdp.Click(cdp.CSS("form[action='/admin/audit/verify'] button")), cdp.WaitVisible(cdp.CSS(".note.good")))

@@ -21,6 +21,7 @@ type signInFlags struct {
 	Groups     string   `name:"oidc-groups-claim" env:"TURNWISE_OIDC_GROUPS_CLAIM" default:"groups" help:"Claim of the ID token that lists the groups (${default})."`
 	Roles      []string `name:"oidc-roles" env:"TURNWISE_OIDC_ROLES" help:"Roles of groups, as in staff=viewer,leads=supervisor; they are given anew at each sign-in. Default: admins give roles." placeholder:"GROUP=ROLE"`
 	Role       string   `name:"oidc-default-role" env:"TURNWISE_OIDC_DEFAULT_ROLE" enum:",viewer,reviewer,supervisor,admin" default:"" help:"Role of who is in none of these groups, or new; default: they may not sign in." placeholder:"ROLE"`
+	TrustEmail bool     `name:"oidc-trust-email" env:"TURNWISE_OIDC_TRUST_EMAIL" help:"Addresses of new users count though the provider does not say (email_verified) that it checked them."`
 	Only       bool     `name:"oidc-only" env:"TURNWISE_OIDC_ONLY" help:"No sign-in with passwords. turnwise user link lets somebody in when the provider does not."`
 }
 
@@ -32,7 +33,7 @@ func (f *signInFlags) sso() (*web.SSO, error) {
 		}
 		return nil, nil
 	}
-	o := &web.SSO{Issuer: f.Issuer, ClientID: f.ClientID, Secret: f.Secret, Name: f.Name, Scopes: f.Scopes, Groups: f.Groups, Role: f.Role, Only: f.Only}
+	o := &web.SSO{Issuer: f.Issuer, ClientID: f.ClientID, Secret: f.Secret, Name: f.Name, Scopes: f.Scopes, Groups: f.Groups, Role: f.Role, TrustEmail: f.TrustEmail, Only: f.Only}
 	if f.SecretFile != "" {
 		b, err := os.ReadFile(f.SecretFile)
 		if err != nil {
