@@ -391,7 +391,7 @@ func PersonalPage(m Personal) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<p class=\"quiet padded\">Everything of the senders that are ticked goes, for good, from tables, search, rejected events, reviews and notes on the conversations; figures count without them within seconds. ")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<p class=\"quiet\">Everything of the senders that are ticked goes, for good, from tables, search, rejected events, reviews and notes on the conversations; figures count without them within seconds. ")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
