@@ -5,7 +5,6 @@
 alter table users
 	add column assistants text[] check (cardinality(assistants) > 0),
 	add column transcripts boolean,
-	add column personal boolean not null default false,
 	add column issuer text,
 	add column subject text,
 	add column second_factor bytea,
@@ -14,13 +13,11 @@ alter table users
 	add check ((issuer is null) = (subject is null));
 comment on column users.assistants is 'names of those that the user is limited to; null: all';
 comment on column users.transcripts is 'may or may not read conversations; null: as the role says';
-comment on column users.personal is 'may see personal data that is masked';
 comment on column users.password_hash is 'argon2id; '''' for none';
 comment on column users.subject is 'who the user is for the issuer of single sign-on';
 comment on column users.second_factor is 'secret of the one-time codes, sealed with the server''s key';
 comment on column users.second_step is 'of the last one-time code that was used: none is taken twice';
 create unique index users_subject on users (issuer, subject);
-update users set personal = true where role = 'admin';
 
 create table recovery_codes (
 	user_id uuid not null references users on delete cascade,

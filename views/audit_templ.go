@@ -39,9 +39,9 @@ type Audit struct {
 
 var auditWords = map[string]string{
 	"sign-in.done": "signed in", "sign-in.failed": "could not sign in", "sign-in.ended": "signed out",
-	"token.made": "made a token", "token.revoked": "revoked a token", "token.refused": "was refused with a token",
+	"token.made": "made a token", "token.revoked": "revoked a token",
 	"user.made": "made a user", "user.changed": "changed a user", "user.password": "set a password", "user.invited": "invited a user", "user.sessions": "ended sessions",
-	"user.second": "changed the second factor", "user.deleted": "deleted a user",
+	"user.second":   "changed the second factor",
 	"criteria.used": "put criteria in force", "settings.changed": "changed settings", "retention.changed": "changed a rule of retention", "retention.ran": "removed what is not kept",
 	"hold.made": "put under legal hold", "hold.released": "released a legal hold",
 	"export.made": "exported", "export.fetched": "fetched a file", "report.kept": "kept a report", "report.paused": "paused a report, or let it go on", "report.sent": "sent a report", "report.deleted": "deleted a report",
@@ -49,7 +49,7 @@ var auditWords = map[string]string{
 	"source.paused": "paused a source", "source.resumed": "resumed a source",
 	"job.retried": "did a job again", "job.cancelled": "cancelled a job", "job.paused": "paused all jobs", "job.resumed": "let jobs begin again",
 	"audit.fetched": "fetched the audit log", "audit.expired": "removed old entries of the audit log",
-	"person.found": "looked for a person", "person.exported": "exported a person", "person.erased": "erased a person", "person.revealed": "revealed masked data", "mask.ran": "masked stored history",
+	"person.found": "looked for a person", "person.exported": "exported a person", "person.erased": "erased a person",
 }
 
 // AuditAreas are the areas of acts, by name.

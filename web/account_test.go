@@ -111,7 +111,7 @@ func TestInvitation(t *testing.T) {
 			t.Errorf("%v: %d", bad, status)
 		}
 	}
-	status, _, body := o.post(admin, "/admin/users", "email", "ann@example.org", "name", "Ann", "role", "viewer", "transcripts", "yes", "personal", "yes")
+	status, _, body := o.post(admin, "/admin/users", "email", "ann@example.org", "name", "Ann", "role", "viewer", "transcripts", "yes")
 	if status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
@@ -145,7 +145,7 @@ func TestInvitation(t *testing.T) {
 		t.Errorf("the link works twice: %d", status)
 	}
 	u := o.user("ann@example.org")
-	if u.Name != "Ann Example" || !u.Personal || u.Transcripts == nil || !*u.Transcripts {
+	if u.Name != "Ann Example" || u.Transcripts == nil || !*u.Transcripts {
 		t.Errorf("%+v", u)
 	}
 	keep := func(form ...string) (int, string) {

@@ -49,9 +49,6 @@ func rightsOf(u queries.User) map[views.Right]bool {
 	if u.Program {
 		delete(all, views.HaveAccount)
 	}
-	if u.Personal && all[views.SeeTranscripts] {
-		all[views.SeePersonal] = true
-	}
 	all[views.TakeRows] = all[views.TakeOut] && all[views.SeeTranscripts]
 	if len(u.Assistants) == 0 { // sources are not of one assistant
 		all[views.SeeHealth] = true

@@ -33,7 +33,7 @@ func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	for _, u := range users {
 		m.Rows = append(m.Rows, views.PersonRow{
-			ID: u.ID.String(), Email: u.Email, Name: u.Name, Role: u.Role, Limits: u.Assistants, Transcripts: rightsOf(u)[views.SeeTranscripts], Personal: rightsOf(u)[views.SeePersonal],
+			ID: u.ID.String(), Email: u.Email, Name: u.Name, Role: u.Role, Limits: u.Assistants, Transcripts: rightsOf(u)[views.SeeTranscripts],
 			Second: u.SecondFactor != nil, SSO: u.Subject != nil, Invited: u.PasswordHash == "" && u.Subject == nil, Disabled: u.Disabled, LastSeen: u.LastSeenAt,
 		})
 	}
@@ -54,8 +54,8 @@ func parsePerson(r *http.Request, u *queries.User) (views.PersonForm, error) {
 		return views.PersonForm{}, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
 	p := func(name string) string { return strings.Join(strings.Fields(r.PostForm.Get(name)), " ") }
-	form := views.PersonForm{Email: p("email"), Name: p("name"), Role: p("role"), Limited: r.PostForm["assistants"], Transcripts: p("transcripts"), Personal: p("personal") != ""}
-	u.Name, u.Role, u.Personal, u.Transcripts, u.Assistants = cmp.Or(form.Name, u.Name, form.Email), form.Role, form.Personal, nil, nil
+	form := views.PersonForm{Email: p("email"), Name: p("name"), Role: p("role"), Limited: r.PostForm["assistants"], Transcripts: p("transcripts")}
+	u.Name, u.Role, u.Transcripts, u.Assistants = cmp.Or(form.Name, u.Name, form.Email), form.Role, nil, nil
 	if form.Transcripts == "yes" || form.Transcripts == "no" {
 		yes := form.Transcripts == "yes"
 		u.Transcripts = &yes
@@ -77,7 +77,7 @@ func parsePerson(r *http.Request, u *queries.User) (views.PersonForm, error) {
 
 // userDeed is what the audit log tells of a user.
 func userDeed(u queries.User) map[string]any {
-	d := map[string]any{"name": u.Name, "role": u.Role, "personal data": u.Personal, "disabled": u.Disabled, "assistants": "all", "conversations": "as the role"}
+	d := map[string]any{"name": u.Name, "role": u.Role, "disabled": u.Disabled, "assistants": "all", "conversations": "as the role"}
 	if u.Assistants != nil {
 		d["assistants"] = u.Assistants
 	}
@@ -157,7 +157,7 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), Roles, u.ID.String(), u.Email, strconv.Itoa(int(u.Revision))
 	m.Passwords = s.passwords()
 	if m.Error == "" {
-		m.Form = views.PersonForm{Name: u.Name, Role: u.Role, Limited: u.Assistants, Personal: u.Personal}
+		m.Form = views.PersonForm{Name: u.Name, Role: u.Role, Limited: u.Assistants}
 		if u.Transcripts != nil {
 			m.Form.Transcripts = map[bool]string{true: "yes", false: "no"}[*u.Transcripts]
 		}
