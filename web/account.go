@@ -57,15 +57,23 @@ func (s *server) sessionRows(ctx context.Context, user conversation.UUID) (rows 
 	return rows, err
 }
 
+// accountRefused shows the page again with what was wrong with a form, and returns any other error.
+func (s *server) accountRefused(w http.ResponseWriter, r *http.Request, err error) error {
+	var input *metric.InputError
+	if errors.As(err, &input) {
+		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.Account{Error: input.Error()})
+	}
+	return err
+}
+
 // rename answers POST /account/name.
 func (s *server) rename(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	u, _ := userOf(ctx)
 	was := u.Name
 	u.Name = strings.Join(strings.Fields(r.PostFormValue("name")), " ")
-	var input *metric.InputError
-	if err := checkName(u.Name); errors.As(err, &input) {
-		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.Account{Error: input.Error()})
+	if err := checkName(u.Name); err != nil {
+		return s.accountRefused(w, r, err)
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		return deed{act: queries.AuditUserChanged, id: u.ID.String(), name: u.Email, before: map[string]any{"name": was}, after: map[string]any{"name": u.Name}}, queries.ChangeUser(ctx, tx, u)
@@ -104,12 +112,8 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = CheckPassword(password, u.Email, u.Name)
 	}
-	var input *metric.InputError
-	if errors.As(err, &input) {
-		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.Account{Error: input.Error()})
-	}
 	if err != nil {
-		return err
+		return s.accountRefused(w, r, err)
 	}
 	hash, err := s.hash(password)
 	if err != nil {
@@ -167,12 +171,8 @@ func (s *server) offerSecond(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	err := s.ownPassword(w, r, u)
-	var input *metric.InputError
-	if errors.As(err, &input) {
-		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.Account{Error: input.Error()})
-	}
 	if err != nil {
-		return err
+		return s.accountRefused(w, r, err)
 	}
 	key, err := totp.Generate(totp.GenerateOpts{Issuer: "Turnwise", AccountName: u.Email})
 	if err != nil {
@@ -238,15 +238,11 @@ func (s *server) removeSecond(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	u, _ := userOf(ctx)
 	err := s.ownPassword(w, r, u)
-	var input *metric.InputError
-	if errors.As(err, &input) {
-		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.Account{Error: input.Error()})
-	}
 	if err == nil {
 		err = s.dropSecond(r, u)
 	}
 	if err != nil {
-		return err
+		return s.accountRefused(w, r, err)
 	}
 	http.Redirect(w, r, "/account?said=removed", http.StatusSeeOther)
 	return nil
@@ -306,10 +302,6 @@ func (s *server) newCodes(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	err := s.ownPassword(w, r, u)
-	var input *metric.InputError
-	if errors.As(err, &input) {
-		return s.showAccount(w, r, http.StatusUnprocessableEntity, views.Account{Error: input.Error()})
-	}
 	codes, hashes := recoveryCodes()
 	if err == nil {
 		err = s.audited(r, func(tx pgx.Tx) (deed, error) {
@@ -317,7 +309,7 @@ func (s *server) newCodes(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	if err != nil {
-		return err
+		return s.accountRefused(w, r, err)
 	}
 	return s.render(w, r, http.StatusOK, views.CodesPage(views.Second{Page: s.page(r, "Recovery codes", "Account"), Codes: codes}))
 }
