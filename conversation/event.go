@@ -29,6 +29,7 @@ const (
 	FlagRepaired                    // NUL, NaN, half surrogates or invalid UTF-8 were replaced in the body
 	FlagRedacted                    // the platform sent this as the redacted copy
 	FlagStackNotApplied             // the stack patch did not fit; the stack was kept as it was
+	FlagMasked                      // personal data in it were masked on arrival, or since
 )
 
 // Event is one fact about a conversation, decoded from the wire. Its fields are facts of the event alone.
@@ -69,7 +70,9 @@ type Event struct {
 	Flags    int16
 	Body     string // the event as JSON, safe to store as text and to cast to json
 	Original []byte // the bytes as received when Body had to be repaired, else nil
-	BodyHash int64  // of the bytes as received
+	BodyHash int64  // of the bytes as received; of what is stored of a masked event
+	Masks    int    // words that stand for personal data in a masked event
+	Twin     UUID   // the id that the event has, or had, in its other form: masked, or as it came; zero when they are the same
 }
 
 // Command is one element of what the language model (or a button) told the assistant to do.
@@ -153,10 +156,13 @@ func (e *Event) rank() int {
 func MicrosOf(seconds float64) int64 { return int64(math.Round(seconds * 1e6)) }
 
 // Prefer tells whether e should replace old, an event of the same identity with other content: a
-// redacted copy wins over its original, a later redaction over an earlier one, and otherwise the greater
-// of two digests, so that the winner does not depend on the order of arrival.
+// redacted copy wins over its original, a later redaction over an earlier one, the one of which more is masked over the other, and otherwise
+// the greater of two digests, so that the winner does not depend on the order of arrival.
 func Prefer(e, old *Event, digest, oldDigest uint64) bool {
 	if c := cmp.Compare(e.RedactedAt, old.RedactedAt); c != 0 {
+		return c > 0
+	}
+	if c := cmp.Compare(e.Masks, old.Masks); c != 0 {
 		return c > 0
 	}
 	return digest > oldDigest

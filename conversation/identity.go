@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
@@ -122,6 +123,17 @@ func EventID(sender int64, typ string, seconds float64, discriminator []byte) UU
 	u[6] = u[6]&0x0f | 0x80
 	u[8] = u[8]&0x3f | 0x80
 	return u
+}
+
+// KeyedID is the id of a masked event: nobody who does not have the key can find what was masked by trying.
+func KeyedID(key []byte, id UUID) UUID {
+	h := hmac.New(sha256.New, key)
+	h.Write(id[:])
+	out := id // the time stays
+	copy(out[6:], h.Sum(nil))
+	out[6] = out[6]&0x0f | 0x80
+	out[8] = out[8]&0x3f | 0x80
+	return out
 }
 
 // Shards is the number of virtual shards.

@@ -11,6 +11,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
+	"turnwise/mask"
 	"turnwise/queries"
 )
 
@@ -38,11 +39,30 @@ func group(events []*conversation.Event) (units []*unit, counts Counts) {
 			}
 			u.events = append(u.events, e)
 		}
-		u.events = redactReplies(u.events, &counts)
+		u.events = redactReplies(dropTwins(u.events, &counts), &counts)
 		units = append(units, u)
 		from = until
 	}
 	return units, counts
+}
+
+// dropTwins drops events of which the same batch holds the masked form, as when the rules change between the two.
+func dropTwins(events []*conversation.Event, counts *Counts) []*conversation.Event {
+	masked := map[conversation.UUID]bool{}
+	for _, e := range events {
+		if e.Masks > 0 && e.Twin != (conversation.UUID{}) {
+			masked[e.Twin] = true
+		}
+	}
+	if len(masked) == 0 {
+		return events
+	}
+	return slices.DeleteFunc(events, func(e *conversation.Event) bool {
+		if masked[e.ID] {
+			counts.Revised++
+		}
+		return masked[e.ID]
+	})
 }
 
 // replaces decides between two events of one identity and counts what came of it.
@@ -141,6 +161,9 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	for _, u := range units {
 		for _, e := range u.maybe {
 			s, ok := byID[e.ID]
+			if !ok && e.Twin != (conversation.UUID{}) { // stored in its other form
+				s, ok = byID[e.Twin]
+			}
 			if e.At <= u.state.Sealed && sealed(e, s, stripped) {
 				counts.Known++
 				continue
@@ -155,7 +178,7 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 					return err
 				}
 				if replaces(e, old, counts) {
-					u.refold().replace(e, e.ID)
+					u.refold().replace(e, s.ID)
 				}
 				continue
 			}
@@ -241,5 +264,9 @@ func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *
 		return nil, fmt.Errorf("stored event %s: %w", s.ID, rej)
 	}
 	old.BodyHash = s.BodyHash
+	if s.Flags&conversation.FlagMasked != 0 {
+		old.ID, old.Masks = s.ID, mask.Count(body)
+		old.Flags |= conversation.FlagMasked
+	}
 	return old, nil
 }

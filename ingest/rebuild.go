@@ -45,7 +45,8 @@ func (w *Writer) Rebuild(ctx context.Context, assistant string, progress func(do
 	}
 }
 
-func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender) error {
+// lockSenders locks the shards of senders, and returns their states.
+func lockSenders(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender) (map[int64]queries.State, error) {
 	shards := map[int16]bool{}
 	ids := make([]int64, len(senders))
 	for i, s := range senders {
@@ -53,6 +54,11 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.Named
 		shards[int16(conversation.Shard(s.ID))] = true
 	}
 	states, _, err := queries.LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), ids)
+	return states, err
+}
+
+func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender) error {
+	states, err := lockSenders(ctx, tx, senders)
 	if err != nil {
 		return err
 	}

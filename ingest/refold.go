@@ -12,6 +12,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
+	"turnwise/mask"
 	"turnwise/queries"
 )
 
@@ -215,10 +216,12 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 	if err != nil {
 		return nil, stretch, nil, fmt.Errorf("load events: %w", err)
 	}
-	facts := make(map[conversation.UUID]*queries.StoredEvent, len(rows))
+	facts := make(map[queries.BodyPlace]*queries.StoredEvent, len(rows))
+	known := make(map[conversation.UUID]bool, len(rows))
 	for i := range rows {
 		if in[rows[i].Conversation] {
-			facts[rows[i].ID] = &rows[i]
+			facts[rows[i].Place()] = &rows[i]
+			known[rows[i].ID] = true
 		}
 	}
 	bodies, err := queries.Bodies(ctx, tx, stretch, ids)
@@ -228,25 +231,28 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 	d := rasa.NewDecoder()
 	used := map[*conversation.Event]bool{}
 	for _, body := range bodies {
-		e, rej := d.Decode(body, rasa.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
+		e, rej := d.Decode(body.Body, rasa.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
 		if rej != nil {
 			return nil, stretch, nil, fmt.Errorf("a stored event of sender %d: %w", s.ID, rej)
 		}
-		f, ok := facts[e.ID]
-		if !ok {
+		f, ok := facts[body.BodyPlace]
+		if ok && f.Flags&conversation.FlagMasked != 0 { // its id is not made of what is stored of it
+			e.ID, e.Masks = f.ID, mask.Count(e.Body)
+		}
+		if !ok || f.ID != e.ID {
 			return nil, stretch, nil, fmt.Errorf("sender %d: a stored body has no event row %s", s.ID, e.ID)
 		}
 		if e.Environment, err = w.environment(ctx, tx, f.Environment); err != nil {
 			return nil, stretch, nil, err
 		}
 		e.BodyHash = f.BodyHash
-		e.Flags |= f.Flags & conversation.FlagRepaired
+		e.Flags |= f.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
 		if n, ok := replaced[e.ID]; ok {
 			if used[n] {
 				continue // one redacted copy may replace several originals
 			}
 			used[n] = true
-			if n.ID != e.ID && facts[n.ID] != nil {
+			if n.ID != e.ID && known[n.ID] {
 				continue
 			}
 			if n.Environment == "" {

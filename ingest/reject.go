@@ -33,11 +33,15 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 	if len(rejected) == 0 {
 		return nil
 	}
+	var a arrival
+	if err := w.persist(ctx, src, func() (err error) { a, err = w.arriving(ctx); return err }); err != nil {
+		return err
+	}
 	now := w.now()
 	rows := make([]queries.RejectedEvent, len(rejected))
 	for i, r := range rejected {
-		sum := sha256.Sum256(r.Body)
-		body := r.Body
+		body, _ := a.masker.Rejected(r.Body)
+		sum := sha256.Sum256(body)
 		if len(body) > keepWhole {
 			body = bytes.Clone(body[:keepHead])
 		}

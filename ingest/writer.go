@@ -72,6 +72,7 @@ type Writer struct {
 	versions     map[queries.Version]int64
 	settings     map[string]settings
 	environments map[int32]string
+	arrival      arrival
 }
 
 type settings struct {
@@ -190,6 +191,10 @@ type unit struct {
 // store is one try.
 func (w *Writer) store(ctx context.Context, src Source, events []*conversation.Event) (Counts, error) {
 	received := w.now()
+	events, unread, err := w.masked(ctx, events)
+	if err != nil {
+		return Counts{}, err
+	}
 	if err := w.prepare(ctx, events); err != nil {
 		return Counts{}, err
 	}
@@ -203,7 +208,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	locked := slices.Sorted(maps.Keys(shards))
 	var minute queries.Minute
 	failpoint.At(failpoint.Decoded)
-	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		states, erased, err := queries.LockShards(ctx, tx, locked, ids)
 		if err != nil {
 			return err
@@ -247,7 +252,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		return counts, err
 	}
 	w.metrics.stored(src.Name, minute, w.now().Sub(received))
-	var refused []Rejected
+	refused := unread
 	for _, u := range units {
 		for _, e := range u.refused {
 			refused = append(refused, Rejected{Body: bodyOf(e), Environment: e.Environment, Reason: rasa.Reject{Code: "sealed", Detail: "it would change a conversation of which retention removed the texts", Offset: -1}})

@@ -111,7 +111,7 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 			return &metric.InputError{Field: "owner", Msg: owner.Name + " may not export any more"}
 		}
 		f = f.LimitTo(owner.Assistants)
-		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By}
+		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By, Clear: e.Clear}
 		if rows, err = report.WriteRows(ctx, pool, out, x, e.CreatedAt, zone, far.Store); err != nil {
 			return err
 		}

@@ -65,8 +65,8 @@ func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now fu
 	if err == nil {
 		err = queries.ExpireSealed(ctx, pool, r.rules, now(), zone)
 	}
-	for after := "-"; err == nil && after != "" && r.Texts+r.Events+r.Conversations > 0; { // words that nobody says any more
-		after, err = queries.SweepWords(ctx, pool, strings.TrimPrefix(after, "-"))
+	if err == nil && r.Texts+r.Events+r.Conversations > 0 {
+		err = sweepWords(ctx, pool)
 	}
 	if err == nil {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
@@ -100,6 +100,14 @@ func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now fu
 		}
 	}
 	return r.RetentionRun, err
+}
+
+// sweepWords forgets words that nobody says any more.
+func sweepWords(ctx context.Context, pool *pgxpool.Pool) (err error) {
+	for after := "-"; err == nil && after != ""; {
+		after, err = queries.SweepWords(ctx, pool, strings.TrimPrefix(after, "-"))
+	}
+	return err
 }
 
 // Self is the server, where nobody asked for what it does.

@@ -62,6 +62,8 @@ const (
 	AuditPersonFound       AuditAct = "person.found"
 	AuditPersonExported    AuditAct = "person.exported"
 	AuditPersonErased      AuditAct = "person.erased"
+	AuditRevealed          AuditAct = "person.revealed"
+	AuditMasked            AuditAct = "person.masked"
 	AuditFetched           AuditAct = "audit.fetched"
 	AuditExpired           AuditAct = "audit.expired"
 )

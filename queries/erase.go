@@ -98,6 +98,7 @@ var eraseFactsSQL = []string{
 	`delete from conversation_texts where sender_id = any(@senders::bigint[])`,
 	`delete from conversation_tags where sender_id = any(@senders::bigint[])`,
 	`delete from notes where sender_id = any(@senders::bigint[])`,
+	`delete from reveals where sender_id = any(@senders::bigint[])`,
 	`delete from message_marks where sender_id = any(@senders::bigint[])`,
 	`delete from reviews where sender_id = any(@senders::bigint[])`,
 	`delete from review_states where sender_id = any(@senders::bigint[])`,

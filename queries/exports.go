@@ -28,6 +28,7 @@ type ExportFile struct {
 	StartedAt *time.Time
 	EndedAt   *time.Time
 	ExpiresAt *time.Time
+	Clear     bool   // personal data are not masked in it
 	By        string // the user's name
 }
 
@@ -41,19 +42,19 @@ const (
 )
 
 const insertExportSQL = `
-insert into exports (id, user_id, title, query, grain, format, file_name, total, created_at)
-values (@id, @user, @title, @query, @grain, @format, @file, @total, @at)`
+insert into exports (id, user_id, title, query, grain, format, file_name, total, created_at, clear)
+values (@id, @user, @title, @query, @grain, @format, @file, @total, @at, @clear)`
 
 // AddExport notes that a file is wanted.
 func AddExport(ctx context.Context, db DB, e ExportFile) error {
 	_, err := db.Exec(ctx, insertExportSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(e.ID), "user": subject(*e.UserID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt,
+		"id": [16]byte(e.ID), "user": subject(*e.UserID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
 	})
 	return err
 }
 
 const exportFileColumns = `
-select e.id, e.user_id, e.title, e.query, e.grain, e.format, e.file_name, e.state, e.rows, e.total, e.bytes, e.error, e.created_at, e.started_at, e.ended_at, e.expires_at, coalesce(u.name, '') as by
+select e.id, e.user_id, e.title, e.query, e.grain, e.format, e.file_name, e.state, e.rows, e.total, e.bytes, e.error, e.created_at, e.started_at, e.ended_at, e.expires_at, e.clear, coalesce(u.name, '') as by
 from exports e
 left join users u on u.id = e.user_id
 `

@@ -17,6 +17,7 @@ type User struct {
 	Role         string
 	Assistants   []string // that the user is limited to; nil: all
 	Transcripts  *bool    // may or may not read conversations; nil: as the role says
+	Personal     *bool    // may see personal data where they are masked; nil: as the role says
 	PasswordHash string   // "" for none
 	Issuer       *string  // of single sign-on
 	Subject      *string
@@ -30,7 +31,7 @@ type User struct {
 	Program      bool  `db:"-"` // a token, which has no account
 }
 
-const userColumns = `select id, email, name, role, assistants, transcripts, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at, last_seen_at,
+const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at, last_seen_at,
 	(select count(*) from mentions m join notes n on n.id = m.note_id where m.user_id = users.id and m.seen_at is null and n.deleted_at is null and (users.assistants is null or exists ( select from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(users.assistants)))) as calls
 from users `
 
@@ -41,11 +42,11 @@ const (
 	userOfSessionSQL = `with seen as (update user_sessions set seen_at = @now where id = @session and seen_at < @now::timestamptz - interval '1 minute') ` + userColumns + `where id = (select user_id from user_sessions where id = @session)`
 	usersSQL         = userColumns + `order by lower(email) limit 10000`
 	insertUserSQL    = `
-insert into users (id, email, name, role, assistants, transcripts, password_hash, issuer, subject, created_at)
-values (@id, @email, @name, @role, @assistants, @transcripts, @hash, @issuer, @subject, @at)`
+insert into users (id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, created_at)
+values (@id, @email, @name, @role, @assistants, @transcripts, @personal, @hash, @issuer, @subject, @at)`
 	changeUserSQL = `
 update users
-set name = @name, role = @role, assistants = @assistants, transcripts = @transcripts, disabled = @disabled, issuer = @issuer, subject = @subject, revision = revision + 1
+set name = @name, role = @role, assistants = @assistants, transcripts = @transcripts, personal = @personal, disabled = @disabled, issuer = @issuer, subject = @subject, revision = revision + 1
 where id = @id and revision = @revision
 returning id`
 	passwordSQL  = `update users set password_hash = @hash where id = @id returning id`
@@ -88,7 +89,7 @@ func Users(ctx context.Context, db DB) ([]User, error) {
 // AddUser makes a user; ErrConflict when the address is taken.
 func AddUser(ctx context.Context, db DB, u User) error {
 	_, err := db.Exec(ctx, insertUserSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "hash": u.PasswordHash,
+		"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
 		"issuer": u.Issuer, "subject": u.Subject, "at": u.CreatedAt,
 	})
 	return unique(err)
@@ -106,7 +107,7 @@ func ChangeUser(ctx context.Context, tx pgx.Tx, u User) error {
 		return ErrLastAdmin
 	}
 	return changed(ctx, tx, changeUserSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(u.ID), "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "disabled": u.Disabled,
+		"id": [16]byte(u.ID), "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "disabled": u.Disabled,
 		"issuer": u.Issuer, "subject": u.Subject, "revision": u.Revision,
 	})
 }

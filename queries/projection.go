@@ -236,7 +236,7 @@ func FirstKeys(ctx context.Context, db DB, keys []ConversationKey) (map[Conversa
 }
 
 const bodiesSQL = `
-select bodies
+select conversation_id, part, bodies
 from event_payloads
 where sender_id = @sender
 	and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
@@ -244,13 +244,32 @@ where sender_id = @sender
 	and conversation_id = any(@ids::uuid[])
 order by conversation_id, part`
 
+// StoredBody is the body of an event at its place.
+type StoredBody struct {
+	BodyPlace
+	Body string
+}
+
+// BodyPlace is where the body of an event is stored.
+type BodyPlace struct {
+	Conversation conversation.UUID
+	Part, Pos    int16
+}
+
+// Place is where the event's body is.
+func (e StoredEvent) Place() BodyPlace { return BodyPlace{e.Conversation, e.Part, e.Pos} }
+
 // Bodies returns the bodies of all events of the conversations of a sender, which lie in [from, until].
-func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.UUID) ([]string, error) {
+func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.UUID) ([]StoredBody, error) {
 	rows, _ := db.Query(ctx, bodiesSQL, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": uuids(conversations)})
-	var out []string
+	var out []StoredBody
+	var id [16]byte
+	var part int16
 	var bundle string
-	_, err := pgx.ForEachRow(rows, []any{&bundle}, func() error {
-		out = append(out, strings.Split(bundle, BodySeparator)...)
+	_, err := pgx.ForEachRow(rows, []any{&id, &part, &bundle}, func() error {
+		for i, body := range strings.Split(bundle, BodySeparator) {
+			out = append(out, StoredBody{BodyPlace{id, part, int16(i)}, body})
+		}
 		return nil
 	})
 	return out, err

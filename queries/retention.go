@@ -262,6 +262,7 @@ var deleteFactsSQL = []string{
 	`delete from slots t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from conversation_tags t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from reveals t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from notes t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from message_marks t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from review_acts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,

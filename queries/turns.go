@@ -53,7 +53,7 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 
 const turnColumns = `
 select x.conversation_id, x.message_id, x.n, x.at, x.response_ms, x.confidence, x.response_source, x.understanding_ms, x.prediction_ms, x.intent,
-	coalesce(left(m.text, 200), '') as text, a.name as assistant, coalesce(ch.name, '') as channel, coalesce(nullif(v.model_name, ''), v.model_id, '') as version
+	coalesce(case when length(m.text) > 200 then left(m.text, 200) || '…' else m.text end, '') as text, a.name as assistant, coalesce(ch.name, '') as channel, coalesce(nullif(v.model_name, ''), v.model_id, '') as version
 from (
 	select t.*, c.assistant_id, c.channel_id, c.version_id
 	from `

@@ -73,7 +73,7 @@ type Unhandled struct {
 }
 
 const unhandledText = `
-select t.conversation_id, t.message_id, left(m.text, 300) as text
+select t.conversation_id, t.message_id, case when length(m.text) > 300 then left(m.text, 300) || '…' else m.text end as text
 from (
 	select t.sender_id, t.conversation_id, t.message_id, t.at, t.n
 	from turns t

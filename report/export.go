@@ -24,6 +24,7 @@ type Wanted struct {
 	By     string
 	Bare   bool // no words about the file in it
 	Only   *queries.Increment
+	Clear  bool // personal data are not masked in it, whatever is set for what is shown
 }
 
 // FileName returns a name for the file, of the day it is made.
@@ -35,6 +36,10 @@ func (x Wanted) FileName(now time.Time, zone *time.Location) string {
 // its number.
 func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location, at func(n int64)) (n int64, err error) {
 	err = pgx.BeginTxFunc(ctx, pool, snapshot(x.Only != nil), func(tx pgx.Tx) error {
+		hide, err := hider(ctx, tx, x)
+		if err != nil {
+			return err
+		}
 		head := Head{Zone: zone}
 		if !x.Bare {
 			criteria, err := CriteriaWords(ctx, tx, x.Filter)
@@ -48,12 +53,38 @@ func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, n
 			return queries.Export(ctx, tx, x.Grain, x.Filter, x.Only, now, zone, func(row []any) error {
 				done++
 				at(done)
-				return each(row)
+				return each(hide(row))
 			})
 		})
 		return err
 	})
 	return n, err
+}
+
+// hider returns what masks a row, where personal data are masked in what is handed out.
+func hider(ctx context.Context, db queries.DB, x Wanted) (func(row []any) []any, error) {
+	m, err := queries.DisplayMask(ctx, db)
+	if err != nil || m == nil || x.Clear {
+		return func(row []any) []any { return row }, err
+	}
+	columns := queries.ExportColumns(x.Grain)
+	return func(row []any) []any {
+		for i := range row {
+			switch v := row[i].(type) {
+			case string:
+				if columns[i].Name == "body" {
+					row[i], _ = m.Whole(v)
+				} else {
+					row[i] = m.Shown(v)
+				}
+			case []string:
+				for j := range v {
+					v[j] = m.Shown(v[j])
+				}
+			}
+		}
+		return row
+	}, nil
 }
 
 // snapshot are the options of a transaction that sees one moment.

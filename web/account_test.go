@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pquerna/otp/totp"
 
+	"turnwise/jobs"
 	"turnwise/jobs/posttest"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
@@ -41,7 +42,11 @@ func newOffice(t *testing.T, sso *web.SSO) *office {
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	o.url = server.URL
-	handler, stop := web.New(web.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: server.URL, Ingest: http.NotFoundHandler(), Box: box, SSO: sso, Now: func() time.Time { return o.now }})
+	queue, err := jobs.NewQueue(o.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, stop := web.New(web.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: server.URL, Ingest: http.NotFoundHandler(), Box: box, SSO: sso, Jobs: queue, Now: func() time.Time { return o.now }})
 	mux.Handle("/", handler)
 	t.Cleanup(func() {
 		server.Close()

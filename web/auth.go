@@ -27,7 +27,7 @@ func rightsOf(u queries.User) map[views.Right]bool {
 	supervisor := append(slices.Clone(reviewer), views.ShareViews, views.Lead, views.TakeOut)
 	byRole := map[string][]views.Right{
 		"viewer": {views.HaveAccount}, "reviewer": append(reviewer, views.HaveAccount), "supervisor": append(supervisor, views.HaveAccount),
-		"admin":            append(supervisor, views.HaveAccount, views.Administer),
+		"admin":            append(supervisor, views.HaveAccount, views.Administer, views.SeePersonal),
 		"analytics_viewer": {}, "analytics_admin": {views.SeeTranscripts, views.TakeOut},
 	}
 	given, known := byRole[u.Role]
@@ -46,13 +46,17 @@ func rightsOf(u queries.User) map[views.Right]bool {
 			delete(all, r)
 		}
 	}
+	if u.Personal != nil {
+		all[views.SeePersonal] = *u.Personal
+	}
+	all[views.SeePersonal] = all[views.SeePersonal] && all[views.SeeTranscripts]
 	if u.Program {
 		delete(all, views.HaveAccount)
 	}
 	all[views.TakeRows] = all[views.TakeOut] && all[views.SeeTranscripts]
 	if len(u.Assistants) == 0 { // sources are not of one assistant
 		all[views.SeeHealth] = true
-		all[views.MendRejected] = all[views.Administer] && all[views.SeeTranscripts]
+		all[views.MendRejected] = all[views.Administer] && all[views.SeePersonal]
 		all[views.HandlePeople] = all[views.MendRejected]
 	}
 	return all

@@ -36,13 +36,18 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	reason, clear, err := s.clear(r, r.PostFormValue("clear"))
+	if err != nil {
+		return err
+	}
+	x.Clear = clear
 	now := s.Now()
 	n, more, err := s.total(ctx, x.Filter, now)
 	if err != nil {
 		return err
 	}
 	name := x.FileName(now, s.Zone)
-	made := deed{act: queries.AuditExportMade, name: name, after: exportDeed(x)}
+	made := deed{act: queries.AuditExportMade, name: name, after: exportDeed(x, reason)}
 	if !more && n <= smallExport {
 		if err := s.noted(r, made); err != nil {
 			return err
@@ -52,7 +57,7 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	if more {
 		n = 0
 	}
-	e := queries.ExportFile{ID: queries.NewID(), UserID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain, Format: string(x.Format), FileName: name, Total: n, CreatedAt: now}
+	e := queries.ExportFile{ID: queries.NewID(), UserID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain, Format: string(x.Format), FileName: name, Total: n, CreatedAt: now, Clear: x.Clear}
 	made.id = e.ID.String()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		if err := queries.AddExport(ctx, tx, e); err != nil {
@@ -74,8 +79,13 @@ func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	reason, clear, err := s.clear(r, q.Get("clear"))
+	if err != nil {
+		return err
+	}
+	x.Clear = clear
 	name := x.FileName(s.Now(), s.Zone)
-	if err := s.noted(r, deed{act: queries.AuditExportMade, name: name, after: exportDeed(x)}); err != nil {
+	if err := s.noted(r, deed{act: queries.AuditExportMade, name: name, after: exportDeed(x, reason)}); err != nil {
 		return err
 	}
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileRequest)); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -107,8 +117,12 @@ func (s *server) wanted(ctx context.Context, query url.Values, grain, format str
 	return x, nil
 }
 
-func exportDeed(x report.Wanted) map[string]any {
-	return map[string]any{"grain": x.Grain, "format": x.Format, "filter": withoutPeople(x.Filter).Encode()}
+func exportDeed(x report.Wanted, reason string) map[string]any {
+	d := map[string]any{"grain": x.Grain, "format": x.Format, "filter": withoutPeople(x.Filter).Encode()}
+	if x.Clear {
+		d["in_the_clear"] = reason
+	}
+	return d
 }
 
 // stream writes the rows while they are read.

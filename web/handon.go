@@ -33,14 +33,19 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	if err != nil {
 		return c, nil, err
 	}
+	sight, err := s.sightOf(r.Context(), queries.Place{SenderID: c.SenderID, ID: c.ID})
+	if err != nil {
+		return c, nil, err
+	}
 	for window := (queries.Window{Limit: 1000}); ; {
-		t, err := queries.LoadTranscript(r.Context(), s.Pool, c, window)
+		t, err := queries.LoadTranscript(r.Context(), sight.db, c, window)
 		if err != nil {
 			return c, nil, err
 		}
+		sight.transcript(&t)
 		messages = append(messages, t.Messages...)
 		if t.Until == 0 {
-			return c, messages, nil
+			return sight.facts(c), messages, nil
 		}
 		window.After = t.Until
 	}
@@ -147,17 +152,25 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	if c.Stripped > 0 {
 		return errStripped
 	}
+	sight, err := s.sightOf(r.Context(), queries.Place{SenderID: c.SenderID, ID: c.ID})
+	if err != nil {
+		return err
+	}
 	bundles, err := queries.BodiesOf(r.Context(), s.Pool, c)
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
-	b.WriteByte('[')
-	for i, body := range bundles {
-		if i > 0 {
-			b.WriteString(",\n")
+	for _, bundle := range bundles {
+		for body := range strings.SplitSeq(bundle, queries.BodySeparator) {
+			if b.Len() > 0 {
+				b.WriteString(",\n")
+			} else {
+				b.WriteByte('[')
+			}
+			masked, _ := sight.masker.Whole(body)
+			b.WriteString(masked)
 		}
-		b.WriteString(strings.ReplaceAll(body, queries.BodySeparator, ",\n"))
 	}
 	b.WriteString("]\n")
 	return s.attach(w, r, "application/json", "events_"+c.ID.String()[:8]+".json", b.Bytes())

@@ -157,7 +157,11 @@ func (f *figures) mix(counts map[string]int64, among int64, to func(*metric.Filt
 
 // unhandled groups the newest messages that were not understood by their words.
 func (s *server) unhandled(ctx context.Context, f *figures) (all []views.TextGroup, err error) {
-	list, err := queries.UnhandledMessages(ctx, s.Pool, f.filter, unhandledTexts, f.now, f.zone)
+	db, err := s.shown(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := queries.UnhandledMessages(ctx, db, f.filter, unhandledTexts, f.now, f.zone)
 	if err != nil {
 		return nil, err
 	}

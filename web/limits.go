@@ -9,7 +9,6 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/search"
 	"turnwise/views"
 )
 
@@ -31,6 +30,9 @@ func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, 
 	f, err := metric.ParseFilter(q, s.Zone)
 	if err == nil && !may(ctx, views.SeeTranscripts) && (f.Text != "" || f.ID != "" || len(f.Only) > 0) {
 		err = &metric.InputError{Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations"}
+	}
+	if err == nil {
+		err = s.mayAsk(ctx, f.Text)
 	}
 	limits := limitsOf(ctx)
 	if err != nil || limits == nil {
@@ -57,7 +59,11 @@ func (s *server) conversation(ctx context.Context, id conversation.UUID) (querie
 
 // choices are what filters offer to who asks.
 func (s *server) choices(ctx context.Context) (queries.Choices, error) {
-	return queries.FilterChoices(ctx, s.Pool, limitsOf(ctx))
+	db, err := s.shown(ctx)
+	if err != nil {
+		return queries.Choices{}, err
+	}
+	return queries.FilterChoices(ctx, db, limitsOf(ctx))
 }
 
 // mayQueue tells whether who asks may see a queue: one of other assistants too is for those who see them all. What people were given one by
@@ -95,13 +101,4 @@ func (s *server) queueByID(ctx context.Context, id conversation.UUID) (queries.Q
 		return queries.Queue{}, queries.ErrNotFound
 	}
 	return q, err
-}
-
-// search reads what is searched for, with the words that it forgives: these are of all assistants, and shown, so who is limited searches for
-// what was typed.
-func (s *server) search(ctx context.Context, text string) (search.Query, error) {
-	if limitsOf(ctx) != nil {
-		return search.Parse(text)
-	}
-	return queries.Search(ctx, s.Pool, text)
 }

@@ -44,6 +44,12 @@ const excerptLength = 110
 func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nolint:revive // the model is what it is about
 	f := l.filter
 	m.Heading = listHeading(f)
+	db, err := l.shown(ctx)
+	if err != nil {
+		l.err = err
+		return false
+	}
+	m.Masked = db != queries.DB(l.Pool)
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone); err != nil {
@@ -54,13 +60,13 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 				return err
 			}
 			var n int
-			l.list, n, err = queries.Searched(inner, l.Pool, f, l.at, pageSize+1, countUpTo+1, m.Now, l.Zone)
+			l.list, n, err = queries.Searched(inner, db, f, l.at, pageSize+1, countUpTo+1, m.Now, l.Zone)
 			m.Total, m.More, m.Counting = int64(min(n, countUpTo)), n > countUpTo, n == queries.Uncounted
 			if m.Counting {
 				m.Total = int64(len(l.list))
 			}
 		} else if m.Total, m.More, err = l.totalOf(inner, f, m.Frozen != nil, m.Now); err == nil {
-			l.list, err = queries.Conversations(inner, l.Pool, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone)
+			l.list, err = queries.Conversations(inner, db, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone)
 		}
 		if err != nil {
 			return err
@@ -68,7 +74,7 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		if l.worked, err = queries.WorkedOn(inner, l.Pool, l.list); err != nil || len(l.words.Terms) == 0 {
 			return err
 		}
-		l.excerpts, err = queries.Excerpts(inner, l.Pool, l.words, l.list, excerptLength)
+		l.excerpts, err = queries.Excerpts(inner, db, l.words, l.list, excerptLength)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -76,12 +82,12 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		return err
 	})
 	g.Go(func() (err error) {
-		l.saved, err = queries.SavedViews(inner, l.Pool, l.user.ID)
+		l.saved, err = queries.SavedViews(inner, db, l.user.ID)
 		l.saved = slices.DeleteFunc(l.saved, func(v queries.SavedView) bool { return !l.mayView(inner, v) })
 		return err
 	})
 	g.Go(func() (err error) {
-		l.tags, err = queries.TagChoices(inner, l.Pool, "", limitsOf(inner))
+		l.tags, err = queries.TagChoices(inner, db, "", limitsOf(inner))
 		return err
 	})
 	g.Go(func() (err error) {

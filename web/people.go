@@ -54,12 +54,9 @@ func parsePerson(r *http.Request, u *queries.User) (views.PersonForm, error) {
 		return views.PersonForm{}, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
 	p := func(name string) string { return strings.Join(strings.Fields(r.PostForm.Get(name)), " ") }
-	form := views.PersonForm{Email: p("email"), Name: p("name"), Role: p("role"), Limited: r.PostForm["assistants"], Transcripts: p("transcripts")}
-	u.Name, u.Role, u.Transcripts, u.Assistants = cmp.Or(form.Name, u.Name, form.Email), form.Role, nil, nil
-	if form.Transcripts == "yes" || form.Transcripts == "no" {
-		yes := form.Transcripts == "yes"
-		u.Transcripts = &yes
-	}
+	form := views.PersonForm{Email: p("email"), Name: p("name"), Role: p("role"), Limited: r.PostForm["assistants"], Transcripts: p("transcripts"), Personal: p("personal")}
+	u.Name, u.Role, u.Assistants = cmp.Or(form.Name, u.Name, form.Email), form.Role, nil
+	u.Transcripts, u.Personal = ownRight(form.Transcripts), ownRight(form.Personal)
 	for _, a := range form.Limited {
 		if a != "" && len(a) <= 200 && !slices.Contains(u.Assistants, a) {
 			u.Assistants = append(u.Assistants, a)
@@ -75,6 +72,23 @@ func parsePerson(r *http.Request, u *queries.User) (views.PersonForm, error) {
 	return form, checkName(u.Name)
 }
 
+// ownRight reads a right that is given to, or taken from, one user; nil: as the role has it.
+func ownRight(told string) *bool {
+	if told != "yes" && told != "no" {
+		return nil
+	}
+	yes := told == "yes"
+	return &yes
+}
+
+// toldRight writes it.
+func toldRight(r *bool) string {
+	if r == nil {
+		return ""
+	}
+	return map[bool]string{true: "yes", false: "no"}[*r]
+}
+
 // userDeed is what the audit log tells of a user.
 func userDeed(u queries.User) map[string]any {
 	d := map[string]any{"name": u.Name, "role": u.Role, "disabled": u.Disabled, "assistants": "all", "conversations": "as the role"}
@@ -83,6 +97,9 @@ func userDeed(u queries.User) map[string]any {
 	}
 	if u.Transcripts != nil {
 		d["conversations"] = *u.Transcripts
+	}
+	if u.Personal != nil {
+		d["personal_data"] = *u.Personal
 	}
 	return d
 }
@@ -157,10 +174,7 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), Roles, u.ID.String(), u.Email, strconv.Itoa(int(u.Revision))
 	m.Passwords = s.passwords()
 	if m.Error == "" {
-		m.Form = views.PersonForm{Name: u.Name, Role: u.Role, Limited: u.Assistants}
-		if u.Transcripts != nil {
-			m.Form.Transcripts = map[bool]string{true: "yes", false: "no"}[*u.Transcripts]
-		}
+		m.Form = views.PersonForm{Name: u.Name, Role: u.Role, Limited: u.Assistants, Transcripts: toldRight(u.Transcripts), Personal: toldRight(u.Personal)}
 	}
 	m.Disabled, m.Second, m.HasPassword, m.CreatedAt, m.LastSeen = u.Disabled, u.SecondFactor != nil, u.PasswordHash != "", u.CreatedAt, u.LastSeenAt
 	if u.Subject != nil {

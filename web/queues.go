@@ -36,7 +36,11 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 			m.Queues = append(m.Queues, queueRow(q))
 		}
 	}
-	mentions, err := queries.Mentions(r.Context(), s.Pool, u.ID)
+	db, err := s.shown(r.Context())
+	if err != nil {
+		return err
+	}
+	mentions, err := queries.Mentions(r.Context(), db, u.ID)
 	if err != nil {
 		return err
 	}
@@ -104,7 +108,11 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	items, err := queries.QueueItems(r.Context(), s.Pool, id, after, u.Assistants, pageSize+1, m.Now)
+	db, err := s.shown(r.Context())
+	if err != nil {
+		return err
+	}
+	items, err := queries.QueueItems(r.Context(), db, id, after, u.Assistants, pageSize+1, m.Now)
 	if err != nil {
 		return err
 	}

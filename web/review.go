@@ -25,6 +25,7 @@ const undoFor = 12 * time.Hour
 // reviewing is one conversation, and who reviews it.
 type reviewing struct {
 	*server
+	db     queries.DB // as the user sees the conversation
 	page   views.Page
 	user   queries.User
 	place  queries.Place
@@ -38,7 +39,7 @@ type reviewing struct {
 
 // panel reads what was made of the conversation.
 func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
-	if v.work, err = queries.WorkOf(ctx, v.Pool, v.place, v.events, v.user.ID); err != nil {
+	if v.work, err = queries.WorkOf(ctx, v.db, v.place, v.events, v.user.ID); err != nil {
 		return m, err
 	}
 	w := v.work
@@ -220,7 +221,12 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	if err != nil {
 		return nil, err
 	}
-	v = &reviewing{server: s, page: s.page(r, "Conversation", "Conversations"), place: queries.Place{SenderID: c.SenderID, ID: c.ID}, events: c.Events, of: c.Assistant}
+	place := queries.Place{SenderID: c.SenderID, ID: c.ID}
+	sight, err := s.sightOf(r.Context(), place)
+	if err != nil {
+		return nil, err
+	}
+	v = &reviewing{server: s, db: sight.db, page: s.page(r, "Conversation", "Conversations"), place: place, events: c.Events, of: c.Assistant}
 	v.user, _ = userOf(r.Context())
 	v.shown = c.Events
 	if n, err := strconv.Atoi(r.PostFormValue("events")); err == nil {

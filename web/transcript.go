@@ -38,18 +38,26 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, err := queries.LoadTranscript(r.Context(), s.Pool, c, window)
+	place := queries.Place{SenderID: c.SenderID, ID: c.ID}
+	sight, err := s.sightOf(r.Context(), place)
+	if err != nil {
+		return err
+	}
+	t, err := queries.LoadTranscript(r.Context(), sight.db, c, window)
 	if window.Message != nil && errors.Is(err, queries.ErrNotFound) {
 		window.Message = nil // a message that is gone: the conversation is there all the same
-		t, err = queries.LoadTranscript(r.Context(), s.Pool, c, window)
+		t, err = queries.LoadTranscript(r.Context(), sight.db, c, window)
 	}
 	if err != nil {
 		return err
 	}
+	sight.transcript(&t)
+	seen := sight.facts(c)
 	m := views.Transcript{
 		Page: s.page(r, "Conversation", "Conversations"), ID: c.ID, StartedAt: c.StartedAt, Channel: c.Channel,
-		View: "business", Back: s.back(r), Stripped: c.Stripped,
+		View: "business", Back: s.back(r), Stripped: c.Stripped, Revealed: sight.until,
 	}
+	m.Here, m.Masked = r.URL.RawQuery, sight.masker != nil
 	if r.URL.Query().Get("view") == "builder" {
 		m.View = "builder"
 	}
@@ -58,7 +66,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.Query = r.URL.Query().Get("q")
-	work := &reviewing{server: s, page: m.Page, place: queries.Place{SenderID: c.SenderID, ID: c.ID}, events: c.Events, of: c.Assistant, linked: window.Message}
+	work := &reviewing{server: s, db: sight.db, page: m.Page, place: place, events: c.Events, of: c.Assistant, linked: window.Message}
 	work.user, _ = userOf(r.Context())
 	work.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
 	if m.Work, err = work.panel(r.Context()); err != nil {
@@ -66,8 +74,8 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.In = m.Work.In
 	m.Outcome = shownOutcome(c.Outcome, c.ClosesAt, m.Now)
-	m.Heading = heading(c)
-	m.Alike = alike(c, m.Outcome)
+	m.Heading = heading(seen)
+	m.Alike = alike(seen, m.Outcome)
 	m.Title = m.Heading
 	m.Lines = lines(m.Page, c, t, window.Message)
 	for i := range m.Lines {
@@ -93,11 +101,14 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		if window.Before != 0 {
 			m.After = around("after", window.Before)
 		}
-		earlier, err := queries.EarlierConversations(r.Context(), s.Pool, c, limitsOf(r.Context()))
+		earlier, err := queries.EarlierConversations(r.Context(), sight.db, c, limitsOf(r.Context()))
 		if err != nil {
 			return err
 		}
-		s.transcriptFacts(&m, c, earlier)
+		s.transcriptFacts(&m, seen, earlier)
+		if seen.UserID != c.UserID || seen.UserID == "" && seen.SenderKey != c.SenderKey {
+			m.EarlierAt = "" // the address would name the person
+		}
 		if err := s.neighbours(r, &m, c); err != nil {
 			return err
 		}

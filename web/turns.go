@@ -38,13 +38,17 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	m := views.Turns{Page: page}
 	var choices queries.Choices
 	var list []queries.ListedTurn
+	db, err := s.shown(r.Context())
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() (err error) {
 		of := q.filter
 		of.Turns, of.Slower, of.Faster = metric.TurnFilter{}, 0, 0
 		n, _, err := s.total(ctx, of, q.now)
 		if err == nil {
-			list, err = queries.Turns(ctx, s.Pool, q.filter, n <= fewOfTurns, at, turnsSize+1, q.now, s.Zone)
+			list, err = queries.Turns(ctx, db, q.filter, n <= fewOfTurns, at, turnsSize+1, q.now, s.Zone)
 		}
 		return err
 	})

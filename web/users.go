@@ -133,6 +133,11 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	masker, err := queries.DisplayMask(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	page.Masked = masker != nil
 	m := views.UserList{Page: page, Heading: usersHeading(q.filter)}
 	var choices queries.Choices
 	var list []queries.EndUser
@@ -174,6 +179,9 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 			row.Name = u.SenderKey
 		}
 		row.Link = "/conversations?" + url.Values{"id": {row.Name}, "assistant": {u.Assistant}}.Encode()
+		if masked := masker.Shown(row.Name); masked != row.Name {
+			row.Name, row.Link = masked, "" // the address would name the person
+		}
 		m.Rows = append(m.Rows, row)
 	}
 	return s.renderEither(w, r, views.UserListPage(m), views.UserListView(m))

@@ -21,6 +21,7 @@ type exportCmd struct {
 	Grain    string `enum:"conversation,turn,message,event" default:"conversation" help:"What a row stands for: ${enum} (${default})."`
 	Format   string `enum:"csv,xlsx,jsonl,parquet" default:"csv" help:"How the file is written: ${enum} (${default})."`
 	Bare     bool   `help:"Leave out the words about the file at its beginning."`
+	Clear    bool   `help:"With personal data in the clear, also where they are masked on display."`
 	Out      string `short:"o" default:"-" help:"File to write; - is standard output (${default})." placeholder:"FILE"`
 	TimeZone string `name:"time-zone" env:"TURNWISE_TIME_ZONE" default:"UTC" help:"Time zone of days and times (${default})." placeholder:"ZONE"`
 }
@@ -34,7 +35,7 @@ func (e *exportCmd) Run(c *cli) (err error) {
 	if err != nil {
 		return fmt.Errorf("--query: %w", err)
 	}
-	x := report.Wanted{Grain: queries.Grain(e.Grain), Format: report.Format(e.Format), Title: "Conversations, by " + e.Grain, By: "turnwise export", Bare: e.Bare}
+	x := report.Wanted{Grain: queries.Grain(e.Grain), Format: report.Format(e.Format), Title: "Conversations, by " + e.Grain, By: "turnwise export", Bare: e.Bare, Clear: e.Clear}
 	if x.Filter, err = metric.ParseFilter(kept, zone); err != nil {
 		return fmt.Errorf("--query: %w", err)
 	}

@@ -143,7 +143,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err := queries.PrepareRollups(ctx, pool, queries.NewGrid(set.zone)); err != nil {
 		return err
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: set.zone, Reports: sends})
+	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: set.zone, Reports: sends, Mask: writer.MaskStored})
 	if err != nil {
 		return err
 	}

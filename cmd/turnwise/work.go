@@ -65,7 +65,7 @@ func (w *workCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends})
+	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Mask: ingest.NewWriter(pool, log).MaskStored})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,181 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/ingest/rasa"
+	"turnwise/mask"
+	"turnwise/queries"
+)
+
+// arrival is how personal data are masked when they arrive, as last read.
+type arrival struct {
+	masker *mask.Masker // nil: not
+	key    []byte
+	until  time.Time
+}
+
+// arriving returns how arriving events are masked, read at most every ten seconds.
+func (w *Writer) arriving(ctx context.Context) (arrival, error) {
+	w.mu.Lock()
+	a := w.arrival
+	w.mu.Unlock()
+	if w.now().Before(a.until) {
+		return a, nil
+	}
+	rules, err := queries.MaskingRules(ctx, w.pool)
+	if err != nil {
+		return a, err
+	}
+	a = arrival{key: rules.Key, until: w.now().Add(settingsLife)}
+	if rules.OnArrival {
+		if a.masker, err = mask.New(rules.Rules); err != nil {
+			return a, fmt.Errorf("the rules of masking: %w", err)
+		}
+	}
+	w.mu.Lock()
+	w.arrival = a
+	w.mu.Unlock()
+	return a, nil
+}
+
+// masked returns the events with personal data masked, and those that cannot be read any more afterwards.
+func (w *Writer) masked(ctx context.Context, events []*conversation.Event) (kept []*conversation.Event, refused []Rejected, err error) {
+	a, err := w.arriving(ctx)
+	if err != nil || a.masker == nil && a.key == nil {
+		return events, nil, err
+	}
+	d := rasa.NewDecoder()
+	kept = make([]*conversation.Event, 0, len(events))
+	for _, e := range events {
+		x, rej := d.Masked(e, a.masker, a.key)
+		if rej != nil {
+			refused = append(refused, Rejected{Body: bodyOf(e), Environment: e.Environment, Reason: *rej})
+			continue
+		}
+		kept = append(kept, x)
+	}
+	return kept, refused, nil
+}
+
+// maskAtOnce is how many senders are masked in one transaction.
+const maskAtOnce = 25
+
+// MaskStored masks what is stored, from where the run stands on, a few senders at a time, while others go on storing. Conversations in
+// which something was masked are folded again.
+func (w *Writer) MaskStored(ctx context.Context, run conversation.UUID) error {
+	r, err := queries.MaskingRunByID(ctx, w.pool, run)
+	if err != nil {
+		return err
+	}
+	m, key, err := w.rulesOf(ctx, r)
+	if err != nil {
+		return err
+	}
+	for after := r.After; ; {
+		senders, err := queries.SendersAfter(ctx, w.pool, "", after, maskAtOnce)
+		if err != nil {
+			return fmt.Errorf("list senders: %w", err)
+		}
+		if len(senders) == 0 {
+			return nil
+		}
+		last := senders[len(senders)-1].ID
+		if err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+			events, err := w.maskSenders(ctx, tx, senders, m, key)
+			if err != nil {
+				return err
+			}
+			return queries.AdvanceMasking(ctx, tx, run, last, int64(len(senders)), events)
+		}); err != nil {
+			if !queries.Temporary(err) || ctx.Err() != nil {
+				return err
+			}
+			w.log.WarnContext(ctx, "masking waits for the database", "error", err)
+			if err := pause(ctx, time.Second); err != nil {
+				return err
+			}
+			continue
+		}
+		after = last
+	}
+}
+
+// rulesOf are the rules of a run, and the key of the ids of masked events.
+func (w *Writer) rulesOf(ctx context.Context, r queries.MaskingRun) (*mask.Masker, []byte, error) {
+	var rules mask.Rules
+	if err := json.Unmarshal(r.Rules, &rules); err != nil {
+		return nil, nil, fmt.Errorf("the rules of the run: %w", err)
+	}
+	now, err := queries.MaskingRules(ctx, w.pool)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := mask.New(rules)
+	return m, now.Key, err
+}
+
+// maskSenders masks what is stored of senders and returns how many events changed.
+func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender, m *mask.Masker, key []byte) (changed int64, err error) {
+	states, err := lockSenders(ctx, tx, senders)
+	if err != nil {
+		return 0, err
+	}
+	var batch queries.Batch
+	d := rasa.NewDecoder()
+	for _, s := range senders {
+		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
+		all, err := queries.SenderConversations(ctx, tx, s.ID)
+		if err != nil {
+			return changed, err
+		}
+		events, _, _, err := w.stored(ctx, tx, sender, all, nil)
+		if err != nil {
+			return changed, err
+		}
+		r := &refold{all: true, state: states[s.ID], replaced: map[conversation.UUID]*conversation.Event{}}
+		var olds, news []conversation.UUID
+		for _, e := range events {
+			x, rej := d.Masked(e, m, key)
+			if rej != nil {
+				return changed, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
+			}
+			if x == e {
+				continue
+			}
+			r.replaced[e.ID] = x
+			if x.ID != e.ID {
+				olds, news = append(olds, e.ID), append(news, x.ID)
+			}
+		}
+		if len(r.replaced) == 0 {
+			continue
+		}
+		n := int64(len(r.replaced))
+		rules, err := w.rules(ctx, tx, s.Assistant)
+		if err != nil {
+			return changed, err
+		}
+		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, r, rules); err != nil {
+			return changed, err
+		}
+		if sender.Projection == nil || len(sender.Changes.Events) == 0 {
+			continue
+		}
+		batch.Add(sender)
+		changed += n
+		if err := queries.MoveMessages(ctx, tx, s.ID, olds, news); err != nil {
+			return changed, err
+		}
+	}
+	if changed == 0 {
+		return 0, nil
+	}
+	return changed, batch.Write(ctx, tx)
+}

@@ -1,0 +1,205 @@
+package ingest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/conversation"
+	"turnwise/ingest"
+	"turnwise/mask"
+	"turnwise/queries"
+	"turnwise/queries/dbtest"
+)
+
+// planted are personal data that stand in texts, each with what must not be found any more.
+var planted = []string{"zephyrine@example.org", "+49 30 901820777", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "203.0.113.77", "K-777777"}
+
+var (
+	said  = regexp.MustCompile(`"text":\s*"`)
+	value = regexp.MustCompile(`"value":\s*"`)
+)
+
+// plant puts personal data into the texts and slots of every third event.
+func plant(bodies []string) []string {
+	out := make([]string, len(bodies))
+	for i, b := range bodies {
+		p := planted[(i+i/3)%len(planted)]
+		if out[i] = b; i%3 != 0 {
+			out[i] = value.ReplaceAllString(said.ReplaceAllString(b, "${0}"+p+" "), "${0}"+p+" ")
+		}
+	}
+	return out
+}
+
+// setMasking keeps rules with the same key in every database, so that their tables can be compared.
+func setMasking(t *testing.T, pool *pgxpool.Pool, on bool) {
+	t.Helper()
+	m := queries.Masking{Rules: mask.All(), OnArrival: on}
+	m.Patterns = []mask.Pattern{{Name: "customer", Expr: `\bK-\d{6}\b`}}
+	if err := queries.SetMasking(t.Context(), pool, m, conversation.UUID{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `update settings set secret = $1 where name = 'masking'`, []byte("a key of 32 bytes, of the test ..")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func clean(t *testing.T, what string, pool *pgxpool.Pool) {
+	t.Helper()
+	for _, p := range planted {
+		if in := dbtest.Holding(t, pool, p); len(in) > 0 {
+			t.Errorf("%s: %q stands in %v", what, p, in)
+		}
+	}
+}
+
+// TestMasked holds that personal data are nowhere once they are masked on arrival; that the tables are a function of the events all the same,
+// in whatever order and how often these come; and that masking what was stored before ends in the same tables as masking from the start.
+func TestMasked(t *testing.T) {
+	t.Parallel()
+	for name, bodies := range map[string][]string{"generated": generated(newRand(11), 5, 120), "real": realStream(t, 1500)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRand(12)
+			bodies := plant(bodies)
+			masked := dbtest.Pool(t)
+			setMasking(t, masked, true)
+			deliver(t, masked, r, bodies, 1, 1)
+			want := dbtest.Dump(t, masked)
+			clean(t, "masked", masked)
+			if !strings.Contains(want, "[email]") || !strings.Contains(want, "[customer]") {
+				t.Fatal("nothing was masked")
+			}
+			same := func(what string, pool *pgxpool.Pool) {
+				t.Helper()
+				if got := dbtest.Dump(t, pool); got != want {
+					t.Fatalf("%s: the tables differ:\n%s", what, firstDifference(want, got))
+				}
+				clean(t, what, pool)
+			}
+			deliver(t, masked, r, bodies, 300, 2)
+			same("again", masked)
+			if err := ingest.NewWriter(masked, quiet).Rebuild(t.Context(), "", func(int) {}); err != nil {
+				t.Fatal(err)
+			}
+			same("rebuilt", masked)
+			setMasking(t, masked, false)
+			deliver(t, masked, r, bodies, 300, 1)
+			same("again, while nothing is masked", masked)
+
+			shuffled := dbtest.Pool(t)
+			setMasking(t, shuffled, true)
+			deliver(t, shuffled, r, mixed(r, bodies), 200, 4)
+			same("any order, copies, four writers", shuffled)
+
+			since := dbtest.Pool(t)
+			deliver(t, since, r, bodies[:len(bodies)/2], 300, 1)
+			setMasking(t, since, true)
+			deliver(t, since, r, mixed(r, bodies), 300, 2)
+			same("what was stored comes again, masked", since)
+
+			later := dbtest.Pool(t)
+			deliver(t, later, r, mixed(r, bodies), 300, 2)
+			setMasking(t, later, true)
+			runMasking(t, later)
+			same("masked later", later)
+			runMasking(t, later)
+			same("masked twice", later)
+			deliver(t, later, r, bodies, 300, 1)
+			same("masked later, then again", later)
+		})
+	}
+}
+
+func mixed(r *rand.Rand, bodies []string) []string {
+	out := slices.Concat(bodies, bodies[:len(bodies)/3])
+	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+func runMasking(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	id := queries.NewID()
+	rules, err := queries.MaskingRules(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		return queries.StartMasking(t.Context(), tx, id, conversation.UUID{}, rules, time.Now())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ingest.NewWriter(pool, quiet).MaskStored(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := queries.EndMasking(t.Context(), pool, id, 0, "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMaskedRejected holds that what is rejected is masked too, and that slots are masked by their names.
+func TestMaskedRejected(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	setMasking(t, pool, true)
+	rules, err := queries.MaskingRules(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.Slots = []string{"customer_name"}
+	if err := queries.SetMasking(t.Context(), pool, rules, conversation.UUID{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	event := func(kind string, sec int, fields map[string]any) string {
+		fields["event"], fields["sender_id"], fields["timestamp"] = kind, "s", 1785900330.5+float64(sec)
+		fields["metadata"] = map[string]any{"assistant_id": "bot"}
+		b, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	counts := feed(
+		t, pool,
+		event("user", 1, map[string]any{"text": "I am Zephyrine", "message_id": "1", "parse_data": map[string]any{"entities": []any{map[string]any{"entity": "customer_name", "start": 5, "end": 14, "value": "Zephyrine"}}, "commands": []any{map[string]any{"command": "set slot", "name": "customer_name", "value": "Zephyrine"}}}}),
+		event("slot", 2, map[string]any{"name": "customer_name", "value": "Zephyrine"}),
+		event("slot", 3, map[string]any{"name": "other", "value": "blue"}),
+		`{"event":"user","sender_id":"s","text":"`+planted[0]+` and `+planted[2]+`"}`,
+		`{"event":"user","sender_id":"s","text":"`+planted[1]+` `,
+	)
+	if counts.Stored != 3 || counts.Rejected != 2 {
+		t.Errorf("counts: %+v", counts)
+	}
+	clean(t, "rejected", pool)
+	if in := dbtest.Holding(t, pool, "zephyrine"); len(in) > 0 {
+		t.Errorf("the slot's value stands in %v", in)
+	}
+	dump := dbtest.Dump(t, pool)
+	for _, want := range []string{"[customer_name]", "blue"} {
+		if !strings.Contains(dump, want) {
+			t.Errorf("%q is not there", want)
+		}
+	}
+	if n := len(regexp.MustCompile(`\[phone\]|\[email\]`).FindAllString(fmt.Sprint(rejectedBodies(t, pool)), -1)); n != 2 {
+		t.Errorf("%d masked rejected bodies", n)
+	}
+}
+
+func rejectedBodies(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	rows, _ := pool.Query(t.Context(), `select convert_from(body, 'UTF8') from rejected_events`)
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

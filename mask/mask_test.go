@@ -1,0 +1,138 @@
+package mask
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	m, err := New(Rules{Email: true, Phone: true, IBAN: true, Card: true, IP: true, Patterns: []Pattern{{"customer", `\bK-\d{6}\b`}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct{ in, want string }{
+		{"write to max.mustermann+shop@mail.example.co.uk, please", "write to [email], please"},
+		{"jürgen@exämple.de и иван@почта.рф", "[email] и [email]"},
+		{"<a@b.de>;c@d.org.", "<[email]>;[email]."},
+		{"max＠example.org", "[email]"},
+		{"a @ b, me@home, @ann, 5@7.5", "a @ b, me@home, @ann, 5@7.5"},
+		{"DE89 3704 0044 0532 0130 00 is mine", "[iban] is mine"},
+		{"iban:de89370400440532013000", "iban:[iban]"},
+		{"GB29NWBK60161331926819/NO93 8601 1117 947", "[iban]/[iban]"},
+		{"DE88370400440532013000", "DE88370400440532013000"},
+		{"card 4111 1111 1111 1111 until 12/27", "card [card] until 12/27"},
+		{"3782-822463-10005, 5555555555554444", "[card], [card]"},
+		{"４１１１１１１１１１１１１１１１", "[card]"},
+		{"٤١١١ ١١١١ ١١١١ ١١١١", "[card]"},
+		{"4111 1111 1111 1112", "4111 1111 1111 1112"},
+		{"order 1732252800123, 1700000000000000", "order 1732252800123, 1700000000000000"},
+		{"from 192.168.0.1 and 2001:db8::ff00:42:8329.", "from [ip] and [ip]."},
+		{"version 1.2.3, 300.1.1.1, 1.2.3.4.5, 12:30:45, std::cout", "version 1.2.3, 300.1.1.1, 1.2.3.4.5, 12:30:45, std::cout"},
+		{"call +49 30 1234567 or 0151/23456789", "call [phone] or [phone]"},
+		{"(030) 123 45 67, 0049 30 1234567, (555) 123-4567, 555-123-4567", "[phone], [phone], [phone], [phone]"},
+		{"+4915123456789.", "[phone]."},
+		{"on 01.02.2026 at 09:15, 2026-11-22, 0.12345678, 5 × 12345", "on 01.02.2026 at 09:15, 2026-11-22, 0.12345678, 5 × 12345"},
+		{"id 0190163d-8694-739b-aea5-966c26f8ad90", "id 0190163d-8694-739b-aea5-966c26f8ad90"},
+		{"K-123456 and K-1234567", "[customer] and K-1234567"},
+		{"+49 30 901820777 11am, 0151 23456789 x2", "[phone] 11am, [phone] x2"},
+		{"12 4111 1111 1111 1111 4 times", "12 [card] 4 times"},
+		{"4111111111111111x, x4111111111111111", "4111111111111111x, x4111111111111111"},
+		{"0151 23456789 0151 23456789", "[phone] [phone]"},
+		{"", ""},
+	} {
+		got, n := m.Text(x.in)
+		if got != x.want {
+			t.Errorf("%q became %q, want %q", x.in, got, x.want)
+		}
+		if n != Count(got)-Count(x.in) {
+			t.Errorf("%q: %d finds, but %q", x.in, n, got)
+		}
+		if again, n := m.Text(got); again != got || n != 0 {
+			t.Errorf("%q masked again became %q", got, again)
+		}
+	}
+	if got, n := (*Masker)(nil).Text("a@b.de"); got != "a@b.de" || n != 0 {
+		t.Errorf("no masker changed a text: %q", got)
+	}
+	if none, _ := New(Rules{}); none.Shown("a@b.de 4111 1111 1111 1111") != "a@b.de 4111 1111 1111 1111" {
+		t.Error("a masker without rules masked")
+	}
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]Rules{
+		"everything": {Patterns: []Pattern{{"all", `.*`}}}, "broken": {Patterns: []Pattern{{"x", `(`}}}, "no name": {Patterns: []Pattern{{"", `a`}}},
+		"bracket": {Patterns: []Pattern{{"a]b", `a`}}}, "long": {Patterns: []Pattern{{"a", strings.Repeat("a", LongestExpr+1)}}}, "many": {Slots: make([]string, MostSlots+1)},
+	} {
+		if _, err := New(r); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func TestEvent(t *testing.T) {
+	t.Parallel()
+	m, err := New(Rules{Email: true, Card: true, Phone: true, Slots: []string{"name", "city"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct{ in, want string }{
+		{`{"event":"bot","text":"to a@b.de","sender_id":"a@b.de","metadata":{"utter_action":"a@b.de","to":"a@b.de"}}`, `{"event":"bot","text":"to [email]","sender_id":"a@b.de","metadata":{"utter_action":"a@b.de","to":"[email]"}}`},
+		{`{"data":{"buttons":[{"title":"a\u0040b.de","payload":"/x{\"m\":\"a@b.de\"}"}]},"x":{"name":"a@b.de"}}`, `{"data":{"buttons":[{"title":"[email]","payload":"/x{\"m\":\"[email]\"}"}]},"x":{"name":"[email]"}}`},
+		{`{"event":"slot","name":"n","value":4111111111111111}`, `{"event":"slot","name":"n","value":"[card]"}`},
+		{`{"event":"slot","name":"n","value":1732252800.123, "timestamp":1732252800.123456}`, `{"event":"slot","name":"n","value":1732252800.123, "timestamp":1732252800.123456}`},
+		{`{"event":"slot","name":"name","timestamp":1.5,"value":"Ann"}`, `{"event":"slot","name":"name","timestamp":1.5,"value":"[name]"}`},
+		{`{"event":"slot","name":"name","value":null}`, `{"event":"slot","name":"name","value":null}`},
+		{`{"event":"slot","name":"other","value":"name"}`, `{"event":"slot","name":"other","value":"name"}`},
+		{
+			`{"event":"user","text":"Я Ann из Köln","parse_data":{"text":"Я Ann из Köln","entities":[{"entity":"name","start":2,"end":5,"value":"Ann"},{"entity":"city","start":9,"end":13,"value":"Köln"}],"commands":[{"command":"set slot","name":"name","value":"Ann"}]}}`,
+			`{"event":"user","parse_data":{"commands":[{"command":"set slot","name":"name","value":"[name]"}],"entities":[{"end":5,"entity":"name","start":2,"value":"[name]"},{"end":13,"entity":"city","start":9,"value":"[city]"}],"text":"Я [name] из [city]"},"text":"Я [name] из [city]"}`,
+		},
+	} {
+		got, n := m.Event(x.in)
+		if got != x.want {
+			t.Errorf("%s\nbecame %s\nwant   %s", x.in, got, x.want)
+		}
+		if n == 0 != (x.in == x.want) {
+			t.Errorf("%s: %d finds", x.in, n)
+		}
+		if again, n := m.Event(got); n != 0 || again != got {
+			t.Errorf("%s masked again became %s", got, again)
+		}
+	}
+	if got := m.Slot("city", `"Köln"`); got != `"[city]"` {
+		t.Errorf("slot city: %s", got)
+	}
+	if got := m.Slot("mail", `"a@b.de"`); got != `"[email]"` {
+		t.Errorf("slot mail: %s", got)
+	}
+	if got, n := m.Rejected([]byte("{\"text\":\"a@b.de\xff")); n != 1 || strings.Contains(string(got), "a@b") {
+		t.Errorf("broken body: %q", got)
+	}
+}
+
+func FuzzEvent(f *testing.F) {
+	f.Add(`{"event":"user","text":"a@b.de 4111 1111 1111 1111","parse_data":{"entities":[{"entity":"name","start":1,"end":3,"value":"x"}]}}`)
+	f.Add(`{"event":"slot","name":"name","value":[1,{"a":"\ud83d\ude00 0151 23456789"}]}`)
+	r := All()
+	r.Slots = []string{"name"}
+	m, err := New(r)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		got, n := m.Event(body)
+		if n == 0 && got != body {
+			t.Fatalf("%q changed without a find: %q", body, got)
+		}
+		if json.Valid([]byte(body)) && !json.Valid([]byte(got)) {
+			t.Fatalf("%q is no JSON any more: %q", body, got)
+		}
+		if again, n := m.Event(got); n != 0 && json.Valid([]byte(body)) {
+			t.Fatalf("%q masked again: %q, then %q", body, got, again)
+		}
+	})
+}

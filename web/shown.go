@@ -1,0 +1,195 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/mask"
+	"turnwise/metric"
+	"turnwise/queries"
+	"turnwise/search"
+	"turnwise/views"
+)
+
+// shown is the database as pages show it: with personal data masked, where that is asked for. Whoever may see them reveals a conversation.
+func (s *server) shown(ctx context.Context) (queries.DB, error) {
+	m, err := queries.DisplayMask(ctx, s.Pool)
+	return queries.Masked(s.Pool, m), err
+}
+
+// sight is how somebody sees a conversation.
+type sight struct {
+	db     queries.DB
+	masker *mask.Masker        // nil: in the clear
+	until  *time.Time          // that it is revealed; nil: it is not
+	as     func(string) string // masks a text
+}
+
+// sightOf tells how who asks sees a conversation.
+func (s *server) sightOf(ctx context.Context, of queries.Place) (x sight, err error) {
+	x.db, x.as = s.Pool, func(text string) string { return text }
+	m, err := queries.DisplayMask(ctx, s.Pool)
+	if err != nil || m == nil {
+		return x, err
+	}
+	if u, ok := userOf(ctx); ok && may(ctx, views.SeePersonal) {
+		if x.until, err = queries.RevealedUntil(ctx, s.Pool, of, u.ID, s.Now()); err != nil || x.until != nil {
+			return x, err
+		}
+	}
+	x.db, x.masker, x.as = queries.Masked(s.Pool, m), m, m.Shown
+	return x, nil
+}
+
+// facts are those of a conversation, as they are seen.
+func (x sight) facts(c queries.ConversationFacts) queries.ConversationFacts {
+	for _, text := range []*string{&c.FirstText, &c.SenderKey, &c.UserID, &c.SessionID} {
+		*text = x.as(*text)
+	}
+	return c
+}
+
+// transcript masks what is masked by its name, beside what the database masks by its form.
+func (x sight) transcript(t *queries.Transcript) {
+	if x.masker == nil {
+		return
+	}
+	for i := range t.Slots {
+		t.Slots[i].Value = x.masker.Slot(t.Slots[i].Name, t.Slots[i].Value)
+	}
+	for i := range t.Commands {
+		t.Commands[i].Value = x.masker.Slot(t.Commands[i].Slot, t.Commands[i].Value)
+	}
+	for i := range t.Messages {
+		e := &t.Messages[i]
+		e.Text, e.Entities = x.masker.Entities(e.Text, e.Entities)
+	}
+}
+
+// revealLasts is how long a conversation stays revealed.
+const revealLasts = 30 * time.Minute
+
+// reveal answers POST /conversations/{id}/reveal: shows who may see them the personal data of a conversation for a while, and notes why.
+func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	c, err := s.conversation(ctx, id)
+	if err != nil {
+		return err
+	}
+	u, _ := userOf(ctx)
+	until := s.Now().Add(revealLasts)
+	if r.PostFormValue("hide") != "" {
+		until = s.Now()
+	}
+	reason, err := personalReason(r)
+	if err != nil && until.After(s.Now()) {
+		return err
+	}
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		d := deed{act: queries.AuditRevealed, id: c.ID.String(), after: map[string]any{"reason": reason, "until": until}}
+		if reason == "" {
+			d.after = map[string]any{"hidden": true}
+		}
+		return d, queries.Reveal(ctx, tx, queries.Place{SenderID: c.SenderID, ID: c.ID}, u.ID, reason, s.Now(), until)
+	}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/conversations/"+c.ID.String()+"?"+hereAgain(r.PostFormValue("query")), http.StatusSeeOther)
+	return nil
+}
+
+// personalReason reads why somebody wants to see personal data.
+func personalReason(r *http.Request) (string, error) {
+	reason := strings.Join(strings.Fields(r.FormValue("reason")), " ")
+	if n := utf8.RuneCountInString(reason); n < 3 || n > 500 || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0) {
+		return "", &metric.InputError{Field: "reason", Msg: "is asked for: why do you need to see personal data? 3 to 500 characters"}
+	}
+	return reason, nil
+}
+
+// errProbe refuses to search for what is masked.
+var errProbe = &metric.InputError{Field: "q", Msg: "asks for personal data, which are masked for you: search for words without e-mail addresses and numbers, or for the id of a conversation"}
+
+// probes tells whether a search would tell whether somebody said a thing that is masked.
+func probes(m *mask.Masker, text string) bool {
+	if m == nil {
+		return false
+	}
+	digits := 0
+	for _, r := range text {
+		if unicode.IsDigit(r) {
+			digits++
+		}
+	}
+	_, found := m.Text(text)
+	return found > 0 || digits >= 4 || strings.Contains(text, "@")
+}
+
+// mayAsk refuses a search for what is masked for who asks.
+func (s *server) mayAsk(ctx context.Context, text string) error {
+	if text == "" || may(ctx, views.SeePersonal) {
+		return nil
+	}
+	m, err := queries.DisplayMask(ctx, s.Pool)
+	if err == nil && probes(m, text) {
+		err = errProbe
+	}
+	return err
+}
+
+// search reads what is searched for, with the words that it forgives: these are of all assistants, and shown, so who is limited searches for
+// what was typed.
+func (s *server) search(ctx context.Context, text string) (search.Query, error) {
+	if err := s.mayAsk(ctx, text); err != nil {
+		return search.Query{}, err
+	}
+	if limitsOf(ctx) != nil {
+		return search.Parse(text)
+	}
+	db, err := s.shown(ctx)
+	if err != nil {
+		return search.Query{}, err
+	}
+	return queries.Search(ctx, db, text)
+}
+
+// clear tells whether a file is to hold personal data that are masked elsewhere, and why; it is refused to who may not see them.
+func (s *server) clear(r *http.Request, asked string) (reason string, clear bool, err error) {
+	if asked != "yes" {
+		return "", false, nil
+	}
+	if !may(r.Context(), views.SeePersonal) {
+		return "", false, &metric.InputError{Field: "clear", Msg: "is for who may see personal data"}
+	}
+	reason, err = personalReason(r)
+	return reason, true, err
+}
+
+// hereAgain is the query of a page of a conversation, read and written again so that nothing foreign passes.
+func hereAgain(query string) string {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return ""
+	}
+	kept := url.Values{}
+	for _, name := range []string{"view", "back", "q", "in", "m"} {
+		if q.Has(name) {
+			kept.Set(name, q.Get(name))
+		}
+	}
+	return kept.Encode()
+}
