@@ -8,15 +8,43 @@ import (
 
 // Settings are the rules of one assistant that the fold needs.
 type Settings struct {
-	HandoffActions []string // actions that hand the conversation to a person
-	HandoffFlows   []string // flows whose start does; none by default
-	HandoffCommand bool     // the command "human handoff" counts
-	HandoffPause   bool     // the event "pause" counts
-	HandoffAgent   bool     // a message by a human agent counts
-	CSATSlots      []string
-	SatisfiedFrom  int // lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
-	IdleMinutes    int // a conversation without an end event is closed this long after its last event
-	Fallbacks      []string
+	HandoffActions []string `json:"handoff_actions" yaml:"handoff_actions"` // actions that hand the conversation to a person
+	HandoffFlows   []string `json:"handoff_flows" yaml:"handoff_flows"`     // flows whose start does; none by default
+	HandoffCommand bool     `json:"handoff_command" yaml:"handoff_command"` // the command "human handoff" counts
+	HandoffPause   bool     `json:"handoff_pause" yaml:"handoff_pause"`     // the event "pause" counts
+	HandoffAgent   bool     `json:"handoff_agent" yaml:"handoff_agent"`     // a message by a human agent counts
+	CSATSlots      []string `json:"csat_slots" yaml:"csat_slots"`
+	SatisfiedFrom  int      `json:"satisfied_from" yaml:"satisfied_from"` // lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
+	IdleMinutes    int      `json:"idle_minutes" yaml:"idle_minutes"`     // a conversation without an end event is closed this long after its last event
+	Fallbacks      []string `json:"fallbacks" yaml:"fallbacks"`
+}
+
+// The bounds of settings.
+const (
+	mostNames   = 200
+	longestName = 200
+	mostIdle    = 7 * 24 * 60
+)
+
+// Check tells which setting is wrong, and why; "" when none is.
+func (s *Settings) Check() (field, why string) {
+	for field, list := range map[string][]string{"hand-off actions": s.HandoffActions, "hand-off flows": s.HandoffFlows, "rating slots": s.CSATSlots, "fallbacks": s.Fallbacks} {
+		if len(list) > mostNames {
+			return field, "are at most " + strconv.Itoa(mostNames)
+		}
+		for _, name := range list {
+			if strings.TrimSpace(name) != name || name == "" || len(name) > longestName {
+				return field, "are names of up to " + strconv.Itoa(longestName) + " bytes"
+			}
+		}
+	}
+	switch {
+	case s.SatisfiedFrom < 1 || s.SatisfiedFrom > 5:
+		return "satisfied from", "is a rating from 1 to 5"
+	case s.IdleMinutes < 1 || s.IdleMinutes > mostIdle:
+		return "idle minutes", "are 1 to " + strconv.Itoa(mostIdle)
+	}
+	return "", ""
 }
 
 // DefaultSettings are those of a new assistant.
@@ -28,6 +56,13 @@ func DefaultSettings() Settings {
 		IdleMinutes:    65,
 		Fallbacks:      []string{"action_default_fallback", "utter_default", "utter_fallback", "nlu_fallback", "out_of_scope", "pattern_cannot_handle", "pattern_chitchat_fallback", "utter_free_chitchat_response_fallback"},
 	}
+}
+
+// UnmarshalYAML reads settings; those that are not there are as by default.
+func (s *Settings) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Settings
+	*s = DefaultSettings()
+	return unmarshal((*plain)(s))
 }
 
 // Rating is how satisfied the user said to be.

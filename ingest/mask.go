@@ -64,51 +64,34 @@ func (w *Writer) masked(ctx context.Context, events []*conversation.Event) (kept
 	return kept, refused, nil
 }
 
-// maskAtOnce is how many senders are masked in one transaction.
-const maskAtOnce = 25
-
-// MaskStored masks what is stored, from where the run stands on, a few senders at a time, while others go on storing. Conversations in
-// which something was masked are folded again.
-func (w *Writer) MaskStored(ctx context.Context, run conversation.UUID) error {
-	r, err := queries.MaskingRunByID(ctx, w.pool, run)
+// FoldStored folds what is stored again, from where the run stands on, a few senders at a time, while others go on storing: all of it by the
+// settings of now, or, to mask, where something is masked.
+func (w *Writer) FoldStored(ctx context.Context, run conversation.UUID) error {
+	r, err := queries.FoldRunByID(ctx, w.pool, run)
 	if err != nil {
 		return err
 	}
-	m, key, err := w.rulesOf(ctx, r)
-	if err != nil {
-		return err
-	}
-	for after := r.After; ; {
-		senders, err := queries.SendersAfter(ctx, w.pool, "", after, maskAtOnce)
+	fold := func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) { return 0, w.rebuild(ctx, tx, senders) }
+	if r.Kind == queries.FoldToMask {
+		m, key, err := w.rulesOf(ctx, r)
 		if err != nil {
-			return fmt.Errorf("list senders: %w", err)
+			return err
 		}
-		if len(senders) == 0 {
-			return nil
+		fold = func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) {
+			return w.maskSenders(ctx, tx, senders, m, key)
 		}
-		last := senders[len(senders)-1].ID
-		if err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-			events, err := w.maskSenders(ctx, tx, senders, m, key)
-			if err != nil {
-				return err
-			}
-			return queries.AdvanceMasking(ctx, tx, run, last, int64(len(senders)), events)
-		}); err != nil {
-			if !queries.Temporary(err) || ctx.Err() != nil {
-				return err
-			}
-			w.log.WarnContext(ctx, "masking waits for the database", "error", err)
-			if err := pause(ctx, time.Second); err != nil {
-				return err
-			}
-			continue
-		}
-		after = last
 	}
+	return w.everySender(ctx, r.Assistant, r.After, func(tx pgx.Tx, senders []queries.NamedSender) error {
+		events, err := fold(tx, senders)
+		if err != nil {
+			return err
+		}
+		return queries.AdvanceFold(ctx, tx, run, senders[len(senders)-1].ID, int64(len(senders)), events)
+	}, func(int) {})
 }
 
 // rulesOf are the rules of a run, and the key of the ids of masked events.
-func (w *Writer) rulesOf(ctx context.Context, r queries.MaskingRun) (*mask.Masker, []byte, error) {
+func (w *Writer) rulesOf(ctx context.Context, r queries.FoldRun) (*mask.Masker, []byte, error) {
 	var rules mask.Rules
 	if err := json.Unmarshal(r.Rules, &rules); err != nil {
 		return nil, nil, fmt.Errorf("the rules of the run: %w", err)

@@ -134,14 +134,14 @@ func runMasking(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		return queries.StartMasking(t.Context(), tx, id, conversation.UUID{}, rules, time.Now())
+		return queries.StartFold(t.Context(), tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, UserID: new(conversation.UUID), CreatedAt: time.Now()}, &rules)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := ingest.NewWriter(pool, quiet).MaskStored(t.Context(), id); err != nil {
+	if err := ingest.NewWriter(pool, quiet).FoldStored(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if err := queries.EndMasking(t.Context(), pool, id, 0, "", time.Now()); err != nil {
+	if err := queries.EndFold(t.Context(), pool, id, 0, "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 }

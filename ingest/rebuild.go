@@ -19,8 +19,12 @@ const rebuildAtOnce = 50
 // Rebuild folds all stored events of an assistant ("" for all) again, a few senders at a time, while others
 // go on storing. It calls progress after each transaction with the senders done so far.
 func (w *Writer) Rebuild(ctx context.Context, assistant string, progress func(done int)) error {
-	after, done := int64(-1), 0
-	for {
+	return w.everySender(ctx, assistant, -1, func(tx pgx.Tx, senders []queries.NamedSender) error { return w.rebuild(ctx, tx, senders) }, progress)
+}
+
+// everySender does something with the senders of an assistant ("" for all) behind one, a few in each transaction.
+func (w *Writer) everySender(ctx context.Context, assistant string, after int64, do func(tx pgx.Tx, senders []queries.NamedSender) error, progress func(done int)) error {
+	for done := 0; ; {
 		senders, err := queries.SendersAfter(ctx, w.pool, assistant, after, rebuildAtOnce)
 		if err != nil {
 			return fmt.Errorf("list senders: %w", err)
@@ -28,10 +32,10 @@ func (w *Writer) Rebuild(ctx context.Context, assistant string, progress func(do
 		if len(senders) == 0 {
 			return nil
 		}
-		err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return w.rebuild(ctx, tx, senders) })
+		err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return do(tx, senders) })
 		if err != nil {
 			if queries.Temporary(err) && ctx.Err() == nil {
-				w.log.WarnContext(ctx, "rebuild waits for the database", "error", err)
+				w.log.WarnContext(ctx, "folding again waits for the database", "error", err)
 				if err := pause(ctx, time.Second); err != nil {
 					return err
 				}

@@ -29,8 +29,8 @@ type Config struct {
 	Version string
 
 	Reports Reports
-	// Mask masks the conversations that are stored, as a run says; nil where none is masked.
-	Mask func(ctx context.Context, run conversation.UUID) error
+	// Fold folds what is stored again, as a run says.
+	Fold func(ctx context.Context, run conversation.UUID) error
 }
 
 // Client runs jobs.
@@ -69,9 +69,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &RetentionWorker{pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
 	river.AddWorker(workers, &ReportDueWorker{pool: cfg.Pool, now: cfg.Now})
 	river.AddWorker(workers, &ReportWorker{Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
-	if cfg.Mask != nil {
-		river.AddWorker(workers, &MaskWorker{pool: cfg.Pool, stored: cfg.Mask, now: cfg.Now})
-	}
+	river.AddWorker(workers, &FoldWorker{pool: cfg.Pool, stored: cfg.Fold, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}},

@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"sync/atomic"
 	"time"
 )
 
@@ -39,7 +40,15 @@ func AddDays(t time.Time, n int, zone *time.Location) time.Time {
 // Bucket is the length of the stretches into which a chart divides its range.
 type Bucket string
 
-// The buckets. A week begins on Monday.
+// weekBegins is the day on which weeks begin.
+var weekBegins atomic.Int32
+
+func init() { weekBegins.Store(int32(time.Monday)) }
+
+// WeeksBegin sets the day on which weeks begin, which is a setting of the workspace: before anything is counted by the week.
+func WeeksBegin(day time.Weekday) { weekBegins.Store(int32(day)) }
+
+// The buckets.
 const (
 	ByHour  Bucket = "hour"
 	ByDay   Bucket = "day"
@@ -100,7 +109,7 @@ func (b Bucket) Start(t time.Time, zone *time.Location) time.Time {
 		return start
 	case ByWeek:
 		y, m, d := l.Date()
-		return Midnight(y, m, d-(int(l.Weekday())+6)%7, zone)
+		return Midnight(y, m, d-(int(l.Weekday())-int(weekBegins.Load())+7)%7, zone)
 	case ByMonth:
 		return Midnight(l.Year(), l.Month(), 1, zone)
 	default:

@@ -433,3 +433,15 @@ func TestTypedBesideSearch(t *testing.T) {
 		t.Errorf("a search without a range: %s", f.Encode())
 	}
 }
+
+// TestWeeksBegin is not parallel: the day holds for the whole process.
+func TestWeeksBegin(t *testing.T) {
+	defer WeeksBegin(time.Monday)
+	sunday := time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
+	for day, want := range map[time.Weekday]int{time.Monday: 16, time.Sunday: 22, time.Saturday: 21} {
+		WeeksBegin(day)
+		if got := ByWeek.Start(sunday, time.UTC); got.Day() != want || got.Hour() != 0 {
+			t.Errorf("weeks that begin on %s: the week of Sunday 22 begins on %s", day, got)
+		}
+	}
+}

@@ -28,16 +28,16 @@ type SuccessCriteria struct {
 
 // storedRules is how rules are kept.
 type storedRules struct {
-	Included   []string `json:"included"`
-	Any        bool     `json:"any,omitempty"`
-	Started    bool     `json:"started,omitempty"`
-	Excluded   []string `json:"excluded,omitempty"`
-	Satisfied  bool     `json:"satisfied,omitempty"`
-	Slot       string   `json:"slot,omitempty"`
-	SlotValue  string   `json:"slot_value,omitempty"`
-	Tag        string   `json:"tag,omitempty"`
-	NoTag      string   `json:"no_tag,omitempty"`
-	ReturnDays int      `json:"return_days,omitempty"`
+	Included   []string `json:"included" yaml:"included"`
+	Any        bool     `json:"any,omitempty" yaml:"any,omitempty"`
+	Started    bool     `json:"started,omitempty" yaml:"started,omitempty"`
+	Excluded   []string `json:"excluded,omitempty" yaml:"excluded,omitempty"`
+	Satisfied  bool     `json:"satisfied,omitempty" yaml:"satisfied,omitempty"`
+	Slot       string   `json:"slot,omitempty" yaml:"slot,omitempty"`
+	SlotValue  string   `json:"slot_value,omitempty" yaml:"slot_value,omitempty"`
+	Tag        string   `json:"tag,omitempty" yaml:"tag,omitempty"`
+	NoTag      string   `json:"no_tag,omitempty" yaml:"no_tag,omitempty"`
+	ReturnDays int      `json:"return_days,omitempty" yaml:"return_days,omitempty"`
 }
 
 const criteriaColumns = `

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +19,13 @@ type Masking struct {
 	OnArrival  bool   `json:"on_arrival" yaml:"on_arrival"` // before anything is stored
 	OnDisplay  bool   `json:"on_display" yaml:"on_display"` // before anything is shown or handed out
 	Key        []byte `json:"-" yaml:"-"`                   // of the ids of masked events; there from the first time that something is masked on arrival
+}
+
+// UnmarshalYAML reads the rules; those that are not there are as by default.
+func (m *Masking) UnmarshalYAML(unmarshal func(any) error) error {
+	type plain Masking
+	*m = Masking{Rules: mask.All()}
+	return unmarshal((*plain)(m))
 }
 
 // MaskingRules returns them; without any, what is known by its form would be masked, but nothing is.
@@ -46,41 +52,6 @@ func SetMasking(ctx context.Context, db DB, m Masking, by conversation.UUID, now
 	return setSetting(ctx, db, "masking", m, m.Key, by, now)
 }
 
-// MaskingRun is the masking of what was stored before.
-type MaskingRun struct {
-	ID        conversation.UUID
-	UserID    *conversation.UUID
-	By        string
-	Rules     []byte // as they were when it was asked for
-	CreatedAt time.Time
-	EndedAt   *time.Time
-	After     int64 // the sender up to which it is done
-	Senders   int64
-	Total     int64
-	Events    int64 // that were changed
-	Others    int64 // notes and rejected events that were
-	Error     string
-}
-
-const (
-	maskingColumns = `
-select r.id, r.user_id, coalesce(u.name, '') as by, r.rules, r.created_at, r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error
-from masking_runs r
-left join users u on u.id = r.user_id
-`
-	maskingRunsSQL     = maskingColumns + `order by r.created_at desc, r.id limit 20`
-	maskingRunSQL      = maskingColumns + `where r.id = @id`
-	insertMaskingSQL   = `insert into masking_runs (id, user_id, rules, created_at, total) select @id, @user, @rules::jsonb, @at, (select count(*) from senders)`
-	openMaskingSQL     = `select exists (select from masking_runs where ended_at is null)`
-	advanceMaskingSQL  = `update masking_runs set after = @after, senders = senders + @senders, events = events + @events where id = @id`
-	endMaskingSQL      = `update masking_runs set ended_at = @at, others = @others, error = @error where id = @id`
-	moveMarksSQL       = `update message_marks t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
-	moveNotesSQL       = `update notes t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
-	moveActsSQL        = `update review_acts t set subject = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.subject = k.old and t.kind = 'mark'`
-	dropFilesSQL       = `with gone as (update exports set state = 'cancelled', error = 'was removed: personal data were masked since', expires_at = @now where created_at < @before returning id) delete from export_parts p using gone where p.export_id = gone.id`
-	dropReportFilesSQL = `delete from report_files f using report_runs r where r.id = f.run_id and r.created_at < @before`
-)
-
 // textsOfPeople are the texts beside conversations into which somebody may have written personal data: a statement that reads a page of
 // them, and one that writes them.
 const (
@@ -96,43 +67,13 @@ const (
 	writeBecameSQL     = `update review_acts t set became = convert_from(k.body, 'UTF8') from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
 )
 
-// StartMasking notes that what is stored is to be masked; ErrConflict while that is under way.
-func StartMasking(ctx context.Context, tx pgx.Tx, id, by conversation.UUID, m Masking, now time.Time) error {
-	rows, _ := tx.Query(ctx, openMaskingSQL)
-	if open, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil || open {
-		return errors.Join(err, ErrConflict)
-	}
-	rules, err := json.Marshal(m.Rules)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, insertMaskingSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": subject(by), "rules": rules, "at": now})
-	return err
-}
-
-// MaskingRuns returns the last runs, the newest first.
-func MaskingRuns(ctx context.Context, db DB) ([]MaskingRun, error) {
-	rows, _ := db.Query(ctx, maskingRunsSQL)
-	return pgx.CollectRows(rows, pgx.RowToStructByName[MaskingRun])
-}
-
-// MaskingRunByID returns a run, or ErrNotFound.
-func MaskingRunByID(ctx context.Context, db DB, id conversation.UUID) (MaskingRun, error) {
-	rows, _ := db.Query(ctx, maskingRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[MaskingRun](rows)
-}
-
-// AdvanceMasking notes how far a run came, in the transaction that came there.
-func AdvanceMasking(ctx context.Context, tx pgx.Tx, id conversation.UUID, after, senders, events int64) error {
-	_, err := tx.Exec(ctx, advanceMaskingSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "after": after, "senders": senders, "events": events})
-	return err
-}
-
-// EndMasking ends a run.
-func EndMasking(ctx context.Context, db DB, id conversation.UUID, others int64, failure string, now time.Time) error {
-	_, err := db.Exec(ctx, endMaskingSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "others": others, "error": failure, "at": now})
-	return err
-}
+const (
+	moveMarksSQL       = `update message_marks t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
+	moveNotesSQL       = `update notes t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
+	moveActsSQL        = `update review_acts t set subject = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.subject = k.old and t.kind = 'mark'`
+	dropFilesSQL       = `with gone as (update exports set state = 'cancelled', error = 'was removed: personal data were masked since', expires_at = @now where created_at < @before returning id) delete from export_parts p using gone where p.export_id = gone.id`
+	dropReportFilesSQL = `delete from report_files f using report_runs r where r.id = f.run_id and r.created_at < @before`
+)
 
 // MoveMessages has what reviewers said of messages of a sender follow them to their new ids.
 func MoveMessages(ctx context.Context, tx pgx.Tx, sender int64, olds, news []conversation.UUID) error {

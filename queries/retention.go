@@ -87,13 +87,13 @@ func RetentionRules(ctx context.Context, db DB) ([]RetentionRule, error) {
 
 // AddRetentionRule keeps a rule; ErrConflict when there is one for the same.
 func AddRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": [16]byte(by)})
+	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": subject(by)})
 	return unique(err)
 }
 
 // ChangeRetentionRule changes the durations of a rule, or returns ErrNotFound when somebody else did so meanwhile.
 func ChangeRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	return changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": [16]byte(by)})
+	return changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": subject(by)})
 }
 
 // DeleteRetentionRule deletes a rule.

@@ -14,14 +14,14 @@ import (
 
 // MailSettings say how mail leaves. The password stands sealed beside them.
 type MailSettings struct {
-	Host     string `json:"host"`
-	Port     int    `json:"port"`
-	Security string `json:"security"` // starttls, tls or none
-	User     string `json:"user"`
-	From     string `json:"from"` // address
-	Sender   string `json:"sender"`
-	Line     string `json:"line"` // at the end of every mail
-	Sealed   []byte `json:"-"`    // password
+	Host     string `json:"host" yaml:"host"`
+	Port     int    `json:"port" yaml:"port"`
+	Security string `json:"security" yaml:"security"` // starttls, tls or none
+	User     string `json:"user" yaml:"user"`
+	From     string `json:"from" yaml:"from"` // address
+	Sender   string `json:"sender" yaml:"sender"`
+	Line     string `json:"line" yaml:"line"` // at the end of every mail
+	Sealed   []byte `json:"-" yaml:"-"`       // password
 }
 
 // Place is what the password is sealed for.

@@ -3,12 +3,14 @@
 
 const FONT = '"IBM Plex Sans", system-ui, sans-serif';
 
-function count(n) { return String(Math.round(n)).replace(/\B(?=(\d{3})+(?!\d))/g, ","); }
-function axisCount(n) { return n >= 10000 ? (n / 1000).toFixed(n % 1000 === 0 ? 0 : 1) + "k" : count(n); }
+let signs = ",."; // between thousands, and before tenths: as the workspace writes them
+function count(n) { return String(Math.round(n)).replace(/\B(?=(\d{3})+(?!\d))/g, signs[0]); }
+function decimal(n, places) { return n.toFixed(places).replace(".", signs[1]); }
+function axisCount(n) { return n >= 10000 ? decimal(n / 1000, n % 1000 === 0 ? 0 : 1) + "k" : count(n); }
 function millis(ms) {
 	if (ms < 999.5) return Math.round(ms) + " ms";
 	const s = ms / 1000;
-	if (s < 9.95) return s.toFixed(1) + " s";
+	if (s < 9.95) return decimal(s, 1) + " s";
 	if (s < 59.5) return Math.round(s) + " s";
 	const n = Math.round(s), two = (x) => String(x).padStart(2, "0");
 	if (n < 3600) return Math.floor(n / 60) + " m " + two(n % 60) + " s";
@@ -17,13 +19,14 @@ function millis(ms) {
 }
 function text(unit, v) {
 	if (v == null) return "–";
-	return unit === "percent" ? (v * 100).toFixed(1) + "%" : unit === "ms" ? millis(v) : count(v);
+	return unit === "percent" ? decimal(v * 100, 1) + "%" : unit === "ms" ? millis(v) : count(v);
 }
 function axisText(unit, v) {
 	return unit === "percent" ? Math.round(v * 100) + "%" : unit === "ms" ? millis(v) : axisCount(v);
 }
 
 function option(spec, tok) {
+	signs = spec.signs || signs;
 	const unfinished = (spec.x || []).map((x) => !!x.unfinished);
 	const base = {
 		animation: false,

@@ -105,7 +105,7 @@ func Percent(r metric.Rate) string {
 	if r.Few() {
 		digits = 0
 	}
-	return strconv.FormatFloat(v*100, 'f', digits, 64) + "%"
+	return Decimal(v*100, digits) + "%"
 }
 
 // IntervalText writes the 95 % interval of a rate in whole percents: 35–72%.
@@ -123,6 +123,7 @@ type spec struct {
 	Series  []specSeries `json:"series"`
 	Before  *specSeries  `json:"before,omitempty"`
 	Markers []specMarker `json:"markers,omitempty"`
+	Signs   string       `json:"signs"` // see NumberSigns
 	Wide    bool         `json:"wide,omitempty"`
 }
 
@@ -173,7 +174,7 @@ func (s *Series) spec(unit Unit) specSeries {
 func (c *Chart) Spec() any { return c.spec() }
 
 func (c *Chart) spec() spec {
-	out := spec{Kind: c.Kind, Unit: c.Unit, Main: c.Main, Wide: c.Wide}
+	out := spec{Kind: c.Kind, Unit: c.Unit, Main: c.Main, Wide: c.Wide, Signs: NumberSigns()}
 	for _, x := range c.X {
 		out.X = append(out.X, specTick(x))
 	}

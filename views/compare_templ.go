@@ -717,7 +717,7 @@ func coveredText(share float64) string {
 	if share == 0 || share > 0.9995 {
 		return ""
 	}
-	return fmt.Sprintf("rests on %.1f%% of the conversations", share*100)
+	return "rests on " + Decimal(share*100, 1) + "% of the conversations"
 }
 
 var _ = templruntime.GeneratedTemplate

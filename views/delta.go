@@ -51,7 +51,7 @@ func CountDelta(now, was int64) Delta {
 	case now == was:
 		d.Text = "no change"
 	default:
-		d.Arrow, d.Text = arrow(now > was), fmt.Sprintf("%.1f%%", math.Abs(float64(now-was))/float64(was)*100)
+		d.Arrow, d.Text = arrow(now > was), Decimal(math.Abs(float64(now-was))/float64(was)*100, 1)+"%"
 	}
 	return d
 }
@@ -67,10 +67,10 @@ func RateDelta(now, was metric.Rate, lessIsBetter bool) Delta {
 	case now.Few() || was.Few():
 		d.Text = "too few"
 	case !diff.Clear():
-		d.Text, d.From = fmt.Sprintf("no clear change ±%.1f pp", (diff.High-diff.Low)/2*100), ""
+		d.Text, d.From = "no clear change ±"+Decimal((diff.High-diff.Low)/2*100, 1)+" pp", ""
 	default:
 		up := diff.Value > 0
-		d.Arrow, d.Text, d.Judge = arrow(up), fmt.Sprintf("%.1f pp", math.Abs(diff.Value)*100), judge(up != lessIsBetter)
+		d.Arrow, d.Text, d.Judge = arrow(up), Decimal(math.Abs(diff.Value)*100, 1)+" pp", judge(up != lessIsBetter)
 	}
 	return d
 }

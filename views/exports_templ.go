@@ -697,9 +697,9 @@ func Size(n int64) string {
 	case n < 1_000_000:
 		return strconv.FormatFloat(float64(n)/1e3, 'f', 0, 64) + " kB"
 	case n < 1_000_000_000:
-		return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB"
+		return Decimal(float64(n)/1e6, 1) + " MB"
 	}
-	return strconv.FormatFloat(float64(n)/1e9, 'f', 2, 64) + " GB"
+	return Decimal(float64(n)/1e9, 2) + " GB"
 }
 
 var _ = templruntime.GeneratedTemplate

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"turnwise/conversation"
@@ -14,13 +15,29 @@ import (
 // none stands where there is no value.
 const none = "–"
 
+// numbers is how numbers are written: what stands between thousands, and before tenths.
+var numbers atomic.Pointer[[2]string]
+
+func init() { WriteNumbers(",", ".") }
+
+// WriteNumbers sets how numbers are written, which is a setting of the workspace: what stands between thousands, and before tenths.
+func WriteNumbers(thousands, point string) { numbers.Store(&[2]string{thousands, point}) }
+
+// NumberSigns are the two, for what is drawn by scripts.
+func NumberSigns() string { return numbers.Load()[0] + numbers.Load()[1] }
+
 // Count writes a number in full, with thousands apart: 45,914.
 func Count[T int | int32 | int64](n T) string {
 	s := strconv.FormatInt(int64(n), 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
+		s = s[:i] + numbers.Load()[0] + s[i:]
 	}
 	return s
+}
+
+// Decimal writes a number with so many digits behind the point.
+func Decimal(v float64, places int) string {
+	return strings.Replace(strconv.FormatFloat(v, 'f', places, 64), ".", numbers.Load()[1], 1)
 }
 
 // Millis writes milliseconds: 840 ms, 2.4 s, 48 s, 3 m 12 s.
@@ -40,7 +57,7 @@ func Span(d time.Duration) string {
 	case s < 0.9995:
 		return strconv.FormatFloat(s*1000, 'f', 0, 64) + " ms"
 	case s < 9.95:
-		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
+		return Decimal(s, 1) + " s"
 	case s < 59.5:
 		return strconv.FormatFloat(s, 'f', 0, 64) + " s"
 	}

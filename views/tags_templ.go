@@ -878,7 +878,7 @@ func meanText(v *float64) string {
 	if v == nil {
 		return none
 	}
-	return strconv.FormatFloat(*v, 'f', 1, 64)
+	return Decimal(*v, 1)
 }
 
 func secondsText(v *float64) string {

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/mail"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +14,6 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"turnwise/jobs"
-	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
 )
@@ -56,22 +53,7 @@ func (s *server) keepMail(w http.ResponseWriter, r *http.Request) error {
 	}
 	m := queries.MailSettings{Host: strings.ToLower(p("host")), Security: p("security"), User: p("user"), From: p("from"), Sender: strings.Join(strings.Fields(p("sender")), " "), Line: strings.Join(strings.Fields(p("line")), " ")}
 	m.Port, _ = strconv.Atoi(p("port")) // 0 is refused below
-	address, badAddress := mail.ParseAddress(m.From)
-	var wrong error
-	switch {
-	case m.Host == "" || len(m.Host) > 253 || strings.ContainsAny(m.Host, " /:@"):
-		wrong = &metric.InputError{Field: "server", Msg: "is a name such as smtp.example.org"}
-	case m.Port < 1 || m.Port > 65535:
-		wrong = &metric.InputError{Field: "port", Msg: "is a number such as 587"}
-	case !slices.Contains([]string{"starttls", "tls", "none"}, m.Security):
-		wrong = &metric.InputError{Field: "encryption", Msg: "is one of starttls, tls, none"}
-	case badAddress != nil || address.Address != m.From:
-		wrong = &metric.InputError{Field: "sender's address", Msg: "is one such as turnwise@example.org"}
-	case len(m.Sender) > 100 || len(m.Line) > 300 || len(m.User) > 200:
-		wrong = &metric.InputError{Field: "form", Msg: "has texts that are too long"}
-	case m.User != "" && m.Security == "none" && !strings.HasPrefix(m.Host, "127.") && m.Host != "localhost":
-		wrong = &metric.InputError{Field: "encryption", Msg: "is needed where a password is sent"}
-	}
+	wrong := m.Check()
 	switch password := r.PostFormValue("password"); {
 	case wrong != nil:
 	case password != "":

@@ -39,12 +39,12 @@ func maskingForm(m queries.Masking) views.MaskingForm {
 func (s *server) showMasking(w http.ResponseWriter, r *http.Request, status int, m views.Masking) error {
 	ctx := r.Context()
 	m.Page = s.page(r, "Masking", "Admin")
-	runs, err := queries.MaskingRuns(ctx, s.Pool)
+	runs, err := queries.FoldRuns(ctx, s.Pool, queries.FoldToMask)
 	if err != nil {
 		return err
 	}
 	for _, x := range runs {
-		m.Runs = append(m.Runs, views.MaskingRunRow{By: x.By, At: x.CreatedAt, EndedAt: x.EndedAt, Senders: x.Senders, Total: x.Total, Events: x.Events, Others: x.Others, Error: x.Error})
+		m.Runs = append(m.Runs, views.MaskingRunRow{FoldRunRow: foldRow(x), Events: x.Events, Others: x.Others})
 		m.Running = m.Running || x.EndedAt == nil
 	}
 	return s.render(w, r, status, views.MaskingPage(m))
@@ -137,10 +137,10 @@ func (s *server) maskStored(w http.ResponseWriter, r *http.Request) error {
 	u, _ := userOf(ctx)
 	id := queries.NewID()
 	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-		if err := queries.StartMasking(ctx, tx, id, u.ID, rules, s.Now()); err != nil {
+		if err := queries.StartFold(ctx, tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, UserID: &u.ID, CreatedAt: s.Now()}, &rules); err != nil {
 			return deed{}, err
 		}
-		return deed{act: queries.AuditMasked, id: id.String(), after: rules.Rules}, s.Jobs.Add(ctx, tx, jobs.MaskArgs{ID: id.String()})
+		return deed{act: queries.AuditMasked, id: id.String(), after: rules.Rules}, s.Jobs.Add(ctx, tx, jobs.FoldArgs{ID: id.String()})
 	})
 	if errors.Is(err, queries.ErrConflict) {
 		return refuse("It is under way.")

@@ -71,7 +71,7 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 	for _, p := range m.Reviewers {
 		rating, took := views.Value{None: true}, views.Value{None: true}
 		if p.Rating != nil {
-			rating = views.Value{V: *p.Rating, Text: strconv.FormatFloat(*p.Rating, 'f', 2, 64), N: p.Rated}
+			rating = views.Value{V: *p.Rating, Text: views.Decimal(*p.Rating, 2), N: p.Rated}
 		}
 		if p.MedianS != nil {
 			took = views.Value{V: *p.MedianS * 1000, Text: views.Millis(*p.MedianS * 1000), N: p.Timed, Base: "timed"}

@@ -162,21 +162,7 @@ func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 		}
 		x.Most = int32(n)
 	}
-	after := func(a, b *int32) bool { return a != nil && b != nil && *a > *b }
-	switch {
-	case x.EventDays != nil && (x.TextDays == nil || *x.TextDays > *x.EventDays):
-		return &metric.InputError{Field: "texts", Msg: "go no later than the events in which they stand"}
-	case after(x.EventDays, x.ConversationDays):
-		return &metric.InputError{Field: "events", Msg: "go no later than their conversations"}
-	case after(x.TextDays, x.ConversationDays):
-		return &metric.InputError{Field: "texts", Msg: "go no later than their conversations"}
-	case x.StatisticsDays == nil:
-	case x.Environment+x.Channel != "":
-		return &metric.InputError{Field: "figures", Msg: "are kept by assistant, not by environment or channel"}
-	case x.ConversationDays == nil || *x.StatisticsDays < *x.ConversationDays:
-		return &metric.InputError{Field: "figures", Msg: "cannot go before the conversations that they count"}
-	}
-	return nil
+	return x.Check()
 }
 
 // addRetention answers POST /admin/retention.

@@ -27,17 +27,18 @@ import (
 
 // Config is what the pages need from outside.
 type Config struct {
-	Pool    *pgxpool.Pool
-	Log     *slog.Logger
-	Zone    *time.Location // of the workspace
-	URL     string         // under which people reach the server, without a slash at the end
-	Version string
-	Proxies []netip.Prefix // whose X-Forwarded-For is believed
-	Ingest  http.Handler   // takes POST /api/v1/ingest/rasa
-	Replay  Replay
-	Jobs    *jobs.Queue // takes what is done in the background
-	Box     *secret.Box // keeps secrets; nil: there is no key
-	SSO     *SSO        // nil: none
+	Pool      *pgxpool.Pool
+	Log       *slog.Logger
+	Zone      *time.Location // of the workspace
+	FixedZone bool           // it is set where the server starts, whatever the settings say
+	URL       string         // under which people reach the server, without a slash at the end
+	Version   string
+	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
+	Ingest    http.Handler   // takes POST /api/v1/ingest/rasa
+	Replay    Replay
+	Jobs      *jobs.Queue // takes what is done in the background
+	Box       *secret.Box // keeps secrets; nil: there is no key
+	SSO       *SSO        // nil: none
 
 	ReportFolder bool             // files may be put into a folder of the server
 	Now          func() time.Time // nil: the clock

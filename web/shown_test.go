@@ -186,11 +186,11 @@ func TestMaskingPage(t *testing.T) {
 	if status, _, _ := o.post(admin, "/admin/masking/run", "sure", "yes"); status != 422 {
 		t.Errorf("twice at once: %d", status)
 	}
-	runs, err := queries.MaskingRuns(t.Context(), o.pool)
+	runs, err := queries.FoldRuns(t.Context(), o.pool, queries.FoldToMask)
 	if err != nil || len(runs) != 1 {
 		t.Fatal(runs, err)
 	}
-	if err := jobs.Mask(t.Context(), o.pool, runs[0].ID, ingest.NewWriter(o.pool, slog.New(slog.DiscardHandler)).MaskStored, func() time.Time { return o.now }); err != nil {
+	if err := jobs.Fold(t.Context(), o.pool, runs[0].ID, ingest.NewWriter(o.pool, slog.New(slog.DiscardHandler)).FoldStored, func() time.Time { return o.now }); err != nil {
 		t.Fatal(err)
 	}
 	if in := dbtest.Holding(t, o.pool, secret); len(in) > 0 {

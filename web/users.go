@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
@@ -59,7 +58,7 @@ func (s *server) usersModel(ctx context.Context, f *figures) (m views.Users, err
 		each := float64(engaged) / float64(u.All)
 		m.Cards = append(m.Cards, views.Card{
 			Name: "Conversations each", Formula: "engaged conversations ÷ active users: " + views.Count(engaged) + " ÷ " + views.Count(u.All),
-			Value: views.Value{V: each, Text: strconv.FormatFloat(each, 'f', 2, 64), Link: f.link(f.filter, metric.Engaged), N: engaged},
+			Value: views.Value{V: each, Text: views.Decimal(each, 2), Link: f.link(f.filter, metric.Engaged), N: engaged},
 			Base:  views.Value{Text: "n " + views.Count(u.All) + " active", Link: f.people(f.filter, ""), N: u.All},
 		})
 	}

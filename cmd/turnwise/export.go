@@ -23,23 +23,23 @@ type exportCmd struct {
 	Bare     bool   `help:"Leave out the words about the file at its beginning."`
 	Clear    bool   `help:"With personal data in the clear, also where they are masked on display."`
 	Out      string `short:"o" default:"-" help:"File to write; - is standard output (${default})." placeholder:"FILE"`
-	TimeZone string `name:"time-zone" env:"TURNWISE_TIME_ZONE" default:"UTC" help:"Time zone of days and times (${default})." placeholder:"ZONE"`
+	TimeZone string `name:"time-zone" env:"TURNWISE_TIME_ZONE" help:"Time zone of days and times; default: as it is set in Admin." placeholder:"ZONE"`
 }
 
 func (e *exportCmd) Run(c *cli) (err error) {
-	zone, err := time.LoadLocation(e.TimeZone)
-	if err != nil {
-		return fmt.Errorf("--time-zone: %q is not known; write it as in Europe/Berlin", e.TimeZone)
-	}
 	kept, err := url.ParseQuery(strings.TrimPrefix(e.Query, "?"))
 	if err != nil {
 		return fmt.Errorf("--query: %w", err)
 	}
 	x := report.Wanted{Grain: queries.Grain(e.Grain), Format: report.Format(e.Format), Title: "Conversations, by " + e.Grain, By: "turnwise export", Bare: e.Bare, Clear: e.Clear}
-	if x.Filter, err = metric.ParseFilter(kept, zone); err != nil {
-		return fmt.Errorf("--query: %w", err)
-	}
 	return c.with(func(pool *pgxpool.Pool) error {
+		_, zone, err := takeUp(c.ctx, pool, e.TimeZone)
+		if err != nil {
+			return err
+		}
+		if x.Filter, err = metric.ParseFilter(kept, zone); err != nil {
+			return fmt.Errorf("--query: %w", err)
+		}
 		out := c.stdout
 		if e.Out != "-" {
 			partial := e.Out + ".partial" // a file of that name is whole

@@ -68,6 +68,7 @@ type cli struct {
 	Rebuild     rebuildCmd     `cmd:"" help:"Fold all stored events again; ingest may go on."`
 	Token       tokenCmd       `cmd:"" help:"Make, list and revoke tokens for ingest."`
 	User        userCmd        `cmd:"" help:"Make and change users."`
+	Settings    settingsCmd    `cmd:"" help:"Keep the settings in a file: write them, make them what the file says."`
 	Doctor      doctorCmd      `cmd:"" help:"Say whether data is there, arrives, and is understood."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a running server whether it is ready."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -28,7 +29,7 @@ type serveCmd struct {
 	Listen      string   `env:"TURNWISE_LISTEN" default:"127.0.0.1:5754" help:"Address of pages and API (${default})."`
 	AdminListen string   `name:"admin-listen" env:"TURNWISE_ADMIN_LISTEN" default:"127.0.0.1:5755" help:"Address of /healthz, /readyz and /metrics (${default})."`
 	URL         string   `env:"TURNWISE_URL" help:"Address under which people reach the server; default: the listen address." placeholder:"URL"`
-	TimeZone    string   `name:"time-zone" env:"TURNWISE_TIME_ZONE" default:"UTC" help:"Time zone of days and times (${default})." placeholder:"ZONE"`
+	TimeZone    string   `name:"time-zone" env:"TURNWISE_TIME_ZONE" help:"Time zone of days and times; default: as it is set in Admin." placeholder:"ZONE"`
 	Proxies     []string `env:"TURNWISE_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For is believed." placeholder:"CIDR"`
 	FirstAdmin  string   `name:"first-admin" env:"TURNWISE_FIRST_ADMIN" help:"Address of an admin to make, with a random password, when there is no user yet." placeholder:"EMAIL"`
 	Demo        bool     `env:"TURNWISE_DEMO" help:"Load demo data when the database is empty."`
@@ -40,14 +41,13 @@ type serveCmd struct {
 
 // settings are the flags, read and judged together.
 type settings struct {
-	zone    *time.Location
 	proxies []netip.Prefix
 	url     string
 }
 
 func (s *serveCmd) settings() (out settings, err error) {
 	var all []error
-	if out.zone, err = time.LoadLocation(s.TimeZone); err != nil {
+	if _, err = time.LoadLocation(s.TimeZone); err != nil {
 		all = append(all, fmt.Errorf("--time-zone: %q is not known; write it as in Europe/Berlin", s.TimeZone))
 	}
 	for _, p := range s.Proxies {
@@ -104,6 +104,22 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	defer pages.Close()
+	for {
+		if err = s.serve(ctx, c, pool, pages, log, set, sources, sso); !errors.Is(err, errAgain) {
+			return err
+		}
+		log.InfoContext(ctx, "the settings of the workspace changed: the server begins anew")
+	}
+}
+
+// serve serves until the context ends or something breaks; errAgain says that it must begin anew.
+func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool, log *slog.Logger, set settings, sources []sourceConfig, sso *web.SSO) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	workspace, zone, err := takeUp(ctx, pool, s.TimeZone)
+	if err != nil {
+		return err
+	}
 	login, err := s.firstAdmin(ctx, c, pool)
 	if err != nil {
 		return err
@@ -115,7 +131,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	sends, err := s.reports(box, pages, log, set.zone, set.url)
+	sends, err := s.reports(box, pages, log, zone, set.url)
 	if err != nil {
 		return err
 	}
@@ -123,8 +139,8 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	site, stopSite := web.New(web.Config{
-		Pool: pages, Log: log, Zone: set.zone, URL: set.url, Version: version, Proxies: set.proxies,
+	site, stopSite := web.New(web.Config{ //nolint:contextcheck // it ends when it is told to
+		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version, Proxies: set.proxies,
 		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue, Box: box, SSO: sso, ReportFolder: s.ReportFolder != "",
 	})
 	defer stopSite()
@@ -140,10 +156,10 @@ func (s *serveCmd) Run(c *cli) error {
 		}
 	}
 	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, set.url)
-	if err := queries.PrepareRollups(ctx, pool, queries.NewGrid(set.zone)); err != nil {
+	if err := queries.PrepareRollups(ctx, pool, queries.NewGrid(zone)); err != nil {
 		return err
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: set.zone, Reports: sends, Mask: writer.MaskStored})
+	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: writer.FoldStored})
 	if err != nil {
 		return err
 	}
@@ -153,6 +169,8 @@ func (s *serveCmd) Run(c *cli) error {
 	defer reading.wait()
 	select {
 	case <-c.ctx.Done():
+	case <-changed(ctx, workspace, func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) }):
+		err = errAgain
 	case err = <-reading.failed:
 	case err = <-failed:
 	case <-c.gone:
@@ -164,7 +182,7 @@ func (s *serveCmd) Run(c *cli) error {
 	stopping, cancelStop := context.WithTimeout(ctx, 10*time.Second)
 	defer cancelStop()
 	for _, server := range servers {
-		if e := server.Shutdown(stopping); e != nil && err == nil {
+		if e := server.Shutdown(stopping); e != nil && (err == nil || errors.Is(err, errAgain)) {
 			err = fmt.Errorf("stop serving: %w", e)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"turnwise/ingest"
 	"turnwise/jobs"
 	"turnwise/queries"
@@ -44,13 +46,30 @@ func (w *workCmd) Run(c *cli) error {
 		return err
 	}
 	defer done()
+	for {
+		if err := w.work(ctx, c, pool, log); !errors.Is(err, errAgain) {
+			return err
+		}
+		log.InfoContext(ctx, "the settings of the workspace changed: the jobs begin anew")
+	}
+}
+
+// inForce is what the jobs go by.
+type inForce struct {
+	zone      string
+	workspace queries.Workspace
+}
+
+func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	name, err := queries.RollupZone(ctx, pool)
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(name)
+	workspace, zone, err := takeUp(ctx, pool, name) // serve decides in which zone days are counted
 	if err != nil {
-		return fmt.Errorf("the workspace's time zone, %q, is not known here: %w", name, err)
+		return err
 	}
 	ready := &readiness{pool: pool, streams: func() []ingest.Status { return nil }}
 	servers, failed, err := listen(ctx, log, map[string]http.Handler{w.AdminListen: ready.handler(newRegistry(pool), c.Pprof)})
@@ -65,7 +84,7 @@ func (w *workCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Mask: ingest.NewWriter(pool, log).MaskStored})
+	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: ingest.NewWriter(pool, log).FoldStored})
 	if err != nil {
 		return err
 	}
@@ -73,6 +92,13 @@ func (w *workCmd) Run(c *cli) error {
 	fmt.Fprintf(c.stdout, "turnwise %s does the jobs; Ctrl-C stops\n", version)
 	select {
 	case <-c.ctx.Done():
+	case <-changed(ctx, inForce{name, workspace}, func(ctx context.Context) (now inForce, err error) {
+		if now.zone, err = queries.RollupZone(ctx, pool); err == nil {
+			now.workspace, err = queries.WorkspaceSettings(ctx, pool)
+		}
+		return now, err
+	}):
+		err = errAgain
 	case err = <-failed:
 	case <-c.gone:
 		err = errors.New("the local PostgreSQL ended by itself; its log is in the data directory")

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	cdp "github.com/chromedp/chromedp"
+
+	"turnwise/metric"
+	"turnwise/views"
+)
+
+// TestSettingsFile keeps the settings in a file: a running server takes up what the file says by itself, and who is signed in stays so.
+func TestSettingsFile(t *testing.T) {
+	t.Cleanup(func() { // they hold for the whole process, as other tests do not expect
+		metric.WeeksBegin(time.Monday)
+		views.WriteNumbers(",", ".")
+	})
+	s := serve(t)
+	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "1500", "--days", "20"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ctx, complaints := open(t, s)
+	do(t, ctx, cdp.Navigate(s.url+"/conversations?range=90d"), cdp.WaitVisible(cdp.CSS("tr[data-row] a")))
+	waitFor(t, ctx, `document.body.innerText.includes("1,")`)
+	file := filepath.Join(t.TempDir(), "settings.yml")
+	if out, err := turnwise(t, "--database-url", s.database, "settings", "export", "--out", file); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(b), "time_zone: UTC") {
+		t.Fatalf("%s %v", b, err)
+	}
+	changed := strings.NewReplacer("time_zone: UTC", "time_zone: Asia/Tokyo", "week_begins: monday", "week_begins: sunday", "1,234.5", "1.234,5").Replace(string(b))
+	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", "--dry-run", file); err == nil || !strings.Contains(out, "Asia/Tokyo") {
+		t.Errorf("a dry run: %v\n%s", err, out)
+	}
+	if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", file); err != nil || !strings.Contains(out, "1 settings changed") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", "--dry-run", file); err != nil {
+		t.Errorf("applied, but %v\n%s", err, out)
+	}
+	// It begins anew: the same page says so, to who is signed in still.
+	waitFor(t, ctx, `fetch(location.href).then(r => r.text()).then(x => x.includes("1.50") || x.includes("1.49")).catch(() => false)`)
+	do(t, ctx, cdp.Navigate(s.url+"/overview?range=28d"), cdp.WaitVisible(cdp.CSS("canvas")))
+	if signs := eval[string](t, ctx, `JSON.parse(document.querySelector("script[id$=-spec]").textContent).signs`); signs != ".," {
+		t.Errorf("charts write numbers with %q", signs)
+	}
+	if all := withoutStatus(complaints()); len(all) > 0 {
+		for _, c := range all {
+			if !strings.Contains(c, "ERR_CONNECTION") { // while it begins anew
+				t.Errorf("the browser complains: %q", c)
+			}
+		}
+	}
+}

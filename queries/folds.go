@@ -1,0 +1,95 @@
+package queries
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// FoldKind is why what is stored is folded again.
+type FoldKind string
+
+// The kinds of runs.
+const (
+	FoldToMask    FoldKind = "mask"
+	FoldToRebuild FoldKind = "rebuild"
+)
+
+// FoldRun folds what is stored again.
+type FoldRun struct {
+	ID        conversation.UUID
+	Kind      FoldKind
+	Assistant string // "" for all
+	UserID    *conversation.UUID
+	By        string
+	Rules     []byte // of masking, as they were when it was asked for
+	CreatedAt time.Time
+	EndedAt   *time.Time
+	After     int64 // the sender up to which it is done
+	Senders   int64
+	Total     int64
+	Events    int64 // that were changed
+	Others    int64 // notes and rejected events that were
+	Error     string
+}
+
+const (
+	foldColumns = `
+select r.id, r.kind, r.assistant, r.user_id, coalesce(u.name, '') as by, r.rules, r.created_at, r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error
+from fold_runs r
+left join users u on u.id = r.user_id
+`
+	foldRunsSQL    = foldColumns + `where r.kind = @kind order by r.created_at desc, r.id limit 20`
+	foldRunSQL     = foldColumns + `where r.id = @id`
+	insertFoldSQL  = `insert into fold_runs (id, kind, assistant, user_id, rules, created_at, total) select @id, @kind, @assistant, @user, @rules::jsonb, @at, (select count(*) from senders s join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
+	openFoldSQL    = `select exists (select from fold_runs where ended_at is null and kind = @kind and (@assistant = '' or assistant in ('', @assistant)))`
+	advanceFoldSQL = `update fold_runs set after = @after, senders = senders + @senders, events = events + @events where id = @id`
+	endFoldSQL     = `update fold_runs set ended_at = @at, others = @others, error = @error where id = @id`
+)
+
+// StartFold notes that what is stored is to be folded again: of an assistant ("" for all), and by rules of masking (nil for none);
+// ErrConflict while that is under way.
+func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
+	rows, _ := tx.Query(ctx, openFoldSQL, pgx.StrictNamedArgs{"kind": string(run.Kind), "assistant": run.Assistant})
+	if open, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil || open {
+		return errors.Join(err, ErrConflict)
+	}
+	var rules []byte
+	if m != nil {
+		var err error
+		if rules, err = json.Marshal(m.Rules); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(run.ID), "kind": string(run.Kind), "assistant": run.Assistant, "user": subject(*run.UserID), "rules": rules, "at": run.CreatedAt})
+	return err
+}
+
+// FoldRuns returns the last runs of a kind, the newest first.
+func FoldRuns(ctx context.Context, db DB, kind FoldKind) ([]FoldRun, error) {
+	rows, _ := db.Query(ctx, foldRunsSQL, pgx.StrictNamedArgs{"kind": string(kind)})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[FoldRun])
+}
+
+// FoldRunByID returns a run, or ErrNotFound.
+func FoldRunByID(ctx context.Context, db DB, id conversation.UUID) (FoldRun, error) {
+	rows, _ := db.Query(ctx, foldRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return one[FoldRun](rows)
+}
+
+// AdvanceFold notes how far a run came, in the transaction that came there.
+func AdvanceFold(ctx context.Context, tx pgx.Tx, id conversation.UUID, after, senders, events int64) error {
+	_, err := tx.Exec(ctx, advanceFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "after": after, "senders": senders, "events": events})
+	return err
+}
+
+// EndFold ends a run.
+func EndFold(ctx context.Context, db DB, id conversation.UUID, others int64, failure string, now time.Time) error {
+	_, err := db.Exec(ctx, endFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "others": others, "error": failure, "at": now})
+	return err
+}
