@@ -35,11 +35,11 @@ type Session interface {
 // States of a stream.
 const (
 	Connecting = "connecting"
-	Reading    = "reading"
+	Reading    = queries.MemberReading
 	Waiting    = "waiting" // for the database
-	Paused     = "paused"
+	Paused     = queries.MemberPaused
 	Failed     = "failed"
-	Stopped    = "stopped"
+	Stopped    = queries.MemberStopped
 )
 
 // Status is how a stream is doing.

@@ -224,3 +224,17 @@ func HasConversations(ctx context.Context, db DB) (bool, error) {
 	rows, _ := db.Query(ctx, hasEventsSQL)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
+
+// ServerVersionInfo is which PostgreSQL it is.
+type ServerVersionInfo struct {
+	Number int32 // such as 170002
+	Text   string
+}
+
+const serverVersionSQL = `select current_setting('server_version_num')::integer as number, current_setting('server_version') as text`
+
+// ServerVersion tells which PostgreSQL it is.
+func ServerVersion(ctx context.Context, db DB) (ServerVersionInfo, error) {
+	rows, _ := db.Query(ctx, serverVersionSQL)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[ServerVersionInfo])
+}

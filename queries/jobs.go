@@ -102,6 +102,8 @@ union all
 select words, done::bigint, total::bigint, '/acts/' || id::text from bulk_runs where ended_at is null
 union all
 select 'Report: ' || s.name, 0::bigint, 0::bigint, '/reports/' || s.id::text from report_runs r join schedules s on s.id = r.schedule_id where r.state in ('waiting', 'running')
+union all
+select case kind when 'mask' then 'Masking of what is stored' else 'Folding again: ' || case assistant when '' then 'all' else assistant end end, senders, total, case kind when 'mask' then '/admin/masking' else '/admin/settings' end from fold_runs where ended_at is null
 order by 1
 limit 50`
 

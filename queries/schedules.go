@@ -311,6 +311,20 @@ on conflict do nothing`
 	resubscribeSQL     = `delete from unsubscribed where schedule_id = @id and not recipient = any(@recipients::text[])`
 )
 
+const failedReportsSQL = `
+select s.name
+from schedules s
+cross join lateral (select r.state from report_runs r where r.schedule_id = s.id and r.test_for = '' order by r.created_at desc limit 1) as r
+where r.state = 'failed'
+order by s.name
+limit 20`
+
+// FailedReports names the reports of which the last run failed.
+func FailedReports(ctx context.Context, db DB) ([]string, error) {
+	rows, _ := db.Query(ctx, failedReportsSQL)
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // RunByID returns a run, or ErrNotFound.
 func RunByID(ctx context.Context, db DB, id conversation.UUID) (ReportRun, error) {
 	rows, _ := db.Query(ctx, runByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})

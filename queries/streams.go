@@ -10,6 +10,13 @@ import (
 	"turnwise/metric"
 )
 
+// States of what a process makes of a source.
+const (
+	MemberReading = "reading"
+	MemberPaused  = "paused"
+	MemberStopped = "stopped"
+)
+
 // Setting is a line of a source's configuration as people may see it.
 type Setting [2]string
 

@@ -186,7 +186,11 @@ func changeWords(before, after json.RawMessage) string {
 // verifyAudit answers POST /admin/audit/verify.
 func (s *server) verifyAudit(w http.ResponseWriter, r *http.Request) error {
 	m := views.Audit{}
-	head, err := queries.VerifyAudit(r.Context(), s.Pool)
+	var head queries.AuditHead
+	err := pgx.BeginTxFunc(r.Context(), s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) { // one moment
+		head, err = queries.VerifyAudit(r.Context(), tx)
+		return err
+	})
 	var broken *queries.AuditBroken
 	switch {
 	case errors.As(err, &broken):

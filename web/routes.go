@@ -167,6 +167,7 @@ func (s *server) signed() []route {
 		{"POST", "/admin/personal/export", views.HandlePeople, s.exportPerson},
 		{"POST", "/admin/personal/erase", views.HandlePeople, s.erasePerson},
 		{"GET", "/admin/personal/erasures/{id}", views.HandlePeople, s.erasure},
+		{"GET", "/admin/doctor", views.Administer, s.doctor},
 		{"GET", "/admin/settings", views.Administer, s.settings},
 		{"POST", "/admin/settings", views.Administer, s.keepWorkspace},
 		{"GET", "/admin/settings.yml", views.Administer, s.settingsFile},
@@ -253,7 +254,7 @@ func patience(path string) time.Duration {
 	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
 		return longRequest
 	}
-	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" || strings.HasPrefix(path, "/admin/audit/") || strings.HasPrefix(path, "/admin/personal/") { // charts are drawn
+	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" || path == "/admin/doctor" || strings.HasPrefix(path, "/admin/audit/") || strings.HasPrefix(path, "/admin/personal/") { // charts are drawn
 		return longRequest
 	}
 	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") || path == "/rows" {

@@ -149,6 +149,7 @@ func TestRights(t *testing.T) {
 		"GET /conversations/{id}/nlu.yml":     {303, 403, 404, 404, 404},
 		"GET /conversations/{id}/events.json": {303, 403, 404, 404, 404},
 		"POST /conversations/{id}/reveal":     {303, 403, 403, 403, 404},
+		"GET /admin/doctor":                   {303, 403, 403, 403, 200},
 		"GET /admin/settings":                 {303, 403, 403, 403, 200},
 		"POST /admin/settings":                {303, 403, 403, 403, 422},
 		"GET /admin/settings.yml":             {303, 403, 403, 403, 200},

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"turnwise/ingest"
+	"turnwise/queries"
 )
 
 // listen serves each handler at its address; failed gets the first error of any.
@@ -86,6 +87,10 @@ func (p *readiness) ready(w http.ResponseWriter, r *http.Request) {
 	status, text := http.StatusOK, "database: ok\n"
 	if err := p.pool.Ping(ctx); err != nil {
 		status, text = http.StatusServiceUnavailable, "database: does not answer\n"
+	} else if current, err := queries.Migrated(ctx, p.pool); err != nil || !current {
+		status, text = http.StatusServiceUnavailable, text+"schema: older than this program, or not to be read\n"
+	} else {
+		text += "schema: ok\n"
 	}
 	if p.begun.Load() {
 		for _, s := range p.streams() {

@@ -46,6 +46,8 @@ func TestPeople(t *testing.T) {
 	look(t, ctx, "audit")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/audit?area=user"), cdp.WaitVisible(cdp.CSS("table.list")))
 	waitFor(t, ctx, `document.querySelectorAll("table.list tbody tr").length > 0`)
+	do(t, ctx, cdp.Navigate(s.url+"/admin/doctor"), cdp.WaitVisible(cdp.CSS(".findings li")))
+	look(t, ctx, "doctor")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/settings"), cdp.WaitVisible(cdp.CSS("table.list")))
 	look(t, ctx, "settings")
 	do(t, ctx, cdp.Click(cdp.CSS("td a.link[href^='/admin/assistant']")), cdp.WaitVisible(cdp.CSS("form[action='/admin/assistant']")), cdp.Click(cdp.CSS("form[action='/admin/assistant'] .btn.main")), cdp.WaitVisible(cdp.CSS(".note.good")))

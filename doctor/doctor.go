@@ -1,0 +1,269 @@
+// Package doctor says whether data are there, arrive, are understood and are worked on, and what to do where not. Command and page say the
+// same.
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/queries"
+)
+
+// Finding is something that was looked at.
+type Finding struct {
+	OK   bool // else somebody should look
+	Text string
+}
+
+// Diagnosis is what was found.
+type Diagnosis struct{ Findings []Finding }
+
+// Say adds a finding.
+func (d *Diagnosis) Say(ok bool, format string, args ...any) {
+	d.Findings = append(d.Findings, Finding{ok, fmt.Sprintf(format, args...)})
+}
+
+// Bounds from which something is worth a look.
+const (
+	manyWaiting  = 20_000           // senders that wait to be indexed: hardly for the next run of the job alone
+	longBacklog  = 2000             // hours of figures that wait to be counted
+	silentDays   = 30               // without a hand-off
+	alive        = 15 * time.Second // since a process that reads told that it does
+	aliveServer  = time.Minute      // the same for one that does jobs
+	fullRejected = 100_000          // rejected events that nobody looked at
+)
+
+// Diagnose looks at everything that the database knows. version is that of the program.
+func Diagnose(ctx context.Context, db *pgxpool.Pool, version string, now time.Time) (*Diagnosis, error) {
+	d := new(Diagnosis)
+	current, err := queries.Migrated(ctx, db)
+	if err != nil {
+		return d, err
+	}
+	if !current {
+		d.Say(false, "schema: older than turnwise %s; run turnwise migrate", version)
+		return d, nil // what comes next may not be there
+	}
+	d.Say(true, "schema: up to date with turnwise %s", version)
+	for _, look := range []func(ctx context.Context, db queries.DB, now time.Time) error{d.data, d.sources, d.work, d.delivery, d.people} {
+		if err := look(ctx, db, now); err != nil {
+			return d, err
+		}
+	}
+	// One moment, lest entries that are no longer kept go meanwhile.
+	err = pgx.BeginTxFunc(ctx, db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return d.audit(ctx, tx) })
+	return d, err
+}
+
+// data tells what is stored.
+func (d *Diagnosis) data(ctx context.Context, db queries.DB, _ time.Time) error {
+	v, err := queries.ServerVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	d.Say(v.Number >= 150000, "PostgreSQL: %s; 15 or later is needed", v.Text)
+	totals, err := queries.DatabaseTotals(ctx, db)
+	if err != nil {
+		return err
+	}
+	d.Say(true, "database: %.1f MB", float64(totals.Bytes)/1e6)
+	if totals.NewestAt == nil {
+		d.Say(false, "conversations: none. Send events over HTTP or import a file; see the README.")
+		return nil
+	}
+	d.Say(true, "conversations: about %d of %d assistants, about %d events; the newest began %s", totals.Conversations, totals.Assistants, totals.Events, totals.NewestAt.UTC().Format(time.RFC3339))
+	return nil
+}
+
+// sources tells what arrives, and what is not understood.
+func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) error {
+	sources, err := queries.SourcesHealth(ctx, db, now, now.Truncate(24*time.Hour))
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		last := "never"
+		if s.LastReceivedAt != nil {
+			last = s.LastReceivedAt.UTC().Format(time.RFC3339)
+		}
+		d.Say(true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected", s.Name, s.Kind, last, s.LastHour, s.Known, s.Rejected)
+		if s.Kind == "kafka" || s.Kind == "rabbitmq" {
+			if err := d.readers(ctx, db, s, now); err != nil {
+				return err
+			}
+		}
+	}
+	reasons, err := queries.RejectedReasons(ctx, db)
+	if err != nil {
+		return err
+	}
+	rejected := int64(0)
+	for _, r := range reasons {
+		rejected += r.Bodies
+		d.Say(false, "rejected: %d of source %q: %s: %s. Mend and replay them under Data health.", r.Bodies, r.Source, r.Code, r.Detail)
+	}
+	if rejected > fullRejected {
+		d.Say(false, "rejected: %d altogether take up space until they are mended or discarded", rejected)
+	}
+	silent, err := queries.SilentAssistants(ctx, db, now.AddDate(0, 0, -silentDays))
+	for _, s := range silent {
+		d.Say(false, "assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Settings.", s.Assistant, silentDays, s.Conversations)
+	}
+	return err
+}
+
+// readers tells whether anybody reads a broker's source, and how that goes.
+func (d *Diagnosis) readers(ctx context.Context, db queries.DB, s queries.SourceHealth, now time.Time) error {
+	pause, err := queries.SourcePause(ctx, db, s.ID)
+	if err != nil {
+		return err
+	}
+	if pause.At != nil {
+		d.Say(false, "source %q is paused since %s by %s: %s. Resume it on its page under Data health.", s.Name, pause.At.UTC().Format(time.RFC3339), pause.By, pause.Why)
+	}
+	members, err := queries.Members(ctx, db, now.Add(-alive))
+	if err != nil {
+		return err
+	}
+	reading := 0
+	for _, m := range members {
+		switch {
+		case m.SourceID != s.ID || m.State == queries.MemberStopped:
+			continue
+		case m.State == queries.MemberReading || m.State == queries.MemberPaused:
+			d.Say(true, "source %q: %s is %s", s.Name, m.Member, m.State)
+		default:
+			d.Say(false, "source %q: %s is %s: %s", s.Name, m.Member, m.State, cmp.Or(m.Reason, m.Error, "no reason yet"))
+		}
+		reading++
+	}
+	if reading == 0 {
+		d.Say(false, "source %q: no process reads it; start turnwise serve or turnwise ingest with its broker", s.Name)
+	}
+	return nil
+}
+
+// work tells whether what is done in the background is done.
+func (d *Diagnosis) work(ctx context.Context, db queries.DB, now time.Time) error {
+	servers, err := queries.Servers(ctx, db)
+	if err != nil {
+		return err
+	}
+	at := 0
+	for _, s := range servers {
+		if now.Sub(s.AliveAt) < aliveServer {
+			at++
+		}
+	}
+	d.Say(at > 0, "jobs: %d servers do them; turnwise serve or turnwise work does", at)
+	paused, err := queries.JobsPaused(ctx, db)
+	if err != nil {
+		return err
+	}
+	if paused {
+		d.Say(false, "jobs: all are paused. Let them go on under Admin › Jobs.")
+	}
+	failed, err := queries.FailedJobs(ctx, db)
+	if err != nil {
+		return err
+	}
+	seen := map[string]int{}
+	for _, j := range failed {
+		if seen[j.Kind]++; seen[j.Kind] == 1 {
+			d.Say(false, "jobs: %s failed; Admin › Jobs says why", j.Kind)
+		}
+	}
+	backlog, err := queries.Backlog(ctx, db)
+	if err != nil {
+		return err
+	}
+	d.Say(backlog.Hours < longBacklog, "figures: %d hours and %d days wait to be counted; charts count them from the conversations meanwhile", backlog.Hours, backlog.Days)
+	waiting, err := queries.SearchBacklog(ctx, db)
+	if err != nil {
+		return err
+	}
+	d.Say(waiting < manyWaiting, "search: %d senders wait to be indexed; turnwise serve or turnwise work does so within seconds", waiting)
+	runs, err := queries.RetentionRuns(ctx, db)
+	if err != nil {
+		return err
+	}
+	if len(runs) > 0 && runs[0].Error != "" {
+		d.Say(false, "retention: the last run: %s", runs[0].Error)
+	}
+	for _, kind := range []queries.FoldKind{queries.FoldToMask, queries.FoldToRebuild} {
+		folds, err := queries.FoldRuns(ctx, db, kind)
+		if err != nil {
+			return err
+		}
+		if len(folds) > 0 && folds[0].Error != "" {
+			d.Say(false, "%s of what is stored: %s", kind, folds[0].Error)
+		}
+	}
+	return nil
+}
+
+// delivery tells whether what is to leave can.
+func (d *Diagnosis) delivery(ctx context.Context, db queries.DB, _ time.Time) error {
+	all, err := queries.Schedules(ctx, db, nil)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	mails := 0
+	for _, s := range all {
+		if s.Destination == "mail" {
+			mails++
+		}
+	}
+	has, err := queries.HasMail(ctx, db)
+	if err != nil {
+		return err
+	}
+	if mails > 0 {
+		d.Say(has, "mail: %d reports leave by it; it is set up under Admin › Mail", mails)
+	}
+	failed, err := queries.FailedReports(ctx, db)
+	if err != nil {
+		return err
+	}
+	d.Say(len(failed) == 0, "reports: %d, of %d the last run failed", len(all), len(failed))
+	for _, name := range failed {
+		d.Say(false, "report %q: the last run failed; its page says why", name)
+	}
+	return nil
+}
+
+// audit checks that the audit log is as it was written.
+func (d *Diagnosis) audit(ctx context.Context, db queries.DB) error {
+	head, err := queries.VerifyAudit(ctx, db)
+	var broken *queries.AuditBroken
+	if errors.As(err, &broken) {
+		d.Say(false, "audit log: %v", broken)
+		return nil
+	}
+	if err == nil {
+		d.Say(true, "audit log: whole, %d entries; the last is %d with the hash %x", head.ID-head.Gone, head.ID, head.Hash)
+	}
+	return err
+}
+
+// people tells whether somebody can sign in and administer.
+func (d *Diagnosis) people(ctx context.Context, db queries.DB, _ time.Time) error {
+	users, err := queries.Users(ctx, db)
+	if err != nil {
+		return err
+	}
+	admins := 0
+	for _, u := range users {
+		if u.Role == "admin" && !u.Disabled {
+			admins++
+		}
+	}
+	d.Say(admins > 0, "users: %d, %d of them admins", len(users), admins)
+	return nil
+}
