@@ -262,3 +262,19 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// FuzzGlance holds that a first look at anything ends, and that it agrees with the decoder about whose an event is wherever both read it.
+func FuzzGlance(f *testing.F) {
+	f.Add(`{"sender_id":"s","timestamp":1785900330.5,"metadata":{"assistant_id":"bot \"x\""},"event":"user"}`)
+	f.Add(`{"sender_id":"s\\","timestamp":1785900330.5,"metadata":{"assistant_id":"\u"},"event":"user"}`)
+	f.Add(`{"event":"bot","sender_id":"s","timestamp":1785900330,"metadata":{"assistant_id":"b"}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		d := NewDecoder()
+		in := Intake{Assistant: "default"}
+		g, ok := d.Glance(body, in)
+		e, rej := d.Decode(body, in, time.Unix(1785900331, 0))
+		if ok && rej == nil && g.BodyHash != e.BodyHash {
+			t.Fatalf("%q: another hash", body)
+		}
+	})
+}

@@ -42,7 +42,7 @@ func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
 	if !named {
 		assistant = in.Assistant
 	} else if strings.IndexByte(assistant, '\\') >= 0 {
-		assistant = unescape(assistant)
+		return g, false // it may end in the middle
 	}
 	return Glance{d.sender(assistant, key), conversation.MicrosOf(seconds), bodyHash(body)}, true
 }
