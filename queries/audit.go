@@ -3,6 +3,7 @@ package queries
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -289,11 +290,28 @@ func ExpireAudit(ctx context.Context, tx pgx.Tx, who Actor, before, now time.Tim
 	return n, Record(ctx, tx, who, now, AuditExpired, "", fmt.Sprintf("%d entries", n), nil, map[string]any{"until": last})
 }
 
-// Pseudonym stands for what names a person, where it need only be told apart from others; "" stays.
-func Pseudonym(person string) string {
+// Pseudonyms stand for what names people, where these need only be told apart. They are made with a key, so that nobody without it can try
+// who somebody is.
+type Pseudonyms struct{ key []byte }
+
+const pseudonymsSQL = `select secret from settings where name = 'pseudonyms'`
+
+// LoadPseudonyms reads their key.
+func LoadPseudonyms(ctx context.Context, db DB) (Pseudonyms, error) {
+	rows, _ := db.Query(ctx, pseudonymsSQL)
+	key, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return Pseudonyms{}, fmt.Errorf("key of pseudonyms: %w", err)
+	}
+	return Pseudonyms{key}, nil
+}
+
+// Of returns the word for a person; "" stays.
+func (p Pseudonyms) Of(person string) string {
 	if person == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte("turnwise person " + person))
-	return "person-" + hex.EncodeToString(sum[:8])
+	h := hmac.New(sha256.New, p.key)
+	h.Write([]byte(person))
+	return "person-" + hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -27,7 +27,7 @@ type Item struct {
 // What a user may take: what is given to him or to nobody, and nobody else holds. It is materialized, as a join that asked
 // again would take another one.
 // freeText: given to nobody, or to somebody who no longer reviews.
-const freeText = `not exists (select from users f where f.id = x.for_user and not f.disabled and f.role <> 'viewer')`
+const freeText = `not exists (select from users f where f.id = x.for_user and not f.disabled and f.role <> 'viewer' and coalesce(f.transcripts, true))`
 
 const claimSQL = `
 with k as materialized (

@@ -119,12 +119,12 @@ select u.id as user_id, u.name, coalesce(r.share, 0) as share, coalesce(r.goal, 
 	percentile_cont(0.5) within group (order by extract(epoch from x.ended_at - x.claimed_at)) filter (where x.ended = 'reviewed' and x.ended_by = u.id and x.claimed_at is not null) as median_s,
 	count(x.queue_id) filter (where x.ended = 'skipped' and x.ended_by = u.id) as skipped,
 	count(x.queue_id) filter (where x.ended_at is null and x.claimed_by = u.id and x.claimed_until > @now) as claimed,
-	not u.disabled and u.role <> 'viewer' as may
+	not u.disabled and u.role <> 'viewer' and coalesce(u.transcripts, true) as may
 from users u
 left join queue_reviewers r on r.queue_id = @id and r.user_id = u.id
 left join queue_items x on x.queue_id = @id and (x.for_user = u.id or x.ended_by = u.id or x.claimed_by = u.id)
 where r.user_id is not null or x.queue_id is not null
-group by u.id, u.name, u.disabled, u.role, r.share, r.goal
+group by u.id, u.name, u.disabled, u.role, u.transcripts, r.share, r.goal
 order by lower(u.name), u.id`
 
 // QueueReviewers returns who reviews a queue and how far each is.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,6 +24,8 @@ type Token struct {
 	Assistants  []string // of which it may send or read; nil: all
 	Assistant   string   // of ingest: for events that name none
 	Environment string
+	MostEvents  *int32 // that it may send in a minute; nil: any number
+	MostBytes   *int64 // likewise, before compression
 	CreatedAt   time.Time
 	CreatedBy   string
 	ExpiresAt   *time.Time // nil: never
@@ -30,12 +33,12 @@ type Token struct {
 	RevokedAt   *time.Time
 }
 
-const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, environment, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
+const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, environment, most_events, most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
 
 const (
 	tokenSQL       = tokenColumns + `where prefix = @prefix and revoked_at is null and (expires_at is null or expires_at > @now)`
 	tokensSQL      = tokenColumns + `order by created_at desc, id limit 1000`
-	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, environment, created_at, created_by, expires_at) values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @environment, @at, @by, @expires)`
+	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, environment, most_events, most_bytes, created_at, created_by, expires_at) values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @environment, @most_events, @most_bytes, @at, @by, @expires)`
 	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning name`
 	usedTokenSQL   = `update tokens set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at::timestamptz - interval '1 minute')`
 )
@@ -72,7 +75,7 @@ func Tokens(ctx context.Context, db DB) ([]Token, error) {
 func AddToken(ctx context.Context, db DB, t Token) error {
 	_, err := db.Exec(ctx, insertTokenSQL, pgx.StrictNamedArgs{
 		"id": [16]byte(t.ID), "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant,
-		"environment": t.Environment, "at": t.CreatedAt, "by": t.CreatedBy, "expires": t.ExpiresAt,
+		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt, "by": t.CreatedBy, "expires": t.ExpiresAt,
 	})
 	return unique(err)
 }
@@ -87,4 +90,31 @@ func RevokeToken(ctx context.Context, db DB, id conversation.UUID, at time.Time)
 func TokenUsed(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
 	_, err := db.Exec(ctx, usedTokenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
 	return err
+}
+
+const useQuotaSQL = `
+insert into token_usage (token_id, minute, events, bytes)
+values (@id, @minute, @events, @bytes)
+on conflict (token_id) do update
+set minute = excluded.minute,
+	events = excluded.events + case when token_usage.minute = excluded.minute then token_usage.events else 0 end,
+	bytes = excluded.bytes + case when token_usage.minute = excluded.minute then token_usage.bytes else 0 end
+where token_usage.minute <> excluded.minute
+	or token_usage.events + excluded.events <= coalesce(@most_events::bigint, token_usage.events + excluded.events) and token_usage.bytes + excluded.bytes <= coalesce(@most_bytes::bigint, token_usage.bytes + excluded.bytes)
+returning token_id`
+
+// UseQuota takes what a token sends from what it may send in this minute, over all servers; false: it is too much. What is more than a minute
+// allows is always too much.
+func UseQuota(ctx context.Context, db DB, t Token, events, size int, now time.Time) (bool, error) {
+	if t.MostEvents == nil && t.MostBytes == nil {
+		return true, nil
+	}
+	if t.MostEvents != nil && events > int(*t.MostEvents) || t.MostBytes != nil && int64(size) > *t.MostBytes {
+		return false, nil
+	}
+	err := changed(ctx, db, useQuotaSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "minute": now.Truncate(time.Minute), "events": events, "bytes": size, "most_events": t.MostEvents, "most_bytes": t.MostBytes})
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

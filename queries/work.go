@@ -223,7 +223,7 @@ func WorkedOn(ctx context.Context, db DB, list []ListedConversation) (map[conver
 const colleaguesSQL = `
 select id, name, email
 from users
-where not disabled and role <> 'viewer'
+where not disabled and role <> 'viewer' and coalesce(transcripts, true)
 order by lower(name), id
 limit 1000`
 

@@ -92,6 +92,7 @@ set settings = excluded.settings, changed_at = excluded.changed_at, changed_by =
 select s.name, s.changed_at as at, coalesce(u.name, '') as by
 from settings s
 left join users u on u.id = s.changed_by
+where s.name <> 'pseudonyms'
 order by s.name`
 )
 

@@ -41,6 +41,10 @@ func NewToken(ctx context.Context, db queries.DB, t queries.Token, days int) (se
 		return "", &metric.InputError{Field: "environment", Msg: "is longer than 100 characters"}
 	case t.Role == "ingest" && len(t.Assistants) > 0 && !slices.Contains(t.Assistants, t.Assistant):
 		return "", &metric.InputError{Field: "assistant", Msg: "is not one of those that the token is limited to"}
+	case t.MostEvents != nil && *t.MostEvents < 1, t.MostBytes != nil && *t.MostBytes < 1:
+		return "", &metric.InputError{Field: "a minute", Msg: "takes a number from 1 on; empty: any number"}
+	case t.Role != "ingest" && (t.MostEvents != nil || t.MostBytes != nil):
+		return "", &metric.InputError{Field: "a minute", Msg: "is for tokens that send"}
 	case days < 0 || days > 3650:
 		return "", &metric.InputError{Field: "days", Msg: "is a number from 1 to 3,650; empty: for ever"}
 	}
@@ -60,6 +64,12 @@ func TokenDeed(t queries.Token, days int) map[string]any {
 	d := map[string]any{"role": t.Role}
 	if t.Role == "ingest" {
 		d["assistant"], d["environment"] = t.Assistant, t.Environment
+		if t.MostEvents != nil {
+			d["events_a_minute"] = *t.MostEvents
+		}
+		if t.MostBytes != nil {
+			d["bytes_a_minute"] = *t.MostBytes
+		}
 	}
 	if len(t.Assistants) > 0 {
 		d["only"] = t.Assistants
@@ -112,6 +122,14 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 			t.Assistants = append(t.Assistants, a)
 		}
 	}
+	if n, err := strconv.ParseInt(p("most_events"), 10, 32); err == nil || p("most_events") != "" {
+		most := int32(n) // 0 is refused
+		t.MostEvents = &most
+	}
+	if n, err := strconv.ParseInt(p("most_mb"), 10, 32); err == nil || p("most_mb") != "" {
+		most := n << 20 // likewise
+		t.MostBytes = &most
+	}
 	days, bad := 0, error(nil)
 	if p("days") != "" {
 		if days, bad = strconv.Atoi(p("days")); bad != nil || days == 0 {
@@ -132,7 +150,7 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if input != nil {
-		m.Form, m.Error = views.TokenForm{Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Environment: t.Environment, Days: p("days")}, input.Error()
+		m.Form, m.Error = views.TokenForm{Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Environment: t.Environment, Days: p("days"), MostEvents: p("most_events"), MostMB: p("most_mb")}, input.Error()
 		return s.render(w, r, http.StatusUnprocessableEntity, views.AdminPage(m))
 	}
 	m.Secret, m.SecretReads = secret, t.Role != "ingest"

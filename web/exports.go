@@ -47,7 +47,11 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name := x.FileName(now, s.Zone)
-	made := deed{act: queries.AuditExportMade, name: name, after: exportDeed(x, reason)}
+	after, err := s.exportDeed(ctx, x, reason)
+	if err != nil {
+		return err
+	}
+	made := deed{act: queries.AuditExportMade, name: name, after: after}
 	if !more && n <= smallExport {
 		if err := s.noted(r, made); err != nil {
 			return err
@@ -85,7 +89,11 @@ func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 	}
 	x.Clear = clear
 	name := x.FileName(s.Now(), s.Zone)
-	if err := s.noted(r, deed{act: queries.AuditExportMade, name: name, after: exportDeed(x, reason)}); err != nil {
+	after, err := s.exportDeed(ctx, x, reason)
+	if err != nil {
+		return err
+	}
+	if err := s.noted(r, deed{act: queries.AuditExportMade, name: name, after: after}); err != nil {
 		return err
 	}
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileRequest)); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -117,12 +125,16 @@ func (s *server) wanted(ctx context.Context, query url.Values, grain, format str
 	return x, nil
 }
 
-func exportDeed(x report.Wanted, reason string) map[string]any {
-	d := map[string]any{"grain": x.Grain, "format": x.Format, "filter": withoutPeople(x.Filter).Encode()}
+func (s *server) exportDeed(ctx context.Context, x report.Wanted, reason string) (map[string]any, error) {
+	p, err := queries.LoadPseudonyms(ctx, s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	d := map[string]any{"grain": x.Grain, "format": x.Format, "filter": withoutPeople(x.Filter, p).Encode()}
 	if x.Clear {
 		d["in_the_clear"] = reason
 	}
-	return d
+	return d, nil
 }
 
 // stream writes the rows while they are read.

@@ -29,7 +29,11 @@ func (s *server) personal(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditPersonFound, name: queries.Pseudonym(who), after: map[string]any{"senders": len(of)}}); err != nil {
+	p, err := queries.LoadPseudonyms(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	if err := s.noted(r, deed{act: queries.AuditPersonFound, name: p.Of(who), after: map[string]any{"senders": len(of)}}); err != nil {
 		return err
 	}
 	return s.showPersonal(w, r, http.StatusOK, views.Personal{Who: who, Asked: true}, of)
@@ -89,15 +93,19 @@ func (s *server) exportPerson(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	p, err := queries.LoadPseudonyms(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	if err := report.WritePerson(ctx, s.Pool, &b, of, s.Now(), s.Zone); err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditPersonExported, name: queries.Pseudonym(who), after: map[string]any{"senders": len(of)}}); err != nil {
+	if err := s.noted(r, deed{act: queries.AuditPersonExported, name: p.Of(who), after: map[string]any{"senders": len(of)}}); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/zip")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+queries.Pseudonym(who)+`.zip"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+p.Of(who)+`.zip"`)
 	_, _ = w.Write(b.Bytes()) // the client may be gone
 	return nil
 }
@@ -150,8 +158,12 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	if m.Error != "" {
 		return s.showPersonal(w, r, http.StatusUnprocessableEntity, m, all)
 	}
+	p, err := queries.LoadPseudonyms(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
 	u, _ := userOf(ctx)
-	e := queries.Erasure{ID: queries.NewID(), Person: queries.Pseudonym(who), At: s.Now(), Reason: reason}
+	e := queries.Erasure{ID: queries.NewID(), Person: p.Of(who), At: s.Now(), Reason: reason}
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
 		d = deed{act: queries.AuditPersonErased, id: e.ID.String(), name: e.Person, after: map[string]any{"senders": len(of), "why": reason}}
 		e.Removed, e.Kept, err = queries.Erase(ctx, tx, queries.Erasing{Of: of, Names: namesOf(who, of), Notes: r.PostFormValue("notes") != ""}, e.At)

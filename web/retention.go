@@ -291,7 +291,11 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
 			return &metric.InputError{Field: "hold", Msg: "needs an assistant, a person or a conversation"}
 		}
 		return s.audited(r, func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditHoldMade, id: h.ID.String(), name: h.Reason, after: map[string]any{"assistant": h.Assistant, "person": queries.Pseudonym(h.Person), "conversation": h.ConversationID}}, queries.AddLegalHold(ctx, tx, h, u.ID)
+			p, err := queries.LoadPseudonyms(ctx, tx)
+			if err != nil {
+				return deed{}, err
+			}
+			return deed{act: queries.AuditHoldMade, id: h.ID.String(), name: h.Reason, after: map[string]any{"assistant": h.Assistant, "person": p.Of(h.Person), "conversation": h.ConversationID}}, queries.AddLegalHold(ctx, tx, h, u.ID)
 		})
 	}()
 	return s.afterRetention(w, r, err, views.Retention{Hold: views.HoldForm{Assistant: h.Assistant, Person: h.Person, Conversation: p("conversation"), Reason: h.Reason}})

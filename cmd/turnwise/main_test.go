@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
 
@@ -82,6 +85,7 @@ func serve(t testing.TB, args ...string) site {
 		if err := <-ended; err != nil {
 			t.Errorf("serve ended with %v", err)
 		}
+		discreet(t, s)
 	})
 	for deadline := time.Now().Add(60 * time.Second); ; {
 		if _, after, ok := strings.Cut(s.out.String(), "with the password "); ok {
@@ -96,6 +100,38 @@ func serve(t testing.TB, args ...string) site {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("serve does not start:\n%s", s.out)
+		}
+	}
+}
+
+// discreet tells whether what a server wrote holds nothing that anybody said, wrote or keeps secret.
+func discreet(t testing.TB, s site) {
+	t.Helper()
+	pool, err := queries.Open(context.Background(), s.database, 1)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer pool.Close()
+	log := ""
+	for line := range strings.Lines(s.out.String()) {
+		if !strings.Contains(line, "with the password") { // the first admin's, said this once
+			log += line
+		}
+	}
+	rows, _ := pool.Query(context.Background(), `
+		(select distinct left(text, 200) from messages where length(text) > 14 and text not like '%"%' limit 2000)
+		union all (select distinct user_id from conversations where length(user_id) > 8 limit 500)
+		union all (select text from notes where length(text) > 8 limit 200)
+		union all (select email from users where email <> 'admin@example.org')
+		union all (select password_hash from users where password_hash <> '')`)
+	secrets, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Error(err)
+	}
+	for _, secret := range append(secrets, s.password) {
+		if secret != "" && strings.Contains(log, secret) {
+			t.Errorf("the log holds %q", secret)
 		}
 	}
 }

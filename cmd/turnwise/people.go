@@ -270,6 +270,8 @@ type tokenCreateCmd struct {
 	Role        string   `enum:"ingest,analytics_viewer,analytics_admin,admin" default:"ingest" help:"What it may do, one of ${enum} (${default})."`
 	Only        []string `help:"Assistants of which it may send or read; default: all." placeholder:"NAME"`
 	Days        int      `help:"For how many days it is in force; default: until it is revoked."`
+	Events      int32    `name:"events-per-minute" help:"How many events it may send in a minute; default: any number."`
+	Megabytes   int64    `name:"megabytes-per-minute" help:"How many megabytes it may send in a minute; default: any number."`
 	Assistant   string   `help:"Assistant of events that name none; default: the token's name."`
 	Environment string   `help:"Environment of the events, such as production."`
 }
@@ -285,6 +287,12 @@ func (t *tokenCreateCmd) Run(c *cli) error {
 		secret := ""
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
 			x := queries.Token{Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now()}
+			if t.Events != 0 {
+				x.MostEvents = &t.Events
+			}
+			if size := t.Megabytes << 20; size != 0 {
+				x.MostBytes = &size
+			}
 			secret, err = web.NewToken(c.ctx, tx, x, t.Days)
 			return deed{act: queries.AuditTokenMade, name: t.Name, after: web.TokenDeed(x, t.Days)}, err
 		})

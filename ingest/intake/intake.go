@@ -131,7 +131,7 @@ func (h *Handler) take(r *http.Request) (answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	return h.store(ctx, source, token.Assistants, body)
+	return h.store(ctx, source, token, body)
 }
 
 // authenticate finds the bearer token's row.
@@ -194,7 +194,7 @@ func readBody(r *http.Request) ([]byte, error) {
 
 // store decodes the events, sets the bad ones aside and stores the rest. Those of assistants beside the ones that the token is limited to
 // are refused and not kept: whose they are is not the sender's to say.
-func (h *Handler) store(ctx context.Context, source ingest.Source, assistants []string, body []byte) (answer, error) {
+func (h *Handler) store(ctx context.Context, source ingest.Source, token queries.Token, body []byte) (answer, error) {
 	source, err := h.writer.Open(ctx, source)
 	if err != nil {
 		return answer{}, err
@@ -216,7 +216,7 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, assistants []
 			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
 		}
 		e, rej := d.Decode(string(item.Body), rasa.Intake{Assistant: source.Assistant, Environment: source.Environment}, h.now())
-		if rej == nil && assistants != nil && !slices.Contains(assistants, e.Assistant) {
+		if rej == nil && token.Assistants != nil && !slices.Contains(token.Assistants, e.Assistant) {
 			a.Rejected = append(a.Rejected, rejection{Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant"})
 			continue
 		}
@@ -230,6 +230,11 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, assistants []
 		}
 		a.Rejected = append(a.Rejected, out)
 		aside = append(aside, ingest.Rejected{Body: bytes.Clone(item.Body), Position: "index " + strconv.Itoa(n), Reason: *rej})
+	}
+	if ok, err := queries.UseQuota(ctx, h.pool, token, len(events)+len(a.Rejected), len(body), h.now()); err != nil {
+		return a, err
+	} else if !ok {
+		return a, fault(http.StatusTooManyRequests, "The token may not send so much in a minute; nothing of this request was stored. Send it again when the minute is over, or less at once.")
 	}
 	if err := h.writer.Reject(ctx, source, aside); err != nil {
 		return a, err

@@ -99,3 +99,58 @@ func TestOverload(t *testing.T) {
 		t.Errorf("%d events, %v; want %d", n, err, requests+1)
 	}
 }
+
+// TestQuota: a token with a limit sends no more than that in a minute, whichever server takes it; what is too much is refused as a whole, and
+// goes through in the next minute.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	quiet := slog.New(slog.DiscardHandler)
+	one, two := intake.New(pool, ingest.NewWriter(pool, quiet), quiet), intake.New(pool, ingest.NewWriter(pool, quiet), quiet)
+	most, size := int32(10), int64(3000)
+	limited, err := web.NewToken(t.Context(), pool, queries.Token{Name: "limited", Role: "ingest", Assistant: "bank", MostEvents: &most, MostBytes: &size, CreatedBy: "test", CreatedAt: time.Now()}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	post := func(h http.Handler, events, bytes int) int {
+		var b strings.Builder
+		for range events {
+			n++
+			fmt.Fprintf(&b, `{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"%s"}`+"\n", n, 1790000000+n, strings.Repeat("x", bytes))
+		}
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(b.String()))
+		req.Header.Set("Authorization", "Bearer "+limited)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {
+			t.Error("nobody says when to try again")
+		}
+		return w.Code
+	}
+	if time.Now().Second() > 50 { // all within a minute
+		time.Sleep(time.Until(time.Now().Truncate(time.Minute).Add(time.Minute)))
+	}
+	for i, x := range []struct {
+		h             http.Handler
+		events, bytes int
+		want          int
+	}{{one, 6, 1, 202}, {two, 5, 1, 429}, {two, 4, 1, 202}, {one, 1, 1, 429}, {one, 11, 1, 429}} {
+		if got := post(x.h, x.events, x.bytes); got != x.want {
+			t.Errorf("%d: %d events: %d, want %d", i, x.events, got, x.want)
+		}
+	}
+	if _, err := pool.Exec(t.Context(), `update token_usage set minute = minute - interval '1 minute'`); err != nil {
+		t.Fatal(err)
+	}
+	if got := post(one, 2, 1200); got != 202 {
+		t.Errorf("in the next minute: %d", got)
+	}
+	if got := post(two, 1, 1200); got != 429 {
+		t.Errorf("too many bytes: %d", got)
+	}
+	var stored int
+	if err := pool.QueryRow(t.Context(), `select count(*) from events`).Scan(&stored); err != nil || stored != 12 {
+		t.Errorf("%d events are stored, %v", stored, err)
+	}
+}
