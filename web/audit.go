@@ -186,9 +186,10 @@ func changeWords(before, after json.RawMessage) string {
 // verifyAudit answers POST /admin/audit/verify.
 func (s *server) verifyAudit(w http.ResponseWriter, r *http.Request) error {
 	m := views.Audit{}
+	ctx := r.Context()
 	var head queries.AuditHead
-	err := pgx.BeginTxFunc(r.Context(), s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) { // one moment
-		head, err = queries.VerifyAudit(r.Context(), tx)
+	err := pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) { // one moment
+		head, err = queries.VerifyAudit(ctx, tx)
 		return err
 	})
 	var broken *queries.AuditBroken
