@@ -71,6 +71,9 @@ func (w *Writer) FoldStored(ctx context.Context, run conversation.UUID) error {
 	if err != nil {
 		return err
 	}
+	w.mu.Lock()
+	clear(w.settings) // by those of now, not of ten seconds ago
+	w.mu.Unlock()
 	fold := func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) { return 0, w.rebuild(ctx, tx, senders) }
 	if r.Kind == queries.FoldToMask {
 		m, key, err := w.rulesOf(ctx, r)
@@ -111,6 +114,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 		return 0, err
 	}
 	var batch queries.Batch
+	folded := false
 	d := rasa.NewDecoder()
 	for _, s := range senders {
 		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
@@ -118,29 +122,38 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 		if err != nil {
 			return changed, err
 		}
-		events, _, _, err := w.stored(ctx, tx, sender, all, nil)
+		floor, sealed := sealedUntil(all)
+		beneath := all[:floor:floor]
+		for _, c := range all[floor:] {
+			if c.StartedAt <= sealed {
+				beneath = append(beneath, c)
+			}
+		}
+		inPlace, err := queries.MaskInPlace(ctx, tx, s.ID, beneath, m, rasa.BodyHash)
+		if err != nil {
+			return changed, err
+		}
+		changed += inPlace
+		if floor == len(all) {
+			continue
+		}
+		events, _, _, err := w.stored(ctx, tx, sender, all[floor:], nil)
 		if err != nil {
 			return changed, err
 		}
 		r := &refold{all: true, state: states[s.ID], replaced: map[conversation.UUID]*conversation.Event{}}
-		var olds, news []conversation.UUID
 		for _, e := range events {
 			x, rej := d.Masked(e, m, key)
 			if rej != nil {
 				return changed, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
 			}
-			if x == e {
-				continue
-			}
-			r.replaced[e.ID] = x
-			if x.ID != e.ID {
-				olds, news = append(olds, e.ID), append(news, x.ID)
+			if x != e {
+				r.replaced[e.ID] = x
 			}
 		}
-		if len(r.replaced) == 0 {
+		if len(r.replaced)+int(inPlace) == 0 {
 			continue
 		}
-		n := int64(len(r.replaced))
 		rules, err := w.rules(ctx, tx, s.Assistant)
 		if err != nil {
 			return changed, err
@@ -152,13 +165,33 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 			continue
 		}
 		batch.Add(sender)
-		changed += n
+		folded = true
+		changed += int64(len(r.replaced))
+		var olds, news []conversation.UUID
+		for old, x := range r.replaced {
+			if x.ID != old {
+				olds, news = append(olds, old), append(news, x.ID)
+			}
+		}
 		if err := queries.MoveMessages(ctx, tx, s.ID, olds, news); err != nil {
 			return changed, err
 		}
 	}
-	if changed == 0 {
-		return 0, nil
+	if !folded {
+		return changed, nil
 	}
 	return changed, batch.Write(ctx, tx)
+}
+
+// sealedUntil tells up to which of a sender's conversations nothing can be folded again, and until when these reach.
+func sealedUntil(all []queries.StoredConversation) (floor int, until int64) {
+	for i, c := range all {
+		if c.Stripped {
+			floor = i + 1
+		}
+	}
+	for _, c := range all[:floor] {
+		until = max(until, c.LastAt)
+	}
+	return floor, until
 }

@@ -203,3 +203,45 @@ func rejectedBodies(t *testing.T, pool *pgxpool.Pool) []string {
 	}
 	return all
 }
+
+// TestMaskedBesideStripped: what stands before something that retention stripped cannot be folded again, and is masked all the same; so is
+// what is left of the stripped.
+func TestMaskedBesideStripped(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	event := func(session, kind string, sec int, more string) string {
+		return fmt.Sprintf(`{"sender_id":"s","event":%q,"timestamp":%d.5,"metadata":{"assistant_id":"bot","session_id":%q}%s}`, kind, 1785900000+sec, session, more)
+	}
+	said := fmt.Sprintf(`,"text":"write to %s"`, planted[0])
+	feed(
+		t, pool,
+		event("a", "session_started", 1, ""), event("a", "user", 2, said+`,"message_id":"1"`), event("a", "bot", 3, said), event("a", "slot", 4, `,"name":"mail","value":"`+planted[0]+`"`),
+		event("b", "session_started", 5001, ""), event("b", "user", 5002, said+`,"message_id":"2"`), event("b", "slot", 5003, `,"name":"mail","value":"`+planted[0]+`"`),
+		event("c", "session_started", 9001, ""), event("c", "user", 9002, said+`,"message_id":"3"`), event("c", "bot", 9003, said),
+	)
+	// As retention leaves the second, but for the value of a slot by which success is judged.
+	if _, err := pool.Exec(t.Context(), `
+		update conversations set stripped = 1, first_text = '', checkpoint = '' where session_id = 'b';
+		update messages m set text = '', rich = null, entities = null from conversations c where c.id = m.conversation_id and c.session_id = 'b';
+		delete from event_payloads p using conversations c where c.id = p.conversation_id and c.session_id = 'b'`); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(dbtest.Holding(t, pool, planted[0])); n < 4 {
+		t.Fatalf("it stands in %d tables", n)
+	}
+	setMasking(t, pool, true)
+	runMasking(t, pool)
+	clean(t, "beside stripped", pool)
+	rows, _ := pool.Query(t.Context(), `select c.session_id || ' ' || c.first_text || ' ' || count(m.id) filter (where m.text = 'write to [email]') from conversations c left join messages m on m.conversation_id = c.id group by c.id, c.session_id, c.first_text order by 1`)
+	if got, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || !slices.Equal(got, []string{"a write to [email] 2", "b  0", "c write to [email] 2"}) {
+		t.Errorf("%q %v", got, err)
+	}
+	before := dbtest.Dump(t, pool)
+	runMasking(t, pool)
+	if dbtest.Dump(t, pool) != before {
+		t.Error("masked twice is otherwise")
+	}
+	if c := feed(t, pool, event("a", "user", 2, said+`,"message_id":"1"`), event("c", "bot", 9003, said)); c.Stored != 0 || dbtest.Dump(t, pool) != before {
+		t.Errorf("what comes again is stored: %+v", c)
+	}
+}

@@ -230,6 +230,15 @@ func (w *WatchExportsWorker) Work(ctx context.Context, _ *river.Job[WatchExports
 			return err
 		}
 	}
+	folds, err := queries.OpenFolds(ctx, w.pool)
+	if err != nil {
+		return err
+	}
+	for _, id := range folds { // whose job was cancelled, or given up
+		if _, err := client.Insert(ctx, FoldArgs{ID: id.String()}, &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

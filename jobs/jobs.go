@@ -141,6 +141,12 @@ func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 	return err
 }
 
+// AddLater puts a job in that begins at a time.
+func (q *Queue) AddLater(ctx context.Context, tx pgx.Tx, args river.JobArgs, at time.Time) error {
+	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, ScheduledAt: at})
+	return err
+}
+
 // Retry has a job done again now.
 func (q *Queue) Retry(ctx context.Context, id int64) error {
 	_, err := q.client.JobRetry(ctx, id)

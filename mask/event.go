@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // names are the members of an event that name something and are no text: masked, the event would be another one.
@@ -25,7 +26,7 @@ func (m *Masker) Event(body string) (string, int) {
 	}
 	n := 0
 	for s := range m.slots {
-		if strings.Contains(body, s) {
+		if m.anyName || strings.Contains(body, s) {
 			body, n = m.slotsOf(body)
 			break
 		}
@@ -64,33 +65,27 @@ func (m *Masker) slotsOf(body string) (string, int) {
 	for _, c := range objects(parsed["commands"]) {
 		set(c, c["name"])
 	}
-	type word struct {
-		from, to int
-		token    string
-	}
-	var words []word
+	var found []entity
 	for _, list := range []any{parsed["entities"], e["entities"]} {
 		for _, x := range objects(list) {
 			name, _ := x["entity"].(string)
 			if !m.slots[name] || x["value"] == slotToken(name) {
 				continue // or was masked before
 			}
+			value, _ := x["value"].(string)
 			from, ok1 := place(x["start"])
 			to, ok2 := place(x["end"])
-			if ok1 && ok2 && from < to && !slices.ContainsFunc(words, func(w word) bool { return from < w.to && w.from < to }) {
-				words = append(words, word{from, to, slotToken(name)})
+			if !ok1 || !ok2 || from >= to {
+				from, to = -1, -1
 			}
+			found = append(found, entity{from, to, value, slotToken(name)})
 			set(x, name)
 		}
 	}
-	slices.SortFunc(words, func(a, b word) int { return b.from - a.from }) // from the end, so that places stay true
 	for _, in := range []map[string]any{e, parsed} {
-		text, ok := in["text"].(string)
-		for _, w := range words {
-			from, to := byteAt(text, w.from), byteAt(text, w.to)
-			if ok && from < to {
-				text = text[:from] + w.token + text[to:]
-				in["text"] = text
+		if text, ok := in["text"].(string); ok && len(found) > 0 {
+			if masked := without(text, found); masked != text {
+				in["text"] = masked
 				n++
 			}
 		}
@@ -105,6 +100,54 @@ func (m *Masker) slotsOf(body string) (string, int) {
 		return body, 0
 	}
 	return strings.TrimSuffix(b.String(), "\n"), n
+}
+
+// entity is a part of a text that a name was found for: at its place, if that is told and holds still what it says.
+type entity struct {
+	from, to     int // characters; -1 when not told
+	value, token string
+}
+
+// without replaces entities in a text.
+func without(text string, all []entity) string {
+	var spans []span
+	var tokens []string
+	add := func(f span, token string) {
+		for i, o := range spans {
+			if f.from < o.to && o.from < f.to { // they overlap: both go
+				spans[i] = span{min(f.from, o.from), max(f.to, o.to)}
+				return
+			}
+		}
+		spans, tokens = append(spans, f), append(tokens, token)
+	}
+	for _, e := range all {
+		from, to := byteAt(text, e.from), byteAt(text, e.to)
+		if e.from >= 0 && from < to && (e.value == "" || strings.EqualFold(text[from:to], e.value)) {
+			add(span{from, to}, e.token)
+			continue
+		}
+		if utf8.RuneCountInString(e.value) < 2 {
+			continue
+		}
+		for at := 0; ; { // something before it was masked, or the place was never told
+			i := strings.Index(text[at:], e.value)
+			if i < 0 {
+				break
+			}
+			add(span{at + i, at + i + len(e.value)}, e.token)
+			at += i + len(e.value)
+		}
+	}
+	order := make([]int, len(spans))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return spans[b].from - spans[a].from }) // from the end, so that places stay true
+	for _, i := range order {
+		text = text[:spans[i].from] + tokens[i] + text[spans[i].to:]
+	}
+	return text
 }
 
 func objects(list any) (out []map[string]any) {
@@ -128,6 +171,9 @@ func place(v any) (int, bool) {
 
 // byteAt is where the nth character of a text begins, or the text's length.
 func byteAt(s string, n int) int {
+	if n < 0 {
+		return 0
+	}
 	for i := range s {
 		if n == 0 {
 			return i

@@ -13,6 +13,13 @@ func (m *Masker) JSON(text string, keep func(path []string) bool) (string, int) 
 	}
 	w := walk{m: m, text: text, keep: keep}
 	w.value()
+	for !w.broken && w.pos < len(text) { // nothing but space may follow
+		if strings.IndexByte(" \n\r\t", text[w.pos]) < 0 {
+			w.broken = true
+		}
+		w.pos++
+	}
+	w.pos = len(text)
 	if w.n == 0 || w.broken {
 		return m.flat(text, w.broken)
 	}
@@ -89,11 +96,22 @@ func (w *walk) value() {
 			return
 		}
 		// Of numbers only the longest may be personal: shorter ones are times, amounts and counts.
-		if n := w.pos - from; n >= 13 && n <= 19 && (w.keep == nil || !w.keep(w.path)) {
+		whole := strings.Trim(w.text[from:w.pos], "0123456789") == "" // a fraction is a measure
+		if n := w.pos - from; whole && n >= 13 && n <= 19 && (w.keep == nil || !w.keep(w.path)) {
 			if masked, n := w.m.Text(w.text[from:w.pos]); n > 0 {
 				w.put(from, quote(masked), n)
 			}
 		}
+	}
+}
+
+// key masks a key in which something known by its form stands; own patterns might find a word that says what the value is.
+func (w *walk) key(from int, raw string) {
+	if strings.IndexByte(raw, '\\') >= 0 && json.Unmarshal([]byte(w.text[from:w.pos]), &raw) != nil {
+		return
+	}
+	if masked, n := w.m.known(raw); n > 0 {
+		w.put(from, quote(masked), n)
 	}
 }
 
@@ -127,7 +145,12 @@ func (w *walk) members(closing byte) {
 				w.broken = true
 				return
 			}
-			w.path[len(w.path)-1] = w.str()
+			from := w.pos
+			key := w.str()
+			w.path[len(w.path)-1] = key
+			if !w.broken {
+				w.key(from, key)
+			}
 			if w.space() != ':' {
 				w.broken = true
 				return

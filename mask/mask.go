@@ -2,6 +2,7 @@
 package mask
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -40,6 +41,8 @@ const (
 	LongestExpr  = 500
 )
 
+var plainName = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
+
 var patternName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} _-]{0,39}$`)
 
 // Masker masks by rules. The nil Masker leaves everything as it is. It is safe for any number of goroutines.
@@ -47,6 +50,7 @@ type Masker struct {
 	rules    Rules
 	patterns []*regexp.Regexp
 	slots    map[string]bool
+	anyName  bool // a slot's name may be written with escapes in JSON
 }
 
 // New returns a masker, or an error that says what is wrong with the rules.
@@ -71,8 +75,23 @@ func New(r Rules) (*Masker, error) {
 		}
 		m.patterns = append(m.patterns, x)
 	}
+	words := []string{"[email]", "[phone]", "[iban]", "[card]", "[ip]"}
+	for _, p := range r.Patterns {
+		words = append(words, "["+p.Name+"]")
+	}
+	for _, slot := range r.Slots {
+		words = append(words, slotToken(slot))
+	}
+	for i, x := range m.patterns {
+		for _, w := range words {
+			if x.MatchString(w) {
+				return nil, fmt.Errorf("pattern %q: it finds %s, which stands for what was masked; name it otherwise, or write it more narrowly", r.Patterns[i].Name, w)
+			}
+		}
+	}
 	for _, s := range r.Slots {
 		m.slots[s] = true
+		m.anyName = m.anyName || !plainName.MatchString(s)
 	}
 	return m, nil
 }
@@ -86,7 +105,14 @@ func (m *Masker) Text(s string) (string, int) {
 	for i, x := range m.patterns {
 		s = x.ReplaceAllStringFunc(s, func(string) string { n++; return "[" + m.rules.Patterns[i].Name + "]" })
 	}
-	if m.rules.Email && strings.ContainsAny(s, "@＠") {
+	s, found := m.known(s)
+	return s, n + found
+}
+
+// known masks what is known by its form.
+func (m *Masker) known(s string) (string, int) {
+	n := 0
+	if m.rules.Email && (strings.ContainsAny(s, "@＠") || strings.Contains(s, "%40")) {
 		s = email.ReplaceAllStringFunc(s, func(string) string { n++; return "[email]" })
 	}
 	if !number(s) {
@@ -112,7 +138,7 @@ func (m *Masker) Shown(s string) string {
 	if m == nil {
 		return s
 	}
-	if s != "" && (s[0] == '{' || s[0] == '[' || s[0] == '"') {
+	if s != "" && (s[0] == '{' || s[0] == '[' || s[0] == '"') && json.Valid([]byte(s)) {
 		out, _ := m.JSON(s, nil)
 		return out
 	}
@@ -184,13 +210,13 @@ func replace(s string, found []span, with string, n *int) string {
 }
 
 var (
-	email    = regexp.MustCompile(`[\p{L}\p{N}\p{M}._%+'-]*[\p{L}\p{N}_%+-][@＠](?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?\.)+[\p{L}\p{M}][\p{L}\p{N}\p{M}-]*`)
-	iban     = regexp.MustCompile(`(?i)[a-z]{2}\p{Nd}{2}(?:[ \x{00a0}\x{2009}\x{202f}.-]?[a-z0-9]){11,30}`)
+	email    = regexp.MustCompile(`(?i)[\p{L}\p{N}\p{M}._%+'-]*[\p{L}\p{N}\p{M}_%+-](?:[@＠]|%40)(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?\.)+[\p{L}\p{M}][\p{L}\p{N}\p{M}-]*`)
+	iban     = regexp.MustCompile(`(?i)[a-z]{2} ?\p{Nd}{2}(?:[ \x{00a0}\x{2009}\x{202f}.-]?[a-z0-9]){11,30}`)
 	numbered = regexp.MustCompile(`\p{Nd}[ ]$`)
 	american = regexp.MustCompile(`^(?:\p{Nd}{3}\) ?|\p{Nd}{3}[ .-])\p{Nd}{3}[ .-]\p{Nd}{4}$`)
 	torn     = regexp.MustCompile(`(?:[+(]?\p{Nd}[\p{Nd} ./()-]*|[^\s]*[@＠][^\s]*)…$`)
 	token    = regexp.MustCompile(`\[[\p{L}\p{N}_][\p{L}\p{N} _.-]*\]`)
-	date     = regexp.MustCompile(`^\(?\d{1,2}([./-])\d{1,2}[./-](?:\d{2}|\d{4})(?:\D|$)`)
+	date     = regexp.MustCompile(`^\(?\d{1,2}[./-]\d{1,2}[./-](?:\d{2}|\d{4})(?:[^\d./-]|[./-]\D|[./-]?$)`)
 	ip4      = regexp.MustCompile(`\d{1,3}(?:\.\d{1,3}){3}`)
 	ip6      = regexp.MustCompile(`(?i)[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\d{0,3}(?:\.\d{1,3}){3})?`)
 )
@@ -251,8 +277,13 @@ var ibanLength = map[string]int{
 }
 
 func ibans(s string) (found []span) {
-	for _, at := range iban.FindAllStringIndex(s, -1) {
-		f := span{at[0], at[1]}
+	for at := 0; at < len(s); {
+		hit := iban.FindStringIndex(s[at:])
+		if hit == nil {
+			return found
+		}
+		f := span{at + hit[0], at + hit[1]}
+		at = f.from + 1 // what does not fit may hide one that does
 		if before, _ := utf8.DecodeLastRuneInString(s[:f.from]); f.from > 0 && word(before) {
 			continue
 		}
@@ -270,6 +301,7 @@ func ibans(s string) (found []span) {
 		after, _ := utf8.DecodeRuneInString(s[f.to:])
 		if n > 0 && left == 0 && (f.to == len(s) || !word(after)) && mod97(compact(s[f.from:f.to])) {
 			found = append(found, f)
+			at = f.to
 		}
 	}
 	return found
@@ -327,7 +359,7 @@ func groups(s string) (all []group) {
 	return all
 }
 
-func separator(r rune) bool { return strings.ContainsRune(" \u00a0\u2009\u202f./()-_", r) }
+func separator(r rune) bool { return strings.ContainsRune(" \n\r\t\u00a0\u2009\u202f./()-–‑_", r) }
 
 // joined finds, among groups that follow each other with at most so many separators between, the longest stretches that fit.
 func joined(s string, gap int, fits func(f span) bool) (found []span) {
@@ -348,9 +380,19 @@ func joined(s string, gap int, fits func(f span) bool) (found []span) {
 	return found
 }
 
+// fraction tells whether the digits that follow belong to a fraction: a point or comma stands before them, and a digit before that.
+func fraction(before string) bool {
+	r, size := utf8.DecodeLastRuneInString(before)
+	if r != '.' && r != ',' {
+		return false
+	}
+	r, _ = utf8.DecodeLastRuneInString(before[:len(before)-size])
+	return unicode.IsDigit(r)
+}
+
 func cards(s string) []span {
-	return joined(s, 1, func(f span) bool {
-		if f.to-f.from < 13 {
+	return joined(s, 2, func(f span) bool {
+		if f.to-f.from < 13 || fraction(s[:f.from]) {
 			return false
 		}
 		c := compact(s[f.from:f.to])
@@ -397,14 +439,17 @@ func luhn(c string) bool {
 func addresses(s string) (found []span) {
 	for _, at := range ip4.FindAllStringIndex(s, -1) {
 		f := span{at[0], at[1]}
-		if _, err := netip.ParseAddr(s[f.from:f.to]); err == nil && alone(s, f, ".-") {
+		if _, err := netip.ParseAddr(s[f.from:f.to]); err == nil && alone(s, f, ".") {
 			found = append(found, f)
 		}
 	}
 	for _, at := range ip6.FindAllStringIndex(s, -1) {
 		f := span{at[0], at[1]}
+		for f.from < f.to && s[f.from] == ':' && !strings.HasPrefix(s[f.from:], "::") { // of a label before it
+			f.from++
+		}
 		a, err := netip.ParseAddr(s[f.from:f.to])
-		if err == nil && f.to-f.from >= 6 && alone(s, f, ":.") && !a.IsUnspecified() && strings.ContainsAny(s[f.from:f.to], "0123456789") {
+		if err == nil && f.to-f.from >= 6 && alone(s, f, ".") && !a.IsUnspecified() && strings.ContainsAny(s[f.from:f.to], "0123456789") {
 			found = append(found, f)
 		}
 	}
@@ -414,18 +459,20 @@ func addresses(s string) (found []span) {
 
 // phones finds numbers with the country's or the area's prefix, and those written as in North America.
 func phones(s string) []span {
-	found := joined(s, 3, func(f span) bool {
-		before := strings.TrimRight(s[:f.from], "(")
+	found := joined(s, 4, func(f span) bool {
+		before := strings.TrimRight(s[:f.from], "( ")
 		c := compact(s[f.from:f.to])
-		plus := strings.HasSuffix(before, "+") || strings.HasSuffix(before, "＋")
-		switch r, _ := utf8.DecodeLastRuneInString(before); {
-		case plus:
+		r, size := utf8.DecodeLastRuneInString(before)
+		over, _ := utf8.DecodeLastRuneInString(before[:len(before)-size])
+		dashed := (r == '-' || r == '_') && len(before) == f.from && word(over)
+		switch {
+		case r == '+' || r == '＋':
 			return len(c) >= 7 && len(c) <= 15
-		case r == '.' || r == ',' || r == '-', date.MatchString(s[f.from:]):
+		case fraction(s[:f.from]), dashed, date.MatchString(s[f.from:]):
 			return false
 		case strings.HasPrefix(c, "00") && c[2:] != "" && c[2] != '0':
-			return len(c) >= 9 && len(c) <= 17 && !numbered.MatchString(before)
-		case c[0] == '0' && len(c) > 1 && c[1] != '0' && compact(s[f.from:f.from+2]) == c[:2]: // else a fraction
+			return len(c) >= 9 && len(c) <= 17 && !numbered.MatchString(s[:f.from])
+		case c[0] == '0' && len(c) > 1 && c[1] != '0' && !strings.ContainsAny(string([]rune(s[f.from:f.to])[1]), ".,"): // else a fraction
 			return len(c) >= 7 && len(c) <= 13
 		}
 		return american.MatchString(s[f.from:f.to]) && (f.to-f.from == 12 || strings.HasSuffix(s[:f.from], "("))
@@ -433,6 +480,10 @@ func phones(s string) []span {
 	for i, f := range found { // with the sign before it
 		for f.from > 0 {
 			r, size := utf8.DecodeLastRuneInString(s[:f.from])
+			if r == ' ' && strings.HasSuffix(s[:f.from-1], "+") {
+				f.from -= 2
+				continue
+			}
 			if r != '+' && r != '＋' && r != '(' {
 				break
 			}

@@ -40,6 +40,15 @@ func TestText(t *testing.T) {
 		{"12 4111 1111 1111 1111 4 times", "12 [card] 4 times"},
 		{"4111111111111111x, x4111111111111111", "4111111111111111x, x4111111111111111"},
 		{"0151 23456789 0151 23456789", "[phone] [phone]"},
+		{"confidence 0.4532015112830366, 12,4111111111111111", "confidence 0.4532015112830366, 12,4111111111111111"},
+		{"06.12.34.56.78 und 06-12-34-56-78, am 06.12.34", "[phone] und [phone], am 06.12.34"},
+		{"RE2024 DE89370400440532013000", "RE2024 [iban]"},
+		{"xy12 DE89 3704 0044 0532 0130 00, DE 89 3704 0044 0532 0130 00", "xy12 [iban], [iban]"},
+		{"Tel.0151 23456789, (030) / 1234567, 0151 – 23456789, + 49 151 23456789", "Tel.[phone], [phone], [phone], [phone]"},
+		{"０１５１ ２３４５６７８９", "[phone]"},
+		{"10.0.0.1-10.0.0.5, IP:2001:db8::1", "[ip]-[ip], IP:[ip]"},
+		{"max%40example.org, jose\u0301@example.org", "[email], [email]"},
+		{"4111  1111  1111\n1111", "[card]"},
 		{"", ""},
 	} {
 		got, n := m.Text(x.in)
@@ -51,6 +60,14 @@ func TestText(t *testing.T) {
 		}
 		if again, n := m.Text(got); again != got || n != 0 {
 			t.Errorf("%q masked again became %q", got, again)
+		}
+	}
+	for in, want := range map[string]string{
+		`"hi" a@b.de`: `"hi" [email]`, `{} a@b.de`: `{} [email]`, `[email] call 0151 23456789 max@example.org`: `[email] call [phone] [email]`,
+		`{"m":"max.mustermann@exa…`: `…`, `{"max@example.org":1,"x":["0151 23456789"]}`: `{"[email]":1,"x":["[phone]"]}`, `write to max.muster@exam…`: `write to …`, `call 0151 234…`: `call [phone]…`, `call 0151 23…`: `call …`,
+	} {
+		if got := m.Shown(in); got != want {
+			t.Errorf("%s is shown as %s, want %s", in, got, want)
 		}
 	}
 	if got, n := (*Masker)(nil).Text("a@b.de"); got != "a@b.de" || n != 0 {
@@ -65,7 +82,7 @@ func TestNew(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]Rules{
 		"everything": {Patterns: []Pattern{{"all", `.*`}}}, "broken": {Patterns: []Pattern{{"x", `(`}}}, "no name": {Patterns: []Pattern{{"", `a`}}},
-		"bracket": {Patterns: []Pattern{{"a]b", `a`}}}, "long": {Patterns: []Pattern{{"a", strings.Repeat("a", LongestExpr+1)}}}, "many": {Slots: make([]string, MostSlots+1)},
+		"bracket": {Patterns: []Pattern{{"a]b", `a`}}}, "long": {Patterns: []Pattern{{"a", strings.Repeat("a", LongestExpr+1)}}}, "itself": {Patterns: []Pattern{{"customer", `(?i)customer`}}}, "another": {Patterns: []Pattern{{"a", `b`}, {"b", `x`}}}, "many": {Slots: make([]string, MostSlots+1)},
 	} {
 		if _, err := New(r); err == nil {
 			t.Errorf("%s: taken", name)
@@ -75,7 +92,7 @@ func TestNew(t *testing.T) {
 
 func TestEvent(t *testing.T) {
 	t.Parallel()
-	m, err := New(Rules{Email: true, Card: true, Phone: true, Slots: []string{"name", "city"}})
+	m, err := New(Rules{Email: true, Card: true, Phone: true, Slots: []string{"name", "city", "größe"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +108,16 @@ func TestEvent(t *testing.T) {
 			`{"event":"user","text":"Я Ann из Köln","parse_data":{"text":"Я Ann из Köln","entities":[{"entity":"name","start":2,"end":5,"value":"Ann"},{"entity":"city","start":9,"end":13,"value":"Köln"}],"commands":[{"command":"set slot","name":"name","value":"Ann"}]}}`,
 			`{"event":"user","parse_data":{"commands":[{"command":"set slot","name":"name","value":"[name]"}],"entities":[{"end":5,"entity":"name","start":2,"value":"[name]"},{"end":13,"entity":"city","start":9,"value":"[city]"}],"text":"Я [name] из [city]"},"text":"Я [name] из [city]"}`,
 		},
+		{
+			`{"event":"user","text":"a.b@c.de Ann Miller","parse_data":{"entities":[{"entity":"name","start":9,"end":12,"value":"Ann"},{"entity":"name","start":9,"end":19,"value":"Ann Miller"}]}}`,
+			`{"event":"user","parse_data":{"entities":[{"end":12,"entity":"name","start":9,"value":"[name]"},{"end":19,"entity":"name","start":9,"value":"[name]"}]},"text":"[email] [name]"}`,
+		},
+		{
+			`{"event":"user","text":"[email] Ann Miller","parse_data":{"entities":[{"entity":"name","start":9,"end":19,"value":"Ann Miller"}]}}`,
+			`{"event":"user","parse_data":{"entities":[{"end":19,"entity":"name","start":9,"value":"[name]"}]},"text":"[email] [name]"}`,
+		},
+		{`{"event":"slot","name":"gr\u00f6\u00dfe","value":"180"}`, `{"event":"slot","name":"größe","value":"[größe]"}`},
+		{`{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":4111111111111111}}`, `{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":"[card]"}}`},
 	} {
 		got, n := m.Event(x.in)
 		if got != x.want {

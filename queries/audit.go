@@ -41,6 +41,7 @@ const (
 	AuditSecondFactor      AuditAct = "user.second"
 	AuditCriteriaUsed      AuditAct = "criteria.used"
 	AuditSettingsChanged   AuditAct = "settings.changed"
+	AuditFolded            AuditAct = "settings.folded"
 	AuditRetentionChanged  AuditAct = "retention.changed"
 	AuditRetentionRan      AuditAct = "retention.ran"
 	AuditHoldMade          AuditAct = "hold.made"

@@ -93,3 +93,11 @@ func EndFold(ctx context.Context, db DB, id conversation.UUID, others int64, fai
 	_, err := db.Exec(ctx, endFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "others": others, "error": failure, "at": now})
 	return err
 }
+
+const openFoldsSQL = `select id from fold_runs where ended_at is null and created_at < now() - interval '1 minute'`
+
+// OpenFolds returns the runs that are not over, but for those that begin just now.
+func OpenFolds(ctx context.Context, db DB) ([]conversation.UUID, error) {
+	rows, _ := db.Query(ctx, openFoldsSQL)
+	return pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+}

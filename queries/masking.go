@@ -71,7 +71,8 @@ const (
 	moveMarksSQL       = `update message_marks t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
 	moveNotesSQL       = `update notes t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
 	moveActsSQL        = `update review_acts t set subject = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.subject = k.old and t.kind = 'mark'`
-	dropFilesSQL       = `with gone as (update exports set state = 'cancelled', error = 'was removed: personal data were masked since', expires_at = @now where created_at < @before returning id) delete from export_parts p using gone where p.export_id = gone.id`
+	dropFilesSQL       = `with gone as (update exports set state = 'cancelled', error = 'was removed: personal data were masked since', expires_at = @now where created_at < @before and state in ('waiting', 'running', 'done') returning id) delete from export_parts p using gone where p.export_id = gone.id`
+	makeAgainSQL       = `update report_runs set files = '[]' where created_at < @before and state in ('waiting', 'running')`
 	dropReportFilesSQL = `delete from report_files f using report_runs r where r.id = f.run_id and r.created_at < @before`
 )
 
@@ -153,7 +154,10 @@ func DropFiles(ctx context.Context, tx pgx.Tx, before, now time.Time) error {
 	if _, err := tx.Exec(ctx, dropFilesSQL, pgx.StrictNamedArgs{"before": before, "now": now}); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, dropReportFilesSQL, pgx.StrictNamedArgs{"before": before})
+	if _, err := tx.Exec(ctx, dropReportFilesSQL, pgx.StrictNamedArgs{"before": before}); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, makeAgainSQL, pgx.StrictNamedArgs{"before": before})
 	return err
 }
 

@@ -148,9 +148,14 @@ func hitsWithin(ctx context.Context, db DB, wait time.Duration, sql string, args
 		hits, err = readHits(rows)
 		return err
 	}
-	if pool, ok := db.(*pgxpool.Pool); ok && wait > 0 {
-		return hits, Within(ctx, pool, wait, read)
+	of := func(db DB) DB { return db }
+	if m, ok := db.(masked); ok { // masked it may be waited for no longer either
+		db, of = m.db, func(db DB) DB { return masked{db, m.m} }
 	}
+	if pool, ok := db.(*pgxpool.Pool); ok && wait > 0 {
+		return hits, Within(ctx, pool, wait, func(db DB) error { return read(of(db)) })
+	}
+	db = of(db)
 	return hits, read(db)
 }
 

@@ -32,12 +32,21 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 		}
 		at := indexes(queries.ByMessage)
 		seen := map[string]bool{}
+		hideMessage, err := hider(ctx, tx, Wanted{Grain: queries.ByMessage, Clear: x.Clear})
+		if err != nil {
+			return err
+		}
+		hideSession, err := hider(ctx, tx, Wanted{Grain: queries.ByConversation, Clear: x.Clear})
+		if err != nil {
+			return err
+		}
 		messages, err := create("Messages.csv", "conversationId", "authorType", "content", "createdAt", "labels")
 		if err != nil {
 			return err
 		}
 		if err := queries.Export(ctx, tx, queries.ByMessage, x.Filter, x.Only, now, zone, func(row []any) error {
 			n++
+			row = hideMessage(row)
 			id, _ := row[at["conversation_id"]].(string)
 			seen[id] = true
 			author, _ := row[at["author"]].(string)
@@ -65,6 +74,7 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 			return err
 		}
 		if err := queries.Export(ctx, tx, queries.ByConversation, x.Filter, nil, now, zone, func(row []any) error {
+			row = hideSession(row)
 			text := func(name string) string {
 				s, _ := row[at[name]].(string)
 				return s

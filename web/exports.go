@@ -222,10 +222,10 @@ func (s *server) downloadExport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if e.State != queries.ExportDone {
+	ctx := r.Context()
+	if e.State != queries.ExportDone || e.Clear && !may(ctx, views.SeePersonal) {
 		return queries.ErrNotFound
 	}
-	ctx := r.Context()
 	if err := s.noted(r, deed{act: queries.AuditExportFetched, id: e.ID.String(), name: e.FileName}); err != nil {
 		return err
 	}

@@ -82,6 +82,10 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 	user, _ := userOf(of)
 	from, until := q.filter.Range.Bounds(q.now, q.zone)
 	f.used = q.bucket.In(from, until)
+	db, err := s.shown(of)
+	if err != nil {
+		return nil, err
+	}
 	g, ctx := errgroup.WithContext(of)
 	g.Go(func() error { return f.count(ctx, s, what) })
 	if q.compare != "" {
@@ -108,7 +112,7 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 		return err
 	})
 	g.Go(func() (err error) {
-		notes, err = queries.ChartNotes(ctx, s.Pool, user.ID, from, until)
+		notes, err = queries.ChartNotes(ctx, db, user.ID, from, until)
 		return err
 	})
 	if err := g.Wait(); err != nil {

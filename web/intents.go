@@ -71,8 +71,16 @@ func (s *server) intentsModel(ctx context.Context, f *figures) (m views.Intents,
 		m.CannotHandle = f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
 			filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
 		})
+		masker, err := queries.DisplayMask(ctx, s.Pool)
+		if err != nil {
+			return m, err
+		}
 		for i := range m.CannotHandle {
-			m.CannotHandle[i].Name = reasonOf(m.CannotHandle[i].Name)
+			row := &m.CannotHandle[i]
+			row.Name = reasonOf(row.Name)
+			if masked := masker.Shown(row.Name); masked != row.Name {
+				row.Name, row.Count.Link = masked, "" // the address would say it
+			}
 		}
 	}
 	if f.links && fallback.Of > 0 {

@@ -32,7 +32,7 @@ func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, 
 		err = &metric.InputError{Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations"}
 	}
 	if err == nil {
-		err = s.mayAsk(ctx, f.Text)
+		err = s.mayAsk(ctx, f.Text, f.ID)
 	}
 	limits := limitsOf(ctx)
 	if err != nil || limits == nil {

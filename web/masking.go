@@ -140,7 +140,7 @@ func (s *server) maskStored(w http.ResponseWriter, r *http.Request) error {
 		if err := queries.StartFold(ctx, tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, UserID: &u.ID, CreatedAt: s.Now()}, &rules); err != nil {
 			return deed{}, err
 		}
-		return deed{act: queries.AuditMasked, id: id.String(), after: rules.Rules}, s.Jobs.Add(ctx, tx, jobs.FoldArgs{ID: id.String()})
+		return deed{act: queries.AuditMasked, id: id.String(), after: rules.Rules}, s.Jobs.AddLater(ctx, tx, jobs.FoldArgs{ID: id.String()}, s.Now().Add(jobs.SettledAfter))
 	})
 	if errors.Is(err, queries.ErrConflict) {
 		return refuse("It is under way.")

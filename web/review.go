@@ -61,8 +61,18 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		has := slices.ContainsFunc(w.Tags, func(x queries.Tag) bool { return x.ID == t.ID })
 		m.Tags = append(m.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color, Has: has})
 	}
+	raw := map[conversation.UUID]string{}
+	if v.db != queries.DB(v.Pool) { // who changed what he sees would keep the masks
+		clear, err := queries.WorkOf(ctx, v.Pool, v.place, v.events, v.user.ID)
+		if err != nil {
+			return m, err
+		}
+		for _, n := range clear.Notes {
+			raw[n.ID] = n.Text
+		}
+	}
 	for _, n := range w.Notes {
-		row := views.NoteRow{ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt, Edited: n.EditedAt != nil, Mine: n.UserID == v.user.ID, Revision: n.Revision}
+		row := views.NoteRow{ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt, Edited: n.EditedAt != nil, Mine: n.UserID == v.user.ID && (len(raw) == 0 || raw[n.ID] == n.Text), Revision: n.Revision}
 		if n.MessageID != nil {
 			row.Message = n.MessageID.String()
 			row.MessageLink = m.Action + "?m=" + row.Message

@@ -189,7 +189,7 @@ func (s *server) keepAssistant(w http.ResponseWriter, r *http.Request) error {
 		if err := queries.SetAssistant(ctx, tx, a.Name, x, u.ID, s.Now()); err != nil {
 			return deed{}, err
 		}
-		d := deed{act: queries.AuditSettingsChanged, name: "assistant " + a.Name, before: a.Settings, after: x}
+		d := deed{act: queries.AuditSettingsChanged, name: "assistant " + a.Name, before: a.Settings, after: assistantDeed{x, fold}}
 		if !fold {
 			return d, nil
 		}
@@ -209,6 +209,12 @@ func (s *server) keepAssistant(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// assistantDeed is what the audit log tells of changed settings.
+type assistantDeed struct {
+	conversation.Settings
+	Folded bool `json:"folded_again,omitempty"`
+}
+
 // foldAgain has what is stored of an assistant folded again.
 func (s *server) foldAgain(r *http.Request, tx pgx.Tx, assistant string) error {
 	u, _ := userOf(r.Context())
@@ -216,7 +222,7 @@ func (s *server) foldAgain(r *http.Request, tx pgx.Tx, assistant string) error {
 	if err := queries.StartFold(r.Context(), tx, run, nil); err != nil {
 		return err
 	}
-	return s.Jobs.Add(r.Context(), tx, jobs.FoldArgs{ID: run.ID.String()})
+	return s.Jobs.AddLater(r.Context(), tx, jobs.FoldArgs{ID: run.ID.String()}, s.Now().Add(jobs.SettledAfter))
 }
 
 // foldAssistant answers POST /admin/assistant/fold.
@@ -226,7 +232,9 @@ func (s *server) foldAssistant(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = pgx.BeginFunc(r.Context(), s.Pool, func(tx pgx.Tx) error { return s.foldAgain(r, tx, a.Name) })
+	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditFolded, name: a.Name}, s.foldAgain(r, tx, a.Name)
+	})
 	if err != nil && !errors.Is(err, queries.ErrConflict) { // it is under way: that is what was wanted
 		return err
 	}

@@ -139,13 +139,13 @@ func probes(m *mask.Masker, text string) bool {
 	return found > 0 || digits >= 4 || strings.Contains(text, "@")
 }
 
-// mayAsk refuses a search for what is masked for who asks.
-func (s *server) mayAsk(ctx context.Context, text string) error {
-	if text == "" || may(ctx, views.SeePersonal) {
+// mayAsk refuses to search for what is masked to who may not see it. An id is refused only where it is such itself.
+func (s *server) mayAsk(ctx context.Context, text, id string) error {
+	if text+id == "" || may(ctx, views.SeePersonal) {
 		return nil
 	}
 	m, err := queries.DisplayMask(ctx, s.Pool)
-	if err == nil && probes(m, text) {
+	if err == nil && (probes(m, text) || m.Shown(id) != id) {
 		err = errProbe
 	}
 	return err
@@ -154,7 +154,7 @@ func (s *server) mayAsk(ctx context.Context, text string) error {
 // search reads what is searched for, with the words that it forgives: these are of all assistants, and shown, so who is limited searches for
 // what was typed.
 func (s *server) search(ctx context.Context, text string) (search.Query, error) {
-	if err := s.mayAsk(ctx, text); err != nil {
+	if err := s.mayAsk(ctx, text, ""); err != nil {
 		return search.Query{}, err
 	}
 	if limitsOf(ctx) != nil {

@@ -1,6 +1,9 @@
 package web_test
 
 import (
+	"archive/zip"
+	"bytes"
+	"io"
 	"log/slog"
 	"net/url"
 	"regexp"
@@ -15,8 +18,10 @@ import (
 	"turnwise/ingest"
 	"turnwise/jobs"
 	"turnwise/mask"
+	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/report"
 )
 
 // TestMaskedOnDisplay: where personal data are masked on display, nobody meets them, on no page that leads from the others and in no file, until
@@ -79,6 +84,34 @@ func TestMaskedOnDisplay(t *testing.T) {
 		if status, _ := o.get(admin, "/conversations?range=90d&q="+url.QueryEscape(q)); status != 200 {
 			t.Errorf("an admin's search for %q: %d", q, status)
 		}
+	}
+	if status, _ := o.get(supervisor, "/conversations?range=90d&id="+url.QueryEscape(secret+"@example.org +49 30 901820777 x")); status != 400 {
+		t.Errorf("an id that names a person: %d", status)
+	}
+	var b bytes.Buffer
+	f, err := metric.ParseFilter(url.Values{"range": {"90d"}}, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := report.WriteSentiOne(t.Context(), o.pool, &b, report.Wanted{Filter: f}, o.now, time.UTC); err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range z.File {
+		r, err := file.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err := io.ReadAll(r); err != nil || bytes.Contains(all, []byte(secret)) || len(all) < 1000 {
+			t.Errorf("%s: %d bytes, %v", file.Name, len(all), err)
+		}
+	}
+	o.post(admin, "/conversations/"+id+"/notes", "text", "call "+secret+"@example.org")
+	if _, body := o.get(admin, "/conversations/"+id); !strings.Contains(body, "call [email]") || strings.Contains(body, `name="revision"`) {
+		t.Error("a masked note is offered to be changed")
 	}
 	reveal := "/conversations/" + id + "/reveal"
 	if status, _, _ := o.post(supervisor, reveal, "reason", "curious"); status != 403 {

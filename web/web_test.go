@@ -10,6 +10,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -581,5 +582,62 @@ func TestUnknownUser(t *testing.T) {
 	}
 	if len(answers) != 1 {
 		t.Errorf("%d answers", len(answers))
+	}
+}
+
+// TestCancelled is not parallel, as it counts goroutines: requests that are given up leave nothing behind.
+func TestCancelled(t *testing.T) {
+	s, pool := site(t, nil)
+	c := signIn(t, s.URL, "admin")
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	var paths []string
+	for _, p := range web.Patterns() {
+		method, path, _ := strings.Cut(p, " ")
+		if method == http.MethodGet && !strings.Contains(path, "{") {
+			paths = append(paths, path)
+		}
+	}
+	round := func() {
+		for i, path := range paths {
+			ctx, cancel := context.WithCancel(t.Context())
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { // now early, now late
+				time.Sleep(time.Duration(i%5) * 500 * time.Microsecond)
+				cancel()
+			}()
+			if resp, err := c.Do(req); err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			cancel()
+		}
+	}
+	settled := func() (n int) {
+		for range 100 {
+			c.CloseIdleConnections()
+			n = runtime.NumGoroutine()
+			time.Sleep(20 * time.Millisecond)
+			if runtime.NumGoroutine() >= n && pool.Stat().AcquiredConns() == 0 {
+				return n
+			}
+		}
+		return n
+	}
+	round()
+	before := settled()
+	for range 20 {
+		round()
+	}
+	if after := settled(); after > before+len(paths)/2 {
+		t.Errorf("%d goroutines before, %d after %d requests", before, after, 20*len(paths))
+	}
+	if n := pool.Stat().AcquiredConns(); n != 0 {
+		t.Errorf("%d connections are not given back", n)
+	}
+	if status, _, _ := get(t, c, "GET", s.URL+"/overview"); status != 200 {
+		t.Errorf("afterwards: %d", status)
 	}
 }

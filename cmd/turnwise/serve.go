@@ -182,7 +182,11 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	stopping, cancelStop := context.WithTimeout(ctx, 10*time.Second)
 	defer cancelStop()
 	for _, server := range servers {
-		if e := server.Shutdown(stopping); e != nil && (err == nil || errors.Is(err, errAgain)) {
+		e := server.Shutdown(stopping)
+		if e != nil && errors.Is(err, errAgain) { // what is fetched still is broken off: the address is needed
+			log.WarnContext(ctx, "requests were broken off", "error", e)
+			_ = server.Close()
+		} else if e != nil && err == nil {
 			err = fmt.Errorf("stop serving: %w", e)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/user"
 	"time"
@@ -133,7 +134,7 @@ const lookEvery = 2 * time.Second
 func changed[T comparable](ctx context.Context, was T, look func(ctx context.Context) (T, error)) <-chan struct{} {
 	out := make(chan struct{})
 	go func() {
-		tick := time.NewTicker(lookEvery)
+		tick := time.NewTicker(lookEvery + rand.N(2*lookEvery)) // not all of them at once
 		defer tick.Stop()
 		for {
 			select {

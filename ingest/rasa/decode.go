@@ -102,7 +102,7 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 	if len(body) > MaxEvent && !in.Stored {
 		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
 	}
-	hash := bodyHash(body)
+	hash := BodyHash(body)
 	r, rej := d.scan(body)
 	if rej != nil {
 		return nil, rej

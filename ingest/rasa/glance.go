@@ -42,13 +42,13 @@ func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
 	if !named {
 		assistant = in.Assistant
 	} else if strings.IndexByte(assistant, '\\') >= 0 {
-		return g, false // it may end in the middle
+		assistant = unescape(assistant)
 	}
-	return Glance{d.sender(assistant, key), conversation.MicrosOf(seconds), bodyHash(body)}, true
+	return Glance{d.sender(assistant, key), conversation.MicrosOf(seconds), BodyHash(body)}, true
 }
 
-// bodyHash is made of the bytes as they came: equal hashes of one event mean the same copy.
-func bodyHash(body string) int64 {
+// BodyHash is made of the bytes as they came: equal hashes of one event mean the same copy.
+func BodyHash(body string) int64 {
 	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(body), len(body))) // read only, and not worth a copy
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
@@ -60,12 +60,10 @@ func after(body, key string) (string, bool) {
 		return "", false
 	}
 	rest := strings.TrimLeft(body[at+len(key):], ": ")
-	if rest == "" || rest[0] != '"' {
+	v := scanner{b: rest}
+	if v.peek() != '"' {
 		return "", false
 	}
-	end := strings.IndexByte(rest[1:], '"')
-	if end < 0 {
-		return "", false
-	}
-	return rest[1 : end+1], true
+	raw, _, ok := v.str()
+	return raw, ok && len(v.repairs) == 0
 }

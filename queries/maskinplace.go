@@ -1,0 +1,184 @@
+package queries
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/mask"
+)
+
+const spanText = ` t.sender_id = @sender and t.at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and t.at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and t.conversation_id = any(@ids::uuid[])`
+
+const (
+	payloadsToMaskSQL = `select t.at, t.conversation_id, t.part, t.bodies from event_payloads t where` + spanText
+	maskPayloadSQL    = `update event_payloads t set bodies = @bodies where t.sender_id = @sender and t.at = @at and t.conversation_id = @id and t.part = @part`
+	maskEventsSQL     = `
+update events t
+set flags = t.flags | 16, body_hash = k.hash
+from unnest(@convs::uuid[], @parts::smallint[], @poss::smallint[], @hashes::bigint[]) as k (id, part, pos, hash)
+where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + spanText
+	forgetMaskedOriginalsSQL = `delete from event_originals o using events t where o.sender_id = t.sender_id and o.event_id = t.id and t.flags & 16 <> 0 and` + spanText
+	messagesToMaskSQL        = `select t.at, t.id, t.text, t.rich, t.entities from messages t where` + spanText
+	maskMessageSQL           = `update messages t set text = @text, rich = @rich, entities = @entities where t.sender_id = @sender and t.at = @at and t.id = @id`
+	firstTextsToMaskSQL      = `select id, first_text from conversations where sender_id = @sender and id = any(@ids::uuid[]) and first_text <> ''`
+	maskFirstTextSQL         = `update conversations set first_text = @text where sender_id = @sender and id = @id`
+	commandsToMaskSQL        = `select conversation_id, seq, n, slot, value, detail from commands where sender_id = @sender and conversation_id = any(@ids::uuid[]) and value || detail <> ''`
+	maskCommandSQL           = `update commands set value = @value, detail = @detail where sender_id = @sender and conversation_id = @id and seq = @seq and n = @n`
+	slotsToMaskSQL           = `select conversation_id, seq, name, value from slots where sender_id = @sender and conversation_id = any(@ids::uuid[]) and value <> ''`
+	maskSlotSQL              = `update slots set value = @value where sender_id = @sender and conversation_id = @id and seq = @seq and name = @name and value = @was`
+)
+
+// MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them: row by row. hash is that
+// of a body. It returns how many rows changed.
+func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, of []StoredConversation, m *mask.Masker, hash func(body string) int64) (int64, error) {
+	if len(of) == 0 {
+		return 0, nil
+	}
+	p := inPlace{m: m, hash: hash, sender: sender, span: pgx.StrictNamedArgs{"sender": sender, "from": of[0].StartedAt, "until": of[0].LastAt}}
+	var ids []conversation.UUID
+	for _, c := range of {
+		ids = append(ids, c.ID)
+		p.span["from"], p.span["until"] = min(p.span["from"].(int64), c.StartedAt), max(p.span["until"].(int64), c.LastAt)
+	}
+	p.span["ids"] = uuids(ids)
+	p.keys = pgx.StrictNamedArgs{"sender": sender, "ids": p.span["ids"]}
+	for _, step := range []func(ctx context.Context, tx pgx.Tx) error{p.payloads, p.messages, p.firstTexts, p.commands, p.slots} {
+		if err := step(ctx, tx); err != nil {
+			return 0, err
+		}
+	}
+	n := int64(p.q.Len())
+	if n == 0 {
+		return 0, nil
+	}
+	p.q.Queue(forgetMaskedOriginalsSQL, p.span)
+	p.q.Queue(markSearchSQL, pgx.StrictNamedArgs{"senders": []int64{sender}})
+	return n, tx.SendBatch(ctx, &p.q).Close()
+}
+
+// inPlace collects what is to be written.
+type inPlace struct {
+	m          *mask.Masker
+	hash       func(body string) int64
+	sender     int64
+	span, keys pgx.StrictNamedArgs
+	q          pgx.Batch
+}
+
+func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
+	type payload struct {
+		at     any
+		id     [16]byte
+		part   int16
+		bodies string
+	}
+	var changed []payload
+	var x payload
+	var convs [][16]byte
+	var parts, poss []int16
+	var hashes []int64
+	rows, _ := tx.Query(ctx, payloadsToMaskSQL, p.span)
+	if _, err := pgx.ForEachRow(rows, []any{&x.at, &x.id, &x.part, &x.bodies}, func() error {
+		bodies, found := strings.Split(x.bodies, BodySeparator), false
+		for i, body := range bodies {
+			masked, n := p.m.Event(body)
+			if n == 0 {
+				continue
+			}
+			bodies[i], found = masked, true
+			convs, parts, poss, hashes = append(convs, x.id), append(parts, x.part), append(poss, int16(i)), append(hashes, p.hash(masked))
+		}
+		if found {
+			changed = append(changed, payload{x.at, x.id, x.part, strings.Join(bodies, BodySeparator)})
+		}
+		return nil
+	}); err != nil || len(changed) == 0 {
+		return err
+	}
+	for _, x := range changed {
+		p.q.Queue(maskPayloadSQL, pgx.StrictNamedArgs{"bodies": x.bodies, "sender": p.sender, "at": x.at, "id": x.id, "part": x.part})
+	}
+	args := pgx.StrictNamedArgs{"convs": convs, "parts": parts, "poss": poss, "hashes": hashes}
+	for k, v := range p.span {
+		args[k] = v
+	}
+	p.q.Queue(maskEventsSQL, args)
+	return nil
+}
+
+func (p *inPlace) messages(ctx context.Context, tx pgx.Tx) error {
+	var at any
+	var id [16]byte
+	var text string
+	var rich, entities *string
+	rows, _ := tx.Query(ctx, messagesToMaskSQL, p.span)
+	_, err := pgx.ForEachRow(rows, []any{&at, &id, &text, &rich, &entities}, func() error {
+		named, list := p.m.Entities(text, entities)
+		masked, _ := p.m.Text(named)
+		if masked != text || shownChanges(p.m, &rich) || list != entities || shownChanges(p.m, &list) {
+			p.q.Queue(maskMessageSQL, pgx.StrictNamedArgs{"text": masked, "rich": rich, "entities": list, "sender": p.sender, "at": at, "id": id})
+		}
+		rich, entities = nil, nil
+		return nil
+	})
+	return err
+}
+
+// shownChanges masks a text that may be missing, and tells whether that changed it.
+func shownChanges(m *mask.Masker, text **string) bool {
+	if *text == nil {
+		return false
+	}
+	masked := m.Shown(**text)
+	if masked == **text {
+		return false
+	}
+	*text = &masked
+	return true
+}
+
+func (p *inPlace) firstTexts(ctx context.Context, tx pgx.Tx) error {
+	var id [16]byte
+	var text string
+	rows, _ := tx.Query(ctx, firstTextsToMaskSQL, p.keys)
+	_, err := pgx.ForEachRow(rows, []any{&id, &text}, func() error {
+		if masked := p.m.Shown(text); masked != text {
+			p.q.Queue(maskFirstTextSQL, pgx.StrictNamedArgs{"text": masked, "sender": p.sender, "id": id})
+		}
+		return nil
+	})
+	return err
+}
+
+func (p *inPlace) commands(ctx context.Context, tx pgx.Tx) error {
+	var id [16]byte
+	var seq int64
+	var n int32
+	var slot, value, detail string
+	rows, _ := tx.Query(ctx, commandsToMaskSQL, p.keys)
+	_, err := pgx.ForEachRow(rows, []any{&id, &seq, &n, &slot, &value, &detail}, func() error {
+		maskedValue, maskedDetail := p.m.Slot(slot, value), p.m.Shown(detail)
+		if maskedValue != value || maskedDetail != detail {
+			p.q.Queue(maskCommandSQL, pgx.StrictNamedArgs{"value": maskedValue, "detail": maskedDetail, "sender": p.sender, "id": id, "seq": seq, "n": n})
+		}
+		return nil
+	})
+	return err
+}
+
+func (p *inPlace) slots(ctx context.Context, tx pgx.Tx) error {
+	var id [16]byte
+	var seq int64
+	var name, value string
+	rows, _ := tx.Query(ctx, slotsToMaskSQL, p.keys)
+	_, err := pgx.ForEachRow(rows, []any{&id, &seq, &name, &value}, func() error {
+		if masked := p.m.Slot(name, value); masked != value {
+			p.q.Queue(maskSlotSQL, pgx.StrictNamedArgs{"value": masked, "was": value, "sender": p.sender, "id": id, "seq": seq, "name": name})
+		}
+		return nil
+	})
+	return err
+}
