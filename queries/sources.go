@@ -12,7 +12,7 @@ import (
 
 const insertSourceSQL = `
 insert into sources (id, name, kind) values (@id, @name, @kind)
-on conflict (id) do nothing`
+on conflict do nothing` // of the id or of the name, whichever of two that come at once meets first
 
 // AddSource makes the source known and returns its id.
 func AddSource(ctx context.Context, db DB, name, kind string) (int64, error) {
