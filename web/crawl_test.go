@@ -100,8 +100,14 @@ func (k *crawler) list(path string) int64 {
 
 func feed(t *testing.T, pool *pgxpool.Pool, next func() ([]byte, bool)) {
 	t.Helper()
+	feedInto(t, pool, "production", next)
+}
+
+// feedInto does so as of an environment.
+func feedInto(t *testing.T, pool *pgxpool.Pool, environment string, next func() ([]byte, bool)) {
+	t.Helper()
 	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
-	src, err := w.Open(t.Context(), ingest.Source{Name: "test", Kind: "file", Assistant: "default", Environment: "production"})
+	src, err := w.Open(t.Context(), ingest.Source{Name: "test", Kind: "file", Assistant: "default", Environment: environment})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"encoding/json"
+	"hash/crc32"
 	"html"
 	"log/slog"
 	"net/http"
@@ -30,28 +31,38 @@ const canary = "omegacanary"
 
 var planted = regexp.MustCompile(`(\\?"(?:text|session_id|flow_id|model_id|model_name|sender_id|input_channel|user_id)\\?":\s*\\?")`)
 
-// twoAssistants stores conversations of two assistants, which are the same but for the canary in all that the second says; then what
-// people make of the second's.
-func twoAssistants(t *testing.T, pool *pgxpool.Pool, now time.Time) {
+// environments are where the assistants of TestLimits talk.
+var environments = []string{"production", "staging", "test", "development"}
+
+// threeAssistants stores conversations of three assistants in four environments, which are the same but for the canary in all that the
+// second and third say.
+func threeAssistants(t *testing.T, pool *pgxpool.Pool, now time.Time) {
 	t.Helper()
-	g := demo.New(demo.Options{Conversations: 240, Days: 20, Until: now.Add(-time.Hour), Seed: 7})
-	var later [][]byte
-	feed(t, pool, func() ([]byte, bool) {
-		if n := len(later); n > 0 {
-			b := later[n-1]
-			later = later[:n-1]
-			return b, true
+	g := demo.New(demo.Options{Conversations: 400, Days: 20, Until: now.Add(-time.Hour), Seed: 7})
+	bodies := make([][][]byte, len(environments))
+	sender := regexp.MustCompile(`"sender_id":\s*"([^"]*)"`)
+	for b, ok := g.Next(); ok; b, ok = g.Next() {
+		if !bytes.Contains(b, []byte("harbour-bank")) {
+			continue
 		}
-		for {
-			b, ok := g.Next()
-			if !ok || bytes.Contains(b, []byte("harbour-bank")) {
-				if ok {
-					later = append(later, planted.ReplaceAll(bytes.ReplaceAll(b, []byte("harbour-bank"), []byte(canary)), []byte("${1}"+canary+"_")))
-				}
-				return b, ok
+		at := &bodies[crc32.ChecksumIEEE(sender.FindSubmatch(b)[1])%uint32(len(environments))]
+		*at = append(*at, b)
+		for _, other := range []string{canary, canary + "-too"} {
+			*at = append(*at, planted.ReplaceAll(bytes.ReplaceAll(b, []byte("harbour-bank"), []byte(other)), []byte("${1}"+other+"_")))
+		}
+	}
+	for i, all := range bodies {
+		if len(all) < 100 {
+			t.Fatalf("%d events in %s", len(all), environments[i])
+		}
+		feedInto(t, pool, environments[i], func() (b []byte, ok bool) {
+			if len(all) == 0 {
+				return nil, false
 			}
-		}
-	})
+			b, all = all[0], all[1:]
+			return b, true
+		})
+	}
 	if err := jobs.IndexTexts(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +81,7 @@ func TestLimits(t *testing.T) {
 	pool := dbtest.Pool(t)
 	addUsers(t, pool)
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
-	twoAssistants(t, pool, now)
+	threeAssistants(t, pool, now)
 	queue, err := jobs.NewQueue(pool)
 	if err != nil {
 		t.Fatal(err)
@@ -150,8 +161,17 @@ func TestLimits(t *testing.T) {
 	}
 	pages := []string{"/overview", "/flows", "/latency", "/csat", "/intents", "/users", "/compare"}
 	want := map[string][]string{}
+	inPlace := []string{""}
+	for _, environment := range environments {
+		inPlace = append(inPlace, "&environment="+environment)
+	}
 	for _, p := range pages {
-		want[p] = figures(admin, p+"?assistant=harbour-bank&range=14d")
+		for _, place := range inPlace {
+			want[p+place] = figures(admin, p+"?range=14d"+place+"&assistant=harbour-bank")
+		}
+		if slices.Equal(want[p+inPlace[1]], want[p+inPlace[2]]) {
+			t.Errorf("%s shows the same of two environments", p)
+		}
 	}
 
 	for _, role := range []string{"viewer", "reviewer", "supervisor"} {
@@ -162,8 +182,10 @@ func TestLimits(t *testing.T) {
 	for _, role := range []string{"viewer", "reviewer", "supervisor"} {
 		c := signIn(t, server.URL, role)
 		for _, p := range pages {
-			if got := figures(c, p+"?range=14d"); role == "supervisor" && !slices.Equal(got, want[p]) {
-				t.Errorf("%s as %s shows other figures than for an admin who looks at the assistant:\n%v\n%v", p, role, got, want[p])
+			for _, place := range inPlace {
+				if got := figures(c, p+"?range=14d"+place); role == "supervisor" && !slices.Equal(got, want[p+place]) {
+					t.Errorf("%s%s as %s shows other figures than for an admin who looks at the assistant:\n%v\n%v", p, place, role, got, want[p+place])
+				}
 			}
 		}
 		n := roam(t, c, server.URL, role, canary, append(pages, "/conversations?range=28d", "/conversations?range=28d&q="+canary, "/overview?assistant="+canary, "/conversations?id="+foreign[0], "/review", "/review/reports", "/tags", "/reports", "/account", "/users/list", "/turns", "/conversations/"+own[0]))
@@ -245,6 +267,30 @@ func TestLimits(t *testing.T) {
 		if strings.Contains(path, canary) && strings.Count(body, "\n") > 12 { // the head alone
 			t.Errorf("%s has rows", path)
 		}
+	}
+	// In each environment it reads what an unlimited one reads of the assistant there, and no row stands in two.
+	unlimited, err := web.NewToken(ctx, pool, queries.Token{Name: "unlimited", Role: "analytics_admin", CreatedBy: "test", CreatedAt: now}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := func(secret, query string) string {
+		t.Helper()
+		status, body, _ := get(t, client(t), "GET", server.URL+"/rows?grain=turn&format=csv&range=28d"+query, "Authorization", "Bearer "+secret)
+		if status != 200 {
+			t.Fatalf("rows of %s: %d", query, status)
+		}
+		return body[strings.Index(body, "conversation"):] // after the lines that name the filter
+	}
+	all := strings.Count(rows(secret, ""), "\n")
+	for _, place := range inPlace[1:] {
+		got := rows(secret, place)
+		if n := strings.Count(got, "\n"); n < 20 || got != rows(unlimited, place+"&assistant=harbour-bank") {
+			t.Errorf("rows%s with a limited token are others than with an unlimited one of that assistant, or %d lines are too few", place, n)
+		}
+		all -= strings.Count(got, "\n") - 1
+	}
+	if all != 1 {
+		t.Errorf("the rows of all environments are %d more than those of each", all-1)
 	}
 	u, err := queries.UserByEmail(ctx, pool, "supervisor@example.org")
 	if err != nil {
