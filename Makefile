@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: run build test test-faults lint generate check-generated bench vendor
+.PHONY: run build test test-faults lint generate check-generated manifests bench vendor sbom
 
 run: build
 	@exec bin/turnwise serve --demo --first-admin admin@example.org
@@ -32,9 +32,17 @@ generate:
 check-generated: generate
 	git diff --exit-code -- views
 
+# The chart, checked, and rendered for those without Helm.
+manifests:
+	scripts/manifests.sh
+
 bench:
 	@scripts/setup.sh run
 	go run ./bench
 
 vendor:
 	static/vendor.sh
+
+# What the program is made of, as CycloneDX.
+sbom: build
+	go run ./scripts/sbom bin/turnwise $(VERSION) static/vendor.sh >bin/turnwise.cdx.json

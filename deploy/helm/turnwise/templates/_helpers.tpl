@@ -77,6 +77,9 @@ spec:
         {{- end }}
         - name: admin
           containerPort: 5755
+      lifecycle:
+        preStop:
+          sleep: {seconds: 5} # until no balancer sends here any more
       startupProbe:
         httpGet: {path: /healthz, port: admin}
         periodSeconds: 2
