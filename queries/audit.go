@@ -33,6 +33,8 @@ const (
 	AuditSignedOut         AuditAct = "sign-in.ended"
 	AuditTokenMade         AuditAct = "token.made"
 	AuditTokenRevoked      AuditAct = "token.revoked"
+	AuditReaderMade        AuditAct = "reader.made"
+	AuditReaderDropped     AuditAct = "reader.dropped"
 	AuditUserMade          AuditAct = "user.made"
 	AuditUserChanged       AuditAct = "user.changed"
 	AuditPasswordSet       AuditAct = "user.password"

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/queries"
+)
+
+type readerCmd struct {
+	Create readerCreateCmd `cmd:"" help:"Make a login that reads facts and figures, and print its password, this once; or bring one up to date after an upgrade."`
+	List   readerListCmd   `cmd:"" help:"List the logins."`
+	Drop   readerDropCmd   `cmd:"" help:"End a login."`
+}
+
+type readerCreateCmd struct {
+	Name  string `arg:"" help:"Name of the login."`
+	Texts bool   `help:"It also reads what was said, and by whom."`
+}
+
+func (r *readerCreateCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		password, made := rand.Text(), false
+		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
+			made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Texts: r.Texts}, password)
+			return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"texts": r.Texts}}, err
+		})
+		if err != nil {
+			return fmt.Errorf("reader %s: %w", r.Name, err)
+		}
+		what := "reads facts and figures"
+		if r.Texts {
+			what += ", what was said, and by whom"
+		}
+		fmt.Fprintf(c.stdout, "%s %s.\n", r.Name, what)
+		if made {
+			fmt.Fprintln(c.stdout, "password:", password)
+		}
+		return nil
+	})
+}
+
+type readerListCmd struct{}
+
+func (readerListCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		all, err := queries.Readers(c.ctx, pool)
+		for _, r := range all {
+			texts := ""
+			if r.Texts {
+				texts = "  texts"
+			}
+			fmt.Fprintln(c.stdout, r.Name+texts)
+		}
+		return err
+	})
+}
+
+type readerDropCmd struct {
+	Name string `arg:"" help:"Name of the login, as list shows it."`
+}
+
+func (r *readerDropCmd) Run(c *cli) error {
+	return c.with(func(pool *pgxpool.Pool) error {
+		err := c.audited(pool, func(tx pgx.Tx) (deed, error) {
+			return deed{act: queries.AuditReaderDropped, name: r.Name}, queries.DropReader(c.ctx, tx, r.Name)
+		})
+		if errors.Is(err, queries.ErrNotFound) {
+			return fmt.Errorf("there is no reader %s", r.Name)
+		}
+		if err != nil {
+			return fmt.Errorf("reader %s: %w", r.Name, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,162 @@
+package queries
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// A reader is a login of the database for other programs, such as BI tools, that reads facts and nothing else.
+const (
+	readerMark = "reads conversations of Turnwise"
+
+	readersSQL = `
+select r.rolname as name, has_table_privilege(r.oid, 'messages', 'select') as texts
+from pg_roles r
+where shobj_description(r.oid, 'pg_authid') = @mark and has_column_privilege(r.oid, 'conversations', 'id', 'select')
+order by 1`
+	readerRoleSQL = `select coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles where rolname = @name`
+
+	// Each makes a statement that another name of a role needs.
+	makeReaderSQL = `select format('create role %I login connection limit 10 password %L', @name::text, @verifier::text)
+union all select format('comment on role %I is %L', @name::text, @mark::text)
+union all select format('alter role %I set default_transaction_read_only = on', @name::text)
+union all select format('alter role %I set statement_timeout = ''5min''', @name::text)
+union all select format('alter role %I set idle_in_transaction_session_timeout = ''1min''', @name::text)`
+	clearReaderSQL = `select format('revoke all on all tables in schema %I from %I', current_schema(), @name::text)
+union all select format('revoke all on all sequences in schema %I from %I', current_schema(), @name::text)
+union all select format('grant usage on schema %I to %I', current_schema(), @name::text)`
+	grantReaderSQL = `
+select format('grant select (%s) on %I to %I', string_agg(format('%I', a.attname), ', ' order by a.attnum), c.relname, @name::text)
+from pg_class c
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.oid = to_regclass(@table::text) and a.attname <> all(@without::text[])
+group by c.relname`
+	grantWholeSQL = `select format('grant select on %I to %I', @table::text, @name::text)`
+	dropReaderSQL = `select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
+)
+
+// readable are the tables of a reader: those of figures without the columns that tell who it was or what was said, and those of texts.
+var (
+	readableFigures = map[string][]string{
+		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil, "flow_steps": nil,
+		"conversations": {"user_id", "session_id", "first_text", "facets", "checkpoint"},
+		"commands":      {"value", "detail"},
+		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil, "ingest_minutes": nil,
+	}
+	readableTexts = []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
+)
+
+// Reader is a login of the database for other programs; Texts says whether it also reads what was said, and by whom.
+type Reader struct {
+	Name  string
+	Texts bool
+}
+
+// ErrNotOurs says that a role of the name exists that is no reader.
+var ErrNotOurs = errors.New("a role of this name exists that was not made as a reader")
+
+// Readers returns the logins there are.
+func Readers(ctx context.Context, db DB) ([]Reader, error) {
+	rows, _ := db.Query(ctx, readersSQL, pgx.StrictNamedArgs{"mark": readerMark})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Reader])
+}
+
+// SetReader makes a login, or gives one that exists what readers may read now. made tells whether it is new and the password its own.
+func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made bool, err error) {
+	var mark string
+	switch err := tx.QueryRow(ctx, readerRoleSQL, pgx.StrictNamedArgs{"name": r.Name}).Scan(&mark); {
+	case errors.Is(err, pgx.ErrNoRows):
+		made = true
+		verifier, err := scram(password)
+		if err == nil {
+			err = execMade(ctx, tx, makeReaderSQL, pgx.StrictNamedArgs{"name": r.Name, "verifier": verifier, "mark": readerMark})
+		}
+		if err != nil {
+			return made, err
+		}
+	case err != nil:
+		return made, err
+	case mark != readerMark:
+		return made, ErrNotOurs
+	}
+	if err := execMade(ctx, tx, clearReaderSQL, pgx.StrictNamedArgs{"name": r.Name}); err != nil {
+		return made, err
+	}
+	for table, without := range readableFigures {
+		if without == nil {
+			without = []string{}
+		}
+		if err := execMade(ctx, tx, grantReaderSQL, pgx.StrictNamedArgs{"name": r.Name, "table": table, "without": without}); err != nil {
+			return made, err
+		}
+	}
+	if r.Texts {
+		for _, table := range readableTexts {
+			if err := execMade(ctx, tx, grantWholeSQL, pgx.StrictNamedArgs{"name": r.Name, "table": table}); err != nil {
+				return made, err
+			}
+		}
+	}
+	return made, nil
+}
+
+// DropReader ends a login; ErrNotFound when there is none.
+func DropReader(ctx context.Context, tx pgx.Tx, name string) error {
+	var mark string
+	if err := tx.QueryRow(ctx, readerRoleSQL, pgx.StrictNamedArgs{"name": name}).Scan(&mark); errors.Is(err, pgx.ErrNoRows) {
+		return ErrNotFound
+	} else if err != nil {
+		return err
+	}
+	if mark != readerMark {
+		return ErrNotOurs
+	}
+	return execMade(ctx, tx, dropReaderSQL, pgx.StrictNamedArgs{"name": name})
+}
+
+// execMade executes the statements that a query makes.
+func execMade(ctx context.Context, tx pgx.Tx, sql string, args pgx.StrictNamedArgs) error {
+	rows, _ := tx.Query(ctx, sql, args)
+	made, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, sql := range made {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			if e := (*pgconn.PgError)(nil); errors.As(err, &e) && e.Code == "42501" {
+				return fmt.Errorf("this login of the database may not make roles: %w", err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// scram returns what PostgreSQL stores of a password (RFC 5803), so that the password itself stands in no log of the server.
+func scram(password string) (string, error) {
+	const rounds = 4096
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt)
+	salted, err := pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)
+	if err != nil {
+		return "", err
+	}
+	of := func(word string) []byte {
+		h := hmac.New(sha256.New, salted)
+		h.Write([]byte(word))
+		return h.Sum(nil)
+	}
+	stored := sha256.Sum256(of("Client Key"))
+	text := base64.StdEncoding.EncodeToString
+	return "SCRAM-SHA-256$" + strconv.Itoa(rounds) + ":" + text(salt) + "$" + text(stored[:]) + ":" + text(of("Server Key")), nil
+}
