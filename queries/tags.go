@@ -33,15 +33,15 @@ select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_
 		join conversation_tags x on x.tag_id = s.id
 		join conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id
 		join assistants a on a.id = c.assistant_id
-		where lower(s.name) = lower(t.name) and (t.assistant = '' or a.name = t.assistant)) as conversations
+		where lower(s.name) = lower(t.name) and (t.assistant = '' or a.name = t.assistant) and (@limits::text[] is null or a.name = any(@limits))) as conversations
 from tags t
 join users u on u.id = t.created_by
 order by lower(t.name), t.assistant
 limit 2000`
 
-// Tags returns all tags by name, with how many conversations have each.
-func Tags(ctx context.Context, db DB) ([]Tag, error) {
-	rows, _ := db.Query(ctx, tagsSQL)
+// Tags returns all tags by name, with how many conversations of the assistants have each; nil: of all.
+func Tags(ctx context.Context, db DB, limits []string) ([]Tag, error) {
+	rows, _ := db.Query(ctx, tagsSQL, pgx.StrictNamedArgs{"limits": limits})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Tag])
 }
 

@@ -132,6 +132,11 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	made("/tags", "name", canary+" tag", "assistant", canary, "color", "1")
+	made("/tags", "name", "of all", "assistant", "", "color", "1")
+	ofAll := ids(`select id::text from tags where name = 'of all'`)[0]
+	for _, id := range []string{foreign[0], foreign[1], own[0]} {
+		made("/conversations/"+id+"/tags", "tag", ofAll, "do", "add")
+	}
 	made("/conversations/"+foreign[0]+"/notes", "text", canary+" note for @reviewer", "mention", "reviewer@example.org")
 	made("/conversations/"+foreign[0]+"/review", "do", "review", "rating", "2")
 	made("/notes", "at", "2026-10-20T10:00", "text", canary+" mark", "assistant", canary, "shared", "yes", "back", "/overview")
@@ -192,6 +197,9 @@ func TestLimits(t *testing.T) {
 		t.Logf("%s: %d pages", role, n)
 		if n < 60 {
 			t.Errorf("only %d pages were reached as %s", n, role)
+		}
+		if _, body, _ := get(t, c, "GET", server.URL+"/tags"); role != "viewer" && !slices.ContainsFunc(anchor.FindAllStringSubmatch(body, -1), func(m []string) bool { return strings.Contains(m[0], "of+all") && strings.TrimSpace(m[4]) == "1" }) {
+			t.Errorf("the tag of all as %s does not count the one conversation of the own assistant", role)
 		}
 		if status, _, _ := get(t, c, "GET", server.URL+"/health"); status != 403 {
 			t.Errorf("Data health as a limited %s: %d", role, status)

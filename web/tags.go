@@ -26,7 +26,7 @@ func (s *server) tags(w http.ResponseWriter, r *http.Request) error {
 func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, trouble string) error {
 	m := views.TagsModel{Page: s.page(r, "Tags", "Review"), Error: trouble}
 	m.May, m.Lead = m.Rights[views.Review], m.Rights[views.Lead]
-	all, err := queries.Tags(r.Context(), s.Pool)
+	all, err := queries.Tags(r.Context(), s.Pool, limitsOf(r.Context()))
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *server) mayTag(ctx context.Context, db queries.DB, id conversation.UUID
 	if limits == nil {
 		return nil
 	}
-	all, err := queries.Tags(ctx, db)
+	all, err := queries.Tags(ctx, db, limits)
 	if err != nil {
 		return err
 	}
