@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +117,19 @@ func TestSSO(t *testing.T) {
 	}
 	if u := o.user("reviewer@example.org"); u.Subject == nil || *u.Subject != "s7" || u.Role != "supervisor" {
 		t.Errorf("%+v", u)
+	}
+	// Groups that make an admin of somebody, and take that back, take no limit away.
+	if err := change(t, o.pool, "reviewer@example.org", func(u *queries.User) { u.Assistants = []string{"only-this"} }); err != nil {
+		t.Fatal(err)
+	}
+	for group, role := range map[string]string{"it": "admin", "staff": "viewer"} {
+		as("s7", "reviewer@example.org", true, group)
+		if status, _, _ := o.through(client(t), nil); status != 303 {
+			t.Errorf("in %s: %d", group, status)
+		}
+		if u := o.user("reviewer@example.org"); u.Role != role || !slices.Equal(u.Assistants, []string{"only-this"}) {
+			t.Errorf("in %s: %s of %v", group, u.Role, u.Assistants)
+		}
 	}
 	if err := change(t, o.pool, "reviewer@example.org", func(u *queries.User) { u.Disabled = true }); err != nil {
 		t.Fatal(err)
