@@ -39,7 +39,7 @@ const (
 	fullRejected = 100_000          // rejected events that nobody looked at
 )
 
-// Diagnose looks at everything that the database knows. version is that of the program.
+// Diagnose looks at everything that the database knows. version is that of the program; days and times are those of the zone of now.
 func Diagnose(ctx context.Context, db *pgxpool.Pool, version string, now time.Time) (*Diagnosis, error) {
 	d := new(Diagnosis)
 	current, err := queries.Migrated(ctx, db)
@@ -61,8 +61,13 @@ func Diagnose(ctx context.Context, db *pgxpool.Pool, version string, now time.Ti
 	return d, err
 }
 
+// clock writes a time in the zone of now.
+func clock(t *time.Time, now time.Time) string {
+	return t.In(now.Location()).Format("2006-01-02 15:04:05 MST")
+}
+
 // data tells what is stored.
-func (d *Diagnosis) data(ctx context.Context, db queries.DB, _ time.Time) error {
+func (d *Diagnosis) data(ctx context.Context, db queries.DB, now time.Time) error {
 	v, err := queries.ServerVersion(ctx, db)
 	if err != nil {
 		return err
@@ -77,20 +82,20 @@ func (d *Diagnosis) data(ctx context.Context, db queries.DB, _ time.Time) error 
 		d.Say(false, "conversations: none. Send events over HTTP or import a file; see the README.")
 		return nil
 	}
-	d.Say(true, "conversations: about %d of %d assistants, about %d events; the newest began %s", totals.Conversations, totals.Assistants, totals.Events, totals.NewestAt.UTC().Format(time.RFC3339))
+	d.Say(true, "conversations: about %d of %d assistants, about %d events; the newest began %s", totals.Conversations, totals.Assistants, totals.Events, clock(totals.NewestAt, now))
 	return nil
 }
 
 // sources tells what arrives, and what is not understood.
 func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) error {
-	sources, err := queries.SourcesHealth(ctx, db, now, now.Truncate(24*time.Hour))
+	sources, err := queries.SourcesHealth(ctx, db, now, time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location()))
 	if err != nil {
 		return err
 	}
 	for _, s := range sources {
 		last := "never"
 		if s.LastReceivedAt != nil {
-			last = s.LastReceivedAt.UTC().Format(time.RFC3339)
+			last = clock(s.LastReceivedAt, now)
 		}
 		d.Say(true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected", s.Name, s.Kind, last, s.LastHour, s.Known, s.Rejected)
 		if s.Kind == "kafka" || s.Kind == "rabbitmq" {
@@ -125,7 +130,7 @@ func (d *Diagnosis) readers(ctx context.Context, db queries.DB, s queries.Source
 		return err
 	}
 	if pause.At != nil {
-		d.Say(false, "source %q is paused since %s by %s: %s. Resume it on its page under Data health.", s.Name, pause.At.UTC().Format(time.RFC3339), pause.By, pause.Why)
+		d.Say(false, "source %q is paused since %s by %s: %s. Resume it on its page under Data health.", s.Name, clock(pause.At, now), pause.By, pause.Why)
 	}
 	members, err := queries.Members(ctx, db, now.Add(-alive))
 	if err != nil {
@@ -161,7 +166,7 @@ func (d *Diagnosis) work(ctx context.Context, db queries.DB, now time.Time) erro
 			at++
 		}
 	}
-	d.Say(at > 0, "jobs: %d servers do them; turnwise serve or turnwise work does", at)
+	d.Say(at > 0, "jobs: processes that do them (turnwise serve or turnwise work): %d", at)
 	paused, err := queries.JobsPaused(ctx, db)
 	if err != nil {
 		return err
@@ -183,12 +188,12 @@ func (d *Diagnosis) work(ctx context.Context, db queries.DB, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	d.Say(backlog.Hours < longBacklog, "figures: %d hours and %d days wait to be counted; charts count them from the conversations meanwhile", backlog.Hours, backlog.Days)
+	d.Say(backlog.Hours < longBacklog, "figures: hours that wait to be counted: %d, days: %d; charts count them from the conversations meanwhile", backlog.Hours, backlog.Days)
 	waiting, err := queries.SearchBacklog(ctx, db)
 	if err != nil {
 		return err
 	}
-	d.Say(waiting < manyWaiting, "search: %d senders wait to be indexed; turnwise serve or turnwise work does so within seconds", waiting)
+	d.Say(waiting < manyWaiting, "search: people whose conversations wait to be indexed: %d; turnwise serve or turnwise work does so within seconds", waiting)
 	runs, err := queries.RetentionRuns(ctx, db)
 	if err != nil {
 		return err

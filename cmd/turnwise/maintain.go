@@ -59,7 +59,11 @@ func (f *doctorCmd) Run(c *cli) error {
 		return err
 	}
 	return c.with(func(pool *pgxpool.Pool) error {
-		d, err := doctor.Diagnose(c.ctx, pool, version, time.Now())
+		_, zone, err := takeUp(c.ctx, pool, "")
+		if err != nil {
+			return err
+		}
+		d, err := doctor.Diagnose(c.ctx, pool, version, time.Now().In(zone))
 		if err != nil {
 			return err
 		}
