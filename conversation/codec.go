@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"math"
 	"reflect"
+	"strings"
 )
 
 // The state is stored for every sender, so its form is compact: the exported fields in their order, each
@@ -67,6 +68,31 @@ func (p *Projection) ForgetWords(stripped int16) {
 func (p *Projection) ForgetStack() {
 	p.Stack.forget()
 	p.BeforeReset.forget()
+}
+
+// Reword passes the first text of the current conversation through text, and the dialogue stacks, as JSON, through stack.
+func (p *Projection) Reword(text func(of UUID, text string) string, stack func(json string) string) {
+	if c := p.Current; c != nil {
+		c.FirstText = text(c.ID, c.FirstText)
+		if before, err := UnmarshalProjection(c.Checkpoint); err == nil {
+			before.Reword(text, stack)
+			c.Checkpoint = before.Marshal()
+		}
+	}
+	for _, s := range []*Stack{&p.Stack, &p.BeforeReset} {
+		if len(*s) == 0 {
+			continue
+		}
+		was, _ := json.Marshal(*s) // made of decoded JSON: cannot fail
+		if now := stack(string(was)); now != string(was) {
+			var next Stack
+			dec := json.NewDecoder(strings.NewReader(now))
+			dec.UseNumber()
+			if dec.Decode(&next) == nil {
+				*s = next
+			}
+		}
+	}
 }
 
 // UnmarshalProjection reads what Marshal wrote, or returns ErrStateVersion.

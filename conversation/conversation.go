@@ -128,7 +128,8 @@ func UserFlow(id string) bool { return id != "" && !strings.HasPrefix(id, "patte
 // firstTextSize is how many bytes of the first message the list shows.
 const firstTextSize = 200
 
-func snippet(text string) string {
+// Snippet is as much of a message as lists show.
+func Snippet(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) <= firstTextSize {
 		return text

@@ -317,7 +317,7 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) {
 	if !platform && !f.settings.rates(e) {
 		c.Last, c.FlowDone = saidNothing, false
 		if c.FirstText == "" && e.Text != "" && e.Text[0] != '/' {
-			c.FirstText = snippet(e.Text)
+			c.FirstText = Snippet(e.Text)
 		}
 	}
 	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, c.Turns, ByUser})

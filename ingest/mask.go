@@ -129,7 +129,8 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 				beneath = append(beneath, c)
 			}
 		}
-		inPlace, err := queries.MaskInPlace(ctx, tx, s.ID, beneath, m, rasa.BodyHash)
+		state := states[s.ID]
+		inPlace, err := queries.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, rasa.BodyHash)
 		if err != nil {
 			return changed, err
 		}
@@ -141,7 +142,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 		if err != nil {
 			return changed, err
 		}
-		r := &refold{all: true, state: states[s.ID], replaced: map[conversation.UUID]*conversation.Event{}}
+		r := &refold{all: true, state: state, replaced: map[conversation.UUID]*conversation.Event{}}
 		for _, e := range events {
 			x, rej := d.Masked(e, m, key)
 			if rej != nil {

@@ -107,6 +107,12 @@ func TestMasked(t *testing.T) {
 			deliver(t, since, r, mixed(r, bodies), 300, 2)
 			same("what was stored comes again, masked", since)
 
+			run := dbtest.Pool(t)
+			feed(t, run, bodies...)
+			setMasking(t, run, true)
+			feed(t, run, bodies...)
+			same("what was stored comes again as it was, through the pipeline", run)
+
 			later := dbtest.Pool(t)
 			deliver(t, later, r, mixed(r, bodies), 300, 2)
 			setMasking(t, later, true)
@@ -241,6 +247,34 @@ func TestMaskedBesideStripped(t *testing.T) {
 	if dbtest.Dump(t, pool) != before {
 		t.Error("masked twice is otherwise")
 	}
+	// What goes on after it was stripped: the state of the fold holds what was said, and is masked too.
+	feed(
+		t, pool, event("d", "session_started", 13001, ""), event("d", "user", 13002, `,"text":"I am Zephyrine","message_id":"4","parse_data":{"entities":[{"entity":"customer","start":5,"end":14,"value":"Zephyrine"}]}`),
+		event("d", "stack", 13003, `,"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"flow_id\":\"f\",\"said\":\"`+planted[5]+`\"}}]"`),
+	)
+	if _, err := pool.Exec(t.Context(), `update conversations set stripped = 11 where session_id = 'd'`); err != nil {
+		t.Fatal(err)
+	}
+	slots, err := queries.MaskingRules(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots.Slots, slots.OnArrival = []string{"customer"}, true
+	if err := queries.SetMasking(t.Context(), pool, slots, conversation.UUID{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if in := dbtest.Holding(t, pool, "Zephyrine"); !slices.Contains(in, "projections") {
+		t.Errorf("the state does not hold what was said, but %v", in)
+	}
+	runMasking(t, pool)
+	for range 2 {
+		clean(t, "in the state", pool)
+		if in := dbtest.Holding(t, pool, "Zephyrine"); len(in) > 0 {
+			t.Errorf("the slot's value stands in %v", in)
+		}
+		feed(t, pool, event("d", "user", 13004, `,"text":"and more","message_id":"5"`), event("e", "session_started", 16005, ""), event("e", "user", 16006, `,"text":"back","message_id":"6"`))
+	}
+	before = dbtest.Dump(t, pool)
 	if c := feed(t, pool, event("a", "user", 2, said+`,"message_id":"1"`), event("c", "bot", 9003, said)); c.Stored != 0 || dbtest.Dump(t, pool) != before {
 		t.Errorf("what comes again is stored: %+v", c)
 	}

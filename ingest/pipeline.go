@@ -211,8 +211,8 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 		c.events = make([]*conversation.Event, 0, len(c.Bodies))
 		intake := rasa.Intake{Assistant: r.src.Assistant, Environment: r.src.Environment}
 		var known []bool
-		if r.copies.Load() >= manyCopies {
-			var err error
+		// What was stored in the clear is to be masked when it comes again, so it must be looked at as a whole.
+		if a, err := r.arriving(ctx); err == nil && a.masker == nil && r.copies.Load() >= manyCopies {
 			if known, err = r.glance(ctx, d, c.Bodies, intake); err != nil {
 				return err
 			}

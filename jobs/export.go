@@ -235,7 +235,7 @@ func (w *WatchExportsWorker) Work(ctx context.Context, _ *river.Job[WatchExports
 		return err
 	}
 	for _, id := range folds { // whose job was cancelled, or given up
-		if _, err := client.Insert(ctx, FoldArgs{ID: id.String()}, &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}); err != nil {
+		if _, err := client.Insert(ctx, FoldArgs{ID: id.String()}, only()); err != nil {
 			return err
 		}
 	}

@@ -24,8 +24,9 @@ type FoldArgs struct {
 // Kind names the job.
 func (FoldArgs) Kind() string { return "fold" }
 
-// SettledAfter is how long changed rules and settings may take to be known to every process that stores events.
-const SettledAfter = 15 * time.Second
+// SettledAfter is how long changed rules and settings may take to be known to every process that stores events, and those to be stored that
+// go by the ones before.
+const SettledAfter = 105 * time.Second
 
 // foldTimeout is how long one try may take; the next goes on where it stood.
 const foldTimeout = 12 * time.Hour

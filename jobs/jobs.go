@@ -141,10 +141,17 @@ func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 	return err
 }
 
-// AddLater puts a job in that begins at a time.
+// AddLater puts a job in that begins at a time, unless there is one of the same arguments.
 func (q *Queue) AddLater(ctx context.Context, tx pgx.Tx, args river.JobArgs, at time.Time) error {
-	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, ScheduledAt: at})
+	opts := only()
+	opts.ScheduledAt = at
+	_, err := q.client.InsertTx(ctx, tx, args, opts)
 	return err
+}
+
+// only lets a job in while there is none of the same arguments that waits or runs.
+func only() *river.InsertOpts {
+	return &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
 }
 
 // Retry has a job done again now.

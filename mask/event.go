@@ -3,36 +3,63 @@ package mask
 import (
 	"encoding/json"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// names are the members of an event that name something and are no text: masked, the event would be another one.
+// names are the members of an event that name something and are no text: masked, the event would be another one. They hold all that the
+// decoder reads as an id or a name.
 var names = map[string]bool{
 	"sender_id": true, "user_id": true, "event": true, "timestamp": true, "name": true, "flow_id": true, "step_id": true, "agent_id": true, "reason": true,
 	"input_channel": true, "message_id": true, "policy": true, "conversation_id": true, "anonymized_at": true, "action_name": true,
 	"metadata.assistant_id": true, "metadata.model_id": true, "metadata.model_name": true, "metadata.utter_action": true, "metadata.template_name": true,
-	"parse_data.message_id": true, "parse_data.intent.name": true, "parse_data.intent_ranking.[].name": true, "parse_data.entities.[].entity": true,
+	"metadata.session_id": true, "metadata.active_flow": true, "metadata.step_id": true, "metadata._reason": true,
+	"parse_data.message_id": true, "parse_data.intent.name": true, "parse_data.intent.full_retrieval_intent_name": true,
+	"parse_data.intent_ranking.[].name": true, "parse_data.entities.[].entity": true,
 	"parse_data.commands.[].command": true, "parse_data.commands.[].flow": true, "parse_data.commands.[].name": true,
 }
 
-func named(path []string) bool { return len(path) <= 4 && names[strings.Join(path, ".")] }
+func named(path []string) bool {
+	switch len(path) {
+	case 1:
+		return names[path[0]]
+	case 2, 3, 4:
+		return names[strings.Join(path, ".")]
+	case 5:
+		return path[0] == "parse_data" && path[1] == "response_selector" && path[3] == "response" && path[4] == "intent_response_key"
+	}
+	return false
+}
+
+// frame are the members of a frame of the dialogue stack, and of a patch to it, that name something.
+var frame = map[string]bool{
+	"op": true, "path": true, "from": true, "type": true, "frame_id": true, "frame_type": true, "flow_id": true, "step_id": true, "agent_id": true, "state": true,
+	"utter": true, "collect": true, "collect_action": true, "canceled_name": true, "previous_flow_name": true,
+}
 
 // Event masks an event of Rasa. Names and ids stay as they are.
 func (m *Masker) Event(body string) (string, int) {
 	if m == nil {
 		return body, 0
 	}
-	n := 0
+	n, patch := 0, false
+	if m.mentions(body) || strings.Contains(body, `"update"`) {
+		body, n, patch = m.inside(body)
+	}
+	out, found := m.JSON(body, func(path []string) bool { return named(path) || patch && len(path) == 1 && path[0] == "update" })
+	return out, n + found
+}
+
+// mentions tells whether a slot that is masked may stand in a JSON text.
+func (m *Masker) mentions(body string) bool {
 	for s := range m.slots {
 		if m.anyName || strings.Contains(body, s) {
-			body, n = m.slotsOf(body)
-			break
+			return true
 		}
 	}
-	out, found := m.JSON(body, named)
-	return out, n + found
+	return false
 }
 
 // Whole masks an event with its names and ids, for who shall not see whose it is.
@@ -42,34 +69,63 @@ func (m *Masker) Whole(body string) (string, int) {
 	return out, n + found
 }
 
-// slotsOf masks the values of the slots of an event, and of the entities and commands that have their names.
-func (m *Masker) slotsOf(body string) (string, int) {
-	var e map[string]any
-	d := json.NewDecoder(strings.NewReader(body))
-	d.UseNumber()
-	if d.Decode(&e) != nil {
-		return body, 0
+// inside masks the values of the slots of an event wherever they stand, of the entities and commands that have their names, and the patch to
+// the dialogue stack, which is JSON within a text; patch tells that there was one.
+func (m *Masker) inside(body string) (out string, n int, patch bool) {
+	e, ok := decoded(body).(map[string]any)
+	if !ok {
+		return body, 0, false
 	}
-	n := 0
-	set := func(in map[string]any, name any) {
-		s, _ := name.(string)
-		if m.slots[s] && in["value"] != nil && in["value"] != slotToken(s) {
-			in["value"] = slotToken(s)
-			n++
+	n = m.spoken(e)
+	if text, ok := e["update"].(string); ok {
+		if inner := decoded(text); inner != nil {
+			found := 0
+			if inner = m.patched(inner, &found); found > 0 {
+				if text, ok := encoded(inner); ok {
+					e["update"] = text
+					n += found
+				}
+			}
+			patch = true
 		}
 	}
-	if e["event"] == "slot" {
-		set(e, e["name"])
+	n += m.values(e, nil)
+	if n == 0 {
+		return body, 0, patch
 	}
+	out, ok = encoded(e)
+	if !ok {
+		return body, 0, patch
+	}
+	return out, n, patch
+}
+
+// decoded reads JSON; nil when it is none.
+func decoded(text string) (v any) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&v) != nil || d.More() {
+		return nil
+	}
+	return v
+}
+
+func encoded(v any) (string, bool) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return strings.TrimSuffix(b.String(), "\n"), err == nil
+}
+
+// spoken masks entities that have the name of a slot, and the words of the text that they were taken from.
+func (m *Masker) spoken(e map[string]any) (n int) {
 	parsed, _ := e["parse_data"].(map[string]any)
-	for _, c := range objects(parsed["commands"]) {
-		set(c, c["name"])
-	}
 	var found []entity
 	for _, list := range []any{parsed["entities"], e["entities"]} {
 		for _, x := range objects(list) {
 			name, _ := x["entity"].(string)
-			if !m.slots[name] || x["value"] == slotToken(name) {
+			if !m.slots[name] || x["value"] == nil || x["value"] == slotToken(name) {
 				continue // or was masked before
 			}
 			value, _ := x["value"].(string)
@@ -79,27 +135,135 @@ func (m *Masker) slotsOf(body string) (string, int) {
 				from, to = -1, -1
 			}
 			found = append(found, entity{from, to, value, slotToken(name)})
-			set(x, name)
+			x["value"] = slotToken(name)
+			n++
 		}
 	}
+	if len(found) == 0 {
+		return n
+	}
 	for _, in := range []map[string]any{e, parsed} {
-		if text, ok := in["text"].(string); ok && len(found) > 0 {
+		if text, ok := in["text"].(string); ok {
 			if masked := without(text, found); masked != text {
 				in["text"] = masked
 				n++
 			}
 		}
 	}
-	if n == 0 {
-		return body, 0
+	return n
+}
+
+// holders are the members whose own members may be slots by name.
+var holders = map[string]bool{
+	"metadata": true, "session_started_metadata": true, "corrected_slots": true, "slots": true, "value": true, "data": true, "custom": true, "arguments": true, "kwargs": true,
+}
+
+// told tells which members of what an event holds may be slots, and framed which of a frame of the dialogue stack.
+func told(key string) bool   { return !names["metadata."+key] }
+func framed(key string) bool { return !frame[key] }
+
+// values masks what is told as the value of a slot: {"name": …, "value": …} anywhere, and members that are called as a slot where slot
+// says that they may be one.
+func (m *Masker) values(v any, slot func(key string) bool) (n int) {
+	set := func(in map[string]any, key, slot string) {
+		if m.slots[slot] && in[key] != nil && in[key] != slotToken(slot) {
+			in[key] = slotToken(slot)
+			n++
+		}
 	}
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if enc.Encode(e) != nil {
-		return body, 0
+	switch x := v.(type) {
+	case []any:
+		for _, y := range x {
+			n += m.values(y, slot)
+		}
+	case map[string]any:
+		_, pair := x["value"]
+		if name, ok := x["name"].(string); ok {
+			set(x, "value", name)
+			if name == "session_started_metadata" {
+				n += m.values(x["value"], told)
+			}
+		}
+		for key, y := range x {
+			if slot != nil && m.slots[key] && slot(key) && !(key == "name" && pair) {
+				set(x, key, key)
+				continue
+			}
+			if under := slot; under == nil && holders[key] {
+				n += m.values(y, told)
+			} else {
+				n += m.values(y, under)
+			}
+		}
 	}
-	return strings.TrimSuffix(b.String(), "\n"), n
+	return n
+}
+
+// patched masks a patch to the dialogue stack, or a frame of it, but for what it names.
+func (m *Masker) patched(v any, n *int) any {
+	switch x := v.(type) {
+	case string:
+		masked, found := m.Text(x)
+		*n += found
+		return masked
+	case json.Number:
+		masked, found := m.JSON(x.String(), nil)
+		if found > 0 {
+			*n += found
+			return strings.Trim(masked, `"`)
+		}
+	case []any:
+		for i := range x {
+			x[i] = m.patched(x[i], n)
+		}
+	case map[string]any:
+		*n += m.values(x, framed)
+		path, isPatch := x["path"].(string)
+		for key, y := range x {
+			if _, text := y.(string); text && (frame[key] || isPatch && key == "value" && frame[path[strings.LastIndexByte(path, '/')+1:]]) {
+				continue
+			}
+			if isPatch && key == "value" && m.slots[path[strings.LastIndexByte(path, '/')+1:]] && y != nil {
+				if token := slotToken(path[strings.LastIndexByte(path, '/')+1:]); y != token {
+					x[key] = token
+					*n++
+				}
+				continue
+			}
+			x[key] = m.patched(y, n)
+		}
+	}
+	return v
+}
+
+// Stack masks a dialogue stack, which is JSON, but for what it names.
+func (m *Masker) Stack(text string) string {
+	n := 0
+	v := decoded(text)
+	if m == nil || v == nil {
+		return text
+	}
+	if v = m.patched(v, &n); n > 0 {
+		if out, ok := encoded(v); ok {
+			return out
+		}
+	}
+	return text
+}
+
+// Parts masks a JSON text in which slots are told by name, such as a command.
+func (m *Masker) Parts(text string) string {
+	if m == nil || text == "" {
+		return text
+	}
+	if m.mentions(text) {
+		if v := decoded(text); v != nil && m.values(v, told) > 0 {
+			if out, ok := encoded(v); ok {
+				text = out
+			}
+		}
+	}
+	return m.Shown(text)
 }
 
 // entity is a part of a text that a name was found for: at its place, if that is told and holds still what it says.
@@ -108,46 +272,53 @@ type entity struct {
 	value, token string
 }
 
-// without replaces entities in a text.
+// mostEntities is how many of a message are looked for one by one.
+const mostEntities = 100
+
+// without replaces entities in a text. Where they overlap, one word stands for all.
 func without(text string, all []entity) string {
-	var spans []span
-	var tokens []string
-	add := func(f span, token string) {
-		for i, o := range spans {
-			if f.from < o.to && o.from < f.to { // they overlap: both go
-				spans[i] = span{min(f.from, o.from), max(f.to, o.to)}
-				return
-			}
-		}
-		spans, tokens = append(spans, f), append(tokens, token)
+	if len(all) > mostEntities { // nobody says so much that is to be kept
+		return all[0].token
 	}
+	type part struct {
+		span
+		token string
+	}
+	var parts []part
+	looked := map[string]bool{}
 	for _, e := range all {
 		from, to := byteAt(text, e.from), byteAt(text, e.to)
 		if e.from >= 0 && from < to && (e.value == "" || strings.EqualFold(text[from:to], e.value)) {
-			add(span{from, to}, e.token)
+			parts = append(parts, part{span{from, to}, e.token})
 			continue
 		}
-		if utf8.RuneCountInString(e.value) < 2 {
+		if looked[e.value] || utf8.RuneCountInString(e.value) < 2 {
 			continue
 		}
+		looked[e.value] = true
 		for at := 0; ; { // something before it was masked, or the place was never told
 			i := strings.Index(text[at:], e.value)
 			if i < 0 {
 				break
 			}
-			add(span{at + i, at + i + len(e.value)}, e.token)
+			parts = append(parts, part{span{at + i, at + i + len(e.value)}, e.token})
 			at += i + len(e.value)
 		}
 	}
-	order := make([]int, len(spans))
-	for i := range order {
-		order[i] = i
+	slices.SortStableFunc(parts, func(a, b part) int { return a.from - b.from })
+	var b strings.Builder
+	at := 0
+	for i := 0; i < len(parts); {
+		p := parts[i]
+		for i++; i < len(parts) && parts[i].from < p.to; i++ {
+			p.to = max(p.to, parts[i].to)
+		}
+		b.WriteString(text[at:p.from])
+		b.WriteString(p.token)
+		at = p.to
 	}
-	slices.SortFunc(order, func(a, b int) int { return spans[b].from - spans[a].from }) // from the end, so that places stay true
-	for _, i := range order {
-		text = text[:spans[i].from] + tokens[i] + text[spans[i].to:]
-	}
-	return text
+	b.WriteString(text[at:])
+	return b.String()
 }
 
 func objects(list any) (out []map[string]any) {
@@ -192,7 +363,10 @@ func (m *Masker) Rejected(body []byte) ([]byte, int) {
 	if json.Valid([]byte(text)) {
 		text, n = m.Event(text)
 	} else {
-		text, n = m.Text(text)
+		text, n = m.tornSlots(text)
+		found := 0
+		text, found = m.Text(text)
+		n += found
 	}
 	if n == 0 {
 		return body, 0
@@ -200,26 +374,41 @@ func (m *Masker) Rejected(body []byte) ([]byte, int) {
 	return []byte(text), n
 }
 
+var (
+	tornName  = regexp.MustCompile(`"name"\s*:\s*"((?:[^"\\]|\\.)*)"`)
+	tornValue = regexp.MustCompile(`("value"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^",}\]\s][^,}\]]*|[\[{].*)`)
+)
+
+// tornSlots masks the values in what is no JSON any more, when the name of a slot stands in it.
+func (m *Masker) tornSlots(text string) (string, int) {
+	n := 0
+	for _, found := range tornName.FindAllStringSubmatch(text, -1) {
+		if name := found[1]; m.slots[name] {
+			text = tornValue.ReplaceAllStringFunc(text, func(part string) string {
+				n++
+				return part[:strings.IndexByte(part, ':')+1] + `"` + slotToken(name) + `"`
+			})
+			break
+		}
+	}
+	return text, n
+}
+
 // Count counts the words that stand for what was masked, of any rules: an event with more of them holds less.
 func Count(body string) int { return len(token.FindAllString(body, -1)) }
 
 // Entities masks what a text says of entities that have the name of a slot that is masked. list is the JSON list of them, nil for none.
 func (m *Masker) Entities(text string, list *string) (string, *string) {
-	if m == nil || list == nil || len(m.slots) == 0 {
+	if m == nil || list == nil || !m.mentions(*list) {
 		return text, list
 	}
-	in, err := json.Marshal(map[string]any{"text": text, "entities": json.RawMessage(*list)})
-	if err != nil {
+	e := map[string]any{"text": text, "entities": decoded(*list)}
+	if m.spoken(e) == 0 {
 		return text, list
 	}
-	out, n := m.slotsOf(string(in))
-	var e struct {
-		Text     string
-		Entities json.RawMessage
-	}
-	if n == 0 || json.Unmarshal([]byte(out), &e) != nil {
+	masked, ok := encoded(e["entities"])
+	if !ok {
 		return text, list
 	}
-	masked := string(e.Entities)
-	return e.Text, &masked
+	return e["text"].(string), &masked
 }

@@ -95,12 +95,17 @@ func (w *walk) value() {
 			w.broken = true
 			return
 		}
-		// Of numbers only the longest may be personal: shorter ones are times, amounts and counts.
-		whole := strings.Trim(w.text[from:w.pos], "0123456789") == "" // a fraction is a measure
-		if n := w.pos - from; whole && n >= 13 && n <= 19 && (w.keep == nil || !w.keep(w.path)) {
-			if masked, n := w.m.Text(w.text[from:w.pos]); n > 0 {
-				w.put(from, quote(masked), n)
-			}
+		// Of what is known by its form only the longest numbers may be personal: shorter ones are times, amounts and counts.
+		digits := w.text[from:w.pos]
+		if strings.Trim(digits, "0123456789") != "" || w.keep != nil && w.keep(w.path) { // a fraction is a measure
+			return
+		}
+		of := w.m.own
+		if n := len(digits); n >= 13 && n <= 19 {
+			of = w.m.Text
+		}
+		if masked, n := of(digits); n > 0 {
+			w.put(from, quote(masked), n)
 		}
 	}
 }

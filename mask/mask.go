@@ -101,12 +101,18 @@ func (m *Masker) Text(s string) (string, int) {
 	if m == nil || s == "" {
 		return s, 0
 	}
+	s, n := m.own(s)
+	s, found := m.known(s)
+	return s, n + found
+}
+
+// own masks what the patterns find that somebody wrote.
+func (m *Masker) own(s string) (string, int) {
 	n := 0
 	for i, x := range m.patterns {
 		s = x.ReplaceAllStringFunc(s, func(string) string { n++; return "[" + m.rules.Patterns[i].Name + "]" })
 	}
-	s, found := m.known(s)
-	return s, n + found
+	return s, n
 }
 
 // known masks what is known by its form.
@@ -212,7 +218,6 @@ func replace(s string, found []span, with string, n *int) string {
 var (
 	email    = regexp.MustCompile(`(?i)[\p{L}\p{N}\p{M}._%+'-]*[\p{L}\p{N}\p{M}_%+-](?:[@＠]|%40)(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?\.)+[\p{L}\p{M}][\p{L}\p{N}\p{M}-]*`)
 	iban     = regexp.MustCompile(`(?i)[a-z]{2} ?\p{Nd}{2}(?:[ \x{00a0}\x{2009}\x{202f}.-]?[a-z0-9]){11,30}`)
-	numbered = regexp.MustCompile(`\p{Nd}[ ]$`)
 	american = regexp.MustCompile(`^(?:\p{Nd}{3}\) ?|\p{Nd}{3}[ .-])\p{Nd}{3}[ .-]\p{Nd}{4}$`)
 	torn     = regexp.MustCompile(`(?:[+(]?\p{Nd}[\p{Nd} ./()-]*|[^\s]*[@＠][^\s]*)…$`)
 	token    = regexp.MustCompile(`\[[\p{L}\p{N}_][\p{L}\p{N} _.-]*\]`)
@@ -288,6 +293,9 @@ func ibans(s string) (found []span) {
 			continue
 		}
 		n := ibanLength[strings.ToUpper(s[f.from:f.from+2])]
+		if n == 0 {
+			continue
+		}
 		left := n
 		for i, r := range s[f.from:] { // what follows may look like more of it
 			if word(r) {
@@ -299,7 +307,7 @@ func ibans(s string) (found []span) {
 			}
 		}
 		after, _ := utf8.DecodeRuneInString(s[f.to:])
-		if n > 0 && left == 0 && (f.to == len(s) || !word(after)) && mod97(compact(s[f.from:f.to])) {
+		if left == 0 && (f.to == len(s) || !word(after)) && mod97(compact(s[f.from:f.to])) {
 			found = append(found, f)
 			at = f.to
 		}
@@ -390,9 +398,25 @@ func fraction(before string) bool {
 	return unicode.IsDigit(r)
 }
 
+// longestNumber is how many bytes a card's or phone's number may have with all that divides it, in any script.
+const longestNumber = 120
+
+// thousands tells whether a number begins with a group of three digits, and goesOn whether a digit and a space stand before one: together
+// they are the middle of a larger number.
+func thousands(s string) bool {
+	i := strings.IndexFunc(s, func(r rune) bool { return !unicode.IsDigit(r) })
+	return utf8.RuneCountInString(s[:max(i, 0)]) == 3
+}
+
+func goesOn(before string) bool {
+	trimmed := strings.TrimSuffix(before, " ")
+	r, _ := utf8.DecodeLastRuneInString(trimmed)
+	return len(trimmed) < len(before) && unicode.IsDigit(r)
+}
+
 func cards(s string) []span {
 	return joined(s, 2, func(f span) bool {
-		if f.to-f.from < 13 || fraction(s[:f.from]) {
+		if f.to-f.from < 13 || f.to-f.from > longestNumber || fraction(s[:f.from]) || strings.HasSuffix(s[:f.from], "+") {
 			return false
 		}
 		c := compact(s[f.from:f.to])
@@ -460,6 +484,9 @@ func addresses(s string) (found []span) {
 // phones finds numbers with the country's or the area's prefix, and those written as in North America.
 func phones(s string) []span {
 	found := joined(s, 4, func(f span) bool {
+		if f.to-f.from > longestNumber {
+			return false
+		}
 		before := strings.TrimRight(s[:f.from], "( ")
 		c := compact(s[f.from:f.to])
 		r, size := utf8.DecodeLastRuneInString(before)
@@ -471,7 +498,7 @@ func phones(s string) []span {
 		case fraction(s[:f.from]), dashed, date.MatchString(s[f.from:]):
 			return false
 		case strings.HasPrefix(c, "00") && c[2:] != "" && c[2] != '0':
-			return len(c) >= 9 && len(c) <= 17 && !numbered.MatchString(s[:f.from])
+			return len(c) >= 9 && len(c) <= 17 && !(thousands(s[f.from:f.to]) && goesOn(s[:f.from]))
 		case c[0] == '0' && len(c) > 1 && c[1] != '0' && !strings.ContainsAny(string([]rune(s[f.from:f.to])[1]), ".,"): // else a fraction
 			return len(c) >= 7 && len(c) <= 13
 		}

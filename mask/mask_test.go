@@ -2,6 +2,7 @@ package mask
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -116,6 +117,22 @@ func TestEvent(t *testing.T) {
 			`{"event":"user","text":"[email] Ann Miller","parse_data":{"entities":[{"entity":"name","start":9,"end":19,"value":"Ann Miller"}]}}`,
 			`{"event":"user","parse_data":{"entities":[{"end":19,"entity":"name","start":9,"value":"[name]"}]},"text":"[email] [name]"}`,
 		},
+		{ // three that overlap, and the text goes on
+			`{"event":"user","text":"I am Anna Wolkenstein and more","parse_data":{"entities":[{"entity":"name","start":5,"end":9,"value":"Anna"},{"entity":"name","start":10,"end":21,"value":"Wolkenstein"},{"entity":"name","start":5,"end":21,"value":"Anna Wolkenstein"}]}}`,
+			`{"event":"user","parse_data":{"entities":[{"end":9,"entity":"name","start":5,"value":"[name]"},{"end":21,"entity":"name","start":10,"value":"[name]"},{"end":21,"entity":"name","start":5,"value":"[name]"}]},"text":"I am [name] and more"}`,
+		},
+		{
+			`{"event":"user","text":"no","parse_data":{"commands":[{"command":"correct slots","corrected_slots":[{"name":"name","value":"Ann"},{"name":"age","value":3}]}]}}`,
+			`{"event":"user","parse_data":{"commands":[{"command":"correct slots","corrected_slots":[{"name":"name","value":"[name]"},{"name":"age","value":3}]}]},"text":"no"}`,
+		},
+		{
+			`{"event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"corrected_slots\":{\"name\":\"Ann\"},\"flow_id\":\"name\",\"said\":\"a@b.de\",\"type\":\"pattern\"}},{\"op\":\"replace\",\"path\":\"/0/step_id\",\"value\":\"0151 23456789\"}]"}`,
+			`{"event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"corrected_slots\":{\"name\":\"[name]\"},\"flow_id\":\"name\",\"said\":\"[email]\",\"type\":\"pattern\"}},{\"op\":\"replace\",\"path\":\"/0/step_id\",\"value\":\"0151 23456789\"}]"}`,
+		},
+		{
+			`{"event":"slot","name":"session_started_metadata","value":{"name":"Ann","of":{"city":"Rom"}}}`,
+			`{"event":"slot","name":"session_started_metadata","value":{"name":"[name]","of":{"city":"[city]"}}}`,
+		},
 		{`{"event":"slot","name":"gr\u00f6\u00dfe","value":"180"}`, `{"event":"slot","name":"größe","value":"[größe]"}`},
 		{`{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":4111111111111111}}`, `{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":"[card]"}}`},
 	} {
@@ -136,14 +153,81 @@ func TestEvent(t *testing.T) {
 	if got := m.Slot("mail", `"a@b.de"`); got != `"[email]"` {
 		t.Errorf("slot mail: %s", got)
 	}
+	if got, n := m.Rejected([]byte(`{"event":"slot","name":"city","timestamp":1,"value":"Sankt P`)); n != 1 || string(got) != `{"event":"slot","name":"city","timestamp":1,"value":"[city]"` {
+		t.Errorf("broken slot: %s", got)
+	}
+	if got := m.Parts(`{"command":"correct slots","corrected_slots":[{"name":"city","value":"Rom"}],"mail":"a@b.de"}`); got != `{"command":"correct slots","corrected_slots":[{"name":"city","value":"[city]"}],"mail":"[email]"}` {
+		t.Errorf("command: %s", got)
+	}
+	own, err := New(Rules{Patterns: []Pattern{{Name: "customer", Expr: `\b\d{6,10}\b`}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := own.Event(`{"event":"slot","name":"customer","timestamp":1234567890,"value":1234567890}`); got != `{"event":"slot","name":"customer","timestamp":1234567890,"value":"[customer]"}` {
+		t.Errorf("a number that a pattern finds: %s", got)
+	}
 	if got, n := m.Rejected([]byte("{\"text\":\"a@b.de\xff")); n != 1 || strings.Contains(string(got), "a@b") {
 		t.Errorf("broken body: %q", got)
+	}
+}
+
+// TestLarge masks what somebody may send to keep the server busy: with work that grows with the square of the length it would not end in
+// the time that tests have.
+func TestLarge(t *testing.T) {
+	t.Parallel()
+	r := All()
+	r.Slots = []string{"name"}
+	m, err := New(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(part string, size int) string { return strings.Repeat(part, size/len(part)) }
+	for _, part := range []string{"0012345678;", "zz00aaaaaaaaaaaaa", "DE00 aaaaaaaaaaa ", "(((((1"} {
+		m.Text(fill(part, 1<<20))
+	}
+	for _, part := range []string{"ab", "1 001234567 ", "a.b@c.", "%40a.b", "+(", "4111 1111 ", "0", "1.2.3.4.", "1:2:3:4:5:6:7:8:", "00 ", "555-555-5555", "01/01/2020 ", "\u0660\u0661", "1…", "9 9 9 "} {
+		body, err := json.Marshal(map[string]any{"event": "user", "text": fill(part, 1<<17), "parse_data": map[string]any{"entities": []any{map[string]any{"entity": "name", "value": "ab"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Event(string(body))
+	}
+	var all []any
+	for i := range 5000 {
+		all = append(all, map[string]any{"entity": "name", "value": strconv.Itoa(i)})
+	}
+	body, err := json.Marshal(map[string]any{"event": "user", "text": fill("1234567890 ", 1<<20), "entities": all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, n := m.Event(string(body)); n == 0 || strings.Contains(out, "1234567890") {
+		t.Errorf("%d found: %.200s", n, out)
+	}
+}
+
+// TestNamesStay: what the decoder reads as an id or a name is the same in a masked event, whatever the rules.
+func TestNamesStay(t *testing.T) {
+	t.Parallel()
+	r := All()
+	r.Patterns = []Pattern{{Name: "any", Expr: `K-\d{6}`}}
+	r.Slots = []string{"name", "type", "flow_id", "session_id", "path"}
+	m, err := New(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const body = `{"event":"stack","sender_id":"+4915112345678","user_id":"K-123456","input_channel":"K-123456","metadata":{"session_id":"01234567-abcd-4abc-8def-aaaaaaaaaaaa","active_flow":"K-123456","step_id":"K-123456","_reason":"K-123456","utter_action":"K-123456"},` +
+		`"parse_data":{"intent":{"name":"K-123456","full_retrieval_intent_name":"K-123456/x"},"response_selector":{"default":{"response":{"intent_response_key":"K-123456/y"}}},"commands":[{"command":"start flow","flow":"K-123456"}]},` +
+		`"update":"[{\"op\":\"replace\",\"path\":\"/0/step_id\",\"value\":\"K-123456\"},{\"op\":\"add\",\"path\":\"/1\",\"value\":{\"flow_id\":\"K-123456\",\"frame_id\":\"01234567-abcd\",\"type\":\"flow\"}}]"}`
+	if out, n := m.Event(body); n != 0 {
+		t.Errorf("%d found: %s", n, out)
 	}
 }
 
 func FuzzEvent(f *testing.F) {
 	f.Add(`{"event":"user","text":"a@b.de 4111 1111 1111 1111","parse_data":{"entities":[{"entity":"name","start":1,"end":3,"value":"x"}]}}`)
 	f.Add(`{"event":"slot","name":"name","value":[1,{"a":"\ud83d\ude00 0151 23456789"}]}`)
+	f.Add(`{"event":"user","text":"I am Anna Wolkenstein","parse_data":{"entities":[{"entity":"name","start":5,"end":9},{"entity":"name","start":10,"end":21},{"entity":"name","start":5,"end":21}]}}`)
+	f.Add(`{"event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"corrected_slots\":{\"name\":\"x\"}}}]"}`)
 	r := All()
 	r.Slots = []string{"name"}
 	m, err := New(r)

@@ -1,6 +1,7 @@
 package queries
 
 import (
+	"bytes"
 	"context"
 	"strings"
 
@@ -21,7 +22,7 @@ set flags = t.flags | 16, body_hash = k.hash
 from unnest(@convs::uuid[], @parts::smallint[], @poss::smallint[], @hashes::bigint[]) as k (id, part, pos, hash)
 where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + spanText
 	forgetMaskedOriginalsSQL = `delete from event_originals o using events t where o.sender_id = t.sender_id and o.event_id = t.id and t.flags & 16 <> 0 and` + spanText
-	messagesToMaskSQL        = `select t.at, t.id, t.text, t.rich, t.entities from messages t where` + spanText
+	messagesToMaskSQL        = `select t.at, t.id, t.conversation_id, t.author, t.text, t.rich, t.entities from messages t where` + spanText
 	maskMessageSQL           = `update messages t set text = @text, rich = @rich, entities = @entities where t.sender_id = @sender and t.at = @at and t.id = @id`
 	firstTextsToMaskSQL      = `select id, first_text from conversations where sender_id = @sender and id = any(@ids::uuid[]) and first_text <> ''`
 	maskFirstTextSQL         = `update conversations set first_text = @text where sender_id = @sender and id = @id`
@@ -31,13 +32,13 @@ where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + span
 	maskSlotSQL              = `update slots set value = @value where sender_id = @sender and conversation_id = @id and seq = @seq and name = @name and value = @was`
 )
 
-// MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them: row by row. hash is that
-// of a body. It returns how many rows changed.
-func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, of []StoredConversation, m *mask.Masker, hash func(body string) int64) (int64, error) {
+// MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them: row by row, with the
+// states of the fold that reach over them: that of now, and those with which all began. hash is that of a body. It returns how many rows changed.
+func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *State, all, of []StoredConversation, m *mask.Masker, hash func(body string) int64) (int64, error) {
 	if len(of) == 0 {
 		return 0, nil
 	}
-	p := inPlace{m: m, hash: hash, sender: sender, span: pgx.StrictNamedArgs{"sender": sender, "from": of[0].StartedAt, "until": of[0].LastAt}}
+	p := inPlace{m: m, hash: hash, sender: sender, said: map[said]string{}, span: pgx.StrictNamedArgs{"sender": sender, "from": of[0].StartedAt, "until": of[0].LastAt}}
 	var ids []conversation.UUID
 	for _, c := range of {
 		ids = append(ids, c.ID)
@@ -48,6 +49,16 @@ func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, of []StoredConver
 	for _, step := range []func(ctx context.Context, tx pgx.Tx) error{p.payloads, p.messages, p.firstTexts, p.commands, p.slots} {
 		if err := step(ctx, tx); err != nil {
 			return 0, err
+		}
+	}
+	if b, ok := p.reworded(state.Bytes); ok {
+		state.Bytes = b
+		p.q.Queue(storeStateSQL, pgx.StrictNamedArgs{"senders": []int64{sender}, "states": [][]byte{b}})
+	}
+	for i := range all {
+		if b, ok := p.reworded(all[i].Checkpoint); ok {
+			all[i].Checkpoint = b
+			p.q.Queue(storeCheckpointSQL, pgx.StrictNamedArgs{"senders": []int64{sender}, "ids": uuids([]conversation.UUID{all[i].ID}), "states": [][]byte{b}})
 		}
 	}
 	n := int64(p.q.Len())
@@ -66,6 +77,23 @@ type inPlace struct {
 	sender     int64
 	span, keys pgx.StrictNamedArgs
 	q          pgx.Batch
+	said       map[said]string // what people said, as lists show it, masked
+}
+
+type said struct {
+	in   conversation.UUID
+	text string
+}
+
+// reworded masks a state of the fold; one of another version is made anew from the events.
+func (p *inPlace) reworded(state []byte) ([]byte, bool) {
+	x, err := conversation.UnmarshalProjection(state)
+	if err != nil {
+		return nil, false
+	}
+	x.Reword(p.firstText, p.m.Stack)
+	b := x.Marshal()
+	return b, !bytes.Equal(b, state)
 }
 
 func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
@@ -113,11 +141,16 @@ func (p *inPlace) messages(ctx context.Context, tx pgx.Tx) error {
 	var at any
 	var id [16]byte
 	var text string
+	var of [16]byte
+	var author int16
 	var rich, entities *string
 	rows, _ := tx.Query(ctx, messagesToMaskSQL, p.span)
-	_, err := pgx.ForEachRow(rows, []any{&at, &id, &text, &rich, &entities}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&at, &id, &of, &author, &text, &rich, &entities}, func() error {
 		named, list := p.m.Entities(text, entities)
 		masked, _ := p.m.Text(named)
+		if conversation.Author(author) == conversation.ByUser && text != "" {
+			p.said[said{of, conversation.Snippet(text)}] = conversation.Snippet(masked)
+		}
 		if masked != text || shownChanges(p.m, &rich) || list != entities || shownChanges(p.m, &list) {
 			p.q.Queue(maskMessageSQL, pgx.StrictNamedArgs{"text": masked, "rich": rich, "entities": list, "sender": p.sender, "at": at, "id": id})
 		}
@@ -145,12 +178,20 @@ func (p *inPlace) firstTexts(ctx context.Context, tx pgx.Tx) error {
 	var text string
 	rows, _ := tx.Query(ctx, firstTextsToMaskSQL, p.keys)
 	_, err := pgx.ForEachRow(rows, []any{&id, &text}, func() error {
-		if masked := p.m.Shown(text); masked != text {
+		if masked := p.firstText(id, text); masked != text {
 			p.q.Queue(maskFirstTextSQL, pgx.StrictNamedArgs{"text": masked, "sender": p.sender, "id": id})
 		}
 		return nil
 	})
 	return err
+}
+
+// firstText masks the first text of a conversation as the message that it comes from.
+func (p *inPlace) firstText(of conversation.UUID, text string) string {
+	if masked, ok := p.said[said{of, text}]; ok {
+		text = masked
+	}
+	return p.m.Shown(text)
 }
 
 func (p *inPlace) commands(ctx context.Context, tx pgx.Tx) error {
@@ -160,7 +201,7 @@ func (p *inPlace) commands(ctx context.Context, tx pgx.Tx) error {
 	var slot, value, detail string
 	rows, _ := tx.Query(ctx, commandsToMaskSQL, p.keys)
 	_, err := pgx.ForEachRow(rows, []any{&id, &seq, &n, &slot, &value, &detail}, func() error {
-		maskedValue, maskedDetail := p.m.Slot(slot, value), p.m.Shown(detail)
+		maskedValue, maskedDetail := p.m.Slot(slot, value), p.m.Parts(detail)
 		if maskedValue != value || maskedDetail != detail {
 			p.q.Queue(maskCommandSQL, pgx.StrictNamedArgs{"value": maskedValue, "detail": maskedDetail, "sender": p.sender, "id": id, "seq": seq, "n": n})
 		}

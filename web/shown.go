@@ -67,7 +67,8 @@ func (x sight) transcript(t *queries.Transcript) {
 		t.Slots[i].Value = x.masker.Slot(t.Slots[i].Name, t.Slots[i].Value)
 	}
 	for i := range t.Commands {
-		t.Commands[i].Value = x.masker.Slot(t.Commands[i].Slot, t.Commands[i].Value)
+		c := &t.Commands[i]
+		c.Value, c.Detail = x.masker.Slot(c.Slot, c.Value), x.masker.Parts(c.Detail)
 	}
 	for i := range t.Messages {
 		e := &t.Messages[i]

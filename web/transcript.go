@@ -101,7 +101,11 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		if window.Before != 0 {
 			m.After = around("after", window.Before)
 		}
-		earlier, err := queries.EarlierConversations(r.Context(), sight.db, c, limitsOf(r.Context()))
+		others, err := s.shown(r.Context()) // what is revealed is this conversation alone
+		if err != nil {
+			return err
+		}
+		earlier, err := queries.EarlierConversations(r.Context(), others, c, limitsOf(r.Context()))
 		if err != nil {
 			return err
 		}
