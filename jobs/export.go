@@ -110,7 +110,9 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 		if owner.Disabled {
 			return &metric.InputError{Field: "owner", Msg: owner.Name + " may not export any more"}
 		}
-		f = f.LimitTo(owner.Assistants)
+		if f, err = queries.SearchAs(ctx, pool, f.LimitTo(owner.Assistants), owner.SeesPersonal()); err != nil {
+			return err
+		}
 		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By, Clear: e.Clear}
 		if rows, err = report.WriteRows(ctx, pool, out, x, e.CreatedAt, zone, far.Store); err != nil {
 			return err

@@ -344,7 +344,9 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	if err != nil {
 		return 0, err
 	}
-	f = f.LimitTo(s.owner.Assistants)
+	if f, err = queries.SearchAs(ctx, s.pool, f.LimitTo(s.owner.Assistants), s.owner.SeesPersonal()); err != nil {
+		return 0, err
+	}
 	now := s.run.DueAt // what was missed is made up as it would have been
 	x := report.Wanted{Grain: queries.Grain(s.schedule.Grain), Filter: f, Title: s.schedule.Name, By: s.owner.Name}
 	if s.schedule.Incremental && s.run.TestFor == "" {
@@ -411,7 +413,9 @@ func (s *sending) noteRows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f = f.LimitTo(s.owner.Assistants)
+	if f, err = queries.SearchAs(ctx, s.pool, f.LimitTo(s.owner.Assistants), s.owner.SeesPersonal()); err != nil {
+		return err
+	}
 	return queries.NoteIncrement(ctx, s.pool, queries.Grain(s.schedule.Grain), s.increment(f), queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}, s.run.DueAt, s.zone)
 }
 

@@ -67,6 +67,7 @@ type Filter struct {
 	Weekdays     []int      // on which they began, 1 for Monday to 7
 	Hours        []int      // of the day at which they began, 0 to 23
 	Text         string     // words that people search for; see package search
+	Shown        bool       // they are looked for in what is shown alone, where personal data are masked; no part of the query
 	Work         WorkFilter // what reviewers made of them
 	Users        string     // NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
 	Only         []string   // these conversations, by their ids; none: any

@@ -290,12 +290,12 @@ func listed(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *me
 		if textAlone(f) {
 			batch = limit
 		}
-		hits, err := nextHits(ctx, db, known.text.query, at, batch, from, until)
+		hits, err := nextHits(ctx, db, known.text, at, batch, from, until)
 		if err != nil {
 			return nil, err
 		}
 		some := known
-		some.text = found{query: known.text.query, hits: hits}
+		some.text = known.text.with(hits)
 		more, err := matching(ctx, db, f, some, at, true, limit-len(list), now, zone)
 		if err != nil {
 			return nil, err

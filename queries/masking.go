@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,7 +50,10 @@ func SetMasking(ctx context.Context, db DB, m Masking, by conversation.UUID, now
 		m.Key = make([]byte, 32)
 		_, _ = rand.Read(m.Key) // never fails
 	}
-	return setSetting(ctx, db, "masking", m, m.Key, by, now)
+	if err := setSetting(ctx, db, "masking", m, m.Key, by, now); err != nil || !m.OnDisplay || was.OnDisplay && reflect.DeepEqual(m.Rules, was.Rules) {
+		return err
+	}
+	return refreshAllTexts(ctx, db) // for the words that are left
 }
 
 // textsOfPeople are the texts beside conversations into which somebody may have written personal data: a statement that reads a page of

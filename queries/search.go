@@ -59,10 +59,14 @@ func Forgive(ctx context.Context, db DB, words []string) (map[string][]string, e
 	return others, err
 }
 
+// shownToo: who may not see personal data searches in the words that are left when they are masked. What is wanted stands among all words
+// too, so that the index serves both.
+const shownToo = ` and (not @shown::boolean or coalesce(shown, words) @@ @query::tsquery)`
+
 const hitsSQL = `
 select sender_id, conversation_id, started_at
 from conversation_texts
-where words @@ @query::tsquery and started_at >= @from and started_at < @until
+where words @@ @wanted::tsquery` + shownToo + ` and started_at >= @from and started_at < @until
 limit @limit`
 
 // How many conversations a search hits by the statistics of the table: of words alone, a good guess.
@@ -70,7 +74,7 @@ const guessedHitsSQL = `
 explain (format json)
 select
 from conversation_texts
-where words @@ @query::tsquery and started_at >= @from and started_at < @until`
+where words @@ @wanted::tsquery` + shownToo + ` and started_at >= @from and started_at < @until`
 
 // fewHits is up to how many conversations that a search hits are looked up first; where there are more, lists walk back in time and look
 // at each. From manyHits on a guess will do to tell.
@@ -81,9 +85,11 @@ const (
 
 // found is what a search came to.
 type found struct {
-	query string // for PostgreSQL
-	hits  []textHit
-	many  bool // more than fewHits, or uncounted
+	query  string // for PostgreSQL
+	wanted string // the same without what must not be there, where shown
+	shown  bool   // in what is shown alone
+	hits   []textHit
+	many   bool // more than fewHits, or uncounted
 
 	nothing   bool // it has no letters and digits, and so hits nothing
 	uncounted bool // to count them takes longer than a page waits
@@ -97,18 +103,26 @@ type textHit struct {
 
 // lookUpText prepares a search: which words it forgives and, unless they are many, which conversations it hits.
 func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration, from, until time.Time) (t found, err error) {
-	q, err := Search(ctx, db, f.Text)
+	look := Search
+	if f.Shown {
+		look = SearchTyped // words that are forgiven would be those that are masked
+	}
+	q, err := look(ctx, db, f.Text)
 	if err != nil {
 		return t, err
 	}
-	if t.query = q.TSQuery(); t.query == "" {
+	t.query, t.shown = q.TSQuery(), f.Shown
+	if t.wanted = t.query; t.shown {
+		t.wanted = q.Wanted().TSQuery()
+	}
+	if t.query == "" {
 		t.nothing = true
 		return t, nil
 	}
 	if f.ID != "" {
 		from, until = time.Unix(0, 0), time.Unix(1<<36, 0)
 	}
-	args := func() pgx.StrictNamedArgs { return pgx.StrictNamedArgs{"query": t.query, "from": from, "until": until} }
+	args := func() pgx.StrictNamedArgs { return t.args(from, until) }
 	if q.Words() {
 		rows, _ := db.Query(ctx, guessedHitsSQL, args())
 		guess, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]struct {
@@ -131,6 +145,15 @@ func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration,
 	}
 	t.many = t.uncounted || len(t.hits) > fewHits
 	return t, err
+}
+
+func (t found) args(from, until time.Time) pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{"query": t.query, "wanted": t.wanted, "shown": t.shown, "from": from, "until": until}
+}
+
+// with is the same search with other hits.
+func (t found) with(hits []textHit) found {
+	return found{query: t.query, wanted: t.wanted, shown: t.shown, hits: hits}
 }
 
 // impatience is how long a page waits for all hits: beyond, it lists the newest, and says how many there are later.
@@ -204,7 +227,7 @@ const (
 	nextHitsHead = `
 select sender_id, conversation_id, started_at
 from conversation_texts
-where words @@ @query::tsquery and started_at >= @from and started_at < @until`
+where words @@ @wanted::tsquery` + shownToo + ` and started_at >= @from and started_at < @until`
 	olderHitsSQL = nextHitsHead + ` and (@cursor_at::timestamptz is null or (started_at, conversation_id) < (@cursor_at, @cursor_id::uuid))
 order by started_at desc, conversation_id desc
 limit @limit`
@@ -214,8 +237,9 @@ limit @limit`
 )
 
 // nextHits returns the next conversations that a search hits, from a place in the list on (nil: the newest).
-func nextHits(ctx context.Context, db DB, query string, at *metric.Cursor, limit int, from, until time.Time) (hits []textHit, err error) {
-	sql, args := olderHitsSQL, pgx.StrictNamedArgs{"query": query, "from": from, "until": until, "limit": limit, "cursor_at": nil, "cursor_id": nil}
+func nextHits(ctx context.Context, db DB, t found, at *metric.Cursor, limit int, from, until time.Time) (hits []textHit, err error) {
+	sql, args := olderHitsSQL, t.args(from, until)
+	args["limit"], args["cursor_at"], args["cursor_id"] = limit, nil, nil
 	if at != nil {
 		args["cursor_at"], args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
 		if at.Newer {
@@ -232,12 +256,21 @@ func textAlone(f metric.Filter) bool {
 	return f.Plain() && f.WholeAssistants() && len(f.Assistants)+len(f.Not.Assistants) == 0
 }
 
-// Search reads what somebody looks for, with the words that it forgives.
-func Search(ctx context.Context, db DB, text string) (search.Query, error) {
+// SearchTyped reads what somebody looks for as it was typed.
+func SearchTyped(_ context.Context, _ DB, text string) (search.Query, error) {
 	q, err := search.Parse(text)
 	var bad *search.Error
 	if errors.As(err, &bad) {
 		return q, &metric.InputError{Field: "search", Msg: bad.Msg}
+	}
+	return q, err
+}
+
+// Search reads what somebody looks for, with the words that it forgives.
+func Search(ctx context.Context, db DB, text string) (search.Query, error) {
+	q, err := SearchTyped(ctx, db, text)
+	if err != nil {
+		return q, err
 	}
 	others, err := Forgive(ctx, db, q.Long())
 	if err != nil {
@@ -253,7 +286,11 @@ func (w *where) text(t found) {
 		w.and("false", "", nil)
 	case t.query == "":
 	case t.many:
-		w.and("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.words @@ @search::tsquery)", "search", t.query)
+		words := "x.words"
+		if t.shown {
+			words = "coalesce(x.shown, x.words)"
+		}
+		w.and("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and "+words+" @@ @search::tsquery)", "search", t.query)
 	default:
 		senders, ids := make([]int64, len(t.hits)), make([][16]byte, len(t.hits))
 		for i, h := range t.hits {
@@ -319,11 +356,11 @@ const lookedAtFirst = 1000
 // amongNext returns those of the next hits of a search that match the filter.
 func amongNext(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, batch, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
 	from, until := f.Range.Bounds(now, zone)
-	hits, err := nextHits(ctx, db, known.text.query, at, batch, from, until)
+	hits, err := nextHits(ctx, db, known.text, at, batch, from, until)
 	if err != nil || len(hits) == 0 {
 		return nil, err
 	}
-	known.text = found{query: known.text.query, hits: hits}
+	known.text = known.text.with(hits)
 	return matching(ctx, db, f, known, at, true, limit, now, zone)
 }
 
@@ -361,7 +398,7 @@ func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, li
 		list, err := listed(ctx, db, f, known, at, false, limit, now, zone)
 		return list, total, err
 	}
-	all := found{query: known.text.query, hits: hits}
+	all := known.text.with(hits)
 	all.page(at, limit)
 	list, err := matching(ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, filterIDs{text: all}, nil, true, limit, now, zone)
 	return list, total, err

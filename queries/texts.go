@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/mask"
 	"turnwise/search"
 )
 
@@ -50,10 +51,10 @@ where c.sender_id = any(@senders::bigint[]) and (c.sender_id = any(@whole::bigin
 order by c.sender_id, c.id`
 
 const textsOfSQL = `
-select k.n, m.text
+select k.n, m.text, m.entities
 from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) with ordinality as k (sender_id, id, from_at, until_at, n)
 cross join lateral (
-	select x.text, x.seq
+	select x.text, x.seq, x.entities
 	from messages x
 	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id and x.text <> ''
 	offset 0
@@ -61,11 +62,11 @@ cross join lateral (
 order by k.n, m.seq`
 
 const storeTextsSQL = `
-insert into conversation_texts (sender_id, conversation_id, started_at, row_version, words)
-select k.sender_id, k.id, k.at, k.version, k.words::tsvector
-from unnest(@senders::bigint[], @ids::uuid[], @ats::timestamptz[], @versions::bigint[], @words::text[]) as k (sender_id, id, at, version, words)
+insert into conversation_texts (sender_id, conversation_id, started_at, row_version, words, shown)
+select k.sender_id, k.id, k.at, k.version, k.words::tsvector, k.shown::tsvector
+from unnest(@senders::bigint[], @ids::uuid[], @ats::timestamptz[], @versions::bigint[], @words::text[], @shown::text[]) as k (sender_id, id, at, version, words, shown)
 on conflict (sender_id, conversation_id) do update
-set started_at = excluded.started_at, row_version = excluded.row_version, words = excluded.words`
+set started_at = excluded.started_at, row_version = excluded.row_version, words = excluded.words, shown = excluded.shown`
 
 const storeVocabularySQL = `
 insert into search_words (word)
@@ -114,6 +115,14 @@ func RefreshTexts(ctx context.Context, db DB, senders []int64) error {
 		}
 	}
 	return nil
+}
+
+const refreshAllTextsSQL = `insert into search_marks (senders, whole) select array_agg(id), true from (select id, row_number() over (order by id) / @part as part from senders) as s group by part`
+
+// refreshAllTexts has all conversations indexed again.
+func refreshAllTexts(ctx context.Context, db DB) error {
+	_, err := db.Exec(ctx, refreshAllTextsSQL, pgx.StrictNamedArgs{"part": sendersAtOnce})
+	return err
 }
 
 const dropSearchMarkSQL = `delete from search_marks where id = (select min(id) from search_marks) returning senders`
@@ -170,9 +179,13 @@ func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error
 	if err != nil {
 		return 0, fmt.Errorf("changed conversations: %w", err)
 	}
+	m, err := DisplayMask(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
 	words := map[string]struct{}{}
 	for part := range slices.Chunk(changed, textsAtOnce) {
-		if err := storeTexts(ctx, tx, part, words); err != nil {
+		if err := storeTexts(ctx, tx, part, m, words); err != nil {
 			return 0, err
 		}
 	}
@@ -189,32 +202,48 @@ func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error
 	return marks, err
 }
 
-func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, vocabulary map[string]struct{}) error {
+func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Masker, vocabulary map[string]struct{}) error {
 	n := len(part)
 	senders, ids, froms, untils, versions := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n), make([]int64, n)
-	documents, words := make([]search.Document, n), make([]string, n)
+	documents, words, masked, shown := make([]search.Document, n), make([]string, n), make([]search.Document, n), make([]*string, n)
+	differ := make([]bool, n)
+	add := func(i int, text string, entities *string) {
+		documents[i].Add(text)
+		if m != nil {
+			said, _ := m.Entities(text, entities)
+			said = m.Shown(said)
+			masked[i].Add(said)
+			differ[i] = differ[i] || said != text
+		}
+	}
 	for i, c := range part {
 		senders[i], ids[i], froms[i], untils[i], versions[i] = c.SenderID, c.ID, c.StartedAt, c.LastAt, c.Version
 		for _, text := range []string{c.ID.String(), c.SenderKey, c.UserID, c.Tags, c.Notes} {
-			documents[i].Add(text)
+			add(i, text, nil)
 		}
 	}
 	rows, _ := tx.Query(ctx, textsOfSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "froms": froms, "untils": untils})
 	var at int64
 	var text string
-	if _, err := pgx.ForEachRow(rows, []any{&at, &text}, func() error {
-		documents[at-1].Add(text)
+	var entities *string
+	if _, err := pgx.ForEachRow(rows, []any{&at, &text, &entities}, func() error {
+		add(int(at-1), text, entities)
+		entities = nil
 		return nil
 	}); err != nil {
 		return fmt.Errorf("texts: %w", err)
 	}
 	for i := range documents {
 		words[i] = documents[i].TSVector()
+		if differ[i] {
+			left := masked[i].TSVector()
+			shown[i] = &left
+		}
 		for _, w := range documents[i].Vocabulary() {
 			vocabulary[w] = struct{}{}
 		}
 	}
-	_, err := tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words})
+	_, err := tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words, "shown": shown})
 	if err != nil {
 		err = fmt.Errorf("store search documents: %w", err)
 	}

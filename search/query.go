@@ -185,6 +185,16 @@ func (q Query) Or(others map[string][]string) Query {
 	return out
 }
 
+// Wanted is the query without what must not be there.
+func (q Query) Wanted() (out Query) {
+	for _, t := range q.Terms {
+		if !t.Not {
+			out.Terms = append(out.Terms, t)
+		}
+	}
+	return out
+}
+
 // TSQuery writes the query for PostgreSQL; "" for one that asks for nothing.
 func (q Query) TSQuery() string {
 	var b strings.Builder

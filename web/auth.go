@@ -27,7 +27,7 @@ func rightsOf(u queries.User) map[views.Right]bool {
 	supervisor := append(slices.Clone(reviewer), views.ShareViews, views.Lead, views.TakeOut)
 	byRole := map[string][]views.Right{
 		"viewer": {views.HaveAccount}, "reviewer": append(reviewer, views.HaveAccount), "supervisor": append(supervisor, views.HaveAccount),
-		"admin":            append(supervisor, views.HaveAccount, views.Administer, views.SeePersonal),
+		"admin":            append(supervisor, views.HaveAccount, views.Administer),
 		"analytics_viewer": {}, "analytics_admin": {views.SeeTranscripts, views.TakeOut},
 	}
 	given, known := byRole[u.Role]
@@ -46,10 +46,7 @@ func rightsOf(u queries.User) map[views.Right]bool {
 			delete(all, r)
 		}
 	}
-	if u.Personal != nil {
-		all[views.SeePersonal] = *u.Personal
-	}
-	all[views.SeePersonal] = all[views.SeePersonal] && all[views.SeeTranscripts]
+	all[views.SeePersonal] = u.SeesPersonal() && all[views.SeeTranscripts]
 	if u.Program {
 		delete(all, views.HaveAccount)
 	}

@@ -34,6 +34,9 @@ func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, 
 	if err == nil {
 		err = s.mayAsk(ctx, f.Text, f.ID)
 	}
+	if err == nil {
+		f, err = queries.SearchAs(ctx, s.Pool, f, may(ctx, views.SeePersonal))
+	}
 	limits := limitsOf(ctx)
 	if err != nil || limits == nil {
 		return f, err

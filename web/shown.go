@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -158,8 +159,10 @@ func (s *server) search(ctx context.Context, text string) (search.Query, error) 
 	if err := s.mayAsk(ctx, text, ""); err != nil {
 		return search.Query{}, err
 	}
-	if limitsOf(ctx) != nil {
-		return search.Parse(text)
+	f, err := queries.SearchAs(ctx, s.Pool, metric.Filter{Text: text}, may(ctx, views.SeePersonal))
+	if err != nil || f.Shown || limitsOf(ctx) != nil {
+		q, bad := queries.SearchTyped(ctx, s.Pool, text)
+		return q, errors.Join(err, bad)
 	}
 	db, err := s.shown(ctx)
 	if err != nil {

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +49,9 @@ func TestMaskedOnDisplay(t *testing.T) {
 	if len(dbtest.Holding(t, o.pool, secret)) < 5 {
 		t.Fatal("nothing was planted")
 	}
+	if err := jobs.IndexTexts(t.Context(), o.pool); err != nil { // the words that are left
+		t.Fatal(err)
+	}
 	var id string
 	if err := o.pool.QueryRow(t.Context(), `select id from conversations where user_messages > 2 order by started_at desc limit 1`).Scan(&id); err != nil {
 		t.Fatal(err)
@@ -84,6 +89,32 @@ func TestMaskedOnDisplay(t *testing.T) {
 		if status, _ := o.get(admin, "/conversations?range=90d&q="+url.QueryEscape(q)); status != 200 {
 			t.Errorf("an admin's search for %q: %d", q, status)
 		}
+	}
+	// Neither does a word, its beginning, nor its absence tell who has not the right that it was said; who has it finds it.
+	listed := func(c *http.Client, q string) int {
+		t.Helper()
+		status, body := o.get(c, "/conversations?range=90d&q="+url.QueryEscape(q))
+		if status != 200 {
+			t.Fatalf("%q: %d", q, status)
+		}
+		all := regexp.MustCompile(`href="/conversations/[0-9a-f]{8}-[0-9a-f-]{27}`).FindAllString(body, -1)
+		slices.Sort(all)
+		return len(slices.Compact(all))
+	}
+	said := listed(supervisor, "thanks")
+	if said == 0 || listed(supervisor, "thanks -"+secret) != said || listed(admin, "thanks -"+secret) != 0 {
+		t.Errorf("thanks: %d, without what is masked: %d, for an admin %d", said, listed(supervisor, "thanks -"+secret), listed(admin, "thanks -"+secret))
+	}
+	for _, q := range []string{secret, secret[:4] + "*", secret + " OR nobody", "thanks " + secret, "zephyrina"} {
+		if n := listed(supervisor, q); n != 0 {
+			t.Errorf("%q finds %d conversations for a supervisor", q, n)
+		}
+		if n := listed(admin, q); n == 0 {
+			t.Errorf("%q finds nothing for an admin", q)
+		}
+	}
+	if status, _, body := o.post(supervisor, "/exports", "grain", "conversation", "format", "csv", "query", "q="+secret+"&range=90d"); status != 200 || strings.Contains(body, "[email]") {
+		t.Errorf("an export of a search for what is masked: %d, %.300s", status, body)
 	}
 	if status, _ := o.get(supervisor, "/conversations?range=90d&id="+url.QueryEscape(secret+"@example.org +49 30 901820777 x")); status != 400 {
 		t.Errorf("an id that names a person: %d", status)
