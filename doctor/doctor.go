@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -258,7 +259,7 @@ func (d *Diagnosis) audit(ctx context.Context, db queries.DB) error {
 }
 
 // people tells whether somebody can sign in and administer.
-func (d *Diagnosis) people(ctx context.Context, db queries.DB, _ time.Time) error {
+func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) error {
 	users, err := queries.Users(ctx, db)
 	if err != nil {
 		return err
@@ -270,5 +271,26 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, _ time.Time) erro
 		}
 	}
 	d.Say(admins > 0, "users: %d, %d of them admins", len(users), admins)
+	tokens, err := queries.Tokens(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.InForce(now) && slices.ContainsFunc(users, func(u queries.User) bool { return u.Disabled && u.Email == t.CreatedBy }) {
+			d.Say(false, "token %q: in force, made by %s, who is disabled. Revoke it under Admin › Tokens if nobody needs it.", t.Name, t.CreatedBy)
+		}
+	}
+	rules, err := queries.MaskingRules(ctx, db)
+	if err != nil {
+		return err
+	}
+	switch {
+	case rules.OnArrival:
+		d.Say(true, "masking: personal data are masked when they arrive")
+	case rules.OnDisplay:
+		d.Say(true, "masking: personal data are stored, and masked on display")
+	default:
+		d.Say(true, "masking: nothing is masked")
+	}
 	return nil
 }

@@ -185,7 +185,7 @@ func (m *Masker) values(v any, slot func(key string) bool) (n int) {
 			}
 		}
 		for key, y := range x {
-			if slot != nil && m.slots[key] && slot(key) && !(key == "name" && pair) {
+			if slot != nil && m.slots[key] && slot(key) && (key != "name" || !pair) {
 				set(x, key, key)
 				continue
 			}

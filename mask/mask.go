@@ -59,7 +59,12 @@ func New(r Rules) (*Masker, error) {
 	if len(r.Patterns) > MostPatterns || len(r.Slots) > MostSlots {
 		return nil, fmt.Errorf("at most %d patterns and %d slots", MostPatterns, MostSlots)
 	}
+	taken := map[string]bool{"email": true, "phone": true, "iban": true, "card": true, "ip": true}
 	for _, p := range r.Patterns {
+		if taken[strings.ToLower(p.Name)] {
+			return nil, fmt.Errorf("pattern %q: the name stands for something else already; take another", p.Name)
+		}
+		taken[strings.ToLower(p.Name)] = true
 		if !patternName.MatchString(p.Name) {
 			return nil, fmt.Errorf("pattern %q: a name has up to 40 letters, digits, spaces, - and _", p.Name)
 		}
@@ -498,7 +503,7 @@ func phones(s string) []span {
 		case fraction(s[:f.from]), dashed, date.MatchString(s[f.from:]):
 			return false
 		case strings.HasPrefix(c, "00") && c[2:] != "" && c[2] != '0':
-			return len(c) >= 9 && len(c) <= 17 && !(thousands(s[f.from:f.to]) && goesOn(s[:f.from]))
+			return len(c) >= 9 && len(c) <= 17 && (!thousands(s[f.from:f.to]) || !goesOn(s[:f.from]))
 		case c[0] == '0' && len(c) > 1 && c[1] != '0' && !strings.ContainsAny(string([]rune(s[f.from:f.to])[1]), ".,"): // else a fraction
 			return len(c) >= 7 && len(c) <= 13
 		}

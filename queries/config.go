@@ -173,8 +173,11 @@ func CheckSettings(s conversation.Settings) error {
 	return nil
 }
 
-// AuditDaysMost bounds how long entries of the audit log are kept.
-const AuditDaysMost = 36500
+// AuditDaysLeast and AuditDaysMost bound how many days entries of the audit log are kept, unless they are for ever.
+const (
+	AuditDaysLeast = 30
+	AuditDaysMost  = 36500
+)
 
 // PlanConfig checks a configuration and returns what it would change.
 func PlanConfig(ctx context.Context, db DB, want Config, by conversation.UUID, name string, now time.Time) (all []ConfigChange, err error) {
@@ -216,8 +219,8 @@ func PlanConfig(ctx context.Context, db DB, want Config, by conversation.UUID, n
 		})
 	}
 	if n := want.AuditLogDays; n != nil {
-		if *n < 0 || *n > AuditDaysMost {
-			return nil, within("audit_log_days", &metric.InputError{Field: "days", Msg: "are 0, for ever, or up to 36,500"})
+		if *n != 0 && *n < AuditDaysLeast || *n > AuditDaysMost {
+			return nil, within("audit_log_days", &metric.InputError{Field: "days", Msg: "are 0, for ever, or from 30 to 36,500"})
 		}
 		add(AuditSettingsChanged, "audit log", *have.AuditLogDays, *n, func(ctx context.Context, tx pgx.Tx) error { return SetAuditDays(ctx, tx, *n, by, now) })
 	}

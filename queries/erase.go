@@ -159,10 +159,9 @@ delete from export_parts p using gone where p.export_id = gone.id`
 select 'queue ' || q.name from queues q where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
 union all
 select 'report ' || q.name from schedules q where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
-union all
-select 'legal hold, released' from legal_holds h where h.person = any(@names::text[])
 order by 1`
-	tombstoneSQL = `
+	eraseHoldsSQL = `update legal_holds h set person = @pseudonym, reason = '–' where h.person = any(@names::text[]) and h.released_at is not null`
+	tombstoneSQL  = `
 insert into erased (sender_id, until)
 select s, @now from unnest(@senders::bigint[]) s
 order by 1
@@ -202,6 +201,7 @@ type Erasure struct {
 type Erasing struct {
 	Of    []Subject
 	Names []string // the keys and ids that name the person
+	Word  string   // that stands for the person where something must remain
 	Notes bool     // also what colleagues wrote elsewhere that holds one of them, if it is long enough to be nobody else's
 }
 
@@ -307,6 +307,7 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 	remove("saved_views", eraseViewsSQL, pgx.StrictNamedArgs{"encoded": encoded})
 	remove("export_parts", eraseExportsSQL, pgx.StrictNamedArgs{"encoded": encoded, "since": since, "now": now})
 	remove("report_files", eraseReportsSQL, pgx.StrictNamedArgs{"since": since})
+	remove("legal_holds", eraseHoldsSQL, pgx.StrictNamedArgs{"names": x.Names, "pseudonym": x.Word})
 	if x.Notes {
 		remove("notes", eraseNotesSQL, pgx.StrictNamedArgs{"strings": plain})
 		remove("review_acts", eraseActsSQL, pgx.StrictNamedArgs{"strings": plain})
@@ -315,7 +316,7 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, _ = tx.Query(ctx, namesStillSQL, pgx.StrictNamedArgs{"encoded": encoded, "names": x.Names})
+	rows, _ = tx.Query(ctx, namesStillSQL, pgx.StrictNamedArgs{"encoded": encoded})
 	kept, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return removed, kept, err
 }

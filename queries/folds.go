@@ -47,6 +47,7 @@ left join users u on u.id = r.user_id
 	foldRunsSQL    = foldColumns + `where r.kind = @kind order by r.created_at desc, r.id limit 20`
 	foldRunSQL     = foldColumns + `where r.id = @id`
 	insertFoldSQL  = `insert into fold_runs (id, kind, assistant, user_id, rules, created_at, total) select @id, @kind, @assistant, @user, @rules::jsonb, @at, (select count(*) from senders s join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
+	lockFoldsSQL   = `lock table fold_runs in share row exclusive mode`
 	openFoldSQL    = `select exists (select from fold_runs where ended_at is null and kind = @kind and (@assistant = '' or assistant in ('', @assistant)))`
 	advanceFoldSQL = `update fold_runs set after = @after, senders = senders + @senders, events = events + @events where id = @id`
 	endFoldSQL     = `update fold_runs set ended_at = @at, others = @others, error = @error where id = @id`
@@ -55,6 +56,9 @@ left join users u on u.id = r.user_id
 // StartFold notes that what is stored is to be folded again: of an assistant ("" for all), and by rules of masking (nil for none);
 // ErrConflict while that is under way.
 func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
+	if _, err := tx.Exec(ctx, lockFoldsSQL); err != nil { // who asks at the same moment waits
+		return err
+	}
 	rows, _ := tx.Query(ctx, openFoldSQL, pgx.StrictNamedArgs{"kind": string(run.Kind), "assistant": run.Assistant})
 	if open, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil || open {
 		return errors.Join(err, ErrConflict)

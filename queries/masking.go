@@ -53,13 +53,18 @@ func SetMasking(ctx context.Context, db DB, m Masking, by conversation.UUID, now
 	if err := setSetting(ctx, db, "masking", m, m.Key, by, now); err != nil || !m.OnDisplay || was.OnDisplay && reflect.DeepEqual(m.Rules, was.Rules) {
 		return err
 	}
+	if !was.OnDisplay { // in files of before all stands in the clear
+		if err := DropFiles(ctx, db, now, now); err != nil {
+			return err
+		}
+	}
 	return refreshAllTexts(ctx, db) // for the words that are left
 }
 
 // textsOfPeople are the texts beside conversations into which somebody may have written personal data: a statement that reads a page of
 // them, and one that writes them.
 const (
-	rejectedTextsSQL   = `select id, body from rejected_events where id > @after order by id limit 200 for update`
+	rejectedTextsSQL   = `select id, body from rejected_events where id in (select x.id from (select id, sum(octet_length(body)) over (order by id) - octet_length(body) as before from (select id, body from rejected_events where id > @after order by id limit 200) as few) as x where x.before < 8000000) order by id for update`
 	writeRejectedSQL   = `update rejected_events t set body = k.body from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
 	noteTextsSQL       = `select id, convert_to(text, 'UTF8') from notes where id > @after order by id limit 500 for update`
 	writeNotesSQL      = `update notes t set text = convert_from(k.body, 'UTF8'), revision = revision + 1 from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
@@ -154,14 +159,14 @@ func maskPage(ctx context.Context, pool interface {
 }
 
 // DropFiles removes the files of exports and reports that were made before: what is masked since may stand in them.
-func DropFiles(ctx context.Context, tx pgx.Tx, before, now time.Time) error {
-	if _, err := tx.Exec(ctx, dropFilesSQL, pgx.StrictNamedArgs{"before": before, "now": now}); err != nil {
+func DropFiles(ctx context.Context, db DB, before, now time.Time) error {
+	if _, err := db.Exec(ctx, dropFilesSQL, pgx.StrictNamedArgs{"before": before, "now": now}); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, dropReportFilesSQL, pgx.StrictNamedArgs{"before": before}); err != nil {
+	if _, err := db.Exec(ctx, dropReportFilesSQL, pgx.StrictNamedArgs{"before": before}); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, makeAgainSQL, pgx.StrictNamedArgs{"before": before})
+	_, err := db.Exec(ctx, makeAgainSQL, pgx.StrictNamedArgs{"before": before})
 	return err
 }
 

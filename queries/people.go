@@ -50,7 +50,8 @@ func SearchAs(ctx context.Context, db DB, f metric.Filter, personal bool) (metri
 	return f, err
 }
 
-const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at, last_seen_at,
+const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at,
+	greatest(last_seen_at, (select max(s.seen_at) from user_sessions s where s.user_id = users.id)) as last_seen_at,
 	(select count(*) from mentions m join notes n on n.id = m.note_id where m.user_id = users.id and m.seen_at is null and n.deleted_at is null and (users.assistants is null or exists ( select from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(users.assistants)))) as calls
 from users `
 

@@ -65,6 +65,11 @@ func TokenBySecret(ctx context.Context, db DB, secret string, now time.Time) (To
 	return t, nil
 }
 
+// InForce tells whether the token may be used.
+func (t Token) InForce(now time.Time) bool {
+	return t.RevokedAt == nil && (t.ExpiresAt == nil || t.ExpiresAt.After(now))
+}
+
 // Tokens returns all tokens, newest first.
 func Tokens(ctx context.Context, db DB) ([]Token, error) {
 	rows, _ := db.Query(ctx, tokensSQL)

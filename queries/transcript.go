@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/metric"
 )
 
 // ConversationFacts are what the page of one conversation says of it.
@@ -326,4 +327,12 @@ func loadDetails(ctx context.Context, db DB, t *Transcript, args func(pgx.Strict
 	rows, _ = res.Query()
 	t.Steps, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptStep])
 	return err
+}
+
+// OutcomeAt is the outcome of a conversation at a time: open until it closes.
+func OutcomeAt(outcome string, closes, now time.Time) string {
+	if closes.After(now) {
+		return metric.OutcomeOpen
+	}
+	return outcome
 }

@@ -57,7 +57,7 @@ func WritePerson(ctx context.Context, pool *pgxpool.Pool, w io.Writer, of []quer
 				return err
 			}
 			for _, id := range ids {
-				c, err := conversationOf(ctx, tx, id, s)
+				c, err := conversationOf(ctx, tx, id, s, now)
 				if err != nil {
 					return err
 				}
@@ -97,14 +97,14 @@ func subjects(of []queries.Subject) (all []map[string]any) {
 }
 
 // conversationOf reads a whole conversation of a sender.
-func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s queries.Subject) (p personConversation, err error) {
+func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s queries.Subject, now time.Time) (p personConversation, err error) {
 	c, err := queries.Conversation(ctx, db, id, []string{s.Assistant})
 	if err != nil {
 		return p, err
 	}
 	p = personConversation{
 		ID: c.ID, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version, SenderKey: c.SenderKey, UserID: c.UserID, StartedAt: c.StartedAt.UTC(), LastAt: c.LastAt.UTC(),
-		Outcome: c.Outcome, CSAT: c.CSAT, Flows: c.Flows, Messages: []personMessage{}, Tags: []string{}, Notes: []string{}, Events: []json.RawMessage{},
+		Outcome: queries.OutcomeAt(c.Outcome, c.ClosesAt, now), CSAT: c.CSAT, Flows: c.Flows, Messages: []personMessage{}, Tags: []string{}, Notes: []string{}, Events: []json.RawMessage{},
 	}
 	for window := (queries.Window{Limit: 1000}); ; {
 		t, err := queries.LoadTranscript(ctx, db, c, window)

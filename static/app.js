@@ -83,7 +83,7 @@ document.addEventListener("htmx:responseError", (e) => {
 });
 
 document.addEventListener("submit", (e) => {
-	const question = e.target.dataset?.confirm;
+	const question = e.submitter?.dataset.confirm ?? e.target.dataset?.confirm;
 	if (question && !confirm(question)) e.preventDefault();
 	if (e.target.matches?.(".bar")) document.getElementById("find")?.blur(); // what was found is walked by keys
 	if (e.target.closest?.("#work")) document.activeElement?.blur(); // htmx would give it back to the new field

@@ -509,7 +509,7 @@ func RetentionPage(m Retention) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "\" placeholder=\"for ever\" inputmode=\"numeric\" autocomplete=\"off\"></label> <button class=\"btn\" name=\"act\" value=\"preview\">Preview</button> <button class=\"btn main\">Add the rule</button></form><div class=\"section\"><h2>Legal holds</h2><p>keep conversations whatever the rules say</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "\" placeholder=\"for ever\" inputmode=\"numeric\" autocomplete=\"off\"></label> <button class=\"btn\" name=\"act\" value=\"preview\">Preview</button> <button class=\"btn main\" data-confirm=\"Keep this rule? The next run, within the hour, deletes what it does not keep, for good. Preview tells how much that is.\">Add the rule</button></form><div class=\"section\"><h2>Legal holds</h2><p>keep conversations whatever the rules say</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -95,7 +95,7 @@ func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u queries.U
 	}
 	match, err := s.matches(r.PostFormValue("current"), u.PasswordHash)
 	if err == nil && !match {
-		err = &metric.InputError{Field: "password", Msg: "you have now is another one"}
+		err = &metric.InputError{Field: "current password", Msg: "that is not it"}
 	}
 	return err
 }
@@ -277,7 +277,7 @@ func (s *server) secondFactor(ctx context.Context, u queries.User, code string) 
 // stepOf tells of which half minute a code is: this one, the last or the next.
 func stepOf(code, secret string, now time.Time) (int64, bool) {
 	for _, d := range []time.Duration{0, -30 * time.Second, 30 * time.Second} {
-		if ok, err := totp.ValidateCustom(strings.TrimSpace(code), secret, now.Add(d), codeOptions); ok && err == nil {
+		if ok, err := totp.ValidateCustom(strings.Join(strings.Fields(code), ""), secret, now.Add(d), codeOptions); ok && err == nil {
 			return now.Add(d).Unix() / 30, true
 		}
 	}

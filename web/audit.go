@@ -209,7 +209,7 @@ func (s *server) keepAudit(w http.ResponseWriter, r *http.Request) error {
 	days, text := 0, strings.TrimSpace(r.PostFormValue("days"))
 	if text != "" {
 		var err error
-		if days, err = strconv.Atoi(text); err != nil || days < 30 || days > 36500 {
+		if days, err = strconv.Atoi(text); err != nil || days < queries.AuditDaysLeast || days > queries.AuditDaysMost {
 			return s.showAudit(w, r, http.StatusUnprocessableEntity, views.Audit{Days: text, Error: "days: a number from 30 to 36,500; empty: for ever"})
 		}
 	}

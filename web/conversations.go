@@ -145,14 +145,6 @@ func (s *server) rolledUp(figures *queries.Figures, f metric.Filter) (n int64) {
 
 func isoWeekday(t time.Time) int { return (int(t.Weekday())+6)%7 + 1 }
 
-// shownOutcome is open while the conversation is not closed.
-func shownOutcome(outcome string, closes, now time.Time) string {
-	if closes.After(now) {
-		return metric.OutcomeOpen
-	}
-	return outcome
-}
-
 func address(f metric.Filter) string { return listAddress("/conversations", f) }
 
 // listAddress returns where a list shows what a filter means.

@@ -196,7 +196,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 	}
 	for _, c := range list {
 		r := views.ConversationRow{
-			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt), Outcome: shownOutcome(c.Outcome, c.ClosesAt, m.Now),
+			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt), Outcome: queries.OutcomeAt(c.Outcome, c.ClosesAt, m.Now),
 			FirstText: c.FirstText, Stripped: c.Stripped > 0, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
 			Flows: c.Flows, Messages: c.UserMessages, Turns: c.Turns, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT, Escalated: c.Escalated,
 		}

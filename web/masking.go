@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,8 +24,11 @@ func (s *server) masking(w http.ResponseWriter, r *http.Request) error {
 	}
 	said := map[string]string{
 		"kept": "The rules are kept. What is shown follows them with the next click, what arrives within ten seconds.",
-		"run":  "What is stored is being masked in the background.",
+		"run":  "What is stored is being masked in the background; it begins in two minutes, when every server knows the rules.",
 	}[r.URL.Query().Get("said")]
+	if said != "" && !rules.OnArrival && !rules.OnDisplay && r.URL.Query().Get("said") == "kept" {
+		said = "The rules are kept, but nothing is masked by them: choose when they are to be used."
+	}
 	return s.showMasking(w, r, http.StatusOK, views.Masking{Form: maskingForm(rules), Said: said})
 }
 
@@ -99,13 +103,15 @@ func parseMasking(r *http.Request) (m queries.Masking, err error) {
 	on := func(name string) bool { return r.PostForm.Get(name) == "yes" }
 	m.OnArrival, m.OnDisplay = on("arrival"), on("display")
 	m.Email, m.Phone, m.IBAN, m.Card, m.IP = on("email"), on("phone"), on("iban"), on("card"), on("ip")
+	n := 0
 	for line := range strings.Lines(r.PostForm.Get("patterns")) {
+		n++
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
 		name, expr, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(expr) == "" {
-			return m, &metric.InputError{Field: "patterns", Msg: `stand one a line, as in "customer number: \bK-\d{6}\b"`}
+			return m, &metric.InputError{Field: "patterns", Msg: fmt.Sprintf(`stand one a line, as in "customer number: \bK-\d{6}\b"; line %d is none`, n)}
 		}
 		m.Patterns = append(m.Patterns, mask.Pattern{Name: strings.TrimSpace(name), Expr: strings.TrimSpace(expr)})
 	}

@@ -47,7 +47,7 @@ func CheckPassword(password, email, name string) error {
 	low := strings.ToLower(password)
 	bare := strings.TrimFunc(low, func(c rune) bool { return !unicode.IsLetter(c) })
 	local, _, _ := strings.Cut(strings.ToLower(email), "@")
-	for _, own := range append(strings.Fields(strings.ToLower(name)), local, "turnwise") {
+	for _, own := range append(strings.Fields(strings.ToLower(name)), strings.ToLower(email), local, "turnwise") {
 		if utf8.RuneCountInString(own) >= 4 && utf8.RuneCountInString(strings.ReplaceAll(low, own, "")) < 8 {
 			return &metric.InputError{Field: "password", Msg: "is hardly more than a name that others know; take several words that have nothing to do with each other"}
 		}

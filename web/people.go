@@ -192,6 +192,15 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 	if m.Sessions, err = s.sessionRows(ctx, u.ID); err != nil {
 		return err
 	}
+	tokens, err := queries.Tokens(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.CreatedBy == u.Email && t.InForce(m.Now) {
+			m.Tokens = append(m.Tokens, t.Name)
+		}
+	}
 	choices, err := s.choices(ctx)
 	if err != nil {
 		return err
@@ -218,6 +227,13 @@ func (s *server) changePerson(w http.ResponseWriter, r *http.Request) error {
 	u.Disabled = r.PostForm.Get("disabled") != ""
 	if revision, bad := strconv.ParseInt(r.PostForm.Get("revision"), 10, 32); bad == nil {
 		u.Revision = int32(revision)
+	}
+	if me, _ := userOf(ctx); err == nil && me.ID == u.ID {
+		for right, has := range rightsOf(u) {
+			if has && !rightsOf(was)[right] {
+				err = &metric.InputError{Field: "rights", Msg: "nobody gives more to himself: ask another admin"}
+			}
+		}
 	}
 	if err == nil {
 		err = s.audited(r, func(tx pgx.Tx) (deed, error) {

@@ -166,7 +166,7 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	e := queries.Erasure{ID: queries.NewID(), Person: p.Of(who), At: s.Now(), Reason: reason}
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
 		d = deed{act: queries.AuditPersonErased, id: e.ID.String(), name: e.Person, after: map[string]any{"senders": len(of), "why": reason}}
-		e.Removed, e.Kept, err = queries.Erase(ctx, tx, queries.Erasing{Of: of, Names: namesOf(who, of), Notes: r.PostFormValue("notes") != ""}, e.At)
+		e.Removed, e.Kept, err = queries.Erase(ctx, tx, queries.Erasing{Of: of, Names: namesOf(who, of), Word: e.Person, Notes: r.PostFormValue("notes") != ""}, e.At)
 		if err != nil {
 			return d, err
 		}

@@ -214,7 +214,7 @@ func TestErased(t *testing.T) {
 	if status, _, page := o.post(admin, "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked)...); status != 422 || !strings.Contains(page, "legal hold") {
 		t.Errorf("under a hold: %d", status)
 	}
-	if _, err := pool.Exec(t.Context(), `delete from legal_holds`); err != nil {
+	if _, err := pool.Exec(t.Context(), `update legal_holds set released_at = now()`); err != nil {
 		t.Fatal(err)
 	}
 	if status, _, _ := o.post(signIn(t, o.url, "supervisor"), "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked)...); status != 403 {

@@ -44,6 +44,9 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 		})
 		return true, nil //nolint:nilerr // the page says it
 	}
+	if err := s.mayAsk(r.Context(), f.Text, f.ID); err != nil { // the address would tell what was searched for
+		return false, err
+	}
 	kept := f.Query()
 	kept.Set("view", id)
 	if v.Oldest {

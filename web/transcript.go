@@ -73,7 +73,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.In = m.Work.In
-	m.Outcome = shownOutcome(c.Outcome, c.ClosesAt, m.Now)
+	m.Outcome = queries.OutcomeAt(c.Outcome, c.ClosesAt, m.Now)
 	m.Heading = heading(seen)
 	m.Alike = alike(seen, m.Outcome)
 	m.Title = m.Heading
@@ -279,7 +279,7 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		if text == "" {
 			text = "no words of the user"
 		}
-		m.Earlier = append(m.Earlier, views.EarlierRow{ID: e.ID, StartedAt: e.StartedAt, Outcome: shownOutcome(e.Outcome, e.ClosesAt, m.Now), Text: text})
+		m.Earlier = append(m.Earlier, views.EarlierRow{ID: e.ID, StartedAt: e.StartedAt, Outcome: queries.OutcomeAt(e.Outcome, e.ClosesAt, m.Now), Text: text})
 	}
 	of := c.UserID
 	if of == "" {

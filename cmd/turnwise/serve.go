@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,11 +105,19 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	defer pages.Close()
-	for {
-		if err = s.serve(ctx, c, pool, pages, log, set, sources, sso); !errors.Is(err, errAgain) {
+	for anew := false; ; anew = true {
+		switch err = s.serve(ctx, c, pool, pages, log, set, sources, sso); {
+		case errors.Is(err, errAgain):
+			log.InfoContext(ctx, "the settings of the workspace changed: the server begins anew")
+		case anew && queries.Temporary(err) && ctx.Err() == nil:
+			log.WarnContext(ctx, "the database is away while the server begins anew, trying again", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		default:
 			return err
 		}
-		log.InfoContext(ctx, "the settings of the workspace changed: the server begins anew")
 	}
 }
 
@@ -155,7 +164,11 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 			return err
 		}
 	}
-	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, set.url)
+	where := ""
+	if c.DataDir != "" && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
+		where = " --data-dir " + c.DataDir
+	}
+	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, where, set.url, where)
 	if err := queries.PrepareRollups(ctx, pool, queries.NewGrid(zone)); err != nil {
 		return err
 	}
@@ -209,7 +222,11 @@ func (s *serveCmd) firstAdmin(ctx context.Context, c *cli, pool *pgxpool.Pool) (
 				hint = " The first admin's password is in " + filepath.Join(dir, loginFile) + "."
 			}
 		}
-		return "Sign in as " + users[0].Email + " or another user." + hint, nil
+		who := slices.IndexFunc(users, func(u queries.User) bool { return u.Role == "admin" && !u.Disabled })
+		if who < 0 {
+			return "No admin can sign in:   turnwise user add you@example.org --role admin", nil
+		}
+		return "Sign in as " + users[who].Email + " or another user." + hint, nil
 	}
 	password := rand.Text()[:16]
 	if err := addUser(ctx, pool, s.FirstAdmin, "First admin", "admin", password); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -65,6 +66,9 @@ func (a *settingsApplyCmd) Run(c *cli) error {
 	b, err := io.ReadAll(io.LimitReader(in, 10<<20))
 	if err != nil {
 		return err
+	}
+	if f, err := parser.ParseBytes(b, 0); err == nil && len(f.Docs) > 1 {
+		return fmt.Errorf("%s: holds %d documents, divided by ---; settings are one", a.File, len(f.Docs))
 	}
 	var want queries.Config
 	if err := yaml.UnmarshalWithOptions(b, &want, yaml.Strict()); err != nil {

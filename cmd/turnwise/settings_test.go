@@ -47,6 +47,14 @@ func TestSettingsFile(t *testing.T) {
 	if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", "--dry-run", file); err != nil {
 		t.Errorf("applied, but %v\n%s", err, out)
 	}
+	for _, bad := range []string{"audit_log_days: 5\n", "workspace: {time_zone: UTC}\n---\naudit_log_days: 100\n"} {
+		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", file); err == nil {
+			t.Errorf("taken: %s\n%s", bad, out)
+		}
+	}
 	// It begins anew: the same page says so, to who is signed in still.
 	waitFor(t, ctx, `fetch(location.href).then(r => r.text()).then(x => x.includes("1.50") || x.includes("1.49")).catch(() => false)`)
 	do(t, ctx, cdp.Navigate(s.url+"/overview?range=28d"), cdp.WaitVisible(cdp.CSS("canvas")))

@@ -4,6 +4,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -71,6 +72,8 @@ type problem struct {
 	Status   int         `json:"status"`
 	Detail   string      `json:"detail"`
 	Rejected []rejection `json:"rejected,omitempty"`
+
+	wait int // seconds until it may be sent again; 0: a few
 }
 
 func (p *problem) Error() string { return p.Title }
@@ -98,7 +101,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="turnwise"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", strconv.Itoa(cmp.Or(p.wait, 5)))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
@@ -234,7 +237,9 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token queries
 	if ok, err := queries.UseQuota(ctx, h.pool, token, len(events)+len(a.Rejected), len(body), h.now()); err != nil {
 		return a, err
 	} else if !ok {
-		return a, fault(http.StatusTooManyRequests, "The token may not send so much in a minute; nothing of this request was stored. Send it again when the minute is over, or less at once.")
+		p := fault(http.StatusTooManyRequests, "The token may not send so much in a minute; nothing of this request was stored. Send it again when the minute is over, or less at once.")
+		p.wait = 60 - h.now().Second()
+		return a, p
 	}
 	if err := h.writer.Reject(ctx, source, aside); err != nil {
 		return a, err
