@@ -107,7 +107,7 @@ values (@id, @at, @actor_id, @actor, @address, @act, @object_id, @object, @befor
 	auditColumns = `select id, at, actor_id, actor, address, act, object_id, object, before::text as before, after::text as after, hash from audit_log `
 	auditSQL     = auditColumns + `
 where id < @before
-	and (@actor = '' or lower(actor) = lower(@actor))
+	and (@actor = '' or position(lower(@actor) in lower(actor)) > 0)
 	and (@area = '' or act = @area or starts_with(act, @area || '.'))
 	and (@object = '' or object_id = @object or position(lower(@object) in lower(object)) > 0)
 	and (@since::timestamptz is null or at >= @since) and (@until::timestamptz is null or at < @until)

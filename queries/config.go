@@ -230,15 +230,15 @@ func PlanConfig(ctx context.Context, db DB, want Config, by conversation.UUID, n
 			return nil, within("assistants", &metric.InputError{Field: "name", Msg: fmt.Sprintf("%q is missing, too long, or there twice", a.Name)})
 		}
 		seen[a.Name] = true
-		was := AssistantConfig{Settings: new(conversation.DefaultSettings())}
+		was, unheard := AssistantConfig{Settings: new(conversation.DefaultSettings())}, " (nothing is known of it yet)"
 		if i := slices.IndexFunc(have.Assistants, func(x AssistantConfig) bool { return x.Name == a.Name }); i >= 0 {
-			was = have.Assistants[i]
+			was, unheard = have.Assistants[i], ""
 		}
 		if a.Settings != nil {
 			if err := CheckSettings(*a.Settings); err != nil {
 				return nil, within("assistant "+a.Name, err)
 			}
-			add(AuditSettingsChanged, "assistant "+a.Name, *was.Settings, *a.Settings, func(ctx context.Context, tx pgx.Tx) error {
+			add(AuditSettingsChanged, "assistant "+a.Name+unheard, *was.Settings, *a.Settings, func(ctx context.Context, tx pgx.Tx) error {
 				return SetAssistant(ctx, tx, a.Name, *a.Settings, by, now)
 			})
 		}
@@ -251,7 +251,7 @@ func PlanConfig(ctx context.Context, db DB, want Config, by conversation.UUID, n
 			if was.Success != nil {
 				old = *was.Success
 			}
-			add(AuditCriteriaUsed, a.Name, old, *a.Success, func(ctx context.Context, tx pgx.Tx) error {
+			add(AuditCriteriaUsed, a.Name+unheard, old, *a.Success, func(ctx context.Context, tx pgx.Tx) error {
 				id, err := DraftCriteria(ctx, tx, a.Name, rules, name, now)
 				if err != nil {
 					return err
@@ -263,12 +263,12 @@ func PlanConfig(ctx context.Context, db DB, want Config, by conversation.UUID, n
 	if want.Retention == nil {
 		return all, nil
 	}
-	changes, err := planRetention(ctx, db, *want.Retention, by, now)
+	changes, err := planRetention(ctx, db, have.Assistants, *want.Retention, by, now)
 	return append(all, changes...), err
 }
 
 // planRetention compares the rules of retention.
-func planRetention(ctx context.Context, db DB, want []RetentionYAML, by conversation.UUID, now time.Time) (all []ConfigChange, err error) {
+func planRetention(ctx context.Context, db DB, known []AssistantConfig, want []RetentionYAML, by conversation.UUID, now time.Time) (all []ConfigChange, err error) {
 	have, err := RetentionRules(ctx, db)
 	if err != nil {
 		return nil, err
@@ -290,9 +290,13 @@ func planRetention(ctx context.Context, db DB, want []RetentionYAML, by conversa
 		i := slices.IndexFunc(have, func(o RetentionRule) bool {
 			return o.Assistant == y.Assistant && o.Environment == y.Environment && o.Channel == y.Channel
 		})
+		unheard := " (nothing is known of the assistant yet)"
+		if y.Assistant == "" || slices.ContainsFunc(known, func(a AssistantConfig) bool { return a.Name == y.Assistant }) {
+			unheard = ""
+		}
 		switch {
 		case i < 0:
-			all = append(all, ConfigChange{AuditRetentionChanged, y.of(), nil, y, func(ctx context.Context, tx pgx.Tx) error { return AddRetentionRule(ctx, tx, r, by) }})
+			all = append(all, ConfigChange{AuditRetentionChanged, y.of() + unheard, nil, y, func(ctx context.Context, tx pgx.Tx) error { return AddRetentionRule(ctx, tx, r, by) }})
 		case !reflect.DeepEqual(have[i].yaml(), y):
 			r.ID, r.Revision = have[i].ID, have[i].Revision
 			all = append(all, ConfigChange{AuditRetentionChanged, y.of(), have[i].yaml(), y, func(ctx context.Context, tx pgx.Tx) error { return ChangeRetentionRule(ctx, tx, r, by) }})

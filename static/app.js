@@ -82,6 +82,15 @@ document.addEventListener("htmx:responseError", (e) => {
 	note.textContent = answer.querySelector(".empty p")?.textContent || "That did not work; the server's log says why.";
 });
 
+// On a narrow screen the current page's place in the navigation is scrolled into sight.
+document.addEventListener("DOMContentLoaded", () => {
+	for (const a of document.querySelectorAll('nav [aria-current="page"]')) {
+		for (let at = a.parentElement; at?.closest("nav"); at = at.parentElement) {
+			if (at.scrollWidth > at.clientWidth) at.scrollLeft += a.getBoundingClientRect().left - at.getBoundingClientRect().left - (at.clientWidth - a.offsetWidth) / 2;
+		}
+	}
+});
+
 document.addEventListener("submit", (e) => {
 	const question = e.submitter?.dataset.confirm ?? e.target.dataset?.confirm;
 	if (question && !confirm(question)) e.preventDefault();

@@ -397,6 +397,12 @@ func TestOwnRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := signIn(t, o.url, "supervisor")
+	once := []string{"name", "once", "role", "ingest", "assistant", "x", "once", queries.NewID().String()}
+	for _, want := range []int{200, 422} { // the page is loaded again
+		if status, _, _ := o.post(signIn(t, o.url, "admin"), "/admin/tokens", once...); status != want {
+			t.Errorf("a token is made once: %d, want %d", status, want)
+		}
+	}
 	for role, want := range map[string]int{"admin": 422, "analytics_admin": 422, "analytics_viewer": 200, "ingest": 200} {
 		if status, _, _ := o.post(c, "/admin/tokens", "name", "a token", "role", role, "assistant", "x"); status != want {
 			t.Errorf("a token as %s: %d", role, status)

@@ -52,11 +52,17 @@ func NewToken(ctx context.Context, db queries.DB, t queries.Token, days int) (se
 		at := t.CreatedAt.AddDate(0, 0, days)
 		t.ExpiresAt = &at
 	}
-	t.ID, t.Prefix = queries.NewID(), "tw_"+strings.ToLower(rand.Text()[:8])
+	if t.ID == (conversation.UUID{}) {
+		t.ID = queries.NewID()
+	}
+	t.Prefix = "tw_" + strings.ToLower(rand.Text()[:8])
 	secret = t.Prefix + "." + rand.Text()
 	sum := sha256.Sum256([]byte(secret))
 	t.Hash = sum[:]
-	return secret, queries.AddToken(ctx, db, t)
+	if err = queries.AddToken(ctx, db, t); errors.Is(err, queries.ErrConflict) {
+		err = &metric.InputError{Field: "token", Msg: "it was made already, and its secret shown then; if that is lost, revoke it and make another one"}
+	}
+	return secret, err
 }
 
 // TokenDeed is what the audit log tells of a token.
@@ -81,7 +87,7 @@ func TokenDeed(t queries.Token, days int) map[string]any {
 }
 
 func (s *server) adminModel(r *http.Request) (views.Admin, error) {
-	m := views.Admin{Page: s.page(r, "Admin", "Admin"), IngestURL: s.URL + "/api/v1/ingest/rasa", SiteURL: s.URL}
+	m := views.Admin{Page: s.page(r, "Admin", "Admin"), IngestURL: s.URL + "/api/v1/ingest/rasa", SiteURL: s.URL, Once: queries.NewID().String()}
 	tokens, err := queries.Tokens(r.Context(), s.Pool)
 	if err != nil {
 		return m, err
@@ -117,6 +123,9 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	u, _ := userOf(r.Context())
 	t := queries.Token{Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now()}
+	if once, err := conversation.ParseUUID(p("once")); err == nil { // the page that is loaded again makes none again
+		t.ID = once
+	}
 	for _, a := range r.PostForm["only"] {
 		if a != "" && len(a) <= 200 {
 			t.Assistants = append(t.Assistants, a)
