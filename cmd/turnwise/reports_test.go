@@ -45,7 +45,9 @@ func TestReports(t *testing.T) {
 	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), retention("texts", "20"), retention("events", "40"), retention("conversations", "60"), cdp.Click(cdp.CSS(`form[action="/admin/retention"] button[value=preview]`)))
 	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("It is not kept yet")`)
 	look(t, ctx, "retention-preview")
-	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=conversations]`), "60"), cdp.Click(cdp.CSS(`form[action="/admin/retention"] .btn.main`)))
+	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=conversations]`), "60"))
+	eval[bool](t, ctx, `(window.confirm = (asked) => asked.includes("for good"), true)`) // what deletes asks first
+	do(t, ctx, cdp.Click(cdp.CSS(`form[action="/admin/retention"] .btn.main`)))
 	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("The next run, within the hour, removes")`)
 	look(t, ctx, "retention")
 	do(t, ctx, cdp.Navigate(s.url+"/admin/mail"), cdp.WaitVisible(cdp.CSS(".sheet-form")))
