@@ -83,13 +83,15 @@ document.addEventListener("htmx:responseError", (e) => {
 });
 
 // On a narrow screen the current page's place in the navigation is scrolled into sight.
-document.addEventListener("DOMContentLoaded", () => {
+function showCurrent() {
 	for (const a of document.querySelectorAll('nav [aria-current="page"]')) {
 		for (let at = a.parentElement; at?.closest("nav"); at = at.parentElement) {
 			if (at.scrollWidth > at.clientWidth) at.scrollLeft += a.getBoundingClientRect().left - at.getBoundingClientRect().left - (at.clientWidth - a.offsetWidth) / 2;
 		}
 	}
-});
+}
+document.addEventListener("DOMContentLoaded", showCurrent);
+window.addEventListener("resize", showCurrent);
 
 document.addEventListener("submit", (e) => {
 	const question = e.submitter?.dataset.confirm ?? e.target.dataset?.confirm;
