@@ -33,12 +33,6 @@ func named(path []string) bool {
 	return false
 }
 
-// frame are the members of a frame of the dialogue stack, and of a patch to it, that name something.
-var frame = map[string]bool{
-	"op": true, "path": true, "from": true, "type": true, "frame_id": true, "frame_type": true, "flow_id": true, "step_id": true, "agent_id": true, "state": true,
-	"utter": true, "collect": true, "collect_action": true, "canceled_name": true, "previous_flow_name": true,
-}
-
 // Event masks an event of Rasa. Names and ids stay as they are.
 func (m *Masker) Event(body string) (string, int) {
 	if m == nil {
@@ -125,7 +119,7 @@ func (m *Masker) spoken(e map[string]any) (n int) {
 	for _, list := range []any{parsed["entities"], e["entities"]} {
 		for _, x := range objects(list) {
 			name, _ := x["entity"].(string)
-			if !m.slots[name] || x["value"] == nil || x["value"] == slotToken(name) {
+			if !m.slots[name] || x["value"] == slotToken(name) {
 				continue // or was masked before
 			}
 			value, _ := x["value"].(string)
@@ -180,75 +174,20 @@ func (m *Masker) values(v any, slot func(key string) bool) (n int) {
 		_, pair := x["value"]
 		if name, ok := x["name"].(string); ok {
 			set(x, "value", name)
-			if name == "session_started_metadata" {
-				n += m.values(x["value"], told)
-			}
 		}
 		for key, y := range x {
 			if slot != nil && m.slots[key] && slot(key) && (key != "name" || !pair) {
 				set(x, key, key)
 				continue
 			}
-			if under := slot; under == nil && holders[key] {
-				n += m.values(y, told)
-			} else {
-				n += m.values(y, under)
+			next := slot
+			if next == nil && holders[key] {
+				next = told
 			}
+			n += m.values(y, next)
 		}
 	}
 	return n
-}
-
-// patched masks a patch to the dialogue stack, or a frame of it, but for what it names.
-func (m *Masker) patched(v any, n *int) any {
-	switch x := v.(type) {
-	case string:
-		masked, found := m.Text(x)
-		*n += found
-		return masked
-	case json.Number:
-		masked, found := m.JSON(x.String(), nil)
-		if found > 0 {
-			*n += found
-			return strings.Trim(masked, `"`)
-		}
-	case []any:
-		for i := range x {
-			x[i] = m.patched(x[i], n)
-		}
-	case map[string]any:
-		*n += m.values(x, framed)
-		path, isPatch := x["path"].(string)
-		for key, y := range x {
-			if _, text := y.(string); text && (frame[key] || isPatch && key == "value" && frame[path[strings.LastIndexByte(path, '/')+1:]]) {
-				continue
-			}
-			if isPatch && key == "value" && m.slots[path[strings.LastIndexByte(path, '/')+1:]] && y != nil {
-				if token := slotToken(path[strings.LastIndexByte(path, '/')+1:]); y != token {
-					x[key] = token
-					*n++
-				}
-				continue
-			}
-			x[key] = m.patched(y, n)
-		}
-	}
-	return v
-}
-
-// Stack masks a dialogue stack, which is JSON, but for what it names.
-func (m *Masker) Stack(text string) string {
-	n := 0
-	v := decoded(text)
-	if m == nil || v == nil {
-		return text
-	}
-	if v = m.patched(v, &n); n > 0 {
-		if out, ok := encoded(v); ok {
-			return out
-		}
-	}
-	return text
 }
 
 // Parts masks a JSON text in which slots are told by name, such as a command.

@@ -121,6 +121,10 @@ func TestEvent(t *testing.T) {
 			`{"event":"user","text":"I am Anna Wolkenstein and more","parse_data":{"entities":[{"entity":"name","start":5,"end":9,"value":"Anna"},{"entity":"name","start":10,"end":21,"value":"Wolkenstein"},{"entity":"name","start":5,"end":21,"value":"Anna Wolkenstein"}]}}`,
 			`{"event":"user","parse_data":{"entities":[{"end":9,"entity":"name","start":5,"value":"[name]"},{"end":21,"entity":"name","start":10,"value":"[name]"},{"end":21,"entity":"name","start":5,"value":"[name]"}]},"text":"I am [name] and more"}`,
 		},
+		{ // only its place is told
+			`{"event":"user","text":"I am Anna","parse_data":{"entities":[{"entity":"name","start":5,"end":9}]}}`,
+			`{"event":"user","parse_data":{"entities":[{"end":9,"entity":"name","start":5,"value":"[name]"}]},"text":"I am [name]"}`,
+		},
 		{
 			`{"event":"user","text":"no","parse_data":{"commands":[{"command":"correct slots","corrected_slots":[{"name":"name","value":"Ann"},{"name":"age","value":3}]}]}}`,
 			`{"event":"user","parse_data":{"commands":[{"command":"correct slots","corrected_slots":[{"name":"name","value":"[name]"},{"name":"age","value":3}]}]},"text":"no"}`,
