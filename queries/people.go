@@ -7,7 +7,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/metric"
 )
 
 // User is somebody who may sign in.
@@ -38,16 +37,6 @@ func (u User) SeesPersonal() bool {
 		return *u.Personal
 	}
 	return u.Role == "admin"
-}
-
-// SearchAs has the words of a filter looked for where a user may: in what is shown alone, where personal data are masked for the user.
-func SearchAs(ctx context.Context, db DB, f metric.Filter, personal bool) (metric.Filter, error) {
-	if f.Text == "" || personal {
-		return f, nil
-	}
-	m, err := DisplayMask(ctx, db)
-	f.Shown = m != nil
-	return f, err
 }
 
 const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at,

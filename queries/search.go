@@ -103,11 +103,10 @@ type textHit struct {
 
 // lookUpText prepares a search: which words it forgives and, unless they are many, which conversations it hits.
 func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration, from, until time.Time) (t found, err error) {
-	look := Search
-	if f.Shown {
-		look = SearchTyped // words that are forgiven would be those that are masked
+	q, err := SearchTyped(f.Text)
+	if !f.Shown { // words that are forgiven would be those that are masked
+		q, err = Search(ctx, db, f.Text)
 	}
-	q, err := look(ctx, db, f.Text)
 	if err != nil {
 		return t, err
 	}
@@ -257,7 +256,7 @@ func textAlone(f metric.Filter) bool {
 }
 
 // SearchTyped reads what somebody looks for as it was typed.
-func SearchTyped(_ context.Context, _ DB, text string) (search.Query, error) {
+func SearchTyped(text string) (search.Query, error) {
 	q, err := search.Parse(text)
 	var bad *search.Error
 	if errors.As(err, &bad) {
@@ -268,7 +267,7 @@ func SearchTyped(_ context.Context, _ DB, text string) (search.Query, error) {
 
 // Search reads what somebody looks for, with the words that it forgives.
 func Search(ctx context.Context, db DB, text string) (search.Query, error) {
-	q, err := SearchTyped(ctx, db, text)
+	q, err := SearchTyped(text)
 	if err != nil {
 		return q, err
 	}
@@ -277,6 +276,16 @@ func Search(ctx context.Context, db DB, text string) (search.Query, error) {
 		return q, fmt.Errorf("vocabulary: %w", err)
 	}
 	return q.Or(others), nil
+}
+
+// SearchAs has the words of a filter looked for where a user may: in what is shown alone, where personal data are masked for the user.
+func SearchAs(ctx context.Context, db DB, f metric.Filter, personal bool) (metric.Filter, error) {
+	if f.Text == "" || personal {
+		return f, nil
+	}
+	m, err := DisplayMask(ctx, db)
+	f.Shown = m != nil
+	return f, err
 }
 
 // text narrows by a search.

@@ -146,12 +146,13 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	secret, ctx := "", r.Context()
+	var denied error
 	if t.Role != "ingest" && t.Role != "analytics_viewer" && !may(ctx, views.SeeTranscripts) {
-		bad = &metric.InputError{Field: "role", Msg: "would read conversations, which you may not"}
+		denied = &metric.InputError{Field: "role", Msg: "would read conversations, which you may not"}
 	}
 	err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
-		if errors.As(bad, new(*metric.InputError)) {
-			return d, bad
+		if denied != nil {
+			return d, denied
 		}
 		secret, err = NewToken(ctx, tx, t, days)
 		return deed{act: queries.AuditTokenMade, name: t.Name, after: TokenDeed(t, days)}, err

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -160,9 +159,11 @@ func (s *server) search(ctx context.Context, text string) (search.Query, error) 
 		return search.Query{}, err
 	}
 	f, err := queries.SearchAs(ctx, s.Pool, metric.Filter{Text: text}, may(ctx, views.SeePersonal))
-	if err != nil || f.Shown || limitsOf(ctx) != nil {
-		q, bad := queries.SearchTyped(ctx, s.Pool, text)
-		return q, errors.Join(err, bad)
+	if err != nil {
+		return search.Query{}, err
+	}
+	if f.Shown || limitsOf(ctx) != nil {
+		return queries.SearchTyped(text)
 	}
 	db, err := s.shown(ctx)
 	if err != nil {
