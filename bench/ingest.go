@@ -125,13 +125,13 @@ func (b *bench) store(pool *pgxpool.Pool, bodies iter.Seq[[]byte], writers, batc
 	defer stop()
 	n := 0
 	begun := time.Now()
-	counts, err := w.Run(context.WithoutCancel(b.ctx), src, ingest.Bodies(func() ([]byte, string, error) {
+	counts, err := w.Run(context.WithoutCancel(b.ctx), src, ingest.Bodies(func() (ingest.Body, error) {
 		body, ok := next()
 		if !ok {
-			return nil, "", io.EOF
+			return ingest.Body{}, io.EOF
 		}
 		n++
-		return body, "", nil
+		return ingest.Body{Bytes: body}, nil
 	}), ingest.Options{Writers: writers, Batch: batch, Wait: time.Second})
 	return float64(n) / time.Since(begun).Seconds(), counts, err
 }

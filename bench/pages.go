@@ -91,12 +91,12 @@ func (b *bench) fill(pool *pgxpool.Pool, conversations int, seed uint64) (ingest
 	if err != nil {
 		return ingest.Counts{}, err
 	}
-	return w.Run(b.ctx, src, ingest.Bodies(func() ([]byte, string, error) {
+	return w.Run(b.ctx, src, ingest.Bodies(func() (ingest.Body, error) {
 		body, ok := g.Next()
 		if !ok {
-			return nil, "", io.EOF
+			return ingest.Body{}, io.EOF
 		}
-		return body, "", nil
+		return ingest.Body{Bytes: body}, nil
 	}), ingest.Options{})
 }
 

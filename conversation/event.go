@@ -44,6 +44,7 @@ type Event struct {
 	Type               string
 	Time               float64 // seconds since 1970 UTC as on the wire: two events may differ below a microsecond
 	At                 int64   // Time in microseconds
+	Place              int     // among the events of its instant, counted from 0 in the delivery that showed most of them; 0 too where no delivery tells
 	ModelID, ModelName string
 	Name               string // of the action, slot, loop, reminder; of a bot message its response's name
 	FlowID, StepID     string
@@ -84,20 +85,24 @@ type Command struct {
 	Detail string // the whole command as JSON, for the other kinds
 }
 
-// Key orders a sender's events: by time as sent, then by the order in which Rasa makes events of one
-// instant, then by id. It depends on the events alone, so the order of arrival cannot matter.
+// Key orders a sender's events: by time as sent; where that is equal by their place in the delivery, then by
+// the order in which Rasa makes events of one instant, then by id. The order of arrival has no say in it.
 type Key struct {
-	Time float64
-	Rank int
-	ID   UUID
+	Time  float64
+	Place int
+	Rank  int
+	ID    UUID
 }
 
-// Key returns the event's place among those of its sender.
-func (e *Event) Key() Key { return Key{e.Time, e.rank(), e.ID} }
+// Key returns where the event stands among those of its sender.
+func (e *Event) Key() Key { return Key{e.Time, e.Place, e.rank(), e.ID} }
 
 // Compare orders keys.
 func (k Key) Compare(o Key) int {
 	if c := cmp.Compare(k.Time, o.Time); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(k.Place, o.Place); c != 0 {
 		return c
 	}
 	if c := cmp.Compare(k.Rank, o.Rank); c != 0 {
@@ -154,6 +159,27 @@ func (e *Event) rank() int {
 
 // MicrosOf turns seconds since 1970 into microseconds, rounded to the nearest.
 func MicrosOf(seconds float64) int64 { return int64(math.Round(seconds * 1e6)) }
+
+// OwnID tells whether the event carries an id of its own: then it is one fact, however often it comes.
+func (e *Event) OwnID() bool { return e.Type == TypeUser && e.MessageID != "" }
+
+// Replaceable returns the type, if events of it may have no other identity than what redaction changes; else "".
+func Replaceable(typ []byte) string {
+	switch string(typ) {
+	case TypeUser:
+		return TypeUser
+	case TypeBot:
+		return TypeBot
+	case TypeAgent:
+		return TypeAgent
+	case TypeSlot:
+		return TypeSlot
+	}
+	return ""
+}
+
+// MaxPlace is the greatest place of an event; those behind it share it.
+const MaxPlace = math.MaxInt16
 
 // Prefer tells whether e should replace old, an event of the same identity with other content: a
 // redacted copy wins over its original, a later redaction over an earlier one, the one of which more is masked over the other, and otherwise

@@ -15,6 +15,8 @@ type Projection struct {
 	BeforeReset         Stack
 	Current             *Conversation
 	Count               int // conversations begun
+	BegunAt             float64
+	BegunThen           int // of those, the ones that an event of the time BegunAt began and named
 }
 
 // Fold continues a projection by a sender's next events.
@@ -129,23 +131,23 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 		return f.begin(e, id), Key{}, true
 	}
 	if p.Current == nil {
-		return f.begin(e, firstUUID(e)), Key{}, true
+		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	switch {
 	case !p.Current.Started && !p.Current.Ended && p.Current.Stripped == 0:
 		return p.Current, Key{}, true // a start repeated, or what belongs to it
 	case e.Type == TypeAction && e.Name == actionSessionStart,
 		p.Current.Ended && e.Type == TypeUser:
-		return f.begin(e, firstUUID(e)), Key{}, true
+		return f.begin(e, f.firstUUID(e)), Key{}, true
 	case e.Type == TypeSlot && e.Name == slotSessionMetadata:
 		if next == nil || next.Type == TypeAction && next.Name == actionSessionStart {
-			c := f.begin(e, firstUUID(e))
+			c := f.begin(e, f.firstUUID(e))
 			c.Provisional = next == nil
 			return c, Key{}, true
 		}
 	}
 	if p.Current.Stripped > 0 {
-		return f.begin(e, firstUUID(e)), Key{}, true
+		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	return p.Current, Key{}, true
 }
@@ -158,8 +160,16 @@ func SessionUUID(e *Event) UUID {
 	return NameUUID("session", e.Assistant, e.SenderKey, e.SessionID)
 }
 
-func firstUUID(e *Event) UUID {
-	return NameUUID("conversation", e.Assistant, e.SenderKey, strconv.FormatFloat(e.Time, 'g', -1, 64))
+// firstUUID is the id of the conversation that the event begins. Several may begin at one instant of a coarse clock.
+func (f *Fold) firstUUID(e *Event) UUID {
+	if e.Time != f.BegunAt {
+		f.BegunAt, f.BegunThen = e.Time, 0
+	}
+	name := []string{"conversation", e.Assistant, e.SenderKey, strconv.FormatFloat(e.Time, 'g', -1, 64)}
+	if f.BegunThen > 0 {
+		name = append(name, strconv.Itoa(f.BegunThen))
+	}
+	return NameUUID(name...)
 }
 
 // endedByNext is the reason of an end that only the next conversation's start told.
@@ -180,6 +190,9 @@ func (f *Fold) begin(e *Event, id UUID) *Conversation {
 	}
 	before := *p
 	before.Current = nil
+	if e.Time == p.BegunAt {
+		p.BegunThen++
+	}
 	c.Checkpoint = before.Marshal()
 	p.Current = c
 	p.Count++

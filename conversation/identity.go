@@ -125,6 +125,19 @@ func EventID(sender int64, typ string, seconds float64, discriminator []byte) UU
 	return u
 }
 
+// RepeatID is the id of the nth of several equal events that stood side by side in one delivery, from 2 on.
+func RepeatID(id UUID, n int) UUID {
+	var b [24]byte
+	copy(b[:], id[:])
+	binary.BigEndian.PutUint64(b[16:], uint64(n))
+	sum := sha256.Sum256(b[:])
+	out := id // the time stays
+	copy(out[6:], sum[:])
+	out[6] = out[6]&0x0f | 0x80
+	out[8] = out[8]&0x3f | 0x80
+	return out
+}
+
 // KeyedID is the id of a masked event: nobody who does not have the key can find what was masked by trying.
 func KeyedID(key []byte, id UUID) UUID {
 	h := hmac.New(sha256.New, key)

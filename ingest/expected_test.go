@@ -50,9 +50,9 @@ func importAll(t testing.TB, pool *pgxpool.Pool, r io.Reader, o ingest.Options) 
 	t.Helper()
 	w := ingest.NewWriter(pool, quiet)
 	s := file.NewSplitter(r)
-	counts, err := w.Run(context.Background(), openSource(t, w), ingest.Bodies(func() ([]byte, string, error) {
+	counts, err := w.Run(context.Background(), openSource(t, w), ingest.Bodies(func() (ingest.Body, error) {
 		it, err := s.Next()
-		return it.Body, it.Position, err
+		return ingest.Body{Bytes: it.Body, Position: it.Position, Part: it.Part}, err
 	}), o)
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,10 @@ func group(events []*conversation.Event) (units []*unit, counts Counts) {
 		if c := cmp.Compare(a.SenderID, b.SenderID); c != 0 {
 			return c
 		}
-		return a.Key().Compare(b.Key())
+		if c := cmp.Compare(a.Time, b.Time); c != 0 {
+			return c
+		}
+		return a.ID.Compare(b.ID)
 	})
 	for from := 0; from < len(events); {
 		until := from + 1
@@ -32,14 +35,16 @@ func group(events []*conversation.Event) (units []*unit, counts Counts) {
 		u := &unit{id: events[from].SenderID}
 		for _, e := range events[from:until] {
 			if n := len(u.events); n > 0 && u.events[n-1].ID == e.ID {
+				place := max(e.Place, u.events[n-1].Place)
 				if replaces(e, u.events[n-1], &counts) {
 					u.events[n-1] = e
 				}
+				u.events[n-1].Place = place
 				continue
 			}
 			u.events = append(u.events, e)
 		}
-		u.events = redactReplies(dropTwins(u.events, &counts), &counts)
+		u.events = redactCopies(dropTwins(u.events, &counts), &counts)
 		units = append(units, u)
 		from = until
 	}
@@ -80,28 +85,48 @@ func replaces(e, old *conversation.Event, counts *Counts) bool {
 	return conversation.Prefer(e, old, digest, oldDigest)
 }
 
-// supersedes tells whether a redacted reply e takes the place of old: replies have no identity but their
-// text, so a redacted copy is known by its instant and its response's name.
+// supersedes tells whether a redacted copy e takes the place of old. Events that have no identity but what redaction changes are
+// known by their instant and name.
 func supersedes(e, old *conversation.Event) bool {
-	return reply(e) && reply(old) && e.Time == old.Time && e.Type == old.Type && e.Name == old.Name && e.RedactedAt > old.RedactedAt
+	return alike(e, old) && e.RedactedAt > old.RedactedAt
 }
 
-func reply(e *conversation.Event) bool {
-	return e.Type == conversation.TypeBot || e.Type == conversation.TypeAgent
+// alike tells events that may be copies of each other, one redacted and one not.
+func alike(a, b *conversation.Event) bool {
+	return a.Time == b.Time && a.Type == b.Type && a.Name == b.Name && replaceable(a) && replaceable(b)
 }
 
-// redactReplies drops replies of which the same batch holds a later redacted copy.
-func redactReplies(events []*conversation.Event, counts *Counts) []*conversation.Event {
-	if !slices.ContainsFunc(events, func(e *conversation.Event) bool { return e.RedactedAt != 0 && reply(e) }) {
+// replaceable tells events that have no identity but what redaction changes.
+func replaceable(e *conversation.Event) bool {
+	return conversation.Replaceable([]byte(e.Type)) != "" && !e.OwnID()
+}
+
+func byKey(a, b *conversation.Event) int { return a.Key().Compare(b.Key()) }
+
+// redactCopies sorts a sender's events and drops those of which there is a later redacted copy.
+func redactCopies(events []*conversation.Event, counts *Counts) []*conversation.Event {
+	if !slices.IsSortedFunc(events, byKey) {
+		slices.SortStableFunc(events, byKey)
+	}
+	if !slices.ContainsFunc(events, func(e *conversation.Event) bool { return e.RedactedAt != 0 && replaceable(e) }) {
 		return events
 	}
-	return slices.DeleteFunc(events, func(old *conversation.Event) bool {
-		gone := slices.ContainsFunc(events, func(e *conversation.Event) bool { return e != nil && supersedes(e, old) })
-		if gone {
-			counts.Revised++
+	kept := events[:0:0]
+	for from := 0; from < len(events); {
+		until := from + 1
+		for until < len(events) && events[until].Time == events[from].Time {
+			until++
 		}
-		return gone
-	})
+		for _, e := range events[from:until] {
+			if slices.ContainsFunc(events[from:until], func(o *conversation.Event) bool { return supersedes(o, e) }) {
+				counts.Revised++
+				continue
+			}
+			kept = append(kept, e)
+		}
+		from = until
+	}
+	return kept
 }
 
 // split parts the events that must be new from those that may be known.
@@ -146,16 +171,13 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 		return err
 	}
 	byID := make(map[conversation.UUID]*queries.StoredEvent, len(stored))
-	type instant struct {
-		sender, at int64
-	}
-	replies := map[instant][]*queries.StoredEvent{}
+	instants := map[instantKey][]*queries.StoredEvent{}
 	for i := range stored {
 		s := &stored[i]
 		byID[s.ID] = s
 		if s.Type != "" {
-			k := instant{s.Sender, s.At}
-			replies[k] = append(replies[k], s)
+			k := instantKey{s.Sender, s.At}
+			instants[k] = append(instants[k], s)
 		}
 	}
 	for _, u := range units {
@@ -164,37 +186,77 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 			if !ok && e.Twin != (conversation.UUID{}) { // stored in its other form
 				s, ok = byID[e.Twin]
 			}
+			at := instants[instantKey{u.id, e.At}]
+			if !ok {
+				if s, err = w.former(ctx, tx, e, at); err != nil {
+					return err
+				}
+				ok = s != nil
+			}
 			if e.At <= u.state.Sealed && sealed(e, s, stripped) {
 				counts.Known++
 				continue
 			}
 			if ok && s.Sender == u.id {
-				if s.BodyHash == e.BodyHash {
-					counts.Known++
-					continue
-				}
-				old, err := w.load(ctx, tx, *s, e)
-				if err != nil {
+				if err := w.compare(ctx, tx, u, e, s, counts); err != nil {
 					return err
-				}
-				if replaces(e, old, counts) {
-					u.refold().replace(e, s.ID)
 				}
 				continue
 			}
-			if reply(e) {
-				settled, err := w.redactStored(ctx, tx, u, e, replies[instant{u.id, e.At}], counts)
-				if err != nil {
-					return err
-				}
-				if settled {
-					continue
-				}
+			settled, err := w.redactStored(ctx, tx, u, e, at, counts)
+			if err != nil {
+				return err
 			}
-			u.refold().insert(e)
+			if !settled {
+				u.refold().insert(e)
+			}
 		}
 	}
 	return nil
+}
+
+// instantKey is a sender's microsecond.
+type instantKey struct{ sender, at int64 }
+
+// compare settles an event that is stored already.
+func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, s *queries.StoredEvent, counts *Counts) error {
+	further := e.Place > max(s.Place, 0)
+	if s.BodyHash == e.BodyHash && !further {
+		counts.Known++
+		return nil
+	}
+	old, err := w.load(ctx, tx, *s, e)
+	if err != nil {
+		return err
+	}
+	place := max(e.Place, old.Place)
+	if replaces(e, old, counts) {
+		e.Place = place
+		u.refold().replace(e, s.ID)
+	} else if further {
+		u.refold().move(old, place)
+	}
+	return nil
+}
+
+// former finds a stored event that an earlier version gave another id, among those of its instant.
+func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, instant []*queries.StoredEvent) (*queries.StoredEvent, error) {
+	for _, s := range instant {
+		if s.Place >= 0 || s.Type != e.Type || s.Name != e.Name {
+			continue
+		}
+		if s.BodyHash == e.BodyHash || s.Flags&conversation.FlagMasked != 0 {
+			return s, nil
+		}
+		body, err := queries.Body(ctx, tx, *s)
+		if err != nil {
+			return nil, err
+		}
+		if old, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: e.Assistant, Stored: true}, time.Time{}); rej == nil && old.ID == e.ID {
+			return s, nil
+		}
+	}
+	return nil, nil
 }
 
 // sealedOf tells of the conversations of those units that may hold events of a sealed time whether they are stripped.
@@ -229,9 +291,12 @@ func sealed(e *conversation.Event, stored *queries.StoredEvent, stripped map[que
 	return gone || !known
 }
 
-// redactStored settles a reply whose instant the store holds already: it may be the redacted copy of a
-// stored one, or the original of a stored redaction.
+// redactStored settles an event whose instant the store holds already: it may be the redacted copy of stored ones, or the original
+// of a stored redaction.
 func (w *Writer) redactStored(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, stored []*queries.StoredEvent, counts *Counts) (settled bool, err error) {
+	if !replaceable(e) {
+		return false, nil
+	}
 	for _, s := range stored {
 		if e.RedactedAt == 0 && s.Flags&conversation.FlagRedacted == 0 || s.Type != e.Type || s.Name != e.Name {
 			continue
@@ -263,10 +328,10 @@ func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *
 	if rej != nil {
 		return nil, fmt.Errorf("stored event %s: %w", s.ID, rej)
 	}
-	old.BodyHash = s.BodyHash
+	old.ID, old.Place, old.BodyHash = s.ID, max(s.Place, 0), s.BodyHash
 	if s.Flags&conversation.FlagMasked != 0 {
-		old.ID, old.Masks = s.ID, mask.Count(body)
-		old.Flags |= conversation.FlagMasked
+		old.Masks = mask.Count(body)
 	}
+	old.Flags |= s.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
 	return old, nil
 }

@@ -138,12 +138,12 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 		if floor == len(all) {
 			continue
 		}
-		events, _, _, err := w.stored(ctx, tx, sender, all[floor:], nil)
+		again, err := w.stored(ctx, tx, sender, all[floor:], nil)
 		if err != nil {
 			return changed, err
 		}
 		r := &refold{all: true, state: state, replaced: map[conversation.UUID]*conversation.Event{}}
-		for _, e := range events {
+		for _, e := range again.events {
 			x, rej := d.Masked(e, m, key)
 			if rej != nil {
 				return changed, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
@@ -168,15 +168,6 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 		batch.Add(sender)
 		folded = true
 		changed += int64(len(r.replaced))
-		var olds, news []conversation.UUID
-		for old, x := range r.replaced {
-			if x.ID != old {
-				olds, news = append(olds, old), append(news, x.ID)
-			}
-		}
-		if err := queries.MoveMessages(ctx, tx, s.ID, olds, news); err != nil {
-			return changed, err
-		}
 	}
 	if !folded {
 		return changed, nil

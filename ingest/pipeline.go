@@ -23,6 +23,8 @@ type Options struct {
 	Batch   int                               // events a transaction at most; default 5,000
 	Wait    time.Duration                     // after which a batch goes that is not full; default 100 ms
 	Done    func(Counts)                      // called after each commit, from any goroutine; nil: nobody asks
+	Order   *Order                            // of the whole delivery, where it has been read before; nil: judged as it comes
+	Repeats bool                              // equal events that stand side by side in it are facts of their own; streams never prove that
 	Judged  func(readable bool, rejected int) // called for each portion in turn, once its bodies are read; nil: nobody asks
 }
 
@@ -149,6 +151,7 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 			close(q)
 		}
 	}()
+	places, d := newPlaces(r.o.Order, r.o.Repeats), rasa.NewDecoder()
 	tick := time.NewTicker(time.Second) // copies are counted also when nothing follows them
 	defer tick.Stop()
 	for {
@@ -168,28 +171,83 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		events, known := r.arrange(c, places, d)
 		if err := r.Reject(ctx, r.src, c.rejected); err != nil {
 			return err
 		}
 		if r.o.Judged != nil {
-			r.o.Judged(len(c.events) > 0 || c.known > 0, len(c.rejected))
+			r.o.Judged(len(events)+int(known) > 0, len(c.rejected))
 		}
-		r.done(Counts{Rejected: int64(len(c.rejected)), Known: c.known})
-		r.metrics.count(r.src.Name, Counts{Known: c.known})
+		r.glanced.Add(known)
+		r.done(Counts{Rejected: int64(len(c.rejected)), Known: known})
+		r.metrics.count(r.src.Name, Counts{Known: known})
 		r.resent.Add(c.Redelivered)
 		r.metrics.again(r.src.Name, c.Redelivered)
 		r.countKnown(ctx, &counted, time.Second)
-		c.open.Add(int64(len(c.events)))
-		for _, e := range c.events {
+		c.open.Add(int64(len(events)))
+		for _, e := range events {
 			select {
 			case queues[conversation.Shard(e.SenderID)*len(queues)/conversation.Shards] <- item{e, c}:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
-		c.events = nil
+		c.entries = nil
 		r.settler.done(c, 1)
 	}
+}
+
+// arrange gives a chunk's events their places. Of those that a first look found among the stored it leaves out the ones that change nothing, and
+// counts them.
+func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conversation.Event, known int64) {
+	events = make([]*conversation.Event, 0, len(c.entries))
+	partOf := func(int) int { return 0 }
+	if c.Part != nil {
+		partOf = c.Part
+	}
+	for _, x := range c.entries {
+		if x.event != nil {
+			place, nth := places.of(part{partOf(x.body), x.event.SenderID}, arrivingOf(x.event))
+			give(x.event, place, nth)
+			events = append(events, x.event)
+			continue
+		}
+		read := func() *conversation.Event {
+			e, rej := d.Decode(c.Bodies[x.body], r.intake(c, x.body), r.now())
+			if rej != nil { // it is stored, so it was read before
+				return nil
+			}
+			return e
+		}
+		place, nth := places.of(part{partOf(x.body), x.glance.Sender}, arrivingEvent{
+			at: x.glance.Time, hash: x.glance.BodyHash, own: func() bool { e := read(); return e == nil || e.OwnID() },
+		})
+		if nth == 1 && place <= x.place {
+			known++
+			continue
+		}
+		if e := read(); e != nil {
+			give(e, place, nth)
+			events = append(events, e)
+		}
+	}
+	return events, known
+}
+
+// intake is what the delivery says of a body.
+func (r *run) intake(c *chunk, i int) rasa.Intake {
+	in := r.src.intake()
+	if c.Assistant != nil && !in.Always {
+		if told := name(c.Assistant(i)); told != "" {
+			in.Assistant = told
+		}
+	}
+	if c.Environment != nil {
+		if told := name(c.Environment(i)); told != "" && told != rasa.EnvironmentNotSet {
+			in.Environment = told
+		}
+	}
+	return in
 }
 
 // manyCopies is the share of known events, in percent, from which chunks are glanced at before they are decoded.
@@ -208,34 +266,23 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 	d := rasa.NewDecoder()
 	for c := range in {
 		now := r.now()
-		c.events = make([]*conversation.Event, 0, len(c.Bodies))
-		intake := rasa.Intake{Assistant: r.src.Assistant, Environment: r.src.Environment}
-		var known []bool
+		c.entries = make([]entry, 0, len(c.Bodies))
+		var known []entry
 		// What was stored in the clear is to be masked when it comes again, so it must be looked at as a whole.
 		if a, err := r.arriving(ctx); err == nil && a.masker == nil && r.copies.Load() >= manyCopies {
-			if known, err = r.glance(ctx, d, c.Bodies, intake); err != nil {
+			if known, err = r.glance(ctx, d, c); err != nil {
 				return err
 			}
-			for _, k := range known {
-				if k {
-					c.known++
-				}
-			}
-			r.glanced.Add(c.known)
 		}
 		for i, body := range c.Bodies {
-			if known != nil && known[i] {
+			if known != nil && known[i].glance.BodyHash != 0 {
+				c.entries = append(c.entries, known[i])
 				continue
 			}
-			intake.Environment = r.src.Environment
-			if c.Environment != nil {
-				if told := name(c.Environment(i)); told != "" && told != rasa.EnvironmentNotSet {
-					intake.Environment = told
-				}
-			}
+			intake := r.intake(c, i)
 			e, rej := d.Decode(body, intake, now)
 			if rej == nil {
-				c.events = append(c.events, e)
+				c.entries = append(c.entries, entry{event: e, body: i})
 				continue
 			}
 			aside := Rejected{Body: []byte(body), Environment: intake.Environment, Reason: *rej}
@@ -250,14 +297,18 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 }
 
 // glance finds the bodies that are stored, byte for byte, without decoding them. What it does not find, for
-// whatever reason, takes the usual way. A database that is away is waited for there, not here.
-func (r *run) glance(ctx context.Context, d *rasa.Decoder, bodies []string, in rasa.Intake) ([]bool, error) {
+// whatever reason, has no hash and takes the usual way. A database that is away is waited for there, not here.
+func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) ([]entry, error) {
+	bodies := c.Bodies
 	glances := make([]rasa.Glance, len(bodies))
 	spans := map[int64]*queries.Stretch{}
 	for i, body := range bodies {
-		g, ok := d.Glance(body, in)
+		g, ok := d.Glance(body, r.intake(c, i))
 		if !ok {
 			continue
+		}
+		if g.Redacted { // its place may be that of an original, which must be read to be known
+			return nil, nil
 		}
 		glances[i] = g
 		s := spans[g.Sender]
@@ -280,10 +331,13 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, bodies []string, in r
 		}
 		return nil, err
 	}
-	known, n := make([]bool, len(bodies)), int64(0)
+	known, n := make([]entry, len(bodies)), int64(0)
 	for i, g := range glances {
-		if g.BodyHash != 0 && stored[queries.SenderBody{Sender: g.Sender, BodyHash: g.BodyHash}] {
-			known[i] = true
+		if g.BodyHash == 0 {
+			continue
+		}
+		if place, ok := stored[queries.SenderBody{Sender: g.Sender, BodyHash: g.BodyHash}]; ok {
+			known[i] = entry{glance: g, place: max(place, 0), body: i}
 			n++
 		}
 	}

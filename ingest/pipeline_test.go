@@ -129,12 +129,12 @@ func TestDroppedMonth(t *testing.T) {
 	store := func(bodies ...string) {
 		t.Helper()
 		i := 0
-		counts, err := w.Run(t.Context(), src, ingest.Bodies(func() ([]byte, string, error) {
+		counts, err := w.Run(t.Context(), src, ingest.Bodies(func() (ingest.Body, error) {
 			if i == len(bodies) {
-				return nil, "", io.EOF
+				return ingest.Body{}, io.EOF
 			}
 			i++
-			return []byte(bodies[i-1]), "", nil
+			return ingest.Body{Bytes: []byte(bodies[i-1])}, nil
 		}), ingest.Options{})
 		if err != nil || counts.Stored != int64(len(bodies)) || counts.Rejected != 0 {
 			t.Fatalf("%+v, %v", counts, err)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"turnwise/conversation"
+	"turnwise/ingest/rasa"
 	"turnwise/queries/failpoint"
 )
 
@@ -17,6 +18,8 @@ type Portion struct {
 	Bodies      []string
 	Position    func(i int) string // of a body at the source; nil: nobody knows
 	Environment func(i int) string // of a body, "" where it does not say; nil: none says
+	Assistant   func(i int) string // of a body that names none, "" where nothing is told; nil: nowhere
+	Part        func(i int) int    // of the delivery to which a body belongs and within which the order means something; nil: all to one
 	Redelivered int64              // bodies that the broker says it delivered before
 	Stored      func()             // called once all is committed or set aside, and for no portion before those ahead of it; may be nil
 }
@@ -30,8 +33,17 @@ const (
 	portionBodies = 1000
 )
 
+// Body is one event on its way in, and where it was found.
+type Body struct {
+	Bytes    []byte
+	Position string
+	Part     int // see Portion
+
+	Assistant, Environment string // of this one event, where the source tells them beside it
+}
+
 // Bodies gathers what next returns, until io.EOF, into portions. A body need only be valid until the next call.
-func Bodies(next func() (body []byte, position string, err error)) Feed {
+func Bodies(next func() (Body, error)) Feed {
 	var end error
 	return func(context.Context) (*Portion, error) {
 		if end != nil {
@@ -39,20 +51,24 @@ func Bodies(next func() (body []byte, position string, err error)) Feed {
 		}
 		var text strings.Builder // that the bodies are parts of
 		text.Grow(portionBytes + portionBytes/8)
-		ends, at := make([]int, 0, portionBodies), make([]string, 0, portionBodies)
+		ends, told := make([]int, 0, portionBodies), make([]Body, 0, portionBodies)
 		for text.Len() < portionBytes && len(ends) < portionBodies {
-			body, position, err := next()
+			body, err := next()
 			if err != nil {
 				end = err
 				break
 			}
-			text.Write(body)
-			ends, at = append(ends, text.Len()), append(at, position)
+			text.Write(body.Bytes)
+			body.Bytes = nil
+			ends, told = append(ends, text.Len()), append(told, body)
 		}
 		if len(ends) == 0 {
 			return nil, end
 		}
-		p := &Portion{Bodies: make([]string, len(ends)), Position: func(i int) string { return at[i] }}
+		p := &Portion{
+			Bodies: make([]string, len(ends)), Position: func(i int) string { return told[i].Position }, Part: func(i int) int { return told[i].Part },
+			Assistant: func(i int) string { return told[i].Assistant }, Environment: func(i int) string { return told[i].Environment },
+		}
 		from := 0
 		for i, end := range ends {
 			p.Bodies[i] = text.String()[from:end]
@@ -69,11 +85,18 @@ const inFlight = 48 << 20
 type chunk struct {
 	*Portion
 	size     int64
-	events   []*conversation.Event
+	entries  []entry // those that are events, in their order
 	rejected []Rejected
-	known    int64 // found by a first look
 	ready    chan struct{}
 	open     atomic.Int64 // events that wait to be committed, and one until all are on their way
+}
+
+// entry is a body that was read, or found among the stored by a first look.
+type entry struct {
+	event  *conversation.Event // nil: known by a first look
+	glance rasa.Glance         // of such a one
+	place  int                 // as stored
+	body   int                 // index
 }
 
 // item is an event on its way to a writer.

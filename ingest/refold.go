@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -25,6 +24,7 @@ type refold struct {
 	inserted []*conversation.Event
 	refused  []*conversation.Event                     // that belong to such a conversation
 	replaced map[conversation.UUID]*conversation.Event // by the id of the stored event that goes
+	moved    map[conversation.UUID]bool                // of those, the ones that only get another place
 }
 
 func (u *unit) refold() *refold {
@@ -49,7 +49,22 @@ func (r *refold) insert(e *conversation.Event) {
 func (r *refold) replace(e *conversation.Event, old conversation.UUID) {
 	r.replaced[old] = e
 	key := e.Key()
-	r.reach(conversation.Key{Time: key.Time, Rank: math.MinInt8})
+	delete(r.moved, old)
+	r.reach(conversation.Key{Time: key.Time, Place: -1})
+}
+
+// move gives a stored event a place behind the one it has.
+func (r *refold) move(old *conversation.Event, place int) {
+	if already := r.replaced[old.ID]; already != nil {
+		already.Place = max(already.Place, place)
+		return
+	}
+	old.Place = place
+	r.replace(old, old.ID)
+	if r.moved == nil {
+		r.moved = map[conversation.UUID]bool{}
+	}
+	r.moved[old.ID] = true
 }
 
 // affected returns how many of the conversations, which are sorted by their first keys, are left as they
@@ -98,7 +113,9 @@ func (r *refold) refuse(all []queries.StoredConversation) int {
 	})
 	for id, e := range r.replaced {
 		if e.At <= until {
-			r.refused = append(r.refused, e)
+			if !r.moved[id] {
+				r.refused = append(r.refused, e)
+			}
 			delete(r.replaced, id)
 		}
 	}
@@ -151,15 +168,15 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 		if floor > 0 && begin == floor {
 			r.refuseBefore(p.Newest)
 		}
-		events, stretch, ids, err := w.stored(ctx, tx, s, all[begin:], r.replaced)
+		again, err := w.stored(ctx, tx, s, all[begin:], r.replaced)
 		if err != nil {
 			return nil, nil, err
 		}
-		if events = append(events, r.inserted...); len(events) == 0 && floor > 0 {
+		events := append(again.events, r.inserted...)
+		if len(events) == 0 && floor > 0 {
 			return nil, nil, nil // all was refused
 		}
-		events = redactReplies(events, new(Counts))
-		slices.SortFunc(events, func(a, b *conversation.Event) int { return a.Key().Compare(b.Key()) })
+		events = redactCopies(events, new(Counts))
 		before := make(map[conversation.UUID]conversation.Key, begin)
 		for _, c := range all[floor:begin] {
 			before[c.ID] = c.First
@@ -180,10 +197,13 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 			r.reach(back)
 			continue
 		}
-		if len(ids) > 0 {
-			if err := queries.Forget(ctx, tx, stretch, ids); err != nil {
+		if len(again.ids) > 0 {
+			if err := queries.Forget(ctx, tx, again.stretch, again.ids); err != nil {
 				return nil, nil, fmt.Errorf("forget old rows: %w", err)
 			}
+		}
+		if err := queries.MoveMessages(ctx, tx, s.ID, again.olds, again.news); err != nil {
+			return nil, nil, fmt.Errorf("move what was written about messages: %w", err)
 		}
 		return p, changes, w.forgetOriginals(ctx, tx, s.ID, r)
 	}
@@ -195,75 +215,114 @@ func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r
 	}
 	ids := make([]conversation.UUID, 0, len(r.replaced))
 	for id := range r.replaced {
-		ids = append(ids, id)
+		if !r.moved[id] {
+			ids = append(ids, id)
+		}
 	}
 	return queries.ForgetOriginals(ctx, tx, sender, ids)
 }
 
+// storedFacts are what is stored of conversations, to be folded again.
+type storedFacts struct {
+	events  []*conversation.Event
+	stretch queries.Stretch
+	ids     []conversation.UUID // of the conversations
+
+	olds, news []conversation.UUID // of events that an earlier version gave another id
+}
+
 // stored loads the events of conversations, those in replaced exchanged.
-func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conversations []queries.StoredConversation, replaced map[conversation.UUID]*conversation.Event) (events []*conversation.Event, stretch queries.Stretch, ids []conversation.UUID, err error) {
+func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conversations []queries.StoredConversation, replaced map[conversation.UUID]*conversation.Event) (*storedFacts, error) {
+	out := new(storedFacts)
 	if len(conversations) == 0 {
-		return nil, stretch, nil, nil
+		return out, nil
 	}
-	stretch = queries.Stretch{Sender: s.ID, From: conversations[0].StartedAt, Until: conversations[0].LastAt}
+	stretch := queries.Stretch{Sender: s.ID, From: conversations[0].StartedAt, Until: conversations[0].LastAt}
 	in := make(map[conversation.UUID]bool, len(conversations))
 	for _, c := range conversations {
-		ids = append(ids, c.ID)
+		out.ids = append(out.ids, c.ID)
 		in[c.ID] = true
 		stretch.From, stretch.Until = min(stretch.From, c.StartedAt), max(stretch.Until, c.LastAt)
 	}
+	out.stretch = stretch
 	rows, err := queries.StoredEvents(ctx, tx, []queries.Stretch{stretch})
 	if err != nil {
-		return nil, stretch, nil, fmt.Errorf("load events: %w", err)
+		return nil, fmt.Errorf("load events: %w", err)
 	}
 	facts := make(map[queries.BodyPlace]*queries.StoredEvent, len(rows))
 	known := make(map[conversation.UUID]bool, len(rows))
 	for i := range rows {
 		if in[rows[i].Conversation] {
-			facts[rows[i].Place()] = &rows[i]
+			facts[rows[i].BodyAt()] = &rows[i]
 			known[rows[i].ID] = true
 		}
 	}
-	bodies, err := queries.Bodies(ctx, tx, stretch, ids)
+	bodies, err := queries.Bodies(ctx, tx, stretch, out.ids)
 	if err != nil {
-		return nil, stretch, nil, fmt.Errorf("load bodies: %w", err)
+		return nil, fmt.Errorf("load bodies: %w", err)
 	}
 	d := rasa.NewDecoder()
 	used := map[*conversation.Event]bool{}
+	former := map[conversation.UUID]*conversation.Event{} // by the ids that they get now
 	for _, body := range bodies {
 		e, rej := d.Decode(body.Body, rasa.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
 		if rej != nil {
-			return nil, stretch, nil, fmt.Errorf("a stored event of sender %d: %w", s.ID, rej)
+			return nil, fmt.Errorf("a stored event of sender %d: %w", s.ID, rej)
 		}
 		f, ok := facts[body.BodyPlace]
-		if ok && f.Flags&conversation.FlagMasked != 0 { // its id is not made of what is stored of it
-			e.ID, e.Masks = f.ID, mask.Count(e.Body)
-		}
-		if !ok || f.ID != e.ID {
-			return nil, stretch, nil, fmt.Errorf("sender %d: a stored body has no event row %s", s.ID, e.ID)
+		if !ok || f.At != e.At {
+			return nil, fmt.Errorf("sender %d: a stored body has no event row %s", s.ID, e.ID)
 		}
 		if e.Environment, err = w.environment(ctx, tx, f.Environment); err != nil {
-			return nil, stretch, nil, err
+			return nil, err
 		}
 		e.BodyHash = f.BodyHash
 		e.Flags |= f.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
-		if n, ok := replaced[e.ID]; ok {
+		n, ok := replaced[f.ID]
+		if !ok && f.Place < 0 {
+			n, ok = replaced[e.ID]
+		}
+		if ok {
+			if n.ID != f.ID {
+				out.olds, out.news = append(out.olds, f.ID), append(out.news, n.ID)
+			}
 			if used[n] {
 				continue // one redacted copy may replace several originals
 			}
 			used[n] = true
-			if n.ID != e.ID && known[n.ID] {
+			if n.ID != f.ID && known[n.ID] {
 				continue
 			}
 			if n.Environment == "" {
 				n.Environment = e.Environment
 			}
-			e = n
+			out.events = append(out.events, n)
+			continue
 		}
-		events = append(events, e)
+		masked := f.Flags&conversation.FlagMasked != 0 // then the id is not made of what is stored of it
+		if masked {
+			e.Masks = mask.Count(e.Body)
+		}
+		if f.Place >= 0 || masked || f.ID == e.ID {
+			e.ID, e.Place = f.ID, f.Place
+			if !masked {
+				e.Place = max(f.Place, 0)
+			}
+			out.events = append(out.events, e)
+			continue
+		}
+		out.olds, out.news = append(out.olds, f.ID), append(out.news, e.ID)
+		if old := former[e.ID]; old != nil { // an earlier version stored it twice
+			if replaces(e, old, new(Counts)) {
+				*old = *e
+			}
+			continue
+		}
+		former[e.ID] = e
+		out.events = append(out.events, e)
 	}
-	slices.SortFunc(events, func(a, b *conversation.Event) int { return cmp.Compare(a.Time, b.Time) })
-	return events, stretch, ids, nil
+	slices.SortStableFunc(out.events, func(a, b *conversation.Event) int { return cmp.Compare(a.Time, b.Time) })
+	return out, nil
 }
 
 // environment returns the name of an environment.

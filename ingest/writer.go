@@ -28,10 +28,17 @@ type Source struct {
 	Name        string
 	Kind        string // file, http, demo, kafka, rabbitmq
 	Assistant   string
+	Always      bool // its events are Assistant's, whatever they say
 	Environment string
+	TextTimes   bool // times may be written as text
 
 	Trouble    func(err error)                                      // called for each try to store that failed and will be repeated, and with nil after one that did not; may be nil
 	DeadLetter func(ctx context.Context, rejected []Rejected) error // publishes what was set aside; may be nil
+}
+
+// intake is what the source says of its events.
+func (s *Source) intake() rasa.Intake {
+	return rasa.Intake{Assistant: s.Assistant, Always: s.Always, Environment: s.Environment, TextTimes: s.TextTimes}
 }
 
 func (s *Source) trouble(err error) {
@@ -46,6 +53,8 @@ type Counts struct {
 	Known    int64 // stored before, or of a time of which retention removed the sender's texts; dropped
 	Revised  int64 // replaced a stored one, or came as a copy that its redaction had replaced
 	Rejected int64 // set aside
+
+	First, Last int64 // times of the oldest and newest event that is new, in microseconds; 0 when none is
 }
 
 // Add adds o to c.
@@ -54,6 +63,10 @@ func (c *Counts) Add(o Counts) {
 	c.Known += o.Known
 	c.Revised += o.Revised
 	c.Rejected += o.Rejected
+	if o.First != 0 && (c.First == 0 || o.First < c.First) {
+		c.First = o.First
+	}
+	c.Last = max(c.Last, o.Last)
 }
 
 // Writer stores events. It is safe for any number of goroutines and processes: senders are locked by
@@ -239,6 +252,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		minute = queries.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised}
 		committed := w.now().UnixMicro() // as near as can be told before it is
 		for _, e := range fresh {
+			counts.Add(Counts{First: e.At, Last: e.At})
 			minute.Delays.Add(time.Duration(committed-e.At) * time.Microsecond)
 			minute.DelayMS += float64(received.UnixMicro()-e.At) / 1000
 			minute.NewestAt = max(minute.NewestAt, e.At)

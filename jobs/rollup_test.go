@@ -42,11 +42,11 @@ func feed(t testing.TB, pool *pgxpool.Pool, next func() ([]byte, bool)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Run(context.Background(), src, ingest.Bodies(func() ([]byte, string, error) {
+	if _, err := w.Run(context.Background(), src, ingest.Bodies(func() (ingest.Body, error) {
 		if body, ok := next(); ok {
-			return body, "", nil
+			return ingest.Body{Bytes: body}, nil
 		}
-		return nil, "", io.EOF
+		return ingest.Body{}, io.EOF
 	}), ingest.Options{}); err != nil {
 		t.Fatal(err)
 	}

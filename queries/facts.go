@@ -162,7 +162,7 @@ func (b *Batch) newSender(s Sender, assistant int32) {
 
 func (b *Batch) event(s Sender, e *conversation.EventRow) {
 	r := &b.events
-	r.row(17)
+	r.row(18)
 	r.int8(s.ID)
 	r.time(e.At)
 	r.uuid(e.ID)
@@ -175,6 +175,7 @@ func (b *Batch) event(s Sender, e *conversation.EventRow) {
 	r.int2(e.Part)
 	r.int2(e.Pos)
 	r.int2(int(e.Flags | e.Extra))
+	r.int2(e.Place)
 	r.text(e.Type)
 	r.text(e.Name)
 	r.text(e.FlowID)
@@ -320,7 +321,7 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	version := versionID(name, c.ModelID, c.ModelName)
 	responses := c.ResponseTimes()
 	r := &b.conversations
-	r.row(36)
+	r.row(37)
 	r.int8(sender)
 	r.uuid(c.ID)
 	r.int4(assistant)
@@ -330,6 +331,7 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	r.text(c.UserID)
 	r.text(c.SessionID)
 	r.float8(c.First.Time)
+	r.int2(c.First.Place)
 	r.int2(c.First.Rank)
 	r.uuid(c.First.ID)
 	r.time(c.StartedAt)
@@ -419,11 +421,11 @@ func (b *Batch) run(sender int64, x conversation.ConversationRun) {
 const (
 	copySendersSQL       = `copy senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at) from stdin binary`
 	copyProjectionsSQL   = `copy projections (sender_id, newest_time, state) from stdin binary`
-	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, type, name, flow_id, step_id, agent_id) from stdin binary`
+	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, place, type, name, flow_id, step_id, agent_id) from stdin binary`
 	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, bodies) from stdin binary`
 	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
 	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
-	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, escalated_at, escalation_reason, csat, flows, last_flow, first_text, stripped, response_ms, response_median_ms, facets, checkpoint) from stdin binary`
+	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, escalated_at, escalation_reason, csat, flows, last_flow, first_text, stripped, response_ms, response_median_ms, facets, checkpoint) from stdin binary`
 	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, flow_id, action) from stdin binary`
 	copyRunsSQL          = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status, starts, interrupted, resumed, last_step, escalated) from stdin binary`
 	copyStepsSQL         = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`

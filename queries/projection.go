@@ -76,11 +76,12 @@ type StoredEvent struct {
 	Flags        int16
 	BodyHash     int64
 	Environment  int32
+	Place        int // -1: stored by a version that noted none, and made ids in another way
 	Type, Name   string
 }
 
 const storedEventsSQL = `
-select e.sender_id, e.at, e.id, e.conversation_id, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.type, e.name
+select e.sender_id, e.at, e.id, e.conversation_id, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.place, e.type, e.name
 from unnest(@senders::bigint[], @froms::bigint[], @untils::bigint[]) as k (sender_id, from_at, until_at)
 cross join lateral (
 	select *
@@ -105,8 +106,9 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 		e.Part, e.Pos, e.Flags = int16(binary.BigEndian.Uint16(v[4])), int16(binary.BigEndian.Uint16(v[5])), int16(binary.BigEndian.Uint16(v[6]))
 		e.BodyHash = int64(binary.BigEndian.Uint64(v[7]))
 		e.Environment = int32(binary.BigEndian.Uint32(v[8]))
-		if typ := string(v[9]); typ == conversation.TypeBot || typ == conversation.TypeAgent {
-			e.Type, e.Name = typ, string(v[10])
+		e.Place = int(int16(binary.BigEndian.Uint16(v[9])))
+		if e.Type = conversation.Replaceable(v[10]); e.Type != "" || e.Place < 0 {
+			e.Type, e.Name = string(v[10]), string(v[11])
 		}
 		out = append(out, e)
 	}
@@ -114,10 +116,10 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 }
 
 const storedBodiesSQL = `
-select e.sender_id, e.body_hash
+select e.sender_id, e.body_hash, e.place
 from unnest(@senders::bigint[], @froms::bigint[], @untils::bigint[]) as k (sender_id, from_at, until_at)
 cross join lateral (
-	select events.sender_id, events.body_hash
+	select events.sender_id, events.body_hash, events.place
 	from events
 	where events.sender_id = k.sender_id
 		and events.at >= timestamptz 'epoch' + k.from_at * interval '1 microsecond'
@@ -128,14 +130,17 @@ cross join lateral (
 // SenderBody names an event by the hash of its body.
 type SenderBody struct{ Sender, BodyHash int64 }
 
-// StoredBodies returns the events in the stretches by their bodies alone.
-func StoredBodies(ctx context.Context, db DB, stretches []Stretch) (map[SenderBody]bool, error) {
+// StoredBodies returns the places of the events in the stretches by their bodies alone; of equal ones the least.
+func StoredBodies(ctx context.Context, db DB, stretches []Stretch) (map[SenderBody]int, error) {
 	rows, _ := db.Query(ctx, storedBodiesSQL, stretchArgs(stretches))
 	defer rows.Close()
-	out := map[SenderBody]bool{}
+	out := map[SenderBody]int{}
 	for rows.Next() {
 		v := rows.RawValues() // binary, as pgx asks for known types
-		out[SenderBody{int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1]))}] = true
+		body, place := SenderBody{int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1]))}, int(int16(binary.BigEndian.Uint16(v[2])))
+		if least, ok := out[body]; !ok || place < least {
+			out[body] = place
+		}
 	}
 	return out, rows.Err()
 }
@@ -159,10 +164,10 @@ type StoredConversation struct {
 }
 
 const senderConversationsSQL = `
-select id, first_time, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, stripped > 0, checkpoint
+select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, stripped > 0, checkpoint
 from conversations
 where sender_id = @sender
-order by first_time, first_rank, first_event`
+order by first_time, first_place, first_rank, first_event`
 
 // SenderConversations returns a sender's conversations, oldest first.
 func SenderConversations(ctx context.Context, db DB, sender int64) ([]StoredConversation, error) {
@@ -170,7 +175,7 @@ func SenderConversations(ctx context.Context, db DB, sender int64) ([]StoredConv
 	var out []StoredConversation
 	var c StoredConversation
 	var id, first [16]byte
-	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Stripped, &c.Checkpoint}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Stripped, &c.Checkpoint}, func() error {
 		c.ID, c.First.ID = id, first
 		c.Checkpoint = append([]byte(nil), c.Checkpoint...)
 		out = append(out, c)
@@ -206,7 +211,7 @@ func SenderSeed(ctx context.Context, db DB, sender int64, newest float64) (*conv
 }
 
 const firstKeysSQL = `
-select c.sender_id, c.id, c.first_time, c.first_rank, c.first_event
+select c.sender_id, c.id, c.first_time, c.first_place, c.first_rank, c.first_event
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id`
 
@@ -227,7 +232,7 @@ func FirstKeys(ctx context.Context, db DB, keys []ConversationKey) (map[Conversa
 	var sender int64
 	var id, first [16]byte
 	var key conversation.Key
-	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &key.Time, &key.Rank, &first}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &key.Time, &key.Place, &key.Rank, &first}, func() error {
 		key.ID = first
 		out[ConversationKey{sender, id}] = key
 		return nil
@@ -256,8 +261,8 @@ type BodyPlace struct {
 	Part, Pos    int16
 }
 
-// Place is where the event's body is.
-func (e StoredEvent) Place() BodyPlace { return BodyPlace{e.Conversation, e.Part, e.Pos} }
+// BodyAt is where the event's body is.
+func (e StoredEvent) BodyAt() BodyPlace { return BodyPlace{e.Conversation, e.Part, e.Pos} }
 
 // Bodies returns the bodies of all events of the conversations of a sender, which lie in [from, until].
 func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.UUID) ([]StoredBody, error) {

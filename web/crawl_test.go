@@ -111,11 +111,11 @@ func feedInto(t *testing.T, pool *pgxpool.Pool, environment string, next func() 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Run(context.Background(), src, ingest.Bodies(func() ([]byte, string, error) {
+	if _, err := w.Run(context.Background(), src, ingest.Bodies(func() (ingest.Body, error) {
 		if body, ok := next(); ok {
-			return body, "", nil
+			return ingest.Body{Bytes: body}, nil
 		}
-		return nil, "", io.EOF
+		return ingest.Body{}, io.EOF
 	}), ingest.Options{}); err != nil {
 		t.Fatal(err)
 	}

@@ -82,12 +82,12 @@ func TestErased(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := 0
-		counts, err = w.Run(context.Background(), src, ingest.Bodies(func() ([]byte, string, error) {
+		counts, err = w.Run(context.Background(), src, ingest.Bodies(func() (ingest.Body, error) {
 			if i == len(list) {
-				return nil, "", io.EOF
+				return ingest.Body{}, io.EOF
 			}
 			i++
-			return list[i-1], "", nil
+			return ingest.Body{Bytes: list[i-1]}, nil
 		}), ingest.Options{})
 		if err != nil {
 			t.Fatal(err)

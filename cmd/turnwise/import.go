@@ -20,6 +20,7 @@ import (
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/ingest/file"
+	"turnwise/ingest/rasa"
 	"turnwise/queries"
 )
 
@@ -27,12 +28,14 @@ import (
 const bulkWait = time.Second
 
 type importCmd struct {
-	Files       []string `arg:"" help:"Files to read; - is standard input." placeholder:"FILE"`
-	Assistant   string   `default:"default" help:"Assistant of events that name none (${default})."`
-	Environment string   `help:"Environment of the events, such as production."`
-	Source      string   `help:"Name of the source in Data health; default: the file's name."`
-	Writers     int      `default:"2" help:"Transactions side by side (${default})."`
-	Batch       int      `default:"5000" help:"Events a transaction at most (${default})."`
+	Files           []string `arg:"" help:"Files to read; - is standard input." placeholder:"FILE"`
+	Assistant       string   `default:"default" help:"Assistant of events that name none (${default})."`
+	AssistantAlways bool     `help:"All events belong to that assistant, whichever they name: for bots that name another at each training."`
+	Environment     string   `help:"Environment of the events, such as production."`
+	Force           bool     `help:"Import a file even when none of its first lines is an event."`
+	Source          string   `help:"Name of the source in Data health; default: the file's name."`
+	Writers         int      `default:"2" help:"Transactions side by side (${default})."`
+	Batch           int      `default:"5000" help:"Events a transaction at most (${default})."`
 }
 
 func (i *importCmd) Run(c *cli) error {
@@ -66,44 +69,183 @@ func (i *importCmd) Run(c *cli) error {
 }
 
 func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *tally) error {
-	var in io.Reader = os.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if info, err := f.Stat(); err == nil {
-			t.size += info.Size()
-		}
-		in = f
-	}
 	source := i.Source
 	if source == "" {
 		source = "file: " + filepath.Base(name)
 	}
-	src, err := w.Open(ctx, ingest.Source{Name: source, Kind: "file", Assistant: i.Assistant, Environment: i.Environment})
+	src, err := w.Open(ctx, ingest.Source{
+		Name: source, Kind: "file", Assistant: i.Assistant, Always: i.AssistantAlways, Environment: i.Environment, TextTimes: true,
+	})
 	if err != nil {
 		return err
 	}
-	buffered := bufio.NewReaderSize(counting{in, &t.bytes}, 1<<20)
-	var text io.Reader = buffered
-	if magic, _ := buffered.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(buffered)
-		if err != nil {
+	o := ingest.Options{Writers: i.Writers, Batch: i.Batch, Wait: bulkWait, Done: t.add, Repeats: true}
+	info, err := os.Stat(name)
+	again := name != "-" && err == nil && info.Mode().IsRegular() // it can be read twice
+	if again {
+		t.size += 2 * info.Size()
+		if o.Order, err = i.survey(ctx, src, name, t); err != nil {
 			return err
 		}
-		text = z
 	}
-	s := file.NewSplitter(text)
-	_, err = w.Run(ctx, src, ingest.Bodies(func() ([]byte, string, error) {
-		it, err := s.Next()
+	in, err := openText(name, t)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	next, err := i.checked(src, file.NewSplitter(in).Next)
+	if err != nil {
+		return err
+	}
+	if again && o.Order.Shuffled() {
+		var done func()
+		if next, done, err = sorted(ctx, src, next, info.Size()*in.ratio()); err != nil {
+			return err
+		}
+		defer done()
+	}
+	_, err = w.Run(ctx, src, ingest.Bodies(func() (ingest.Body, error) {
+		it, err := next()
 		if err == nil {
 			t.read.Add(1)
 		}
-		return it.Body, it.Position, err
-	}), ingest.Options{Writers: i.Writers, Batch: i.Batch, Wait: bulkWait, Done: t.add})
+		return ingest.Body{Bytes: it.Body, Position: it.Position, Part: it.Part, Assistant: it.Assistant, Environment: it.Environment}, err
+	}), o)
 	return err
+}
+
+// survey reads a file to learn of the order in it.
+func (i *importCmd) survey(ctx context.Context, src ingest.Source, name string, t *tally) (*ingest.Order, error) {
+	in, err := openText(name, t)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	next, err := i.checked(src, file.NewSplitter(in).Next)
+	if err != nil {
+		return nil, err
+	}
+	order, d := ingest.NewOrder(), rasa.NewDecoder()
+	for n := 0; ; n++ {
+		it, err := next()
+		if errors.Is(err, io.EOF) {
+			return order, nil
+		}
+		if err == nil && n%1000 == 0 {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if g, ok := src.Of(it.Assistant).Look(d, string(it.Body), time.Now()); ok {
+			order.Note(it.Part, g)
+		}
+	}
+}
+
+// The first events of a file: when none of them can be read, the file is another one than was meant.
+const (
+	firstEvents = 1000
+	firstBytes  = 16 << 20
+)
+
+// checked returns what next does, after it looked at the first events.
+func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (func() (file.Item, error), error) {
+	if i.Force {
+		return next, nil
+	}
+	var first []file.Item
+	var reason *rasa.Reject
+	var end error
+	d, size, readable := rasa.NewDecoder(), 0, false
+	for !readable && end == nil && len(first) < firstEvents && size < firstBytes {
+		it, err := next()
+		if err != nil {
+			end = err
+			break
+		}
+		it.Body = bytes.Clone(it.Body)
+		first, size = append(first, it), size+len(it.Body)
+		if rej := src.Check(d, string(it.Body), time.Now()); rej == nil {
+			readable = true
+		} else if reason == nil {
+			reason = rej
+		}
+	}
+	if !readable && end == nil {
+		return nil, fmt.Errorf("none of the first %d lines is an event (the first: %s), so nothing was imported; docs/events.md says which shapes are read, --force imports the file all the same", len(first), reason.Detail)
+	}
+	return func() (file.Item, error) {
+		if len(first) > 0 {
+			it := first[0]
+			first = first[1:]
+			return it, nil
+		}
+		if end != nil {
+			return file.Item{}, end
+		}
+		return next()
+	}, nil
+}
+
+// sorted puts the events of a file that is in no order into one, so that none has to wait for another.
+func sorted(ctx context.Context, src ingest.Source, next func() (file.Item, error), size int64) (func() (file.Item, error), func(), error) {
+	d, n := rasa.NewDecoder(), 0
+	keyed, done, err := file.Sort(func() (file.Keyed, error) {
+		it, err := next()
+		if n++; err == nil && n%1000 == 0 {
+			err = ctx.Err()
+		}
+		g, _ := src.Of(it.Assistant).Look(d, string(it.Body), time.Now())
+		return file.Keyed{Item: it, Sender: g.Sender, Time: g.Time}, err
+	}, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func() (file.Item, error) { it, err := keyed(); return it.Item, err }, done, nil
+}
+
+// text is an open file whose text is read, unpacked where it is packed.
+type text struct {
+	io.Reader
+	f      *os.File
+	packed bool
+}
+
+func (t *text) Close() {
+	if t.f != os.Stdin {
+		t.f.Close()
+	}
+}
+
+// ratio is how many times larger than its file a text is, about.
+func (t *text) ratio() int64 {
+	if t.packed {
+		return 12
+	}
+	return 1
+}
+
+func openText(name string, t *tally) (*text, error) {
+	out := &text{f: os.Stdin}
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		out.f = f
+	}
+	buffered := bufio.NewReaderSize(counting{out.f, &t.bytes}, 1<<20)
+	out.Reader = buffered
+	if magic, _ := buffered.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(buffered)
+		if err != nil {
+			out.Close()
+			return nil, err
+		}
+		out.Reader, out.packed = z, true
+	}
+	return out, nil
 }
 
 // counting counts the bytes that pass.
@@ -185,6 +327,9 @@ func (t *tally) finish(ctx context.Context, pool *pgxpool.Pool) {
 	seconds := time.Since(t.begun).Seconds()
 	read := max(t.read.Load(), n.Stored+n.Known+n.Revised+n.Rejected)
 	fmt.Fprintf(t.c.stdout, "read           %d\nstored         %d\nalready known  %d\nrevised        %d\nrejected       %d\nevents/s       %.0f\n", read, n.Stored, n.Known, n.Revised, n.Rejected, float64(read)/seconds)
+	if n.First != 0 {
+		fmt.Fprintf(t.c.stdout, "first          %s\nlast           %s\n", stamp(n.First), stamp(n.Last))
+	}
 	if n.Rejected == 0 {
 		return
 	}
@@ -200,6 +345,11 @@ func (t *tally) finish(ctx context.Context, pool *pgxpool.Pool) {
 		}
 		fmt.Fprintf(t.c.stdout, "  %7d  %s: %s (%s)\n", r.Bodies, r.Code, r.Detail, r.Source)
 	}
+}
+
+// stamp writes a time of an event.
+func stamp(micros int64) string {
+	return time.UnixMicro(micros).UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
 type demoCmd struct {
@@ -255,13 +405,13 @@ func storeDemo(c *cli, pool *pgxpool.Pool, w *ingest.Writer, g *demo.Generator) 
 		return err
 	}
 	t := newTally(c, "storing demo data")
-	_, err = w.Run(c.ctx, src, ingest.Bodies(func() ([]byte, string, error) {
+	_, err = w.Run(c.ctx, src, ingest.Bodies(func() (ingest.Body, error) {
 		body, ok := g.Next()
 		if !ok {
-			return nil, "", io.EOF
+			return ingest.Body{}, io.EOF
 		}
 		t.read.Add(1)
-		return body, "", nil
+		return ingest.Body{Bytes: body}, nil
 	}), ingest.Options{Wait: bulkWait, Done: t.add})
 	t.finish(c.ctx, pool)
 	if err != nil {

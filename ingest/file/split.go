@@ -1,5 +1,6 @@
-// Package file cuts streams of JSON into the bodies of events: a line an event, arrays, and Rasa's tracker
-// documents, alone or mixed. It judges nothing: what it cannot cut it hands on as it is, to be rejected.
+// Package file cuts streams of JSON into the bodies of events: a line an event, arrays, Rasa's tracker documents, rows
+// of its tracker store and event broker, and exports of Turnwise, alone or mixed. It judges nothing: what it cannot cut it hands on as it is, to
+// be rejected.
 package file
 
 import (
@@ -15,6 +16,9 @@ import (
 type Item struct {
 	Body     []byte // valid until the next call
 	Position string
+	Part     int // 0, or which tracker document of the stream the event stands in, from 1
+
+	Assistant, Environment string // as an export tells them beside the event; "" where nothing does
 }
 
 // maxValue bounds one value of a stream: a tracker document may be large, an event may not.
@@ -28,6 +32,7 @@ type Splitter struct {
 	inArray bool
 	buf     []byte
 	pending []Item // events of a tracker document
+	part    int    // of which there have been so many
 }
 
 // NewSplitter returns a splitter of r.
@@ -47,11 +52,17 @@ func (s *Splitter) Next() (Item, error) {
 		if err != nil {
 			return it, err
 		}
-		events, ok := tracker(it)
+		items, ok := unpack(it)
 		if !ok {
 			return it, nil
 		}
-		s.pending = events
+		if len(items) > 0 && items[0].Part != 0 {
+			s.part++
+			for i := range items {
+				items[i].Part = s.part
+			}
+		}
+		s.pending = items
 	}
 }
 
@@ -127,7 +138,7 @@ func (s *Splitter) lineOrDocument() (Item, error) {
 		if err == nil {
 			s.line++
 		}
-		return Item{bytes.TrimRight(s.buf, " \r\n\t"), at}, nil
+		return Item{Body: bytes.TrimRight(s.buf, " \r\n\t"), Position: at}, nil
 	}
 }
 
@@ -193,30 +204,78 @@ func (s *Splitter) balanced() (Item, error) {
 	}
 }
 
-// tracker takes a tracker document apart: its events get its sender_id.
-func tracker(it Item) ([]Item, bool) {
-	if len(it.Body) == 0 || it.Body[0] != '{' || looksLikeEvent(it.Body) || !bytes.Contains(it.Body, []byte(`"events"`)) {
+// unpack takes apart what holds events: a tracker document, alone or wrapped; a row of a table with the event in a column; a line of an export.
+func unpack(it Item) ([]Item, bool) {
+	if len(it.Body) == 0 || it.Body[0] != '{' || looksLikeEvent(it.Body) {
 		return nil, false
 	}
 	var doc map[string]json.RawMessage
 	if json.Unmarshal(it.Body, &doc) != nil || doc["event"] != nil {
 		return nil, false
 	}
+	switch {
+	case doc["events"] != nil:
+		return tracker(it, doc)
+	case doc["tracker"] != nil:
+		var inner map[string]json.RawMessage
+		if json.Unmarshal(doc["tracker"], &inner) != nil || inner["events"] == nil {
+			return nil, false
+		}
+		return tracker(it, inner)
+	case doc["data"] != nil && doc["sender_id"] != nil:
+		event, ok := object(doc["data"])
+		if !ok {
+			return nil, false
+		}
+		it.Body = withSender(event, doc["sender_id"])
+		return []Item{it}, true
+	case doc["event_id"] != nil && doc["sender_key"] != nil && doc["body"] != nil:
+		event, ok := object(doc["body"])
+		if !ok {
+			return nil, false
+		}
+		it.Body = event
+		_ = json.Unmarshal(doc["assistant"], &it.Assistant) // what is no text says nothing
+		_ = json.Unmarshal(doc["environment"], &it.Environment)
+		return []Item{it}, true
+	case len(doc) == 1 && doc["about"] != nil: // the first line of an export
+		return nil, true
+	}
+	return nil, false
+}
+
+// object returns a JSON object that a member holds, as it is or as text.
+func object(raw json.RawMessage) ([]byte, bool) {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		raw = json.RawMessage(text)
+	}
+	raw = bytes.TrimSpace(raw)
+	return raw, len(raw) > 0 && raw[0] == '{'
+}
+
+// tracker takes a tracker document apart: its events get its sender_id.
+func tracker(it Item, doc map[string]json.RawMessage) ([]Item, bool) {
 	var events []json.RawMessage
 	if len(doc["sender_id"]) == 0 || json.Unmarshal(doc["events"], &events) != nil || events == nil {
 		return nil, false
 	}
 	items := make([]Item, len(events))
 	for i, e := range events {
-		items[i] = Item{withSender(e, doc["sender_id"]), fmt.Sprintf("%s, event %d", it.Position, i)}
+		items[i] = Item{Body: withSender(e, doc["sender_id"]), Position: fmt.Sprintf("%s, event %d", it.Position, i), Part: 1}
 	}
 	return items, true
 }
 
-// looksLikeEvent spares events the search for what trackers hold: they name their type early.
+// looksLikeEvent spares events the search for what holds others: they name their type early.
 func looksLikeEvent(body []byte) bool {
 	head := body[:min(len(body), 300)]
-	return bytes.Contains(head, []byte(`"event":`)) && !bytes.Contains(head, []byte(`"events"`)) && !bytes.Contains(head, []byte(`"slots"`))
+	at := bytes.Index(head, []byte(`"event":`))
+	if at < 0 || bytes.Contains(head, []byte(`"events"`)) || bytes.Contains(head, []byte(`"slots"`)) {
+		return false
+	}
+	before := head[:at]
+	return !bytes.Contains(before, []byte(`"data"`)) && !bytes.Contains(before, []byte(`"body"`)) && !bytes.Contains(before, []byte(`"tracker"`))
 }
 
 // withSender puts sender_id first into an event that has none.

@@ -205,6 +205,7 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token queries
 	d := rasa.NewDecoder()
 	s := file.NewSplitter(bytes.NewReader(body))
 	var events []*conversation.Event
+	var parts []int
 	var aside []ingest.Rejected
 	a := answer{Rejected: []rejection{}}
 	for n := 0; ; n++ {
@@ -218,13 +219,13 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token queries
 		if n >= MaxEvents {
 			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
 		}
-		e, rej := d.Decode(string(item.Body), rasa.Intake{Assistant: source.Assistant, Environment: source.Environment}, h.now())
+		e, rej := d.Decode(string(item.Body), rasa.Intake{Assistant: cmp.Or(item.Assistant, source.Assistant), Environment: cmp.Or(item.Environment, source.Environment)}, h.now())
 		if rej == nil && token.Assistants != nil && !slices.Contains(token.Assistants, e.Assistant) {
 			a.Rejected = append(a.Rejected, rejection{Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant"})
 			continue
 		}
 		if rej == nil {
-			events = append(events, e)
+			events, parts = append(events, e), append(parts, item.Part)
 			continue
 		}
 		out := rejection{Index: n, Code: rej.Code, Detail: rej.Detail}
@@ -252,6 +253,7 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token queries
 		p.Rejected = a.Rejected
 		return a, p
 	}
+	ingest.Arrange(events, func(i int) int { return parts[i] })
 	// In slices, so that a request that comes again after a time-out has less left to do.
 	var counts ingest.Counts
 	for slice := range slices.Chunk(events, 1000) {

@@ -29,6 +29,7 @@ type session struct {
 	term    int64          // counts assignments
 	owned   map[part]int64 // by the term in which it was assigned
 	pending map[part]int   // records read and not yet stored
+	numbers map[part]int   // of all partitions so far
 	live    map[net.Conn]bool
 	lost    *time.Timer // a trouble was reported; it is over when this runs out, if not before
 	closing bool
@@ -207,10 +208,17 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		}
 	}
 	s.mu.Lock()
-	terms := make(map[part]int64, len(counts))
+	terms, numbers := make(map[part]int64, len(counts)), make(map[part]int, len(counts))
 	for at, n := range counts {
 		s.pending[at] += n
 		terms[at] = s.owned[at]
+		if s.numbers == nil {
+			s.numbers = map[part]int{}
+		}
+		if _, ok := s.numbers[at]; !ok {
+			s.numbers[at] = len(s.numbers)
+		}
+		numbers[at] = s.numbers[at]
 		r := last[at]
 		last[at] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch}
 	}
@@ -219,6 +227,7 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		return fmt.Sprintf("%s/%d@%d", told[i].topic, told[i].n, told[i].offset)
 	}
 	p.Environment = func(i int) string { return told[i].environment }
+	p.Part = func(i int) int { return numbers[told[i].part] }
 	p.Stored = func() {
 		s.mu.Lock()
 		var marks []*kgo.Record

@@ -1,6 +1,7 @@
 package rasa
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -10,13 +11,13 @@ import (
 	"strings"
 )
 
-// Digest is a hash of an event's content in canonical form: keys sorted, the last of equal keys alone, numbers
-// by value, without sender_id, and with empty metadata left out. Bodies that differ only in these are the
-// same event.
+// Digest is a hash of an event's content in canonical form: keys sorted, the last of equal keys alone, numbers by value to nine
+// decimals, without sender_id and timestamp, and with members that are null and empty metadata left out. Bodies that differ only in
+// these are the same event: live and out of any of Rasa's stores.
 func Digest(body string) uint64 {
 	s := scanner{b: body}
 	out := s.canonical(nil, func(key, value string) bool {
-		return key == "sender_id" || key == "metadata" && (value == "{}" || value == "null")
+		return key == "sender_id" || key == "timestamp" || value == "null" || key == "metadata" && value == "{}"
 	})
 	if s.err != "" {
 		out = []byte(body)
@@ -86,19 +87,35 @@ func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte
 		return append(b, s.skip()...)
 	}
 	raw, finite, _ := s.number()
-	switch {
-	case !finite:
+	if !finite {
 		return append(b, "null"...)
-	case strings.ContainsAny(raw, ".eE"): // large integers keep their digits
-		if f, err := strconv.ParseFloat(raw, 64); err == nil {
-			form := byte('g')
-			if math.Abs(f) < 1e15 {
-				form = 'f' // as the same number is written without a point
-			}
-			return strconv.AppendFloat(b, f, form, -1, 64)
-		}
 	}
-	return append(b, raw...)
+	return canonicalNumber(b, raw)
+}
+
+// canonicalNumber appends a number as every store of Rasa's gives it back: DynamoDB keeps nine decimals and makes whole numbers
+// floats, which changes the last digits of those beyond 2^53.
+func canonicalNumber(b []byte, raw string) []byte {
+	if len(raw) < 16 && !strings.ContainsAny(raw, ".eE") {
+		if raw == "-0" {
+			raw = "0"
+		}
+		return append(b, raw...)
+	}
+	f, err := strconv.ParseFloat(raw, 64)
+	switch {
+	case err != nil:
+		return append(b, raw...)
+	case math.Abs(f) >= 1e15:
+		return strconv.AppendFloat(b, f, 'g', -1, 64)
+	}
+	from := len(b)
+	b = bytes.TrimRight(strconv.AppendFloat(b, f, 'f', 9, 64), "0")
+	b = bytes.TrimSuffix(b, []byte("."))
+	if string(b[from:]) == "-0" {
+		b = append(b[:from], '0')
+	}
+	return b
 }
 
 func quote(b []byte, s string) []byte {

@@ -17,8 +17,10 @@ import (
 // Intake is what the events of a source do not say of themselves.
 type Intake struct {
 	Assistant   string // for events without metadata.assistant_id; must not be empty
+	Always      bool   // the events are Assistant's, whatever they say
 	Environment string // of the delivery: Kafka header, AMQP property, HTTP parameter; "" when unknown
-	Stored      bool   // the body was accepted before: its size and clock are not judged again
+	TextTimes   bool   // a timestamp may be a text: a number, or ISO 8601
+	Stored      bool   // the body was accepted before: its size and clock are not judged again, and it is Assistant's
 }
 
 // Reject says why a body cannot be an event.
@@ -59,6 +61,7 @@ type Decoder struct {
 	// the sender of the event before: most often the next one's too
 	lastAssistant, lastKey string
 	lastSender             int64
+	textTimes              bool
 }
 
 // NewDecoder returns an empty decoder.
@@ -103,6 +106,9 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
 	}
 	hash := BodyHash(body)
+	d.textTimes = in.TextTimes || in.Stored
+	received := body
+	body = unwrapNumbers(body)
 	r, rej := d.scan(body)
 	if rej != nil {
 		return nil, rej
@@ -111,8 +117,12 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 	if rej := r.checkSender(); rej != nil {
 		return nil, rej
 	}
+	if len(body) != len(received) {
+		e.Original = []byte(received)
+		e.Flags |= conversation.FlagRepaired
+	}
 	if len(d.s.repairs) > 0 {
-		original := []byte(body)
+		original := []byte(received)
 		sender := e.SenderKey
 		notFinite := r.timeState == 'i'
 		body = d.s.repaired()
@@ -141,7 +151,7 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 		e.Environment = in.Environment
 	}
 	e.Assistant = r.assistant
-	if e.Assistant == "" {
+	if e.Assistant == "" || in.Always || in.Stored {
 		e.Assistant = in.Assistant
 	}
 	e.At = conversation.MicrosOf(e.Time)
@@ -192,12 +202,17 @@ func (d *Decoder) member(r *raw, key string) {
 	switch key {
 	case "sender_id":
 		r.senderState, r.sender = 'x', ""
-		if s.peek() == '"' {
+		switch c := s.peek(); {
+		case c == '"':
 			r.sender, _, _ = s.str()
 			r.senderState = 's'
-			return
+		case c == '-' || c >= '0' && c <= '9': // Telegram's are whole numbers, which Rasa itself writes as text elsewhere
+			if raw, finite, ok := s.number(); ok && finite && !strings.ContainsAny(raw, ".eE") {
+				r.sender, r.senderState = raw, 's'
+			}
+		default:
+			s.skip()
 		}
-		s.skip()
 	case "event":
 		r.eventState, e.Type = 'x', ""
 		if s.peek() == '"' {
@@ -208,6 +223,14 @@ func (d *Decoder) member(r *raw, key string) {
 		s.skip()
 	case "timestamp":
 		r.timeState, e.Time = 'x', 0
+		if s.peek() == '"' && d.textTimes {
+			if raw, _, ok := s.str(); ok {
+				if seconds, ok := textTime(unescape(raw)); ok {
+					r.timeState, e.Time = 'n', seconds
+				}
+			}
+			return
+		}
 		if c := s.peek(); c == '"' || c == '{' || c == '[' || c == 't' || c == 'f' || c == 'n' {
 			s.skip()
 			return
@@ -276,15 +299,28 @@ func (d *Decoder) redactedAt() float64 {
 	if span == "null" || span == "false" || span == "NaN" {
 		return 0
 	}
-	if f, err := strconv.ParseFloat(span, 64); err == nil && f > 0 && f < 1e12 {
+	if f, ok := textTime(strings.Trim(span, `"`)); ok && f > 0 && f < 1e12 {
 		return f
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999"} {
-		if t, err := time.Parse(layout, strings.Trim(span, `"`)); err == nil {
-			return float64(t.UnixMicro()) / 1e6
+	return 1
+}
+
+// textTime reads a time that is written as text: seconds since 1970, or ISO 8601 as databases and programs write it, UTC where no
+// zone is told.
+func textTime(text string) (seconds float64, ok bool) {
+	text = strings.TrimSpace(text)
+	if f, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
+		return f, true
+	}
+	if len(text) > len("2006-01-02") && text[len("2006-01-02")] == ' ' {
+		text = text[:10] + "T" + text[11:]
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04:05 Z0700", "2006-01-02T15:04:05 MST"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return float64(t.Unix()) + float64(t.Nanosecond()/1000)/1e6, true
 		}
 	}
-	return 1
+	return 0, false
 }
 
 // text reads a string or null; anything else leaves the field empty and marks the event.
@@ -356,7 +392,7 @@ func (r *raw) checkSender() *Reject {
 	case r.senderState == 0:
 		return &Reject{CodeSender, "no sender_id", -1}
 	case r.senderState != 's':
-		return &Reject{CodeSender, "sender_id is not a string", -1}
+		return &Reject{CodeSender, "sender_id is neither a string nor a whole number", -1}
 	case len(r.sender) == 0:
 		return &Reject{CodeSender, "sender_id is empty", -1}
 	}

@@ -35,7 +35,10 @@ func TestRejects(t *testing.T) {
 		{"empty", ``, CodeJSON, ""},
 		{"something behind", user("") + "x", CodeJSON, "follows"},
 		{"no sender", `{"event":"user","timestamp":1785800010}`, CodeSender, "no sender_id"},
-		{"numeric sender", `{"sender_id":7,"event":"user","timestamp":1785800010}`, CodeSender, "not a string"},
+		{"sender with a fraction", `{"sender_id":7.0,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
+		{"sender with an exponent", `{"sender_id":7e3,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
+		{"sender true", `{"sender_id":true,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
+		{"sender NaN", `{"sender_id":NaN,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
 		{"empty sender", `{"sender_id":"","event":"user","timestamp":1785800010}`, CodeSender, "empty"},
 		{"long sender", `{"sender_id":"` + strings.Repeat("z", 1025) + `","event":"user","timestamp":1785800010}`, CodeSender, "1,024"},
 		{"NUL in sender", `{"sender_id":"a\u0000","event":"user","timestamp":1785800010}`, CodeSender, "merge"},
@@ -210,7 +213,11 @@ func TestIdentity(t *testing.T) {
 	}{
 		{"key order, spaces, empty metadata", at("slot", `,"name":"a","value":1`), `{"value": 1, "name": "a", "metadata": {}, "timestamp": 1785900330, "event": "slot", "sender_id": "s"}`, true},
 		{"another slot", at("slot", `,"name":"a","value":1`), at("slot", `,"name":"b","value":1`), false},
-		{"another value is a revision", at("slot", `,"name":"a","value":1`), at("slot", `,"name":"a","value":2`), true},
+		{"another value", at("slot", `,"name":"a","value":1`), at("slot", `,"name":"a","value":2`), false},
+		{"a value as DynamoDB keeps it", at("slot", `,"name":"a","value":[0.8953172206878662,5]`), at("slot", `,"name":"a","value":[0.895317221,5.0]`), true},
+		{"a value as MongoDB exports it", at("slot", `,"name":"a","value":[0.5,5]`), at("slot", `,"name":"a","value":[{"$numberDouble":"0.5"},{"$numberInt":"5"}]`), true},
+		{"policy and confidence of an action", at("action", `,"name":"a","policy":"TEDPolicy","confidence":0.8953172206878662`), at("action", `,"name":"a","confidence":{"N":"0.895317221"}`), true},
+		{"users without ids", at("user", `,"text":"yes"`), at("user", `,"text":"no"`), false},
 		{"redacted user text", at("user", `,"message_id":"m","text":"secret"`), at("user", `,"message_id":"m","text":"***","anonymized_at":1785903330`), true},
 		{"another message", at("user", `,"message_id":"m"`), at("user", `,"message_id":"n"`), false},
 		{"another bot text", at("bot", `,"text":"a"`), at("bot", `,"text":"b"`), false},
@@ -231,8 +238,54 @@ func TestIdentity(t *testing.T) {
 	if Digest(at("slot", `,"name":"a","value":1.0`)) != Digest(`{"value":1,"name":"a","event":"slot","timestamp":1785900330,"sender_id":"elsewhere","metadata":{}}`) {
 		t.Error("the digest must not depend on order of keys, form of numbers, sender_id and empty metadata")
 	}
-	if Digest(at("slot", `,"name":"a","value":12345678901234567890`)) == Digest(at("slot", `,"name":"a","value":12345678901234567891`)) {
-		t.Error("large integers lost digits")
+	for _, same := range [][2]string{
+		{`,"parse_data":{"intent":{"name":"a","confidence":0.9954788088798523,"id":-4551433371507634134}}`, `,"parse_data":{"intent":{"name":"a","confidence":0.995478809,"id":-4.551433371507634e+18}}`},
+		{`,"parse_data":{"n":7,"x":0.5}`, `,"parse_data":{"n":{"$numberLong":"7"},"x":{"$numberDouble":"0.5"}}`},
+		{`,"policy":null,"text":"a"`, `,"text":"a"`},
+	} {
+		a, b := decode(t, at("user", same[0])), decode(t, at("user", same[1]))
+		if Digest(a.Body) != Digest(b.Body) {
+			t.Errorf("%s and %s are the same event, but are taken for two", same[0], same[1])
+		}
+	}
+}
+
+// TestNumberSender holds that a whole number is a sender by its digits: Rasa writes the same one as text elsewhere.
+func TestNumberSender(t *testing.T) {
+	t.Parallel()
+	text := decode(t, `{"sender_id":"626931294","event":"restart","timestamp":1785800010}`)
+	for _, id := range []string{`626931294`, `{"$numberLong":"626931294"}`, `{"N":"626931294"}`} {
+		if e := decode(t, `{"sender_id":`+id+`,"event":"restart","timestamp":1785800010}`); e.SenderKey != "626931294" || e.ID != text.ID {
+			t.Errorf("sender_id %s is read as %q", id, e.SenderKey)
+		}
+	}
+	if e := decode(t, `{"sender_id":9007199254740993,"event":"restart","timestamp":1785800010}`); e.SenderKey != "9007199254740993" {
+		t.Errorf("a large sender lost digits: %q", e.SenderKey)
+	}
+	if e := decode(t, `{"sender_id":-1001234567890,"event":"restart","timestamp":1785800010}`); e.SenderKey != "-1001234567890" {
+		t.Errorf("a group of Telegram is read as %q", e.SenderKey)
+	}
+}
+
+// TestTextTimes holds that times written as text are read where files are imported, and nowhere else.
+func TestTextTimes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float64{
+		"1785800010.25": 1785800010.25, "2026-08-03T23:33:30.25Z": 1785800010.25, "2026-08-04T01:33:30.250000+02:00": 1785800010.25,
+		"2026-08-03 23:33:30.25": 1785800010.25, "2026-08-03 23:33:30.25+00": 1785800010.25, "2026-08-03T23:33:30": 1785800010,
+		"2026-08-03 23:33:30 UTC": 1785800010, "yesterday": 0, "": 0, "NaN": 0, "Infinity": 0,
+	} {
+		body := `{"sender_id":"s","event":"restart","timestamp":"` + text + `"}`
+		e, rej := NewDecoder().Decode(body, Intake{Assistant: "default", TextTimes: true}, now)
+		switch {
+		case want == 0 && (rej == nil || rej.Code != CodeTimestamp):
+			t.Errorf("%q: %v, want a reject", text, rej)
+		case want != 0 && (rej != nil || e.Time != want):
+			t.Errorf("%q: %+v, %v; want %f", text, e, rej, want)
+		}
+		if _, rej := NewDecoder().Decode(body, Intake{Assistant: "default"}, now); rej == nil {
+			t.Errorf("%q is read from a broker too", text)
+		}
 	}
 }
 

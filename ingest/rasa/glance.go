@@ -14,8 +14,10 @@ import (
 // to trust for anything else.
 type Glance struct {
 	Sender   int64
-	At       int64 // microseconds
+	Time     float64 // seconds, as on the wire
+	At       int64   // microseconds
 	BodyHash int64
+	Redacted bool // it seems to be a redacted copy
 }
 
 // Glance looks at a body without reading all of it: at the first sender_id, timestamp and assistant_id. A body
@@ -39,12 +41,18 @@ func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
 		return g, false
 	}
 	assistant, named := after(body, `"assistant_id"`)
-	if !named {
+	if !named || in.Always {
 		assistant = in.Assistant
 	} else if strings.IndexByte(assistant, '\\') >= 0 {
 		assistant = unescape(assistant)
 	}
-	return Glance{d.sender(assistant, key), conversation.MicrosOf(seconds), BodyHash(body)}, true
+	return Glance{d.sender(assistant, key), seconds, conversation.MicrosOf(seconds), BodyHash(body), redacted(body)}, true
+}
+
+func redacted(body string) bool {
+	const key = `"anonymized_at"` // beside null and 0 it holds a time
+	at := strings.Index(body, key)
+	return at >= 0 && !strings.HasPrefix(strings.TrimLeft(body[at+len(key):], ": "), "null")
 }
 
 // BodyHash is made of the bytes as they came: equal hashes of one event mean the same copy.

@@ -4,9 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"turnwise/conversation"
@@ -99,9 +97,9 @@ func mapKeys(m map[string]string) func(func(string) bool) {
 	}
 }
 
-// discriminator tells events of one sender, type and instant apart. What redaction changes (texts of users,
-// values of slots) is no part of it; a bot message has nothing else, so its redacted copies are found by
-// their instant instead.
+// discriminator tells events of one sender, type and instant apart. It holds nothing that a store of Rasa's rounds, drops or writes
+// in another way: numbers count to nine decimals, and policy and confidence not at all. What redaction changes (texts, values of
+// slots) is part of it only where there is nothing else; redacted copies of such events are found by their instant and name.
 func (r *raw) discriminator() []byte {
 	e := r.e
 	var buf [192]byte
@@ -110,18 +108,17 @@ func (r *raw) discriminator() []byte {
 	switch e.Type {
 	case conversation.TypeUser:
 		add(e.MessageID)
+		if !e.OwnID() {
+			add(e.Text)
+			add(e.Intent)
+		}
 	case conversation.TypeBot, conversation.TypeAgent:
 		add(e.Text)
 		add(canonicalText(e.Rich))
-	case conversation.TypeAction, "action_execution_rejected":
+	case conversation.TypeSlot:
 		add(e.Name)
-		if strings.HasPrefix(r.policy, `"`) {
-			add(r.policy)
-		}
-		if !math.IsNaN(r.confidence) {
-			add(strconv.FormatFloat(r.confidence, 'g', -1, 64))
-		}
-	case conversation.TypeSlot, "followup", "active_loop", "reminder", "cancel_reminder", "form":
+		add(canonicalText(e.Value))
+	case conversation.TypeAction, "action_execution_rejected", "followup", "active_loop", "reminder", "cancel_reminder", "form":
 		add(e.Name)
 	case conversation.TypeStack:
 		sum := sha256.Sum256([]byte(e.Update))

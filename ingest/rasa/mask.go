@@ -13,7 +13,7 @@ import (
 func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*conversation.Event, *Reject) {
 	body, n := m.Event(e.Body)
 	masked := e.Flags&conversation.FlagMasked != 0 // before: the id stays
-	telling := len(key) > 0 && !masked && telling(e.Type)
+	telling := len(key) > 0 && !masked && telling(e)
 	if n == 0 {
 		if telling {
 			e.Twin = conversation.KeyedID(key, e.ID)
@@ -24,7 +24,7 @@ func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*co
 	if rej != nil {
 		return nil, rej
 	}
-	x.ID = e.ID
+	x.ID, x.Place = e.ID, e.Place
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
 	x.Masks = mask.Count(body)
 	if telling {
@@ -33,14 +33,16 @@ func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*co
 	return x, nil
 }
 
-// telling tells of which types the id is made of texts, see discriminator.
-func telling(typ string) bool {
-	switch typ {
-	case conversation.TypeUser, conversation.TypeAction, "action_execution_rejected", conversation.TypeSlot, "followup", "active_loop", "reminder", "cancel_reminder", "form",
+// telling tells whether the event's id is made of texts, see discriminator.
+func telling(e *conversation.Event) bool {
+	switch e.Type {
+	case conversation.TypeUser:
+		return !e.OwnID()
+	case conversation.TypeAction, "action_execution_rejected", "followup", "active_loop", "reminder", "cancel_reminder", "form",
 		conversation.TypeSessionStart, conversation.TypeSessionEnd, conversation.TypeInactive, conversation.TypeRestart,
 		conversation.TypePause, conversation.TypeResume, conversation.TypeResetSlots, "rewind", "undo", "export",
 		"routing_session_ended", "session_paused", "user_featurization":
 		return false
 	}
-	return !strings.HasPrefix(typ, "flow_") && !strings.HasPrefix(typ, "agent_")
+	return !strings.HasPrefix(e.Type, "flow_") && !strings.HasPrefix(e.Type, "agent_")
 }
