@@ -312,6 +312,9 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 			continue
 		}
 		out.olds, out.news = append(out.olds, f.ID), append(out.news, e.ID)
+		if known[e.ID] { // stored by a later version too
+			continue
+		}
 		if old := former[e.ID]; old != nil { // an earlier version stored it twice
 			if replaces(e, old, new(Counts)) {
 				*old = *e

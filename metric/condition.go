@@ -39,6 +39,12 @@ var conditionNames = [conditions]string{
 	"satisfied", "unsatisfied", "unanswered", "rated", "asked", "succeeded", "failed", "judged",
 }
 
+// conditionNumbers are what the conditions are called in packed figures. A number is never given to another condition.
+var conditionNumbers = [conditions]int64{
+	All: 1, Engaged: 2, Unengaged: 3, Ended: 4, Contained: 5, Confirmed: 6, Assumed: 7, Resolved: 8, Durable: 9, HandedOff: 10, Abandoned: 11, Open: 12, NotEngaged: 13,
+	Escalated: 14, Satisfied: 15, Unsatisfied: 16, Unanswered: 17, Rated: 18, Asked: 19, Succeeded: 20, Failed: 21, Judged: 22,
+}
+
 // String returns the condition's name in a URL.
 func (is Condition) String() string { return conditionNames[is] }
 

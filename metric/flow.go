@@ -35,6 +35,12 @@ const (
 
 var flowConditionNames = [flowConditions]string{"touched", "started", "completed", "cancelled", "stopped", "open", "lost", "interrupted", "resumed", "escalated", "automated", "finished", "missed"}
 
+// flowNumbers are what the conditions are called in packed figures. A number is never given to another condition.
+var flowNumbers = [flowConditions]int64{
+	FlowTouched: 1, FlowStarted: 2, FlowCompleted: 3, FlowCancelled: 4, FlowStopped: 5, FlowOpen: 6, FlowLost: 7, FlowInterrupted: 8, FlowResumed: 9,
+	FlowEscalated: 10, FlowAutomated: 11, FlowFinished: 12, FlowMissed: 13,
+}
+
 // String returns the condition's name in a URL.
 func (is FlowCondition) String() string { return flowConditionNames[is] }
 
@@ -317,69 +323,77 @@ func (t FlowTally) Merge(o FlowTally) {
 	}
 }
 
+// The sections of a flow. Flows themselves are sections of one number.
+const (
+	flowOf        = 1
+	flowCounts    = 1
+	flowTime      = 2
+	flowLastSteps = 3
+	flowSteps     = 4
+)
+
+var flowIndex = indexOf(flowNumbers[:])
+
 // Pack writes the tally.
 func (t FlowTally) Pack() []byte {
-	b := binary.AppendUvarint([]byte{tallyVersion}, uint64(len(t)))
+	b := []byte{form}
 	for _, flow := range slices.Sorted(maps.Keys(t)) {
 		c := t[flow]
 		c.pack()
-		b = appendText(b, flow)
-		for _, n := range c.counts {
-			b = binary.AppendUvarint(b, uint64(n))
-		}
-		b = c.Time.append(b)
-		b = binary.AppendUvarint(b, uint64(len(c.LastSteps)))
-		for _, step := range slices.Sorted(maps.Keys(c.LastSteps)) {
-			b = binary.AppendUvarint(appendText(b, step), uint64(c.LastSteps[step]))
-		}
-		b = binary.AppendUvarint(b, uint64(len(c.Steps)))
-		for _, step := range slices.Sorted(maps.Keys(c.Steps)) {
-			v := c.Steps[step]
-			b = binary.AppendUvarint(binary.AppendUvarint(appendText(b, step), uint64(v.N)), uint64(v.Place))
-		}
+		b = appendSection(b, flowOf, func(b []byte) []byte {
+			b = appendSection(appendText(b, flow), flowCounts, func(b []byte) []byte { return appendCounts(b, c.counts[:], flowNumbers[:]) })
+			if c.Time.N > 0 {
+				b = appendSection(b, flowTime, c.Time.append)
+			}
+			b = appendSection(b, flowLastSteps, func(b []byte) []byte { return appendTexts(b, c.LastSteps) })
+			return appendSection(b, flowSteps, func(b []byte) []byte {
+				for _, step := range slices.Sorted(maps.Keys(c.Steps)) {
+					v := c.Steps[step]
+					b = binary.AppendUvarint(binary.AppendUvarint(appendText(b, step), uint64(v.N)), uint64(v.Place))
+				}
+				return b
+			})
+		})
 	}
 	return b
 }
 
 // MergePacked adds what Pack wrote, times and steps only if they are wanted.
 func (t FlowTally) MergePacked(b []byte, steps bool) error {
-	r := &reader{b: b}
-	if r.int() != tallyVersion {
-		return errPacked
+	r, number := opened(b)
+	if number == firstForm {
+		return t.mergeFirst(r, steps)
 	}
-	for n := r.count(); n > 0; n-- {
-		flow := r.bytes()
+	r.sections(func(number int64, s *reader) {
+		if number != flowOf {
+			return
+		}
+		flow := s.bytes()
 		c := t[string(flow)]
 		if c == nil {
 			c = t.of(string(flow))
 		}
 		c.pack()
-		for i := range c.counts {
-			c.counts[i] += r.int()
-		}
-		if !steps {
-			skipLatency(r)
-			for n := r.count(); n > 0; n-- {
-				r.bytes()
-				r.int()
+		s.sections(func(number int64, s *reader) {
+			switch {
+			case number == flowCounts:
+				s.addCounts(c.counts[:], flowIndex)
+			case !steps:
+			case number == flowTime:
+				c.Time.merge(s)
+			case number == flowLastSteps:
+				for s.more() {
+					step := s.text()
+					c.stop(step, s.int())
+				}
+			case number == flowSteps:
+				for s.more() {
+					step := s.text()
+					c.visit(step, StepVisits{s.int(), s.int()})
+				}
 			}
-			for n := r.count(); n > 0; n-- {
-				r.bytes()
-				r.int()
-				r.int()
-			}
-			continue
-		}
-		c.Time.merge(r)
-		for n := r.count(); n > 0; n-- {
-			step := r.text()
-			c.stop(step, r.int())
-		}
-		for n := r.count(); n > 0; n-- {
-			step := r.text()
-			c.visit(step, StepVisits{r.int(), r.int()})
-		}
-	}
+		})
+	})
 	return r.err
 }
 

@@ -186,80 +186,90 @@ func (t *IntentTally) Merge(o *IntentTally) {
 	}
 }
 
+// The sections of what was understood. Intents, flows and actions are sections of one number each.
+const (
+	intentOf = iota + 1
+	intentCommands
+	intentReasons
+	intentFlow
+	intentAction
+	intentUnderstanding
+	intentPrediction
+)
+
 // Pack writes the tally.
 func (t *IntentTally) Pack() []byte {
 	t.Settle()
-	b := binary.AppendUvarint([]byte{tallyVersion}, uint64(len(t.Intents)))
+	b := []byte{form}
 	for _, intent := range slices.Sorted(maps.Keys(t.Intents)) {
 		c := t.Intents[intent]
-		b = binary.AppendUvarint(binary.AppendUvarint(appendText(b, intent), uint64(c.Turns)), uint64(c.Fallback))
-		for _, n := range c.Deciles {
-			b = binary.AppendUvarint(b, uint64(n))
-		}
+		b = appendSection(b, intentOf, func(b []byte) []byte {
+			b = binary.AppendUvarint(binary.AppendUvarint(appendText(b, intent), uint64(c.Turns)), uint64(c.Fallback))
+			for _, n := range c.Deciles {
+				b = binary.AppendUvarint(b, uint64(n))
+			}
+			return b
+		})
 	}
-	for _, m := range []map[string]int64{t.Commands, t.Reasons} {
-		b = binary.AppendUvarint(b, uint64(len(m)))
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			b = binary.AppendUvarint(appendText(b, k), uint64(m[k]))
-		}
-	}
-	for _, by := range []map[string]*Latency{t.ByFlow, t.ByAction} {
-		b = binary.AppendUvarint(b, uint64(len(by)))
+	b = appendSection(b, intentCommands, func(b []byte) []byte { return appendTexts(b, t.Commands) })
+	b = appendSection(b, intentReasons, func(b []byte) []byte { return appendTexts(b, t.Reasons) })
+	for number, by := range []map[string]*Latency{intentFlow: t.ByFlow, intentAction: t.ByAction} {
 		for _, name := range slices.Sorted(maps.Keys(by)) {
-			b = by[name].append(appendText(b, name))
+			b = appendSection(b, uint64(number), func(b []byte) []byte { return by[name].append(appendText(b, name)) })
 		}
 	}
-	return t.Prediction.append(t.Understanding.append(b))
+	for number, l := range []*Latency{intentUnderstanding: &t.Understanding, intentPrediction: &t.Prediction} {
+		if l != nil && l.N > 0 {
+			b = appendSection(b, uint64(number), l.append)
+		}
+	}
+	return b
 }
 
 // MergePacked adds what Pack wrote: what was understood, or response times by flow and part.
 func (t *IntentTally) MergePacked(b []byte, words, times bool) error {
 	t.Settle()
-	r := &reader{b: b}
-	if r.int() != tallyVersion {
-		return errPacked
+	r, number := opened(b)
+	if number == firstForm {
+		return t.mergeFirst(r, words, times)
 	}
-	for n := r.count(); n > 0; n-- {
-		intent := r.bytes()
-		var skipped IntentCount
-		c := &skipped
-		if words {
-			if c = t.Intents[string(intent)]; c == nil {
+	r.sections(func(number int64, s *reader) {
+		switch {
+		case number == intentOf && words:
+			intent := s.bytes()
+			c := t.Intents[string(intent)]
+			if c == nil {
 				c = t.of(string(intent))
 			}
-		}
-		c.Turns += r.int()
-		c.Fallback += r.int()
-		for i := range c.Deciles {
-			c.Deciles[i] += r.int()
-		}
-	}
-	for _, into := range []*map[string]int64{&t.Commands, &t.Reasons} {
-		for n := r.count(); n > 0; n-- {
-			if k := r.bytes(); words {
-				if *into == nil {
-					*into = map[string]int64{}
-				}
-				(*into)[string(k)] += r.int()
-			} else {
-				r.int()
+			c.Turns += s.int()
+			c.Fallback += s.int()
+			for i := 0; i < len(c.Deciles) && s.more(); i++ {
+				c.Deciles[i] += s.int()
 			}
+		case number == intentCommands && words:
+			addTexts(&t.Commands, s)
+		case number == intentReasons && words:
+			addTexts(&t.Reasons, s)
+		case number == intentFlow && times:
+			latencyOf(&t.ByFlow, s.text()).merge(s)
+		case number == intentAction && times:
+			latencyOf(&t.ByAction, s.text()).merge(s)
+		case number == intentUnderstanding && times:
+			t.Understanding.merge(s)
+		case number == intentPrediction && times:
+			t.Prediction.merge(s)
 		}
-	}
-	if !times {
-		return r.err
-	}
-	for _, by := range []*map[string]*Latency{&t.ByFlow, &t.ByAction} {
-		for n := r.count(); n > 0; n-- {
-			name := r.bytes()
-			l := (*by)[string(name)]
-			if l == nil {
-				l = latencyOf(by, string(name))
-			}
-			l.merge(r)
-		}
-	}
-	t.Understanding.merge(r)
-	t.Prediction.merge(r)
+	})
 	return r.err
+}
+
+// addTexts adds what appendTexts wrote.
+func addTexts(into *map[string]int64, s *reader) {
+	for s.more() {
+		k := s.bytes()
+		if *into == nil {
+			*into = map[string]int64{}
+		}
+		(*into)[string(k)] += s.int()
+	}
 }

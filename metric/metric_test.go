@@ -316,7 +316,7 @@ func TestUsers(t *testing.T) {
 			t.Errorf("%v is unpacked as %v, %v", days[i].Visits, got, err)
 		}
 		for n := range b {
-			if _, err := Visits(nil).AppendPacked(b[:n], days[i].At); err == nil {
+			if _, err := Visits(nil).AppendPacked(b[:n], days[i].At); err == nil && n != 1 { // nothing but the form is a packing of nobody
 				t.Errorf("%d of %d bytes are read without an error", n, len(b))
 			}
 		}

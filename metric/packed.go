@@ -3,8 +3,96 @@ package metric
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 )
+
+// What is packed is kept for ever where retention deleted what it was counted from, so any later version must read it. A packing is the number of
+// its form and then sections: a number, a length, and as many bytes. The numbers of sections and conditions never change their meaning; a
+// reader passes over those that it does not know and over what stands behind the end that it knows, and what is missing is none.
+// testdata/packed holds one of each form. The first form had no sections: it is read by first.go.
+const (
+	firstForm = 1
+	form      = 2
+)
+
+// appendSection writes a section; an empty one is left out.
+func appendSection(b []byte, number uint64, body func(b []byte) []byte) []byte {
+	from := len(b)
+	b = body(b)
+	n := len(b) - from
+	if n == 0 {
+		return b
+	}
+	var head [2 * binary.MaxVarintLen64]byte
+	h := binary.AppendUvarint(binary.AppendUvarint(head[:0], number), uint64(n))
+	b = append(b, h...)
+	copy(b[from+len(h):], b[from:from+n])
+	copy(b[from:], h)
+	return b
+}
+
+// sections calls each for the sections that remain.
+func (r *reader) sections(each func(number int64, s *reader)) {
+	for len(r.b) > 0 && r.err == nil {
+		number := r.int()
+		s := reader{b: r.bytes()}
+		if r.err == nil {
+			each(number, &s)
+			r.err = s.err
+		}
+	}
+}
+
+// more tells whether something is left.
+func (r *reader) more() bool { return r.err == nil && len(r.b) > 0 }
+
+// opened returns what stands behind the number of the form.
+func opened(b []byte) (r *reader, number int64) {
+	r = &reader{b: b}
+	if number = r.int(); number != firstForm && number != form {
+		r.b, r.err = nil, errPacked
+	}
+	return r, number
+}
+
+// appendCounts writes those counts that are not 0, each with its number.
+func appendCounts(b []byte, counts, numbers []int64) []byte {
+	for i, n := range counts {
+		if n != 0 {
+			b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(numbers[i])), uint64(n))
+		}
+	}
+	return b
+}
+
+// addCounts adds what appendCounts wrote; index finds a number's place.
+func (r *reader) addCounts(counts []int64, index map[int64]int) {
+	for r.more() {
+		number, n := r.int(), r.int()
+		if i, ok := index[number]; ok {
+			counts[i] += n
+		}
+	}
+}
+
+// indexOf is the way back from numbers to places.
+func indexOf(numbers []int64) map[int64]int {
+	index := make(map[int64]int, len(numbers))
+	for i, n := range numbers {
+		index[n] = i
+	}
+	return index
+}
+
+// appendTexts writes counts by text.
+func appendTexts(b []byte, counts map[string]int64) []byte {
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		b = binary.AppendUvarint(appendText(b, k), uint64(counts[k]))
+	}
+	return b
+}
 
 // append writes the distribution.
 func (l *Latency) append(b []byte) []byte {

@@ -2,8 +2,6 @@ package metric
 
 import (
 	"encoding/binary"
-	"maps"
-	"slices"
 
 	"turnwise/conversation"
 )
@@ -34,22 +32,26 @@ func (h *HourLatency) Merge(o *HourLatency) {
 
 // Pack writes them.
 func (h *HourLatency) Pack() []byte {
-	b := []byte{tallyVersion}
+	b := []byte{form}
 	for i := range h {
-		b = h[i].append(b)
+		if h[i].N > 0 {
+			b = appendSection(b, uint64(i+1), h[i].append)
+		}
 	}
 	return b
 }
 
 // MergePacked adds what Pack wrote.
 func (h *HourLatency) MergePacked(b []byte) error {
-	r := &reader{b: b}
-	if r.int() != tallyVersion {
-		return errPacked
+	r, number := opened(b)
+	if number == firstForm {
+		return h.mergeFirst(r)
 	}
-	for i := range h {
-		h[i].merge(r)
-	}
+	r.sections(func(number int64, s *reader) {
+		if number >= 1 && number <= int64(len(h)) {
+			h[number-1].merge(s)
+		}
+	})
 	return r.err
 }
 
@@ -131,48 +133,56 @@ func (t *Tally) MergeCounts(o *Tally) {
 	}
 }
 
-// tallyVersion stands first in what Pack writes: another reading needs another count.
-const tallyVersion = 1
+// The sections of a tally.
+const (
+	tallyCounts = iota + 1
+	tallyHours
+	tallyReasons
+	tallyResponse
+)
+
+var conditionIndex = indexOf(conditionNumbers[:])
 
 // Pack writes the tally.
 func (t *Tally) Pack() []byte {
 	t.Settle()
-	b := []byte{tallyVersion}
-	for _, n := range t.counts {
-		b = binary.AppendUvarint(b, uint64(n))
-	}
-	for _, n := range t.Hours {
-		b = binary.AppendUvarint(b, uint64(n))
-	}
-	b = binary.AppendUvarint(b, uint64(len(t.Reasons)))
-	for _, reason := range slices.Sorted(maps.Keys(t.Reasons)) {
-		b = binary.AppendUvarint(appendText(b, reason), uint64(t.Reasons[reason]))
-	}
-	return t.Response.append(b)
+	b := appendSection([]byte{form}, tallyCounts, func(b []byte) []byte { return appendCounts(b, t.counts[:], conditionNumbers[:]) })
+	b = appendSection(b, tallyHours, func(b []byte) []byte {
+		for _, n := range t.Hours {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+		return b
+	})
+	b = appendSection(b, tallyReasons, func(b []byte) []byte { return appendTexts(b, t.Reasons) })
+	return appendSection(b, tallyResponse, t.Response.append)
 }
 
 // Unpack reads what Pack wrote, response times only if they are wanted.
 func (t *Tally) Unpack(b []byte, responses bool) error {
-	r := &reader{b: b}
-	if r.int() != tallyVersion {
-		return errPacked
-	}
 	*t = Tally{}
-	for i := range t.counts {
-		t.counts[i] = r.int()
+	r, number := opened(b)
+	if number == firstForm {
+		return t.unpackFirst(r, responses)
 	}
-	for i := range t.Hours {
-		t.Hours[i] = r.int()
-	}
-	if n := r.count(); n > 0 {
-		t.Reasons = make(map[string]int64, n)
-		for range n {
-			reason := r.text()
-			t.Reasons[reason] = r.int()
+	r.sections(func(number int64, s *reader) {
+		switch number {
+		case tallyCounts:
+			s.addCounts(t.counts[:], conditionIndex)
+		case tallyHours:
+			for i := 0; i < len(t.Hours) && s.more(); i++ {
+				t.Hours[i] = s.int()
+			}
+		case tallyReasons:
+			t.Reasons = map[string]int64{}
+			for s.more() {
+				reason := s.text()
+				t.Reasons[reason] = s.int()
+			}
+		case tallyResponse:
+			if responses {
+				t.Response.read(s)
+			}
 		}
-	}
-	if responses {
-		t.Response.read(r)
-	}
+	})
 	return r.err
 }

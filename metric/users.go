@@ -32,29 +32,46 @@ func (v Visits) Settle() Visits {
 	return out
 }
 
+// The section of visits.
+const usersVisits = 1
+
 // Pack writes them, of a stretch that begins at that time.
 func (v Visits) Pack(at time.Time) []byte {
 	v = v.Settle()
-	b := binary.AppendUvarint([]byte{tallyVersion}, uint64(len(v)))
-	for _, x := range v {
-		before := (at.Unix() - x.First) << 1
-		if x.Wrote {
-			before |= 1
+	return appendSection([]byte{form}, usersVisits, func(b []byte) []byte {
+		for _, x := range v {
+			before := (at.Unix() - x.First) << 1
+			if x.Wrote {
+				before |= 1
+			}
+			b = binary.AppendVarint(binary.LittleEndian.AppendUint64(b, uint64(x.Person)), before)
 		}
-		b = binary.AppendVarint(binary.LittleEndian.AppendUint64(b, uint64(x.Person)), before)
-	}
-	return b
+		return b
+	})
 }
 
 // AppendPacked adds what Pack wrote for the same time. They are not settled then.
 func (v Visits) AppendPacked(b []byte, at time.Time) (Visits, error) {
-	r := &reader{b: b}
-	if r.int() != tallyVersion {
-		return v, errPacked
+	r, number := opened(b)
+	if number == firstForm {
+		r.count() // of the visits, which reach to the end
+		return v.appendAll(r, at)
 	}
-	n := r.count()
-	v = slices.Grow(v, n)
-	for range n {
+	var err error
+	r.sections(func(number int64, s *reader) {
+		if number == usersVisits && err == nil {
+			v, err = v.appendAll(s, at)
+		}
+	})
+	if err == nil {
+		err = r.err
+	}
+	return v, err
+}
+
+func (v Visits) appendAll(r *reader, at time.Time) (Visits, error) {
+	v = slices.Grow(v, len(r.b)/9)
+	for r.more() {
 		if len(r.b) < 8 {
 			return v, errPacked
 		}
