@@ -29,8 +29,10 @@ type Conversation struct {
 
 	Events, UserMessages, BotMessages, AgentMessages, Turns int
 
-	EscalatedAt      int64
+	EscalatedAt      int64 // 0 unless it was handed to a human for certain; see Escalation
 	EscalationReason string
+	PausedAt         int64  // of a pause that counts as a hand-off as long as the assistant says nothing after it; 0 for none
+	PausedRuns       []*Run // that ended since
 	Asked            bool   // for a rating
 	Rating           Rating // last valid one
 	Declined         bool   // skipped, or something that is no rating
@@ -39,12 +41,19 @@ type Conversation struct {
 	FirstText        string
 	LastFlow         string
 	TopFlow          string // on the dialogue stack
-	Started          bool   // something beside the start itself has happened
+	Started          bool   // something beside the start itself, messages of the platform and the assistant's greeting has happened
 	Provisional      bool   // begun by the metadata slot alone; the next event decides
 	Paused           bool
+	Absorbed         []string // ids of sessions in which nothing was said, before the one that names it
+	AbsorbedIDs      []UUID   // that their conversations would have
+	Parted           bool     // events of another session came between
 	Last             answer
-	Stripped         int16 // what retention removed of it: 1 its texts, 2 its events too; with 10 added, more came since. Only a session that is told goes on
-	FlowDone         bool  // a user flow was completed in the open turn
+	Prior            standing // how it stood before the user's last message
+	OnlyAsked        bool     // since the user's last message there were only closing questions
+	Closing          bool     // the user's last message leaves nothing open
+	Rated            bool     // the assistant's last words asked for a rating
+	Stripped         int16    // what retention removed of it: 1 its texts, 2 its events too; with 10 added, more came since. Only a session that is told goes on
+	FlowDone         bool     // a user flow was completed in the open turn
 
 	Turn     *Turn // the open one; nil before the first user event
 	Before   *Turn // the one before, whose closing action_listen may come late
@@ -55,24 +64,19 @@ type Conversation struct {
 	BundlePart int
 	BundleLen  int
 
-	stored bool
-	bundle *Bundle
-	dirty  bool
+	Engaged bool // somebody had written when it was last stored
+
+	stored  bool
+	bundle  *Bundle
+	dirty   bool
+	engaged bool // somebody writes for the first time since
 }
-
-// answer is what the last words of the assistant were.
-type answer int8
-
-const (
-	saidNothing answer = iota
-	saidAnswer
-	saidQuestion
-	saidFallback
-	saidError
-)
 
 // Stored tells whether an older row of the conversation stands in the store.
 func (c *Conversation) Stored() bool { return c.stored }
+
+// BecameEngaged tells whether somebody writes in it for the first time since it was last stored.
+func (c *Conversation) BecameEngaged() bool { return c.engaged }
 
 // ClosesAt returns when the conversation ended or will count as ended if nothing more comes.
 func (c *Conversation) ClosesAt() int64 {
@@ -80,21 +84,6 @@ func (c *Conversation) ClosesAt() int64 {
 		return c.EndedAt
 	}
 	return c.LastAt + c.Idle
-}
-
-// Outcome returns how the conversation ended, or would if it ended now.
-func (c *Conversation) Outcome() Outcome {
-	switch {
-	case c.UserMessages == 0:
-		return NotEngaged
-	case c.EscalatedAt != 0:
-		return Escalated
-	case c.Rating == Satisfied:
-		return ResolvedConfirmed
-	case c.Last == saidAnswer || c.FlowDone && c.Last != saidFallback && c.Last != saidError:
-		return ResolvedAssumed
-	}
-	return Abandoned
 }
 
 // CSAT returns the rating, Unanswered when the user was asked in vain, or "".
@@ -145,44 +134,6 @@ func Snippet(text string) string {
 func platformMessage(e *Event) bool {
 	return e.External || strings.HasPrefix(e.Text, "EXTERNAL: ") || e.Text == "/session_start" ||
 		e.Text == "/silence_timeout" || strings.HasPrefix(e.Text, "/session_start{")
-}
-
-// classify tells what a bot message was.
-func (s *Settings) classify(e *Event, fallbackTurn bool) answer {
-	switch {
-	case strings.HasPrefix(e.Name, "utter_internal_error"):
-		return saidError
-	case s.fallback(e.Name) || fallbackTurn:
-		return saidFallback
-	case strings.HasPrefix(e.Name, "utter_ask_") || strings.HasPrefix(e.Name, "utter_clarification"):
-		return saidQuestion
-	}
-	text := strings.TrimRight(e.Text, " \n\t\"'»”)")
-	for _, mark := range []string{"?", "？", "؟", "՞"} {
-		if strings.HasSuffix(text, mark) {
-			return saidQuestion
-		}
-	}
-	if strings.Contains(e.Rich, `"buttons":[`) || strings.Contains(e.Rich, `"quick_replies":[`) {
-		return saidQuestion
-	}
-	return saidAnswer
-}
-
-// closingQuestion tells the questions that an assistant asks when it is done: they leave open nothing.
-func closingQuestion(response string) bool {
-	switch response {
-	case "utter_ask_csat_score", "utter_can_do_something_else", "utter_ask_continue_conversation":
-		return true
-	}
-	return false
-}
-
-// rates tells a button's payload that only answers the question for a rating.
-func (s *Settings) rates(e *Event) bool {
-	return strings.HasPrefix(e.Text, "/SetSlots") && slices.ContainsFunc(s.CSATSlots, func(slot string) bool {
-		return strings.Contains(e.Text, slot)
-	})
 }
 
 func (c *Conversation) openRun(flow string) *Run {

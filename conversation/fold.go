@@ -26,6 +26,10 @@ type Fold struct {
 	known    map[UUID]*Conversation // the conversations of this fold, by id
 	out      *Changes
 	stored   func(UUID) (first Key, ok bool)
+
+	events []*Event        // of the call
+	next   int             // index of the event behind the one at hand
+	talked map[string]bool // of the sessions that the events name: in which something is said
 }
 
 // NewFold starts or continues a fold. stored returns the key of the first event of an earlier conversation
@@ -42,7 +46,9 @@ func NewFold(p *Projection, s *Settings, stored func(UUID) (Key, bool)) *Fold {
 // it returns ok = false, an event speaks about a conversation that the state no longer holds: the sender
 // must be folded again from its stored events, from the conversation on that was current at back.
 func (f *Fold) Project(events []*Event) (changes *Changes, back Key, ok bool) {
+	f.events, f.talked = events, nil
 	for i, e := range events {
+		f.next = i + 1
 		var next *Event
 		if i+1 < len(events) {
 			next = events[i+1]
@@ -53,6 +59,7 @@ func (f *Fold) Project(events []*Event) (changes *Changes, back Key, ok bool) {
 	}
 	for _, c := range f.out.Conversations {
 		c.dirty, c.bundle = false, nil
+		c.engaged, c.Engaged = c.UserMessages > 0 && !c.Engaged, c.UserMessages > 0
 	}
 	for _, t := range f.out.Turns {
 		t.dirty = false
@@ -115,27 +122,14 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key, ok bool) {
 	p := f.Projection
 	if e.SessionID != "" {
-		if p.Current != nil && p.Current.SessionID == e.SessionID {
-			return p.Current, Key{}, true
-		}
-		id := SessionUUID(e)
-		if c, ok := f.known[id]; ok {
-			p.Current = c
-			return c, Key{}, true
-		}
-		if f.stored != nil {
-			if first, ok := f.stored(id); ok {
-				return nil, first, false
-			}
-		}
-		return f.begin(e, id), Key{}, true
+		return f.sessionOf(e)
 	}
 	if p.Current == nil {
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	switch {
-	case !p.Current.Started && !p.Current.Ended && p.Current.Stripped == 0:
-		return p.Current, Key{}, true // a start repeated, or what belongs to it
+	case !p.Current.Started && !p.Current.Ended && p.Current.Stripped == 0 && (!starts(e) || e.At-p.Current.LastAt <= p.Current.Idle):
+		return p.Current, Key{}, true // a start repeated, as by a widget, or what belongs to it
 	case e.Type == TypeAction && e.Name == actionSessionStart,
 		p.Current.Ended && e.Type == TypeUser:
 		return f.begin(e, f.firstUUID(e)), Key{}, true
@@ -150,6 +144,116 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	return p.Current, Key{}, true
+}
+
+// starts tells whether an event may be the start of a session.
+func starts(e *Event) bool {
+	return e.Type == TypeAction && e.Name == actionSessionStart || e.Type == TypeSlot && e.Name == slotSessionMetadata
+}
+
+// sessionOf finds or begins the conversation of an event that names its session.
+func (f *Fold) sessionOf(e *Event) (c *Conversation, back Key, ok bool) {
+	p := f.Projection
+	if c := p.Current; c != nil {
+		if c.SessionID == e.SessionID {
+			return c, Key{}, true
+		}
+		if slices.Contains(c.Absorbed, e.SessionID) {
+			// Somebody says something in a session that was taken for a mere start: it is one of its own.
+			return c, before(c), !says(e)
+		}
+	}
+	id := SessionUUID(e)
+	if c, ok := f.known[id]; ok {
+		f.leave()
+		p.Current = c
+		return c, Key{}, true
+	}
+	for _, c := range f.known {
+		if slices.Contains(c.Absorbed, e.SessionID) {
+			f.leave()
+			p.Current = c
+			return c, before(c), !says(e)
+		}
+	}
+	if f.stored != nil {
+		if first, ok := f.stored(id); ok {
+			return nil, first, false
+		}
+	}
+	if c := p.Current; c != nil && c.silent() && !c.Parted && c.Stripped == 0 && !c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
+		return nil, before(c), false // the later id names it
+	}
+	f.leave()
+	named, absorbed := f.laterName(e)
+	c = f.begin(e, SessionUUID(named))
+	c.SessionID = named.SessionID
+	for _, x := range absorbed {
+		c.Absorbed, c.AbsorbedIDs = append(c.Absorbed, x.SessionID), append(c.AbsorbedIDs, SessionUUID(x))
+	}
+	return c, Key{}, true
+}
+
+// before is a key at which the conversation before c is current.
+func before(c *Conversation) Key { return Key{Time: math.Nextafter(c.First.Time, 0)} }
+
+// leave notes that another session goes on.
+func (f *Fold) leave() {
+	if f.Current != nil {
+		f.Current.Parted = true
+	}
+}
+
+// says tells whether a user or the assistant says something.
+func says(e *Event) bool {
+	return e.Type == TypeUser && !platformMessage(e) || e.Type == TypeBot || e.Type == TypeAgent
+}
+
+// silent tells whether a session that is told has only begun.
+func (c *Conversation) silent() bool {
+	return c.SessionID != "" && c.UserMessages+c.BotMessages+c.AgentMessages == 0
+}
+
+// talks tells whether one of the call's events says something in a session.
+func (f *Fold) talks(session string) bool {
+	if f.talked == nil {
+		f.talked = map[string]bool{}
+		for _, e := range f.events {
+			if e.SessionID != "" && says(e) {
+				f.talked[e.SessionID] = true
+			}
+		}
+	}
+	return f.talked[session]
+}
+
+// laterName returns the event whose session names the conversation that e begins: e itself, or the first of a later session, while the sessions
+// before it are mere starts that it follows within the idle limit; and the first events of these.
+func (f *Fold) laterName(e *Event) (named *Event, absorbed []*Event) {
+	if says(e) {
+		return e, nil
+	}
+	idle, last := int64(f.settings.IdleMinutes)*60e6, e.At
+	for _, x := range f.events[f.next:] {
+		if x.SessionID == "" || x.SessionID == e.SessionID || slices.ContainsFunc(absorbed, func(a *Event) bool { return a.SessionID == x.SessionID }) {
+			if x.Type == TypeSessionEnd || says(x) {
+				break
+			}
+			last = max(last, x.At)
+			continue
+		}
+		id := SessionUUID(x)
+		_, known := f.known[id]
+		if !known && f.stored != nil {
+			_, known = f.stored(id)
+		}
+		if known || f.talks(e.SessionID) || x.At-last > idle {
+			break
+		}
+		absorbed = append(absorbed, e)
+		e, last = x, max(last, x.At)
+	}
+	return e, absorbed
 }
 
 // SessionUUID is the id of the conversation of an event that names its session.
@@ -243,16 +347,59 @@ func (f *Fold) facts(c *Conversation, e *Event) {
 	}
 	if reason := f.settings.escalation(e); reason != "" && c.EscalatedAt == 0 {
 		c.EscalatedAt, c.EscalationReason = e.At, reason
-		for _, r := range c.Runs {
-			r.Escalated = true
-			f.runChanged(c, r)
-		}
+		f.handOver(c)
 	}
+	f.pause(c, e)
 	switch {
 	case e.Type == TypeFlowStarted && e.FlowID == "pattern_customer_satisfaction",
 		(e.Type == TypeBot || e.Type == TypeAction) && e.Name == "utter_ask_csat_score":
 		c.Asked = true
 	}
+}
+
+// handOver marks the open flow runs as those in which the conversation was handed to a human.
+func (f *Fold) handOver(c *Conversation) {
+	for _, r := range c.Runs {
+		r.Escalated = true
+		f.runChanged(c, r)
+	}
+}
+
+// pause follows whether the last pause handed the conversation over: it did until the assistant speaks again before a human does.
+func (f *Fold) pause(c *Conversation, e *Event) {
+	if f.settings.HandoffPause != PauseAuto {
+		return
+	}
+	switch {
+	case e.Type == TypePause:
+		f.resume(c)
+		c.PausedAt = e.At
+		if c.EscalatedAt == 0 {
+			f.handOver(c)
+		}
+	case c.PausedAt == 0:
+	case e.Type == TypeAgent:
+		if c.EscalatedAt == 0 || c.PausedAt < c.EscalatedAt {
+			c.EscalatedAt, c.EscalationReason = c.PausedAt, TypePause
+		}
+		c.PausedAt, c.PausedRuns = 0, nil
+	case e.Type == TypeResume, e.Type == TypeBot:
+		f.resume(c)
+	}
+}
+
+// resume takes back that the conversation was handed over by a pause.
+func (f *Fold) resume(c *Conversation) {
+	if c.PausedAt == 0 {
+		return
+	}
+	if c.EscalatedAt == 0 {
+		for _, r := range slices.Concat(c.Runs, c.PausedRuns) {
+			r.Escalated = false
+			f.runChanged(c, r)
+		}
+	}
+	c.PausedAt, c.PausedRuns = 0, nil
 }
 
 // apply does what is particular to the event's type and returns flags to store with it.
@@ -301,8 +448,8 @@ func (f *Fold) reset() {
 }
 
 func (f *Fold) user(c *Conversation, e *Event, seq int64) {
-	c.Started = true
 	platform := platformMessage(e)
+	c.Started = c.Started || !platform
 	if c.Before != nil {
 		if ms, _, ok := c.Before.Response(); ok {
 			c.Responses = append(c.Responses, ms)
@@ -328,7 +475,7 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) {
 		c.UserMessages++
 	}
 	if !platform && !f.settings.rates(e) {
-		c.Last, c.FlowDone = saidNothing, false
+		c.spoke(f.settings.closes(e) || c.Rated && brief(e.Text))
 		if c.FirstText == "" && e.Text != "" && e.Text[0] != '/' {
 			c.FirstText = Snippet(e.Text)
 		}
@@ -337,11 +484,11 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) {
 }
 
 func (f *Fold) reply(c *Conversation, e *Event, seq int64) {
-	c.Started = true
 	author := ByBot
 	t := c.Turn
 	if e.Type == TypeAgent {
 		author = ByAgent
+		c.Started = true
 		c.AgentMessages++
 		c.Last = saidAnswer
 		if t != nil && t.FirstBotAt == 0 {
@@ -352,9 +499,7 @@ func (f *Fold) reply(c *Conversation, e *Event, seq int64) {
 		if t != nil && t.FirstBotAt == 0 {
 			t.FirstBotAt = e.At
 		}
-		if !closingQuestion(e.Name) {
-			c.Last = f.settings.classify(e, t != nil && t.Fallback)
-		}
+		c.replied(f.settings, e, t != nil && t.Fallback)
 	}
 	turn := 0
 	if t != nil {
@@ -403,6 +548,9 @@ func (f *Fold) slot(c *Conversation, e *Event, seq int64) {
 	f.out.Slots = append(f.out.Slots, SlotRow{c.ID, e.At, seq, turn, e.Name, e.Value})
 	// Slots carried over from the conversation before come ahead of the first message.
 	if c.UserMessages > 0 && slices.Contains(f.settings.CSATSlots, e.Name) {
+		if e.Value != "null" {
+			c.Closing = true // what the user said last was the rating
+		}
 		switch r := f.settings.rating(e.Value); r {
 		case Satisfied, Unsatisfied:
 			c.Rating = r
@@ -432,7 +580,7 @@ func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
 }
 
 func (f *Fold) flow(c *Conversation, e *Event) {
-	c.Started = true
+	c.Started = c.Started || UserFlow(e.FlowID)
 	run := c.openRun(e.FlowID)
 	if run == nil || e.Type == TypeFlowStarted && UserFlow(e.FlowID) {
 		c.RunCount++
@@ -471,6 +619,9 @@ func (f *Fold) flow(c *Conversation, e *Event) {
 			c.FlowDone = c.FlowDone || UserFlow(e.FlowID)
 		}
 		c.Runs = slices.DeleteFunc(c.Runs, func(r *Run) bool { return r == run })
+		if c.PausedAt != 0 && run.Escalated {
+			c.PausedRuns = append(c.PausedRuns, run)
+		}
 	}
 	f.runChanged(c, run)
 }

@@ -221,7 +221,7 @@ func TestEscalation(t *testing.T) {
 		{"action_handoff_metric", event(1, TypeAction, name("action_handoff_metric")), nil},
 		{"pattern_human_handoff", event(1, TypeFlowStarted, flow("pattern_human_handoff")), func(s *Settings) { s.HandoffFlows = []string{"pattern_human_handoff"} }},
 		{"human handoff", event(1, TypeUser, func(e *Event) { e.Commands = []Command{{Kind: "human handoff"}} }), func(s *Settings) { s.HandoffCommand = true }},
-		{"pause", event(1, TypePause), func(s *Settings) { s.HandoffPause = true }},
+		{"pause", event(1, TypePause), func(s *Settings) { s.HandoffPause = PauseAlways }},
 		{"agent", event(1, TypeAgent), func(s *Settings) { s.HandoffAgent = true }},
 	}
 	for _, tt := range signals {

@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,27 +9,64 @@ import (
 
 // Settings are the rules of one assistant that the fold needs.
 type Settings struct {
-	HandoffActions []string `json:"handoff_actions" yaml:"handoff_actions"` // actions that hand the conversation to a person
-	HandoffFlows   []string `json:"handoff_flows" yaml:"handoff_flows"`     // flows whose start does; none by default
-	HandoffCommand bool     `json:"handoff_command" yaml:"handoff_command"` // the command "human handoff" counts
-	HandoffPause   bool     `json:"handoff_pause" yaml:"handoff_pause"`     // the event "pause" counts
-	HandoffAgent   bool     `json:"handoff_agent" yaml:"handoff_agent"`     // a message by a human agent counts
-	CSATSlots      []string `json:"csat_slots" yaml:"csat_slots"`
-	SatisfiedFrom  int      `json:"satisfied_from" yaml:"satisfied_from"` // lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
-	IdleMinutes    int      `json:"idle_minutes" yaml:"idle_minutes"`     // a conversation without an end event is closed this long after its last event
-	Fallbacks      []string `json:"fallbacks" yaml:"fallbacks"`
+	HandoffActions []string  `json:"handoff_actions" yaml:"handoff_actions"` // actions that hand the conversation to a person
+	HandoffFlows   []string  `json:"handoff_flows" yaml:"handoff_flows"`     // flows whose start does; none by default
+	HandoffCommand bool      `json:"handoff_command" yaml:"handoff_command"` // the command "human handoff" counts
+	HandoffPause   PauseRule `json:"handoff_pause" yaml:"handoff_pause"`     // whether the event "pause" counts
+	HandoffAgent   bool      `json:"handoff_agent" yaml:"handoff_agent"`     // a message by a human agent counts
+	CSATSlots      []string  `json:"csat_slots" yaml:"csat_slots"`
+	SatisfiedFrom  int       `json:"satisfied_from" yaml:"satisfied_from"` // lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
+	IdleMinutes    int       `json:"idle_minutes" yaml:"idle_minutes"`     // a conversation without an end event is closed this long after its last event
+	Fallbacks      []string  `json:"fallbacks" yaml:"fallbacks"`
+
+	ClosingQuestions []string `json:"closing_questions" yaml:"closing_questions"` // patterns of responses and of questions that leave nothing open
+	ClosingIntents   []string `json:"closing_intents" yaml:"closing_intents"`     // patterns of intents by which people say thanks and good bye
+	ClosingWords     []string `json:"closing_words" yaml:"closing_words"`         // words and phrases of messages that say no more
 }
+
+// PauseRule is whether a pause hands a conversation to a human.
+type PauseRule string
+
+// The rules. By PauseAuto it does when after the last pause, which no resume followed, a human agent speaks, or the assistant says
+// nothing more.
+const (
+	PauseAuto   PauseRule = "auto"
+	PauseAlways PauseRule = "always"
+	PauseNever  PauseRule = "never"
+)
+
+// UnmarshalText reads a rule. Before there were three, it was true or false, and false by default.
+func (p *PauseRule) UnmarshalText(b []byte) error {
+	switch rule := PauseRule(b); rule {
+	case PauseAuto, PauseAlways, PauseNever:
+		*p = rule
+	case "true":
+		*p = PauseAlways
+	case "false", "":
+		*p = PauseAuto
+	default:
+		return errPauseRule
+	}
+	return nil
+}
+
+// UnmarshalJSON reads a rule, or what it was before.
+func (p *PauseRule) UnmarshalJSON(b []byte) error {
+	return p.UnmarshalText([]byte(strings.Trim(string(b), `"`)))
+}
+
+var errPauseRule = errors.New("a pause counts as a hand-off auto, always or never")
 
 // The bounds of settings.
 const (
-	mostNames   = 200
+	mostNames   = 500
 	longestName = 200
 	mostIdle    = 7 * 24 * 60
 )
 
 // Check tells which setting is wrong, and why; "" when none is.
 func (s *Settings) Check() (field, why string) {
-	for field, list := range map[string][]string{"hand-off actions": s.HandoffActions, "hand-off flows": s.HandoffFlows, "rating slots": s.CSATSlots, "fallbacks": s.Fallbacks} {
+	for field, list := range map[string][]string{"hand-off actions": s.HandoffActions, "hand-off flows": s.HandoffFlows, "rating slots": s.CSATSlots, "fallbacks": s.Fallbacks, "closing questions": s.ClosingQuestions, "closing intents": s.ClosingIntents, "closing words": s.ClosingWords} {
 		if len(list) > mostNames {
 			return field, "are at most " + strconv.Itoa(mostNames)
 		}
@@ -39,6 +77,8 @@ func (s *Settings) Check() (field, why string) {
 		}
 	}
 	switch {
+	case s.HandoffPause != PauseAuto && s.HandoffPause != PauseAlways && s.HandoffPause != PauseNever:
+		return "hand-off by pause", "is auto, always or never"
 	case s.SatisfiedFrom < 1 || s.SatisfiedFrom > 5:
 		return "satisfied from", "is a rating from 1 to 5"
 	case s.IdleMinutes < 1 || s.IdleMinutes > mostIdle:
@@ -51,10 +91,13 @@ func (s *Settings) Check() (field, why string) {
 func DefaultSettings() Settings {
 	return Settings{
 		HandoffActions: []string{"action_human_handoff", "action_handoff_metric"},
+		HandoffPause:   PauseAuto,
 		CSATSlots:      []string{"csat_score"},
 		SatisfiedFrom:  4,
 		IdleMinutes:    65,
 		Fallbacks:      []string{"action_default_fallback", "utter_default", "utter_fallback", "nlu_fallback", "out_of_scope", "pattern_cannot_handle", "pattern_chitchat_fallback", "utter_free_chitchat_response_fallback"},
+
+		ClosingQuestions: slices.Clone(defaultClosingQuestions), ClosingIntents: slices.Clone(defaultClosingIntents), ClosingWords: slices.Clone(defaultClosingWords),
 	}
 }
 
@@ -108,7 +151,7 @@ func (s *Settings) escalation(e *Event) string {
 			return e.FlowID
 		}
 	case TypePause:
-		if s.HandoffPause {
+		if s.HandoffPause == PauseAlways {
 			return TypePause
 		}
 	case TypeAgent:

@@ -180,6 +180,9 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 		before := make(map[conversation.UUID]conversation.Key, begin)
 		for _, c := range all[floor:begin] {
 			before[c.ID] = c.First
+			for _, id := range c.Absorbed {
+				before[id] = c.First
+			}
 		}
 		changes, back, ok := conversation.NewFold(p, rules, func(id conversation.UUID) (conversation.Key, bool) {
 			key, ok := before[id]

@@ -99,6 +99,15 @@ func (r *rows) float8OrNull(v *float64) {
 	r.float8(*v)
 }
 
+// float8OrNaN writes null for NaN.
+func (r *rows) float8OrNaN(v float64) {
+	if math.IsNaN(v) {
+		r.null()
+		return
+	}
+	r.float8(v)
+}
+
 func (r *rows) textOrNull(v string) {
 	if v == "" {
 		r.null()
@@ -129,6 +138,9 @@ func (r *rows) array(oid uint32, n int, element func(i int)) {
 }
 
 func (r *rows) texts(v []string)    { r.array(25, len(v), func(i int) { r.text(v[i]) }) }
+func (r *rows) uuidArray(v []conversation.UUID) {
+	r.array(2950, len(v), func(i int) { r.uuid(v[i]) })
+}
 func (r *rows) float8s(v []float64) { r.array(701, len(v), func(i int) { r.float8(v[i]) }) }
 
 // copy sends the rows and empties the buffer.

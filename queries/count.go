@@ -109,16 +109,16 @@ func unpackCell(at time.Time, tally, flows, hours, intents, users []byte) (c Cel
 	return c, c.Words.MergePacked(intents, true, true)
 }
 
-// cameBackText tells whether the same person came back within some days.
+// cameBackText tells whether the same person came back within some days, and wrote: a page that was opened is no return.
 const cameBackText = `case
 		when c.user_id <> '' then exists (
 			select from conversations n
 			where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id
-				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day')
+				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day' and n.user_messages > 0)
 		else exists (
 			select from conversations n
 			where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id
-				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day')
+				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day' and n.user_messages > 0)
 	end`
 
 // returnedText tells whether the person of a resolved conversation came back within the days for which a resolution

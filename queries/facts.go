@@ -248,7 +248,7 @@ func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
 
 func (b *Batch) message(sender int64, m *conversation.Message) {
 	r := &b.messages
-	r.row(15)
+	r.row(16)
 	r.int8(sender)
 	r.time(m.At)
 	r.uuid(m.ID)
@@ -257,6 +257,7 @@ func (b *Batch) message(sender int64, m *conversation.Message) {
 	r.int4(int32(m.Turn))
 	r.int2(int(m.Author))
 	r.float4OrNull(messageConfidence(m))
+	r.float8OrNaN(messageConfidence(m))
 	r.text(m.Text)
 	r.textOrNull(m.Rich)
 	r.text(m.Intent)
@@ -300,7 +301,7 @@ func facets(assistant int32, c *conversation.Conversation) []string {
 	if r := c.CSAT(); r != "" {
 		f = append(f, metric.Facet("r", string(r)))
 	}
-	if c.EscalatedAt != 0 {
+	if at, _ := c.Escalation(); at != 0 {
 		f = append(f, metric.Facet("x", "yes"))
 	} else {
 		f = append(f, metric.Facet("x", "no"))
@@ -314,14 +315,15 @@ func facets(assistant int32, c *conversation.Conversation) []string {
 func (b *Batch) conversation(sender int64, name string, assistant int32, c *conversation.Conversation) {
 	if c.Stored() {
 		b.oldConv.add2(sender, c.ID)
-	} else {
+	}
+	if !c.Stored() || c.BecameEngaged() {
 		b.marks.came(sender, c.UserID, assistant, c.StartedAt)
 	}
 	b.marks.add(sender, assistant, c.StartedAt)
 	version := versionID(name, c.ModelID, c.ModelName)
 	responses := c.ResponseTimes()
 	r := &b.conversations
-	r.row(37)
+	r.row(39)
 	r.int8(sender)
 	r.uuid(c.ID)
 	r.int4(assistant)
@@ -345,9 +347,12 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	for _, n := range []int{c.Events, c.UserMessages, c.BotMessages, c.AgentMessages, c.Turns} {
 		r.int4(int32(n))
 	}
-	r.text(string(c.Outcome()))
-	r.timeOrNull(c.EscalatedAt)
-	r.text(c.EscalationReason)
+	outcome, because := c.Ending()
+	r.text(string(outcome))
+	r.text(string(because))
+	escalated, reason := c.Escalation()
+	r.timeOrNull(escalated)
+	r.text(reason)
 	r.text(string(c.CSAT()))
 	r.texts(c.Flows)
 	r.text(c.LastFlow)
@@ -360,6 +365,7 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 		r.null()
 	}
 	r.texts(facets(assistant, c))
+	r.uuidArray(c.AbsorbedIDs)
 	r.bytea(c.Checkpoint)
 }
 
@@ -368,7 +374,7 @@ func (b *Batch) turn(sender int64, t conversation.ConversationTurn) {
 		b.oldTurns.add3(sender, t.Conversation, t.N)
 	}
 	r := &b.turns
-	r.row(18)
+	r.row(19)
 	r.int8(sender)
 	r.uuid(t.Conversation)
 	r.int4(int32(t.N))
@@ -394,6 +400,7 @@ func (b *Batch) turn(sender int64, t conversation.ConversationTurn) {
 		confidence = *t.Confidence
 	}
 	r.float4OrNull(confidence)
+	r.float8OrNaN(confidence)
 	r.text(t.Flow)
 	r.text(t.Action)
 }
@@ -424,9 +431,9 @@ const (
 	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, place, type, name, flow_id, step_id, agent_id) from stdin binary`
 	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, bodies) from stdin binary`
 	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
-	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
-	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, escalated_at, escalation_reason, csat, flows, last_flow, first_text, stripped, response_ms, response_median_ms, facets, checkpoint) from stdin binary`
-	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, flow_id, action) from stdin binary`
+	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, confidence_sent, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
+	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, outcome_because, escalated_at, escalation_reason, csat, flows, last_flow, first_text, stripped, response_ms, response_median_ms, facets, absorbed, checkpoint) from stdin binary`
+	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, confidence_sent, flow_id, action) from stdin binary`
 	copyRunsSQL          = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status, starts, interrupted, resumed, last_step, escalated) from stdin binary`
 	copyStepsSQL         = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`
 	copyCommandsSQL      = `copy commands (sender_id, conversation_id, seq, n, turn, at, command, flow_id, slot, value, detail) from stdin binary`

@@ -160,11 +160,12 @@ type StoredConversation struct {
 	StartedAt  int64
 	LastAt     int64
 	Stripped   bool // retention removed its texts: it cannot be folded again
+	Absorbed   []conversation.UUID // ids of the sessions that it took in
 	Checkpoint []byte
 }
 
 const senderConversationsSQL = `
-select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, stripped > 0, checkpoint
+select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, stripped > 0, absorbed, checkpoint
 from conversations
 where sender_id = @sender
 order by first_time, first_place, first_rank, first_event`
@@ -175,8 +176,12 @@ func SenderConversations(ctx context.Context, db DB, sender int64) ([]StoredConv
 	var out []StoredConversation
 	var c StoredConversation
 	var id, first [16]byte
-	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Stripped, &c.Checkpoint}, func() error {
-		c.ID, c.First.ID = id, first
+	var absorbed [][16]byte
+	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Stripped, &absorbed, &c.Checkpoint}, func() error {
+		c.ID, c.First.ID, c.Absorbed = id, first, nil
+		for _, a := range absorbed {
+			c.Absorbed = append(c.Absorbed, a)
+		}
 		c.Checkpoint = append([]byte(nil), c.Checkpoint...)
 		out = append(out, c)
 		return nil
@@ -211,9 +216,9 @@ func SenderSeed(ctx context.Context, db DB, sender int64, newest float64) (*conv
 }
 
 const firstKeysSQL = `
-select c.sender_id, c.id, c.first_time, c.first_place, c.first_rank, c.first_event
+select k.sender_id, k.id, c.first_time, c.first_place, c.first_rank, c.first_event
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
-join conversations c on c.sender_id = k.sender_id and c.id = k.id`
+join conversations c on c.sender_id = k.sender_id and (c.id = k.id or k.id = any(c.absorbed))`
 
 // ConversationKey names a conversation.
 type ConversationKey struct {
@@ -221,7 +226,7 @@ type ConversationKey struct {
 	ID     conversation.UUID
 }
 
-// FirstKeys returns the first event's key of those of the conversations that are stored.
+// FirstKeys returns the first event's key of those of the conversations that are stored, or of those that took them in.
 func FirstKeys(ctx context.Context, db DB, keys []ConversationKey) (map[ConversationKey]conversation.Key, error) {
 	var k convKeys
 	for _, c := range keys {

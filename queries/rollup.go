@@ -44,7 +44,7 @@ func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
 func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
 
 // rollupVersion grows when what is packed changes its meaning.
-const rollupVersion = 5
+const rollupVersion = 6
 
 const rollupStateSQL = `select zone, version from rollup_state`
 

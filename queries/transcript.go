@@ -26,6 +26,7 @@ type ConversationFacts struct {
 	EscalatedAt      *time.Time
 	EscalationReason string
 	ModelID          string
+	OutcomeBecause   string
 	ResponseMS       []float64 `db:"response_ms"`
 }
 
@@ -36,7 +37,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	c.user_messages, c.turns, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
 	c.first_text, c.stripped, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at, c.end_reason,
 	c.bot_messages, c.agent_messages, c.events, c.escalated_at, c.escalation_reason,
-	coalesce(v.model_id, '') as model_id, c.response_ms
+	coalesce(v.model_id, '') as model_id, c.outcome_because, c.response_ms
 from conversations c
 join senders s on s.id = c.sender_id
 join assistants a on a.id = c.assistant_id

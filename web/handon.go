@@ -22,30 +22,34 @@ import (
 var errStripped = &metric.InputError{Field: "conversation", Msg: "retention removed what was said in it"}
 
 // wholeConversation reads a conversation with all of its messages, for what is handed on.
-func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts, messages []queries.TranscriptMessage, err error) {
+func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts, messages []queries.TranscriptMessage, platform map[conversation.UUID]bool, err error) {
 	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
 	if err != nil {
-		return c, nil, queries.ErrNotFound
+		return c, nil, nil, queries.ErrNotFound
 	}
 	if c, err = s.conversation(r.Context(), id); err == nil && c.Stripped > 0 {
 		err = errStripped
 	}
 	if err != nil {
-		return c, nil, err
+		return c, nil, nil, err
 	}
 	sight, err := s.sightOf(r.Context(), queries.Place{SenderID: c.SenderID, ID: c.ID})
 	if err != nil {
-		return c, nil, err
+		return c, nil, nil, err
 	}
+	platform = map[conversation.UUID]bool{}
 	for window := (queries.Window{Limit: 1000}); ; {
 		t, err := queries.LoadTranscript(r.Context(), sight.db, c, window)
 		if err != nil {
-			return c, nil, err
+			return c, nil, nil, err
 		}
 		sight.transcript(&t)
+		for _, x := range t.Turns {
+			platform[x.MessageID] = x.Platform
+		}
 		messages = append(messages, t.Messages...)
 		if t.Until == 0 {
-			return sight.facts(c), messages, nil
+			return sight.facts(c), messages, platform, nil
 		}
 		window.After = t.Until
 	}
@@ -76,14 +80,14 @@ type testCase struct {
 // endToEnd answers GET /conversations/{id}/test.yml: the conversation as an end-to-end test of Rasa. Answers with a response's name
 // are asked for by that name, others by their text.
 func (s *server) endToEnd(w http.ResponseWriter, r *http.Request) error {
-	c, messages, err := s.wholeConversation(r)
+	c, messages, platform, err := s.wholeConversation(r)
 	if err != nil {
 		return err
 	}
 	t := testCase{Name: strings.Join(strings.Fields(heading(c)), " "), Steps: []step{}}
 	for _, m := range messages {
 		switch author := conversation.Author(m.Author); {
-		case author == conversation.ByUser && m.Text != "":
+		case author == conversation.ByUser && typed(m, platform[m.ID]):
 			t.Steps = append(t.Steps, step{User: m.Text})
 		case author == conversation.ByUser || author == conversation.ByAgent:
 		case strings.HasPrefix(m.Template, "utter_"):
@@ -106,24 +110,20 @@ type examples struct {
 
 // nlu answers GET /conversations/{id}/nlu.yml: what the user wrote as training examples, by the intent that was understood.
 func (s *server) nlu(w http.ResponseWriter, r *http.Request) error {
-	c, messages, err := s.wholeConversation(r)
+	c, messages, platform, err := s.wholeConversation(r)
 	if err != nil {
 		return err
 	}
 	all := []examples{}
 	for _, m := range messages {
 		text := strings.Join(strings.Fields(m.Text), " ")
-		if conversation.Author(m.Author) != conversation.ByUser || text == "" || strings.HasPrefix(text, "/") {
+		if conversation.Author(m.Author) != conversation.ByUser || !typed(m, platform[m.ID]) || text == "" || strings.HasPrefix(text, "/") || m.Intent == "" {
 			continue
 		}
-		intent := m.Intent
-		if intent == "" {
-			intent = "nlu_fallback"
-		}
-		i := slices.IndexFunc(all, func(e examples) bool { return e.Intent == intent })
+		i := slices.IndexFunc(all, func(e examples) bool { return e.Intent == m.Intent })
 		if i < 0 {
 			i = len(all)
-			all = append(all, examples{Intent: intent})
+			all = append(all, examples{Intent: m.Intent})
 		}
 		if line := "- " + text + "\n"; !strings.Contains(all[i].Examples, line) {
 			all[i].Examples += line

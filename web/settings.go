@@ -118,8 +118,9 @@ func (s *server) assistant(w http.ResponseWriter, r *http.Request) error {
 func assistantForm(x conversation.Settings) views.AssistantForm {
 	lines := func(all []string) string { return strings.Join(all, "\n") }
 	return views.AssistantForm{
-		Actions: lines(x.HandoffActions), Flows: lines(x.HandoffFlows), Command: x.HandoffCommand, Pause: x.HandoffPause, Agent: x.HandoffAgent,
+		Actions: lines(x.HandoffActions), Flows: lines(x.HandoffFlows), Command: x.HandoffCommand, Pause: string(x.HandoffPause), Agent: x.HandoffAgent,
 		Slots: lines(x.CSATSlots), Satisfied: strconv.Itoa(x.SatisfiedFrom), Idle: strconv.Itoa(x.IdleMinutes), Fallbacks: lines(x.Fallbacks),
+		Questions: lines(x.ClosingQuestions), Intents: lines(x.ClosingIntents), Words: lines(x.ClosingWords),
 	}
 }
 
@@ -150,8 +151,9 @@ func parseAssistant(r *http.Request) (x conversation.Settings, form views.Assist
 	}
 	p := r.PostForm.Get
 	form = views.AssistantForm{
-		Actions: p("actions"), Flows: p("flows"), Command: p("command") == "yes", Pause: p("pause") == "yes", Agent: p("agent") == "yes",
+		Actions: p("actions"), Flows: p("flows"), Command: p("command") == "yes", Pause: p("pause"), Agent: p("agent") == "yes",
 		Slots: p("slots"), Satisfied: p("satisfied"), Idle: p("idle"), Fallbacks: p("fallbacks"),
+		Questions: p("questions"), Intents: p("intents"), Words: p("words"),
 	}
 	list := func(text string) (all []string) {
 		all = []string{}
@@ -163,8 +165,9 @@ func parseAssistant(r *http.Request) (x conversation.Settings, form views.Assist
 		return all
 	}
 	x = conversation.Settings{
-		HandoffActions: list(form.Actions), HandoffFlows: list(form.Flows), HandoffCommand: form.Command, HandoffPause: form.Pause, HandoffAgent: form.Agent,
+		HandoffActions: list(form.Actions), HandoffFlows: list(form.Flows), HandoffCommand: form.Command, HandoffPause: conversation.PauseRule(form.Pause), HandoffAgent: form.Agent,
 		CSATSlots: list(form.Slots), Fallbacks: list(form.Fallbacks),
+		ClosingQuestions: list(form.Questions), ClosingIntents: list(form.Intents), ClosingWords: list(form.Words),
 	}
 	x.SatisfiedFrom, _ = strconv.Atoi(strings.TrimSpace(form.Satisfied)) // 0 is refused
 	x.IdleMinutes, _ = strconv.Atoi(strings.TrimSpace(form.Idle))        // likewise

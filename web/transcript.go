@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -245,6 +246,9 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		}
 	}
 	add("Started", m.Exact(c.StartedAt))
+	if m.Outcome != metric.OutcomeOpen {
+		add("Why", becauseWords(c))
+	}
 	add("Length", views.Span(c.ActiveAt.Sub(c.StartedAt))+" · "+views.Plural(int64(c.Turns), "turn", "turns"))
 	said := fmt.Sprintf("%s user · %s assistant", views.Count(c.UserMessages), views.Count(c.BotMessages))
 	if c.AgentMessages > 0 {
@@ -286,6 +290,20 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		of = c.SenderKey
 	}
 	m.EarlierAt = "/conversations?" + url.Values{"id": {of}, "range": {"3650d"}}.Encode()
+}
+
+// becauseWords says why a conversation has its outcome.
+func becauseWords(c queries.ConversationFacts) string {
+	because, kept := strings.CutPrefix(c.OutcomeBecause, "kept_")
+	words := map[conversation.Because]string{
+		conversation.NobodyWrote: "nobody wrote a message", conversation.HandedOver: "handed over: " + c.EscalationReason, conversation.RatedGood: "the user gave a positive rating",
+		conversation.Answered: "the last reply was an answer", conversation.FlowFinished: "a flow was completed", conversation.AskedBack: "the last reply was a question",
+		conversation.FellBack: "the assistant did not understand", conversation.Failed: "the last reply was an error", conversation.Unreplied: "the last message got no reply",
+	}[conversation.Because(because)]
+	if kept && words != "" {
+		return "the last message only closed the conversation; before it, " + words
+	}
+	return words
 }
 
 func endWords(reason string) string {
@@ -372,7 +390,8 @@ func messageParts(t queries.Transcript, linked *conversation.UUID) []part {
 		commands[x.Seq] = append(commands[x.Seq], x)
 	}
 	var parts []part
-	waiting := int32(-1) // the turn whose first answer has not come yet
+	waiting := int32(-1)           // the turn whose first answer has not come yet
+	offered := map[string]string{} // titles of the assistant's last buttons, by what they send
 	for _, x := range t.Messages {
 		l := &views.Line{
 			Kind: "message", ID: x.ID, At: x.At, Turn: x.Turn, Author: conversation.Author(x.Author), Text: x.Text,
@@ -383,8 +402,16 @@ func messageParts(t queries.Transcript, linked *conversation.UUID) []part {
 			l.First, waiting = true, x.Turn
 			l.Platform = ok && turn.Platform
 			l.Facts = understood(x, turn, commands[x.Seq])
+			l.Chosen = choice(x.Text, offered)
+			if l.Platform {
+				l.Chosen = triggered(x.Text)
+			}
+			_, l.Files = richParts(x.Rich)
 		} else {
 			l.Buttons, l.Files = richParts(x.Rich)
+			if now := offers(x.Rich); len(now) > 0 {
+				offered = now
+			}
 			if x.Template != "" {
 				l.Facts = append(l.Facts, views.Fact{Name: "response", Value: x.Template})
 			}
@@ -490,7 +517,17 @@ func richParts(rich *string) (buttons, files []string) {
 	for _, k := range sortedKeys(data) {
 		var titled []struct{ Title string }
 		var address string
+		var attached []struct {
+			Name, Type, URL         string
+			ContentType, ContentURL string
+		}
 		switch {
+		case k == "attachments" && json.Unmarshal(data[k], &attached) == nil:
+			for _, a := range attached {
+				files = append(files, strings.Join(strings.Fields(cmp.Or(a.ContentType, a.Type, "attachment")+": "+cmp.Or(a.Name, a.ContentURL, a.URL)), " "))
+			}
+		case k == "message":
+			files = append(files, string(data[k]))
 		case (k == "buttons" || k == "quick_replies") && json.Unmarshal(data[k], &titled) == nil:
 			for _, b := range titled {
 				buttons = append(buttons, b.Title)

@@ -40,6 +40,7 @@ func zipped(t *testing.T, s string) []byte {
 const (
 	eventA = `{"sender_id":"a","event":"user","timestamp":1785800010.5,"text":"hi"}`
 	eventB = `{"sender_id":"a","event":"bot","timestamp":1785800011.5,"text":"hello"}`
+	eventC = `{"sender_id":"a","event":"user","timestamp":1785800010.5,"text":"hi","message_id":"m"}`
 )
 
 func TestImport(t *testing.T) {
@@ -62,7 +63,11 @@ func TestImport(t *testing.T) {
 		{"tracker", []byte(tracker), "stored 2", false},
 		{"tracker over lines", pretty.Bytes(), "stored 2", false},
 		{"array of trackers", []byte("[" + tracker + "," + strings.Replace(tracker, `"t"`, `"u"`, 1) + "]"), "stored 4", false},
-		{"twice the same", []byte(eventA + "\n" + eventA), "stored 1, known 1", false},
+		{"twice the same, with an id", []byte(eventC + "\n" + eventC), "stored 1, known 1", false},
+		{"twice the same, side by side", []byte(eventB + "\n" + eventB), "stored 2", false},
+		{"twice the same, parted", []byte(eventB + "\n" + eventC + "\n" + eventB), "stored 2, known 1", false},
+		{"rows of the tracker store", []byte(`[{"id":1,"sender_id":"a","data":"{\"event\":\"bot\",\"timestamp\":1785800011.5,\"text\":\"hello\"}"}]`), "stored 1", false},
+		{"another file than was meant", []byte(strings.Repeat("id;name;city\n", 1000)), "stored 0", true},
 		{"a broken line between", []byte(eventA + "\n" + `{"sender_id":"a","eve` + "\n" + eventB), "stored 2, rejected 1", true},
 		{"a number in an array", []byte("[" + eventA + ",7," + eventB + "]"), "stored 2, rejected 1", true},
 		{"nothing", nil, "stored 0", false},

@@ -171,6 +171,9 @@ func (f *faultSuite) ways(bodies []string) (ways [3][]string) {
 		ways[way] = append(ways[way], body)
 		if f.r.IntN(20) == 0 {
 			again := f.r.IntN(3)
+			if again == 2 && way == 2 { // side by side in one request, equal events are facts of their own
+				again = 0
+			}
 			ways[again] = append(ways[again], body)
 		}
 	}

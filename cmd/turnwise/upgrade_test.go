@@ -201,7 +201,11 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("the newer server: %v\n%s", err, newOut)
 	}
 	for name, out := range map[string]string{"older": oldOut.String(), "newer": newOut.String()} {
-		if strings.Contains(out, "panic") || strings.Contains(out, "ERROR") && strings.Contains(out, "SQLSTATE") {
+		// An older server refuses, to be sent again, what belongs to a sender whose events a newer one told by ids of another make.
+		failed := slices.ContainsFunc(strings.Split(out, "\n"), func(line string) bool {
+			return strings.Contains(line, "level=ERROR") && (name == "newer" || !strings.Contains(line, "a stored body has no event row"))
+		})
+		if strings.Contains(out, "panic") || failed {
 			t.Errorf("the %s server says\n%s", name, out)
 		}
 	}

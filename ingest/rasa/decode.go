@@ -98,6 +98,8 @@ type raw struct {
 	dataSpan    string
 	confidence  float64
 	entities    string
+	attachments [2]string // of the metadata and of what was parsed, as JSON
+	structured  string    // a text that is none, as JSON
 }
 
 // Decode reads one event. now bounds how far ahead its clock may be. The event keeps parts of body.
@@ -266,6 +268,12 @@ func (d *Decoder) member(r *raw, key string) {
 	case "message_id":
 		e.MessageID = d.ident(e)
 	case "text":
+		r.structured = ""
+		if c := s.peek(); c == '{' || c == '[' {
+			e.Flags |= conversation.FlagMisfit
+			e.Text, r.structured = "", s.skip()
+			return
+		}
 		e.Text = d.text(e)
 	case "update":
 		e.Update = d.text(e)

@@ -8,7 +8,7 @@ import (
 
 func (d *Decoder) metadata(r *raw) {
 	s, e := &d.s, r.e
-	r.assistant, r.activeFlow, r.activeStep = "", "", ""
+	r.assistant, r.activeFlow, r.activeStep, r.attachments[0] = "", "", "", ""
 	e.ModelID, e.ModelName, e.SessionID, e.External = "", "", "", false
 	e.UnderstandingMS, e.PredictionMS = math.NaN(), math.NaN()
 	if s.peek() != '{' {
@@ -33,6 +33,8 @@ func (d *Decoder) metadata(r *raw) {
 			r.activeStep = d.ident(e)
 		case "_reason":
 			e.Reason = d.ident(e)
+		case "attachments":
+			r.attachments[0] = s.skip()
 		case "is_external":
 			e.External = s.peek() == 't'
 			s.skip()
@@ -60,7 +62,7 @@ func (d *Decoder) metadata(r *raw) {
 func (d *Decoder) parseData(r *raw) {
 	s, e := &d.s, r.e
 	e.Intent, e.Confidence, e.Commands = "", math.NaN(), nil
-	r.parseMsgID, r.entities = "", ""
+	r.parseMsgID, r.entities, r.attachments[1] = "", "", ""
 	if s.peek() != '{' {
 		d.misfit(e)
 		return
@@ -94,6 +96,8 @@ func (d *Decoder) parseData(r *raw) {
 			r.entities = s.skip()
 		case "message_id":
 			r.parseMsgID = d.ident(e)
+		case "attachments":
+			r.attachments[1] = s.skip()
 		case "response_selector":
 			selectors = d.selectors(e)
 		case "commands":

@@ -27,6 +27,7 @@ func (r *raw) finish() {
 		if len(r.entities) > 2 {
 			e.Entities = r.entities
 		}
+		e.Rich = r.sent()
 	case conversation.TypeBot, conversation.TypeAgent:
 		e.Name = utter
 		e.Rich = rich(r.dataSpan)
@@ -52,6 +53,24 @@ func cut(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxIdent], "")
+}
+
+// sent returns what a user sent beside text, as JSON, or "": attachments, and a text that is none.
+func (r *raw) sent() string {
+	var members []string
+	for _, a := range r.attachments {
+		if len(a) > 2 && (a[0] == '[' || a[0] == '{') {
+			members = append(members, `"attachments":`+a)
+			break
+		}
+	}
+	if r.structured != "" {
+		members = append(members, `"message":`+r.structured)
+	}
+	if len(members) == 0 {
+		return ""
+	}
+	return "{" + strings.Join(members, ",") + "}"
 }
 
 // rich returns the members of a bot's data that are not null, sorted by name, or "".

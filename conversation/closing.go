@@ -1,0 +1,164 @@
+package conversation
+
+import (
+	"strings"
+	"unicode"
+)
+
+// The defaults of what ends a conversation: they leave nothing open. In patterns * stands for anything.
+
+// defaultClosingQuestions are names of responses, and questions by which an assistant asks whether there is more, or for a rating.
+var defaultClosingQuestions = []string{
+	"utter_ask_csat_score", "utter_can_do_something_else", "utter_ask_continue_conversation", "utter_*anything_else*", "utter_*something_else*",
+	"utter_*what_else*", "utter_*csat*", "utter_*rating*", "utter_ask_rate*", "utter_*feedback*", "utter_*satisf*", "utter_*did_that_help*",
+	"*anything else*?", "*something else*?", "*what else can*?", "*more i can do*?", "*need more help*?", "*how was this conversation*?", "*rate *conversation*",
+	"*did that help*?", "*did this help*?", "*was this helpful*?", "*was that helpful*?", "*how satisfied*?",
+	"*noch etwas*?", "*sonst noch*?", "*noch weiterhelfen*?", "*wie zufrieden*?", "*war das hilfreich*?", "*autre chose*?", "*algo más*?", "*otra cosa*?",
+	"*qualcos'altro*?", "*altro che posso*?", "*mais alguma coisa*?", "*algo mais*?", "*nog iets anders*?", "*något annat*?", "*något mer*?", "*jotain muuta*?",
+	"*andet jeg kan*?", "*noe annet*?", "*w czymś jeszcze*?", "*ještě něco*?", "*başka bir*?", "*что-нибудь ещё*?", "*ещё что-*?",
+}
+
+// ratingPatterns are those of closing questions that ask for a rating.
+var ratingPatterns = []string{
+	"*csat*", "*rating*", "*rate *", "*ask_rate*", "*feedback*", "*satisf*", "*did that help*", "*did this help*", "*was this helpful*", "*was that helpful*",
+	"*how was this conversation*", "*zufrieden*", "*hilfreich*",
+}
+
+// defaultClosingIntents are intents by which people say thanks and good bye.
+var defaultClosingIntents = []string{
+	"*thank*", "*goodbye*", "*good_bye*", "bye", "bye_*", "*_bye", "end_conversation", "*farewell*", "danke", "merci", "gracias", "grazie", "obrigado", "bedankt",
+}
+
+// defaultClosingWords are words and phrases of which a message consists that says no more than thanks and good bye.
+var defaultClosingWords = []string{
+	"thanks", "thank you", "thank u", "thx", "tnx", "ty", "cheers", "many thanks", "very much", "so much", "a lot", "bye", "bye bye", "goodbye", "good bye", "see you", "see ya", "later",
+	"have a nice day", "have a good day", "have a great day", "good night", "take care", "that is all", "that's all", "thats all", "that was all", "that's it", "thats it", "nothing else",
+	"no thanks", "no thank you", "i'm good", "im good", "all good", "ok", "okay", "k", "great", "perfect", "awesome", "cool", "nice", "good", "fine", "got it", "understood", "you too",
+	"danke", "danke schön", "dankeschön", "vielen dank", "besten dank", "nein danke", "tschüss", "tschüs", "ciao", "auf wiedersehen", "bis bald", "das war alles", "das wars", "das war's", "alles klar", "super", "schönen tag noch", "gut", "passt",
+	"merci", "merci beaucoup", "non merci", "au revoir", "à bientôt", "bonne journée", "c'est tout", "d'accord", "parfait",
+	"gracias", "muchas gracias", "no gracias", "adiós", "adios", "hasta luego", "eso es todo", "nada más", "vale", "perfecto",
+	"grazie", "grazie mille", "no grazie", "arrivederci", "è tutto", "perfetto", "va bene",
+	"obrigado", "obrigada", "muito obrigado", "muito obrigada", "não obrigado", "tchau", "até logo", "é só isso", "perfeito",
+	"bedankt", "dank je", "dank je wel", "dank u", "dank u wel", "nee dank je", "nee bedankt", "tot ziens", "doei", "dat is alles", "prima",
+	"tack", "tack så mycket", "nej tack", "hej då", "det var allt", "kiitos", "kiitti", "paljon", "ei kiitos", "hei hei", "heippa", "näkemiin", "tak", "mange tak", "nej tak", "farvel", "takk", "tusen takk", "nei takk", "ha det", "ha det bra",
+	"dziękuję", "dziękuje", "dzięki", "do widzenia", "to wszystko", "děkuji", "díky", "na shledanou", "nashledanou", "to je vše", "köszönöm", "viszlát", "mulțumesc", "la revedere", "hvala", "doviđenja", "до свидания",
+	"teşekkürler", "teşekkür ederim", "sağ ol", "hoşça kal", "güle güle", "спасибо", "большое спасибо", "пока", "дякую", "до побачення", "хвала", "довиђења", "ευχαριστώ", "αντίο",
+	"شكرا", "شكراً", "مع السلامة", "תודה", "להתראות", "धन्यवाद", "शुक्रिया", "谢谢", "谢谢你", "再见", "好的", "ありがとう", "ありがとうございます", "さようなら", "감사합니다", "고마워요", "안녕히 계세요", "cảm ơn", "tạm biệt", "terima kasih",
+}
+
+// matches tells whether a text is what the pattern says; upper and lower case are the same to it.
+func matches(pattern, text string) bool {
+	parts := strings.Split(strings.ToLower(pattern), "*")
+	if len(parts) == 1 {
+		return parts[0] == text
+	}
+	if !strings.HasPrefix(text, parts[0]) {
+		return false
+	}
+	text = text[len(parts[0]):]
+	for _, p := range parts[1 : len(parts)-1] {
+		at := strings.Index(text, p)
+		if at < 0 {
+			return false
+		}
+		text = text[at+len(p):]
+	}
+	return strings.HasSuffix(text, parts[len(parts)-1])
+}
+
+func matchesAny(patterns []string, text string) bool {
+	if text == "" {
+		return false
+	}
+	text = strings.ToLower(text)
+	for _, p := range patterns {
+		if matches(p, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// closes tells whether what a user says leaves nothing open, by its intent or by its words.
+func (s *Settings) closes(e *Event) bool {
+	return matchesAny(s.ClosingIntents, e.Intent) || s.closingWords(e.Text)
+}
+
+// longestClosing is how long a message can be, in bytes, that says no more than thanks.
+const longestClosing = 200
+
+// closingWords tells whether a text consists of closing words and phrases alone.
+func (s *Settings) closingWords(text string) bool {
+	if len(text) == 0 || len(text) > longestClosing {
+		return false
+	}
+	words := wordsOf(text)
+	if len(words) == 0 {
+		return false
+	}
+	for len(words) > 0 {
+		longest := 0
+		for _, phrase := range s.ClosingWords {
+			if n := leads(words, wordsOf(phrase)); n > longest {
+				longest = n
+			}
+		}
+		if longest == 0 {
+			return false
+		}
+		words = words[longest:]
+	}
+	return true
+}
+
+// leads returns how many words the phrase has with which the others begin, or 0.
+func leads(words, phrase []string) int {
+	if len(phrase) == 0 || len(phrase) > len(words) {
+		return 0
+	}
+	for i, w := range phrase {
+		if words[i] != w {
+			return 0
+		}
+	}
+	return len(phrase)
+}
+
+// wordsOf returns the words of a text in lower case, without punctuation and pictures.
+func wordsOf(text string) []string {
+	return strings.FieldsFunc(strings.ToLower(strings.ReplaceAll(text, "’", "'")), func(r rune) bool {
+		return r != '\'' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.M, r)
+	})
+}
+
+// closingQuestion tells whether a reply is nothing but a question that leaves nothing open, by its name or its words; rest is what it
+// says before such a question.
+func (s *Settings) closingQuestion(e *Event) (rest string, closing bool) {
+	if matchesAny(s.ClosingQuestions, e.Name) {
+		return "", true
+	}
+	head, last := lastSentence(e.Text)
+	if !matchesAny(s.ClosingQuestions, last) {
+		return "", false
+	}
+	return head, true
+}
+
+// lastSentence parts a text before its last sentence.
+func lastSentence(text string) (head, last string) {
+	text = strings.TrimSpace(text)
+	body := strings.TrimRight(text, "?？!.。 \n\t")
+	at := strings.LastIndexFunc(body, func(r rune) bool { return strings.ContainsRune(".!?。？！\n", r) })
+	if at < 0 {
+		return "", text
+	}
+	_, size := lastRune(body[at:])
+	return strings.TrimSpace(text[:at+size]), strings.TrimSpace(text[at+size:])
+}
+
+func lastRune(s string) (r rune, size int) {
+	for _, r = range s {
+		return r, len(string(r))
+	}
+	return 0, 0
+}
