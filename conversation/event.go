@@ -72,8 +72,16 @@ type Event struct {
 	Body     string // the event as JSON, safe to store as text and to cast to json
 	Original []byte // the bytes as received when Body had to be repaired, else nil
 	BodyHash int64  // of the bytes as received; of what is stored of a masked event
+	Told     []Told // digests of what was masked in it as the value of a slot
 	Masks    int    // words that stand for personal data in a masked event
 	Twin     UUID   // the id that the event has, or had, in its other form: masked, or as it came; zero when they are the same
+}
+
+// Told is the digest of words that were told as the value of a slot which is masked by name: what repeats them is masked too.
+type Told struct {
+	Digest  int64
+	Letters int // letters and digits
+	Slot    string
 }
 
 // Command is one element of what the language model (or a button) told the assistant to do.

@@ -15,6 +15,7 @@ type Projection struct {
 	BeforeReset         Stack
 	Current             *Conversation
 	Count               int // conversations begun
+	Told                []Told // by this sender, the latest last
 	BegunAt             float64
 	BegunThen           int // of those, the ones that an event of the time BegunAt began and named
 }
@@ -70,6 +71,19 @@ func (f *Fold) Project(events []*Event) (changes *Changes, back Key, ok bool) {
 	return f.out, Key{}, true
 }
 
+// mostTold is how many digests are kept of a sender.
+const mostTold = 60
+
+// MoreTold adds digests to those that are known; the oldest go when they are too many.
+func MoreTold(all, more []Told) []Told {
+	for _, x := range more {
+		if !slices.Contains(all, x) {
+			all = append(all[:len(all):len(all)], x)
+		}
+	}
+	return all[max(0, len(all)-mostTold):]
+}
+
 func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	p := f.Projection
 	if p.Current != nil && p.Current.Provisional {
@@ -84,6 +98,7 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 		return back, false
 	}
 	p.Newest = e.Key()
+	p.Told = MoreTold(p.Told, e.Told)
 	if p.FirstSeen == 0 {
 		p.FirstSeen = e.At
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -186,4 +187,27 @@ func sealedUntil(all []queries.StoredConversation) (floor int, until int64) {
 		until = max(until, c.LastAt)
 	}
 	return floor, until
+}
+
+// hideRepeats masks, where personal data are masked on arrival, replies that repeat what was told before as the value of a slot which is masked by
+// name. The events are a sender's, in their order; told is what was told before them.
+func (w *Writer) hideRepeats(ctx context.Context, told []conversation.Told, events []*conversation.Event) ([]*conversation.Event, error) {
+	if len(told) == 0 && !slices.ContainsFunc(events, func(e *conversation.Event) bool { return len(e.Told) > 0 }) {
+		return events, nil
+	}
+	a, err := w.arriving(ctx)
+	if err != nil || a.masker == nil {
+		return events, err
+	}
+	d := rasa.NewDecoder()
+	out := slices.Clone(events)
+	for i, e := range events {
+		x, rej := d.Repeated(e, told, a.key)
+		if rej != nil {
+			return nil, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
+		}
+		out[i] = x
+		told = conversation.MoreTold(told, e.Told)
+	}
+	return out, nil
 }

@@ -45,6 +45,11 @@ func setMasking(t *testing.T, pool *pgxpool.Pool, on bool) {
 	t.Helper()
 	m := queries.Masking{Rules: mask.All(), OnArrival: on}
 	m.Patterns = []mask.Pattern{{Name: "customer", Expr: `\bK-\d{6}\b`}}
+	keepMasking(t, pool, m)
+}
+
+func keepMasking(t *testing.T, pool *pgxpool.Pool, m queries.Masking) {
+	t.Helper()
 	if err := queries.SetMasking(t.Context(), pool, m, conversation.UUID{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -177,6 +177,10 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 			return nil, nil, nil // all was refused
 		}
 		events = redactCopies(events, new(Counts))
+		plain := events
+		if events, err = w.hideRepeats(ctx, p.Told, events); err != nil {
+			return nil, nil, err
+		}
 		before := make(map[conversation.UUID]conversation.Key, begin)
 		for _, c := range all[floor:begin] {
 			before[c.ID] = c.First
@@ -205,18 +209,28 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 				return nil, nil, fmt.Errorf("forget old rows: %w", err)
 			}
 		}
+		if err := queries.MoveOriginals(ctx, tx, s.ID, again.former.olds, again.former.news); err != nil {
+			return nil, nil, fmt.Errorf("move exact bytes: %w", err)
+		}
+		var hidden []conversation.UUID
+		for i, e := range events {
+			if was := plain[i]; was != e && again.kept[was.ID] {
+				again.olds, again.news = append(again.olds, was.ID), append(again.news, e.ID)
+				hidden = append(hidden, was.ID)
+			}
+		}
 		if err := queries.MoveMessages(ctx, tx, s.ID, again.olds, again.news); err != nil {
 			return nil, nil, fmt.Errorf("move what was written about messages: %w", err)
 		}
-		return p, changes, w.forgetOriginals(ctx, tx, s.ID, r)
+		return p, changes, w.forgetOriginals(ctx, tx, s.ID, r, hidden)
 	}
 }
 
-func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r *refold) error {
-	if len(r.replaced) == 0 {
+func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r *refold, more []conversation.UUID) error {
+	if len(r.replaced)+len(more) == 0 {
 		return nil
 	}
-	ids := make([]conversation.UUID, 0, len(r.replaced))
+	ids := slices.Clone(more)
 	for id := range r.replaced {
 		if !r.moved[id] {
 			ids = append(ids, id)
@@ -229,14 +243,19 @@ func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r
 type storedFacts struct {
 	events  []*conversation.Event
 	stretch queries.Stretch
-	ids     []conversation.UUID // of the conversations
+	ids     []conversation.UUID        // of the conversations
+	kept    map[conversation.UUID]bool // of the events
 
-	olds, news []conversation.UUID // of events that an earlier version gave another id
+	renamed        // events that get another id
+	former renamed // of those, the ones to which an earlier version gave it
 }
+
+// renamed are ids that were, and what they are now.
+type renamed struct{ olds, news []conversation.UUID }
 
 // stored loads the events of conversations, those in replaced exchanged.
 func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conversations []queries.StoredConversation, replaced map[conversation.UUID]*conversation.Event) (*storedFacts, error) {
-	out := new(storedFacts)
+	out := &storedFacts{kept: map[conversation.UUID]bool{}}
 	if len(conversations) == 0 {
 		return out, nil
 	}
@@ -308,6 +327,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 		}
 		if f.Place >= 0 || masked || f.ID == e.ID {
 			e.ID, e.Place = f.ID, f.Place
+			out.kept[e.ID] = true
 			if !masked {
 				e.Place = max(f.Place, 0)
 			}
@@ -315,6 +335,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 			continue
 		}
 		out.olds, out.news = append(out.olds, f.ID), append(out.news, e.ID)
+		out.former.olds, out.former.news = append(out.former.olds, f.ID), append(out.former.news, e.ID)
 		if known[e.ID] { // stored by a later version too
 			continue
 		}

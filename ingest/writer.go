@@ -362,6 +362,9 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 			if !u.known {
 				stored = nil
 			}
+			if u.append, err = w.hideRepeats(ctx, p.Told, u.append); err != nil {
+				return nil, err
+			}
 			changes, back, ok := conversation.NewFold(p, rules, stored).Project(u.append)
 			if ok {
 				sender.Projection, sender.Changes = p, changes

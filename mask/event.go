@@ -22,6 +22,9 @@ var names = map[string]bool{
 }
 
 func named(path []string) bool {
+	if path[0] == ToldMember {
+		return true
+	}
 	switch len(path) {
 	case 1:
 		return names[path[0]]
@@ -35,15 +38,21 @@ func named(path []string) bool {
 
 // Event masks an event of Rasa. Names and ids stay as they are.
 func (m *Masker) Event(body string) (string, int) {
+	out, n, _ := m.EventTold(body)
+	return out, n
+}
+
+// EventTold does the same, and returns the values of slots by name that it masked.
+func (m *Masker) EventTold(body string) (out string, n int, values []Value) {
 	if m == nil {
-		return body, 0
+		return body, 0, nil
 	}
-	n, patch := 0, false
+	patch := false
 	if m.mentions(body) || strings.Contains(body, `"update"`) {
-		body, n, patch = m.inside(body)
+		body, n, patch, values = m.inside(body)
 	}
 	out, found := m.JSON(body, func(path []string) bool { return named(path) || patch && len(path) == 1 && path[0] == "update" })
-	return out, n + found
+	return out, n + found, values
 }
 
 // mentions tells whether a slot that is masked may stand in a JSON text.
@@ -65,12 +74,13 @@ func (m *Masker) Whole(body string) (string, int) {
 
 // inside masks the values of the slots of an event wherever they stand, of the entities and commands that have their names, and the patch to
 // the dialogue stack, which is JSON within a text; patch tells that there was one.
-func (m *Masker) inside(body string) (out string, n int, patch bool) {
+func (m *Masker) inside(body string) (out string, n int, patch bool, values []Value) {
 	e, ok := decoded(body).(map[string]any)
 	if !ok {
-		return body, 0, false
+		return body, 0, false, nil
 	}
-	n = m.spoken(e)
+	told := &told{}
+	n = m.spoken(e, told)
 	if text, ok := e["update"].(string); ok {
 		if inner := decoded(text); inner != nil {
 			found := 0
@@ -83,15 +93,25 @@ func (m *Masker) inside(body string) (out string, n int, patch bool) {
 			patch = true
 		}
 	}
-	n += m.values(e, nil)
+	n += m.values(e, nil, told)
+	n += m.payloads(e, told)
+	parsed, _ := e["parse_data"].(map[string]any)
+	for _, in := range []map[string]any{e, parsed} {
+		if text, ok := in["text"].(string); ok {
+			if masked := told.hide(text); masked != text {
+				in["text"] = masked
+				n++
+			}
+		}
+	}
 	if n == 0 {
-		return body, 0, patch
+		return body, 0, patch, nil
 	}
 	out, ok = encoded(e)
 	if !ok {
-		return body, 0, patch
+		return body, 0, patch, nil
 	}
-	return out, n, patch
+	return out, n, patch, told.values
 }
 
 // decoded reads JSON; nil when it is none.
@@ -113,7 +133,7 @@ func encoded(v any) (string, bool) {
 }
 
 // spoken masks entities that have the name of a slot, and the words of the text that they were taken from.
-func (m *Masker) spoken(e map[string]any) (n int) {
+func (m *Masker) spoken(e map[string]any, told *told) (n int) {
 	parsed, _ := e["parse_data"].(map[string]any)
 	var found []entity
 	for _, list := range []any{parsed["entities"], e["entities"]} {
@@ -129,6 +149,7 @@ func (m *Masker) spoken(e map[string]any) (n int) {
 				from, to = -1, -1
 			}
 			found = append(found, entity{from, to, value, slotToken(name)})
+			told.add(slotToken(name), x["value"])
 			x["value"] = slotToken(name)
 			n++
 		}
@@ -138,6 +159,11 @@ func (m *Masker) spoken(e map[string]any) (n int) {
 	}
 	for _, in := range []map[string]any{e, parsed} {
 		if text, ok := in["text"].(string); ok {
+			for _, x := range found {
+				if x.placed(text) {
+					told.add(x.token, text[byteAt(text, x.from):byteAt(text, x.to)])
+				}
+			}
 			if masked := without(text, found); masked != text {
 				in["text"] = masked
 				n++
@@ -153,14 +179,15 @@ var holders = map[string]bool{
 }
 
 // told tells which members of what an event holds may be slots, and framed which of a frame of the dialogue stack.
-func told(key string) bool   { return !names["metadata."+key] }
+func member(key string) bool { return !names["metadata."+key] }
 func framed(key string) bool { return !frame[key] }
 
 // values masks what is told as the value of a slot: {"name": …, "value": …} anywhere, and members that are called as a slot where slot
 // says that they may be one.
-func (m *Masker) values(v any, slot func(key string) bool) (n int) {
+func (m *Masker) values(v any, slot func(key string) bool, told *told) (n int) {
 	set := func(in map[string]any, key, slot string) {
 		if m.slots[slot] && in[key] != nil && in[key] != slotToken(slot) {
+			told.add(slotToken(slot), in[key])
 			in[key] = slotToken(slot)
 			n++
 		}
@@ -168,7 +195,7 @@ func (m *Masker) values(v any, slot func(key string) bool) (n int) {
 	switch x := v.(type) {
 	case []any:
 		for _, y := range x {
-			n += m.values(y, slot)
+			n += m.values(y, slot, told)
 		}
 	case map[string]any:
 		_, pair := x["value"]
@@ -182,9 +209,9 @@ func (m *Masker) values(v any, slot func(key string) bool) (n int) {
 			}
 			next := slot
 			if next == nil && holders[key] {
-				next = told
+				next = member
 			}
-			n += m.values(y, next)
+			n += m.values(y, next, told)
 		}
 	}
 	return n
@@ -196,7 +223,7 @@ func (m *Masker) Parts(text string) string {
 		return text
 	}
 	if m.mentions(text) {
-		if v := decoded(text); v != nil && m.values(v, told) > 0 {
+		if v := decoded(text); v != nil && m.values(v, member, nil) > 0 {
 			if out, ok := encoded(v); ok {
 				text = out
 			}
@@ -209,6 +236,16 @@ func (m *Masker) Parts(text string) string {
 type entity struct {
 	from, to     int // characters; -1 when not told
 	value, token string
+}
+
+// placed tells whether the entity's words stand at its place: they need not be its value, which may be a synonym or normalised. In a text of which
+// something was masked before, places may have moved.
+func (e entity) placed(text string) bool {
+	from, to := byteAt(text, e.from), byteAt(text, e.to)
+	if e.from < 0 || from >= to {
+		return false
+	}
+	return strings.EqualFold(text[from:to], e.value) || !token.MatchString(text) || len(spansOf(text, e.value)) == 0 && !token.MatchString(text[from:to])
 }
 
 // mostEntities is how many of a message are looked for one by one.
@@ -227,7 +264,7 @@ func without(text string, all []entity) string {
 	looked := map[string]bool{}
 	for _, e := range all {
 		from, to := byteAt(text, e.from), byteAt(text, e.to)
-		if e.from >= 0 && from < to && (e.value == "" || strings.EqualFold(text[from:to], e.value)) {
+		if e.placed(text) {
 			parts = append(parts, part{span{from, to}, e.token})
 			continue
 		}
@@ -235,13 +272,8 @@ func without(text string, all []entity) string {
 			continue
 		}
 		looked[e.value] = true
-		for at := 0; ; { // something before it was masked, or the place was never told
-			i := strings.Index(text[at:], e.value)
-			if i < 0 {
-				break
-			}
-			parts = append(parts, part{span{at + i, at + i + len(e.value)}, e.token})
-			at += i + len(e.value)
+		for _, s := range spansOf(text, e.value) { // something before it was masked, or the place was never told
+			parts = append(parts, part{s, e.token})
 		}
 	}
 	slices.SortStableFunc(parts, func(a, b part) int { return a.from - b.from })
@@ -275,8 +307,8 @@ func place(v any) (int, bool) {
 	if !ok {
 		return 0, false
 	}
-	i, err := n.Int64()
-	return int(i), err == nil && i >= 0 && i < math.MaxInt32
+	f, err := n.Float64() // DynamoDB makes floats of whole numbers
+	return int(f), err == nil && f >= 0 && f < math.MaxInt32 && f == math.Trunc(f)
 }
 
 // byteAt is where the nth character of a text begins, or the text's length.
@@ -342,9 +374,11 @@ func (m *Masker) Entities(text string, list *string) (string, *string) {
 		return text, list
 	}
 	e := map[string]any{"text": text, "entities": decoded(*list)}
-	if m.spoken(e) == 0 {
+	told := &told{}
+	if m.spoken(e, told) == 0 {
 		return text, list
 	}
+	e["text"] = told.hide(e["text"].(string))
 	masked, ok := encoded(e["entities"])
 	if !ok {
 		return text, list

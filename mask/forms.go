@@ -56,9 +56,11 @@ var (
 	american = regexp.MustCompile(`^(?:\p{Nd}{3}\) ?|\p{Nd}{3}[ .-])\p{Nd}{3}[ .-]\p{Nd}{4}$`)
 	torn     = regexp.MustCompile(`(?:[+(]?\p{Nd}[\p{Nd} ./()-]*|[^\s]*[@＠][^\s]*)…$`)
 	token    = regexp.MustCompile(`\[[\p{L}\p{N}_][\p{L}\p{N} _.-]*\]`)
-	date     = regexp.MustCompile(`^\(?\d{1,2}[./-]\d{1,2}[./-](?:\d{2}|\d{4})(?:[^\d./-]|[./-]\D|[./-]?$)`)
-	ip4      = regexp.MustCompile(`\d{1,3}(?:\.\d{1,3}){3}`)
-	ip6      = regexp.MustCompile(`(?i)[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\d{0,3}(?:\.\d{1,3}){3})?`)
+	// tokenAlone is a text that is nothing but such a word
+	tokenAlone = regexp.MustCompile(`^\[[\p{L}\p{N}_][\p{L}\p{N} _.-]*\]$`)
+	date       = regexp.MustCompile(`^\(?\d{1,2}[./-]\d{1,2}[./-](?:\d{2}|\d{4})(?:[^\d./-]|[./-]\D|[./-]?$)`)
+	ip4        = regexp.MustCompile(`\d{1,3}(?:\.\d{1,3}){3}`)
+	ip6        = regexp.MustCompile(`(?i)[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\d{0,3}(?:\.\d{1,3}){3})?`)
 )
 
 // alone tells whether nothing that belongs to a word touches the span.

@@ -45,7 +45,8 @@ type Masker struct {
 	rules    Rules
 	patterns []*regexp.Regexp
 	slots    map[string]bool
-	anyName  bool // a slot's name may be written with escapes in JSON
+	anyName  bool    // a slot's name may be written with escapes in JSON
+	told     []Value // of one conversation
 }
 
 // New returns a masker, or an error that says what is wrong with the rules.
@@ -101,7 +102,16 @@ func (m *Masker) Text(s string) (string, int) {
 	if m == nil || s == "" {
 		return s, 0
 	}
-	s, n := m.own(s)
+	n := 0
+	if len(m.told) > 0 {
+		hidden := Hide(s, m.told)
+		if hidden != s {
+			n++
+		}
+		s = hidden
+	}
+	s, own := m.own(s)
+	n += own
 	s, found := m.known(s)
 	return s, n + found
 }

@@ -29,7 +29,7 @@ func (m *Masker) patched(v any, n *int) any {
 			x[i] = m.patched(x[i], n)
 		}
 	case map[string]any:
-		*n += m.values(x, framed)
+		*n += m.values(x, framed, nil)
 		path, isPatch := x["path"].(string)
 		for key, y := range x {
 			name := key

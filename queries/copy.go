@@ -137,7 +137,7 @@ func (r *rows) array(oid uint32, n int, element func(i int)) {
 	binary.BigEndian.PutUint32(r.b[at:], uint32(len(r.b)-at-4))
 }
 
-func (r *rows) texts(v []string)    { r.array(25, len(v), func(i int) { r.text(v[i]) }) }
+func (r *rows) texts(v []string) { r.array(25, len(v), func(i int) { r.text(v[i]) }) }
 func (r *rows) uuidArray(v []conversation.UUID) {
 	r.array(2950, len(v), func(i int) { r.uuid(v[i]) })
 }

@@ -228,10 +228,10 @@ func (w *where) noted(g Grain, i Increment) error {
 	return nil
 }
 
-// Export calls each for every row of the filter's conversations, the newest first, with values in the columns' order. It
-// reads within the transaction, which should be one of a single snapshot; each may keep nothing of the row. With an increment
+// Export calls page for the rows of the filter's conversations, the newest first, with values in the columns' order. It
+// reads within the transaction, which should be one of a single snapshot. With an increment
 // only the rows that were noted for it count.
-func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Increment, now time.Time, zone *time.Location, each func(row []any) error) error {
+func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Increment, now time.Time, zone *time.Location, page func(rows [][]any) error) error {
 	known, err := lookUp(ctx, tx, f, now, zone)
 	if err != nil {
 		return err
@@ -267,7 +267,7 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 			text += c.text
 		}
 		text += endUsersFrom + w.String() + endUsersGroup + endUserJoins
-		return fetchExport(ctx, tx, text, w.args, columns, each)
+		return fetchExport(ctx, tx, text, w.args, columns, page)
 	}
 	for i, c := range columns {
 		if i > 0 {
@@ -282,32 +282,32 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 		w.args["now"] = now
 	}
 	text += "\nfrom conversations c" + exportTables[g] + exportJoins + "where " + w.String() + condition + "\norder by c.started_at desc, c.id desc" + exportOrder[g]
-	return fetchExport(ctx, tx, text, w.args, columns, each)
+	return fetchExport(ctx, tx, text, w.args, columns, page)
 }
 
-// fetchExport calls each for every row of a cursor, a page at a time.
-func fetchExport(ctx context.Context, tx pgx.Tx, text string, args pgx.StrictNamedArgs, columns []ExportColumn, each func(row []any) error) error {
+// fetchExport calls page for the rows of a cursor, so many at a time.
+func fetchExport(ctx context.Context, tx pgx.Tx, text string, args pgx.StrictNamedArgs, columns []ExportColumn, page func(rows [][]any) error) error {
 	if _, err := tx.Exec(ctx, text, pgx.QueryExecModeDescribeExec, args); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	for {
-		n := 0
+		var all [][]any
 		rows, _ := tx.Query(ctx, "fetch 1000 from export", pgx.QueryExecModeDescribeExec) // what it yields differs from one export to the next
 		for rows.Next() {
 			row, err := rows.Values()
-			if err == nil {
-				err = each(plain(row, columns))
-			}
 			if err != nil {
 				rows.Close()
 				return err
 			}
-			n++
+			all = append(all, plain(row, columns))
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
-		if n < exportPage {
+		if err := page(all); err != nil {
+			return err
+		}
+		if len(all) < exportPage {
 			_, err := tx.Exec(ctx, "close export")
 			return err
 		}

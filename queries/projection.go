@@ -159,7 +159,7 @@ type StoredConversation struct {
 	First      conversation.Key
 	StartedAt  int64
 	LastAt     int64
-	Stripped   bool // retention removed its texts: it cannot be folded again
+	Stripped   bool                // retention removed its texts: it cannot be folded again
 	Absorbed   []conversation.UUID // ids of the sessions that it took in
 	Checkpoint []byte
 }
@@ -331,6 +331,22 @@ func Forget(ctx context.Context, tx pgx.Tx, s Stretch, conversations []conversat
 		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": uuids(conversations)})
 	}
 	return tx.SendBatch(ctx, &q).Close()
+}
+
+const moveOriginalsSQL = `
+update event_originals o
+set event_id = k.new
+from unnest(@olds::uuid[], @news::uuid[]) as k (old, new)
+where o.sender_id = @sender and o.event_id = k.old
+	and not exists (select from event_originals x where x.sender_id = @sender and x.event_id = k.new)`
+
+// MoveOriginals gives the exact bytes of events the ids that these have now.
+func MoveOriginals(ctx context.Context, tx pgx.Tx, sender int64, olds, news []conversation.UUID) error {
+	if len(olds) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, moveOriginalsSQL, pgx.StrictNamedArgs{"sender": sender, "olds": uuids(olds), "news": uuids(news)})
+	return err
 }
 
 const forgetOriginalSQL = `delete from event_originals where sender_id = @sender and event_id = any(@ids::uuid[])`

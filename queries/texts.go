@@ -205,16 +205,25 @@ func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error
 func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Masker, vocabulary map[string]struct{}) error {
 	n := len(part)
 	senders, ids, froms, untils, versions := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n), make([]int64, n)
+	var told map[conversation.UUID][]mask.Value
 	documents, words, masked, shown := make([]search.Document, n), make([]string, n), make([]search.Document, n), make([]*string, n)
 	differ := make([]bool, n)
 	add := func(i int, text string, entities *string) {
 		documents[i].Add(text)
 		if m != nil {
 			said, _ := m.Entities(text, entities)
-			said = m.Shown(said)
+			said = m.With(told[part[i].ID]).Shown(said)
 			masked[i].Add(said)
 			differ[i] = differ[i] || said != text
 		}
+	}
+	ofPart := make([]conversation.UUID, n)
+	for i, c := range part {
+		ofPart[i] = c.ID
+	}
+	var err error
+	if told, err = ToldIn(ctx, tx, m, ofPart); err != nil {
+		return err
 	}
 	for i, c := range part {
 		senders[i], ids[i], froms[i], untils[i], versions[i] = c.SenderID, c.ID, c.StartedAt, c.LastAt, c.Version
@@ -243,7 +252,7 @@ func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Mask
 			vocabulary[w] = struct{}{}
 		}
 	}
-	_, err := tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words, "shown": shown})
+	_, err = tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words, "shown": shown})
 	if err != nil {
 		err = fmt.Errorf("store search documents: %w", err)
 	}

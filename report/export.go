@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/conversation"
+	"turnwise/mask"
 	"turnwise/metric"
 	"turnwise/queries"
 )
@@ -50,41 +53,78 @@ func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, n
 		}
 		n, err = Write(w, x.Format, head, Columns(x.Grain), func(each func(row []any) error) error {
 			var done int64
-			return queries.Export(ctx, tx, x.Grain, x.Filter, x.Only, now, zone, func(row []any) error {
+			return queries.Export(ctx, tx, x.Grain, x.Filter, x.Only, now, zone, eachOf(hide, func(row []any) error {
 				done++
 				at(done)
-				return each(hide(row))
-			})
+				return each(row)
+			}))
 		})
 		return err
 	})
 	return n, err
 }
 
-// hider returns what masks a row, where personal data are masked in what is handed out.
-func hider(ctx context.Context, db queries.DB, x Wanted) (func(row []any) []any, error) {
+// hider returns what masks rows, where personal data are masked in what is handed out.
+func hider(ctx context.Context, db queries.DB, x Wanted) (func(rows [][]any) error, error) {
 	m, err := queries.DisplayMask(ctx, db)
 	if err != nil || m == nil || x.Clear {
-		return func(row []any) []any { return row }, err
+		return func([][]any) error { return nil }, err
 	}
 	columns := queries.ExportColumns(x.Grain)
-	return func(row []any) []any {
-		for i := range row {
-			switch v := row[i].(type) {
-			case string:
-				if columns[i].Name == "body" {
-					row[i], _ = m.Whole(v)
-				} else {
-					row[i] = m.Shown(v)
-				}
-			case []string:
-				for j := range v {
-					v[j] = m.Shown(v[j])
-				}
+	of := slices.IndexFunc(columns, func(c queries.ExportColumn) bool { return c.Name == "conversation_id" })
+	return func(rows [][]any) error {
+		var ids []conversation.UUID
+		idOf := func(row []any) (id conversation.UUID) {
+			if of >= 0 {
+				text, _ := row[of].(string)
+				id, _ = conversation.ParseUUID(text) // what is none says nothing
+			}
+			return id
+		}
+		for _, row := range rows {
+			ids = append(ids, idOf(row))
+		}
+		told, err := queries.ToldIn(ctx, db, m, ids)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			hideRow(row, columns, m.With(told[idOf(row)]))
+		}
+		return nil
+	}, nil
+}
+
+// eachOf calls each for the rows of a page once they are masked.
+func eachOf(hide func(rows [][]any) error, each func(row []any) error) func(rows [][]any) error {
+	return func(rows [][]any) error {
+		if err := hide(rows); err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := each(row); err != nil {
+				return err
 			}
 		}
-		return row
-	}, nil
+		return nil
+	}
+}
+
+func hideRow(row []any, columns []queries.ExportColumn, m *mask.Masker) {
+	for i := range row {
+		switch v := row[i].(type) {
+		case string:
+			if columns[i].Name == "body" {
+				row[i], _ = m.Whole(v)
+			} else {
+				row[i] = m.Shown(v)
+			}
+		case []string:
+			for j := range v {
+				v[j] = m.Shown(v[j])
+			}
+		}
+	}
 }
 
 // snapshot are the options of a transaction that sees one moment.

@@ -44,9 +44,8 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 		if err != nil {
 			return err
 		}
-		if err := queries.Export(ctx, tx, queries.ByMessage, x.Filter, x.Only, now, zone, func(row []any) error {
+		if err := queries.Export(ctx, tx, queries.ByMessage, x.Filter, x.Only, now, zone, eachOf(hideMessage, func(row []any) error {
 			n++
-			row = hideMessage(row)
 			id, _ := row[at["conversation_id"]].(string)
 			seen[id] = true
 			author, _ := row[at["author"]].(string)
@@ -62,7 +61,7 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 				return err
 			}
 			return messages.Write([]string{id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent"}[author], safe(text), when.UTC().Format(instant), string(b)})
-		}); err != nil {
+		})); err != nil {
 			return err
 		}
 		if messages.Flush(); messages.Error() != nil {
@@ -73,8 +72,7 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 		if err != nil {
 			return err
 		}
-		if err := queries.Export(ctx, tx, queries.ByConversation, x.Filter, nil, now, zone, func(row []any) error {
-			row = hideSession(row)
+		if err := queries.Export(ctx, tx, queries.ByConversation, x.Filter, nil, now, zone, eachOf(hideSession, func(row []any) error {
 			text := func(name string) string {
 				s, _ := row[at[name]].(string)
 				return s
@@ -96,7 +94,7 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 			}
 			when, _ := row[at["started_at"]].(time.Time)
 			return sessions.Write([]string{conversation.NameUUID(text("assistant")).String(), text("conversation_id"), safe(author), safe(text("channel")), when.UTC().Format(instant), string(environment), string(version)})
-		}); err != nil {
+		})); err != nil {
 			return err
 		}
 		if sessions.Flush(); sessions.Error() != nil {

@@ -113,6 +113,11 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			return false
 		}
 	}
+	if m.Masked {
+		if l.err = l.hide(ctx); l.err != nil {
+			return false
+		}
+	}
 	l.turnPages(m)
 	l.columns(m)
 	l.views(m)
@@ -135,6 +140,28 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		}
 	}
 	return true
+}
+
+// hide masks what the conversations tell of slots that are masked by name.
+func (l *listing) hide(ctx context.Context) error {
+	ids := make([]conversation.UUID, len(l.list))
+	for i, c := range l.list {
+		ids[i] = c.ID
+	}
+	hide, err := l.hiding(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range l.list {
+		l.list[i].FirstText = hide(l.list[i].ID, l.list[i].FirstText)
+	}
+	for id, x := range l.excerpts {
+		if text := hide(id, x.Text); text != x.Text {
+			x.Text, x.Hits = text, nil
+			l.excerpts[id] = x
+		}
+	}
+	return nil
 }
 
 // textsBefore returns the time before which what was said may have been removed; nil for none of the filter's range.

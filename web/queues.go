@@ -121,10 +121,18 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		m.More = fmt.Sprintf("/queues/%s?after=%d.%d.%s", id, last.Place, last.SenderID, last.ID)
 		items = items[:pageSize]
 	}
+	ids := make([]conversation.UUID, len(items))
+	for i, x := range items {
+		ids[i] = x.ID
+	}
+	hide, err := s.hiding(r.Context(), ids)
+	if err != nil {
+		return err
+	}
 	for _, x := range items {
 		row := views.ItemRow{Place: x.Place, Why: x.Why, For: x.For, Holder: x.Holder, Ended: x.Ended, EndedBy: x.EndedBy, EndedAt: x.EndedAt, Reason: x.Reason, Link: "/conversations/" + x.ID.String(), Started: x.StartedAt, Text: "the conversation is gone"}
 		if x.FirstText != nil {
-			row.Text = cmp.Or(*x.FirstText, "no words of the user")
+			row.Text = cmp.Or(hide(x.ID, *x.FirstText), "no words of the user")
 		}
 		m.Items = append(m.Items, row)
 	}

@@ -26,6 +26,16 @@ func (s *server) shown(ctx context.Context) (queries.DB, error) {
 	return queries.Masked(s.Pool, m), err
 }
 
+// hiding returns what masks, in a text of one of the conversations, what was told there as the value of a slot that is masked by name.
+func (s *server) hiding(ctx context.Context, ids []conversation.UUID) (func(id conversation.UUID, text string) string, error) {
+	m, err := queries.DisplayMask(ctx, s.Pool)
+	if err != nil {
+		return nil, err
+	}
+	told, err := queries.ToldIn(ctx, s.Pool, m, ids)
+	return func(id conversation.UUID, text string) string { return mask.Hide(text, told[id]) }, err
+}
+
 // sight is how somebody sees a conversation.
 type sight struct {
 	db     queries.DB
@@ -46,8 +56,10 @@ func (s *server) sightOf(ctx context.Context, of queries.Place) (x sight, err er
 			return x, err
 		}
 	}
+	told, err := queries.ToldIn(ctx, s.Pool, m, []conversation.UUID{of.ID})
+	m = m.With(told[of.ID])
 	x.db, x.masker, x.as = queries.Masked(s.Pool, m), m, m.Shown
-	return x, nil
+	return x, err
 }
 
 // facts are those of a conversation, as they are seen.

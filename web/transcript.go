@@ -110,6 +110,17 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		ids := make([]conversation.UUID, len(earlier))
+		for i, e := range earlier {
+			ids[i] = e.ID
+		}
+		hide, err := s.hiding(r.Context(), ids)
+		if err != nil {
+			return err
+		}
+		for i, e := range earlier {
+			earlier[i].FirstText = hide(e.ID, e.FirstText)
+		}
 		s.transcriptFacts(&m, seen, earlier)
 		if seen.UserID != c.UserID || seen.UserID == "" && seen.SenderKey != c.SenderKey {
 			m.EarlierAt = "" // the address would name the person

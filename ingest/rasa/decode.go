@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"turnwise/conversation"
+	"turnwise/mask"
 )
 
 // Intake is what the events of a source do not say of themselves.
@@ -289,6 +290,8 @@ func (d *Decoder) member(r *raw, key string) {
 		r.template = d.text(e)
 	case "anonymized_at":
 		e.RedactedAt = d.redactedAt()
+	case mask.ToldMember:
+		d.told(e)
 	case "conversation_id":
 		r.mantleID = s.peek() == '"'
 		s.skip()
