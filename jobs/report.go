@@ -306,6 +306,7 @@ func (s *sending) buildPage(ctx context.Context, b *files, subject, query string
 	if d.Empty && s.schedule.IfEmpty == "skip" && s.run.TestFor == "" {
 		return errNothing
 	}
+	d.Report = s.schedule.Name
 	for _, as := range s.schedule.Formats {
 		if as == "html" || d.Empty && s.schedule.IfEmpty == "say" {
 			continue
@@ -378,9 +379,13 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	if !s.byMail() {
 		return rows, nil
 	}
-	lines := []string{fmt.Sprintf("%d rows, a row for each %s.", rows, s.schedule.Grain)}
+	lines := []string{report.RangeWords(f, now, s.zone)}
+	if words := report.FilterWords(f); words != "none" {
+		lines = append(lines, words)
+	}
+	lines = append(lines, fmt.Sprintf("%d rows, a row for each %s.", rows, s.schedule.Grain))
 	if rows == 0 {
-		lines = []string{"There is nothing new."}
+		lines[len(lines)-1] = "There is nothing new."
 		if s.schedule.IfEmpty == "say" {
 			b.leave() // without the empty files
 		}

@@ -162,9 +162,32 @@ const (
 // Comparisons lists them.
 var Comparisons = []Compare{WithPrevious, WithWeekdays, WithYear}
 
+// before returns what lies before a moving range: the month before a month. Of one that is not over as much is taken as has passed.
+func (r Range) before(now time.Time, zone *time.Location) Range {
+	from, until := r.Moving.bounds(0, now, zone)
+	out := r.Shift(-1, now, zone)
+	if !until.After(now) {
+		return out
+	}
+	l, f := now.Truncate(time.Minute).In(zone), out.From
+	days := int(DayOf(l, zone).Sub(from).Round(24*time.Hour) / (24 * time.Hour))
+	at := AddDays(f, days, zone)
+	at = time.Date(at.Year(), at.Month(), at.Day(), l.Hour(), l.Minute(), 0, 0, zone)
+	if at.Before(out.Until) {
+		out.Until = at
+	}
+	if !out.Until.After(out.From) {
+		out.Until = out.From.Add(time.Minute)
+	}
+	return out
+}
+
 // Of returns the range to compare with. Of a range that is not over as much is taken as has passed.
 func (c Compare) Of(r Range, now time.Time, zone *time.Location) Range {
 	from, until := r.Bounds(now, zone)
+	if r.Moving != "" && c == WithPrevious {
+		return r.before(now, zone)
+	}
 	days := int(until.Sub(from).Round(24*time.Hour) / (24 * time.Hour))
 	shift := func(t time.Time) time.Time {
 		l := t.In(zone)

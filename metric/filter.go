@@ -16,9 +16,10 @@ type InputError struct{ Field, Msg string }
 
 func (e *InputError) Error() string { return e.Field + ": " + e.Msg }
 
-// Range is a half-open stretch of time. A relative one counts whole days back from now, today included.
+// Range is a half-open stretch of time. A relative one counts whole days back from now, today included; a moving one follows the calendar.
 type Range struct {
 	Days        int       // > 0 for a relative range
+	Moving      Moving    // "" for one that is none
 	From, Until time.Time // of an absolute one, Until exclusive; mostly midnights in the workspace's zone
 }
 
@@ -27,7 +28,10 @@ const MaxDays = 36525
 
 // Bounds returns the range's instants.
 func (r Range) Bounds(now time.Time, zone *time.Location) (from, until time.Time) {
-	if r.Days == 0 {
+	switch {
+	case r.Moving != "":
+		return r.Moving.bounds(0, now, zone)
+	case r.Days == 0:
 		return r.From, r.Until
 	}
 	return AddDays(now, 1-r.Days, zone), AddDays(now, 1, zone)
@@ -35,6 +39,10 @@ func (r Range) Bounds(now time.Time, zone *time.Location) (from, until time.Time
 
 // Shift returns the range of the same length n lengths later (earlier for a negative n), as an absolute one.
 func (r Range) Shift(n int, now time.Time, zone *time.Location) Range {
+	if r.Moving != "" {
+		from, until := r.Moving.bounds(-n, now, zone)
+		return Range{From: from, Until: until}
+	}
 	from, until := r.Bounds(now, zone)
 	if r.Days == 0 && !r.Dates() {
 		by := until.Sub(from) * time.Duration(n)
@@ -386,7 +394,7 @@ func Canonical(q url.Values, now time.Time, zone *time.Location) (url.Values, bo
 	var err error
 	switch {
 	case typed != "":
-		r, err = ParseTyped(typed, now, zone)
+		r, err = ParseTyped(typed, zone)
 	case from != "" || until != "":
 		r, err = parseRange(url.Values{"from": {from}, "until": {until}}, zone)
 	default:
@@ -411,9 +419,12 @@ func parseRange(q url.Values, zone *time.Location) (Range, error) {
 		if days == "" {
 			return Range{Days: DefaultDays}, nil
 		}
+		if Moving(days).known() {
+			return Range{Moving: Moving(days)}, nil
+		}
 		n, err := strconv.Atoi(strings.TrimSuffix(days, "d"))
 		if err != nil || n < 1 || n > MaxDays || !strings.HasSuffix(days, "d") {
-			return Range{}, &InputError{"range", "is a number of days such as 28d"}
+			return Range{}, &InputError{"range", "is a number of days such as 28d, or one such as last-month"}
 		}
 		return Range{Days: n}, nil
 	}
@@ -453,5 +464,7 @@ func parseInstant(s string, zone *time.Location) (at time.Time, date bool, err e
 
 func midnight(t time.Time) bool { return t.Equal(DayOf(t, t.Location())) }
 
-// Dates tells whether an absolute range is one of whole days.
-func (r Range) Dates() bool { return r.Days == 0 && midnight(r.From) && midnight(r.Until) }
+// Dates tells whether a range that is not relative is one of whole days.
+func (r Range) Dates() bool {
+	return r.Moving != "" || r.Days == 0 && midnight(r.From) && midnight(r.Until)
+}

@@ -277,20 +277,19 @@ func TestCompare(t *testing.T) {
 
 func TestTyped(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC) // a Saturday
 	day := func(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
 	for text, want := range map[string]Range{
-		"today": {Days: 1}, " 14 Days ": {Days: 14}, "3w": {Days: 21}, "last 2 months": {Days: 60}, "yesterday": {From: day(2026, 11, 20), Until: day(2026, 11, 21)},
-		"last week": {From: day(2026, 11, 9), Until: day(2026, 11, 16)}, "this month": {From: day(2026, 11, 1), Until: day(2026, 12, 1)}, "last month": {From: day(2026, 10, 1), Until: day(2026, 11, 1)},
+		"today": {Days: 1}, " 14 Days ": {Days: 14}, "3w": {Days: 21}, "last 2 months": {Days: 60}, "yesterday": {Moving: Yesterday},
+		"last week": {Moving: LastWeek}, "This  Month": {Moving: ThisMonth}, "last month": {Moving: LastMonth},
 		"2026-02": {From: day(2026, 2, 1), Until: day(2026, 3, 1)}, "oct 2026": {From: day(2026, 10, 1), Until: day(2026, 11, 1)}, "2025": {From: day(2025, 1, 1), Until: day(2026, 1, 1)},
 		"2026-10-05..2026-10-12": {From: day(2026, 10, 5), Until: day(2026, 10, 13)}, "2026-09 to 2026-10": {From: day(2026, 9, 1), Until: day(2026, 11, 1)}, "1 Feb 2026": {From: day(2026, 2, 1), Until: day(2026, 2, 2)},
 	} {
-		if got, err := ParseTyped(text, now, time.UTC); err != nil || got != want {
+		if got, err := ParseTyped(text, time.UTC); err != nil || got != want {
 			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "gestern", "0 days", "2026-10-12..2026-10-05", "99999d", "1812"} {
-		if got, err := ParseTyped(text, now, time.UTC); err == nil {
+		if got, err := ParseTyped(text, time.UTC); err == nil {
 			t.Errorf("%q is read as %+v", text, got)
 		}
 	}

@@ -56,6 +56,8 @@ func (f Filter) pairs() [][2]string {
 		}
 	}
 	switch {
+	case f.Range.Moving != "":
+		add("range", string(f.Range.Moving))
 	case f.Range.Days > 0 && f.Range.Days == f.defaultDays():
 	case f.Range.Days > 0:
 		add("range", strconv.Itoa(f.Range.Days)+"d")

@@ -8,34 +8,19 @@ import (
 
 // ParseTyped reads a range as people type it: 14 days, 3w, yesterday, last month, 2026, 2026-10, oct 2026,
 // 2026-10-05, 1 oct 2026, or two of the last ones with .. or "to" between.
-func ParseTyped(text string, now time.Time, zone *time.Location) (Range, error) {
+func ParseTyped(text string, zone *time.Location) (Range, error) {
 	s := strings.Join(strings.Fields(strings.ToLower(text)), " ")
-	today := DayOf(now, zone)
-	y, m, d := today.Date()
 	days := func(from, until time.Time) (Range, error) {
 		if !until.After(from) {
 			return Range{}, &InputError{"range", "ends before it begins"}
 		}
 		return Range{From: from, Until: until}, nil
 	}
-	week := Midnight(y, m, d-(int(today.Weekday())+6)%7, zone)
-	switch s {
-	case "today":
+	if s == "today" {
 		return Range{Days: 1}, nil
-	case "yesterday":
-		return days(AddDays(today, -1, zone), today)
-	case "this week":
-		return days(week, AddDays(week, 7, zone))
-	case "last week":
-		return days(AddDays(week, -7, zone), week)
-	case "this month":
-		return days(Midnight(y, m, 1, zone), Midnight(y, m+1, 1, zone))
-	case "last month":
-		return days(Midnight(y, m-1, 1, zone), Midnight(y, m, 1, zone))
-	case "this year":
-		return days(Midnight(y, 1, 1, zone), Midnight(y+1, 1, 1, zone))
-	case "last year":
-		return days(Midnight(y-1, 1, 1, zone), Midnight(y, 1, 1, zone))
+	}
+	if moving := Moving(strings.ReplaceAll(s, " ", "-")); moving.known() {
+		return Range{Moving: moving}, nil
 	}
 	if n, ok := typedLength(strings.TrimPrefix(s, "last ")); ok {
 		if n < 1 || n > MaxDays {

@@ -233,3 +233,18 @@ func NamesOfDimensions(ctx context.Context, db DB) (DimensionNames, error) {
 	})
 	return n, err
 }
+
+const versionAgesSQL = `select coalesce(nullif(model_name, ''), model_id) as name, min(first_seen_at) from versions group by 1 limit 5000`
+
+// VersionAges returns when versions were first seen, by their names.
+func VersionAges(ctx context.Context, db DB) (map[string]time.Time, error) {
+	rows, _ := db.Query(ctx, versionAgesSQL)
+	out := map[string]time.Time{}
+	var name string
+	var at time.Time
+	_, err := pgx.ForEachRow(rows, []any{&name, &at}, func() error {
+		out[name] = at
+		return nil
+	})
+	return out, err
+}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"archive/zip"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 type Document struct {
 	Head
 	Name   string // of files
+	Report string // that it is sent as; "" for none
 	Range  string // in words
 	Before string // what it is compared with, in words; "" for nothing
 	Link   string // address of the page
@@ -30,6 +32,27 @@ type Document struct {
 	Tables []views.Breakdown
 
 	pictures [][]byte // of the charts, once they are drawn; nil for one without anything to draw
+}
+
+// heading is the report's name or, where it is no report's, the page's.
+func (d *Document) heading() string { return cmp.Or(d.Report, d.Title) }
+
+// rangeLine says of what page and range the figures are.
+func (d *Document) rangeLine() string {
+	if d.Report != "" && d.Report != d.Title {
+		return d.Title + " · " + d.Range
+	}
+	return d.Range
+}
+
+// filterLine says in words what the figures are narrowed to, "" for nothing.
+func (d *Document) filterLine() string {
+	for _, l := range d.Lines {
+		if l.Name == "Filter" && l.Text != "none" {
+			return l.Text
+		}
+	}
+	return ""
 }
 
 // draw draws the charts, once for all forms of the document, several at a time.
@@ -75,6 +98,8 @@ const (
 // cellOf reads what a figure is from how it is written.
 func cellOf(v views.Value) cell {
 	switch {
+	case v.Word:
+		return cell{text: v.Text}
 	case v.None || v.Text == "" && v.V == 0 && v.Link == "":
 		return cell{}
 	case strings.HasSuffix(v.Text, "%"):

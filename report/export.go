@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -134,22 +133,6 @@ func snapshot(writes bool) pgx.TxOptions {
 		o.AccessMode = pgx.ReadWrite
 	}
 	return o
-}
-
-// FilterWords writes a filter without its range, a field after the other.
-func FilterWords(f metric.Filter) string {
-	q := f.Query()
-	for _, range1 := range []string{"range", "from", "until"} {
-		q.Del(range1)
-	}
-	if len(q) == 0 {
-		return "none"
-	}
-	words, err := url.QueryUnescape(strings.ReplaceAll(q.Encode(), "&", ", "))
-	if err != nil {
-		return q.Encode()
-	}
-	return words
 }
 
 // CriteriaWords names the success criteria by which conversations of the filter are judged.

@@ -30,7 +30,7 @@ const Unsubscriber = "https://unsubscribe.invalid/"
 
 // Letter writes the document as a mail with the pictures of its charts. lines are said at its beginning, brand at its end.
 func (d *Document) Letter(ctx context.Context, subject string, lines []string, brand string) (Letter, error) {
-	m := views.Mail{Title: d.Title, Range: d.Range, Before: d.Before, Lines: lines, Empty: d.Empty, Link: d.Link, Brand: brand, Unsubscribe: Unsubscriber}
+	m := views.Mail{Title: d.heading(), Range: d.rangeLine(), Filter: d.filterLine(), Before: d.Before, Lines: lines, Empty: d.Empty, Link: d.Link, Brand: brand, Unsubscribe: Unsubscriber}
 	l := Letter{Subject: subject}
 	if !d.Empty {
 		m.Cards, m.Tables = d.Cards, d.Tables
@@ -76,7 +76,7 @@ func plainText(m views.Mail) string {
 		b.WriteString(text + "\r\n")
 	}
 	line(m.Title)
-	for _, s := range append([]string{m.Range, m.Before}, m.Lines...) {
+	for _, s := range append([]string{m.Range, m.Filter, m.Before}, m.Lines...) {
 		if s != "" {
 			line(s)
 		}

@@ -38,21 +38,17 @@ var (
 
 // WritePDF writes a document as a PDF: figures, charts as pictures, tables.
 func (d *Document) WritePDF(ctx context.Context, w io.Writer) error {
-	p := &page{pdf: fpdf.New("P", "mm", "A4", ""), known: map[string]bool{}, title: d.Title}
-	p.pdf.SetMargins(margin, margin, margin)
-	p.pdf.SetAutoPageBreak(false, 0)
-	p.pdf.SetTitle(d.Title, true)
-	p.pdf.SetCreator("Turnwise", true)
-	p.pdf.AliasNbPages("{pages}")
-	p.pdf.SetFooterFunc(p.footer)
-	p.pdf.AddPage()
-	p.line(d.Title, bold(), 17, ink, 8)
-	p.line(d.Range, regular(), 10, ink, 5)
+	p := newPDF(d.Title)
+	p.line(d.heading(), bold(), 17, ink, 8)
+	p.line(d.rangeLine(), regular(), 10, ink, 5)
+	if filter := d.filterLine(); filter != "" {
+		p.wrapped(filter, bold(), 10, ink, 5)
+	}
 	if d.Before != "" {
 		p.line(d.Before, regular(), 10, quiet, 5)
 	}
 	for _, l := range d.Lines {
-		if l.Name == "Filter" && l.Text != "none" || l.Name == "Success criteria" && l.Text != "none" || l.Name == "Made at" {
+		if l.Name == "Success criteria" && l.Text != "none" || l.Name == "Made at" {
 			p.wrapped(l.Name+": "+l.Text, regular(), 8.5, quiet, 4)
 		}
 	}
@@ -75,6 +71,18 @@ func (d *Document) WritePDF(ctx context.Context, w io.Writer) error {
 		p.table(b)
 	}
 	return p.pdf.Output(w)
+}
+
+func newPDF(title string) *page {
+	p := &page{pdf: fpdf.New("P", "mm", "A4", ""), known: map[string]bool{}, title: title}
+	p.pdf.SetMargins(margin, margin, margin)
+	p.pdf.SetAutoPageBreak(false, 0)
+	p.pdf.SetTitle(title, true)
+	p.pdf.SetCreator("Turnwise", true)
+	p.pdf.AliasNbPages("{pages}")
+	p.pdf.SetFooterFunc(p.footer)
+	p.pdf.AddPage()
+	return p
 }
 
 func (p *page) footer() {
@@ -267,14 +275,15 @@ func (p *page) table(b views.Breakdown) {
 	width := min(26, (inner-40)/float64(max(1, len(b.Head))))
 	first := inner - width*float64(len(b.Head))
 	head := func() {
-		p.rule(p.pdf.GetY())
-		y := p.pdf.GetY() + 3.4
+		top := p.pdf.GetY()
+		p.rule(top)
+		y := top + 1.2
 		p.pdf.SetXY(margin, y)
 		p.write(p.fit(b.Title, bold(), 8, first-2), bold(), 8, quiet)
 		for i, h := range b.Head {
 			p.right(h, bold(), 7.5, quiet, margin+first+width*float64(i+1), width-1.5, y)
 		}
-		p.pdf.SetXY(margin, y+2.4)
+		p.pdf.SetXY(margin, top+height)
 	}
 	p.room(height*4 + 4)
 	head()
@@ -282,12 +291,13 @@ func (p *page) table(b views.Breakdown) {
 		if p.room(height) {
 			head()
 		}
-		p.rule(p.pdf.GetY())
-		y := p.pdf.GetY() + 3.3
+		top := p.pdf.GetY()
+		p.rule(top)
+		y := top + 1.1 // the text stands between this rule and the next
 		p.pdf.SetXY(margin, y)
 		name := r.Name
 		if name == "" {
-			name = "not told"
+			name = "unknown"
 		}
 		p.write(p.fit(name, regular(), 8.5, first-2), regular(), 8.5, ink)
 		for i, v := range r.Values {
@@ -297,7 +307,7 @@ func (p *page) table(b views.Breakdown) {
 			}
 			p.right(v.Text, regular(), 8.5, color, margin+first+width*float64(i+1), width-1.5, y)
 		}
-		p.pdf.SetXY(margin, y+height-3.3)
+		p.pdf.SetXY(margin, top+height)
 	}
 	p.pdf.Ln(5)
 }

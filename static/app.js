@@ -82,6 +82,40 @@ document.addEventListener("htmx:responseError", (e) => {
 	note.textContent = answer.querySelector(".empty p")?.textContent || "That did not work; the server's log says why.";
 });
 
+// An act that fails says so beside what was typed, which stays; an ended session leads back to it.
+function actFailed(from, words, link) {
+	const form = from?.closest?.("form") ?? from;
+	if (!form || document.querySelector(".bar")?.contains(form)) return;
+	let note = form.querySelector(":scope > .act-failed");
+	if (!note) {
+		note = document.createElement("p");
+		note.className = "note bad act-failed";
+		note.setAttribute("role", "alert");
+		form.append(note);
+	}
+	note.textContent = words + " ";
+	if (link) {
+		const a = document.createElement("a");
+		a.href = "/login?ended=yes&next=" + encodeURIComponent(location.pathname + location.search);
+		a.target = "_blank";
+		a.textContent = "Sign in in a new tab";
+		note.append(a, ", then try again here.");
+	}
+}
+const acts = (e) => e.detail.requestConfig?.verb && e.detail.requestConfig.verb !== "get" || e.target.closest?.("form[hx-post], form[method='post']");
+document.addEventListener("htmx:responseError", (e) => {
+	if (!acts(e)) return;
+	const status = e.detail.xhr.status;
+	if (status === 401) actFailed(e.target, "Your session has ended, so nothing was saved. What you typed is still here.", true);
+	else if (status === 403) actFailed(e.target, "You may not do that. Nothing was saved.");
+	else if (status < 500) actFailed(e.target, new DOMParser().parseFromString(e.detail.xhr.responseText, "text/html").querySelector(".empty p, [role='alert']")?.textContent || "That was refused. Nothing was saved.");
+	else actFailed(e.target, "The server could not save this. What you typed is still here; try again in a moment.");
+});
+for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, (e) => {
+	if (acts(e)) actFailed(e.target, "The server cannot be reached, so nothing was saved. What you typed is still here; try again in a moment.");
+});
+document.addEventListener("htmx:beforeRequest", (e) => e.target.closest?.("form")?.querySelector(":scope > .act-failed")?.remove());
+
 // On a narrow screen the current page's place in the navigation is scrolled into sight.
 function showCurrent() {
 	for (const a of document.querySelectorAll('nav [aria-current="page"]')) {
@@ -236,6 +270,12 @@ document.addEventListener("htmx:afterSettle", () => {
 	above = null;
 });
 document.addEventListener("DOMContentLoaded", () => document.querySelector(".linked")?.scrollIntoView({ block: "center" }));
+
+// Links to other pages keep the range and the filters, also after these were changed in place.
+document.addEventListener("htmx:afterSettle", () => {
+	const bar = document.querySelector("[data-carry]");
+	if (bar) for (const a of document.querySelectorAll("[data-carries]")) a.href = a.dataset.carries + bar.dataset.carry;
+});
 
 // Selected conversations.
 document.addEventListener("change", (e) => {

@@ -72,6 +72,7 @@ type Value struct {
 	Of   int64  // the base's number
 	From string // link to the base
 	Few  bool   // too few to trust
+	Word bool   // it is its text, no number
 	Soft bool   // not final yet, as people may still come back
 }
 
@@ -149,9 +150,16 @@ type specMarker struct {
 	Name string `json:"name"`
 }
 
-func (s *Series) spec(unit Unit) specSeries {
+// early tells of a value of a line that so little is known yet that it says nothing: it would draw the line to 0 every morning, and set the axis.
+// Its table has it.
+func early(v Value, i int, x []Tick) bool {
+	return i < len(x) && x[i].Unfinished && v.Of < metric.FewFrom
+}
+
+func (s *Series) spec(unit Unit, x []Tick) specSeries {
 	out := specSeries{Name: s.Name, Color: s.Color, Values: make([]*float64, len(s.Values))}
 	for i, v := range s.Values {
+		v.None = v.None || unit != Counts && early(v, i, x)
 		if !v.None {
 			value := math.Round(v.V*1e6) / 1e6
 			out.Values[i] = &value
@@ -179,10 +187,10 @@ func (c *Chart) spec() spec {
 		out.X = append(out.X, specTick(x))
 	}
 	for i := range c.Series {
-		out.Series = append(out.Series, c.Series[i].spec(c.Unit))
+		out.Series = append(out.Series, c.Series[i].spec(c.Unit, c.X))
 	}
 	if c.Before != nil {
-		before := c.Before.spec(c.Unit)
+		before := c.Before.spec(c.Unit, nil)
 		out.Before = &before
 	}
 	for _, m := range c.Markers {

@@ -1218,11 +1218,11 @@ func FlowsView(m Flows) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = orderHead(m, "completed", "Completed", "started and completed ÷ started").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = orderHead(m, "completed", "Completion", "started and completed ÷ started").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 88, "<th class=\"bar-col\"><span class=\"sr\">Completed, as a bar</span></th><th class=\"num\">Change</th>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 88, "<th class=\"bar-col\"><span class=\"sr\">Completion, as a bar</span></th><th class=\"num\">Change</th>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1230,7 +1230,7 @@ func FlowsView(m Flows) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = orderHead(m, "cancelled", "Cancelled", "cancelled and never completed").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = orderHead(m, "cancelled", "Cancelled", "cancelled at least once").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1334,7 +1334,7 @@ func FlowsView(m Flows) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = valueCell(r.Stopped).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = valueCell(r.Cancelled).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -483,7 +483,7 @@ func OverviewView(m Overview) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "<div class=\"list-wrap\"><table class=\"list figures\"><thead><tr><th>Flow</th><th class=\"num\">Started</th><th class=\"num\">Completed</th><th class=\"bar-col\"><span class=\"sr\">Completed, as a bar</span></th><th class=\"num\">Change</th><th class=\"num\" aria-sort=\"descending\">Not completed ↓</th><th>Most stop at</th></tr></thead> <tbody>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "<div class=\"list-wrap\"><table class=\"list figures\"><thead><tr><th>Flow</th><th class=\"num\">Started</th><th class=\"num\">Completion</th><th class=\"bar-col\"><span class=\"sr\">Completion, as a bar</span></th><th class=\"num\">Change</th><th class=\"num\" aria-sort=\"descending\">Not completed ↓</th><th>Most stop at</th></tr></thead> <tbody>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -137,13 +137,15 @@ func (s *server) need(right views.Right, h handler) handler {
 		u, ok := userOf(r.Context())
 		if !ok {
 			if r.Header.Get("HX-Request") == "true" {
-				w.Header().Set("HX-Redirect", "/login")
-				w.WriteHeader(http.StatusUnauthorized)
+				if r.Method == http.MethodGet {
+					w.Header().Set("HX-Redirect", "/login?ended=yes&next="+url.QueryEscape(cameFrom(r.Header.Get("HX-Current-URL"))))
+				}
+				w.WriteHeader(http.StatusUnauthorized) // what was typed stays on the page, which says so
 				return nil
 			}
-			to := "/login"
-			if r.Method == http.MethodGet {
-				to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+			to := "/login?next=" + url.QueryEscape(r.URL.RequestURI())
+			if r.Method != http.MethodGet {
+				to = "/login?ended=yes&next=" + url.QueryEscape(cameFrom(r.Referer()))
 			}
 			http.Redirect(w, r, to, http.StatusSeeOther)
 			return nil
@@ -160,6 +162,15 @@ func (s *server) need(right views.Right, h handler) handler {
 		defer cancel()
 		return h(w, r.WithContext(ctx))
 	}
+}
+
+// cameFrom is the page of this site, of an address that the browser tells.
+func cameFrom(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Path == "" {
+		return "/"
+	}
+	return local(u.RequestURI())
 }
 
 // local lets only addresses of this site be returned to.

@@ -134,6 +134,11 @@ func (s *server) bar(q question, page views.Page, c queries.Choices) views.Filte
 		with.Range = metric.Range{Days: p.days}
 		b.Presets = append(b.Presets, views.Chip{Label: p.name, Without: q.with(with).address(), Key: p.key})
 	}
+	for _, moving := range metric.Movings() {
+		with := f
+		with.Range = metric.Range{Moving: moving}
+		b.Presets = append(b.Presets, views.Chip{Label: moving.Words(), Without: q.with(with).address()})
+	}
 	shift := func(n int) string {
 		with := f
 		with.Range = f.Range.Shift(n, q.now, q.zone)
@@ -182,6 +187,9 @@ func (s *server) bar(q question, page views.Page, c queries.Choices) views.Filte
 		}
 	}
 	b.Chips = q.chips(b.Choices)
+	if at, err := url.Parse(q.address()); err == nil {
+		b.Carry = carried(at, q.zone)
+	}
 	b.Clear = q.with(metric.Filter{Range: f.Range}).address()
 	return b
 }
@@ -198,6 +206,8 @@ func rangeWords(q question, p views.Page) (name, dates string) {
 	switch {
 	case f.ID != "", f.Range.Days == metric.MaxDays:
 		return "All time", ""
+	case f.Range.Moving != "":
+		return f.Range.Moving.Words(), dates
 	case f.Range.Days == 1:
 		return "Today", dates
 	case f.Range.Days > 1:

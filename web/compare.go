@@ -79,7 +79,17 @@ func (s *server) comparison(w http.ResponseWriter, r *http.Request) error {
 	}
 	a := pick(f.own.Get("a"), nil)
 	b := pick(f.own.Get("b"), a)
+	if by.key == "version" && f.own.Get("a") == "" && f.own.Get("b") == "" {
+		ages, err := queries.VersionAges(r.Context(), s.Pool)
+		if err != nil {
+			return err
+		}
+		if ages[b.name].Before(ages[a.name]) { // the older one first: what is asked is whether the newer is better
+			a, b = b, a
+		}
+	}
 	m.A, m.B = a.name, b.name
+	m.Swap = f.owning("by", by.key).owning("a", b.name).owning("b", a.name).address()
 	m.Rows = f.compareRows(a, b)
 	return s.renderEither(w, r, views.ComparisonPage(m), views.ComparisonView(m))
 }

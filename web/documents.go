@@ -87,10 +87,14 @@ var documentPages = map[string]struct {
 
 // flowTable is the table of flows as documents have it.
 func flowTable(title string, rows []views.FlowRow) views.Breakdown {
-	b := views.Breakdown{Title: title, Head: []string{"Started", "Completed", "Completion", "Cancelled", "Left inside", "Escalated", "Median time"}}
+	b := views.Breakdown{Title: title, Head: []string{"Started", "Completed", "Completion", "Not completed", "Cancelled", "Left inside", "Escalated", "Median time", "Most stop at"}}
 	for _, r := range rows {
 		rate := views.RateValue(r.Rate, "", "", "started")
-		b.Rows = append(b.Rows, views.BreakdownRow{Name: r.Flow, Values: []views.Value{r.Started, views.CountValue(r.Finished.N, ""), rate, r.Stopped, r.Lost, r.Escalated, r.Took}})
+		stop := views.Value{Word: true}
+		if len(r.Steps) > 0 {
+			stop.Text = r.Steps[0].Step
+		}
+		b.Rows = append(b.Rows, views.BreakdownRow{Name: r.Flow, Values: []views.Value{r.Started, views.CountValue(r.Finished.N, ""), rate, r.Missed, r.Cancelled, r.Lost, r.Escalated, r.Took, stop}})
 	}
 	return b
 }

@@ -51,7 +51,7 @@ var flowOrders = map[string]func(views.FlowRow) float64{
 	"started":     func(r views.FlowRow) float64 { return r.Started.V },
 	"completed":   func(r views.FlowRow) float64 { v, _ := r.Rate.Value(); return v },
 	"missed":      func(r views.FlowRow) float64 { return r.Missed.V },
-	"cancelled":   func(r views.FlowRow) float64 { return r.Stopped.V },
+	"cancelled":   func(r views.FlowRow) float64 { return r.Cancelled.V },
 	"lost":        func(r views.FlowRow) float64 { return r.Lost.V },
 	"interrupted": func(r views.FlowRow) float64 { return r.Interrupted.V },
 	"escalated":   func(r views.FlowRow) float64 { return r.Escalated.V },
@@ -97,12 +97,12 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 // flowCards are a flow's headline figures.
 func (f *figures) flowCards(r views.FlowRow) []views.Card {
 	rate := r.Rate
-	done := views.Card{Name: "Completed", Formula: "started and completed ÷ started", Value: r.Finished, Rate: &rate, Delta: r.Delta}
+	done := views.Card{Name: "Completion", Formula: "started and completed ÷ started", Value: r.Finished, Rate: &rate, Delta: r.Delta}
 	done.Base = views.Value{Text: "n " + views.Count(r.Started.N) + " started", Link: r.Started.Link, N: r.Started.N}
 	return []views.Card{
 		{Name: "Started", Value: r.Started},
 		done,
-		{Name: "Cancelled", Formula: "cancelled and never completed", Value: r.Stopped},
+		{Name: "Cancelled", Formula: "cancelled at least once", Value: r.Cancelled},
 		{Name: "Left inside", Formula: "the conversation ended inside the flow", Value: r.Lost},
 		{Name: "Escalated inside", Value: r.Escalated},
 		{Name: "Median time", Formula: "from start to end of the completed runs", Value: r.Took},
@@ -112,8 +112,8 @@ func (f *figures) flowCards(r views.FlowRow) []views.Card {
 // flowOverTime draws how often a flow was started, by how it went on, and its completion.
 func (f *figures) flowOverTime(name string) (started, completion views.Chart) {
 	started = f.overTime("flow-started", "Conversations that started it", views.BucketName(f.used)+", by how it went on", views.Stacked, views.Counts)
-	completion = f.overTime("flow-completion", "Completed", "started and completed ÷ started", views.Lines, views.Percents)
-	rate := views.Series{Name: "Completed", Color: "--c-resolution"}
+	completion = f.overTime("flow-completion", "Completion", "started and completed ÷ started", views.Lines, views.Percents)
+	rate := views.Series{Name: "Completion", Color: "--c-resolution"}
 	of := func(i int) *metric.FlowCount {
 		if c := f.trend[i][name]; c != nil {
 			return c

@@ -46,7 +46,7 @@ func (s *server) loginPage(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return nil
 	}
-	return s.showLogin(w, r, http.StatusOK, views.Login{Next: next})
+	return s.showLogin(w, r, http.StatusOK, views.Login{Next: next, Ended: r.URL.Query().Get("ended") != ""})
 }
 
 func (s *server) showLogin(w http.ResponseWriter, r *http.Request, status int, m views.Login) error {

@@ -28,7 +28,7 @@ func (s *server) overview(w http.ResponseWriter, r *http.Request) error {
 }
 
 // overviewNeeds is what the page counts.
-var overviewNeeds = counted{flows: true, times: true}
+var overviewNeeds = counted{flows: true, steps: true, times: true}
 
 func (s *server) overviewModel(ctx context.Context, f *figures) (m views.Overview, err error) {
 	m = views.Overview{Page: f.page, Bar: f.bar, How: f.how(), Any: f.whole.Count(metric.All) > 0}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"turnwise/static"
 	"turnwise/views"
@@ -22,7 +23,7 @@ func (s *server) routes() http.Handler {
 	r.Method(http.MethodGet, "/static/*", static.Handler())
 	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
 	r.Group(func(r chi.Router) {
-		r.Use(s.sessions.LoadAndSave, s.loadUser)
+		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser)
 		r.NotFound(s.handle(s.notFound))
 		r.MethodNotAllowed(s.handle(s.notFound))
 		r.Get("/login", s.handle(s.loginPage))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -151,7 +152,7 @@ func parseAssistant(r *http.Request) (x conversation.Settings, form views.Assist
 	}
 	p := r.PostForm.Get
 	form = views.AssistantForm{
-		Actions: p("actions"), Flows: p("flows"), Command: p("command") == "yes", Pause: p("pause"), Agent: p("agent") == "yes",
+		Actions: p("actions"), Flows: p("flows"), Command: p("command") == "yes", Pause: cmp.Or(p("pause"), string(conversation.PauseAuto)), Agent: p("agent") == "yes",
 		Slots: p("slots"), Satisfied: p("satisfied"), Idle: p("idle"), Fallbacks: p("fallbacks"),
 		Questions: p("questions"), Intents: p("intents"), Words: p("words"),
 	}
