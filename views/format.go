@@ -48,6 +48,14 @@ func Millis(ms float64) string {
 	return Span(time.Duration(ms * float64(time.Millisecond)))
 }
 
+// Bound writes a bound by which response times are counted, to four digits.
+func Bound(ms float64) string {
+	if ms < 999.95 {
+		return strconv.FormatFloat(ms, 'g', 4, 64) + " ms"
+	}
+	return strconv.FormatFloat(ms/1000, 'g', 4, 64) + " s"
+}
+
 // Span writes a length of time: 2.4 s, 48 s, 3 m 12 s, 1 h 05 m, 3 d 4 h.
 func Span(d time.Duration) string {
 	s := d.Seconds()

@@ -63,9 +63,6 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	if l.user, _ = userOf(r.Context()); !l.read(&m, r.Context()) {
 		return l.err
 	}
-	year := q.filter
-	year.Range = metric.Range{Days: 365}
-	m.Year = address(year)
 	return s.renderEither(w, r, views.ConversationsPage(m), views.ConversationsView(m))
 }
 

@@ -119,6 +119,11 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 		return nil, err
 	}
 	f.bar = s.bar(q, page, choices)
+	if f.whole.Count(metric.All) == 0 {
+		if f.bar.Newest, err = s.newest(of, q, user.Assistants); err != nil {
+			return nil, err
+		}
+	}
 	f.mark(releases)
 	for _, c := range changed {
 		if f.of(c.Assistant) {
@@ -158,6 +163,11 @@ func (f *figures) count(ctx context.Context, s *server, what counted) error {
 		}
 		sum.Merge(c.Tally)
 	}
+	if what.times && f.used == metric.ByHour {
+		if err := f.exact(ctx, s, from, until); err != nil {
+			return err
+		}
+	}
 	for _, t := range f.sums {
 		f.whole.Merge(t)
 	}
@@ -171,6 +181,34 @@ func (f *figures) count(ctx context.Context, s *server, what counted) error {
 			f.trend[i] = metric.FlowTally{}
 		}
 		f.trend[i].Merge(t)
+	}
+	return nil
+}
+
+// mostExact is how many conversations of a day that is not over are looked at for exact percentiles.
+const mostExact = 5000
+
+// exact has the percentiles of a single day that is shown by the hour exact, as they are wherever else the day is shown: from hours they could only
+// be added up from classes.
+func (f *figures) exact(ctx context.Context, s *server, from, until time.Time) error {
+	if !from.Equal(metric.DayOf(from, f.zone)) || !until.Equal(metric.AddDays(from, 1, f.zone)) {
+		return nil
+	}
+	q := queries.Question{Filter: f.filter, Times: true, Ended: true, Now: f.now, Grid: s.grid}
+	if until.After(f.now) {
+		q.Facts, q.Most = true, mostExact
+	}
+	day, err := queries.CountFigures(ctx, s.Pool, q)
+	if errors.Is(err, queries.ErrTooMany) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, c := range day.Cells {
+		if sum := f.sums[c.Dimensions]; sum != nil && sum.Response.N == c.Tally.Response.N {
+			sum.Response = c.Tally.Response
+		}
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (s *server) latencyModel(ctx context.Context, f *figures) (m views.Latency,
 	return m, nil
 }
 
-// edges divide response times into classes that people can read, in milliseconds.
+// edges divide response times into classes that people can read, in milliseconds; the nearest bounds by which they are counted are printed.
 var edges = []float64{0, 100, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 5000, 7500, 10000, 20000}
 
 // histogram draws how many turns took how long.
@@ -76,15 +76,16 @@ func (f *figures) histogram() views.Chart {
 	s := views.Series{Name: "Turns", Color: "--c-p95", Link: f.turns(f.filter, 0), N: f.whole.Response.N}
 	for i, low := range edges {
 		filter, high := f.filter, 0.0
-		t := views.Tick{Label: "> " + views.Millis(low), Long: "over " + views.Millis(low)}
+		low = metric.NearBound(low) // what is counted: the printed bounds are these
+		t := views.Tick{Label: "> " + views.Bound(low), Long: "over " + views.Bound(low)}
 		if i+1 < len(edges) {
-			high = edges[i+1]
-			t = views.Tick{Label: views.Millis(high), Long: views.Millis(low) + " – " + views.Millis(high)}
+			high = metric.NearBound(edges[i+1])
+			t = views.Tick{Label: views.Bound(high), Long: views.Bound(low) + " – " + views.Bound(high)}
 		}
 		n := f.whole.Response.Within(low, cmp.Or(high, 1e12))
-		filter.Faster = metric.NearBound(high)
+		filter.Faster = high
 		c.X = append(c.X, t)
-		s.Values = append(s.Values, views.CountValue(n, f.turns(filter, metric.NearBound(low))))
+		s.Values = append(s.Values, views.CountValue(n, f.turns(filter, low)))
 	}
 	c.Series = []views.Series{s}
 	return c

@@ -122,6 +122,11 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	l.columns(m)
 	l.views(m)
 	m.Bar = l.bar(l.question, m.Page, l.choices)
+	if len(l.list) == 0 && m.AnyData && l.at == nil {
+		if m.Bar.Newest, l.err = l.newest(ctx, l.question, limitsOf(ctx)); l.err != nil {
+			return false
+		}
+	}
 	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: queries.MostBulk, Lead: m.Rights[views.Lead]}
 	for _, t := range l.tags {
 		m.Bulk.Tags = append(m.Bulk.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Color: t.Color})
