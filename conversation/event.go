@@ -37,6 +37,7 @@ type Event struct {
 	ID                 UUID
 	SenderID           int64
 	Assistant          string // explicit, else the intake's default; never empty
+	Via                int32  // SmallID of the assistant by whose name it came, where that is an alias; 0: by Assistant's
 	SenderKey          string
 	UserID             string
 	SessionID          string

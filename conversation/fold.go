@@ -14,7 +14,7 @@ type Projection struct {
 	Stack               Stack
 	BeforeReset         Stack
 	Current             *Conversation
-	Count               int // conversations begun
+	Count               int    // conversations begun
 	Told                []Told // by this sender, the latest last
 	BegunAt             float64
 	BegunThen           int // of those, the ones that an event of the time BegunAt began and named

@@ -133,9 +133,13 @@ func TestWidgetVisits(t *testing.T) {
 	begin := func(at float64, more ...func(*Event)) *Event {
 		return event(at, TypeAction, append(more, name(actionSessionStart))...)
 	}
-	open := func(at float64, more ...func(*Event)) *Event { return event(at, TypeUser, append(more, text("/session_start"))...) }
+	open := func(at float64, more ...func(*Event)) *Event {
+		return event(at, TypeUser, append(more, text("/session_start"))...)
+	}
 	hi := func(at float64, more ...func(*Event)) *Event { return event(at, TypeUser, append(more, text("hi"))...) }
-	greet := func(at float64, more ...func(*Event)) *Event { return event(at, TypeBot, append(more, text("Welcome!"))...) }
+	greet := func(at float64, more ...func(*Event)) *Event {
+		return event(at, TypeBot, append(more, text("Welcome!"))...)
+	}
 	for _, tt := range []struct {
 		name   string
 		events []*Event

@@ -242,7 +242,13 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversatio
 // former finds a stored event that an earlier version gave another id, among those of its instant.
 func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, instant []*queries.StoredEvent) (*queries.StoredEvent, error) {
 	for _, s := range instant {
-		if s.Place >= 0 || s.Type != e.Type || s.Name != e.Name {
+		if s.Type != e.Type || s.Name != e.Name {
+			continue
+		}
+		if s.Flags&conversation.FlagMasked != 0 && s.BodyHash == e.BodyHash { // masked before it came to this assistant
+			return s, nil
+		}
+		if s.Place >= 0 {
 			continue
 		}
 		if s.BodyHash == e.BodyHash || s.Flags&conversation.FlagMasked != 0 {

@@ -76,6 +76,11 @@ func (w *Writer) FoldStored(ctx context.Context, run conversation.UUID) error {
 	clear(w.settings) // by those of now, not of ten seconds ago
 	w.mu.Unlock()
 	fold := func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) { return 0, w.rebuild(ctx, tx, senders) }
+	if r.Kind == queries.FoldToMerge || r.Kind == queries.FoldToSeparate {
+		fold = func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) {
+			return w.moveSenders(ctx, tx, senders, r.Target, r.Kind == queries.FoldToSeparate)
+		}
+	}
 	if r.Kind == queries.FoldToMask {
 		m, key, err := w.rulesOf(ctx, r)
 		if err != nil {

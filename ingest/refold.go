@@ -25,6 +25,7 @@ type refold struct {
 	refused  []*conversation.Event                     // that belong to such a conversation
 	replaced map[conversation.UUID]*conversation.Event // by the id of the stored event that goes
 	moved    map[conversation.UUID]bool                // of those, the ones that only get another place
+	gone     map[conversation.UUID]bool                // stored events that go to another sender
 }
 
 func (u *unit) refold() *refold {
@@ -172,7 +173,7 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 		if err != nil {
 			return nil, nil, err
 		}
-		events := append(again.events, r.inserted...)
+		events := append(slices.DeleteFunc(again.events, func(e *conversation.Event) bool { return r.gone[e.ID] }), r.inserted...)
 		if len(events) == 0 && floor > 0 {
 			return nil, nil, nil // all was refused
 		}
@@ -246,8 +247,8 @@ type storedFacts struct {
 	ids     []conversation.UUID        // of the conversations
 	kept    map[conversation.UUID]bool // of the events
 
-	renamed        // events that get another id
-	former renamed // of those, the ones to which an earlier version gave it
+	renamed         // events that get another id
+	former  renamed // of those, the ones to which an earlier version gave it
 }
 
 // renamed are ids that were, and what they are now.
@@ -298,7 +299,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 		if e.Environment, err = w.environment(ctx, tx, f.Environment); err != nil {
 			return nil, err
 		}
-		e.BodyHash = f.BodyHash
+		e.BodyHash, e.Via = f.BodyHash, f.Via
 		e.Flags |= f.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
 		n, ok := replaced[f.ID]
 		if !ok && f.Place < 0 {

@@ -31,6 +31,7 @@ type Source struct {
 	Always      bool // its events are Assistant's, whatever they say
 	Environment string
 	TextTimes   bool // times may be written as text
+	aliases     func() map[string]string
 
 	Trouble    func(err error)                                      // called for each try to store that failed and will be repeated, and with nil after one that did not; may be nil
 	DeadLetter func(ctx context.Context, rejected []Rejected) error // publishes what was set aside; may be nil
@@ -38,7 +39,11 @@ type Source struct {
 
 // intake is what the source says of its events.
 func (s *Source) intake() rasa.Intake {
-	return rasa.Intake{Assistant: s.Assistant, Always: s.Always, Environment: s.Environment, TextTimes: s.TextTimes}
+	in := rasa.Intake{Assistant: s.Assistant, Always: s.Always, Environment: s.Environment, TextTimes: s.TextTimes}
+	if s.aliases != nil {
+		in.Aliases = s.aliases()
+	}
+	return in
 }
 
 func (s *Source) trouble(err error) {
@@ -86,6 +91,7 @@ type Writer struct {
 	settings     map[string]settings
 	environments map[int32]string
 	arrival      arrival
+	aliases      aliases
 }
 
 type settings struct {
@@ -110,8 +116,11 @@ func (w *Writer) Measure(m *Metrics) { w.metrics = m }
 // Open makes the source known to the database.
 func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
 	var err error
-	s.ID, err = queries.AddSource(ctx, w.pool, s.Name, s.Kind)
-	return s, err
+	if s.ID, err = queries.AddSource(ctx, w.pool, s.Name, s.Kind); err != nil {
+		return s, err
+	}
+	s.aliases = func() map[string]string { return w.aliasesNow(ctx) }
+	return s, nil
 }
 
 // Store stores events of one source and returns when they are committed. While the database is away or

@@ -162,7 +162,7 @@ func (b *Batch) newSender(s Sender, assistant int32) {
 
 func (b *Batch) event(s Sender, e *conversation.EventRow) {
 	r := &b.events
-	r.row(18)
+	r.row(19)
 	r.int8(s.ID)
 	r.time(e.At)
 	r.uuid(e.ID)
@@ -176,6 +176,7 @@ func (b *Batch) event(s Sender, e *conversation.EventRow) {
 	r.int2(e.Pos)
 	r.int2(int(e.Flags | e.Extra))
 	r.int2(e.Place)
+	r.int4(e.Via)
 	r.text(e.Type)
 	r.text(e.Name)
 	r.text(e.FlowID)
@@ -428,7 +429,7 @@ func (b *Batch) run(sender int64, x conversation.ConversationRun) {
 const (
 	copySendersSQL       = `copy senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at) from stdin binary`
 	copyProjectionsSQL   = `copy projections (sender_id, newest_time, state) from stdin binary`
-	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, place, type, name, flow_id, step_id, agent_id) from stdin binary`
+	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, place, via, type, name, flow_id, step_id, agent_id) from stdin binary`
 	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, bodies) from stdin binary`
 	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
 	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, confidence_sent, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`

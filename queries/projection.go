@@ -78,10 +78,11 @@ type StoredEvent struct {
 	Environment  int32
 	Place        int // -1: stored by a version that noted none, and made ids in another way
 	Type, Name   string
+	Via          int32 // see conversation.Event
 }
 
 const storedEventsSQL = `
-select e.sender_id, e.at, e.id, e.conversation_id, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.place, e.type, e.name
+select e.sender_id, e.at, e.id, e.conversation_id, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.place, e.type, e.name, e.via
 from unnest(@senders::bigint[], @froms::bigint[], @untils::bigint[]) as k (sender_id, from_at, until_at)
 cross join lateral (
 	select *
@@ -107,9 +108,10 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 		e.BodyHash = int64(binary.BigEndian.Uint64(v[7]))
 		e.Environment = int32(binary.BigEndian.Uint32(v[8]))
 		e.Place = int(int16(binary.BigEndian.Uint16(v[9])))
-		if e.Type = conversation.Replaceable(v[10]); e.Type != "" || e.Place < 0 {
+		if e.Type = conversation.Replaceable(v[10]); e.Type != "" || e.Place < 0 || e.Flags&conversation.FlagMasked != 0 {
 			e.Type, e.Name = string(v[10]), string(v[11])
 		}
+		e.Via = int32(binary.BigEndian.Uint32(v[12]))
 		out = append(out, e)
 	}
 	return out, rows.Err()

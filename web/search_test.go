@@ -135,8 +135,24 @@ func TestHandOn(t *testing.T) {
 	if _, body, h := get(t, c, "GET", at+"/test.yml"); !strings.HasPrefix(body, "test_cases:\n") || !strings.Contains(body, "- user: ") || !strings.Contains(h.Get("Content-Disposition"), "attachment") {
 		t.Errorf("test: %s", body)
 	}
-	if _, body, _ := get(t, c, "GET", at+"/nlu.yml"); !strings.HasPrefix(body, `version: "3.1"`) || !strings.Contains(body, "examples: |") {
+	understood := s.one(`select conversation_id::text from messages where author = 1 and intent <> '' and text not like '/%' limit 1`)
+	if _, body, _ := get(t, c, "GET", s.url+"/conversations/"+understood+"/nlu.yml"); !strings.HasPrefix(body, `version: "3.1"`) || !strings.Contains(body, "examples: |") {
 		t.Errorf("examples: %s", body)
+	}
+	// What the platform made is no user's step, and what has no intent no example.
+	if _, err := s.pool.Exec(t.Context(), `update messages set intent = '' where conversation_id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Exec(t.Context(), `update turns set platform = true where conversation_id = $1 and n = 1`, id); err != nil {
+		t.Fatal(err)
+	}
+	first := s.one(`select coalesce(text, '') from messages where conversation_id = $1 and author = 1 order by seq limit 1`, id)
+	if _, body, _ := get(t, c, "GET", at+"/nlu.yml"); strings.Contains(body, "examples: |") {
+		t.Errorf("examples of no intent: %s", body)
+	}
+	steps := s.count(`select count(*)::int from messages where conversation_id = $1 and author = 1 and text <> ''`, id)
+	if _, body, _ := get(t, c, "GET", at+"/test.yml"); strings.Count(body, "- user: ") != steps-1 && first != "" {
+		t.Errorf("steps of a user, of %d messages one of the platform: %s", steps, body)
 	}
 	if _, body, _ := get(t, c, "GET", at+"/events.json"); strings.Count(body, `"sender_id"`) != s.count(`select events from conversations where id = $1`, id) {
 		t.Errorf("events: %.300s", body)

@@ -52,7 +52,7 @@ func TestSettings(t *testing.T) {
 	if escalated() == 0 {
 		t.Fatal("nothing is escalated")
 	}
-	form := []string{"name", name, "actions", "action_nobody_has\n\n action_nobody_has ", "slots", "csat_score", "satisfied", "3", "idle", "30", "fallbacks", "x"}
+	form := []string{"name", name, "actions", "action_nobody_has\n\n action_nobody_has ", "slots", "csat_score", "satisfied", "3", "idle", "30", "fallbacks", "x", "pause", "never"}
 	if status, _, _ := o.post(admin, "/admin/assistant", append(form[:8:8], "idle", "0")...); status != 422 {
 		t.Errorf("no minutes: %d", status)
 	}

@@ -17,11 +17,12 @@ import (
 
 // Intake is what the events of a source do not say of themselves.
 type Intake struct {
-	Assistant   string // for events without metadata.assistant_id; must not be empty
-	Always      bool   // the events are Assistant's, whatever they say
-	Environment string // of the delivery: Kafka header, AMQP property, HTTP parameter; "" when unknown
-	TextTimes   bool   // a timestamp may be a text: a number, or ISO 8601
-	Stored      bool   // the body was accepted before: its size and clock are not judged again, and it is Assistant's
+	Assistant   string            // for events without metadata.assistant_id; must not be empty
+	Always      bool              // the events are Assistant's, whatever they say
+	Aliases     map[string]string // other names of assistants, and whose events are those that tell them
+	Environment string            // of the delivery: Kafka header, AMQP property, HTTP parameter; "" when unknown
+	TextTimes   bool              // a timestamp may be a text: a number, or ISO 8601
+	Stored      bool              // the body was accepted before: its size and clock are not judged again, and it is Assistant's
 }
 
 // Reject says why a body cannot be an event.
@@ -156,6 +157,9 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.E
 	e.Assistant = r.assistant
 	if e.Assistant == "" || in.Always || in.Stored {
 		e.Assistant = in.Assistant
+	}
+	if to, ok := in.Aliases[e.Assistant]; ok && !in.Stored {
+		e.Via, e.Assistant = conversation.SmallID("assistant", e.Assistant), to
 	}
 	e.At = conversation.MicrosOf(e.Time)
 	e.SenderID = d.sender(e.Assistant, e.SenderKey)

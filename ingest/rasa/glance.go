@@ -46,6 +46,9 @@ func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
 	} else if strings.IndexByte(assistant, '\\') >= 0 {
 		assistant = unescape(assistant)
 	}
+	if to, ok := in.Aliases[assistant]; ok {
+		assistant = to
+	}
 	return Glance{d.sender(assistant, key), seconds, conversation.MicrosOf(seconds), BodyHash(body), redacted(body)}, true
 }
 

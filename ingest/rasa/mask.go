@@ -34,7 +34,7 @@ func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*co
 	if rej != nil {
 		return nil, rej
 	}
-	x.ID, x.Place = e.ID, e.Place
+	x.ID, x.Place, x.Via = e.ID, e.Place, e.Via
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
 	x.Masks = mask.Count(body)
 	if telling {
@@ -112,7 +112,7 @@ func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key 
 	if rej != nil {
 		return nil, rej
 	}
-	x.ID, x.Twin, x.Place = e.ID, e.Twin, e.Place
+	x.ID, x.Twin, x.Place, x.Via = e.ID, e.Twin, e.Place, e.Via
 	if e.Flags&conversation.FlagMasked == 0 {
 		x.ID, x.Twin = conversation.KeyedID(key, e.ID), e.ID
 	}
