@@ -34,7 +34,6 @@ func (d *Diagnosis) Say(ok bool, format string, args ...any) {
 const (
 	manyWaiting  = 20_000           // senders that wait to be indexed: hardly for the next run of the job alone
 	longBacklog  = 2000             // hours of figures that wait to be counted
-	silentDays   = 30               // without a hand-off
 	alive        = 15 * time.Second // since a process that reads told that it does
 	aliveServer  = time.Minute      // the same for one that does jobs
 	fullRejected = 100_000          // rejected events that nobody looked at
@@ -117,9 +116,9 @@ func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) e
 	if rejected > fullRejected {
 		d.Say(false, "rejected: %d altogether take up space until they are mended or discarded", rejected)
 	}
-	silent, err := queries.SilentAssistants(ctx, db, now.AddDate(0, 0, -silentDays))
+	silent, err := queries.SilentAssistants(ctx, db, now, now)
 	for _, s := range silent {
-		d.Say(false, "assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Settings.", s.Assistant, silentDays, s.Conversations)
+		d.Say(false, "assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Settings.", s.Assistant, queries.SilentDays, s.Conversations)
 	}
 	return err
 }

@@ -236,7 +236,7 @@ func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conv
 
 // intake is what the delivery says of a body.
 func (r *run) intake(c *chunk, i int) rasa.Intake {
-	in := r.src.intake()
+	in := r.src.Intake()
 	if c.Assistant != nil && !in.Always {
 		if told := name(c.Assistant(i)); told != "" {
 			in.Assistant = told

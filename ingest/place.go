@@ -66,10 +66,10 @@ func (o *Order) Shuffled() bool {
 
 // Look tells whose a body is, and of when: at a glance where its layout allows that, else by reading it. It is not ok where it is no event.
 func (s *Source) Look(d *rasa.Decoder, body string, now time.Time) (g rasa.Glance, ok bool) {
-	if g, ok := d.Glance(body, s.intake()); ok {
+	if g, ok := d.Glance(body, s.Intake()); ok {
 		return g, true
 	}
-	e, rej := d.Decode(body, s.intake(), now)
+	e, rej := d.Decode(body, s.Intake(), now)
 	if rej != nil {
 		return g, false
 	}
@@ -86,7 +86,7 @@ func (s Source) Of(assistant string) *Source {
 
 // Check tells why a body is no event; nil when it is one.
 func (s *Source) Check(d *rasa.Decoder, body string, now time.Time) *rasa.Reject {
-	_, rej := d.Decode(body, s.intake(), now)
+	_, rej := d.Decode(body, s.Intake(), now)
 	return rej
 }
 

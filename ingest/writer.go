@@ -37,8 +37,8 @@ type Source struct {
 	DeadLetter func(ctx context.Context, rejected []Rejected) error // publishes what was set aside; may be nil
 }
 
-// intake is what the source says of its events.
-func (s *Source) intake() rasa.Intake {
+// Intake is what the source says of its events.
+func (s *Source) Intake() rasa.Intake {
 	in := rasa.Intake{Assistant: s.Assistant, Always: s.Always, Environment: s.Environment, TextTimes: s.TextTimes}
 	if s.aliases != nil {
 		in.Aliases = s.aliases()

@@ -110,7 +110,10 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 		if owner.Disabled {
 			return &metric.InputError{Field: "owner", Msg: owner.Name + " may not export any more"}
 		}
-		if f, err = queries.SearchAs(ctx, pool, f.LimitTo(owner.Assistants), owner.SeesPersonal()); err != nil {
+		if f, err = queries.LimitTo(ctx, pool, f, owner.Assistants); err != nil {
+			return err
+		}
+		if f, err = queries.SearchAs(ctx, pool, f, owner.SeesPersonal()); err != nil {
 			return err
 		}
 		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By, Clear: e.Clear}

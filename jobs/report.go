@@ -345,7 +345,10 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	if err != nil {
 		return 0, err
 	}
-	if f, err = queries.SearchAs(ctx, s.pool, f.LimitTo(s.owner.Assistants), s.owner.SeesPersonal()); err != nil {
+	if f, err = queries.LimitTo(ctx, s.pool, f, s.owner.Assistants); err != nil {
+		return 0, err
+	}
+	if f, err = queries.SearchAs(ctx, s.pool, f, s.owner.SeesPersonal()); err != nil {
 		return 0, err
 	}
 	now := s.run.DueAt // what was missed is made up as it would have been
@@ -418,7 +421,10 @@ func (s *sending) noteRows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if f, err = queries.SearchAs(ctx, s.pool, f.LimitTo(s.owner.Assistants), s.owner.SeesPersonal()); err != nil {
+	if f, err = queries.LimitTo(ctx, s.pool, f, s.owner.Assistants); err != nil {
+		return err
+	}
+	if f, err = queries.SearchAs(ctx, s.pool, f, s.owner.SeesPersonal()); err != nil {
 		return err
 	}
 	return queries.NoteIncrement(ctx, s.pool, queries.Grain(s.schedule.Grain), s.increment(f), queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}, s.run.DueAt, s.zone)

@@ -172,6 +172,12 @@ func Survivors(ctx context.Context, db DB, f metric.Filter) (metric.Filter, erro
 	return f, nil
 }
 
+// LimitTo narrows a filter to what who asks may see, after the names in it are those of today; none: not limited.
+func LimitTo(ctx context.Context, db DB, f metric.Filter, limits []string) (metric.Filter, error) {
+	f, err := Survivors(ctx, db, f)
+	return f.LimitTo(limits), err
+}
+
 // What reviewers made of conversations, and holds on them, follow these to other ids. Where two become one, what the other has stays.
 var moveConversationsSQL = []string{
 	`update conversation_tags t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from conversation_tags x where x.sender_id = @to and x.conversation_id = k.new and x.tag_id = t.tag_id)`,

@@ -44,6 +44,8 @@ const (
 	AuditCriteriaUsed      AuditAct = "criteria.used"
 	AuditSettingsChanged   AuditAct = "settings.changed"
 	AuditFolded            AuditAct = "settings.folded"
+	AuditMerged            AuditAct = "assistant.merged" // or renamed
+	AuditSeparated         AuditAct = "assistant.separated"
 	AuditRetentionChanged  AuditAct = "retention.changed"
 	AuditRetentionRan      AuditAct = "retention.ran"
 	AuditHoldMade          AuditAct = "hold.made"

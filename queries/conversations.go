@@ -366,7 +366,7 @@ type Choices struct {
 }
 
 const (
-	assistantNamesSQL  = `select name from assistants order by name limit 500`
+	assistantNamesSQL  = `select a.name from assistants a where not exists (select from assistant_aliases x where x.name = a.name) order by a.name limit 500`
 	allEnvironmentsSQL = `select name from environments order by name limit 500`
 	channelNamesSQL    = `select name from channels order by name limit 500`
 	versionNamesSQL    = `select name from (select coalesce(nullif(model_name, ''), model_id) as name, max(first_seen_at) as first from versions group by 1 order by 2 desc limit 200) as v`

@@ -17,7 +17,7 @@ type Grain string
 // The grains.
 const (
 	ByConversation Grain = "conversation"
-	ByTurn         Grain = "turn" // those of the filter; without bounds on response times, those with one
+	ByTurn         Grain = "turn" // all of them, those without a response time too
 	ByMessage      Grain = "message"
 	ByEvent        Grain = "event"
 	ByUser         Grain = "user" // people with conversations of the filter, who came last first
@@ -107,6 +107,7 @@ var exportColumns = map[Grain][]ExportColumn{
 		{"by_human", FlagColumn, "t.human"},
 		{"response_ms", MillisColumn, "t.response_ms"},
 		{"response_source", TextColumn, "t.response_source"},
+		{"not_counted", TextColumn, notCountedText},
 		{"understanding_ms", MillisColumn, "t.understanding_ms"},
 		{"prediction_ms", MillisColumn, "t.prediction_ms"},
 	},
@@ -174,6 +175,14 @@ left join environments en on en.id = c.environment_id
 left join channels ch on ch.id = c.channel_id
 left join versions v on v.id = c.version_id
 `
+
+// notCountedText says why a turn has no response time.
+const notCountedText = `case
+	when t.response_ms is not null then null
+	when t.platform then 'platform'
+	when t.human then 'by_human'
+	when not exists (select from messages m where m.sender_id = t.sender_id and m.conversation_id = t.conversation_id and m.at >= t.at and m.turn = t.n and m.author = 2) then 'unanswered'
+	else 'impossible' end`
 
 // exportPage is how many rows are fetched at a time.
 const exportPage = 1000
@@ -248,7 +257,9 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 		if w, turns, err = turnsOf(ctx, tx, f, now, zone); err != nil {
 			return err
 		}
-		condition = " and " + turns.String()
+		if len(turns.conditions) > 0 {
+			condition = " and " + turns.String()
+		}
 	} else {
 		w = filterConversations(f, known, now, zone)
 	}

@@ -103,7 +103,7 @@ func RejectedReasons(ctx context.Context, db DB) ([]RejectedReason, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedReason])
 }
 
-// Silent is an assistant whose conversations were never handed to a person lately: either it needs none,
+// Silent is an assistant whose conversations were never handed to a person in some time: either it needs none,
 // or the signal is missing and containment cannot be trusted.
 type Silent struct {
 	Assistant     string
@@ -117,12 +117,16 @@ from assistants a
 cross join lateral (
 	select max(c.started_at) as last_escalated
 	from conversations c
-	where c.assistant_id = a.id and c.escalated_at is not null
+	where c.assistant_id = a.id and c.escalated_at is not null and c.started_at < @until
 	offset 0
 ) as e
 cross join lateral (
 	select count(*) as conversations
-	from (select from conversations c where c.assistant_id = a.id and c.started_at >= @since and (e.last_escalated is null or e.last_escalated < @since) limit 10000) as c
+	from (
+		select from conversations c
+		where c.assistant_id = a.id and c.started_at >= @since and c.started_at < @until and ` + engagedText + ` and ` + endedText + ` and (e.last_escalated is null or e.last_escalated < @since)
+		limit 10000
+	) as c
 ) as n
 where n.conversations >= @least
 order by a.name
@@ -131,9 +135,13 @@ limit 200`
 // silentFrom is how many conversations an assistant must have had for the lack of a hand-off to mean something.
 const silentFrom = 30
 
-// SilentAssistants returns assistants with 30 conversations or more since then but none handed over.
-func SilentAssistants(ctx context.Context, db DB, since time.Time) ([]Silent, error) {
-	rows, _ := db.Query(ctx, silentSQL, pgx.StrictNamedArgs{"since": since, "least": silentFrom})
+// SilentDays is how long an assistant may go without a hand-off before its containment is doubted.
+const SilentDays = 30
+
+// SilentAssistants returns assistants with 30 engaged conversations or more that began in the SilentDays before until and have ended, but none handed over.
+func SilentAssistants(ctx context.Context, db DB, until, now time.Time) ([]Silent, error) {
+	args := pgx.StrictNamedArgs{"since": until.AddDate(0, 0, -SilentDays), "until": until, "now": now, "least": silentFrom}
+	rows, _ := db.Query(ctx, silentSQL, args)
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Silent])
 }
 

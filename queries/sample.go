@@ -72,6 +72,9 @@ func Sample(ctx context.Context, db DB, q Queue, due time.Time, zone *time.Locat
 	if err != nil {
 		return nil, 0, err
 	}
+	if f, err = Survivors(ctx, db, f); err != nil {
+		return nil, 0, err
+	}
 	if population, err = countFresh(ctx, db, q, f, due, zone); err != nil {
 		return nil, 0, err
 	}

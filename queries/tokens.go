@@ -23,6 +23,7 @@ type Token struct {
 	Role        string   // ingest, analytics_viewer, analytics_admin or admin
 	Assistants  []string // of which it may send or read; nil: all
 	Assistant   string   // of ingest: for events that name none
+	Always      bool     // all its events are Assistant's, whatever they name
 	Environment string
 	MostEvents  *int32 // that it may send in a minute; nil: any number
 	MostBytes   *int64 // likewise, before compression
@@ -33,12 +34,12 @@ type Token struct {
 	RevokedAt   *time.Time
 }
 
-const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, environment, most_events, most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
+const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, always, environment, most_events, most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
 
 const (
 	tokenSQL       = tokenColumns + `where prefix = @prefix and revoked_at is null and (expires_at is null or expires_at > @now)`
 	tokensSQL      = tokenColumns + `order by created_at desc, id limit 1000`
-	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, environment, most_events, most_bytes, created_at, created_by, expires_at) values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @environment, @most_events, @most_bytes, @at, @by, @expires)`
+	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, always, environment, most_events, most_bytes, created_at, created_by, expires_at) values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @always, @environment, @most_events, @most_bytes, @at, @by, @expires)`
 	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning name`
 	usedTokenSQL   = `update tokens set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at::timestamptz - interval '1 minute')`
 )
@@ -79,7 +80,7 @@ func Tokens(ctx context.Context, db DB) ([]Token, error) {
 // AddToken stores a token.
 func AddToken(ctx context.Context, db DB, t Token) error {
 	_, err := db.Exec(ctx, insertTokenSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(t.ID), "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant,
+		"id": [16]byte(t.ID), "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant, "always": t.Always,
 		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt, "by": t.CreatedBy, "expires": t.ExpiresAt,
 	})
 	return unique(err)

@@ -30,8 +30,7 @@ type ListedTurn struct {
 }
 
 // turnsOf returns the predicates of the conversations, c, and of the turns, t, of a filter: those that its bounds of
-// response times and its TurnFilter mean; if that asks for no more than a flow or an action, those with a response time. Both have
-// the same arguments.
+// response times and its TurnFilter mean. Both have the same arguments.
 func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *where, err error) {
 	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {
@@ -44,11 +43,25 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 	if f.Turns != (metric.TurnFilter{}) {
 		t.and(t.turn(f.Turns), "", nil)
 	}
-	if f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow, Action: f.Turns.Action}) || f.Slower > 0 || f.Faster > 0 {
-		t.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
-		t.args["above"] = slowest(f)
+	if f.Slower > 0 || f.Faster > 0 {
+		t.timed(f)
 	}
 	return c, t, nil
+}
+
+// listedTurns are turnsOf a list of turns: if the filter asks for no more than a flow or an action, those with a response time.
+func listedTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *where, err error) {
+	c, t, err = turnsOf(ctx, db, f, now, zone)
+	if err == nil && f.Slower == 0 && f.Faster == 0 && f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow, Action: f.Turns.Action}) {
+		t.timed(f)
+	}
+	return c, t, err
+}
+
+// timed narrows turns to those with a response time within the filter's bounds.
+func (w *where) timed(f metric.Filter) {
+	w.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
+	w.args["above"] = slowest(f)
 }
 
 const turnColumns = `
@@ -69,7 +82,7 @@ order by x.response_ms desc nulls last, x.conversation_id, x.n`
 // Turns returns at most limit turns of the filter's conversations, the slowest first, after the first skip ones. With few
 // conversations their turns are looked up, else the slowest turns are looked through for those of the filter.
 func Turns(ctx context.Context, db DB, f metric.Filter, few bool, skip, limit int, now time.Time, zone *time.Location) ([]ListedTurn, error) {
-	c, t, err := turnsOf(ctx, db, f, now, zone)
+	c, t, err := listedTurns(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +104,7 @@ func Turns(ctx context.Context, db DB, f metric.Filter, few bool, skip, limit in
 
 // CountTurns counts the turns of the filter's conversations.
 func CountTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (int64, error) {
-	c, t, err := turnsOf(ctx, db, f, now, zone)
+	c, t, err := listedTurns(ctx, db, f, now, zone)
 	if err != nil {
 		return 0, err
 	}

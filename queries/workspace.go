@@ -79,9 +79,10 @@ func SetWorkspace(ctx context.Context, db DB, w Workspace, by conversation.UUID,
 
 const (
 	allAssistantsSQL = `
-select a.id, a.name, a.settings, a.changed_at, coalesce(u.name, '') as by
+select a.id, a.uuid, a.name, a.settings, a.changed_at, coalesce(u.name, '') as by
 from assistants a
 left join users u on u.id = a.changed_by
+where not exists (select from assistant_aliases x where x.name = a.name)
 order by a.name`
 	setAssistantSQL = `
 insert into assistants (id, name, settings, changed_at, changed_by)
@@ -99,6 +100,7 @@ order by s.name`
 // Assistant is an assistant with its settings.
 type Assistant struct {
 	ID        int32
+	UUID      conversation.UUID // that a rename keeps
 	Name      string
 	Settings  conversation.Settings
 	ChangedAt *time.Time // nil: they are as by default
@@ -110,10 +112,12 @@ func Assistants(ctx context.Context, db DB) ([]Assistant, error) {
 	rows, _ := db.Query(ctx, allAssistantsSQL)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (a Assistant, err error) {
 		var stored []byte
+		var uuid [16]byte
 		a.Settings = conversation.DefaultSettings()
-		if err = row.Scan(&a.ID, &a.Name, &stored, &a.ChangedAt, &a.By); err == nil {
+		if err = row.Scan(&a.ID, &uuid, &a.Name, &stored, &a.ChangedAt, &a.By); err == nil {
 			err = json.Unmarshal(stored, &a.Settings)
 		}
+		a.UUID = uuid
 		return a, err
 	})
 }

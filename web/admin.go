@@ -70,6 +70,9 @@ func TokenDeed(t queries.Token, days int) map[string]any {
 	d := map[string]any{"role": t.Role}
 	if t.Role == "ingest" {
 		d["assistant"], d["environment"] = t.Assistant, t.Environment
+		if t.Always {
+			d["always"] = true
+		}
 		if t.MostEvents != nil {
 			d["events_a_minute"] = *t.MostEvents
 		}
@@ -94,7 +97,7 @@ func (s *server) adminModel(r *http.Request) (views.Admin, error) {
 	}
 	for _, t := range tokens {
 		m.Tokens = append(m.Tokens, views.TokenRow{
-			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Environment: t.Environment,
+			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment,
 			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, Expires: t.ExpiresAt, LastUsed: t.LastUsedAt, Revoked: t.RevokedAt,
 		})
 	}
@@ -122,7 +125,7 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	u, _ := userOf(r.Context())
-	t := queries.Token{Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now()}
+	t := queries.Token{Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Always: p("always") == "yes", Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now()}
 	if once, err := conversation.ParseUUID(p("once")); err == nil { // the page that is loaded again makes none again
 		t.ID = once
 	}
@@ -166,7 +169,7 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if input != nil {
-		m.Form, m.Error = views.TokenForm{Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Environment: t.Environment, Days: p("days"), MostEvents: p("most_events"), MostMB: p("most_mb")}, input.Error()
+		m.Form, m.Error = views.TokenForm{Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment, Days: p("days"), MostEvents: p("most_events"), MostMB: p("most_mb")}, input.Error()
 		return s.render(w, r, http.StatusUnprocessableEntity, views.AdminPage(m))
 	}
 	m.Secret, m.SecretReads = secret, t.Role != "ingest"

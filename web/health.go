@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
@@ -11,14 +12,12 @@ import (
 	"turnwise/views"
 )
 
-// silentDays is how long an assistant may go without a hand-off before its containment is doubted.
-const silentDays = 30
-
 // health answers GET /health.
 func (s *server) health(w http.ResponseWriter, r *http.Request) error {
-	m := views.Health{Page: s.page(r, "Data health", "Data health"), Days: silentDays}
+	m := views.Health{Page: s.page(r, "Data health", "Data health"), Days: queries.SilentDays}
 	var reasons []queries.RejectedReason
 	var silent []queries.Silent
+	var assistants []queries.Assistant
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() (err error) {
 		m.Sources, err = s.sourceRows(ctx, m.Now)
@@ -29,7 +28,11 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 		return err
 	})
 	g.Go(func() (err error) {
-		silent, err = queries.SilentAssistants(ctx, s.Pool, m.Now.AddDate(0, 0, -silentDays))
+		assistants, err = queries.Assistants(ctx, s.Pool)
+		return err
+	})
+	g.Go(func() (err error) {
+		silent, err = queries.SilentAssistants(ctx, s.Pool, m.Now, m.Now)
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -49,6 +52,23 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	for _, x := range silent {
 		m.Silent = append(m.Silent, views.SilentRow{Assistant: x.Assistant, Conversations: x.Conversations, Last: x.LastEscalated})
 	}
+	m.Trainings = trainings(assistants)
 	m.Alarm = len(m.Silent) > 0 || len(m.Reasons) > 0 || len(m.Troubled) > 0
 	return s.renderEither(w, r, views.HealthPage(m), views.HealthView(m))
+}
+
+// aTraining is how Rasa names the assistant of a training whose configuration gives it no name of its own.
+var aTraining = regexp.MustCompile(`^\d{8}-\d{6}-[a-z]+-[a-z]+$`)
+
+// trainings are the assistants that look like trainings of one bot, if there are two or more.
+func trainings(all []queries.Assistant) (names []string) {
+	for _, a := range all {
+		if aTraining.MatchString(a.Name) {
+			names = append(names, a.Name)
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	return names
 }

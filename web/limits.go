@@ -35,6 +35,9 @@ func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, 
 		err = s.mayAsk(ctx, f.Text, f.ID)
 	}
 	if err == nil {
+		f, err = queries.Survivors(ctx, s.Pool, f)
+	}
+	if err == nil {
 		f, err = queries.SearchAs(ctx, s.Pool, f, may(ctx, views.SeePersonal))
 	}
 	limits := limitsOf(ctx)
@@ -83,6 +86,9 @@ func (s *server) within(ctx context.Context, query string) bool {
 		return true
 	}
 	f, err := queries.KeptFilter(query, s.Zone)
+	if err == nil {
+		f, err = queries.Survivors(ctx, s.Pool, f)
+	}
 	return err == nil && len(f.Assistants) > 0 && !slices.ContainsFunc(f.Assistants, func(a string) bool { return !slices.Contains(limits, a) })
 }
 
@@ -93,6 +99,9 @@ func (s *server) mayView(ctx context.Context, v queries.SavedView) bool {
 		return true
 	}
 	f, err := queries.KeptFilter(v.Query, s.Zone)
+	if err == nil {
+		f, err = queries.Survivors(ctx, s.Pool, f)
+	}
 	return err == nil && !slices.ContainsFunc(append(f.Assistants, f.Not.Assistants...), func(a string) bool { return !slices.Contains(limits, a) })
 }
 

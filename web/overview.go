@@ -215,7 +215,11 @@ const manySilent = 3
 
 // attention lists what somebody should look at, the worst first.
 func (s *server) attention(ctx context.Context, f *figures) (all []views.Attention, err error) {
-	silent, err := queries.SilentAssistants(ctx, s.Pool, f.now.AddDate(0, 0, -30))
+	_, until := f.filter.Range.Bounds(f.now, f.zone)
+	if until.After(f.now) {
+		until = f.now
+	}
+	silent, err := queries.SilentAssistants(ctx, s.Pool, until, f.now)
 	if err != nil {
 		return nil, err
 	}
@@ -225,14 +229,14 @@ func (s *server) attention(ctx context.Context, f *figures) (all []views.Attenti
 	if len(silent) > manySilent {
 		all = append(all, views.Attention{
 			Icon: "headset", Text: "No hand-off signal from " + views.Count(int64(len(silent))) + " assistants for 30 days", Link: "/health",
-			More: "Each of their conversations counts as contained. Data health names them.",
+			More: "Each of their conversations counts as contained, which cannot be trusted.",
 		})
 		silent = nil
 	}
 	for _, x := range silent {
 		all = append(all, views.Attention{
 			Icon: "headset", Text: "No hand-off signal from " + x.Assistant + " for 30 days", Link: "/health",
-			More: "Each of its conversations counts as contained. At least " + views.Count(x.Conversations) + " affected.",
+			More: "None of " + views.SilentCount(x.Conversations) + " was handed over. Unless nobody ever is, its containment cannot be trusted.",
 		})
 	}
 	rejected, err := queries.RejectedReasons(ctx, s.Pool)

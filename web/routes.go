@@ -175,6 +175,8 @@ func (s *server) signed() []route {
 		{"GET", "/admin/assistant", views.Administer, s.assistant},
 		{"POST", "/admin/assistant", views.Administer, s.keepAssistant},
 		{"POST", "/admin/assistant/fold", views.Administer, s.foldAssistant},
+		{"POST", "/admin/assistant/merge", views.Administer, s.mergeAssistant},
+		{"POST", "/admin/assistant/separate", views.Administer, s.separateAssistant},
 		{"GET", "/admin/masking", views.Administer, s.masking},
 		{"POST", "/admin/masking", views.Administer, s.keepMasking},
 		{"POST", "/admin/masking/run", views.HandlePeople, s.maskStored},

@@ -110,8 +110,10 @@ func (s *server) assistant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	said := map[string]string{
-		"kept": "It is kept, and holds for what arrives from within ten seconds on. What is stored is as it was.",
-		"fold": "It is kept. What is stored is folded again by it in the background.",
+		"kept":      "It is kept, and holds for what arrives from within ten seconds on. What is stored is as it was.",
+		"fold":      "It is kept. What is stored is folded again by it in the background.",
+		"merged":    "Events that name the old name belong to this assistant from now on. Stored conversations follow within minutes.",
+		"separated": "Events that name it belong to it again. Stored conversations follow within minutes.",
 	}[r.URL.Query().Get("said")]
 	return s.showAssistant(w, r, http.StatusOK, a, views.AssistantSettings{Form: assistantForm(a.Settings), Said: said})
 }
@@ -127,7 +129,25 @@ func assistantForm(x conversation.Settings) views.AssistantForm {
 
 func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status int, a queries.Assistant, m views.AssistantSettings) error {
 	m.Page, m.Name, m.By, m.Changed = s.page(r, a.Name, "Admin"), a.Name, a.By, a.ChangedAt
-	m.Default = assistantForm(conversation.DefaultSettings())
+	m.Default, m.UUID = assistantForm(conversation.DefaultSettings()), a.UUID.String()
+	aliases, err := queries.Aliases(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, x := range aliases {
+		if x.Assistant == a.Name {
+			m.Aliases = append(m.Aliases, views.AliasRow{Name: x.Name, At: x.CreatedAt, By: x.By})
+		}
+	}
+	all, err := queries.Assistants(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		if x.Name != a.Name {
+			m.Others = append(m.Others, x.Name)
+		}
+	}
 	runs, err := queries.FoldRuns(r.Context(), s.Pool, queries.FoldToRebuild)
 	if err != nil {
 		return err

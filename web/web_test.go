@@ -157,6 +157,8 @@ func TestRights(t *testing.T) {
 		"GET /admin/assistant":                {303, 403, 403, 403, 404},
 		"POST /admin/assistant":               {303, 403, 403, 403, 404},
 		"POST /admin/assistant/fold":          {303, 403, 403, 403, 404},
+		"POST /admin/assistant/merge":         {303, 403, 403, 403, 404},
+		"POST /admin/assistant/separate":      {303, 403, 403, 403, 404},
 		"GET /admin/masking":                  {303, 403, 403, 403, 200},
 		"POST /admin/masking":                 {303, 403, 403, 403, 303},
 		"POST /admin/masking/run":             {303, 403, 403, 403, 422},

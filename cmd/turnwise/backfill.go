@@ -57,7 +57,7 @@ func (b *backfillCmd) Run(c *cli) error {
 	}
 	defer end()
 	w := ingest.NewWriter(pool, log)
-	src, err := w.Open(c.ctx, ingest.Source{Name: chosen.Name, Kind: "kafka", Assistant: chosen.Assistant, Environment: chosen.Environment, DeadLetter: consumer.DeadLetter()})
+	src, err := w.Open(c.ctx, ingest.Source{Name: chosen.Name, Kind: "kafka", Assistant: chosen.Assistant, Always: chosen.Always, Environment: chosen.Environment, DeadLetter: consumer.DeadLetter()})
 	if err != nil {
 		return err
 	}

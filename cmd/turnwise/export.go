@@ -40,6 +40,9 @@ func (e *exportCmd) Run(c *cli) (err error) {
 		if x.Filter, err = metric.ParseFilter(kept, zone); err != nil {
 			return fmt.Errorf("--query: %w", err)
 		}
+		if x.Filter, err = queries.Survivors(c.ctx, pool, x.Filter); err != nil {
+			return err
+		}
 		out := c.stdout
 		if e.Out != "-" {
 			partial := e.Out + ".partial" // a file of that name is whole

@@ -273,6 +273,7 @@ type tokenCreateCmd struct {
 	Events      int32    `name:"events-per-minute" help:"How many events it may send in a minute; default: any number."`
 	Megabytes   int64    `name:"megabytes-per-minute" help:"How many megabytes it may send in a minute; default: any number."`
 	Assistant   string   `help:"Assistant of events that name none; default: the token's name."`
+	Always      bool     `help:"All events belong to that assistant, also those that name another."`
 	Environment string   `help:"Environment of the events, such as production."`
 }
 
@@ -286,7 +287,7 @@ func (t *tokenCreateCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		secret := ""
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-			x := queries.Token{Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now()}
+			x := queries.Token{Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now()}
 			if t.Events != 0 {
 				x.MostEvents = &t.Events
 			}

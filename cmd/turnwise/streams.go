@@ -52,6 +52,7 @@ type streamFlags struct {
 	RabbitDeadLetterQueue string   `name:"rabbitmq-dead-letter-queue" env:"TURNWISE_RABBITMQ_DEAD_LETTER_QUEUE" help:"Queue for what cannot be stored, beside keeping it under Data health." placeholder:"QUEUE" group:"Brokers"`
 
 	StreamAssistant   string `name:"stream-assistant" env:"TURNWISE_STREAM_ASSISTANT" help:"Assistant of events that name none, of the brokers named by flags (default)." placeholder:"NAME" group:"Brokers"`
+	StreamAlways      bool   `name:"stream-assistant-always" env:"TURNWISE_STREAM_ASSISTANT_ALWAYS" help:"All events of these brokers belong to that assistant, also those that name another." group:"Brokers"`
 	StreamEnvironment string `name:"stream-environment" env:"TURNWISE_STREAM_ENVIRONMENT" help:"Environment of messages that name none, of the brokers named by flags." placeholder:"NAME" group:"Brokers"`
 }
 
@@ -60,6 +61,7 @@ type sourceConfig struct {
 	Name        string         `yaml:"name"`
 	Format      string         `yaml:"format"` // rasa
 	Assistant   string         `yaml:"assistant"`
+	Always      bool           `yaml:"assistant_always"` // also of events that name another
 	Environment string         `yaml:"environment"`
 	Writers     int            `yaml:"writers"`
 	Batch       int            `yaml:"batch"`
@@ -75,7 +77,7 @@ func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, er
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, sourceConfig{Name: "kafka", Assistant: f.StreamAssistant, Environment: f.StreamEnvironment, Kafka: &kafka.Config{
+		all = append(all, sourceConfig{Name: "kafka", Assistant: f.StreamAssistant, Always: f.StreamAlways, Environment: f.StreamEnvironment, Kafka: &kafka.Config{
 			Brokers: f.KafkaBrokers, Topics: f.KafkaTopics, Pattern: f.KafkaTopicPattern, Group: f.KafkaGroup, Protocol: f.KafkaProtocol,
 			Mechanism: f.KafkaMechanism, Username: f.KafkaUsername, Password: password, TokenFile: f.KafkaTokenFile, CAFile: f.KafkaCA,
 			CertFile: f.KafkaCert, KeyFile: f.KafkaKey, Start: f.KafkaStart, DeadLetter: f.KafkaDeadLetterTopic,
@@ -90,7 +92,7 @@ func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, er
 		urls = append(urls, strings.Fields(text)...)
 	}
 	if len(urls) > 0 {
-		all = append(all, sourceConfig{Name: "rabbitmq", Assistant: f.StreamAssistant, Environment: f.StreamEnvironment, RabbitMQ: &rabbit.Config{
+		all = append(all, sourceConfig{Name: "rabbitmq", Assistant: f.StreamAssistant, Always: f.StreamAlways, Environment: f.StreamEnvironment, RabbitMQ: &rabbit.Config{
 			URLs: urls, Queues: f.RabbitQueues, Exchange: f.RabbitExchange, Passive: f.RabbitPassive, Quorum: f.RabbitQuorum, Prefetch: f.RabbitPrefetch,
 			CAFile: f.RabbitCA, CertFile: f.RabbitCert, KeyFile: f.RabbitKey, DeadLetter: f.RabbitDeadLetterQueue,
 		}})
@@ -237,7 +239,7 @@ func startStreams(ctx context.Context, w *ingest.Writer, all []sourceConfig, log
 	}
 	for i := range all {
 		consumer, kind := all[i].consumer()
-		source := ingest.Source{Name: all[i].Name, Kind: kind, Assistant: all[i].Assistant, Environment: all[i].Environment, DeadLetter: consumer.DeadLetter()}
+		source := ingest.Source{Name: all[i].Name, Kind: kind, Assistant: all[i].Assistant, Always: all[i].Always, Environment: all[i].Environment, DeadLetter: consumer.DeadLetter()}
 		stream := ingest.NewStream(w, source, consumer, fmt.Sprintf("%s:%d", host, os.Getpid()), ingest.Options{Writers: all[i].Writers, Batch: all[i].Batch})
 		s.all = append(s.all, stream)
 		s.running.Go(func() {

@@ -123,7 +123,7 @@ func (h *Handler) take(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	source := ingest.Source{Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Environment: token.Environment}
+	source := ingest.Source{Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Always: token.Always, Environment: token.Environment}
 	if env := r.URL.Query().Get("environment"); env != "" {
 		source.Environment = env
 	} else if env := r.Header.Get("Rasa-Environment"); env != "" {
@@ -219,7 +219,9 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token queries
 		if n >= MaxEvents {
 			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
 		}
-		e, rej := d.Decode(string(item.Body), rasa.Intake{Assistant: cmp.Or(item.Assistant, source.Assistant), Environment: cmp.Or(item.Environment, source.Environment)}, h.now())
+		in := source.Of(item.Assistant).Intake()
+		in.Environment = cmp.Or(item.Environment, in.Environment)
+		e, rej := d.Decode(string(item.Body), in, h.now())
 		if rej == nil && token.Assistants != nil && !slices.Contains(token.Assistants, e.Assistant) {
 			a.Rejected = append(a.Rejected, rejection{Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant"})
 			continue
