@@ -284,6 +284,9 @@ func TestOutcomes(t *testing.T) {
 		{"an error", []*Event{said, event(1, TypeBot, text("Sorry."), name("utter_internal_error_rasa"))}, Abandoned},
 		{"no reply", []*Event{said}, Abandoned},
 		{"a completed flow that asks for more", []*Event{said, event(1, TypeBot, text("Done.")), event(2, "flow_completed", flow("a")), event(3, TypeBot, text("Anything else?"), name("utter_can_do_something_else"))}, ResolvedAssumed},
+		{"an error after a completed flow", []*Event{said, event(1, TypeBot, text("Done.")), event(2, "flow_completed", flow("a")), event(3, TypeBot, text("Sorry, something went wrong."), name("utter_internal_error_rasa"))}, Abandoned},
+		{"an error after a completed flow, at its instant", []*Event{said, event(1, TypeBot, text("Done.")), event(2, "flow_completed", flow("a")), event(2, TypeBot, text("Sorry."), name("utter_internal_error_rasa"))}, Abandoned},
+		{"nobody wrote, handed over", []*Event{event(0, TypeBot, text("news")), event(1, TypeAction, name("action_human_handoff"))}, NotEngaged},
 		{"satisfied", []*Event{said, event(1, TypeSlot, name("csat_score"), value(`"satisfied"`))}, ResolvedConfirmed},
 		{"unsatisfied after an answer", []*Event{said, event(1, TypeBot, text("Done.")), event(2, TypeUser, text("/SetSlots(csat_score=unsatisfied)")), event(3, TypeSlot, name("csat_score"), value(`"unsatisfied"`))}, ResolvedAssumed},
 	} {
@@ -394,5 +397,24 @@ func TestSeqGrows(t *testing.T) {
 		if c.Events[i].Seq <= c.Events[i-1].Seq {
 			t.Errorf("seq %d after %d", c.Events[i].Seq, c.Events[i-1].Seq)
 		}
+	}
+}
+
+// TestOrderByContent: of events at one instant of which no delivery showed the order, what they are decides.
+func TestOrderByContent(t *testing.T) {
+	t.Parallel()
+	in := []*Event{
+		event(1, TypeAction, name("action_restart")), event(1, TypeRestart), event(1, TypeSlot, name("session_started_metadata")), event(1, TypeAction, name("action_session_start")), event(1, TypeSessionStart),
+		event(1, TypeUser, text("hi")), event(1, "entities"), event(1, TypeSlot, name("x")), event(1, TypeStack), event(1, TypeFlowStarted, flow("a")), event(1, TypeAction, name("utter_x")),
+		event(1, TypeBot, text("Hello.")), event(1, "flow_completed", flow("a")), event(1, TypeAction, name("action_listen")), event(1, TypeSessionEnd),
+	}
+	for i := 1; i < len(in); i++ {
+		if a, b := in[i-1], in[i]; a.Key().Compare(b.Key()) >= 0 {
+			t.Errorf("%s %s does not come before %s %s", a.Type, a.Name, b.Type, b.Name)
+		}
+	}
+	turn := defaults(t, event(0, TypeUser, text("hi")), event(1, TypeBot, text("Hello.")), event(1, TypeAction, name("utter_hello"))).Turns
+	if len(turn) != 1 || turn[0].Action != "utter_hello" {
+		t.Errorf("the answer's action: %+v", turn)
 	}
 }

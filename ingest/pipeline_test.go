@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/queries/dbtest"
 )
@@ -147,4 +148,25 @@ func TestDroppedMonth(t *testing.T) {
 		}
 	}
 	store(fmt.Sprintf(`{"sender_id":"b","event":"user","timestamp":%d,"text":"two"}`, at), fmt.Sprintf(`{"sender_id":"c","event":"user","timestamp":%d,"text":"three"}`, at+9))
+}
+
+// TestErasedUntil: of who was erased, nothing is stored up to that instant, itself included; what comes a microsecond later is.
+func TestErasedUntil(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	at := time.Date(2026, 11, 20, 12, 0, 0, 250_000_000, time.UTC)
+	if _, err := pool.Exec(t.Context(), `insert into erased (sender_id, until) values ($1, $2)`, conversation.SenderID("bank", "s"), at); err != nil {
+		t.Fatal(err)
+	}
+	var bodies []string
+	for i := range 3 {
+		bodies = append(bodies, fmt.Sprintf(`{"sender_id":"s","event":"user","text":"%d","timestamp":%.6f,"metadata":{"assistant_id":"bank"}}`, i-1, float64(at.UnixMicro()+int64(i-1))/1e6))
+	}
+	if counts := deliverFile(t, pool, bodies); counts.Stored != 1 || counts.Known != 2 {
+		t.Errorf("%+v", counts)
+	}
+	var text string
+	if err := pool.QueryRow(t.Context(), `select string_agg(text, ' ') from messages`).Scan(&text); err != nil || text != "1" {
+		t.Errorf("stored is %q, %v", text, err)
+	}
 }

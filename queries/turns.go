@@ -23,7 +23,7 @@ type ListedTurn struct {
 	UnderstandingMS *float64 `db:"understanding_ms"`
 	PredictionMS    *float64 `db:"prediction_ms"`
 	Intent          string
-	Text            string
+	Text            string // its first 2,000 characters
 	Assistant       string
 	Channel         string
 	Version         string
@@ -66,7 +66,7 @@ func (w *where) timed(f metric.Filter) {
 
 const turnColumns = `
 select x.conversation_id, x.message_id, x.n, x.at, x.response_ms, x.confidence, x.response_source, x.understanding_ms, x.prediction_ms, x.intent,
-	coalesce(case when length(m.text) > 200 then left(m.text, 200) || '…' else m.text end, '') as text, a.name as assistant, coalesce(ch.name, '') as channel, coalesce(nullif(v.model_name, ''), v.model_id, '') as version
+	coalesce(left(m.text, 2000), '') as text, a.name as assistant, coalesce(ch.name, '') as channel, coalesce(nullif(v.model_name, ''), v.model_id, '') as version
 from (
 	select t.*, c.assistant_id, c.channel_id, c.version_id
 	from `

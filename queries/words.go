@@ -73,7 +73,7 @@ type Unhandled struct {
 }
 
 const unhandledText = `
-select t.conversation_id, t.message_id, case when length(m.text) > 300 then left(m.text, 300) || '…' else m.text end as text
+select t.conversation_id, t.message_id, left(m.text, 2000) as text
 from (
 	select t.sender_id, t.conversation_id, t.message_id, t.at, t.n
 	from turns t
@@ -89,7 +89,7 @@ where m.text <> ''
 order by t.at desc, t.conversation_id, t.n`
 
 // UnhandledMessages returns the messages of the filter's conversations that the assistant did not understand, at most
-// limit, the newest first.
+// limit, the newest first, with the first 2,000 characters of each.
 func UnhandledMessages(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) ([]Unhandled, error) {
 	known, err := lookUp(ctx, db, f, now, zone)
 	if err != nil {

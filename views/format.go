@@ -171,3 +171,15 @@ func barWidth(ms float64) string {
 const slowMS = 2500
 
 func lower(s string) string { return strings.ToLower(s) }
+
+// Shorten cuts a text after so many characters; then it ends with an ellipsis.
+func Shorten(text string, most int) string {
+	n := 0
+	for i := range text {
+		if n == most {
+			return text[:i] + "…"
+		}
+		n++
+	}
+	return text
+}

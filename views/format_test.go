@@ -43,3 +43,15 @@ func TestFormats(t *testing.T) {
 		}
 	}
 }
+
+func TestShorten(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		text string
+		want string
+	}{{"", ""}, {"grüße", "grüße"}, {"grüßen", "grüße…"}, {"😀😀😀😀😀😀", "😀😀😀😀😀…"}} {
+		if got := Shorten(tt.text, 5); got != tt.want {
+			t.Errorf("%q becomes %q", tt.text, got)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -173,9 +174,18 @@ func (s *server) unhandled(ctx context.Context, f *figures) (all []views.TextGro
 	if err != nil {
 		return nil, err
 	}
+	ids := make([]conversation.UUID, len(list))
+	for i, x := range list {
+		ids[i] = x.ConversationID
+	}
+	hide, err := s.hiding(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	texts := make([]string, len(list))
 	for i, x := range list {
-		texts[i] = x.Text
+		list[i].Text = views.Shorten(hide(x.ConversationID, x.Text), 300)
+		texts[i] = list[i].Text
 	}
 	groups := metric.GroupTexts(texts)
 	for _, g := range groups[:min(len(groups), groupsShown)] {

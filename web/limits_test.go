@@ -141,6 +141,7 @@ func TestLimits(t *testing.T) {
 	made("/conversations/"+foreign[0]+"/review", "do", "review", "rating", "2")
 	made("/notes", "at", "2026-10-20T10:00", "text", canary+" mark", "assistant", canary, "shared", "yes", "back", "/overview")
 	made("/views", "name", canary+" view", "query", "assistant="+canary, "shared", "yes")
+	made("/views", "name", canary+" left out", "query", "assistant.not="+canary, "shared", "yes")
 	made("/queues", "name", canary+" queue", "query", "assistant="+canary+"&range=28d", "count", "5", "seed", "1")
 	made("/queues", "name", "queue of all "+canary, "query", "range=28d", "count", "5", "seed", "1")
 	made("/queues", "name", "own queue", "query", "assistant=harbour-bank&range=28d", "count", "5", "seed", "1")

@@ -44,12 +44,20 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	ids := make([]conversation.UUID, len(mentions))
+	for i, x := range mentions {
+		ids[i] = x.ConversationID
+	}
+	hide, err := s.hiding(r.Context(), ids)
+	if err != nil {
+		return err
+	}
 	for _, x := range mentions {
 		link := "/conversations/" + x.ConversationID.String()
 		if x.MessageID != nil {
 			link += "?m=" + x.MessageID.String()
 		}
-		m.Mentions = append(m.Mentions, views.MentionRow{By: x.By, Text: x.Text, At: x.CreatedAt, Link: link, New: x.SeenAt == nil})
+		m.Mentions = append(m.Mentions, views.MentionRow{By: x.By, Text: hide(x.ConversationID, x.Text), At: x.CreatedAt, Link: link, New: x.SeenAt == nil})
 	}
 	bulk, err := queries.LastBulks(r.Context(), s.Pool, u.ID)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -80,7 +81,16 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 		list = list[:turnsSize]
 		m.After = link(at + turnsSize)
 	}
+	ids := make([]conversation.UUID, len(list))
+	for i, t := range list {
+		ids[i] = t.ConversationID
+	}
+	hide, err := s.hiding(r.Context(), ids)
+	if err != nil {
+		return err
+	}
 	for _, t := range list {
+		t.Text = views.Shorten(hide(t.ConversationID, t.Text), 200)
 		m.Rows = append(m.Rows, views.TurnRow{
 			Link: "/conversations/" + t.ConversationID.String() + "?" + url.Values{"m": {t.MessageID.String()}}.Encode() + "#m-" + t.MessageID.String(),
 			At:   t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource, Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,

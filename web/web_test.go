@@ -364,6 +364,18 @@ func TestRejected(t *testing.T) {
 	if _, b, _ := get(t, c, "GET", server.URL+"/rejected?state=replayed&code=json"); strings.Count(b, "<tr data-row") != 3 {
 		t.Errorf("%d are listed as replayed, want 3", strings.Count(b, "<tr data-row"))
 	}
+	// Bodies are what people said: no admin without the right to personal data sees, takes out or mends them.
+	no := false
+	if err := change(t, pool, "admin@example.org", func(u *queries.User) { u.Personal = &no }); err != nil {
+		t.Fatal(err)
+	}
+	masked := signIn(t, server.URL, "admin")
+	for _, path := range []string{"GET /rejected", "GET /rejected/download", "GET /rejected/" + rows[0].ID.String(), "GET /rejected/" + rows[0].ID.String() + "/body", "POST /rejected/" + rows[0].ID.String() + "/replay", "POST /rejected/replay", "POST /rejected/discard"} {
+		method, at, _ := strings.Cut(path, " ")
+		if status, body, _ := get(t, masked, method, server.URL+at); status != 403 || strings.Contains(body, "broken") {
+			t.Errorf("%s without the right to personal data: %d", path, status)
+		}
+	}
 	left, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 10)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left %v, %v", left, err)

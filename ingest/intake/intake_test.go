@@ -153,3 +153,67 @@ func TestQuota(t *testing.T) {
 		t.Errorf("%d events are stored, %v", stored, err)
 	}
 }
+
+// TestTokenLimits: a token that is limited to assistants sends events of these alone, whatever they name; one that always means its own turns all
+// into that one's; and no token sends anything from its end on.
+func TestTokenLimits(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	quiet := slog.New(slog.DiscardHandler)
+	h := intake.New(pool, ingest.NewWriter(pool, quiet), quiet)
+	now := time.Now().Truncate(time.Second)
+	made := func(token queries.Token, days int) string {
+		token.Role, token.Assistant, token.CreatedBy, token.CreatedAt = "ingest", "bank", "test", now
+		secret, err := web.NewToken(t.Context(), pool, token, days)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	n := 0
+	post := func(secret string, assistants ...string) (int, string) {
+		var b strings.Builder
+		for _, a := range assistants {
+			n++
+			fmt.Fprintf(&b, `{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hi","metadata":{%s}}`+"\n", n, 1790000000+n, a)
+		}
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(b.String()))
+		req.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		return w.Code, w.Body.String()
+	}
+	stored := func(want string) {
+		t.Helper()
+		var got string
+		if err := pool.QueryRow(t.Context(), `select coalesce(string_agg(a.name || ' ' || n, ', ' order by a.name), '') from (select s.assistant_id, count(*) as n from events e join senders s on s.id = e.sender_id group by 1) as x join assistants a on a.id = x.assistant_id`).Scan(&got); err != nil || got != want {
+			t.Errorf("stored are %s, %v; want %s", got, err, want)
+		}
+	}
+	shop := `"assistant_id":"shop"`
+	limited := made(queries.Token{Name: "limited", Assistants: []string{"bank", "till"}}, 0)
+	if status, body := post(limited, ``, shop, `"assistant_id":"till"`, shop); status != 202 || strings.Count(body, `"not_allowed"`) != 2 || !strings.Contains(body, `"index":1`) || !strings.Contains(body, `"index":3`) {
+		t.Errorf("limited: %d %s", status, body)
+	}
+	stored("bank 1, till 1")
+	var aside int
+	if err := pool.QueryRow(t.Context(), `select count(*) from rejected_events`).Scan(&aside); err != nil || aside != 0 {
+		t.Errorf("%d of a stranger's events are kept, %v", aside, err)
+	}
+	if status, body := post(made(queries.Token{Name: "always", Assistants: []string{"bank"}, Always: true}, 0), shop, ``); status != 202 || strings.Contains(body, "not_allowed") {
+		t.Errorf("always: %d %s", status, body)
+	}
+	stored("bank 3, till 1")
+
+	ends := made(queries.Token{Name: "ends"}, 1)
+	for _, x := range []struct {
+		after time.Duration
+		want  int
+	}{{24*time.Hour - time.Second, 202}, {24 * time.Hour, 401}, {48 * time.Hour, 401}} {
+		h.At(now.Add(x.after))
+		if status, body := post(ends, ``); status != x.want {
+			t.Errorf("%s after its start: %d %s, want %d", x.after, status, body, x.want)
+		}
+	}
+	stored("bank 4, till 1")
+}

@@ -1,0 +1,152 @@
+package metric
+
+import (
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"turnwise/conversation"
+)
+
+// everyField are values of the fields of a filter, each with whether figures of days know of it.
+var everyField = map[string]struct {
+	value any
+	plain bool
+}{
+	"Range.Days": {9, true}, "Range.Moving": {LastMonth, true},
+	"Range.From": {time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), true}, "Range.Until": {time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC), true},
+	"Assistants": {[]string{"a", "b&c"}, true}, "Environments": {[]string{"p"}, true}, "Channels": {[]string{"ü"}, true}, "Versions": {[]string{"1 2"}, true},
+	"Not.Assistants": {[]string{"a"}, true}, "Not.Environments": {[]string{"p"}, true}, "Not.Channels": {[]string{"w", "x"}, true}, "Not.Versions": {[]string{"v"}, true},
+	"Outcomes": {[]string{"open", "escalated"}, false}, "Ratings": {[]string{"SATISFIED"}, false}, "Escalated": {"no", false}, "Reasons": {[]string{"pause"}, false},
+	"Flows.Flow": {"f g", false}, "Flows.How": {FlowMissed, false}, "Flows.Visited": {"a/b", false}, "Flows.Stopped": {"s t", false},
+	"ID": {"x y", false}, "Is": {[]Condition{Resolved, Escalated}, false}, "Judged.Criteria": {int64(7), false}, "Judged.Verdict": {Failure, false},
+	"Turns.Intent": {"greet", false}, "Turns.Unsure": {true, false}, "Turns.Fallback": {true, false}, "Turns.Flow": {"f", false}, "Turns.Action": {"utter_x", false}, "Turns.Part": {"prediction", false}, "Turns.Over": {1.25, false},
+	"Path.Steps": {[]string{"a b", "c"}, false}, "Path.Strict": {true, false}, "Path.Back": {true, false}, "Path.End": {true, false}, "Path.Minutes": {5, false},
+	"Commands": {[]string{"clarify"}, false}, "CannotHandle": {[]string{"x"}, false}, "Weekdays": {[]int{1, 7}, false}, "Hours": {[]int{0, 23}, false}, "Text": {"refund", false},
+	"Work.States": {[]string{Reviewed}, false}, "Work.Reviewers": {[]string{"r"}, false}, "Work.Ratings": {[]int{1, 5}, false}, "Work.Tags": {[]string{"good one"}, false}, "Work.NoTags": {[]string{"spam"}, false},
+	"Work.Marks": {[]string{"bad"}, false}, "Work.Queue": {conversation.UUID{1}.String(), false},
+	"Users": {NewUsers, false}, "Only": {[]string{conversation.UUID{2}.String()}, false}, "Met.From": {time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), false}, "Met.Until": {time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC), false},
+	"Slower": {1.5, false}, "Faster": {Bound(7), false},
+}
+
+// together are fields that mean nothing without another, with that.
+var together = map[string]string{
+	"Range.From": "Range.Until", "Range.Until": "Range.From", "Met.From": "Met.Until", "Met.Until": "Met.From", "Judged.Criteria": "Judged.Verdict", "Judged.Verdict": "Judged.Criteria", "Turns.Over": "Turns.Part",
+	"Flows.How": "Flows.Flow", "Flows.Visited": "Flows.Flow", "Flows.Stopped": "Flows.Flow", "Path.Strict": "Path.Steps", "Path.Back": "Path.Steps", "Path.End": "Path.Steps", "Path.Minutes": "Path.Steps",
+}
+
+// notAsked are fields that are no part of an address.
+var notAsked = []string{"Shown", "Met.Days", "Met.Moving"}
+
+// TestEveryField: each field of a filter comes back from an address, alone and beside the others, and no figures of days are taken for one that they
+// do not know of.
+func TestEveryField(t *testing.T) {
+	t.Parallel()
+	fields := map[string]bool{}
+	var walk func(of reflect.Type, name string)
+	walk = func(of reflect.Type, name string) {
+		switch {
+		case of.Kind() == reflect.Slice && of.Elem().Kind() == reflect.Struct:
+			walk(of.Elem(), name)
+		case of.Kind() == reflect.Struct && of != reflect.TypeFor[time.Time]():
+			for f := range of.Fields() {
+				walk(f.Type, strings.TrimPrefix(name+"."+f.Name, "."))
+			}
+		default:
+			fields[name] = true
+		}
+	}
+	walk(reflect.TypeFor[Filter](), "")
+	for _, name := range notAsked {
+		if !fields[name] {
+			t.Errorf("%s is no field", name)
+		}
+		delete(fields, name)
+	}
+	for name := range everyField {
+		if !fields[name] {
+			t.Errorf("%s is no field", name)
+		}
+	}
+	for name := range fields {
+		x, ok := everyField[name]
+		if !ok {
+			t.Errorf("%s has no value here: is it in the address, and does Plain know of it?", name)
+			continue
+		}
+		f := Filter{}
+		set(t, &f, name, x.value)
+		if with, ok := together[name]; ok {
+			set(t, &f, with, everyField[with].value)
+		}
+		if name == "Path.Back" || name == "Path.End" {
+			f.Path.Strict = true
+		}
+		if f.Range == (Range{}) {
+			f.Range.Days = 9
+		}
+		q, err := url.ParseQuery(f.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseFilter(q, time.UTC)
+		if err != nil || !reflect.DeepEqual(got, f) {
+			t.Errorf("%s: %q is read as %+v, %v; want %+v", name, f.Encode(), got, err, f)
+		}
+		if f.Plain() != x.plain {
+			t.Errorf("%s: plain is %t, want %t", name, f.Plain(), x.plain)
+		}
+	}
+}
+
+// set gives a field of a filter a value; in a list, that of its only element.
+func set(t *testing.T, f *Filter, name string, value any) {
+	t.Helper()
+	at := reflect.ValueOf(f).Elem()
+	for part := range strings.SplitSeq(name, ".") {
+		if at.Kind() == reflect.Slice {
+			if at.Len() == 0 {
+				at.Set(reflect.MakeSlice(at.Type(), 1, 1))
+			}
+			at = at.Index(0)
+		}
+		at = at.FieldByName(part)
+	}
+	at.Set(reflect.ValueOf(value))
+}
+
+// TestFew: what a rate is among becomes enough at 30.
+func TestFew(t *testing.T) {
+	t.Parallel()
+	for among, want := range map[int64]bool{0: true, 29: true, 30: false, 31: false} {
+		if got := (Rate{Of: 0, Among: among}).Few(); got != want {
+			t.Errorf("of %d: few is %t", among, got)
+		}
+	}
+}
+
+// TestNobodyWrote: a conversation in which nobody wrote counts as nothing else, though it was handed over and rated.
+func TestNobodyWrote(t *testing.T) {
+	t.Parallel()
+	c := Counted{Outcome: conversation.NotEngaged, Escalated: true, Reason: "pause", Rating: conversation.Satisfied, Verdict: Success}
+	var tally Tally
+	tally.Add(&c)
+	for is := range conditions {
+		want := int64(0)
+		switch is {
+		case All, Unengaged, NotEngaged:
+			want = 1
+		case Satisfied, Rated, Asked, Succeeded, Judged: // told, whoever wrote
+			continue
+		default:
+		}
+		if got := tally.Count(is); got != want {
+			t.Errorf("%s: %d, want %d", is, got, want)
+		}
+	}
+	if len(tally.Reasons) > 0 {
+		t.Errorf("reasons of escalations: %v", tally.Reasons)
+	}
+}
