@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -19,10 +20,10 @@ var defaultClosingQuestions = []string{
 }
 
 // ratingPatterns are those of closing questions that ask for a rating.
-var ratingPatterns = []string{
+var ratingPatterns = patternsOf([]string{
 	"*csat*", "*rating*", "*rate *", "*ask_rate*", "*feedback*", "*satisf*", "*did that help*", "*did this help*", "*was this helpful*", "*was that helpful*",
 	"*how was this conversation*", "*zufrieden*", "*hilfreich*",
-}
+})
 
 // defaultClosingIntents are intents by which people say thanks and good bye.
 var defaultClosingIntents = []string{
@@ -46,49 +47,112 @@ var defaultClosingWords = []string{
 	"شكرا", "شكراً", "مع السلامة", "תודה", "להתראות", "धन्यवाद", "शुक्रिया", "谢谢", "谢谢你", "再见", "好的", "ありがとう", "ありがとうございます", "さようなら", "감사합니다", "고마워요", "안녕히 계세요", "cảm ơn", "tạm biệt", "terima kasih",
 }
 
-// matches tells whether a text is what the pattern says; upper and lower case are the same to it.
-func matches(pattern, text string) bool {
-	parts := strings.Split(strings.ToLower(pattern), "*")
-	if len(parts) == 1 {
-		return parts[0] == text
+// pattern is a text in lower case in which * stood for anything, in its parts.
+type pattern []string
+
+func patternsOf(texts []string) []pattern {
+	all := make([]pattern, len(texts))
+	for i, t := range texts {
+		all[i] = strings.Split(strings.ToLower(t), "*")
 	}
-	if !strings.HasPrefix(text, parts[0]) {
+	return all
+}
+
+// matches tells whether a text, in lower case, is what the pattern says.
+func (p pattern) matches(text string) bool {
+	first, last := p[0], p[len(p)-1]
+	if len(p) == 1 {
+		return first == text
+	}
+	if len(first)+len(last) > len(text) || !strings.HasPrefix(text, first) || !strings.HasSuffix(text, last) {
 		return false
 	}
-	text = text[len(parts[0]):]
-	for _, p := range parts[1 : len(parts)-1] {
-		at := strings.Index(text, p)
+	text = text[len(first) : len(text)-len(last)]
+	for _, part := range p[1 : len(p)-1] {
+		at := strings.Index(text, part)
 		if at < 0 {
 			return false
 		}
-		text = text[at+len(p):]
+		text = text[at+len(part):]
 	}
-	return strings.HasSuffix(text, parts[len(parts)-1])
+	return true
 }
 
-func matchesAny(patterns []string, text string) bool {
+func matchesAny(patterns []pattern, text string) bool {
 	if text == "" {
 		return false
 	}
 	text = strings.ToLower(text)
 	for _, p := range patterns {
-		if matches(p, text) {
+		if p.matches(text) {
 			return true
 		}
 	}
 	return false
 }
 
+// Rules are settings as a fold goes by them.
+type Rules struct {
+	Settings
+
+	questions, intents []pattern
+	phrases            map[string][][]string // of closing words, by the first
+
+	asked, closing memo // by the names of responses and intents
+}
+
+// memo keeps whether names match, of so many: there are few of them, and they come often.
+type memo struct {
+	mu    sync.RWMutex
+	known map[string]bool
+}
+
+// mostRemembered bounds the names that a memo keeps.
+const mostRemembered = 1000
+
+func (m *memo) matches(patterns []pattern, name string) bool {
+	if name == "" {
+		return false
+	}
+	m.mu.RLock()
+	match, ok := m.known[name]
+	m.mu.RUnlock()
+	if ok {
+		return match
+	}
+	match = matchesAny(patterns, name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = map[string]bool{}
+	}
+	if len(m.known) < mostRemembered {
+		m.known[name] = match
+	}
+	return match
+}
+
+// NewRules returns the rules that settings make.
+func NewRules(s Settings) *Rules {
+	r := &Rules{Settings: s, questions: patternsOf(s.ClosingQuestions), intents: patternsOf(s.ClosingIntents), phrases: map[string][][]string{}}
+	for _, text := range s.ClosingWords {
+		if phrase := wordsOf(text); len(phrase) > 0 {
+			r.phrases[phrase[0]] = append(r.phrases[phrase[0]], phrase)
+		}
+	}
+	return r
+}
+
 // closes tells whether what a user says leaves nothing open, by its intent or by its words.
-func (s *Settings) closes(e *Event) bool {
-	return matchesAny(s.ClosingIntents, e.Intent) || s.closingWords(e.Text)
+func (r *Rules) closes(e *Event) bool {
+	return r.closing.matches(r.intents, e.Intent) || r.closingWords(e.Text)
 }
 
 // longestClosing is how long a message can be, in bytes, that says no more than thanks.
 const longestClosing = 200
 
 // closingWords tells whether a text consists of closing words and phrases alone.
-func (s *Settings) closingWords(text string) bool {
+func (r *Rules) closingWords(text string) bool {
 	if len(text) == 0 || len(text) > longestClosing {
 		return false
 	}
@@ -98,10 +162,8 @@ func (s *Settings) closingWords(text string) bool {
 	}
 	for len(words) > 0 {
 		longest := 0
-		for _, phrase := range s.ClosingWords {
-			if n := leads(words, wordsOf(phrase)); n > longest {
-				longest = n
-			}
+		for _, phrase := range r.phrases[words[0]] {
+			longest = max(longest, leads(words, phrase))
 		}
 		if longest == 0 {
 			return false
@@ -113,7 +175,7 @@ func (s *Settings) closingWords(text string) bool {
 
 // leads returns how many words the phrase has with which the others begin, or 0.
 func leads(words, phrase []string) int {
-	if len(phrase) == 0 || len(phrase) > len(words) {
+	if len(phrase) > len(words) {
 		return 0
 	}
 	for i, w := range phrase {
@@ -133,12 +195,12 @@ func wordsOf(text string) []string {
 
 // closingQuestion tells whether a reply is nothing but a question that leaves nothing open, by its name or its words; rest is what it
 // says before such a question.
-func (s *Settings) closingQuestion(e *Event) (rest string, closing bool) {
-	if matchesAny(s.ClosingQuestions, e.Name) {
+func (r *Rules) closingQuestion(e *Event) (rest string, closing bool) {
+	if r.asked.matches(r.questions, e.Name) {
 		return "", true
 	}
 	head, last := lastSentence(e.Text)
-	if !matchesAny(s.ClosingQuestions, last) {
+	if !matchesAny(r.questions, last) {
 		return "", false
 	}
 	return head, true

@@ -23,7 +23,7 @@ type Projection struct {
 // Fold continues a projection by a sender's next events.
 type Fold struct {
 	*Projection
-	settings *Settings
+	settings *Rules
 	known    map[UUID]*Conversation // the conversations of this fold, by id
 	out      *Changes
 	stored   func(UUID) (first Key, ok bool)
@@ -35,8 +35,8 @@ type Fold struct {
 
 // NewFold starts or continues a fold. stored returns the key of the first event of an earlier conversation
 // of the sender that the store holds under an id; nil when there can be none.
-func NewFold(p *Projection, s *Settings, stored func(UUID) (Key, bool)) *Fold {
-	f := &Fold{Projection: p, settings: s, known: map[UUID]*Conversation{}, out: &Changes{}, stored: stored}
+func NewFold(p *Projection, r *Rules, stored func(UUID) (Key, bool)) *Fold {
+	f := &Fold{Projection: p, settings: r, known: map[UUID]*Conversation{}, out: &Changes{}, stored: stored}
 	if p.Current != nil {
 		f.known[p.Current.ID] = p.Current
 	}

@@ -50,7 +50,7 @@ func start(at float64) []*Event {
 func fold(t *testing.T, settings Settings, events ...*Event) *Changes {
 	t.Helper()
 	slices.SortFunc(events, func(a, b *Event) int { return a.Key().Compare(b.Key()) })
-	changes, back, ok := NewFold(new(Projection), &settings, nil).Project(events)
+	changes, back, ok := NewFold(new(Projection), NewRules(settings), nil).Project(events)
 	if !ok {
 		t.Fatalf("asks to go back to %v", back)
 	}
@@ -368,7 +368,7 @@ func TestStateSurvivesTheStore(t *testing.T) {
 		event(1, TypeUser, text("hi")), event(2, TypeStack, update(`[{"op":"add","path":"/0","value":{"flow_id":"a","n":12345678901234567890}}]`)),
 		event(3, TypeFlowStarted, flow("a")), event(4, TypeBot, text("Which?")), event(5, TypeAction, name(actionListen), took(1, 2)),
 	})
-	if _, _, ok := NewFold(p, &settings, nil).Project(events); !ok {
+	if _, _, ok := NewFold(p, NewRules(settings), nil).Project(events); !ok {
 		t.Fatal("cannot fold")
 	}
 	back, err := UnmarshalProjection(p.Marshal())

@@ -135,16 +135,16 @@ func (s *Settings) classify(e *Event, text string, fallbackTurn bool) answer {
 }
 
 // replied notes what a bot message says.
-func (c *Conversation) replied(s *Settings, e *Event, fallbackTurn bool) {
-	rest, closing := s.closingQuestion(e)
+func (c *Conversation) replied(r *Rules, e *Event, fallbackTurn bool) {
+	rest, closing := r.closingQuestion(e)
 	c.Rated = closing && asksForRating(e)
 	switch {
 	case !closing:
-		c.Last = s.classify(e, e.Text, fallbackTurn)
+		c.Last = r.classify(e, e.Text, fallbackTurn)
 	case rest != "":
 		plain := *e
 		plain.Rich = "" // its buttons are of the closing question
-		c.Last = s.classify(&plain, rest, fallbackTurn)
+		c.Last = r.classify(&plain, rest, fallbackTurn)
 	case c.Last == saidNothing:
 		c.OnlyAsked = true
 	}

@@ -118,7 +118,7 @@ func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) e
 	}
 	silent, err := queries.SilentAssistants(ctx, db, now, now)
 	for _, s := range silent {
-		d.Say(false, "assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Settings.", s.Assistant, queries.SilentDays, s.Conversations)
+		d.Say(false, "assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Assistants.", s.Assistant, queries.SilentDays, s.Conversations)
 	}
 	return err
 }

@@ -11,21 +11,22 @@ import (
 )
 
 // rules returns the settings of an assistant, read at most every ten seconds.
-func (w *Writer) rules(ctx context.Context, db queries.DB, assistant string) (*conversation.Settings, error) {
+func (w *Writer) rules(ctx context.Context, db queries.DB, assistant string) (*conversation.Rules, error) {
 	w.mu.Lock()
 	s, ok := w.settings[assistant]
 	w.mu.Unlock()
 	if now := w.now(); ok && now.Before(s.until) {
-		return s.Settings, nil
+		return s.Rules, nil
 	}
 	loaded, err := queries.AssistantSettings(ctx, db, assistant)
 	if err != nil {
 		return nil, err
 	}
+	rules := conversation.NewRules(loaded)
 	w.mu.Lock()
-	w.settings[assistant] = settings{&loaded, w.now().Add(settingsLife)}
+	w.settings[assistant] = settings{rules, w.now().Add(settingsLife)}
 	w.mu.Unlock()
-	return &loaded, nil
+	return rules, nil
 }
 
 // prepare makes the partitions and names that the events need.

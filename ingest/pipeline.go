@@ -213,7 +213,7 @@ func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conv
 			continue
 		}
 		read := func() *conversation.Event {
-			e, rej := d.Decode(c.Bodies[x.body], r.intake(c, x.body), r.now())
+			e, rej := d.Decode(c.Bodies[x.body], c.intake(r.src.Intake(), x.body), r.now())
 			if rej != nil { // it is stored, so it was read before
 				return nil
 			}
@@ -234,9 +234,8 @@ func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conv
 	return events, known
 }
 
-// intake is what the delivery says of a body.
-func (r *run) intake(c *chunk, i int) rasa.Intake {
-	in := r.src.Intake()
+// intake is what the delivery says of a body, beside what its source does.
+func (c *chunk) intake(in rasa.Intake, i int) rasa.Intake {
 	if c.Assistant != nil && !in.Always {
 		if told := name(c.Assistant(i)); told != "" {
 			in.Assistant = told
@@ -265,7 +264,7 @@ func name(told string) string {
 func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 	d := rasa.NewDecoder()
 	for c := range in {
-		now := r.now()
+		now, from := r.now(), r.src.Intake()
 		c.entries = make([]entry, 0, len(c.Bodies))
 		var known []entry
 		// What was stored in the clear is to be masked when it comes again, so it must be looked at as a whole.
@@ -279,7 +278,7 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 				c.entries = append(c.entries, known[i])
 				continue
 			}
-			intake := r.intake(c, i)
+			intake := c.intake(from, i)
 			e, rej := d.Decode(body, intake, now)
 			if rej == nil {
 				c.entries = append(c.entries, entry{event: e, body: i})
@@ -302,8 +301,9 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) ([]entry, e
 	bodies := c.Bodies
 	glances := make([]rasa.Glance, len(bodies))
 	spans := map[int64]*queries.Stretch{}
+	from := r.src.Intake()
 	for i, body := range bodies {
-		g, ok := d.Glance(body, r.intake(c, i))
+		g, ok := d.Glance(body, c.intake(from, i))
 		if !ok {
 			continue
 		}

@@ -136,7 +136,7 @@ func (r *refold) refuseBefore(newest conversation.Key) {
 
 // foldAgain folds a sender's affected conversations again from their stored events together with the new
 // ones, and deletes their old rows. The caller writes the new, if there are any: the projection is nil where nothing can be folded.
-func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *refold, rules *conversation.Settings) (*conversation.Projection, *conversation.Changes, error) {
+func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *refold, rules *conversation.Rules) (*conversation.Projection, *conversation.Changes, error) {
 	all, err := queries.SenderConversations(ctx, tx, s.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load conversations: %w", err)

@@ -95,7 +95,7 @@ type Writer struct {
 }
 
 type settings struct {
-	*conversation.Settings
+	*conversation.Rules
 	until time.Time
 }
 

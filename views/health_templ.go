@@ -317,7 +317,7 @@ func HealthView(m Health) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if m.Rights[Administer] {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "Merge them under <a class=\"link\" href=\"/admin\">Admin › Assistants</a>, and say which assistant a source or token always brings.")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "Merge them under <a class=\"link\" href=\"/admin/settings#assistants\">Admin › Assistants</a>, and say which assistant a source or token always brings.")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -285,7 +285,7 @@ func SettingsPage(m Settings) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "</select></label><p><button class=\"btn main\">Keep</button></p></form><div class=\"section\"><h2>Assistants</h2><p>what hands a conversation to a person, which slots hold ratings, what counts as not understood, when a silent conversation is over</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "</select></label><p><button class=\"btn main\">Keep</button></p></form><div class=\"section\" id=\"assistants\"><h2>Assistants</h2><p>names, what hands a conversation to a person, which slots hold ratings, what counts as not understood, when a silent conversation is over</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -292,6 +294,21 @@ func TestHeaders(t *testing.T) {
 		if !strings.Contains(h.Get(name), want) {
 			t.Errorf("%s: %q lacks %q", name, h.Get(name), want)
 		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/login", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "gzip")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if z, err := gzip.NewReader(resp.Body); err != nil || resp.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(strings.ToLower(resp.Header.Get("Vary")), "accept-encoding") {
+		t.Errorf("a page is not compressed: %v, %v", err, resp.Header)
+	} else if page, err := io.ReadAll(z); err != nil || !bytes.Contains(page, []byte("<html")) {
+		t.Errorf("compressed, a page is broken: %v", err)
 	}
 	if strings.Contains(h.Get("Content-Security-Policy"), "unsafe") {
 		t.Error("the policy allows something unsafe")

@@ -39,7 +39,24 @@ func TestFigures(t *testing.T) {
 		do(t, ctx, cdp.Navigate(s.url+"/"+page), cdp.WaitVisible(cdp.CSS("#view")))
 		drawn()
 		look(t, ctx, page)
+		// The tools of a chart are there for everybody: seen without a pointer, reached by keyboard, large enough for a finger.
+		if faint := eval[string](t, ctx, `[...document.querySelectorAll(".panel .tools :is(a, button)")].filter((b) => {
+			const box = b.getBoundingClientRect();
+			return !b.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || b.tabIndex < 0 || box.width < 16 || box.height < 16;
+		}).map((b) => b.outerHTML).join("\n")`); faint != "" {
+			t.Errorf("%s: not to be seen or reached:\n%s", page, faint)
+		}
+		if n := eval[int](t, ctx, `document.querySelectorAll(".panel .tools :is(a, button)").length`); n < 3 {
+			t.Errorf("%s: %d tools of charts", page, n)
+		}
 	}
+	// A click in the navigation keeps range, filter and comparison, also after they changed in place.
+	do(t, ctx, cdp.Navigate(s.url+"/overview?range=last-month&channel=web&compare=year"), cdp.WaitVisible(cdp.CSS("#view")), cdp.Click(cdp.CSS(`nav a[href^="/latency"]`)))
+	waitFor(t, ctx, `location.pathname === "/latency" && ["range=last-month", "channel=web", "compare=year"].every((x) => location.search.includes(x))`)
+	do(t, ctx, cdp.WaitVisible(cdp.CSS("#view")), cdp.KeyEvent("w"))
+	waitFor(t, ctx, `location.search.includes("range=7d")`)
+	do(t, ctx, cdp.Click(cdp.CSS(`nav a[href^="/csat"]`)))
+	waitFor(t, ctx, `location.pathname === "/csat" && location.search.includes("range=7d") && location.search.includes("channel=web")`)
 	do(t, ctx, cdp.Navigate(s.url+"/flows"), cdp.WaitVisible(cdp.CSS("tr[data-row]")))
 	look(t, ctx, "flows")
 	do(t, ctx, cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".cards-row")))
@@ -58,6 +75,15 @@ func TestFigures(t *testing.T) {
 	look(t, ctx, "users-list")
 	do(t, ctx, cdp.Navigate(s.url+"/compare?by=version"), cdp.WaitVisible(cdp.CSS("table.full")))
 	look(t, ctx, "compare")
+	// Columns go from older to newer, and the difference is the newer less the older; swapped, it is the other way round.
+	sides := `[...document.querySelectorAll("table.full thead th")].filter((_, i) => i === 0 || i === 2).map((th) => th.textContent.trim()).join("|")`
+	before := eval[string](t, ctx, sides)
+	older, newer, _ := strings.Cut(before, "|")
+	if older == "" || older >= newer {
+		t.Errorf("compared are %q", before)
+	}
+	do(t, ctx, cdp.Click(cdp.CSS("form.compare a.btn")))
+	waitFor(t, ctx, `(`+sides+`) === `+strconv.Quote(newer+"|"+older))
 	do(t, ctx, cdp.Navigate(s.url+"/criteria/edit?assistant=harbour-bank"), cdp.WaitVisible(cdp.CSS("select.rule")), cdp.SetValue(cdp.CSS("tbody tr:first-child select.rule"), "in"))
 	look(t, ctx, "criteria-form")
 	do(t, ctx, cdp.Click(cdp.CSS("form .btn.main")), cdp.WaitVisible(cdp.CSS("form.use")))

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
 	cdp "github.com/chromedp/chromedp"
+
+	"turnwise/queries"
 )
 
 // press sends keys one after the other, as somebody would who has no mouse.
@@ -31,6 +34,7 @@ func TestReview(t *testing.T) {
 	r.reviewsQueue()
 	r.actsOnMany()
 	r.looksAround()
+	r.isSignedOut()
 	if all := withoutStatus(r.complaints()); len(all) > 0 {
 		t.Errorf("the console says:\n%s", strings.Join(all, "\n"))
 	}
@@ -213,4 +217,29 @@ func (r *reviewer) looksAround() {
 		t.Errorf("a view whose tag is gone shows: %.300s", text)
 	}
 	look(t, ctx, "view-gone")
+}
+
+// isSignedOut: an act of which the session has ended says so where it was done, keeps what was typed and leads back to it.
+func (r *reviewer) isSignedOut() {
+	t, ctx := r.t, r.ctx
+	r.goTo("/conversations?range=90d")
+	do(t, ctx, cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".note-form textarea")), cdp.SetValue(cdp.CSS(".note-form textarea"), "half a page of thought"))
+	pool, err := queries.Open(t.Context(), r.database, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := pool.Exec(t.Context(), `delete from sessions`); err != nil {
+		t.Fatal(err)
+	}
+	page := eval[string](t, ctx, `location.pathname + location.search`)
+	do(t, ctx, cdp.Click(cdp.CSS(".note-form .btn")))
+	waitFor(t, ctx, `document.querySelector(".note-form .act-failed")?.textContent.includes("Your session has ended")`)
+	if kept := eval[string](t, ctx, `document.querySelector(".note-form textarea").value`); kept != "half a page of thought" {
+		t.Errorf("what was typed became %q", kept)
+	}
+	if to := eval[string](t, ctx, `document.querySelector(".act-failed a").getAttribute("href")`); to != "/login?ended=yes&next="+url.QueryEscape(page) {
+		t.Errorf("the way back is %s", to)
+	}
+	shoot(t, ctx, "signed-out")
 }

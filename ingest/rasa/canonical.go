@@ -118,7 +118,20 @@ func canonicalNumber(b []byte, raw string) []byte {
 	return b
 }
 
+// bare tells whether JSON writes a text as it stands.
+func bare(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
+}
+
 func quote(b []byte, s string) []byte {
+	if bare(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	text, _ := json.Marshal(s) // a string: cannot fail
 	return append(b, text...)
 }
