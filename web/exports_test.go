@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"regexp"
 	"strconv"
 	"strings"
@@ -209,6 +210,12 @@ func TestExportEqualsFigures(t *testing.T) {
 					if r["response_ms"] != "" {
 						answered++
 					}
+					if (r["response_ms"] == "") != slices.Contains([]string{"platform", "by_human", "unanswered", "impossible"}, r["not_counted"]) {
+						t.Fatalf("%s: a turn that took %q ms is not counted for %q", query, r["response_ms"], r["not_counted"])
+					}
+				}
+				if float64(len(turns)) != rows.sum(t, "turns") {
+					t.Errorf("%s: %d turns, the conversations say %v", query, len(turns), rows.sum(t, "turns"))
 				}
 				if answered != sum.Response.N || int64(rows.sum(t, "responses")) != sum.Response.N {
 					t.Errorf("%s: %d turns and %v of the conversations have a response time, the figure is %d", query, answered, rows.sum(t, "responses"), sum.Response.N)
