@@ -11,8 +11,8 @@ import (
 // defaultClosingQuestions are names of responses, and questions by which an assistant asks whether there is more, or for a rating.
 var defaultClosingQuestions = []string{
 	"utter_ask_csat_score", "utter_can_do_something_else", "utter_ask_continue_conversation", "utter_*anything_else*", "utter_*something_else*",
-	"utter_*what_else*", "utter_*csat*", "utter_*rating*", "utter_ask_rate*", "utter_*feedback*", "utter_*satisf*", "utter_*did_that_help*",
-	"*anything else*?", "*something else*?", "*what else can*?", "*more i can do*?", "*need more help*?", "*how was this conversation*?", "*rate *conversation*",
+	"utter_*what_else*", "utter_*csat*", "utter_rating*", "utter_*_rating*", "utter_ask_rate*", "utter_ask_*feedback*", "utter_feedback", "utter_feedback_request*", "utter_request_feedback*", "utter_*_satisf*", "utter_satisf*", "utter_*did_that_help*",
+	"*anything else*?", "*something else*?", "*what else can*?", "*more i can do*?", "*need more help*?", "*how was this conversation*?", "*rate this*?", "*rate your*?", "*rate our*?", "rate this*", "please rate this*", "rate your*", "please rate your*",
 	"*did that help*?", "*did this help*?", "*was this helpful*?", "*was that helpful*?", "*how satisfied*?",
 	"*noch etwas*?", "*sonst noch*?", "*noch weiterhelfen*?", "*wie zufrieden*?", "*war das hilfreich*?", "*autre chose*?", "*algo más*?", "*otra cosa*?",
 	"*qualcos'altro*?", "*altro che posso*?", "*mais alguma coisa*?", "*algo mais*?", "*nog iets anders*?", "*något annat*?", "*något mer*?", "*jotain muuta*?",
@@ -21,13 +21,13 @@ var defaultClosingQuestions = []string{
 
 // ratingPatterns are those of closing questions that ask for a rating.
 var ratingPatterns = patternsOf([]string{
-	"*csat*", "*rating*", "*rate *", "*ask_rate*", "*feedback*", "*satisf*", "*did that help*", "*did this help*", "*was this helpful*", "*was that helpful*",
+	"*csat*", "rating*", "*_rating*", "* rating*", "rate *", "* rate this*", "* rate your*", "* rate our*", "*ask_rate*", "*feedback*", "*satisf*", "*did that help*", "*did this help*", "*was this helpful*", "*was that helpful*",
 	"*how was this conversation*", "*zufrieden*", "*hilfreich*",
 })
 
 // defaultClosingIntents are intents by which people say thanks and good bye.
 var defaultClosingIntents = []string{
-	"*thank*", "*goodbye*", "*good_bye*", "bye", "bye_*", "*_bye", "end_conversation", "*farewell*", "danke", "merci", "gracias", "grazie", "obrigado", "bedankt",
+	"thank*", "*_thank", "*_thanks", "*_thank_you", "*_thankyou", "*goodbye*", "*good_bye*", "bye", "bye_*", "*_bye", "end_conversation", "*farewell*", "danke", "merci", "gracias", "grazie", "obrigado", "bedankt",
 }
 
 // defaultClosingWords are words and phrases of which a message consists that says no more than thanks and good bye.

@@ -31,7 +31,7 @@ type Conversation struct {
 
 	EscalatedAt      int64 // 0 unless it was handed to a human for certain; see Escalation
 	EscalationReason string
-	PausedAt         int64  // of a pause that counts as a hand-off as long as the assistant says nothing after it; 0 for none
+	PausedAt         int64  // of a pause that counts as a hand-off as long as the assistant says nothing after it; 0 for none, negative once it did: a human may come yet
 	PausedRuns       []*Run // that ended since
 	Asked            bool   // for a rating
 	Rating           Rating // last valid one

@@ -380,7 +380,8 @@ func (f *Fold) handOver(c *Conversation) {
 	}
 }
 
-// pause follows whether the last pause handed the conversation over: it did until the assistant speaks again before a human does.
+// pause follows whether the last pause handed the conversation over: it did when a human speaks after it,
+// or the assistant does not.
 func (f *Fold) pause(c *Conversation, e *Event) {
 	if f.settings.HandoffPause != PauseAuto {
 		return
@@ -394,12 +395,23 @@ func (f *Fold) pause(c *Conversation, e *Event) {
 		}
 	case c.PausedAt == 0:
 	case e.Type == TypeAgent:
-		if c.EscalatedAt == 0 || c.PausedAt < c.EscalatedAt {
-			c.EscalatedAt, c.EscalationReason = c.PausedAt, TypePause
+		at := c.PausedAt
+		if at < 0 {
+			at = -at
+			if c.EscalatedAt == 0 {
+				f.handOver(c)
+			}
+		}
+		if c.EscalatedAt == 0 || at < c.EscalatedAt {
+			c.EscalatedAt, c.EscalationReason = at, TypePause
 		}
 		c.PausedAt, c.PausedRuns = 0, nil
-	case e.Type == TypeResume, e.Type == TypeBot:
+	case e.Type == TypeResume:
 		f.resume(c)
+	case e.Type == TypeBot && c.PausedAt > 0: // a human may come yet
+		at := c.PausedAt
+		f.resume(c)
+		c.PausedAt = -at
 	}
 }
 
@@ -408,7 +420,7 @@ func (f *Fold) resume(c *Conversation) {
 	if c.PausedAt == 0 {
 		return
 	}
-	if c.EscalatedAt == 0 {
+	if c.PausedAt > 0 && c.EscalatedAt == 0 {
 		for _, r := range slices.Concat(c.Runs, c.PausedRuns) {
 			r.Escalated = false
 			f.runChanged(c, r)
@@ -634,7 +646,7 @@ func (f *Fold) flow(c *Conversation, e *Event) {
 			c.FlowDone = c.FlowDone || UserFlow(e.FlowID)
 		}
 		c.Runs = slices.DeleteFunc(c.Runs, func(r *Run) bool { return r == run })
-		if c.PausedAt != 0 && run.Escalated {
+		if c.PausedAt > 0 && run.Escalated {
 			c.PausedRuns = append(c.PausedRuns, run)
 		}
 	}

@@ -97,7 +97,7 @@ func (s standing) outcome() (Outcome, Because) {
 
 // Escalation returns when the conversation was first handed to a human, and by what; 0 when it was not.
 func (c *Conversation) Escalation() (at int64, reason string) {
-	if c.PausedAt != 0 && (c.EscalatedAt == 0 || c.PausedAt < c.EscalatedAt) {
+	if c.PausedAt > 0 && (c.EscalatedAt == 0 || c.PausedAt < c.EscalatedAt) {
 		return c.PausedAt, TypePause
 	}
 	return c.EscalatedAt, c.EscalationReason

@@ -88,6 +88,8 @@ func TestPause(t *testing.T) {
 		{"only the user writes", []*Event{said, pause(2), event(9, TypeUser, text("hello??"))}, 2, 2},
 		{"the assistant goes on", []*Event{said, pause(2), bot}, -1, 2},
 		{"an agent, then the assistant", []*Event{said, pause(2), agent, bot}, 2, 2},
+		{"the assistant, then an agent", []*Event{said, pause(2), event(3, TypeBot, text("I'll connect you.")), agent}, 2, 2},
+		{"the assistant, then an agent after a resume", []*Event{said, pause(2), event(3, TypeBot, text("I'll connect you.")), event(4, TypeResume), agent}, -1, 2},
 		{"resumed", []*Event{said, pause(2), resume, bot}, -1, 2},
 		{"resumed without a word", []*Event{said, pause(2), resume}, -1, 2},
 		{"an agent, then resumed", []*Event{said, pause(2), agent, resume, bot}, 2, 2},
@@ -168,6 +170,30 @@ func TestWidgetVisits(t *testing.T) {
 		}
 		if !slices.Equal(got, tt.want) || tt.ids != nil && !slices.Equal(ids, tt.ids) {
 			t.Errorf("%s: got %v %v, want %v %v", tt.name, got, ids, tt.want, tt.ids)
+		}
+	}
+}
+
+// TestOrdinaryNames: names of responses and intents that only contain the letters of closing ones close nothing.
+func TestOrdinaryNames(t *testing.T) {
+	t.Parallel()
+	r := NewRules(DefaultSettings())
+	for name, want := range map[string]bool{
+		"utter_operating_hours": false, "utter_integrating_app": false, "utter_feedback_received": false, "utter_generating_report": false, "utter_rates": false,
+		"utter_ask_rating": true, "utter_rating": true, "utter_ask_feedback": true, "utter_ask_csat_score": true, "utter_anything_else": true, "utter_customer_satisfaction": true,
+	} {
+		if _, closing := r.closingQuestion(event(0, TypeBot, func(e *Event) { e.Name = name; e.Text = "Text." })); closing != want {
+			t.Errorf("%s closes: %t", name, closing)
+		}
+	}
+	for intent, want := range map[string]bool{"thank": true, "thanks": true, "thank_you": true, "say_thanks": true, "goodbye": true, "ask_thanksgiving_hours": false, "buy": false} {
+		if got := r.closes(event(0, TypeUser, func(e *Event) { e.Intent = intent; e.Text = "when are you open" })); got != want {
+			t.Errorf("%s closes: %t", intent, got)
+		}
+	}
+	for text, want := range map[string]bool{"What is the exchange rate in this conversation?": false, "How would you rate this conversation?": true, "Please rate our service": false, "Anything else?": true} {
+		if _, closing := r.closingQuestion(event(0, TypeBot, func(e *Event) { e.Text = text })); closing != want {
+			t.Errorf("%q closes: %t", text, closing)
 		}
 	}
 }

@@ -68,6 +68,9 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 		return 0, err
 	}
 	floor, _ := sealedUntil(conversations)
+	for sealed := states[to.ID].Sealed; floor < len(conversations) && conversation.MicrosOf(conversations[floor].First.Time) <= sealed; {
+		floor++ // what retention sealed there takes nothing in
+	}
 	conversations = conversations[floor:]
 	old := queries.Sender{ID: from.ID, Assistant: from.Assistant, Key: from.SenderKey, Stored: true}
 	again, err := w.stored(ctx, tx, old, conversations, nil)

@@ -165,8 +165,20 @@ func TestErasedUntil(t *testing.T) {
 	if counts := deliverFile(t, pool, bodies); counts.Stored != 1 || counts.Known != 2 {
 		t.Errorf("%+v", counts)
 	}
+	// Erased by a name that belongs to another assistant since: what comes by that name is still not stored, what is of the other one is.
+	for _, sql := range []string{`insert into erased (sender_id, until) values ($1, $2)`, `insert into assistant_aliases (name, assistant, created_at) select 'shop', 'mall', $2 where $1::bigint <> 0`} {
+		if _, err := pool.Exec(t.Context(), sql, conversation.SenderID("shop", "s"), at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, name := range []string{"shop", "mall"} {
+		bodies = append(bodies, strings.ReplaceAll(bodies[i], "bank", name))
+	}
+	if counts := deliverFile(t, pool, bodies[3:]); counts.Stored != 1 || counts.Known != 1 {
+		t.Errorf("by its former name: %+v", counts)
+	}
 	var text string
-	if err := pool.QueryRow(t.Context(), `select string_agg(text, ' ') from messages`).Scan(&text); err != nil || text != "1" {
+	if err := pool.QueryRow(t.Context(), `select string_agg(text, ' ') from messages where at > $1`, at).Scan(&text); err != nil || text != "1" {
 		t.Errorf("stored is %q, %v", text, err)
 	}
 }

@@ -227,6 +227,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		ids[i] = u.id
 		shards[int16(conversation.Shard(u.id))] = true
 	}
+	ids = append(ids, w.formerly(ctx, units)...)
 	locked := slices.Sorted(maps.Keys(shards))
 	var minute queries.Minute
 	failpoint.At(failpoint.Decoded)
@@ -237,7 +238,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		}
 		failpoint.At(failpoint.Locked)
 		if len(erased) > 0 {
-			units = forgotten(units, erased, &counts)
+			units = forgotten(units, erased, w.aliasesNow(ctx), &counts)
 		}
 		for _, u := range units {
 			u.state, u.known = states[u.id]
@@ -285,14 +286,36 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	return counts, w.Reject(ctx, src, refused)
 }
 
-// forgotten leaves out events, from before that, of people who were erased: they count as known, whatever else they were.
-func forgotten(units []*unit, erased map[int64]int64, counts *Counts) (left []*unit) {
-	for _, u := range units {
-		if until, ok := erased[u.id]; ok {
-			n := len(u.events)
-			u.events = slices.DeleteFunc(u.events, func(e *conversation.Event) bool { return e.At <= until })
-			counts.Known += int64(n - len(u.events))
+// formerly are the ids that the senders would have by other names of their assistants: by these they may have been erased.
+func (w *Writer) formerly(ctx context.Context, units []*unit) (ids []int64) {
+	for name, assistant := range w.aliasesNow(ctx) {
+		for _, u := range units {
+			if e := u.events[0]; e.Assistant == assistant {
+				ids = append(ids, conversation.SenderID(name, e.SenderKey))
+			}
 		}
+	}
+	return ids
+}
+
+// forgotten leaves out events, from before that, of people who were erased: they count as known, whatever else they were.
+func forgotten(units []*unit, erased map[int64]int64, aliases map[string]string, counts *Counts) (left []*unit) {
+	for _, u := range units {
+		n := len(u.events)
+		u.events = slices.DeleteFunc(u.events, func(e *conversation.Event) bool {
+			until, ok := erased[u.id]
+			return ok && e.At <= until
+		})
+		for name := range aliases {
+			if len(u.events) == 0 || aliases[name] != u.events[0].Assistant {
+				continue
+			}
+			if until, ok := erased[conversation.SenderID(name, u.events[0].SenderKey)]; ok { // by the name of then
+				via := conversation.SmallID("assistant", name)
+				u.events = slices.DeleteFunc(u.events, func(e *conversation.Event) bool { return e.Via == via && e.At <= until })
+			}
+		}
+		counts.Known += int64(n - len(u.events))
 		if len(u.events) > 0 {
 			left = append(left, u)
 		}

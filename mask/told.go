@@ -2,6 +2,7 @@ package mask
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -90,23 +91,14 @@ func Hide(text string, values []Value) string {
 	return text
 }
 
-// spansOf finds a value in a text. Words that stand for what was masked before are no part of it.
-func spansOf(text, value string) (found []span) {
-	want := []rune{}
-	for _, r := range value {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
-			want = append(want, unicode.ToLower(r))
-		}
-	}
-	if len(want) == 0 || len(want) > longestValue {
-		return nil
-	}
-	type letter struct {
-		r        rune
-		from, to int
-		first    bool // no letter or digit stands directly before it
-	}
-	var letters []letter
+// letter is a letter or digit of a text.
+type letter struct {
+	r        rune // in lower case; -1 for a word that stands for what was masked before, which nothing matches
+	from, to int
+	first    bool // no letter or digit stands directly before it
+}
+
+func lettersOf(text string) (letters []letter) {
 	masked := token.FindAllStringIndex(text, -1)
 	joined := false
 	for i, r := range text {
@@ -115,7 +107,7 @@ func spansOf(text, value string) (found []span) {
 		}
 		if len(masked) > 0 && i >= masked[0][0] {
 			if joined || i == masked[0][0] {
-				letters = append(letters, letter{r: -1}) // that nothing matches
+				letters = append(letters, letter{r: -1})
 			}
 			joined = false
 			continue
@@ -127,22 +119,35 @@ func spansOf(text, value string) (found []span) {
 		letters = append(letters, letter{unicode.ToLower(r), i, i + len(string(r)), !joined})
 		joined = true
 	}
+	return letters
+}
+
+// begins and ends tell whether whole words begin with the letter at i, and end before that at i.
+func begins(letters []letter, i int) bool { return letters[i].first || ideograph(letters[i].r) }
+
+func ends(letters []letter, i int) bool {
+	return i == len(letters) || letters[i].first || letters[i].r == -1 || ideograph(letters[i-1].r)
+}
+
+// spansOf finds a value in a text.
+func spansOf(text, value string) (found []span) {
+	want := Letters(value)
+	if len(want) == 0 || len(want) > longestValue {
+		return nil
+	}
+	letters := lettersOf(text)
 	for i := 0; i+len(want) <= len(letters); i++ {
-		if !letters[i].first && !ideograph(want[0]) {
+		if letters[i].r != want[0] || !begins(letters, i) || !ends(letters, i+len(want)) {
 			continue
 		}
-		n := 0
+		n := 1
 		for n < len(want) && letters[i+n].r == want[n] {
 			n++
 		}
-		if n < len(want) {
-			continue
+		if n == len(want) {
+			found = append(found, span{letters[i].from, letters[i+n-1].to})
+			i += n - 1
 		}
-		if end := i + n; end < len(letters) && !letters[end].first && letters[end].r != -1 && !ideograph(want[n-1]) {
-			continue
-		}
-		found = append(found, span{letters[i].from, letters[i+n-1].to})
-		i += n - 1
 	}
 	return found
 }
@@ -308,24 +313,33 @@ func Repeats(body string, lengths []int, slot func(letters string) (name string,
 	return out, n
 }
 
-// repeated masks in a text the stretches of whole words that slot knows.
+// repeated masks in a text the stretches of whole words that slot knows, the longest at each place.
 func repeated(text string, lengths []int, slot func(letters string) (string, bool)) string {
-	seen := map[string]bool{}
-	letters := Letters(text)
-	for _, n := range lengths {
-		for i := 0; i+n <= len(letters); i++ {
-			some := string(letters[i : i+n])
-			if seen[some] {
+	letters := lettersOf(text)
+	lengths = slices.Compact(slices.Sorted(slices.Values(lengths)))
+	slices.Reverse(lengths)
+	plain := make([]rune, len(letters))
+	for i, l := range letters {
+		plain[i] = l.r
+	}
+	var b strings.Builder
+	at := 0
+	for i := 0; i < len(letters); i++ {
+		if !begins(letters, i) {
+			continue
+		}
+		for _, n := range lengths {
+			if n < 1 || i+n > len(letters) || !ends(letters, i+n) || slices.Contains(plain[i:i+n], -1) {
 				continue
 			}
-			seen[some] = true
-			if len(spansOf(text, some)) == 0 { // not of whole words
-				continue
-			}
-			if name, ok := slot(some); ok {
-				text = Hide(text, []Value{{some, slotToken(name)}})
+			if name, ok := slot(string(plain[i : i+n])); ok {
+				b.WriteString(text[at:letters[i].from])
+				b.WriteString(slotToken(name))
+				at = letters[i+n-1].to
+				i += n - 1
+				break
 			}
 		}
 	}
-	return text
+	return b.String() + text[at:]
 }

@@ -23,8 +23,13 @@ var movings = []struct {
 	bucket Bucket
 	ago    int
 }{
-	{Yesterday, "Yesterday", ByDay, 1}, {ThisWeek, "This week", ByWeek, 0}, {LastWeek, "Last week", ByWeek, 1}, {ThisMonth, "This month", ByMonth, 0}, {LastMonth, "Last month", ByMonth, 1},
-	{ThisYear, "This year", "", 0}, {LastYear, "Last year", "", 1},
+	{Yesterday, "Yesterday", ByDay, 1},
+	{ThisWeek, "This week", ByWeek, 0},
+	{LastWeek, "Last week", ByWeek, 1},
+	{ThisMonth, "This month", ByMonth, 0},
+	{LastMonth, "Last month", ByMonth, 1},
+	{ThisYear, "This year", "", 0},
+	{LastYear, "Last year", "", 1},
 }
 
 // Movings lists the moving ranges.

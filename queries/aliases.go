@@ -29,16 +29,22 @@ order by x.assistant, x.name`
 	addAliasSQL      = `insert into assistant_aliases (name, assistant, created_at, created_by) values (@name, @assistant, @at, @by)`
 	followAliasesSQL = `update assistant_aliases set assistant = @to where assistant = @from`
 	dropAliasSQL     = `delete from assistant_aliases where name = @name returning assistant`
-	hasAssistantSQL  = `select exists (select from assistants where name = @name)`
+	hasAssistantSQL  = `select exists (select from assistants where name = @to) and not exists (select from assistant_aliases where name = @to), exists (select from assistant_aliases where name = @to and assistant <> @from)`
 	copyAssistantSQL = `
 insert into assistants (id, name, settings, created_at, changed_at, changed_by)
 select @id, @to, settings, created_at, changed_at, changed_by from assistants where name = @from
-on conflict do nothing`
+on conflict (id) do update
+set settings = excluded.settings, changed_at = excluded.changed_at, changed_by = excluded.changed_by`
 	freeUUIDSQL       = `update assistants set uuid = gen_random_uuid() where name = @name`
 	assistantUUIDSQL  = `select uuid from assistants where name = @name`
 	setUUIDSQL        = `update assistants set uuid = @uuid where name = @name`
 	renameLimitsSQL   = `update users set assistants = array_replace(assistants, @from, @to) where @from = any(assistants)`
 	renameTokensSQL   = `update tokens set assistants = array_replace(assistants, @from, @to), assistant = case when assistant = @from then @to else assistant end where @from = any(assistants) or assistant = @from`
+	mergeTokensSQL    = `update tokens set assistants = array_append(assistants, @to) where role = 'ingest' and @from = any(assistants) and not @to = any(assistants)`
+	holdsFollowSQL    = `update legal_holds set assistant = @to where assistant = @from`
+	rulesFollowSQL    = `update retention_rules r set assistant = @to where assistant = @from and not exists (select from retention_rules x where x.assistant = @to and x.environment = r.environment and x.channel = r.channel)`
+	tagsFollowSQL     = `update tags t set assistant = @to where assistant = @from and not exists (select from tags x where x.assistant = @to and lower(x.name) = lower(t.name))`
+	notesFollowSQL    = `update chart_notes set assistant = @to where assistant = @from`
 	criteriaFollowSQL = `update success_criteria set assistant_id = @to_id where assistant_id = @from_id`
 	mergePreviewSQL   = `
 select (select count(*) from senders where assistant_id = @id), (select count(*) from conversations where assistant_id = @id),
@@ -95,12 +101,15 @@ func PreviewMerge(ctx context.Context, db DB, from string) (p MergePreview, err 
 // MergeAssistant makes a name another one of an assistant, from now on; what is stored is to follow. To a name that no assistant has, that is a
 // rename: settings, criteria, limits and UUID go with it.
 func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversation.UUID, now time.Time) (renamed bool, err error) {
-	rows, _ := tx.Query(ctx, hasAssistantSQL, pgx.StrictNamedArgs{"name": to})
-	exists, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
-	if err != nil {
+	both := pgx.StrictNamedArgs{"from": from, "to": to}
+	var exists, taken bool
+	rows, _ := tx.Query(ctx, hasAssistantSQL, both)
+	if _, err := pgx.ForEachRow(rows, []any{&exists, &taken}, func() error { return nil }); err != nil {
 		return false, err
 	}
-	both := pgx.StrictNamedArgs{"from": from, "to": to}
+	if taken {
+		return false, &metric.InputError{Field: "name", Msg: "is another name of an assistant already; choose that assistant, or separate the name from it first"}
+	}
 	if _, err := tx.Exec(ctx, followAliasesSQL, both); err != nil {
 		return false, fmt.Errorf("aliases of %q: %w", from, err)
 	}
@@ -110,8 +119,14 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 	if _, err := tx.Exec(ctx, addAliasSQL, pgx.StrictNamedArgs{"name": from, "assistant": to, "at": now, "by": subject(by)}); err != nil {
 		return false, fmt.Errorf("alias %q: %w", from, err)
 	}
+	for _, sql := range []string{holdsFollowSQL, tagsFollowSQL, notesFollowSQL} {
+		if _, err := tx.Exec(ctx, sql, both); err != nil {
+			return false, fmt.Errorf("what is of %q: %w", from, err)
+		}
+	}
 	if exists {
-		return false, nil
+		_, err := tx.Exec(ctx, mergeTokensSQL, both)
+		return false, err
 	}
 	if _, err := tx.Exec(ctx, copyAssistantSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", to), "to": to, "from": from}); err != nil {
 		return true, fmt.Errorf("assistant %q: %w", to, err)
@@ -126,7 +141,7 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 	if _, err := tx.Exec(ctx, setUUIDSQL, pgx.StrictNamedArgs{"name": to, "uuid": [16]byte(id)}); err != nil {
 		return true, err
 	}
-	for _, sql := range []string{renameLimitsSQL, renameTokensSQL} {
+	for _, sql := range []string{renameLimitsSQL, renameTokensSQL, rulesFollowSQL} {
 		if _, err := tx.Exec(ctx, sql, both); err != nil {
 			return true, fmt.Errorf("limits to %q: %w", from, err)
 		}

@@ -177,6 +177,24 @@ on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 )
 
+const otherNamesSQL = `
+select x.name, s.sender_key
+from senders s
+join assistants a on a.id = s.assistant_id
+join assistant_aliases x on x.assistant = a.name
+where s.id = any(@senders::bigint[])`
+
+// formerly are the ids that senders would have by other names of their assistants, should these be separated.
+func formerly(ctx context.Context, tx pgx.Tx, senders []int64) (ids []int64, err error) {
+	rows, _ := tx.Query(ctx, otherNamesSQL, pgx.StrictNamedArgs{"senders": senders})
+	var name, key string
+	_, err = pgx.ForEachRow(rows, []any{&name, &key}, func() error {
+		ids = append(ids, conversation.SenderID(name, key))
+		return nil
+	})
+	return ids, err
+}
+
 const filesSinceSQL = `
 select (select count(*) from exports where created_at >= @since and state = 'done') + (select count(*) from report_runs r where r.created_at >= @since and exists (select from report_files f where f.run_id = r.id))`
 
@@ -280,7 +298,11 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 	if _, err := tx.Exec(ctx, searchMarkSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil { // who indexes them just now does so again
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
-	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{"senders": senders, "now": now}); err != nil {
+	also, err := formerly(ctx, tx, senders)
+	if err != nil {
+		return nil, nil, fmt.Errorf("erase: %w", err)
+	}
+	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{"senders": append(also, senders...), "now": now}); err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	for _, shard := range locked {

@@ -47,11 +47,15 @@ select r.id, r.kind, r.assistant, r.target, r.user_id, coalesce(u.name, '') as b
 from fold_runs r
 left join users u on u.id = r.user_id
 `
-	foldRunsSQL    = foldColumns + `where r.kind = @kind order by r.created_at desc, r.id limit 20`
-	foldRunSQL     = foldColumns + `where r.id = @id`
-	insertFoldSQL  = `insert into fold_runs (id, kind, assistant, target, user_id, rules, created_at, total) select @id, @kind, @assistant, @target, @user, @rules::jsonb, @at, (select count(*) from senders s join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
-	lockFoldsSQL   = `lock table fold_runs in share row exclusive mode`
-	openFoldSQL    = `select exists (select from fold_runs where ended_at is null and kind = @kind and (@assistant = '' or assistant in ('', @assistant)))`
+	foldRunsSQL   = foldColumns + `where r.kind = @kind order by r.created_at desc, r.id limit 20`
+	foldRunSQL    = foldColumns + `where r.id = @id`
+	insertFoldSQL = `insert into fold_runs (id, kind, assistant, target, user_id, rules, created_at, total) select @id, @kind, @assistant, @target, @user, @rules::jsonb, @at, (select count(*) from senders s join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
+	lockFoldsSQL  = `lock table fold_runs in share row exclusive mode`
+	openFoldSQL   = `
+select exists (
+	select from fold_runs
+	where ended_at is null and (kind = @kind and (@assistant = '' or assistant in ('', @assistant))
+		or @target <> '' and kind in ('merge', 'separate') and (assistant in (@assistant, @target) or target in (@assistant, @target))))`
 	advanceFoldSQL = `update fold_runs set after = @after, senders = senders + @senders, events = events + @events where id = @id`
 	endFoldSQL     = `update fold_runs set ended_at = @at, others = @others, error = @error where id = @id`
 )
@@ -62,7 +66,7 @@ func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 	if _, err := tx.Exec(ctx, lockFoldsSQL); err != nil { // who asks at the same moment waits
 		return err
 	}
-	rows, _ := tx.Query(ctx, openFoldSQL, pgx.StrictNamedArgs{"kind": string(run.Kind), "assistant": run.Assistant})
+	rows, _ := tx.Query(ctx, openFoldSQL, pgx.StrictNamedArgs{"kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target})
 	if open, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil || open {
 		return errors.Join(err, ErrConflict)
 	}

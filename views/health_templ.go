@@ -312,7 +312,7 @@ func HealthView(m Health) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, " look like trainings of one bot: without <code>assistant_id</code> in its configuration, Rasa makes up a new one each time it trains. ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, " look like trainings of one bot: without <code>assistant_id</code> in its configuration, Rasa creates a new one each time it trains. ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

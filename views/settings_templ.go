@@ -555,7 +555,7 @@ func assistantNames(m AssistantSettings) templ.Component {
 			templ_7745c5c3_Var22 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "<div class=\"section\" id=\"names\"><h2>Name</h2><p>Rasa without a fixed <code>assistant_id</code> makes up a new one at each training. Merge such names into one assistant here.</p></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "<div class=\"section\" id=\"names\"><h2>Name</h2><p>Rasa without a fixed <code>assistant_id</code> creates a new one at each training. Merge such names into one assistant here.</p></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -98,7 +98,7 @@ func (s *server) separateAssistant(w http.ResponseWriter, r *http.Request) error
 		return deed{act: queries.AuditSeparated, name: alias, before: map[string]any{"into": from}}, s.follow(r, tx, queries.FoldToSeparate, from, alias)
 	})
 	if errors.Is(err, queries.ErrConflict) {
-		return &metric.InputError{Field: "assistant", Msg: "conversations of it are being moved or recalculated; wait until that is done"}
+		return &metric.InputError{Field: "assistant", Msg: "is busy: its conversations are being moved or recalculated; wait until that is done"}
 	}
 	if err != nil {
 		return err

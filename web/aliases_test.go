@@ -76,8 +76,20 @@ func TestMergePage(t *testing.T) {
 	if aliases, err := queries.Aliases(t.Context(), o.pool); err != nil || len(aliases) != 0 {
 		t.Errorf("a preview changes something: %v, %v", aliases, err)
 	}
+	if _, err := o.pool.Exec(t.Context(), `insert into legal_holds (id, assistant, reason, created_at, created_by) select gen_random_uuid(), $1, 'a case', now(), (select id from users where role = 'admin')`, first); err != nil {
+		t.Fatal(err)
+	}
 	if status, to, _ := o.post(admin, "/admin/assistant/merge", "name", first, "to", second, "confirmed", "yes"); status != 303 || !strings.Contains(to, url.QueryEscape(second)) {
 		t.Errorf("merged: %d to %s", status, to)
+	}
+	var held string
+	if err := o.pool.QueryRow(t.Context(), `select assistant from legal_holds`).Scan(&held); err != nil || held != second {
+		t.Errorf("the hold is on %q, %v", held, err)
+	}
+	for _, x := range [][2]string{{second, "shop"}, {"shop", first}} { // while that is under way; by a name that is taken
+		if status, _, _ := o.post(admin, "/admin/assistant/merge", "name", x[0], "to", x[1], "confirmed", "yes"); status < 400 {
+			t.Errorf("%s into %s: %d", x[0], x[1], status)
+		}
 	}
 	fold(queries.FoldToMerge)
 	if a, b := listed(first), listed(second); a != 6 || b != 6 {

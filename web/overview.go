@@ -236,7 +236,7 @@ func (s *server) attention(ctx context.Context, f *figures) (all []views.Attenti
 	for _, x := range silent {
 		all = append(all, views.Attention{
 			Icon: "headset", Text: "No hand-off signal from " + x.Assistant + " for 30 days", Link: "/health",
-			More: "None of " + views.SilentCount(x.Conversations) + " was handed over. Unless nobody ever is, its containment cannot be trusted.",
+			More: "It handed over none of " + views.SilentCount(x.Conversations) + ". If people do take over conversations, its containment cannot be trusted.",
 		})
 	}
 	rejected, err := queries.RejectedReasons(ctx, s.Pool)
