@@ -93,13 +93,15 @@ function actFailed(from, words, link) {
 		note.setAttribute("role", "alert");
 		form.append(note);
 	}
-	note.textContent = words + " ";
+	const text = document.createElement("span");
+	text.textContent = words + " ";
+	note.replaceChildren(text);
 	if (link) {
 		const a = document.createElement("a");
 		a.href = "/login?ended=yes&next=" + encodeURIComponent(location.pathname + location.search);
 		a.target = "_blank";
 		a.textContent = "Sign in in a new tab";
-		note.append(a, ", then try again here.");
+		text.append(a, ", then try again here.");
 	}
 }
 const acts = (e) => e.detail.requestConfig?.verb && e.detail.requestConfig.verb !== "get" || e.target.closest?.("form[hx-post], form[method='post']");
