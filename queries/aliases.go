@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -161,16 +162,29 @@ func SeparateAssistant(ctx context.Context, tx pgx.Tx, name string) (from string
 	return from, err
 }
 
-// Survivors has a filter ask for the assistants that the names in it belong to now.
+// Survivors has a filter ask for the assistants that the names and UUIDs in it belong to now.
 func Survivors(ctx context.Context, db DB, f metric.Filter) (metric.Filter, error) {
 	if len(f.Assistants)+len(f.Not.Assistants) == 0 {
 		return f, nil
 	}
 	all, err := Aliases(ctx, db)
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return f, err
 	}
 	now := map[string]string{}
+	for _, name := range slices.Concat(f.Assistants, f.Not.Assistants) { // or its UUID
+		id, err := conversation.ParseUUID(name)
+		if err != nil {
+			continue
+		}
+		to, err := AssistantByUUID(ctx, db, id)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return f, err
+		}
+		if err == nil {
+			now[name] = to
+		}
+	}
 	for _, a := range all {
 		now[a.Name] = a.Assistant
 	}

@@ -49,8 +49,10 @@ func TestMergePage(t *testing.T) {
 		if err != nil || len(runs) == 0 {
 			t.Fatal(runs, err)
 		}
-		if err := jobs.Fold(t.Context(), o.pool, runs[0].ID, ingest.NewWriter(o.pool, slog.New(slog.DiscardHandler)).FoldStored, func() time.Time { return o.now }); err != nil {
-			t.Fatal(err)
+		for _, run := range runs { // of those that have ended nothing is left to do
+			if err := jobs.Fold(t.Context(), o.pool, run.ID, ingest.NewWriter(o.pool, slog.New(slog.DiscardHandler)).FoldStored, func() time.Time { return o.now }); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	listed := func(assistant string) int {
@@ -95,6 +97,32 @@ func TestMergePage(t *testing.T) {
 	if a, b := listed(first), listed(second); a != 6 || b != 6 {
 		t.Errorf("by the old name %d are listed, by the new %d; want 6", a, b)
 	}
+	for _, name := range []string{first, second} {
+		id, err := queries.AssistantUUID(t.Context(), o.pool, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := listed(id.String()); n != 6 {
+			t.Errorf("by the UUID of %s %d are listed", name, n)
+		}
+	}
+	if _, body := o.get(admin, "/admin/assistant?name="+second); !strings.Contains(body, first+" into "+second) || !strings.Contains(body, "done in") {
+		t.Error("the page does not tell how the move went")
+	}
+	if _, err := o.pool.Exec(t.Context(), `update fold_runs set error = 'it broke off'`); err != nil {
+		t.Fatal(err)
+	}
+	var run string
+	if err := o.pool.QueryRow(t.Context(), `select id from fold_runs`).Scan(&run); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, _ := o.post(admin, "/admin/assistant/fold", "name", "shop", "run", run); status != 404 {
+		t.Errorf("a move of others continued: %d", status)
+	}
+	if status, _, _ := o.post(admin, "/admin/assistant/fold", "name", second, "run", run); status != 303 {
+		t.Errorf("continued: %d", status)
+	}
+	fold(queries.FoldToMerge)
 	if _, body := o.get(admin, "/admin/settings"); strings.Contains(body, first+"</a>") || !strings.Contains(body, second+"</a>") {
 		t.Error("the list of assistants has the old name")
 	}

@@ -217,6 +217,9 @@ func (s *server) mix(r *http.Request, q queries.Queue) (all []views.MixTable, er
 	if err != nil {
 		return nil, nil //nolint:nilerr // the rule says so already
 	}
+	if f, err = queries.Survivors(r.Context(), s.Pool, f); err != nil {
+		return nil, err
+	}
 	asOf := s.Now()
 	draws, err := queries.QueueDraws(r.Context(), s.Pool, q.ID)
 	if err != nil {

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,6 +149,20 @@ func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status in
 			m.Others = append(m.Others, x.Name)
 		}
 	}
+	for kind, words := range map[queries.FoldKind]string{queries.FoldToMerge: "%s into %s", queries.FoldToSeparate: "out of %s, what is of %s"} {
+		moves, err := queries.FoldRuns(r.Context(), s.Pool, kind)
+		if err != nil {
+			return err
+		}
+		for _, x := range moves {
+			if x.Assistant == a.Name || x.Target == a.Name {
+				row := foldRow(x)
+				row.What = fmt.Sprintf(words, x.Assistant, x.Target)
+				m.Moves = append(m.Moves, row)
+			}
+		}
+	}
+	slices.SortFunc(m.Moves, func(a, b views.FoldRunRow) int { return b.At.Compare(a.At) })
 	runs, err := queries.FoldRuns(r.Context(), s.Pool, queries.FoldToRebuild)
 	if err != nil {
 		return err
@@ -162,7 +177,7 @@ func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status in
 }
 
 func foldRow(x queries.FoldRun) views.FoldRunRow {
-	return views.FoldRunRow{By: x.By, At: x.CreatedAt, EndedAt: x.EndedAt, Senders: x.Senders, Total: x.Total, Error: x.Error}
+	return views.FoldRunRow{ID: x.ID.String(), By: x.By, At: x.CreatedAt, EndedAt: x.EndedAt, Senders: x.Senders, Total: x.Total, Error: x.Error}
 }
 
 // parseAssistant reads the form: a name a line.
@@ -257,7 +272,22 @@ func (s *server) foldAssistant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditFolded, name: a.Name}, s.foldAgain(r, tx, a.Name)
+		d := deed{act: queries.AuditFolded, name: a.Name}
+		if r.PostFormValue("run") == "" {
+			return d, s.foldAgain(r, tx, a.Name)
+		}
+		id, err := conversation.ParseUUID(r.PostFormValue("run")) // a move that broke off goes on
+		if err != nil {
+			return d, queries.ErrNotFound
+		}
+		x, err := queries.FoldRunByID(r.Context(), tx, id)
+		if err != nil {
+			return d, err
+		}
+		if x.EndedAt == nil || x.Error == "" || x.Target == "" || x.Assistant != a.Name && x.Target != a.Name {
+			return d, queries.ErrNotFound
+		}
+		return d, s.follow(r, tx, x.Kind, x.Assistant, x.Target)
 	})
 	if err != nil && !errors.Is(err, queries.ErrConflict) { // it is under way: that is what was wanted
 		return err
