@@ -242,29 +242,60 @@ func TestRebuildChangesNothing(t *testing.T) {
 	}
 }
 
-// TestRefusedByTheDatabase holds that an event which the database refuses is set aside alone.
+// TestRefusedByTheDatabase holds that an event which the database refuses, for whatever reason that lies in it, is set aside
+// alone, and that a conflict which goes away harms nobody.
 func TestRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
-	if _, err := pool.Exec(t.Context(), `alter table messages add check (text <> 'refuse me')`); err != nil {
+	if _, err := pool.Exec(t.Context(), `
+		create sequence tries;
+		create function refuse() returns trigger language plpgsql as $$
+		begin
+			if new.text like 'refuse %' then
+				raise exception 'refused' using errcode = split_part(new.text, ' ', 2);
+			elsif new.text = 'not yet' and nextval('tries') < 9 then -- a sequence is not rolled back
+				raise exception 'in the way' using errcode = '40P01';
+			end if;
+			return new;
+		end $$;
+		create trigger refuse before insert on messages for each row execute function refuse()`); err != nil {
 		t.Fatal(err)
 	}
+	refused := []string{"22008", "22003", "22P02", "23502", "23514", "54000", "54001", "40001", "23505", "XX000"}
 	var bodies []string
 	for i := range 200 {
 		body := goodEvent(fmt.Sprintf("s%d", i%7), 1785800000+float64(i))
-		if i == 90 || i == 91 {
-			body = strings.Replace(body, `"good"`, `"refuse me"`, 1)
+		switch n := i - 90; {
+		case n >= 0 && n < len(refused):
+			body = strings.Replace(body, `"good"`, `"refuse `+refused[n]+`"`, 1)
+		case i == 150:
+			body = strings.Replace(body, `"good"`, `"not yet"`, 1)
 		}
 		bodies = append(bodies, body)
 	}
-	if got, want := feed(t, pool, bodies...), (ingest.Counts{Stored: 198, Rejected: 2}); got != want {
+	n := int64(len(refused))
+	if got, want := feed(t, pool, bodies...), (ingest.Counts{Stored: 200 - n, Rejected: n}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got, want := feed(t, pool, bodies...), (ingest.Counts{Known: 198, Rejected: 2}); got != want {
+	if got, want := feed(t, pool, bodies...), (ingest.Counts{Known: 200 - n, Rejected: n}); got != want {
 		t.Errorf("again: got %+v, want %+v", got, want)
 	}
-	rows, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 10)
-	if err != nil || len(rows) != 2 || rows[0].Seen != 2 || rows[0].Code != "store" {
+	rows, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 20)
+	if err != nil || len(rows) != len(refused) || rows[0].Seen != 2 || rows[0].Code != "store" {
 		t.Errorf("set aside: %+v, %v", rows, err)
+	}
+}
+
+// TestUnfit holds that an event which cannot be put together with what is stored of its sender is set aside alone.
+func TestUnfit(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	feed(t, pool, goodEvent("a", 1785800010), goodEvent("b", 1785800010))
+	if _, err := pool.Exec(t.Context(), `update event_payloads set bodies = 'spoiled' where sender_id = (select id from senders where sender_key = 'a')`); err != nil {
+		t.Fatal(err)
+	}
+	late := []string{goodEvent("b", 1785800001), goodEvent("a", 1785800001), goodEvent("c", 1785800001), goodEvent("b", 1785800020)}
+	if got, want := feed(t, pool, late...), (ingest.Counts{Stored: 3, Rejected: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -332,7 +332,7 @@ func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *
 	}
 	old, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: e.Assistant, Stored: true}, time.Time{})
 	if rej != nil {
-		return nil, fmt.Errorf("stored event %s: %w", s.ID, rej)
+		return nil, fmt.Errorf("%w: stored event %s: %w", errUnfit, s.ID, rej)
 	}
 	old.ID, old.Place, old.BodyHash = s.ID, max(s.Place, 0), s.BodyHash
 	if s.Flags&conversation.FlagMasked != 0 {

@@ -269,9 +269,7 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 		var known []entry
 		// What was stored in the clear is to be masked when it comes again, so it must be looked at as a whole.
 		if a, err := r.arriving(ctx); err == nil && a.masker == nil && r.copies.Load() >= manyCopies {
-			if known, err = r.glance(ctx, d, c); err != nil {
-				return err
-			}
+			known = r.glance(ctx, d, c)
 		}
 		for i, body := range c.Bodies {
 			if known != nil && known[i].glance.BodyHash != 0 {
@@ -296,8 +294,8 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 }
 
 // glance finds the bodies that are stored, byte for byte, without decoding them. What it does not find, for
-// whatever reason, has no hash and takes the usual way. A database that is away is waited for there, not here.
-func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) ([]entry, error) {
+// whatever reason, has no hash and takes the usual way: a first look that fails is only one that finds nothing.
+func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) []entry {
 	bodies := c.Bodies
 	glances := make([]rasa.Glance, len(bodies))
 	spans := map[int64]*queries.Stretch{}
@@ -308,7 +306,7 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) ([]entry, e
 			continue
 		}
 		if g.Redacted { // its place may be that of an original, which must be read to be known
-			return nil, nil
+			return nil
 		}
 		glances[i] = g
 		s := spans[g.Sender]
@@ -326,10 +324,10 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) ([]entry, e
 	}
 	stored, err := queries.StoredBodies(ctx, r.pool, stretches)
 	if err != nil {
-		if queries.Temporary(err) && ctx.Err() == nil {
-			return nil, nil
+		if ctx.Err() == nil && !queries.Temporary(err) {
+			r.log.WarnContext(ctx, "a first look at what is stored failed", "source", r.src.Name, "error", err)
 		}
-		return nil, err
+		return nil
 	}
 	known, n := make([]entry, len(bodies)), int64(0)
 	for i, g := range glances {
@@ -342,7 +340,7 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) ([]entry, e
 		}
 	}
 	r.copies.Store(int32(100 * n / int64(max(1, len(bodies)))))
-	return known, nil
+	return known
 }
 
 // countKnown adds glanced events and redelivered bodies to the source's counts of the minute, once in that

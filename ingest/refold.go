@@ -195,7 +195,7 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 		}).Project(events)
 		if !ok && begin == floor && floor > 0 { // there is no going back further
 			if len(r.inserted) == 0 {
-				return nil, nil, fmt.Errorf("sender %d cannot be folded again behind what retention removed", s.ID)
+				return nil, nil, fmt.Errorf("%w: sender %d, again behind what retention removed", errUnfit, s.ID)
 			}
 			r.refused, r.inserted = append(r.refused, r.inserted...), nil
 			continue
@@ -290,11 +290,11 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 	for _, body := range bodies {
 		e, rej := d.Decode(body.Body, rasa.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
 		if rej != nil {
-			return nil, fmt.Errorf("a stored event of sender %d: %w", s.ID, rej)
+			return nil, fmt.Errorf("%w: a stored event of sender %d: %w", errUnfit, s.ID, rej)
 		}
 		f, ok := facts[body.BodyPlace]
 		if !ok || f.At != e.At {
-			return nil, fmt.Errorf("sender %d: a stored body has no event row %s", s.ID, e.ID)
+			return nil, fmt.Errorf("%w: sender %d, a stored body has no event row %s", errUnfit, s.ID, e.ID)
 		}
 		if e.Environment, err = w.environment(ctx, tx, f.Environment); err != nil {
 			return nil, err

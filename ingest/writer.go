@@ -9,12 +9,15 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/puddle/v2"
 
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
@@ -124,31 +127,46 @@ func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
 }
 
 // Store stores events of one source and returns when they are committed. While the database is away or
-// busy it waits and tries again, until ctx ends. An event that the database refuses is set aside alone.
+// busy it waits and tries again, until ctx ends. An event that cannot be stored, whatever the fold or the database
+// makes of it, is set aside alone.
 func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.Event) (Counts, error) {
-	tries := 0
+	return w.persevere(ctx, src, events, fewTries)
+}
+
+// How often what cannot be told from a fault of the data is tried: fewTries times with all events together and half that often with a part of
+// them, before they are parted; then manyTries times with each alone, before it is set aside.
+const (
+	fewTries  = 6
+	manyTries = 20
+)
+
+func (w *Writer) persevere(ctx context.Context, src Source, events []*conversation.Event, tries int) (Counts, error) {
+	if len(events) == 1 {
+		tries = manyTries
+	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		counts, err := w.try(ctx, src, events)
-		if queries.Conflicting(err) {
-			tries++
-		}
-		if queries.NoPartition(err) { // retention was here: they are made again
-			w.mu.Lock()
-			clear(w.months)
-			w.mu.Unlock()
-			tries++
-		}
-		switch {
-		case err == nil:
+		if err == nil {
 			src.trouble(nil)
 			counted := counts
 			counted.Rejected = 0 // Reject counts them
 			w.metrics.count(src.Name, counted)
 			return counts, nil
-		case queries.BadData(err):
-			return w.bisect(ctx, src, events, err)
-		case ctx.Err() != nil || !queries.Temporary(err) && !errors.Is(err, context.DeadlineExceeded) || tries > 20:
+		}
+		if ctx.Err() != nil {
 			return Counts{}, err
+		}
+		switch kind := kindOf(err); kind {
+		case ofData:
+			return w.bisect(ctx, src, events, err)
+		case ofSetup:
+			return Counts{}, err
+		case doubtful:
+			w.renew(err)
+			if tries--; tries <= 0 {
+				return w.bisect(ctx, src, events, err)
+			}
+			wait = min(wait, 50*time.Millisecond) // whoever was in the way is gone soon
 		}
 		src.trouble(err)
 		w.metrics.failed(src.Name)
@@ -159,13 +177,46 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 	}
 }
 
+// fault is what keeps a batch from being stored.
+type fault int
+
+const (
+	ofDatabase fault = iota // it is away or busy: another try may go well
+	ofSetup                 // of tables or rights: somebody must mend it, and no event is to blame
+	ofData                  // of some event
+	doubtful                // of some event if it does not go away
+)
+
+// errUnfit says that the program cannot make of events what is to be stored.
+var errUnfit = errors.New("the events cannot be folded")
+
+func kindOf(err error) fault {
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, errUnfit), queries.BadData(err):
+		return ofData
+	case queries.Conflicting(err), errors.Is(err, context.DeadlineExceeded):
+		return doubtful
+	case queries.Temporary(err), errors.Is(err, puddle.ErrClosedPool):
+		return ofDatabase
+	case errors.As(err, &pg) && !queries.Internal(err):
+		return ofSetup
+	}
+	return doubtful
+}
+
 // oneTry is how long a transaction may take before it is given up and begun anew: longer than any lock that
 // somebody should hold.
 const oneTry = 90 * time.Second
 
-func (w *Writer) try(ctx context.Context, src Source, events []*conversation.Event) (Counts, error) {
+func (w *Writer) try(ctx context.Context, src Source, events []*conversation.Event) (counts Counts, err error) {
 	ctx, cancel := context.WithTimeout(ctx, oneTry)
 	defer cancel()
+	defer func() {
+		if r := recover(); r != nil { // a fault of ours must not stop what has nothing to do with it
+			counts, err = Counts{}, fmt.Errorf("%w: %v at %s", errUnfit, r, debug.Stack())
+		}
+	}()
 	return w.store(ctx, src, events)
 }
 
@@ -182,19 +233,36 @@ func pause(ctx context.Context, wait time.Duration) error {
 // bisect halves a refused batch until the bad event stands alone.
 func (w *Writer) bisect(ctx context.Context, src Source, events []*conversation.Event, cause error) (Counts, error) {
 	if len(events) == 1 {
-		w.log.WarnContext(ctx, "an event was refused by the database and set aside", "source", src.Name, "error", cause)
-		err := w.Reject(ctx, src, []Rejected{{Body: bodyOf(events[0]), Reason: rasa.Reject{Code: "store", Detail: "the database refused it", Offset: -1}}})
+		if kindOf(cause) == doubtful {
+			if err := w.pool.Ping(ctx); err != nil { // then it was the database after all
+				return Counts{}, cause
+			}
+		}
+		w.log.WarnContext(ctx, "an event could not be stored and was set aside", "source", src.Name, "error", cause)
+		err := w.Reject(ctx, src, []Rejected{{Body: bodyOf(events[0]), Environment: events[0].Environment, Reason: rasa.Reject{Code: "store", Detail: whyNot(cause), Offset: -1}}})
 		return Counts{Rejected: 1}, err
 	}
 	var sum Counts
 	for _, half := range [][]*conversation.Event{events[:len(events)/2], events[len(events)/2:]} {
-		c, err := w.Store(ctx, src, half)
+		c, err := w.persevere(ctx, src, half, fewTries/2)
 		if err != nil {
 			return sum, err
 		}
 		sum.Add(c)
 	}
 	return sum, nil
+}
+
+// whyNot says why an event was set aside, in words that hold nothing of it.
+func whyNot(cause error) string {
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(cause, &pg):
+		return "the database refused it (error " + pg.Code + ")"
+	case errors.Is(cause, context.DeadlineExceeded):
+		return "to store it took too long"
+	}
+	return "it could not be put together with what is stored of its sender"
 }
 
 // unit is one sender's share of a batch.
@@ -435,18 +503,32 @@ func sessions(u *unit, p *conversation.Projection) (keys []queries.ConversationK
 	return keys
 }
 
-// StoreOne stores a single event that was set aside before; one that the database refuses again is counted
-// as rejected, but not set aside a second time.
+// StoreOne stores a single event that was set aside before; one that cannot be stored again is counted
+// as rejected, but not set aside a second time. It does not wait for a database that is away.
 func (w *Writer) StoreOne(ctx context.Context, src Source, e *conversation.Event) (Counts, error) {
-	counts, err := w.store(ctx, src, []*conversation.Event{e})
+	for tries := 1; ; tries++ {
+		counts, err := w.try(ctx, src, []*conversation.Event{e})
+		if err == nil {
+			return counts, nil
+		}
+		switch kindOf(err) {
+		case ofData:
+			return Counts{Rejected: 1}, nil
+		case doubtful:
+			w.renew(err)
+			if tries < manyTries && pause(ctx, 50*time.Millisecond) == nil {
+				continue
+			}
+		}
+		return counts, err
+	}
+}
+
+// renew forgets which partitions there are, if retention dropped one meanwhile: they are made again.
+func (w *Writer) renew(err error) {
 	if queries.NoPartition(err) {
 		w.mu.Lock()
 		clear(w.months)
 		w.mu.Unlock()
-		counts, err = w.store(ctx, src, []*conversation.Event{e})
 	}
-	if queries.BadData(err) {
-		return Counts{Rejected: 1}, nil
-	}
-	return counts, err
 }

@@ -109,7 +109,7 @@ func Temporary(err error) bool {
 		case "08", "40", "53", "55", "57", "58":
 			return true
 		}
-		return Conflicting(err) || NoPartition(err) || pg.Code == "25P02"
+		return Conflicting(err) || pg.Code == "25P02"
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
@@ -117,10 +117,10 @@ func Temporary(err error) bool {
 		errors.Is(err, net.ErrClosed) || err != nil && pgconn.SafeToRetry(err)
 }
 
-// Conflicting tells that a row was written meanwhile: another try sees it.
+// Conflicting tells that something was written meanwhile: another try, with fresh state, sees it.
 func Conflicting(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "23505"
+	return errors.As(err, &pg) && (pg.Code == "23505" || pg.Code == "40001" || pg.Code == "40P01") || NoPartition(err)
 }
 
 // NoPartition tells that a month's partitions were dropped since they were made.
@@ -132,7 +132,20 @@ func NoPartition(err error) bool {
 // BadData tells errors that some value of a batch caused.
 func BadData(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && !NoPartition(err) && (pg.Code[:2] == "22" || pg.Code[:2] == "23" && pg.Code != "23505" || pg.Code == "54000")
+	if !errors.As(err, &pg) || Conflicting(err) {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "21", "22", "23", "54":
+		return true
+	}
+	return false
+}
+
+// Internal tells errors that the server itself should not have made; data may have brought them about.
+func Internal(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code[:2] == "XX"
 }
 
 func unique(err error) error {

@@ -13,6 +13,9 @@ import (
 
 const lockShardsSQL = `select shard from ingest_shards where shard = any(@shards::smallint[]) order by shard for no key update`
 
+// A lock that is not to be had in a minute is the database's trouble; work that takes longer is the batch's.
+const lockTimeoutSQL = `set local lock_timeout = '60s'`
+
 const projectionsSQL = `select sender_id, newest_time, sealed, state from projections where sender_id = any(@ids::bigint[])`
 
 // State is the stored state of a sender's fold.
@@ -28,13 +31,16 @@ const erasedSQL = `select sender_id, (extract(epoch from until) * 1000000)::bigi
 // of the senders among ids that have one; and until when, in microseconds, events of those are not stored any more who were erased.
 func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (states map[int64]State, erased map[int64]int64, err error) {
 	var q pgx.Batch
+	q.Queue(lockTimeoutSQL)
 	q.Queue(lockShardsSQL, pgx.StrictNamedArgs{"shards": shards})
 	q.Queue(projectionsSQL, pgx.StrictNamedArgs{"ids": ids})
 	q.Queue(erasedSQL, pgx.StrictNamedArgs{"ids": ids})
 	res := tx.SendBatch(ctx, &q)
 	defer res.Close()
-	if _, err := res.Exec(); err != nil {
-		return nil, nil, fmt.Errorf("lock shards: %w", err)
+	for range 2 {
+		if _, err := res.Exec(); err != nil {
+			return nil, nil, fmt.Errorf("lock shards: %w", err)
+		}
 	}
 	rows, _ := res.Query()
 	states = make(map[int64]State, len(ids))

@@ -43,6 +43,7 @@ const (
 	CodeTimestamp = "timestamp"
 	CodeSize      = "size"
 	CodeMantle    = "mantle"
+	CodeFault     = "fault"
 )
 
 // MaxEvent is the size of the largest event in bytes.
@@ -98,14 +99,22 @@ type raw struct {
 	activeFlow  string
 	activeStep  string
 	dataSpan    string
-	confidence  float64
 	entities    string
 	attachments [2]string // of the metadata and of what was parsed, as JSON
 	structured  string    // a text that is none, as JSON
 }
 
 // Decode reads one event. now bounds how far ahead its clock may be. The event keeps parts of body.
-func (d *Decoder) Decode(body string, in Intake, now time.Time) (*conversation.Event, *Reject) {
+func (d *Decoder) Decode(body string, in Intake, now time.Time) (e *conversation.Event, rej *Reject) {
+	defer func() {
+		if r := recover(); r != nil { // a fault of ours must not stop its neighbours
+			e, rej = nil, &Reject{CodeFault, "it cannot be read, by a fault of this version", -1}
+		}
+	}()
+	return d.decode(body, in, now)
+}
+
+func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.Event, *Reject) {
 	if len(body) > MaxEvent && !in.Stored {
 		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
 	}
@@ -184,7 +193,7 @@ func (d *Decoder) sender(assistant, key string) int64 {
 func (d *Decoder) scan(body string) (*raw, *Reject) {
 	d.s = scanner{b: body, repairs: d.s.repairs[:0]}
 	s := &d.s
-	d.r = raw{e: new(conversation.Event), confidence: math.NaN()}
+	d.r = raw{e: new(conversation.Event)}
 	r := &d.r
 	r.e.Confidence, r.e.UnderstandingMS, r.e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
 	if c := s.peek(); c != '{' {
@@ -286,8 +295,6 @@ func (d *Decoder) member(r *raw, key string) {
 		e.Value = s.skip()
 	case "data":
 		r.dataSpan = s.skip()
-	case "confidence":
-		r.confidence = d.float(e)
 	case "policy":
 		r.policy = s.skip() // of an action: part of its identity
 	case "action_text":
@@ -375,14 +382,17 @@ func (d *Decoder) ident(e *conversation.Event) string {
 	return d.text(e)
 }
 
-// float reads a finite number; NaN for anything else.
-func (d *Decoder) float(e *conversation.Event) float64 {
+// float reads a number in [0, most]; NaN for anything else, which leaves the field empty and marks the event.
+func (d *Decoder) float(e *conversation.Event, most float64) float64 {
 	s := &d.s
 	switch c := s.peek(); {
 	case c == '-' || c == 'N' || c == 'I' || c >= '0' && c <= '9':
 		raw, finite, ok := s.number()
-		if f, err := strconv.ParseFloat(raw, 64); ok && finite && err == nil {
-			return f
+		if f, err := strconv.ParseFloat(raw, 64); ok && finite && err == nil && f >= 0 && f <= most {
+			return math.Abs(f) // of minus zero
+		}
+		if ok {
+			e.Flags |= conversation.FlagMisfit
 		}
 		return math.NaN()
 	case c != 'n':

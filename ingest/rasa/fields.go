@@ -6,6 +6,12 @@ import (
 	"turnwise/conversation"
 )
 
+// The greatest numbers that are taken for what they should be. Sums of single precision come out a little above 1.
+const (
+	maxConfidence = 1.0001
+	maxMS         = 24 * 60 * 60 * 1000 // an execution time
+)
+
 func (d *Decoder) metadata(r *raw) {
 	s, e := &d.s, r.e
 	r.assistant, r.activeFlow, r.activeStep, r.attachments[0] = "", "", "", ""
@@ -46,9 +52,9 @@ func (d *Decoder) metadata(r *raw) {
 			s.object(func(key string) {
 				switch key {
 				case "command_processor":
-					e.UnderstandingMS = d.float(e)
+					e.UnderstandingMS = d.float(e, maxMS)
 				case "prediction_loop":
-					e.PredictionMS = d.float(e)
+					e.PredictionMS = d.float(e, maxMS)
 				default:
 					s.skip()
 				}
@@ -81,7 +87,7 @@ func (d *Decoder) parseData(r *raw) {
 				case "name":
 					e.Intent = d.ident(e)
 				case "confidence":
-					e.Confidence = d.float(e)
+					e.Confidence = d.float(e, maxConfidence)
 				case "full_retrieval_intent_name":
 					full = d.ident(e)
 				default:

@@ -37,7 +37,7 @@ func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
 		return g, false
 	}
 	seconds, err := strconv.ParseFloat(number[:end], 64)
-	if err != nil || seconds < earliest || seconds > 1e11 {
+	if err != nil || !(seconds >= earliest && seconds <= 1e11) { // NaN is neither
 		return g, false
 	}
 	assistant, named := after(body, `"assistant_id"`)
