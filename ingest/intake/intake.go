@@ -14,10 +14,12 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -33,7 +35,11 @@ const (
 	MaxBytes  = 10 << 20
 	MaxEvents = 5000
 	patience  = 10 * time.Second // that a request waits for the database
-	atOnce    = 16               // requests that store at the same time
+	arrival   = 30 * time.Second // in which its body must be there, however slowly it comes
+
+	storing, storingShare = 16, 8                        // requests that store at the same time: all, and of one token
+	held, heldShare       = 25 * MaxBytes, 10 * MaxBytes // bytes that they hold, or announce: all, and of one token
+	leastHeld             = 64 << 10                     // bytes that a request counts for
 )
 
 // Handler takes events.
@@ -41,13 +47,14 @@ type Handler struct {
 	pool   *pgxpool.Pool
 	writer *ingest.Writer
 	log    *slog.Logger
-	slots  chan struct{}
+	bodies *room // bytes
+	slots  *room // requests that store
 	now    func() time.Time
 }
 
 // New returns a handler that stores by w.
 func New(pool *pgxpool.Pool, w *ingest.Writer, log *slog.Logger) *Handler {
-	return &Handler{pool: pool, writer: w, log: log, slots: make(chan struct{}, atOnce), now: time.Now}
+	return &Handler{pool: pool, writer: w, log: log, bodies: newRoom(heldShare, held), slots: newRoom(storingShare, storing), now: time.Now}
 }
 
 // rejection is one event of the answer that was set aside.
@@ -85,7 +92,7 @@ func fault(status int, detail string) *problem {
 // ServeHTTP answers POST /api/v1/ingest/rasa.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	a, err := h.take(r)
+	a, err := h.take(w, r)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusAccepted)
@@ -93,7 +100,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var p *problem
-	if !errors.As(err, &p) {
+	switch {
+	case errors.As(err, &p):
+	case queries.BadData(err):
+		p = fault(http.StatusBadRequest, "The request holds something that cannot be stored, such as a name that is not text. It would be refused again.")
+	default:
 		h.log.ErrorContext(r.Context(), "ingest over HTTP", "error", err)
 		p = fault(http.StatusServiceUnavailable, "The database cannot take events now. Nothing of this request is lost if you send it again.")
 	}
@@ -108,29 +119,41 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(p) // the client may be gone
 }
 
-func (h *Handler) take(r *http.Request) (answer, error) {
+func (h *Handler) take(w http.ResponseWriter, r *http.Request) (answer, error) {
 	token, err := h.authenticate(r)
 	if err != nil {
 		return answer{}, err
 	}
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		return answer{}, fault(http.StatusTooManyRequests, "Too many requests at once; send fewer and larger ones.")
+	busy := fault(http.StatusTooManyRequests, "Too many requests of this token at once; send fewer and larger ones.")
+	announced := r.ContentLength
+	if announced < 0 || r.Header.Get("Content-Encoding") != "" {
+		announced = MaxBytes
 	}
+	leave, ok := h.bodies.enter(token.ID.String(), min(max(announced, leastHeld), MaxBytes))
+	if !ok {
+		return answer{}, busy
+	}
+	defer leave()
+	// Servers in tests may have no deadlines; then theirs must do.
+	_ = http.NewResponseController(w).SetReadDeadline(h.now().Add(arrival))
 	body, err := readBody(r)
 	if err != nil {
 		return answer{}, err
 	}
+	// Only now, so that who sends slowly is in nobody's way.
+	leave, ok = h.slots.enter(token.ID.String(), 1)
+	if !ok {
+		return answer{}, busy
+	}
+	defer leave()
 	source := ingest.Source{Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Always: token.Always, Environment: token.Environment}
 	if env := r.URL.Query().Get("environment"); env != "" {
 		source.Environment = env
 	} else if env := r.Header.Get("Rasa-Environment"); env != "" {
 		source.Environment = env
 	}
-	if len(source.Environment) > 100 {
-		return answer{}, fault(http.StatusBadRequest, "The environment's name is longer than 100 characters.")
+	if len(source.Environment) > 100 || !utf8.ValidString(source.Environment) || strings.ContainsRune(source.Environment, 0) {
+		return answer{}, fault(http.StatusBadRequest, "The environment's name must be text of at most 100 characters.")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
@@ -186,6 +209,9 @@ func readBody(r *http.Request) ([]byte, error) {
 	if len(body) > MaxBytes {
 		return nil, tooLarge
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, fault(http.StatusRequestTimeout, fmt.Sprintf("The body was not there within %.0f seconds.", arrival.Seconds()))
+	}
 	if err != nil {
 		return nil, fault(http.StatusBadRequest, "The body could not be read to its end.")
 	}
@@ -214,7 +240,7 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token queries
 			break
 		}
 		if err != nil {
-			return a, err
+			return a, fault(http.StatusBadRequest, "The body could not be cut into events: "+err.Error())
 		}
 		if n >= MaxEvents {
 			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
@@ -246,6 +272,11 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token queries
 	}
 	if err := h.writer.Reject(ctx, source, aside); err != nil {
 		return a, err
+	}
+	if len(events)+len(aside) == 0 && len(a.Rejected) > 0 {
+		p := fault(http.StatusForbidden, "The token may not send events of these assistants. Nothing was kept.")
+		p.Rejected = a.Rejected
+		return a, p
 	}
 	if len(events)+len(aside) == 0 {
 		return a, fault(http.StatusBadRequest, "There is no event in the body.")

@@ -46,8 +46,8 @@ const (
 	CodeFault     = "fault"
 )
 
-// MaxEvent is the size of the largest event in bytes.
-const MaxEvent = 1 << 20
+// MaxEvent is the size of the largest event in bytes: a text of 1 MiB, and 64 KiB for what stands around it.
+const MaxEvent = 1<<20 + 64<<10
 
 const (
 	maxSender = 1024
@@ -116,7 +116,7 @@ func (d *Decoder) Decode(body string, in Intake, now time.Time) (e *conversation
 
 func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.Event, *Reject) {
 	if len(body) > MaxEvent && !in.Stored {
-		return nil, &Reject{CodeSize, "larger than 1 MiB", -1}
+		return nil, &Reject{CodeSize, "larger than 1 MiB and 64 KiB", -1}
 	}
 	hash := BodyHash(body)
 	d.textTimes = in.TextTimes || in.Stored
@@ -150,7 +150,7 @@ func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.E
 		}
 	}
 	if len(body) > 2*MaxEvent && !in.Stored {
-		return nil, &Reject{CodeSize, "larger than 2 MiB once its broken characters are replaced", -1}
+		return nil, &Reject{CodeSize, "larger than 2 MiB and 128 KiB once its broken characters are replaced", -1}
 	}
 	if in.Stored {
 		now = time.Unix(1e11, 0)

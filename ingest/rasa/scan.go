@@ -14,8 +14,8 @@ import (
 const maxDepth = 500
 
 // A scanner reads one JSON text strictly and in one pass: keys are exact, equal keys are all seen (so the
-// last can win), numbers keep their digits. Beyond JSON it accepts the tokens NaN, Infinity and -Infinity,
-// NUL and half surrogates in escapes, and invalid UTF-8, and notes each place in repairs: encoding/json
+// last can win), numbers keep their digits. Beyond JSON it accepts the tokens NaN, Infinity and -Infinity, which
+// are read as null like numbers out of all bounds, NUL and half surrogates in escapes, and invalid UTF-8, and notes each place in repairs: encoding/json
 // would change or refuse these silently.
 type scanner struct {
 	b       string
@@ -274,7 +274,7 @@ func unescape(raw string) string {
 	return string(out)
 }
 
-// number reads a number or one of the three tokens; finite is false for those.
+// number reads a number or one of the three tokens; finite is false for those, and for numbers that nothing can hold.
 func (s *scanner) number() (raw string, finite, ok bool) {
 	c := s.peek()
 	start := s.pos
@@ -300,16 +300,29 @@ func (s *scanner) number() (raw string, finite, ok bool) {
 			return "", false, s.fail("a broken number")
 		}
 	}
+	exponent := ""
 	if s.at('e') || s.at('E') {
 		if s.pos++; s.at('+') || s.at('-') {
 			s.pos++
 		}
+		from := s.pos
 		if !s.digits() {
 			return "", false, s.fail("a broken number")
 		}
+		exponent = strings.TrimLeft(s.b[from:s.pos], "0")
+	}
+	if len(exponent) > maxExponent || s.pos-start > maxDigits {
+		s.repairs = append(s.repairs, repair{start, s.pos, "null"})
+		return s.b[start:s.pos], false, true
 	}
 	return s.b[start:s.pos], true, true
 }
+
+// Numbers that are longer, or have an exponent of more digits, are beyond what PostgreSQL can make of a jsonb: they are taken for null.
+const (
+	maxDigits   = 6000
+	maxExponent = 4
+)
 
 func (s *scanner) at(c byte) bool { return s.pos < len(s.b) && s.b[s.pos] == c }
 
