@@ -70,6 +70,8 @@ type Conversation struct {
 	bundle  *Bundle
 	dirty   bool
 	engaged bool // somebody writes for the first time since
+	naming  bool // the user is told in the fold that is under way
+	named   bool // the user was told since it was last stored
 }
 
 // Stored tells whether an older row of the conversation stands in the store.
@@ -77,6 +79,9 @@ func (c *Conversation) Stored() bool { return c.stored }
 
 // BecameEngaged tells whether somebody writes in it for the first time since it was last stored.
 func (c *Conversation) BecameEngaged() bool { return c.engaged }
+
+// BecameNamed tells whether its user is told for the first time since it was last stored.
+func (c *Conversation) BecameNamed() bool { return c.named }
 
 // ClosesAt returns when the conversation ended or will count as ended if nothing more comes.
 func (c *Conversation) ClosesAt() int64 {

@@ -61,6 +61,7 @@ func (f *Fold) Project(events []*Event) (changes *Changes, back Key, ok bool) {
 	for _, c := range f.out.Conversations {
 		c.dirty, c.bundle = false, nil
 		c.engaged, c.Engaged = c.UserMessages > 0 && !c.Engaged, c.UserMessages > 0
+		c.named, c.naming = c.naming, false
 	}
 	for _, t := range f.out.Turns {
 		t.dirty = false
@@ -348,6 +349,7 @@ func (f *Fold) facts(c *Conversation, e *Event) {
 		}
 	}
 	first(&c.Environment, e.Environment)
+	c.naming = c.naming || c.UserID == "" && e.UserID != ""
 	first(&c.UserID, e.UserID)
 	first(&f.UserID, e.UserID)
 	if e.Type == TypeUser {

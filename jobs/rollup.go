@@ -69,6 +69,9 @@ func (c *counter) run(ctx context.Context) error {
 	if err := queries.PrepareRollups(ctx, c.pool, c.grid); err != nil {
 		return err
 	}
+	if err := queries.MarkArrived(ctx, c.pool); err != nil {
+		return err
+	}
 	backlog, err := queries.Backlog(ctx, c.pool)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/ingest/file"
@@ -464,5 +466,101 @@ func TestRightFigures(t *testing.T) {
 		if ms, _ := total.Percentile(p); math.Abs(ms-want) > 0.01*want || total.N != 6515 {
 			t.Errorf("p%v over all is %v of %d turns; want %v", p, ms, total.N, want)
 		}
+	}
+}
+
+// TestArrivals holds that in whatever order people come, by names that they share or that are told late, what was counted ends up as it is when
+// all is counted again; and that figures are right in between.
+func TestArrivals(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 9))
+	pool := dbtest.Pool(t)
+	now := time.Date(2026, 10, 27, 9, 0, 0, 0, time.UTC)
+	g := queries.NewGrid(time.UTC)
+	var talks [][]string // each one's events
+	for i := range 240 {
+		at := now.Add(-time.Duration(1+r.IntN(40*24*60)) * time.Minute)
+		sender, user := fmt.Sprintf("s%d", i), ""
+		switch r.IntN(4) {
+		case 0:
+			user = "guest"
+		case 1:
+			user = fmt.Sprintf("u%d", r.IntN(10))
+		case 2:
+			sender = fmt.Sprintf("again %d", r.IntN(5))
+		}
+		event := func(after int, typ, more string) string {
+			return fmt.Sprintf(`{"sender_id":%q,"event":%q,"timestamp":%.1f,"metadata":{"assistant_id":"bank","session_id":"t%d"}%s}`, sender, typ, float64(at.Unix()+int64(after)), i, more)
+		}
+		named := ""
+		if user != "" {
+			named = fmt.Sprintf(`,"user_id":%q`, user)
+		}
+		talk := []string{event(0, "session_started", "")}
+		if r.IntN(5) > 0 {
+			talk = append(talk, event(1, "user", fmt.Sprintf(`,"text":"hello","message_id":"m%d"`, i)), event(2, "bot", `,"text":"Here you are."`))
+		}
+		late := 0
+		if r.IntN(2) == 0 {
+			late = r.IntN(len(talk)) // the user is told with a later event
+		}
+		talk[late] = strings.TrimSuffix(talk[late], "}") + named + "}"
+		talks = append(talks, talk)
+	}
+	r.Shuffle(len(talks), func(i, j int) { talks[i], talks[j] = talks[j], talks[i] })
+	figures := func(facts bool) queries.Figures {
+		t.Helper()
+		f, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 45}}, Facts: facts, Times: true, Users: true, Now: now, Grid: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	var waiting []string // what comes later of those that have begun
+	for i := 0; i < len(talks); {
+		var bodies []string
+		for n := 1 + r.IntN(12); n > 0 && i < len(talks); n-- {
+			cut := 1 + r.IntN(len(talks[i]))
+			bodies, waiting = append(bodies, talks[i][:cut]...), append(waiting, talks[i][cut:]...)
+			i++
+		}
+		if r.IntN(3) == 0 || i == len(talks) {
+			bodies, waiting = append(bodies, waiting...), nil
+		}
+		feed(t, pool, func() ([]byte, bool) {
+			if len(bodies) == 0 {
+				return nil, false
+			}
+			body := bodies[0]
+			bodies = bodies[1:]
+			return []byte(body), true
+		})
+		if r.IntN(2) == 0 {
+			rollUp(t, pool, g, now)
+		}
+		same(t, fmt.Sprintf("after %d", i), figures(false), figures(true))
+		if t.Failed() {
+			return
+		}
+	}
+	rollUp(t, pool, g, now)
+	got := figures(false)
+	same(t, "at the end", got, figures(true))
+	if n := got.Cells; len(n) == 0 {
+		t.Error("nothing was counted")
+	}
+	// And when somebody is gone.
+	for _, sender := range []string{"again 1", "again 3"} {
+		id := conversation.SenderID("bank", sender)
+		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			_, _, err := queries.Erase(t.Context(), tx, queries.Erasing{Of: []queries.Subject{{SenderID: id}}, Names: []string{sender}, Word: "x"}, now)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		rollUp(t, pool, g, now)
+		same(t, "without "+sender, figures(false), figures(true))
 	}
 }

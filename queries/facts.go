@@ -317,8 +317,11 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	if c.Stored() {
 		b.oldConv.add2(sender, c.ID)
 	}
-	if !c.Stored() || c.BecameEngaged() {
-		b.marks.came(sender, c.UserID, assistant, c.StartedAt)
+	if c.Stored() && c.BecameNamed() { // it was somebody else's, as far as was known
+		b.marks.came(sender, "", assistant, c.StartedAt, c.UserMessages > 0)
+	}
+	if !c.Stored() || c.BecameEngaged() || c.BecameNamed() {
+		b.marks.came(sender, c.UserID, assistant, c.StartedAt, c.UserMessages > 0)
 	}
 	b.marks.add(sender, assistant, c.StartedAt)
 	version := versionID(name, c.ModelID, c.ModelName)

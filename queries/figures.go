@@ -265,6 +265,15 @@ func (r *reading) rollups(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("marked hours: %w", err)
 	}
+	arrived, err := arrivedIn(ctx, r.tx, r.from, r.until)
+	if err != nil {
+		return fmt.Errorf("hours of who came: %w", err)
+	}
+	for _, h := range arrived {
+		if !slices.ContainsFunc(marks, func(m AssistantHour) bool { return m.At.Equal(h.At) && m.Assistant == h.Assistant }) {
+			marks = append(marks, h)
+		}
+	}
 	if len(marks) > manyPieces {
 		if r.Most > 0 {
 			return ErrBehind

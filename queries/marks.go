@@ -1,9 +1,12 @@
 package queries
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
 )
@@ -20,16 +23,18 @@ type marks struct {
 	hours map[hourKey]struct{}
 	lane  int16
 
-	// Conversations that are new: whoever came back with one changes how the ones before are judged.
+	// Conversations that are new, or in which somebody writes for the first time.
 	senders    []int64
 	users      []string
 	assistants []int32
 	ats        []int64
+	engaged    []bool
 }
 
-// came notes a new conversation.
-func (m *marks) came(sender int64, user string, assistant int32, startedAt int64) {
+// came notes a conversation that is new, or becomes engaged: whoever came back with it changes how the ones before are judged.
+func (m *marks) came(sender int64, user string, assistant int32, startedAt int64, engaged bool) {
 	m.senders, m.users, m.assistants, m.ats = append(m.senders, sender), append(m.users, user), append(m.assistants, assistant), append(m.ats, startedAt)
+	m.engaged = append(m.engaged, engaged)
 }
 
 const hourMicros = int64(time.Hour / time.Microsecond)
@@ -51,82 +56,124 @@ order by 1, 2
 on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
-// cameBackFrom are conversations of the same person, of the same assistant, that a new one, k, may make one from which
-// the person came back: by the user's id, or by the sender where the earlier one tells no user.
-const cameBackFrom = `
-cross join lateral (
-	select p.started_at, p.last_at, p.assistant_id
-	from conversations p
-	where p.user_id = k.usr and p.user_id <> '' and p.started_at < k.at and p.started_at >= k.at - interval '100 days'
-	union all
-	select p.started_at, p.last_at, p.assistant_id
-	from conversations p
-	where p.sender_id = k.sender and p.user_id = '' and p.started_at < k.at and p.started_at >= k.at - interval '100 days'
-) as p
-where p.assistant_id = k.assistant
-	and p.last_at >= k.at - greatest(7, (select coalesce(max((rules->>'return_days')::integer), 0) from success_criteria where activated_at is not null)) * interval '1 day'
-order by 1, 2
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
+const arrivedSQL = `
+insert into rollup_arrivals (sender_id, user_id, assistant_id, at, engaged)
+select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 microsecond', u.engaged
+from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[], @engaged::boolean[]) as u (sender, usr, assistant, at, engaged)`
 
-const markReturnsSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
-from (
-	select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 microsecond' as at
-	from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[]) as u (sender, usr, assistant, at)
-) as k` + cameBackFrom
+// goneSQL notes conversations that are about to be deleted.
+const goneSQL = `
+insert into rollup_arrivals (sender_id, user_id, assistant_id, at, engaged)
+select sender_id, user_id, assistant_id, started_at, user_messages > 0
+from conversations
+where sender_id = @sender and id = any(@ids::uuid[])`
 
-// laterOf are the later conversations of a person whose first conversation ever is, or was, k: when they met us changes.
-const laterOf = `
-cross join lateral (
+// touchedText are the conversations that those which came, or went, make judged otherwise.
+//
+// As one from which the person came back (by the user's id, or by the sender where the earlier one tells no user) only the last engaged one before
+// can be: whoever wrote earlier had come back with that one already. And where the first conversation ever came or went, all later ones have another
+// first. Both cost what came, not what there was before.
+const touchedText = `), k as (
+	select distinct sender_id as sender, user_id as usr, assistant_id as assistant, at, engaged
+	from taken
+), people as (
+	select case when usr = '' then sender else 0 end as sender, usr, assistant, min(at) as at
+	from k
+	group by 1, 2, 3
+), days as materialized (
+	select greatest(7, (select coalesce(max((rules->>'return_days')::integer), 0) from success_criteria where activated_at is not null)) * interval '1 day' as most
+), touched as (
 	select p.started_at, p.assistant_id
-	from conversations p
-	where k.usr <> '' and p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at > k.at
+	from k
+	cross join lateral (
+		select c.started_at, c.last_at, c.assistant_id
+		from conversations c
+		where c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= k.at - interval '100 days'
+			and c.user_messages > 0
+		order by c.started_at desc
+		limit 1
+	) as p
+	where k.engaged and k.usr <> '' and p.last_at >= k.at - (select most from days)
+	union all
+	select p.started_at, p.assistant_id
+	from k
+	cross join lateral (
+		select c.started_at, c.last_at, c.assistant_id, c.user_id
+		from conversations c
+		where c.sender_id = k.sender and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= k.at - interval '100 days'
+			and c.user_messages > 0
+		order by c.started_at desc
+		limit 1
+	) as p
+	where k.engaged and p.user_id = '' and p.last_at >= k.at - (select most from days)
+	union all
+	select p.started_at, p.assistant_id
+	from people k
+	join conversations p on p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at > k.at
+	where k.usr <> ''
 		and not exists (select from conversations e where e.user_id = k.usr and e.user_id <> '' and e.assistant_id = k.assistant and e.started_at < k.at)
 	union all
 	select p.started_at, p.assistant_id
-	from conversations p
-	where k.usr = '' and p.sender_id = k.sender and p.user_id = '' and p.started_at > k.at
+	from people k
+	join conversations p on p.sender_id = k.sender and p.user_id = '' and p.started_at > k.at
+	where k.usr = ''
 		and not exists (select from conversations e where e.sender_id = k.sender and e.user_id = '' and e.started_at < k.at)
-) as p
+)
+`
+
+const markArrivedSQL = `
+with taken as (
+	delete from rollup_arrivals
+	returning sender_id, user_id, assistant_id, at, engaged
+` + touchedText + `
+insert into rollup_marks (hour, assistant_id, lane, epoch)
+select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select epoch from rollup_state), 0)
+from touched
 order by 1, 2
 on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
-const markLaterSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
-from (
-	select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 microsecond' as at
-	from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[]) as u (sender, usr, assistant, at)
-) as k` + laterOf
+// manyArrivals is how many of those that came since the last count a page looks at itself; more wait for the job.
+const manyArrivals = 1000
 
-// markForgottenLaterSQL does the same for conversations that are about to be deleted.
-const markForgottenLaterSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
-from (
-	select sender_id as sender, user_id as usr, assistant_id as assistant, started_at as at
-	from conversations
-	where sender_id = @sender and id = any(@ids::uuid[])
-) as k` + laterOf
+const arrivalsSQL = `select count(*) from (select from rollup_arrivals limit 1001) as a`
 
-// markForgottenReturnsSQL does the same for conversations that are about to be deleted.
-const markForgottenReturnsSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', p.started_at, 'UTC') as hour, p.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
-from (
-	select sender_id as sender, user_id as usr, assistant_id as assistant, started_at as at
-	from conversations
-	where sender_id = @sender and id = any(@ids::uuid[])
-) as k` + cameBackFrom
+const arrivedInSQL = `
+with taken as (
+	select sender_id, user_id, assistant_id, at, engaged
+	from rollup_arrivals
+` + touchedText + `
+select distinct date_trunc('hour', t.started_at, 'UTC') as at, t.assistant_id
+from touched t
+where t.started_at >= date_trunc('hour', @from::timestamptz, 'UTC') and t.started_at < @until
+	and not exists (select from rollup_frozen f where f.assistant_id = t.assistant_id and date_trunc('hour', t.started_at, 'UTC') < f.before)`
+
+// arrivedIn returns the hours in [from, until) that are judged otherwise since they were counted, as somebody came or went.
+func arrivedIn(ctx context.Context, db DB, from, until time.Time) ([]AssistantHour, error) {
+	rows, _ := db.Query(ctx, arrivalsSQL)
+	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	if err != nil || n == 0 || n > manyArrivals {
+		return nil, err
+	}
+	rows, _ = db.Query(ctx, arrivedInSQL, pgx.StrictNamedArgs{"from": from, "until": until})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
+}
+
+// MarkArrived marks what is judged otherwise since somebody came or went.
+func MarkArrived(ctx context.Context, pool *pgxpool.Pool) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		for _, sql := range []string{countingSQL, markArrivedSQL} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("mark hours of who came: %w", err)
+			}
+		}
+		return nil
+	})
+}
 
 func (m *marks) queue(q *pgx.Batch) {
 	if len(m.senders) > 0 {
-		came := pgx.StrictNamedArgs{"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "lane": m.lane}
-		q.Queue(markReturnsSQL, came)
-		q.Queue(markLaterSQL, came)
+		q.Queue(arrivedSQL, pgx.StrictNamedArgs{"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "engaged": m.engaged})
 	}
 	if len(m.hours) == 0 {
 		return

@@ -330,8 +330,7 @@ var forgetPartitionedSQL = []string{
 func Forget(ctx context.Context, tx pgx.Tx, s Stretch, conversations []conversation.UUID) error {
 	var q pgx.Batch
 	q.Queue(markForgottenSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": uuids(conversations), "lane": int16(conversation.Shard(s.Sender))})
-	q.Queue(markForgottenLaterSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": uuids(conversations), "lane": int16(conversation.Shard(s.Sender))})
-	q.Queue(markForgottenReturnsSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": uuids(conversations), "lane": int16(conversation.Shard(s.Sender))})
+	q.Queue(goneSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": uuids(conversations)})
 	for _, sql := range forgetSQL {
 		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "ids": uuids(conversations)})
 	}
