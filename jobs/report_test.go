@@ -37,6 +37,9 @@ var runID = regexp.MustCompile(`_[0-9a-f]{8}\b|_[0-9a-f]{8}(_csv)`)
 // TestMailedReport: a page comes by mail, with pictures, files and words, to each recipient once; who refuses for a while gets it
 // later; nothing in it is loaded from elsewhere.
 func TestMailedReport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	o := newOffice(t, 300)
 	x := o.keep(queries.Schedule{Name: "The week\r\nBcc: evil@example.org", Page: "overview", Query: "range=7d", Formats: []string{"html", "pdf", "xlsx", "csv"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org", "c@example.org"}}})

@@ -178,6 +178,9 @@ func TestEvent(t *testing.T) {
 // TestLarge masks what somebody may send to keep the server busy: with work that grows with the square of the length it would not end in
 // the time that tests have.
 func TestLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	r := All()
 	r.Slots = []string{"name"}

@@ -32,6 +32,9 @@ func chart(kind views.ChartKind, unit views.Unit) *views.Chart {
 }
 
 func TestPictures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	dir := os.Getenv("TURNWISE_SCREENSHOTS")
 	for name, c := range map[string]*views.Chart{"stack": chart(views.Stacked, views.Counts), "lines": chart(views.Lines, views.Percents), "heat": chart(views.Heat, views.Counts)} {

@@ -165,6 +165,9 @@ func TestLibreOffice(t *testing.T) {
 
 // TestPyArrow reads the Parquet file with another reader.
 func TestPyArrow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	python := pyarrow(t)
 	dir := t.TempDir()

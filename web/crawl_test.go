@@ -124,6 +124,9 @@ func feedInto(t *testing.T, pool *pgxpool.Pool, environment string, next func() 
 // TestCrawl follows every figure: in zones with and without half hours, across both changes of the clocks, by the
 // hour, the day and the week, with and without filters, rolled up and not.
 func TestCrawl(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	spring, autumn := time.Date(2026, 3, 31, 15, 20, 0, 0, time.UTC), time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	var shared *os.File

@@ -13,6 +13,9 @@ import (
 // An admin drafts criteria, sees what they change, puts them into force, changes them and goes back; each figure on
 // the way is the length of its list, and the charts follow.
 func TestCriteria(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	server, pool := site(t, nil)
 	feed(t, pool, demo.New(demo.Options{Conversations: 150, Days: 6, Until: time.Now(), Seed: 5}).Next)

@@ -24,6 +24,9 @@ import (
 // TestDocuments takes every page out in every format: the numbers in the files are those on the page.
 // It is not parallel: drawing charts keeps both cores busy, and the race detector makes it slow.
 func TestDocuments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	pool := dbtest.Pool(t)
 	feed(t, pool, demo.New(demo.Options{Conversations: 700, Days: 20, Until: now, Seed: 5}).Next)

@@ -140,6 +140,9 @@ func (all table) sum(t *testing.T, column string) (sum float64) {
 
 // TestExportEqualsFigures adds up the rows of files and compares them with the figures of the same filter.
 func TestExportEqualsFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	berlin, err := time.LoadLocation("Europe/Berlin")

@@ -77,6 +77,9 @@ func threeAssistants(t *testing.T, pool *pgxpool.Pool, now time.Time) {
 // TestLimits: who is limited to an assistant learns nothing of others: not by any page that leads from those there are, as any role,
 // nor by ids, filters, forms or files; and what there is of the own is as it would be without the others.
 func TestLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	addUsers(t, pool)
@@ -326,6 +329,9 @@ func TestLimits(t *testing.T) {
 
 // TestNoTexts: who may not read conversations meets nothing that anybody said, on no page and in no file.
 func TestNoTexts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	o := newOffice(t, nil)
 	const said = "saidcanary"

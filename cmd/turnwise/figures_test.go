@@ -26,6 +26,9 @@ func open(t *testing.T, s site) (ctx context.Context, complaints func() []string
 // TestFigures uses the charts as a supervisor would: looks, clicks a bar, comes back, compares, drags, and reads the
 // tables; nothing may be blocked by the policy, logged as an error, or found by axe.
 func TestFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	s := serve(t, "--time-zone", "Europe/Berlin")
 	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "6000"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -172,6 +175,9 @@ func TestFigures(t *testing.T) {
 
 // TestNames looks at the charts of 300 flows, of names of 60 characters and of names that run from right to left.
 func TestNames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	s := serve(t)
 	name := func(kind string, i int) string {
 		return []string{

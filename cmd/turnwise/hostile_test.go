@@ -31,6 +31,9 @@ var hostile = []string{
 // TestHostile fills every field with hostile texts, one of them very long, and looks at every page: nothing runs, nothing is loaded from elsewhere,
 // no link leads where a text says, no page becomes wider than the window, and what is said stays to be read.
 func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	s := serve(t)
 	var b strings.Builder
 	at := float64(time.Now().Add(-3*time.Hour).Unix()) + 0.5

@@ -10,6 +10,9 @@ import (
 // TestPeople uses the pages of users, accounts and the audit log as people would; nothing may be blocked by the policy, logged as an error,
 // or found by axe.
 func TestPeople(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	s := serve(t, "--secret-key", "a key of the test, long enough")
 	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "300"); err != nil {
 		t.Fatalf("%v\n%s", err, out)

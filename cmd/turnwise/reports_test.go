@@ -9,6 +9,9 @@ import (
 // TestReports uses exports, reports and the pages of an operator as people would; nothing may be blocked by the policy, logged as an
 // error, or found by axe.
 func TestReports(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	s := serve(t, "--time-zone", "Europe/Berlin")
 	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "3000"); err != nil {
 		t.Fatalf("%v\n%s", err, out)

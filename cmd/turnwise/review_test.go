@@ -23,6 +23,9 @@ func press(t *testing.T, s *reviewer, keys ...string) {
 // TestReview searches, reviews fifty conversations of a queue by keyboard alone, tags, notes, undoes, acts on many at once and
 // looks at every page of it.
 func TestReview(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	s := serve(t)
 	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "1500"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
