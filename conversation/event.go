@@ -30,6 +30,7 @@ const (
 	FlagRedacted                    // the platform sent this as the redacted copy
 	FlagStackNotApplied             // the stack patch did not fit; the stack was kept as it was
 	FlagMasked                      // personal data in it were masked on arrival, or since
+	FlagBeyond                      // what is kept of its conversation has a bound, which it went beyond: see Bounds
 )
 
 // Event is one fact about a conversation, decoded from the wire. Its fields are facts of the event alone.

@@ -197,7 +197,7 @@ func (f *Fold) sessionOf(e *Event) (c *Conversation, back Key, ok bool) {
 			return nil, first, false
 		}
 	}
-	if c := p.Current; c != nil && c.silent() && !c.Parted && c.Stripped == 0 && !c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
+	if c := p.Current; c != nil && c.silent() && len(c.Absorbed) < MaxAbsorbed && !c.Parted && c.Stripped == 0 && !c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
 		return nil, before(c), false // the later id names it
 	}
 	f.leave()
@@ -263,7 +263,7 @@ func (f *Fold) laterName(e *Event) (named *Event, absorbed []*Event) {
 		if !known && f.stored != nil {
 			_, known = f.stored(id)
 		}
-		if known || f.talks(e.SessionID) || x.At-last > idle {
+		if known || f.talks(e.SessionID) || x.At-last > idle || len(absorbed) >= MaxAbsorbed {
 			break
 		}
 		absorbed = append(absorbed, e)
@@ -435,7 +435,7 @@ func (f *Fold) resume(c *Conversation) {
 func (f *Fold) apply(c *Conversation, e *Event, seq int64) (flags int16) {
 	switch e.Type {
 	case TypeUser:
-		f.user(c, e, seq)
+		return f.user(c, e, seq)
 	case TypeBot, TypeAgent:
 		f.reply(c, e, seq)
 	case TypeAction:
@@ -464,7 +464,7 @@ func (f *Fold) apply(c *Conversation, e *Event, seq int64) (flags int16) {
 			c.EndedAt, c.EndReason = e.At, TypeInactive
 		}
 	case TypeFlowStarted, "flow_completed", "flow_cancelled", "flow_interrupted", "flow_resumed":
-		f.flow(c, e)
+		return f.flow(c, e)
 	}
 	return 0
 }
@@ -476,13 +476,16 @@ func (f *Fold) reset() {
 	f.Stack = nil
 }
 
-func (f *Fold) user(c *Conversation, e *Event, seq int64) {
+func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
 	platform := platformMessage(e)
 	c.Started = c.Started || !platform
 	if c.Before != nil {
 		if ms, _, ok := c.Before.Response(); ok {
 			c.Responses = append(c.Responses, ms)
 		}
+	}
+	if c.Turns >= MaxResponses {
+		flags = FlagBeyond
 	}
 	c.Before = c.Turn
 	c.Turns++
@@ -510,6 +513,7 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) {
 		}
 	}
 	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, c.Turns, ByUser})
+	return flags
 }
 
 func (f *Fold) reply(c *Conversation, e *Event, seq int64) {
@@ -608,8 +612,17 @@ func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
 	return 0
 }
 
-func (f *Fold) flow(c *Conversation, e *Event) {
+func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
 	c.Started = c.Started || UserFlow(e.FlowID)
+	if UserFlow(e.FlowID) {
+		if !slices.Contains(c.Flows, e.FlowID) {
+			if len(c.Flows) >= MaxFlows {
+				return FlagBeyond
+			}
+			c.Flows = append(c.Flows, e.FlowID)
+		}
+		c.LastFlow = e.FlowID
+	}
 	run := c.openRun(e.FlowID)
 	if run == nil || e.Type == TypeFlowStarted && UserFlow(e.FlowID) {
 		c.RunCount++
@@ -617,13 +630,8 @@ func (f *Fold) flow(c *Conversation, e *Event) {
 		if e.Type == TypeFlowStarted {
 			run.StartedAt = e.At
 		}
+		flags = c.room()
 		c.Runs = append(c.Runs, run)
-	}
-	if UserFlow(e.FlowID) {
-		if !slices.Contains(c.Flows, e.FlowID) {
-			c.Flows = append(c.Flows, e.FlowID)
-		}
-		c.LastFlow = e.FlowID
 	}
 	if e.StepID != "" {
 		run.LastStep = e.StepID
@@ -648,11 +656,12 @@ func (f *Fold) flow(c *Conversation, e *Event) {
 			c.FlowDone = c.FlowDone || UserFlow(e.FlowID)
 		}
 		c.Runs = slices.DeleteFunc(c.Runs, func(r *Run) bool { return r == run })
-		if c.PausedAt > 0 && run.Escalated {
+		if c.PausedAt > 0 && run.Escalated && len(c.PausedRuns) < MaxFlows {
 			c.PausedRuns = append(c.PausedRuns, run)
 		}
 	}
 	f.runChanged(c, run)
+	return flags
 }
 
 // store places the event's row and body.
@@ -665,7 +674,7 @@ func (f *Fold) store(c *Conversation, e *Event, seq int64, flags int16) {
 	case c.Events == 1:
 		c.BundleAt = e.At
 	case c.BundleLen >= BundleSize:
-		c.BundlePart++
+		c.BundlePart = int(int16(c.BundlePart + 1)) // as it is stored: of a conversation of millions of events it begins anew below zero
 		c.BundleLen, c.BundleAt, c.bundle = 0, e.At, nil
 	}
 	if c.bundle == nil {

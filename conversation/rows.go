@@ -85,9 +85,9 @@ type Turn struct {
 }
 
 // Response returns the turn's response time in milliseconds and how it was measured; ok is false for a turn
-// without a bot message, handled by a human, or started by the platform.
+// without a bot message, handled by a human, or started by the platform, and for those beyond MaxResponses.
 func (t *Turn) Response() (ms float64, source ResponseSource, ok bool) {
-	if t.FirstBotAt == 0 || t.Human || t.Platform {
+	if t.N > MaxResponses || t.FirstBotAt == 0 || t.Human || t.Platform {
 		return 0, "", false
 	}
 	if t.Understanding != nil || t.Prediction != nil {

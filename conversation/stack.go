@@ -3,6 +3,7 @@ package conversation
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -22,12 +23,13 @@ type PatchOp struct {
 
 var errPatch = errors.New("the patch does not fit the stack")
 
-// Bounds of what patches make: what is larger is taken as one that does not fit, so that hostile patches that copy
-// the stack into itself stay harmless.
+// Bounds of what patches make: what is larger is taken as one that does not fit, so that a stack that only grows, and hostile patches that copy
+// it into itself, stay harmless.
 const (
 	MaxPatchOps   = 1000
-	maxStackNodes = 20000
-	maxStackDepth = 200
+	maxStackNodes = 1000
+	maxStackBytes = 64 << 10 // of its texts
+	maxStackDepth = 50
 )
 
 // Top returns the flow and step of the top frame, empty for an empty stack.
@@ -74,18 +76,31 @@ func (s Stack) apply(patch []PatchOp) (Stack, error) {
 	if patch == nil || len(patch) > MaxPatchOps {
 		return nil, errPatch
 	}
-	doc := deepCopy([]any(s))
+	var doc any = []any(s)
+	at := measure(doc, 0)
 	for _, op := range patch {
 		var err error
 		if doc, err = op.apply(doc); err != nil {
 			return nil, err
 		}
-		if (op.Op == "copy" || op.Op == "add" || op.Op == "move") && nodes(doc, 0) > maxStackNodes {
-			return nil, errPatch
+		switch op.Op {
+		case "add", "replace":
+			at = at.plus(measure(op.Value, 0))
+		case "copy", "move":
+			v, _ := get(doc, op.Path) // in an array it may be another by now; then all is measured
+			at = at.plus(measure(v, 0))
+			if strings.HasSuffix(op.Path, "/-") {
+				at.nodes = maxStackNodes + 1
+			}
+		}
+		if at.large() {
+			if at = measure(doc, 0); at.large() {
+				return nil, errPatch
+			}
 		}
 	}
 	frames, ok := doc.([]any)
-	if !ok || nodes(doc, 0) > maxStackNodes {
+	if !ok {
 		return nil, errPatch
 	}
 	return frames, nil
@@ -94,12 +109,12 @@ func (s Stack) apply(patch []PatchOp) (Stack, error) {
 func (op PatchOp) apply(doc any) (any, error) {
 	switch op.Op {
 	case "add":
-		return edit(doc, op.Path, deepCopy(op.Value), true)
+		return edit(doc, op.Path, op.Value, true)
 	case "replace":
 		if _, ok := get(doc, op.Path); !ok {
 			return nil, errPatch
 		}
-		return edit(doc, op.Path, deepCopy(op.Value), false)
+		return edit(doc, op.Path, op.Value, false)
 	case "remove":
 		return remove(doc, op.Path)
 	case "copy", "move":
@@ -113,7 +128,7 @@ func (op PatchOp) apply(doc any) (any, error) {
 				return nil, err
 			}
 		}
-		return edit(doc, op.Path, deepCopy(v), true)
+		return edit(doc, op.Path, v, true)
 	case "test":
 		if v, ok := get(doc, op.Path); ok && reflect.DeepEqual(v, op.Value) {
 			return doc, nil
@@ -179,17 +194,19 @@ func edit(doc any, path string, value any, insert bool) (any, error) {
 		switch d := parent.(type) {
 		case []any:
 			if insert && token == "-" {
-				return append(d, value), nil
+				return append(slices.Clip(d), value), nil
 			}
 			if insert {
 				if i, ok := index(token, len(d)); ok {
-					return slices.Insert(d, i, value), nil
+					return slices.Insert(slices.Clone(d), i, value), nil
 				}
 			} else if i, ok := index(token, len(d)-1); ok {
+				d = slices.Clone(d)
 				d[i] = value
 				return d, nil
 			}
 		case map[string]any:
+			d = maps.Clone(d)
 			d[token] = value
 			return d, nil
 		}
@@ -206,10 +223,11 @@ func remove(doc any, path string) (any, error) {
 		switch d := parent.(type) {
 		case []any:
 			if i, ok := index(token, len(d)-1); ok {
-				return slices.Delete(d, i, i+1), nil
+				return slices.Delete(slices.Clone(d), i, i+1), nil
 			}
 		case map[string]any:
 			if _, ok := d[token]; ok {
+				d = maps.Clone(d)
 				delete(d, token)
 				return d, nil
 			}
@@ -219,7 +237,7 @@ func remove(doc any, path string) (any, error) {
 }
 
 // change walks to the parent of the last token and lets do return its new form; whole replaces the document
-// itself when there is no token.
+// itself when there is no token. What lies on the way is copied, all else is shared: nothing is changed in its place.
 func change(doc any, parts []string, do func(parent any, token string) (any, error), whole any) (any, error) {
 	if len(parts) == 0 {
 		return whole, nil
@@ -237,6 +255,7 @@ func change(doc any, parts []string, do func(parent any, token string) (any, err
 		if err != nil {
 			return nil, err
 		}
+		d = slices.Clone(d)
 		d[i] = child
 		return d, nil
 	case map[string]any:
@@ -248,45 +267,39 @@ func change(doc any, parts []string, do func(parent any, token string) (any, err
 		if err != nil {
 			return nil, err
 		}
+		d = maps.Clone(d)
 		d[parts[0]] = child
 		return d, nil
 	}
 	return nil, errPatch
 }
 
-func deepCopy(v any) any {
-	switch d := v.(type) {
-	case []any:
-		c := make([]any, len(d))
-		for i, x := range d {
-			c[i] = deepCopy(x)
-		}
-		return c
-	case map[string]any:
-		c := make(map[string]any, len(d))
-		for k, x := range d {
-			c[k] = deepCopy(x)
-		}
-		return c
-	}
-	return v
-}
+// extent is how large a value is.
+type extent struct{ nodes, bytes int }
 
-// nodes counts the values in v; too many when they lie too deep in each other.
-func nodes(v any, depth int) int {
+func (e extent) plus(o extent) extent { return extent{e.nodes + o.nodes, e.bytes + o.bytes} }
+func (e extent) large() bool          { return e.nodes > maxStackNodes || e.bytes > maxStackBytes }
+
+// measure counts the values in v and the bytes of its texts; it is large when they lie too deep in each other.
+func measure(v any, depth int) (e extent) {
 	if depth > maxStackDepth {
-		return maxStackNodes + 1
+		return extent{maxStackNodes + 1, 0}
 	}
-	n := 1
+	e.nodes = 1
 	switch d := v.(type) {
 	case []any:
 		for _, x := range d {
-			n += nodes(x, depth+1)
+			e = e.plus(measure(x, depth+1))
 		}
 	case map[string]any:
-		for _, x := range d {
-			n += nodes(x, depth+1)
+		for k, x := range d {
+			e = e.plus(measure(x, depth+1))
+			e.bytes += len(k)
 		}
+	case string:
+		e.bytes = len(d)
+	case json.Number:
+		e.bytes = len(d)
 	}
-	return n
+	return e
 }

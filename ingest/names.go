@@ -10,23 +10,55 @@ import (
 	"turnwise/queries"
 )
 
-// rules returns the settings of an assistant, read at most every ten seconds.
+// rules returns the rules of an assistant.
 func (w *Writer) rules(ctx context.Context, db queries.DB, assistant string) (*conversation.Rules, error) {
+	all, err := w.rulesOfAll(ctx, db, []string{assistant})
+	return all[assistant], err
+}
+
+// mostNames is how many names of a kind are remembered; who sends more pays for it.
+const mostNames = 50000
+
+// rulesOfAll returns the rules of assistants, by name. Most assistants have the same.
+func (w *Writer) rulesOfAll(ctx context.Context, db queries.DB, assistants []string) (map[string]*conversation.Rules, error) {
+	out := make(map[string]*conversation.Rules, len(assistants))
+	var missing []string
+	now := w.now()
 	w.mu.Lock()
-	s, ok := w.settings[assistant]
-	w.mu.Unlock()
-	if now := w.now(); ok && now.Before(s.until) {
-		return s.Rules, nil
+	for _, name := range assistants {
+		if s, ok := w.settings[name]; ok && now.Before(s.until) {
+			out[name] = s.Rules
+		} else {
+			missing = append(missing, name)
+		}
 	}
-	loaded, err := queries.AssistantSettings(ctx, db, assistant)
+	w.mu.Unlock()
+	if len(missing) == 0 {
+		return out, nil
+	}
+	all, err := queries.AssistantSettings(ctx, db, missing)
 	if err != nil {
 		return nil, err
 	}
-	rules := conversation.NewRules(loaded)
 	w.mu.Lock()
-	w.settings[assistant] = settings{rules, w.now().Add(settingsLife)}
-	w.mu.Unlock()
-	return rules, nil
+	defer w.mu.Unlock()
+	if len(w.settings) > mostNames {
+		clear(w.settings)
+		clear(w.ruleBook)
+	}
+	for name, stored := range all {
+		rules := w.ruleBook[stored]
+		if rules == nil {
+			read, err := queries.ReadSettings(stored)
+			if err != nil {
+				return nil, fmt.Errorf("settings of assistant %q: %w", name, err)
+			}
+			rules = conversation.NewRules(read)
+			w.ruleBook[stored] = rules
+		}
+		w.settings[name], out[name] = settings{rules, now.Add(settingsLife)}, rules
+	}
+	return out, nil
 }
 
 // prepare makes the partitions and names that the events need.
@@ -84,6 +116,12 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 		for name := range set {
 			w.names[prefix+name] = true
 		}
+	}
+	if len(w.names) > mostNames {
+		clear(w.names)
+	}
+	if len(w.versions) > mostNames {
+		clear(w.versions)
 	}
 	maps.Copy(w.versions, names.Versions)
 	return nil

@@ -91,7 +91,8 @@ type Writer struct {
 	months       map[string]bool
 	names        map[string]bool
 	versions     map[queries.Version]int64
-	settings     map[string]settings
+	settings     map[string]settings            // by assistant
+	ruleBook     map[string]*conversation.Rules // by what is set
 	environments map[int32]string
 	arrival      arrival
 	aliases      aliases
@@ -109,7 +110,7 @@ const settingsLife = 10 * time.Second
 func NewWriter(pool *pgxpool.Pool, log *slog.Logger) *Writer {
 	return &Writer{
 		pool: pool, log: log, now: time.Now, batches: make(chan *queries.Batch, 4), months: map[string]bool{}, names: map[string]bool{},
-		versions: map[queries.Version]int64{}, settings: map[string]settings{}, environments: map[int32]string{},
+		versions: map[queries.Version]int64{}, settings: map[string]settings{}, ruleBook: map[string]*conversation.Rules{}, environments: map[int32]string{},
 	}
 }
 
@@ -443,16 +444,24 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 			return nil, fmt.Errorf("look up conversations: %w", err)
 		}
 	}
+	var assistants []string
+	for u := range projections {
+		if name := u.events[0].Assistant; len(assistants) == 0 || assistants[len(assistants)-1] != name {
+			assistants = append(assistants, name)
+		}
+	}
+	slices.Sort(assistants)
+	book, err := w.rulesOfAll(ctx, tx, slices.Compact(assistants))
+	if err != nil {
+		return nil, err
+	}
 	for _, u := range units {
 		p := projections[u]
 		if len(u.append) == 0 && u.again == nil {
 			continue
 		}
 		e := u.events[0]
-		rules, err := w.rules(ctx, tx, e.Assistant)
-		if err != nil {
-			return nil, err
-		}
+		rules := book[e.Assistant]
 		sender := queries.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.known}
 		if u.again == nil {
 			stored := func(id conversation.UUID) (conversation.Key, bool) {

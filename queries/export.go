@@ -181,6 +181,7 @@ const notCountedText = `case
 	when t.response_ms is not null then null
 	when t.platform then 'platform'
 	when t.human then 'by_human'
+	when t.n > 5000 then 'beyond' -- conversation.MaxResponses
 	when not exists (select from messages m where m.sender_id = t.sender_id and m.conversation_id = t.conversation_id and m.at >= t.at and m.turn = t.n and m.author = 2) then 'unanswered'
 	else 'impossible' end`
 

@@ -98,20 +98,39 @@ func EnvironmentNames(ctx context.Context, db DB) (map[int32]string, error) {
 	return out, err
 }
 
-const assistantSettingsSQL = `select settings from assistants where id = @id`
+const assistantSettingsSQL = `select id, settings::text from assistants where id = any(@ids::integer[])`
 
-// AssistantSettings returns the rules of an assistant; those it does not set are the defaults.
-func AssistantSettings(ctx context.Context, db DB, assistant string) (conversation.Settings, error) {
+// AssistantSettings returns what is set for assistants, as JSON; "" of one of which nothing is.
+func AssistantSettings(ctx context.Context, db DB, assistants []string) (map[string]string, error) {
+	ids := make([]int32, len(assistants))
+	for i, name := range assistants {
+		ids[i] = conversation.SmallID("assistant", name)
+	}
+	rows, _ := db.Query(ctx, assistantSettingsSQL, pgx.StrictNamedArgs{"ids": ids})
+	found := make(map[int32]string, len(ids))
+	var id int32
+	var stored string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &stored}, func() error {
+		found[id] = stored
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("settings of assistants: %w", err)
+	}
+	all := make(map[string]string, len(assistants))
+	for i, name := range assistants {
+		all[name] = found[ids[i]]
+	}
+	return all, nil
+}
+
+// ReadSettings reads what AssistantSettings returns; what is not set is as by default.
+func ReadSettings(stored string) (conversation.Settings, error) {
 	s := conversation.DefaultSettings()
-	rows, _ := db.Query(ctx, assistantSettingsSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", assistant)})
-	stored, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err == nil && len(stored) > 0 {
-		err = json.Unmarshal(stored[0], &s)
+	if stored == "" {
+		return s, nil
 	}
-	if err != nil {
-		return s, fmt.Errorf("settings of assistant %q: %w", assistant, err)
-	}
-	return s, nil
+	err := json.Unmarshal([]byte(stored), &s)
+	return s, err
 }
 
 // partitioned are the tables that are cut by month.

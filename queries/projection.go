@@ -226,7 +226,12 @@ func SenderSeed(ctx context.Context, db DB, sender int64, newest float64) (*conv
 const firstKeysSQL = `
 select k.sender_id, k.id, c.first_time, c.first_place, c.first_rank, c.first_event
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
-join conversations c on c.sender_id = k.sender_id and (c.id = k.id or k.id = any(c.absorbed))`
+join conversations c on c.sender_id = k.sender_id and c.id = k.id
+union all
+select c.sender_id, a.id, c.first_time, c.first_place, c.first_rank, c.first_event
+from conversations c
+cross join lateral unnest(c.absorbed) as a (id)
+where c.absorbed && @ids::uuid[] and c.absorbed <> '{}' and a.id = any(@ids::uuid[])`
 
 // ConversationKey names a conversation.
 type ConversationKey struct {

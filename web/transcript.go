@@ -284,7 +284,8 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	if c.ModelID != c.Version {
 		add("Model", c.ModelID)
 	}
-	add("Flows", strings.Join(c.Flows, ", "))
+	add("Flows", flowWords(c.Flows))
+	add("Not followed", beyondWords(c))
 	add("User", c.UserID)
 	add("Sender", c.SenderKey)
 	add("Session", c.SessionID)
@@ -301,6 +302,28 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		of = c.SenderKey
 	}
 	m.EarlierAt = "/conversations?" + url.Values{"id": {of}, "range": {"3650d"}}.Encode()
+}
+
+// flowsShown is how many flows the facts name.
+const flowsShown = 20
+
+func flowWords(flows []string) string {
+	if len(flows) <= flowsShown {
+		return strings.Join(flows, ", ")
+	}
+	return strings.Join(flows[:flowsShown], ", ") + " and " + views.Count(len(flows)-flowsShown) + " more"
+}
+
+// beyondWords says of what a conversation has more than is followed.
+func beyondWords(c queries.ConversationFacts) string {
+	var of []string
+	if len(c.Flows) >= conversation.MaxFlows {
+		of = append(of, "flows beyond the first "+views.Count(conversation.MaxFlows))
+	}
+	if c.Turns > conversation.MaxResponses {
+		of = append(of, "response times beyond the first "+views.Count(conversation.MaxResponses)+" turns")
+	}
+	return strings.Join(of, ", ")
 }
 
 // becauseWords says why a conversation has its outcome.

@@ -159,7 +159,7 @@ func (d *Decoder) commands(e *conversation.Event) {
 	}
 	s.open('[')
 	for first := true; s.next(']', first); first = false {
-		if s.peek() != '{' {
+		if s.peek() != '{' || len(e.Commands) == conversation.MaxCommands {
 			d.misfit(e)
 			continue
 		}
