@@ -58,8 +58,8 @@ const (
 	pauseEvery    = time.Second
 	memberEvery   = 2 * time.Second
 	positionEvery = 5 * time.Second
-	lastWords     = 10 * time.Second // in which a batch must be through when the stream stops
-	hopeless      = 1000             // rejected messages in a row after which the source is paused
+	lastWords     = 4 * time.Second // in which a batch must be through when the stream stops
+	hopeless      = 1000            // rejected messages in a row after which the source is paused
 )
 
 // Stream reads one source for as long as the process lives.
@@ -174,7 +174,7 @@ func (s *Stream) Run(ctx context.Context) error {
 	stop()
 	watchers.Wait()
 	s.set(Stopped, "")
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	return s.save(last)
 }
@@ -235,7 +235,7 @@ func (s *Stream) session(ctx context.Context) error {
 	}, o)
 	ended := reading.Err() != nil && storing.Err() != nil
 	stop()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if e := session.Close(closing); e != nil && err == nil {
 		err = fmt.Errorf("leave: %w", e)

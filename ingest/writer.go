@@ -162,6 +162,7 @@ func (w *Writer) persevere(ctx context.Context, src Source, events []*conversati
 			return w.bisect(ctx, src, events, err)
 		case ofSetup:
 			return Counts{}, err
+		case ofDatabase:
 		case doubtful:
 			w.renew(err)
 			if tries--; tries <= 0 {
@@ -528,6 +529,7 @@ func (w *Writer) StoreOne(ctx context.Context, src Source, e *conversation.Event
 			if tries < manyTries && pause(ctx, 50*time.Millisecond) == nil {
 				continue
 			}
+		case ofDatabase, ofSetup:
 		}
 		return counts, err
 	}

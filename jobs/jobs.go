@@ -192,7 +192,7 @@ func (c *Client) Stop(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	return c.client.StopAndCancel(again)
 }

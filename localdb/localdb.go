@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,16 +29,20 @@ type Config struct {
 	Dir       string // holds data, socket and log; made if missing
 	Bin       string // folder of initdb and postgres; "" searches the usual places
 	Throwaway bool   // for tests: nothing need survive a crash
+	Keep      bool   // start it again when it ends by itself, or when another Turnwise that ran it stops
 	Log       *slog.Logger
 }
 
 // Server is a running server.
 type Server struct {
 	cfg    Config
-	cmd    *exec.Cmd
-	exited chan struct{}
+	cmd    *exec.Cmd     // nil: another Turnwise runs it
+	exited chan struct{} // closed when cmd ended
 	socket string
 	owner  *syscall.Credential
+
+	stopping chan struct{} // closed by Stop
+	kept     sync.WaitGroup
 }
 
 const (
@@ -87,7 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{cfg: cfg, exited: make(chan struct{})}
+	s := &Server{cfg: cfg, exited: make(chan struct{}), stopping: make(chan struct{})}
 	if err := s.owned(); err != nil {
 		return nil, err
 	}
@@ -99,25 +105,92 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := s.checkVersion(ctx); err != nil {
 		return nil, err
 	}
-	// Another Turnwise may run the server of this directory: then it is used, and stays when we end. One that
-	// is just stopping is waited for.
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	if cfg.Keep {
+		s.kept.Go(s.keep)
+	}
+	return s, nil
+}
+
+// begin joins the server of this directory if another Turnwise runs it: then it stays when we end. Else it starts one. One that
+// is just stopping is waited for.
+func (s *Server) begin(ctx context.Context) error {
 	for deadline := time.Now().Add(30 * time.Second); ; {
+		s.cmd, s.exited = nil, make(chan struct{})
 		if s.answers(ctx) {
-			return s, nil
+			return nil
 		}
 		if err := s.run(); err != nil { //nolint:contextcheck // the server outlives the context of its start
-			return nil, err
+			return err
 		}
 		err := s.ready(ctx)
 		if err == nil {
-			return s, nil
+			return nil
 		}
-		s.Stop()
+		s.end()
 		if !s.locked() || time.Now().After(deadline) || ctx.Err() != nil {
-			return nil, err
+			return err
 		}
-		s.cmd, s.exited = nil, make(chan struct{})
 		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// keep has the server running until Stop.
+func (s *Server) keep() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-s.stopping
+		cancel()
+	}()
+	for wait := time.Second; ; wait = min(2*wait, 15*time.Second) {
+		if s.runs(ctx); ctx.Err() != nil {
+			return
+		}
+		s.cfg.Log.WarnContext(ctx, "the local PostgreSQL ended; it is started again")
+		begun := time.Now()
+		err := s.begin(ctx)
+		if err == nil {
+			s.cfg.Log.InfoContext(ctx, "the local PostgreSQL runs again")
+			wait = time.Second / 2
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.cfg.Log.ErrorContext(ctx, "the local PostgreSQL does not start", "error", err)
+		select {
+		case <-time.After(wait - min(wait, time.Since(begun))):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// runs returns when the server has ended, or ctx has.
+func (s *Server) runs(ctx context.Context) {
+	if s.cmd != nil {
+		select {
+		case <-s.exited:
+		case <-ctx.Done():
+		}
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.socket, ".s.PGSQL."+port))
+		if err != nil {
+			return
+		}
+		conn.Close()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -142,7 +215,7 @@ func (s *Server) URL() string {
 	return "postgres:///?" + q.Encode()
 }
 
-// Exited is closed when the server ended, by Stop or by itself.
+// Exited is closed when the server that was started here ended, by Stop or by itself. It says nothing of one that is kept running.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
 // owned makes the folders and, as root, finds the user that shall own them.
@@ -285,16 +358,17 @@ func (s *Server) run() error {
 	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
 	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
 	started := make(chan error)
+	cmd, exited := s.cmd, s.exited
 	go func() {
 		// Pdeathsig fires when the thread that started the child ends, so that thread waits for it.
 		runtime.LockOSThread()
-		err := s.cmd.Start()
+		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = s.cmd.Wait() // how it ended stands in its log
+			_ = cmd.Wait() // how it ended stands in its log
 		}
 		logFile.Close()
-		close(s.exited)
+		close(exited)
 	}()
 	return <-started
 }
@@ -338,8 +412,19 @@ func (s *Server) ready(ctx context.Context) error {
 	}
 }
 
-// Stop shuts the server down if it was started here: fast, after 20 s at once, after 5 s more by force.
+// Stop shuts the server down if it was started here.
 func (s *Server) Stop() {
+	select {
+	case <-s.stopping:
+	default:
+		close(s.stopping)
+	}
+	s.kept.Wait()
+	s.end()
+}
+
+// end shuts the process down: fast, after 20 s at once, after 5 s more by force.
+func (s *Server) end() {
 	if s.cmd == nil {
 		return
 	}

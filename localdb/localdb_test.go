@@ -1,10 +1,12 @@
 package localdb
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // dir is a folder that the server's user may enter.
@@ -69,5 +71,39 @@ func TestForeignDataStay(t *testing.T) {
 	}
 	if b, err := os.ReadFile(keep); err != nil || string(b) != "mine" {
 		t.Errorf("a foreign file became %q, %v", b, err)
+	}
+}
+
+// TestKept holds that a server which is kept runs on when it dies, and when the Turnwise that ran it stops.
+func TestKept(t *testing.T) {
+	d := dir(t)
+	quiet := slog.New(slog.DiscardHandler)
+	first, err := Start(t.Context(), Config{Dir: d, Throwaway: true, Keep: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Start(t.Context(), Config{Dir: d, Throwaway: true, Keep: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func(what string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !second.answers(t.Context()); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: it does not run again", what)
+			}
+		}
+	}
+	process, exited := first.cmd.Process, first.exited
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-exited
+	again("killed")
+	first.Stop()
+	again("stopped by the one that ran it")
+	second.Stop()
+	if second.answers(t.Context()) {
+		t.Error("it runs on")
 	}
 }

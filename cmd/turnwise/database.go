@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -58,12 +60,34 @@ func (c *cli) databaseURL(ctx context.Context, log *slog.Logger) (url string, st
 	if err != nil {
 		return "", nil, err
 	}
-	server, err := localdb.Start(ctx, localdb.Config{Dir: dir, Bin: c.PostgresBin, Log: log})
+	server, err := localdb.Start(ctx, localdb.Config{Dir: dir, Bin: c.PostgresBin, Keep: true, Log: log})
 	if err != nil {
 		return "", nil, fmt.Errorf("local PostgreSQL: %w", err)
 	}
-	c.gone = server.Exited()
 	return server.URL(), server.Stop, nil
+}
+
+// alone makes sure that no other serve runs on the private database of the same data directory, whose end would be this one's too.
+func (c *cli) alone() (release func(), err error) {
+	if c.DatabaseURL != "" || c.DatabaseURLFile != "" {
+		return func() {}, nil
+	}
+	dir, err := c.dataDir()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "serve.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("another turnwise serve runs on the data directory %s: stop it first, or give this one its own --data-dir. Several servers share a database that TURNWISE_DATABASE_URL names", dir)
+	}
+	return func() { lock.Close() }, nil
 }
 
 // open connects to the database and migrates it. The returned function closes what was opened.
@@ -78,7 +102,7 @@ func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Po
 		return nil, nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	done := func() {
-		pool.Close()
+		closePool(pool)
 		stop()
 	}
 	ran, err := queries.Migrate(ctx, pool)
@@ -90,6 +114,19 @@ func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Po
 		log.InfoContext(ctx, "migrated the database", "files", ran)
 	}
 	return pool, done, nil
+}
+
+// closePool closes the connections; of one that somebody holds it takes no notice for long, as the process ends anyway.
+func closePool(pool *pgxpool.Pool) {
+	closed := make(chan struct{})
+	go func() {
+		pool.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(2 * time.Second):
+	}
 }
 
 type migrateCmd struct{}

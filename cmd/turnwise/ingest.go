@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"turnwise/ingest"
 )
@@ -56,16 +55,10 @@ func (i *ingestCmd) Run(c *cli) error {
 	case <-c.ctx.Done():
 	case err = <-failed:
 	case err = <-reading.failed:
-	case <-c.gone:
-		err = errors.New("the local PostgreSQL ended by itself; its log is in the data directory")
 	}
 	ready.stopping.Store(true)
 	log.InfoContext(ctx, "stopping")
 	reading.wait()
-	stopping, cancelStop := context.WithTimeout(ctx, 5*time.Second)
-	defer cancelStop()
-	for _, server := range servers {
-		_ = server.Shutdown(stopping) // the process ends anyway
-	}
+	stopServers(ctx, log, servers)
 	return err
 }

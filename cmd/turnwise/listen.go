@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,24 @@ func listen(ctx context.Context, log *slog.Logger, handlers map[string]http.Hand
 		}()
 	}
 	return servers, failed, nil
+}
+
+// shutdownWait is how long requests under way may take when the server stops. What takes longer, such as a download, is broken off.
+const shutdownWait = 4 * time.Second
+
+func stopServers(ctx context.Context, log *slog.Logger, servers []*http.Server) {
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWait)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, server := range servers {
+		all.Go(func() {
+			if err := server.Shutdown(stopping); err != nil {
+				log.WarnContext(ctx, "requests were broken off", "error", err)
+				_ = server.Close()
+			}
+		})
+	}
+	all.Wait()
 }
 
 // newRegistry returns the metrics of the process and of its connections to the database.

@@ -77,7 +77,6 @@ type cli struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	gone           <-chan struct{} // closed when the local PostgreSQL that this process started has ended
 }
 
 // run is the program, for main and for tests.

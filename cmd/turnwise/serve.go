@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -90,6 +91,11 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	limitMemory(streamMemory)
+	release, err := c.alone()
+	if err != nil {
+		return err
+	}
+	defer release()
 	// The database must outlive the requests that are finished after the signal.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
 	defer cancel()
@@ -104,7 +110,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	defer pages.Close()
+	defer closePool(pages)
 	for anew := false; ; anew = true {
 		switch err = s.serve(ctx, c, pool, pages, log, set, sources, sso); {
 		case errors.Is(err, errAgain):
@@ -176,33 +182,23 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	if err != nil {
 		return err
 	}
-	defer stopJobs(ctx, log, work)
 	reading = startStreams(ctx, writer, sources, log)
 	ready.begun.Store(true)
-	defer reading.wait()
 	select {
 	case <-c.ctx.Done():
 	case <-changed(ctx, workspace, func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) }):
 		err = errAgain
 	case err = <-reading.failed:
 	case err = <-failed:
-	case <-c.gone:
-		err = errors.New("the local PostgreSQL ended by itself; its log is in the data directory")
 	}
 	ready.stopping.Store(true)
-	reading.stop()
 	log.InfoContext(ctx, "stopping")
-	stopping, cancelStop := context.WithTimeout(ctx, 10*time.Second)
-	defer cancelStop()
-	for _, server := range servers {
-		e := server.Shutdown(stopping)
-		if e != nil && errors.Is(err, errAgain) { // what is fetched still is broken off: the address is needed
-			log.WarnContext(ctx, "requests were broken off", "error", e)
-			_ = server.Close()
-		} else if e != nil && err == nil {
-			err = fmt.Errorf("stop serving: %w", e)
-		}
-	}
+	// Side by side, so that together it takes no longer than the longest of them.
+	var ends sync.WaitGroup
+	ends.Go(reading.wait)
+	ends.Go(func() { stopJobs(ctx, log, work) })
+	ends.Go(func() { stopServers(ctx, log, servers) })
+	ends.Wait()
 	return err
 }
 

@@ -21,7 +21,7 @@ const jobConnections = 6
 
 // stopJobs gives the jobs under way a while.
 func stopJobs(ctx context.Context, log *slog.Logger, work *jobs.Client) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if err := work.Stop(ctx); err != nil {
 		log.WarnContext(ctx, "jobs were cut off; they are done again later", "error", err)
@@ -100,8 +100,6 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 	}):
 		err = errAgain
 	case err = <-failed:
-	case <-c.gone:
-		err = errors.New("the local PostgreSQL ended by itself; its log is in the data directory")
 	}
 	ready.stopping.Store(true)
 	for _, server := range servers {
