@@ -179,18 +179,14 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 	return err
 }
 
-// post sends the files as parts named uploads, as warehouses expect them.
-func (s *sending) post(ctx context.Context, secrets Secrets) error {
-	body, err := os.CreateTemp("", "turnwise-upload-")
-	if err != nil {
-		return err
+// form writes the files as parts named uploads, as warehouses expect them, and returns the boundary between them.
+func (s *sending) form(ctx context.Context, w io.Writer, boundary string) (string, error) {
+	parts := multipart.NewWriter(w)
+	if boundary != "" {
+		if err := parts.SetBoundary(boundary); err != nil {
+			return "", err
+		}
 	}
-	defer os.Remove(body.Name())
-	defer body.Close()
-	at := strconv.FormatInt(s.now().Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(secrets.Sign))
-	_, _ = io.WriteString(mac, at+".") // a hash takes everything
-	parts := multipart.NewWriter(io.MultiWriter(body, mac))
 	for i, f := range s.run.Files {
 		if f.Role != "attachment" {
 			continue
@@ -200,28 +196,45 @@ func (s *sending) post(ctx context.Context, secrets Secrets) error {
 			_, err = io.Copy(part, s.content(ctx, i))
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
-	if err := parts.Close(); err != nil {
-		return err
-	}
-	size, err := body.Seek(0, io.SeekCurrent)
+	return parts.Boundary(), parts.Close()
+}
+
+// size counts what is written.
+type size int64
+
+func (n *size) Write(b []byte) (int, error) {
+	*n += size(len(b))
+	return len(b), nil
+}
+
+// post sends the files. They are written twice, first to sign and to count them: nothing is kept in memory, and no folder is needed.
+func (s *sending) post(ctx context.Context, secrets Secrets) error {
+	at := strconv.FormatInt(s.now().Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(secrets.Sign))
+	_, _ = io.WriteString(mac, at+".") // a hash takes everything
+	var length size
+	boundary, err := s.form(ctx, io.MultiWriter(&length, mac), "")
 	if err != nil {
 		return err
 	}
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.schedule.Target.URL, io.NopCloser(body))
+	body, to := io.Pipe()
+	defer body.Close() // so that who writes ends
+	go func() {
+		_, err := s.form(ctx, to, boundary)
+		to.CloseWithError(err)
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.schedule.Target.URL, body)
 	if err != nil {
 		return &metric.InputError{Field: "url", Msg: "is no address"}
 	}
-	req.ContentLength = size
+	req.ContentLength = int64(length)
 	for name, value := range secrets.Headers {
 		req.Header.Set(name, value)
 	}
-	req.Header.Set("Content-Type", parts.FormDataContentType())
+	req.Header.Set("Content-Type", "multipart/form-data; boundary="+boundary)
 	req.Header.Set("User-Agent", "Turnwise")
 	req.Header.Set("Turnwise-Delivery", s.run.ID.String())
 	if secrets.Sign != "" {

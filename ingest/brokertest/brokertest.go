@@ -52,15 +52,19 @@ func skip(t T, what string, err error) {
 	t.Skip(text)
 }
 
-func freePort(t T) string {
+// freePorts finds free ports that differ: each is held until all are found.
+func freePorts(t T, n int) (ports []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		ports = append(ports, port)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return ports
 }
 
 func tempDir(t T) string {
@@ -95,9 +99,11 @@ func (b *Broker) Start(t T) {
 		close(ended)
 	}()
 	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		conn, err := net.DialTimeout("tcp", b.Address, time.Second)
+		err := answers(b.Address)
+		if err == nil && b.TLS != "" {
+			err = answers(b.TLS) // it listens there a little later
+		}
 		if err == nil {
-			conn.Close()
 			return
 		}
 		select {
@@ -110,6 +116,14 @@ func (b *Broker) Start(t T) {
 			t.Fatalf("%s did not start: %v\n%s", b.name, err, text[max(0, len(text)-3000):])
 		}
 	}
+}
+
+func answers(address string) error {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // Kill ends the server as a power cut would.
@@ -148,11 +162,12 @@ func Rabbit(t T, host string) *Broker {
 	if _, err := os.Stat(program); err != nil {
 		skip(t, "RabbitMQ (Debian's package rabbitmq-server)", err)
 	}
-	dir, port, epmd := tempDir(t), freePort(t), freePort(t)
+	ports := freePorts(t, 4)
+	dir, port, epmd, distribution := tempDir(t), ports[0], ports[1], ports[2]
 	if err := os.WriteFile(filepath.Join(dir, "plugins"), []byte("[].\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	encrypted := "127.0.0.1:" + freePort(t)
+	encrypted := "127.0.0.1:" + ports[3]
 	cert, key := Certificate(t)
 	config := "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 1GB\nconsumer_timeout = 600000\nlisteners.ssl.1 = " + encrypted +
 		"\nssl_options.cacertfile = " + cert + "\nssl_options.certfile = " + cert + "\nssl_options.keyfile = " + key + "\nssl_options.verify = verify_none\n"
@@ -161,7 +176,7 @@ func Rabbit(t T, host string) *Broker {
 	}
 	b := &Broker{Address: "127.0.0.1:" + port, TLS: encrypted, CAFile: cert, dir: dir, name: program, env: []string{
 		"HOME=" + dir, "RABBITMQ_NODENAME=turnwise" + port + "@localhost", "RABBITMQ_NODE_PORT=" + port, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-		"RABBITMQ_DIST_PORT=" + freePort(t), "ERL_EPMD_PORT=" + epmd, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_RELAXED_COMMAND_CHECK=true", "RABBITMQ_LOGS=-",
+		"RABBITMQ_DIST_PORT=" + distribution, "ERL_EPMD_PORT=" + epmd, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_RELAXED_COMMAND_CHECK=true", "RABBITMQ_LOGS=-",
 		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"), "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
 		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2",
 	}}
@@ -183,7 +198,8 @@ func Kafka(t T, host string) *Broker {
 	if err != nil {
 		skip(t, "Apache Kafka (Java 17 and Maven Central)", err)
 	}
-	dir, port, controller, proxied, oauth := tempDir(t), freePort(t), freePort(t), freePort(t), freePort(t)
+	ports := freePorts(t, 4)
+	dir, port, controller, proxied, oauth := tempDir(t), ports[0], ports[1], ports[2], ports[3]
 	proxy := NewProxy(t, host, "tcp", "127.0.0.1:"+proxied)
 	properties := strings.Join([]string{
 		"process.roles=broker,controller", "node.id=1", "controller.quorum.voters=1@127.0.0.1:" + controller,
