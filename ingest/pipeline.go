@@ -37,6 +37,7 @@ type run struct {
 	copies  atomic.Int32    // the share of known events lately, in percent: much makes a first look worth its while
 	glanced atomic.Int64    // known events that were found so and wait to be counted
 	resent  atomic.Int64    // redelivered bodies that wait to be counted
+	empty   atomic.Int64    // messages that hold nothing and wait to be counted
 	hurry   []chan struct{} // to each writer: what is in flight is at its bound, so waiting for more is in vain
 	mu      sync.Mutex
 	sum     Counts
@@ -182,6 +183,7 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 		r.done(Counts{Rejected: int64(len(c.rejected)), Known: known})
 		r.metrics.count(r.src.Name, Counts{Known: known})
 		r.resent.Add(c.Redelivered)
+		r.empty.Add(c.Empty)
 		r.metrics.again(r.src.Name, c.Redelivered)
 		r.countKnown(ctx, &counted, time.Second)
 		c.open.Add(int64(len(events)))
@@ -346,10 +348,10 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) []entry {
 // countKnown adds glanced events and redelivered bodies to the source's counts of the minute, once in that
 // long: they change nothing else, and a commit for each chunk would cost more than all the rest.
 func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Duration) {
-	if now := r.now(); now.Sub(*last) < every || r.glanced.Load()+r.resent.Load() == 0 {
+	if now := r.now(); now.Sub(*last) < every || r.glanced.Load()+r.resent.Load()+r.empty.Load() == 0 {
 		return
 	}
-	m := queries.Minute{Source: r.src.ID, Shard: -1, Known: r.glanced.Swap(0), Redelivered: r.resent.Swap(0)}
+	m := queries.Minute{Source: r.src.ID, Shard: -1, Known: r.glanced.Swap(0), Redelivered: r.resent.Swap(0), Empty: r.empty.Swap(0)}
 	*last = r.now()
 	m.At = *last
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -357,6 +359,7 @@ func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Durati
 	if err := queries.CountMinute(ctx, r.pool, m); err != nil {
 		r.glanced.Add(m.Known) // the next time
 		r.resent.Add(m.Redelivered)
+		r.empty.Add(m.Empty)
 		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", m.Known, "error", err)
 	}
 }

@@ -21,6 +21,7 @@ type Portion struct {
 	Assistant   func(i int) string // of a body that names none, "" where nothing is told; nil: nowhere
 	Part        func(i int) int    // of the delivery to which a body belongs and within which the order means something; nil: all to one
 	Redelivered int64              // bodies that the broker says it delivered before
+	Empty       int64              // messages beside the bodies that hold nothing
 	Stored      func()             // called once all is committed or set aside, and for no portion before those ahead of it; may be nil
 }
 

@@ -16,11 +16,28 @@ import (
 type Consumer interface {
 	// Open connects and begins to read. What goes wrong later but may mend itself is told to report, and nil once
 	// it has.
-	Open(ctx context.Context, report func(err error)) (Session, error)
+	Open(ctx context.Context, m Memory, report func(err error)) (Session, error)
 	// Positions asks the broker how far the source was read, whether it is being read or not.
 	Positions(ctx context.Context) ([]queries.Position, error)
 	// Settings tells how the consumer is configured, without secrets.
 	Settings() []queries.Setting
+}
+
+// Memory is what a consumer knows from before: as which incarnation each part was read, so that a topic that was made anew is not taken for the
+// one whose offsets are known.
+type Memory interface {
+	Incarnations(ctx context.Context) (map[queries.Part]string, error)
+	KeepIncarnation(ctx context.Context, p queries.Part, incarnation string) error
+}
+
+// Incarnations tells as which incarnation each part was read.
+func (s *Stream) Incarnations(ctx context.Context) (map[queries.Part]string, error) {
+	return queries.Incarnations(ctx, s.writer.pool, s.source.ID)
+}
+
+// KeepIncarnation notes as which incarnation a part is read.
+func (s *Stream) KeepIncarnation(ctx context.Context, p queries.Part, incarnation string) error {
+	return queries.KeepIncarnation(ctx, s.writer.pool, s.source.ID, p, incarnation)
 }
 
 // Session is one connection that reads.
@@ -196,7 +213,7 @@ func (s *Stream) register(ctx context.Context) error {
 
 // session reads until ctx ends, the source is paused, or something breaks.
 func (s *Stream) session(ctx context.Context) error {
-	session, err := s.consumer.Open(ctx, s.report)
+	session, err := s.consumer.Open(ctx, s, s.report)
 	if err != nil {
 		return err
 	}

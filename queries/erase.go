@@ -84,6 +84,7 @@ func ConversationsOf(ctx context.Context, db DB, senders []int64) ([]conversatio
 
 // eraseFactsSQL removes, table by table, all that belongs to senders.
 var eraseFactsSQL = []string{
+	`delete from rollup_arrivals where sender_id = any(@senders::bigint[])`,
 	`delete from schedule_rows r where r.row_id in (
 		select id from conversations where sender_id = any(@senders::bigint[]) union all select id from messages where sender_id = any(@senders::bigint[]) union all select id from events where sender_id = any(@senders::bigint[]))`,
 	`delete from events where sender_id = any(@senders::bigint[])`,
@@ -130,7 +131,6 @@ select r.id, r.body
 from rejected_events r
 where exists (select from unnest(@quoted::text[]) as s (t) where position(convert_to(s.t, 'UTF8') in r.body) > 0)`
 	eraseRejectedSQL = `delete from rejected_events where id = any(@ids::uuid[])`
-	eraseArrivalsSQL = `delete from rollup_arrivals where sender_id = any(@senders::bigint[])`
 	searchMarkSQL    = `insert into search_marks (senders) values (@senders::bigint[])`
 	heldSendersSQL   = `select exists (select from conversations c where c.sender_id = any(@senders::bigint[]) and ` + heldText + `)`
 	eraseNotesSQL    = `
@@ -304,9 +304,6 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{"senders": append(also, senders...), "now": now}); err != nil {
-		return nil, nil, fmt.Errorf("erase: %w", err)
-	}
-	if _, err := tx.Exec(ctx, eraseArrivalsSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	for _, shard := range locked {

@@ -17,7 +17,7 @@ type SourceHealth struct {
 	Name                                        string
 	Kind                                        string
 	Today, LastHour, LastMinute, Known, Revised int64 // stored today, in the last 60 and 1 minutes; today's copies and revisions
-	Rejected, Redelivered                       int64 // today
+	Rejected, Redelivered, Empty                int64 // today
 	Open                                        int64 // rejected and not settled, of all time
 	LastEventAt                                 *time.Time
 	LastReceivedAt                              *time.Time
@@ -33,6 +33,7 @@ select s.id, s.name, s.kind,
 	coalesce(sum(m.rejected) filter (where m.minute >= @today), 0)::bigint as rejected,
 	(select count(*) from rejected_events r where r.source_id = s.id and r.state = 'open') as open,
 	coalesce(sum(m.redelivered) filter (where m.minute >= @today), 0)::bigint as redelivered,
+	coalesce(sum(m.empty) filter (where m.minute >= @today), 0)::bigint as empty,
 	l.newest_at as last_event_at, l.received_at as last_received_at
 from sources s
 left join ingest_minutes m on m.source_id = s.id and m.minute >= least(@today, @now::timestamptz - interval '2 hours')

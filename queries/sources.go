@@ -31,12 +31,13 @@ type Minute struct {
 	NewestAt                         int64   // microseconds; 0 for none
 	Delays                           metric.Delays
 	Redelivered                      int64 // of them, marked so by the broker
+	Empty                            int64 // messages that held nothing
 }
 
 const countMinuteSQL = `
-insert into ingest_minutes (source_id, minute, shard, stored, known, revised, rejected, delay_ms, newest_at, received_at, delays, redelivered)
+insert into ingest_minutes (source_id, minute, shard, stored, known, revised, rejected, delay_ms, newest_at, received_at, delays, redelivered, empty)
 values (@source, date_trunc('minute', @at::timestamptz), @shard, @stored, @known, @revised, @rejected, @delay,
-	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end, @at::timestamptz, @delays, @redelivered)
+	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end, @at::timestamptz, @delays, @redelivered, @empty)
 on conflict (source_id, minute, shard) do update
 set stored = ingest_minutes.stored + excluded.stored,
 	known = ingest_minutes.known + excluded.known,
@@ -46,6 +47,7 @@ set stored = ingest_minutes.stored + excluded.stored,
 	newest_at = greatest(ingest_minutes.newest_at, excluded.newest_at),
 	received_at = greatest(ingest_minutes.received_at, excluded.received_at),
 	redelivered = ingest_minutes.redelivered + excluded.redelivered,
+	empty = ingest_minutes.empty + excluded.empty,
 	delays = (
 		select coalesce(array_agg(coalesce(d.a, 0) + coalesce(d.b, 0) order by d.i), '{}')
 		from unnest(ingest_minutes.delays, excluded.delays) with ordinality as d (a, b, i)
@@ -60,7 +62,7 @@ func CountMinute(ctx context.Context, db DB, m Minute) error {
 	_, err := db.Exec(ctx, countMinuteSQL, pgx.StrictNamedArgs{
 		"source": m.Source, "at": m.At, "shard": m.Shard, "stored": m.Stored, "known": m.Known, "revised": m.Revised,
 		"rejected": m.Rejected, "delay": m.DelayMS, "newest": m.NewestAt,
-		"delays": delays, "redelivered": m.Redelivered,
+		"delays": delays, "redelivered": m.Redelivered, "empty": m.Empty,
 	})
 	return err
 }

@@ -153,6 +153,40 @@ func Positions(ctx context.Context, db DB) ([]Position, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Position])
 }
 
+// Part names a part of a source: a partition of a topic.
+type Part struct {
+	Stream string
+	Part   int32
+}
+
+const (
+	incarnationsSQL    = `select stream, part, incarnation from stream_parts where source_id = @source`
+	keepIncarnationSQL = `
+insert into stream_parts (source_id, stream, part, incarnation)
+values (@source, @stream, @part, @incarnation)
+on conflict (source_id, stream, part) do update
+set incarnation = excluded.incarnation`
+)
+
+// Incarnations tells as which incarnation each part of a source was read.
+func Incarnations(ctx context.Context, db DB, source int64) (map[Part]string, error) {
+	rows, _ := db.Query(ctx, incarnationsSQL, pgx.StrictNamedArgs{"source": source})
+	all := map[Part]string{}
+	var p Part
+	var incarnation string
+	_, err := pgx.ForEachRow(rows, []any{&p.Stream, &p.Part, &incarnation}, func() error {
+		all[p] = incarnation
+		return nil
+	})
+	return all, err
+}
+
+// KeepIncarnation notes as which incarnation a part is read.
+func KeepIncarnation(ctx context.Context, db DB, source int64, p Part, incarnation string) error {
+	_, err := db.Exec(ctx, keepIncarnationSQL, pgx.StrictNamedArgs{"source": source, "stream": p.Stream, "part": p.Part, "incarnation": incarnation})
+	return err
+}
+
 // StreamSource is a source that is read from a broker.
 type StreamSource struct {
 	ID        int64

@@ -17,12 +17,12 @@ import (
 
 // SourceRow is how a source does.
 type SourceRow struct {
-	ID                                                                       int64
-	Name, Kind                                                               string
-	Today, LastHour, LastMinute, Known, Revised, Rejected, Redelivered, Open int64
-	LastEvent, LastReceived                                                  *time.Time
-	Delay50, Delay95                                                         string
-	Broker                                                                   *Broker // nil: not read from one
+	ID                                                                              int64
+	Name, Kind                                                                      string
+	Today, LastHour, LastMinute, Known, Revised, Rejected, Redelivered, Empty, Open int64
+	LastEvent, LastReceived                                                         *time.Time
+	Delay50, Delay95                                                                string
+	Broker                                                                          *Broker // nil: not read from one
 }
 
 // ReasonRow counts rejected events of one reason.

@@ -55,7 +55,7 @@ func (s *server) sourceRows(ctx context.Context, now time.Time) ([]views.SourceR
 	for _, x := range sources {
 		row := views.SourceRow{
 			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Known: x.Known, Revised: x.Revised,
-			Rejected: x.Rejected, Redelivered: x.Redelivered, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[x.ID],
+			Rejected: x.Rejected, Redelivered: x.Redelivered, Empty: x.Empty, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[x.ID],
 		}
 		if d := delays[x.ID]; d != nil && (x.Kind == "http" || row.Broker != nil) { // files hold the past: their delay says nothing
 			row.Delay50, row.Delay95 = delayWords(d, 0.5), delayWords(d, 0.95)

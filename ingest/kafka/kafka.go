@@ -71,17 +71,22 @@ func (c *Consumer) asks() (*kadm.Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.admin == nil {
-		opts, err := c.cfg.connection()
-		if err != nil {
-			return nil, err
-		}
-		client, err := kgo.NewClient(append(opts, kgo.RetryTimeout(3*time.Second))...)
+		client, err := c.client(kgo.RetryTimeout(3 * time.Second))
 		if err != nil {
 			return nil, err
 		}
 		c.admin = kadm.NewClient(client)
 	}
 	return c.admin, nil
+}
+
+// client returns a client of the brokers.
+func (c *Consumer) client(more ...kgo.Opt) (*kgo.Client, error) {
+	opts, err := c.cfg.connection()
+	if err != nil {
+		return nil, err
+	}
+	return kgo.NewClient(append(opts, more...)...)
 }
 
 // topics returns the topics that exist of those to read.
@@ -193,7 +198,7 @@ func (c *Consumer) Check(ctx context.Context) error {
 }
 
 // Open joins the group.
-func (c *Consumer) Open(ctx context.Context, report func(err error)) (ingest.Session, error) {
+func (c *Consumer) Open(ctx context.Context, m ingest.Memory, report func(err error)) (ingest.Session, error) {
 	looking, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	found, err := c.topics(looking)
@@ -211,10 +216,12 @@ func (c *Consumer) Open(ctx context.Context, report func(err error)) (ingest.Ses
 	if err != nil {
 		return nil, err
 	}
-	s := &session{report: report, owned: map[part]int64{}, pending: map[part]int{}, live: map[net.Conn]bool{}}
+	s := &session{consumer: c, memory: m, report: report, owned: map[part]int64{}, pending: map[part]int{}, anew: map[part]string{}, live: map[net.Conn]bool{}}
 	s.freed = sync.NewCond(&s.mu)
 	opts = append(opts,
 		kgo.ConsumerGroup(c.cfg.Group), kgo.ConsumeTopics(c.cfg.Topics...), kgo.ConsumeResetOffset(start),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), // the ends of transactions, so that the offset comes to the end
+		kgo.AdjustFetchOffsetsFn(s.adjust),
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery), // only of what is stored
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partBytes),
 		kgo.SessionTimeout(sessionLimit), kgo.HeartbeatInterval(3*time.Second), kgo.MetadataMaxAge(time.Minute),

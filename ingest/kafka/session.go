@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"turnwise/ingest"
+	"turnwise/queries"
 )
 
 // part names a partition.
@@ -21,15 +26,18 @@ type part struct {
 
 // session is a member of the group.
 type session struct {
-	client *kgo.Client
-	report func(error)
+	client   *kgo.Client
+	consumer *Consumer
+	memory   ingest.Memory
+	report   func(error)
 
 	mu      sync.Mutex
 	freed   *sync.Cond
-	term    int64          // counts assignments
-	owned   map[part]int64 // by the term in which it was assigned
-	pending map[part]int   // records read and not yet stored
-	numbers map[part]int   // of all partitions so far
+	term    int64           // counts assignments
+	owned   map[part]int64  // by the term in which it was assigned
+	pending map[part]int    // records read and not yet stored
+	numbers map[part]int    // of all partitions so far
+	anew    map[part]string // incarnations of partitions that are not the ones read before; until something of them is stored
 	live    map[net.Conn]bool
 	lost    *time.Timer // a trouble was reported; it is over when this runs out, if not before
 	closing bool
@@ -128,8 +136,11 @@ func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
 		if fetches.IsClientClosed() {
 			return nil, errors.New("the connection to the brokers was closed")
 		}
-		var trouble error
+		var trouble, over error
 		fetches.EachError(func(topic string, n int32, err error) {
+			if errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.InconsistentTopicID) {
+				over = fmt.Errorf("topic %q was deleted, and perhaps made again: %w", topic, err)
+			}
 			var group *kgo.ErrGroupSession // told already, when it happened
 			if !errors.Is(err, context.Canceled) && !errors.As(err, &group) {
 				trouble = fmt.Errorf("read partition %d of topic %q: %w", n, topic, explain(err))
@@ -139,6 +150,9 @@ func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
 			s.mu.Lock()
 			s.trouble(trouble)
 			s.mu.Unlock()
+		}
+		if over != nil && fetches.NumRecords() == 0 {
+			return nil, over // whoever opens the source again finds out
 		}
 		if fetches.NumRecords() == 0 {
 			if trouble != nil {
@@ -192,7 +206,7 @@ type place struct {
 	environment string
 }
 
-// portion makes one of records; tombstones, which say nothing, are only acknowledged.
+// portion makes one of records; tombstones, which say nothing, are counted and acknowledged, and so are the ends of transactions.
 func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 	told := make([]place, 0, len(records))
 	counts := map[part]int{}
@@ -202,12 +216,23 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		at := part{r.Topic, r.Partition}
 		counts[at]++
 		last[at] = r
-		if len(r.Value) > 0 {
+		switch {
+		case r.Attrs.IsControl():
+		case r.Value == nil:
+			p.Empty++
+		default:
 			told = append(told, place{at, r.Offset, environment(r)})
 			p.Bodies = append(p.Bodies, string(r.Value))
 		}
 	}
 	s.mu.Lock()
+	known := map[part]string{}
+	for at := range counts {
+		if id, ok := s.anew[at]; ok {
+			known[at] = id
+			delete(s.anew, at)
+		}
+	}
 	terms, numbers := make(map[part]int64, len(counts)), make(map[part]int, len(counts))
 	for at, n := range counts {
 		s.pending[at] += n
@@ -243,8 +268,105 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		s.client.MarkCommitRecords(marks...)
 		s.mu.Unlock()
 		s.freed.Broadcast()
+		if len(known) > 0 {
+			go s.keep(known)
+		}
 	}
 	return p
+}
+
+// adjust looks, when partitions are assigned, whether the offsets to which they were read mean anything still: a topic that was deleted and made
+// again, or that ends before, is read from its beginning.
+func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	names := slices.Collect(maps.Keys(offsets))
+	if len(names) == 0 {
+		return offsets, nil
+	}
+	fresh, err := s.consumer.client(kgo.RetryTimeout(10 * time.Second)) // one that remembers nothing of the topics
+	if err != nil {
+		return nil, err
+	}
+	defer fresh.Close()
+	admin := kadm.NewClient(fresh)
+	topics, err := admin.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	starts, err := admin.ListStartOffsets(ctx, names...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	ends, err := admin.ListEndOffsets(ctx, names...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	before, err := s.memory.Incarnations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []error
+	for topic, parts := range offsets {
+		id := topics[topic].ID
+		told := false
+		for n, offset := range parts {
+			at := part{topic, n}
+			is := ""
+			if id != (kadm.TopicID{}) {
+				is = id.String()
+			}
+			was := before[queries.Part{Stream: topic, Part: n}]
+			read := offset.EpochOffset().Offset
+			start, knownStart := starts.Lookup(topic, n)
+			end, knownEnd := ends.Lookup(topic, n)
+			switch {
+			case was != "" && is != "" && was != is:
+				parts[n] = kgo.NewOffset().AtStart()
+				if !told {
+					found = append(found, fmt.Errorf("topic %q was deleted and made again: it is read from its beginning", topic))
+				}
+				told = true
+			case read >= 0 && knownEnd && end.Err == nil && read > end.Offset:
+				parts[n] = kgo.NewOffset().AtStart()
+				found = append(found, fmt.Errorf("partition %d of topic %q ends at offset %d, and had been read to %d: it is read from its beginning", n, topic, end.Offset, read))
+			case read >= 0 && knownStart && start.Err == nil && read < start.Offset:
+				parts[n] = kgo.NewOffset().AtStart()
+				found = append(found, fmt.Errorf("%d records of partition %d of topic %q were deleted before they were read: set a longer retention there", start.Offset-read, n, topic))
+			}
+			s.mu.Lock()
+			delete(s.anew, at)
+			if is != "" && was != is {
+				s.anew[at] = is
+			}
+			s.mu.Unlock()
+			if is != "" && was == "" { // nothing is known of it that could be mistaken
+				if err := s.memory.KeepIncarnation(ctx, queries.Part{Stream: topic, Part: n}, is); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if err := errors.Join(found...); err != nil {
+		s.report(err) // to be seen as the last that went wrong
+		s.report(nil)
+	}
+	return offsets, nil
+}
+
+// keep notes as which incarnation partitions are read, once offsets of that one are committed: before, the ones of the other are.
+func (s *session) keep(known map[part]string) {
+	ctx, cancel := context.WithTimeout(context.Background(), revokeWait)
+	defer cancel()
+	err := s.client.CommitMarkedOffsets(ctx)
+	for at, id := range known {
+		if err == nil {
+			err = s.memory.KeepIncarnation(ctx, queries.Part{Stream: at.topic, Part: at.n}, id)
+		}
+		if err != nil { // the next that is stored tries again
+			s.mu.Lock()
+			s.anew[at] = id
+			s.mu.Unlock()
+		}
+	}
 }
 
 func environment(r *kgo.Record) string {

@@ -120,7 +120,7 @@ type delivery struct {
 }
 
 // Open connects and begins to read all queues.
-func (c *Consumer) Open(ctx context.Context, _ func(err error)) (ingest.Session, error) {
+func (c *Consumer) Open(ctx context.Context, _ ingest.Memory, _ func(err error)) (ingest.Session, error) {
 	conn, err := c.connect(ctx, "turnwise")
 	if err != nil {
 		return nil, err
