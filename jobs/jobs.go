@@ -44,10 +44,11 @@ type Client struct {
 var waiting = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
 
 // longQueue is for what people ask for and takes long, so that it never stands in the way of the rest; allQueues is River's word for
-// both.
+// both. reportQueue is for reports, of which many may wait for servers that do not answer.
 const (
-	longQueue = "long"
-	allQueues = "*"
+	longQueue   = "long"
+	reportQueue = "reports"
+	allQueues   = "*"
 )
 
 // rollUpEvery is how often marked hours are looked for. Pages count what is not rolled up yet from the
@@ -72,7 +73,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &FoldWorker{pool: cfg.Pool, stored: cfg.Fold, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}},
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}, reportQueue: {MaxWorkers: 16}},
 		Workers:                     workers,
 		CompletedJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,
@@ -137,7 +138,11 @@ func NewQueue(pool *pgxpool.Pool) (*Queue, error) {
 
 // Add puts a job in, in the transaction that makes it true.
 func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
-	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3, Queue: longQueue})
+	queue := longQueue
+	if _, ok := args.(ReportArgs); ok {
+		queue = reportQueue
+	}
+	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3, Queue: queue})
 	return err
 }
 

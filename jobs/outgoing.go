@@ -1,21 +1,30 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"turnwise/metric"
 )
 
 // Networks are those within the organisation to which files may be sent nevertheless.
 type Networks []netip.Prefix
 
 // ErrInternal says that an address is not one of the public network.
-var ErrInternal = errors.New("lies in a private network; an operator can allow it with --allow-internal")
+var ErrInternal = errors.New("leads to a private network; an operator can allow it with --allow-internal")
 
 // special are networks that nothing is sent to, beside those that netip knows as private, local or multicast.
 var special = []netip.Prefix{
@@ -42,8 +51,85 @@ func (n Networks) Allows(a netip.Addr) bool {
 	return true
 }
 
-// sendTimeout bounds one delivery.
-const sendTimeout = 10 * time.Minute
+// Admits tells, before a place is kept to which files shall be sent, whether nothing ever will be: it is private, or no place at all. The
+// address counts that is connected to; this only says so in time. What cannot be looked up now is let pass.
+func (n Networks) Admits(ctx context.Context, u *url.URL) error {
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if port := u.Port(); port != "" {
+		if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 {
+			return fmt.Errorf("has no port from 1 to 65535")
+		}
+	}
+	var found []netip.Addr
+	if a, err := netip.ParseAddr(host); err == nil {
+		found = append(found, a)
+	} else if !strings.ContainsFunc(host, func(c rune) bool { return (c < '0' || c > '9') && c != '.' }) || strings.HasPrefix(host, "0x") {
+		return errors.New("is a number that is no address") // some programs would make one of it
+	} else if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		found = append(found, netip.IPv6Loopback())
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		found, _ = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	}
+	for _, a := range found {
+		if n.Allows(a) {
+			return nil
+		}
+	}
+	if len(found) > 0 {
+		return ErrInternal
+	}
+	return nil
+}
+
+// sendTimeout bounds one delivery, silence how long the other side may do nothing within it.
+const (
+	sendTimeout = 10 * time.Minute
+	silence     = time.Minute
+)
+
+// patient ends a connection on which nothing moves.
+type patient struct{ net.Conn }
+
+func (c patient) Read(b []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(silence)) // a connection that is closed says so when it is read
+	return c.Conn.Read(b)
+}
+
+func (c patient) Write(b []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(silence))
+	return c.Conn.Write(b)
+}
+
+// unreachable says why a place was not reached, in words that tell nothing of what lies within the organisation: no addresses, no servers of names.
+// What another try does not mend is an *metric.InputError.
+func unreachable(err error) error {
+	var name *net.DNSError
+	var timeout net.Error
+	var input *metric.InputError
+	var certificate *tls.CertificateVerificationError
+	var response minio.ErrorResponse
+	switch {
+	case err == nil, errors.As(err, &input):
+		return err
+	case errors.Is(err, ErrInternal):
+		return &metric.InputError{Field: "address", Msg: ErrInternal.Error()}
+	case errors.As(err, &name):
+		return errors.New("the server's name is not known")
+	case errors.As(err, &certificate):
+		return errors.New("the server's certificate is not valid, or not for this name")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("the server refuses connections")
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return errors.New("the server did not answer in time")
+	case errors.As(err, &response):
+		return fmt.Errorf("the bucket's server answered %s", cmp.Or(response.Code, response.Message))
+	case errors.Is(err, context.Canceled):
+		return err
+	}
+	return errors.New("the connection to the server broke off")
+}
 
 // transport connects to public addresses and those allowed, whatever a name stands for at that moment. It follows no redirects
 // and asks no proxy, which might do so for it.
@@ -54,15 +140,19 @@ func (n Networks) transport() *http.Transport {
 			return err
 		}
 		if !n.Allows(host.Addr()) {
-			return fmt.Errorf("%s %w", host.Addr(), ErrInternal)
+			return ErrInternal
 		}
 		return nil
 	}}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return patient{conn}, nil
 		},
-		TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: sendTimeout, DisableKeepAlives: true, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: 15 * time.Second, DisableKeepAlives: true, ForceAttemptHTTP2: true,
 	}
 }
 

@@ -62,7 +62,9 @@ func (w *ReportDueWorker) Work(ctx context.Context, _ *river.Job[ReportDueArgs])
 	}
 	client := river.ClientFromContext[pgx.Tx](ctx)
 	for _, id := range open {
-		if _, err := client.Insert(ctx, ReportArgs{ID: id.String()}, again(dueEvery)); err != nil {
+		opts := again(dueEvery)
+		opts.Queue = reportQueue
+		if _, err := client.Insert(ctx, ReportArgs{ID: id.String()}, opts); err != nil {
 			return err
 		}
 	}
@@ -141,6 +143,19 @@ type sending struct {
 // errNothing says that there is nothing to send, and that nothing shall be sent then.
 var errNothing = errors.New("there was nothing to send")
 
+// makers bounds how many reports are made at once. Many more may be handed over: that is mostly waiting for others.
+var makers = make(chan struct{}, 2)
+
+func (s *sending) making(ctx context.Context) error {
+	select {
+	case makers <- struct{}{}:
+		defer func() { <-makers }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.build(ctx)
+}
+
 // SendReport goes on with a run that nobody is at; else it returns queries.ErrNotFound.
 func SendReport(ctx context.Context, pool *pgxpool.Pool, r Reports, id conversation.UUID, zone *time.Location, log *slog.Logger, now func() time.Time) error {
 	claim, err := queries.ClaimRun(ctx, pool, id, now(), now().Add(-deadAfter))
@@ -160,7 +175,7 @@ func SendReport(ctx context.Context, pool *pgxpool.Pool, r Reports, id conversat
 			return &metric.InputError{Field: "server", Msg: tooManyDeaths}
 		}
 		if len(s.run.Files) == 0 {
-			if err := s.build(ctx); err != nil {
+			if err := s.making(ctx); err != nil {
 				return err
 			}
 		}
@@ -546,14 +561,24 @@ func (s *sending) recipients() []string {
 	return []string{t.URL}
 }
 
-// hostOf is what a target's secret is sealed for.
-func hostOf(destination string, t queries.Target) string {
-	u, err := url.Parse(t.URL)
+// SecretPlace is what the secret of a schedule is sealed for: another scheme, host, path or bucket cannot have it.
+func SecretPlace(s queries.Schedule) string {
+	u, err := url.Parse(s.Target.URL)
 	if err != nil {
-		return destination
+		return s.Destination
 	}
-	return destination + "://" + strings.ToLower(u.Host) + "/" + t.Bucket
+	at := u.EscapedPath()
+	if s.Destination == "s3" {
+		at = "/" + s.Target.Bucket
+	}
+	return s.Destination + " " + u.Scheme + "://" + strings.ToLower(u.Host) + at
 }
 
-// SecretPlace is what the secret of a schedule is sealed for: another host or bucket cannot have it.
-func SecretPlace(s queries.Schedule) string { return hostOf(s.Destination, s.Target) }
+// formerPlace is what secrets were sealed for before schemes and paths counted. Who changes one enters the secret again.
+func formerPlace(s queries.Schedule) string {
+	u, err := url.Parse(s.Target.URL)
+	if err != nil {
+		return s.Destination
+	}
+	return s.Destination + "://" + strings.ToLower(u.Host) + "/" + s.Target.Bucket
+}

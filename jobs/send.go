@@ -48,6 +48,9 @@ func (s *sending) send(ctx context.Context, d queries.Delivery) error {
 	var secrets Secrets
 	text, err := s.Box.Open(s.schedule.Sealed, SecretPlace(s.schedule))
 	if err != nil {
+		text, err = s.Box.Open(s.schedule.Sealed, formerPlace(s.schedule))
+	}
+	if err != nil {
 		return &metric.InputError{Field: "secret", Msg: err.Error()}
 	}
 	if text != "" {
@@ -242,7 +245,7 @@ func (s *sending) post(ctx context.Context, secrets Secrets) error {
 	}
 	resp, err := s.Internal.client().Do(req)
 	if err != nil {
-		return plainError(err)
+		return s.unreached(err)
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // what it says is not ours to keep
@@ -256,8 +259,15 @@ func (s *sending) post(ctx context.Context, secrets Secrets) error {
 	return nil
 }
 
-// plainError leaves out the address, which may hold a secret.
-func plainError(err error) error {
+// unreached tells people why in few words, and the log in all.
+func (s *sending) unreached(err error) error {
+	plain := unreachable(err)
+	s.log.Warn("a report was not delivered", "run", s.run.ID.String(), "error", withoutAddress(err))
+	return plain
+}
+
+// withoutAddress leaves out the address, which may hold a secret.
+func withoutAddress(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err
@@ -320,7 +330,7 @@ func (s *sending) upload(ctx context.Context, secrets Secrets) error {
 			continue
 		}
 		if _, err := client.PutObject(ctx, t.Bucket, path.Join(t.Prefix, f.Name), s.content(ctx, i), f.Size, minio.PutObjectOptions{ContentType: f.Kind}); err != nil {
-			return plainError(err)
+			return s.unreached(err)
 		}
 	}
 	return nil

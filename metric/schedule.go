@@ -131,6 +131,29 @@ func (s Schedule) Next(t time.Time, zone *time.Location) time.Time {
 	}
 }
 
+// busyWeeks is how far ahead Busiest looks: all weekdays and ends of months, and a change of the clocks hardly matters.
+const busyWeeks = 5
+
+// Busiest returns how often a schedule runs in 24 hours at most, and the least time between two runs; 0 runs when it runs in the weeks after t
+// once or never.
+func Busiest(s Schedule, t time.Time, zone *time.Location) (runs int, least time.Duration) {
+	least = busyWeeks * 7 * 24 * time.Hour
+	var window []time.Time
+	n := 0
+	for at, end := s.Next(t, zone), t.Add(least); at.Before(end) && n < 25*60; at = s.Next(at, zone) { // as many tell all of one that runs so often
+		n++
+		if last := len(window); last > 0 {
+			least = min(least, at.Sub(window[last-1]))
+		}
+		window = append(window, at)
+		for at.Sub(window[0]) >= 24*time.Hour {
+			window = window[1:]
+		}
+		runs = max(runs, len(window))
+	}
+	return runs, least
+}
+
 // is tells whether a date is that day of its month.
 func (n Nth) is(date time.Time) bool {
 	which, kind, _ := strings.Cut(string(n), " ")

@@ -274,6 +274,10 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 		return err
 	}
 	x.Schedule = times.String()
+	runs, least := metric.Busiest(times, s.Now(), zone)
+	if least < s.ReportLeast {
+		return &metric.InputError{Field: "schedule", Msg: fmt.Sprintf("runs every %s; the least distance that is set is %s", views.Span(least), views.Span(s.ReportLeast))}
+	}
 	if was.NextAt != nil || was.Revision == 0 { // a paused one stays so
 		next := times.Next(s.Now(), zone)
 		x.NextAt = &next
@@ -281,6 +285,18 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	secrets, err := parseTarget(r, x)
 	if err != nil {
 		return err
+	}
+	if n := runs * len(x.Target.Everybody()); x.Destination == "mail" && s.ReportMails > 0 && n > s.ReportMails {
+		return &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("would get %s mails a day together; the most that is set is %s", views.Count(n), views.Count(s.ReportMails))}
+	}
+	if at, err := url.Parse(x.Target.URL); err == nil && x.Target.URL != "" {
+		field := "url"
+		if x.Destination == "s3" {
+			field = "s3"
+		}
+		if err := s.Internal.Admits(r.Context(), at); err != nil {
+			return &metric.InputError{Field: field, Msg: err.Error()}
+		}
 	}
 	if secrets.Key == "" && secrets.Sign == "" && len(secrets.Headers) == 0 {
 		if jobs.SecretPlace(*x) != jobs.SecretPlace(was) {

@@ -4,6 +4,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -37,7 +38,7 @@ func TestSchedules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue, Box: box, Now: func() time.Time { return now }})
+	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue, Box: box, ReportLeast: 15 * time.Minute, ReportMails: 47 * 2, Now: func() time.Time { return now }})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -145,7 +146,46 @@ func TestSchedules(t *testing.T) {
 	}
 	upload.Del("headers")
 	upload.Set("id", id.String())
-	for i, address := range []string{"https://a.example.org/y", "https://b.example.org/x"} {
+	for _, elsewhere := range []string{"https://a.example.org/y", "https://b.example.org/x", "http://a.example.org/x", "https://a.example.org:8443/x"} {
+		x, err := queries.ScheduleByID(t.Context(), pool, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Target.URL = elsewhere
+		if _, err := box.Open(x.Sealed, jobs.SecretPlace(x)); err == nil {
+			t.Errorf("%s may have the secret", elsewhere)
+		}
+	}
+	// Places to which nothing is ever sent are not kept.
+	for address, why := range map[string]string{
+		"http://127.0.0.1/": "private network", "http://192.168.0.10/hook": "private network", "https://[::1]/": "private network", "http://[::ffff:10.0.0.1]/": "private network", "http://169.254.169.254/latest": "private network",
+		"http://localhost:8080/": "private network", "http://a.localhost/": "private network", "http://2130706433/": "is no address", "http://0x7f000001/": "is no address", "http://127.1/": "is no address", "http://a.example.org:99999/": "port", "http://0.0.0.0/": "private network",
+	} {
+		for destination, field := range map[string]string{"http": "url", "s3": "s3"} {
+			form := maps.Clone(upload)
+			form.Del("id")
+			form.Set("destination", destination)
+			form.Set(field, address)
+			form.Set("bucket", "b")
+			form.Set("key", "k")
+			if status, body, _ := post(c, "/reports", form); status != 422 || !strings.Contains(body, why) {
+				t.Errorf("%s %s: %d, not %q", destination, address, status, why)
+			}
+		}
+	}
+	// How often, and to how many.
+	often := maps.Clone(upload)
+	often.Del("id")
+	often.Set("destination", "mail")
+	often.Set("recipients", "a@example.org\nb@example.org")
+	for schedule, why := range map[string]string{"* * * * *": "the least distance", "0,14 * * * *": "the least distance", "0,15 * * * *": "96 mails a day", "0 * * * *": ""} {
+		often.Set("schedule", schedule)
+		status, body, _ := post(c, "/reports", often)
+		if why == "" && status != 303 || why != "" && (status != 422 || !strings.Contains(body, why)) {
+			t.Errorf("%s: %d, not %q", schedule, status, why)
+		}
+	}
+	for i, address := range []string{"https://a.example.org/x", "https://b.example.org/x"} {
 		x, err := queries.ScheduleByID(t.Context(), pool, id)
 		if err != nil {
 			t.Fatal(err)

@@ -43,6 +43,9 @@ type Config struct {
 	SSO       *SSO        // nil: none
 
 	ReportFolder bool             // files may be put into a folder of the server
+	Internal     jobs.Networks    // private networks to which files may be sent nevertheless
+	ReportLeast  time.Duration    // between two runs of a report; 0: as often as every minute
+	ReportMails  int              // that a report sends a day at most; 0: any number
 	Now          func() time.Time // nil: the clock
 }
 

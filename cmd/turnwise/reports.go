@@ -18,10 +18,12 @@ import (
 
 // reportFlags are the settings of what sends reports.
 type reportFlags struct {
-	SecretKey     string   `name:"secret-key" env:"TURNWISE_SECRET_KEY" help:"Text of at least 16 characters with which passwords for mail and other targets are sealed; default with a local PostgreSQL: a file in the data directory." placeholder:"TEXT"`
-	SecretKeyFile string   `name:"secret-key-file" env:"TURNWISE_SECRET_KEY_FILE" help:"File that holds the secret key." placeholder:"FILE" type:"path"`
-	ReportFolder  string   `name:"report-folder" env:"TURNWISE_REPORT_FOLDER" help:"Folder below which reports may be put; default: none." placeholder:"DIR" type:"path"`
-	AllowInternal []string `name:"allow-internal" env:"TURNWISE_ALLOW_INTERNAL" help:"Private networks to which reports may be sent by HTTP and S3." placeholder:"CIDR"`
+	SecretKey     string        `name:"secret-key" env:"TURNWISE_SECRET_KEY" help:"Text of at least 16 characters with which passwords for mail and other targets are sealed; default with a local PostgreSQL: a file in the data directory." placeholder:"TEXT"`
+	SecretKeyFile string        `name:"secret-key-file" env:"TURNWISE_SECRET_KEY_FILE" help:"File that holds the secret key." placeholder:"FILE" type:"path"`
+	ReportFolder  string        `name:"report-folder" env:"TURNWISE_REPORT_FOLDER" help:"Folder below which reports may be put; default: none." placeholder:"DIR" type:"path"`
+	ReportLeast   time.Duration `name:"report-least" env:"TURNWISE_REPORT_LEAST" default:"15m" help:"Least time between two runs of a report (${default})."`
+	ReportMails   int           `name:"report-mails" env:"TURNWISE_REPORT_MAILS" default:"2000" help:"Mails that a report may send a day (${default})."`
+	AllowInternal []string      `name:"allow-internal" env:"TURNWISE_ALLOW_INTERNAL" help:"Private networks to which reports may be sent by HTTP and S3." placeholder:"CIDR"`
 }
 
 // internal returns the networks that are allowed.

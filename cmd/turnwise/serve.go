@@ -157,6 +157,7 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	site, stopSite := web.New(web.Config{ //nolint:contextcheck // it ends when it is told to
 		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version, Proxies: set.proxies,
 		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue, Box: box, SSO: sso, ReportFolder: s.ReportFolder != "",
+		Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
 	})
 	defer stopSite()
 	reading := new(streams)

@@ -106,7 +106,7 @@ func (c *Consumer) Backfill(ctx context.Context, from time.Time) (feed ingest.Fe
 			})
 			if len(records) > 0 {
 				quiet = 0
-				return s.portion(records), nil
+				return s.portion(records), nil //nolint:contextcheck // see keep
 			}
 			if !silent {
 				continue

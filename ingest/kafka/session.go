@@ -168,7 +168,7 @@ func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
 			s.mended()
 			s.mu.Unlock()
 		}
-		return s.portion(fetches.Records()), nil
+		return s.portion(fetches.Records()), nil //nolint:contextcheck // see keep
 	}
 }
 

@@ -52,23 +52,23 @@ func TestTopicMadeAgain(t *testing.T) {
 		})
 	}
 	c := consumer(t, kafka.Config{Brokers: fake.ListenAddrs(), Topics: []string{"again"}})
-	s, stop := stream(t, pool, c, "one")
+	_, stop := stream(t, pool, c, "one")
 	produce(34)
 	stored("at first")
 	stop()
 	for i, n := range []int{5, 20, 50} { // fewer than had been read, then more
 		anew()
 		produce(n)
-		s, stop = stream(t, pool, c, fmt.Sprint("again ", i))
+		s, end := stream(t, pool, c, fmt.Sprint("again ", i))
 		stored(fmt.Sprint("made again, ", n))
 		if told := s.Status().Error; !strings.Contains(told, `topic "again" was deleted and made again: it is read from its beginning`) {
 			t.Errorf("said is %q", told)
 		}
 		produce(2)
 		stored("and more")
-		stop()
+		end()
 		produce(1) // while nobody reads
-		s, stop = stream(t, pool, c, fmt.Sprint("later ", i))
+		_, stop = stream(t, pool, c, fmt.Sprint("later ", i))
 		stored("later")
 		stop()
 	}
@@ -85,7 +85,7 @@ func TestTopicMadeAgain(t *testing.T) {
 	if err := admin.CommitAllOffsets(t.Context(), "turnwise", far); err != nil {
 		t.Fatal(err)
 	}
-	s, stop = stream(t, pool, c, "far")
+	s, stop := stream(t, pool, c, "far")
 	defer stop()
 	produce(2)
 	stored("beyond the end")
