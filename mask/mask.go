@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -36,6 +38,65 @@ const (
 	LongestExpr  = 500
 )
 
+// Bounds of what own patterns cost. A pattern is run as so many steps a character at most as it has when it is compiled; slowProbe is how long one
+// may take for a text that a person could hardly write. Of a text for which all together might take more than mostSteps nothing is shown.
+const (
+	mostSize  = 1000
+	mostSizes = 3000
+	mostSteps = 200e6
+	slowProbe = 100 * time.Millisecond
+)
+
+// tooLong stands for a text that would take too long to mask.
+const tooLong = "[too long to mask]"
+
+// probes are texts on which patterns are tried when they are saved.
+var probes = []string{strings.Repeat("a", 9000), strings.Repeat("1", 9000), strings.Repeat("a1 ", 3000), strings.Repeat("x-y.z@ 12/34 ", 700), strings.Repeat("\u00e4\u4e2d ", 1500)}
+
+// sizeOf tells how many steps a character a pattern may take.
+func sizeOf(expr string) int {
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(prog.Inst)
+}
+
+// slow tells how long a pattern takes for the probe that it is slowest with.
+func slow(x *regexp.Regexp) (longest time.Duration) {
+	for _, p := range probes {
+		begun := time.Now()
+		x.ReplaceAllString(p, "")
+		if longest = max(longest, time.Since(begun)); longest > slowProbe {
+			break
+		}
+	}
+	return longest
+}
+
+// Measure refuses rules whose patterns would take long. It is for those that are saved; what is in force is bounded by itself.
+func Measure(r Rules) error {
+	sum := 0
+	for _, p := range r.Patterns {
+		size := sizeOf(p.Expr)
+		if sum += size; size > mostSize || sum > mostSizes {
+			return fmt.Errorf("pattern %q: too large; compiled, a pattern has at most %d steps, all together %d. Counted repeats such as {1,200} are what makes them large", p.Name, mostSize, mostSizes)
+		}
+		x, err := regexp.Compile(p.Expr)
+		if err != nil {
+			return fmt.Errorf("pattern %q: %w", p.Name, err)
+		}
+		if took := slow(x); took > slowProbe {
+			return fmt.Errorf("pattern %q: it took %d ms and more for a text of 9,000 characters; write it more narrowly, without repeats in repeats", p.Name, took.Milliseconds())
+		}
+	}
+	return nil
+}
+
 var plainName = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
 
 var patternName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} _-]{0,39}$`)
@@ -44,6 +105,7 @@ var patternName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{N} _-]{0,39}$`)
 type Masker struct {
 	rules    Rules
 	patterns []*regexp.Regexp
+	steps    int // a character, of all of them
 	slots    map[string]bool
 	anyName  bool    // a slot's name may be written with escapes in JSON
 	told     []Value // of one conversation
@@ -74,6 +136,7 @@ func New(r Rules) (*Masker, error) {
 		if x.MatchString("") {
 			return nil, fmt.Errorf("pattern %q: it fits the empty text, so everything", p.Name)
 		}
+		m.steps += sizeOf(p.Expr)
 		m.patterns = append(m.patterns, x)
 	}
 	words := []string{"[email]", "[phone]", "[iban]", "[card]", "[ip]"}
@@ -119,6 +182,9 @@ func (m *Masker) Text(s string) (string, int) {
 // own masks what the patterns find that somebody wrote.
 func (m *Masker) own(s string) (string, int) {
 	n := 0
+	if float64(len(s))*float64(m.steps) > mostSteps {
+		return tooLong, 1
+	}
 	for i, x := range m.patterns {
 		s = x.ReplaceAllStringFunc(s, func(string) string { n++; return "[" + m.rules.Patterns[i].Name + "]" })
 	}

@@ -2,6 +2,7 @@ package mask
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -253,4 +254,34 @@ func FuzzEvent(f *testing.F) {
 			t.Fatalf("%q masked again: %q, then %q", body, got, again)
 		}
 	})
+}
+
+// TestMeasure holds that patterns which would take long are refused when they are saved, and that those in force come to an end.
+func TestMeasure(t *testing.T) {
+	t.Parallel()
+	for expr, fine := range map[string]bool{
+		`KD-\d{6}`: true, `(?i)order\s*#?\s*\d{4,12}`: true, `\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b`: true,
+		`(\w{1,200}){1,5}x`: false, `(a{1,30}){1,33}b`: false, `[a-z]{1,999}[0-9]{1,999}`: false,
+	} {
+		if err := Measure(Rules{Patterns: []Pattern{{"p", expr}}}); (err == nil) != fine {
+			t.Errorf("%s: %v", expr, err)
+		}
+	}
+	var many []Pattern
+	for i := range MostPatterns {
+		many = append(many, Pattern{fmt.Sprint("p", i), fmt.Sprintf(`[a-z]{1,300}%d`, i)})
+	}
+	if err := Measure(Rules{Patterns: many}); err == nil {
+		t.Error("fifty large ones are taken")
+	}
+	m, err := New(Rules{Patterns: many}) // from before
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, n := m.Text(strings.Repeat("word ", 20000)); got != tooLong || n != 1 {
+		t.Errorf("%.40q, %d", got, n)
+	}
+	if got, n := m.Text("call abc7 now"); got == tooLong || n == 0 {
+		t.Errorf("%q, %d", got, n)
+	}
 }

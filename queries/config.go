@@ -200,6 +200,9 @@ func PlanConfig(ctx context.Context, db DB, want Config, by conversation.UUID, n
 		if _, err := mask.New(m.Rules); err != nil {
 			return nil, within("masking", err)
 		}
+		if err := mask.Measure(m.Rules); err != nil {
+			return nil, within("masking", err)
+		}
 		add(AuditSettingsChanged, "masking", *have.Masking, *m, func(ctx context.Context, tx pgx.Tx) error { return SetMasking(ctx, tx, *m, by, now) })
 	}
 	if m := want.Mail; m != nil {

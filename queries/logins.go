@@ -41,6 +41,10 @@ const (
 	forgetCodesSQL = `delete from recovery_codes where user_id = @user`
 	useCodeSQL     = `delete from recovery_codes where user_id = @user and hash = @hash returning user_id`
 	failedCodesSQL = `select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'code'`
+	triedSQL       = `
+select
+	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'password')::int as failed,
+	exists (select from audit_log where act = 'sign-in.done' and actor = @email and at > @long_since and address = @address) as known`
 	countCodesSQL  = `select count(*) from recovery_codes where user_id = @user`
 )
 
@@ -143,4 +147,16 @@ func RecoveryCodes(ctx context.Context, db DB, user conversation.UUID) (int64, e
 func FailedCodes(ctx context.Context, db DB, email string, since time.Time) (int, error) {
 	rows, _ := db.Query(ctx, failedCodesSQL, pgx.StrictNamedArgs{"email": email, "since": since})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+}
+
+// Tried is what is known of who signs in as a user from an address.
+type Tried struct {
+	Failed int  // wrong passwords, from wherever
+	Known  bool // the user has signed in from there before
+}
+
+// Tries tells how often a user's password was wrong since a time, and whether the user has signed in from an address since another.
+func Tries(ctx context.Context, db DB, email, address string, since, longSince time.Time) (Tried, error) {
+	rows, _ := db.Query(ctx, triedSQL, pgx.StrictNamedArgs{"email": email, "address": address, "since": since, "long_since": longSince})
+	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Tried])
 }

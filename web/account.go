@@ -93,7 +93,10 @@ func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u queries.U
 	if s.tooMany(w, r, "password", u.Email) {
 		return &metric.InputError{Field: "password", Msg: triedTooOften}
 	}
-	match, err := s.matches(r.PostFormValue("current"), u.PasswordHash)
+	match, err := s.matches(r.PostFormValue("current"), u.PasswordHash, true)
+	if errors.Is(err, errCrowd) {
+		return &metric.InputError{Field: "password", Msg: triedTooOften}
+	}
 	if err == nil && !match {
 		err = &metric.InputError{Field: "current password", Msg: "that is not it"}
 	}

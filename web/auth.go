@@ -160,6 +160,13 @@ func (s *server) need(right views.Right, h handler) handler {
 		r.Body = http.MaxBytesReader(w, r.Body, longestForm)
 		ctx, cancel := context.WithTimeout(r.Context(), patience(r.URL.Path))
 		defer cancel()
+		if dear := s.dear(r); dear != nil {
+			leave, err := dear.enter(ctx, u.ID.String())
+			if err != nil {
+				return err
+			}
+			defer leave()
+		}
 		return h(w, r.WithContext(ctx))
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"turnwise/metric"
@@ -39,6 +41,9 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		at, err = metric.ParseCursor(r.URL.Query().Get("page"))
 	}
+	if err == nil {
+		err = checkListing(q.own)
+	}
 	var words search.Query
 	if err == nil {
 		words, err = s.search(r.Context(), q.filter.Text)
@@ -64,6 +69,19 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 		return l.err
 	}
 	return s.renderEither(w, r, views.ConversationsPage(m), views.ConversationsView(m))
+}
+
+// checkListing refuses an order and columns that are not known.
+func checkListing(own url.Values) error {
+	if o := own.Get("order"); o != "" && o != "oldest" && o != "newest" {
+		return &metric.InputError{Field: "order", Msg: "is one of newest, oldest"}
+	}
+	for k := range strings.SplitSeq(own.Get("cols"), ",") {
+		if k != "" && !slices.ContainsFunc(views.Columns, func(c views.Column) bool { return c.Key == k }) {
+			return &metric.InputError{Field: "cols", Msg: "are some of the columns that the list offers"}
+		}
+	}
+	return nil
 }
 
 // listHeading says what the list holds, in the words of the figure that opens it.

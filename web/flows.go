@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"turnwise/metric"
 	"turnwise/queries"
@@ -32,9 +33,12 @@ var flowsNeeds = counted{flows: true, steps: true}
 
 func (s *server) flowsModel(ctx context.Context, f *figures) (m views.Flows, err error) {
 	m = views.Flows{Page: f.page, Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0, Rows: f.flowRows(), Sort: f.own.Get("sort")}
+	if m.Sort == "" {
+		m.Sort = "started"
+	}
 	key, ok := flowOrders[m.Sort]
 	if !ok {
-		m.Sort, key = "started", flowOrders["started"]
+		return m, &metric.InputError{Field: "sort", Msg: "is one of " + strings.Join(slices.Sorted(maps.Keys(flowOrders)), ", ")}
 	}
 	slices.SortStableFunc(m.Rows, func(a, b views.FlowRow) int { return cmp.Or(cmp.Compare(key(b), key(a)), cmp.Compare(a.Flow, b.Flow)) })
 	m.Orders, m.Funnel = map[string]string{}, f.other("/funnel")

@@ -38,6 +38,12 @@ const (
 	mostWrongCodes = 20
 	codesWindow    = time.Hour
 	wrongInARow    = 5
+
+	// Of a user's passwords so many may be wrong within the window, from wherever, before only addresses are listened to from which the user signed
+	// in before.
+	mostWrongPasswords = 30
+	passwordsWindow    = time.Hour
+	knownFor           = 90 * 24 * time.Hour
 )
 
 func (s *server) loginPage(w http.ResponseWriter, r *http.Request) error {
@@ -86,7 +92,21 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	known := err == nil
-	match, err := s.matches(password, u.PasswordHash)
+	now := s.Now()
+	tried, err := queries.Tries(ctx, s.Pool, u.Email, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor))
+	if err != nil {
+		return err
+	}
+	if tried.Failed >= mostWrongPasswords && !tried.Known && u.SecondFactor == nil { // with a second factor a password that is guessed is not enough
+		m.Error = "Somebody has tried too many passwords for this account. Sign in from where you have signed in before, ask an admin for a link, or wait an hour."
+		return s.showLogin(w, r, http.StatusTooManyRequests, m)
+	}
+	match, err := s.matches(password, u.PasswordHash, tried.Known)
+	if errors.Is(err, errCrowd) {
+		w.Header().Set("Retry-After", "2")
+		m.Error = "Too many people sign in at this moment. Try again."
+		return s.showLogin(w, r, http.StatusTooManyRequests, m)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,15 +120,47 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	return s.welcome(w, r, u, "password", m.Next)
 }
 
-// matches compares a password with a hash, at most two at a time. A hash that is empty takes the same time and matches nothing.
-func (s *server) matches(password, hash string) (bool, error) {
+// errCrowd says that so many sign in that another would have to wait long.
+var errCrowd = errors.New("too many sign in at once")
+
+// hashers bounds how many passwords are compared at a time, and how many wait for it: comparing is dear on purpose. Who comes from where the user
+// signed in before does not wait for those who do not.
+type hashers struct{ known, strangers hasher }
+
+type hasher struct{ turn, place chan struct{} }
+
+func newHashers() *hashers {
+	one := func() hasher { return hasher{make(chan struct{}, 1), make(chan struct{}, 10)} }
+	return &hashers{one(), one()}
+}
+
+// do does it in its turn.
+func (h hasher) do(what func() error) error {
+	select {
+	case h.place <- struct{}{}:
+		defer func() { <-h.place }()
+	default:
+		return errCrowd
+	}
+	h.turn <- struct{}{}
+	defer func() { <-h.turn }()
+	return what()
+}
+
+// matches compares a password with a hash. One that is empty takes the same time and matches nothing.
+func (s *server) matches(password, hash string, known bool) (match bool, err error) {
 	of := hash
 	if of == "" {
 		of = s.decoy
 	}
-	s.hashing <- struct{}{}
-	match, err := argon2id.ComparePasswordAndHash(password, of)
-	<-s.hashing
+	lane := s.hashing.strangers
+	if known {
+		lane = s.hashing.known
+	}
+	err = lane.do(func() (err error) {
+		match, err = argon2id.ComparePasswordAndHash(password, of)
+		return err
+	})
 	return match && hash != "", err
 }
 
@@ -316,8 +368,8 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 
 // hash makes the form in which a password is stored, at most two at a time.
 func (s *server) hash(password string) (string, error) {
-	s.hashing <- struct{}{}
-	defer func() { <-s.hashing }()
+	s.hashing.known.turn <- struct{}{}
+	defer func() { <-s.hashing.known.turn }()
 	return HashPassword(password)
 }
 

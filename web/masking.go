@@ -89,6 +89,9 @@ func (s *server) keepMasking(w http.ResponseWriter, r *http.Request) error {
 // checkMasking tells what is wrong with rules.
 func checkMasking(r mask.Rules) (*mask.Masker, error) {
 	m, err := mask.New(r)
+	if err == nil {
+		err = mask.Measure(r)
+	}
 	if err != nil {
 		return nil, &metric.InputError{Field: "rules", Msg: err.Error()}
 	}

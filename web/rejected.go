@@ -42,7 +42,8 @@ func parseRejected(q url.Values) (f queries.RejectedFilter, err error) {
 	default:
 		return f, &metric.InputError{Field: "state", Msg: "is none of open, replayed, discarded"}
 	}
-	if at, id, ok := strings.Cut(q.Get("page"), "."); ok {
+	if v := q.Get("page"); v != "" {
+		at, id, _ := strings.Cut(v, ".")
 		micros, err := strconv.ParseInt(at, 10, 64)
 		if err != nil {
 			return f, &metric.InputError{Field: "page", Msg: "is no place in this list"}

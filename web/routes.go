@@ -23,7 +23,7 @@ func (s *server) routes() http.Handler {
 	r.Method(http.MethodGet, "/static/*", static.Handler())
 	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
 	r.Group(func(r chi.Router) {
-		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser)
+		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser, s.legible)
 		r.NotFound(s.handle(s.notFound))
 		r.MethodNotAllowed(s.handle(s.notFound))
 		r.Get("/login", s.handle(s.loginPage))

@@ -57,7 +57,8 @@ type server struct {
 	Config
 	grid      queries.Grid // of the rollups
 	sessions  *scs.SessionManager
-	hashing   chan struct{} // bounds how many passwords are hashed at once
+	hashing   *hashers
+	stiles    *stiles
 	byAddress *httprate.RateLimiter
 	byAccount *httprate.RateLimiter
 	decoy     string // a hash that unknown users are compared with, so that they cost the same time
@@ -68,7 +69,7 @@ func New(cfg Config) (http.Handler, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: make(chan struct{}, 2)}
+	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles()}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = sessionLife
@@ -132,8 +133,14 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", input.Error()
 	case errors.Is(err, queries.ErrNotFound):
 		status, m.Heading, m.Text = http.StatusNotFound, "Not found", "There is nothing here, or it is not for you to see."
+	case errors.Is(err, errBusy):
+		w.Header().Set("Retry-After", "10")
+		status, m.Heading, m.Text = http.StatusTooManyRequests, "One thing after another", "You have several files or long charts under way. Wait until they are done, or choose a shorter range; large files can be made in the background."
 	case errors.Is(err, context.Canceled):
 		return
+	case queries.BadData(err):
+		s.Log.WarnContext(r.Context(), "the database refused what was asked", "error", err, "route", r.Pattern)
+		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", "Something in what was asked or entered cannot be stored or looked up."
 	case queries.Temporary(err):
 		s.Log.WarnContext(r.Context(), "the database does not answer", "error", err)
 		w.Header().Set("Retry-After", "5")
