@@ -71,6 +71,15 @@ const (
 	AuditRevealed          AuditAct = "person.revealed"
 	AuditMasked            AuditAct = "person.masked"
 	AuditFetched           AuditAct = "audit.fetched"
+	AuditConversationRead  AuditAct = "read.conversation"
+	AuditListRead          AuditAct = "read.list"
+	AuditRejectedRead      AuditAct = "read.rejected"
+	AuditRefused           AuditAct = "request.refused"
+	AuditTagDeleted        AuditAct = "tag.deleted"
+	AuditViewDeleted       AuditAct = "view.deleted"
+	AuditBulkDone          AuditAct = "bulk.done"
+	AuditAssigned          AuditAct = "review.assigned"
+	AuditExportCancelled   AuditAct = "export.cancelled"
 	AuditExpired           AuditAct = "audit.expired"
 )
 
@@ -130,45 +139,63 @@ type AuditHead struct {
 	GoneHash []byte
 }
 
-// Record writes down what is done, in the transaction that does it, which should not go on long: meanwhile nobody else writes. Before and
-// after are what is marshalled as JSON; nil for nothing.
+// Noted is something to be written down. Before and after are what is marshalled as JSON; nil for nothing.
+type Noted struct {
+	Who              Actor
+	At               time.Time
+	Act              AuditAct
+	ObjectID, Object string
+	Before, After    any
+}
+
+// Record writes down what is done, in the transaction that does it, which should not go on long: meanwhile nobody else writes.
 func Record(ctx context.Context, tx pgx.Tx, who Actor, now time.Time, act AuditAct, objectID, object string, before, after any) error {
+	return RecordAll(ctx, tx, []Noted{{who, now, act, objectID, object, before, after}})
+}
+
+// RecordAll writes down several at once, in their order.
+func RecordAll(ctx context.Context, tx pgx.Tx, all []Noted) error {
 	rows, _ := tx.Query(ctx, lockAuditSQL)
 	head, err := one[AuditHead](rows)
 	if err != nil {
 		return fmt.Errorf("audit log: %w", err)
 	}
-	e := AuditEntry{ID: head.ID + 1, At: now.UTC().Truncate(time.Microsecond), ActorID: who.ID, Actor: who.Name, Address: who.Address, Act: act, ObjectID: objectID, Object: object}
-	for from, into := range map[*any]*json.RawMessage{&before: &e.Before, &after: &e.After} {
-		if *from == nil {
-			continue
+	var batch pgx.Batch
+	for _, n := range all {
+		e := AuditEntry{ID: head.ID + 1, At: n.At.UTC().Truncate(time.Microsecond), ActorID: n.Who.ID, Actor: n.Who.Name, Address: n.Who.Address, Act: n.Act, ObjectID: n.ObjectID, Object: n.Object}
+		for from, into := range map[*any]*json.RawMessage{&n.Before: &e.Before, &n.After: &e.After} {
+			if *from == nil {
+				continue
+			}
+			if *into, err = json.Marshal(*from); err != nil {
+				return fmt.Errorf("audit log: %w", err)
+			}
 		}
-		if *into, err = json.Marshal(*from); err != nil {
-			return fmt.Errorf("audit log: %w", err)
+		if e.Hash, err = e.chained(head.Hash); err != nil {
+			return err
 		}
-	}
-	if e.Hash, err = e.chained(head.Hash); err != nil {
-		return err
-	}
-	var actorID *[16]byte
-	if e.ActorID != nil {
-		actorID = (*[16]byte)(e.ActorID)
-	}
-	text := func(b json.RawMessage) *string {
-		if b == nil {
-			return nil
+		var actorID *[16]byte
+		if e.ActorID != nil {
+			actorID = (*[16]byte)(e.ActorID)
 		}
-		s := string(b)
-		return &s
+		text := func(b json.RawMessage) *string {
+			if b == nil {
+				return nil
+			}
+			s := string(b)
+			return &s
+		}
+		batch.Queue(insertAuditSQL, pgx.StrictNamedArgs{
+			"id": e.ID, "at": e.At, "actor_id": actorID, "actor": e.Actor, "address": e.Address, "act": e.Act, "object_id": e.ObjectID, "object": e.Object,
+			"before": text(e.Before), "after": text(e.After), "hash": e.Hash,
+		})
+		head.ID, head.Hash = e.ID, e.Hash
 	}
-	if _, err := tx.Exec(ctx, insertAuditSQL, pgx.StrictNamedArgs{
-		"id": e.ID, "at": e.At, "actor_id": actorID, "actor": e.Actor, "address": e.Address, "act": e.Act, "object_id": e.ObjectID, "object": e.Object,
-		"before": text(e.Before), "after": text(e.After), "hash": e.Hash,
-	}); err != nil {
+	batch.Queue(setAuditHeadSQL, pgx.StrictNamedArgs{"id": head.ID, "hash": head.Hash})
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("audit log: %w", err)
 	}
-	_, err = tx.Exec(ctx, setAuditHeadSQL, pgx.StrictNamedArgs{"id": e.ID, "hash": e.Hash})
-	return err
+	return nil
 }
 
 // AuditFilter narrows the audit log; empty fields narrow nothing.

@@ -45,7 +45,7 @@ const (
 select
 	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'password')::int as failed,
 	exists (select from audit_log where act = 'sign-in.done' and actor = @email and at > @long_since and address = @address) as known`
-	countCodesSQL  = `select count(*) from recovery_codes where user_id = @user`
+	countCodesSQL = `select count(*) from recovery_codes where user_id = @user`
 )
 
 // AddSession notes that a user signed in somewhere.

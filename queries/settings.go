@@ -77,23 +77,41 @@ func setting(ctx context.Context, db DB, name string, into any) error {
 	return nil
 }
 
-type auditSettings struct {
-	Days int `json:"days"` // 0: for ever
+// AuditSettings are those of the audit log.
+type AuditSettings struct {
+	Days    int  `json:"days"`               // that entries are kept; 0: for ever
+	NoReads bool `json:"no_reads,omitempty"` // who reads is not written down
 }
 
 // auditDays is how long entries of the audit log are kept unless it is set.
 const auditDays = 730
 
+// LoadAuditSettings returns how the audit log is kept.
+func LoadAuditSettings(ctx context.Context, db DB) (AuditSettings, error) {
+	s := AuditSettings{Days: auditDays}
+	err := setting(ctx, db, "audit", &s)
+	return s, err
+}
+
 // AuditDays is how many days entries of the audit log are kept; 0 for ever.
 func AuditDays(ctx context.Context, db DB) (int, error) {
-	s := auditSettings{Days: auditDays}
-	err := setting(ctx, db, "audit", &s)
+	s, err := LoadAuditSettings(ctx, db)
 	return s.Days, err
 }
 
-// SetAuditDays changes it.
+// SetAudit changes how the audit log is kept.
+func SetAudit(ctx context.Context, db DB, s AuditSettings, by conversation.UUID, now time.Time) error {
+	return setSetting(ctx, db, "audit", s, nil, by, now)
+}
+
+// SetAuditDays changes how long it is kept.
 func SetAuditDays(ctx context.Context, db DB, days int, by conversation.UUID, now time.Time) error {
-	return setSetting(ctx, db, "audit", auditSettings{days}, nil, by, now)
+	s, err := LoadAuditSettings(ctx, db)
+	if err != nil {
+		return err
+	}
+	s.Days = days
+	return SetAudit(ctx, db, s, by, now)
 }
 
 // HasMail tells whether mail can leave.

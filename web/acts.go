@@ -255,9 +255,9 @@ func (s *server) assignOne(w http.ResponseWriter, r *http.Request) error {
 	if !rightsOf(to)[views.Review] || to.Assistants != nil && !slices.Contains(to.Assistants, v.of) {
 		return v.answer(w, r, nil, to.Name+" may not see conversations of this assistant.", "")
 	}
-	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		_, err := queries.Assign(ctx, tx, []queries.Place{v.place}, people[i].ID, v.user.ID, s.Now())
-		return err
+		return deed{act: queries.AuditAssigned, id: v.place.ID.String(), after: map[string]any{"to": to.Email}}, err
 	}); err != nil {
 		return err
 	}

@@ -136,13 +136,14 @@ func (s *server) showAudit(w http.ResponseWriter, r *http.Request, status int, m
 	for _, u := range users {
 		m.Actors = append(m.Actors, u.Email)
 	}
-	days, err := queries.AuditDays(ctx, s.Pool)
+	set, err := queries.LoadAuditSettings(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
-	if days > 0 && m.Error == "" {
-		m.Days = strconv.Itoa(days)
+	if set.Days > 0 && m.Error == "" {
+		m.Days = strconv.Itoa(set.Days)
 	}
+	m.Reads = !set.NoReads
 	return s.render(w, r, status, views.AuditPage(m))
 }
 
@@ -216,14 +217,16 @@ func (s *server) keepAudit(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	u, _ := userOf(ctx)
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		was, err := queries.AuditDays(ctx, tx)
+		was, err := queries.LoadAuditSettings(ctx, tx)
 		if err != nil {
 			return deed{}, err
 		}
-		return deed{act: queries.AuditSettingsChanged, name: "audit log", before: map[string]any{"days": was}, after: map[string]any{"days": days}}, queries.SetAuditDays(ctx, tx, days, u.ID, s.Now())
+		now := queries.AuditSettings{Days: days, NoReads: r.PostFormValue("reads") == ""}
+		return deed{act: queries.AuditSettingsChanged, name: "audit log", before: map[string]any{"days": was.Days, "reads": !was.NoReads}, after: map[string]any{"days": days, "reads": !now.NoReads}}, queries.SetAudit(ctx, tx, now, u.ID, s.Now())
 	}); err != nil {
 		return err
 	}
+	s.readers.again()
 	http.Redirect(w, r, "/admin/audit?said=kept", http.StatusSeeOther)
 	return nil
 }

@@ -115,12 +115,14 @@ func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) 
 	t, err := queries.TokenBySecret(ctx, s.Pool, secret, s.Now())
 	switch {
 	case errors.Is(err, queries.ErrNotFound):
+		s.refuse(r, "the token is not in force")
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		http.Error(w, "This token is not in force.", http.StatusUnauthorized)
 		return u, true, nil
 	case err != nil:
 		return u, false, err
 	case t.Role == "ingest" || r.Method != http.MethodGet && r.Method != http.MethodHead:
+		s.refuse(r, "the token "+t.Name+" may not do that")
 		http.Error(w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.", http.StatusForbidden)
 		return u, true, nil
 	}
@@ -151,6 +153,7 @@ func (s *server) need(right views.Right, h handler) handler {
 			return nil
 		}
 		if !rightsOf(u)[right] {
+			s.refuse(r, "may not "+string(right))
 			s.message(w, r, http.StatusForbidden, views.Message{
 				Page: s.page(r, "", ""), Heading: "Not for you",
 				Text: "Your role is " + u.Role + ". You may not " + string(right) + "; ask an admin.", Back: "/", BackText: "To the start",
@@ -167,7 +170,7 @@ func (s *server) need(right views.Right, h handler) handler {
 			}
 			defer leave()
 		}
-		return h(w, r.WithContext(ctx))
+		return s.reading(h, w, r.WithContext(ctx))
 	}
 }
 

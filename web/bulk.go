@@ -74,9 +74,17 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 		}
 		limits = metric.Filter{Assistants: limits}.LimitTo(to.Assistants).Assistants // what both may see
 	}
-	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
-		run, err = queries.StartBulk(ctx, tx, run, ids, f, limits, s.Now(), s.Zone)
+	p, err := queries.LoadPseudonyms(ctx, s.Pool)
+	if err != nil {
 		return err
+	}
+	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
+		run, err = queries.StartBulk(ctx, tx, run, ids, f, limits, s.Now(), s.Zone)
+		after := map[string]any{"conversations": len(ids)}
+		if len(ids) == 0 { // all of the filter
+			after = map[string]any{"filter": withoutPeople(f, p).Encode()}
+		}
+		return deed{act: queries.AuditBulkDone, id: run.ID.String(), name: run.Words, after: after}, err
 	}); err != nil {
 		return err
 	}

@@ -68,6 +68,7 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	if l.user, _ = userOf(r.Context()); !l.read(&m, r.Context()) {
 		return l.err
 	}
+	shownRows(r.Context(), len(m.Rows))
 	return s.renderEither(w, r, views.ConversationsPage(m), views.ConversationsView(m))
 }
 

@@ -207,8 +207,8 @@ func (s *server) cancelExport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx := r.Context()
-	if err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
-		return queries.CancelExport(ctx, tx, e.ID, s.Now())
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditExportCancelled, id: e.ID.String(), name: e.Title}, queries.CancelExport(ctx, tx, e.ID, s.Now())
 	}); err != nil && !errors.Is(err, queries.ErrNotFound) { // it may have ended meanwhile
 		return err
 	}

@@ -71,7 +71,7 @@ func legibleForm(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "form", Msg: "could not be read to its end"}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
 		return nil // nothing is read of it as a form
 	}
 	return legibleQuery("form", string(body))

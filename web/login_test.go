@@ -3,7 +3,10 @@ package web_test
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -13,6 +16,8 @@ import (
 
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/dbtest"
+	"turnwise/web"
 )
 
 func TestSignIn(t *testing.T) {
@@ -138,5 +143,56 @@ func TestUnknownUser(t *testing.T) {
 	}
 	if len(answers) != 1 {
 		t.Errorf("%d answers", len(answers))
+	}
+}
+
+// TestGuesses holds that guessing the password of an account from many addresses comes to an end, while its owner signs in from where that was done
+// before; and that a second factor keeps the account open to its owner.
+func TestGuesses(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	addUsers(t, pool)
+	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}})
+	server := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		server.Close()
+		stop()
+	})
+	try := func(address, pass string) int {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/login", strings.NewReader(url.Values{"email": {"admin@example.org"}, "password": {pass}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("X-Forwarded-For", address)
+		resp, err := client(t).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	const home = "203.0.113.7"
+	if got := try(home, password); got != 303 {
+		t.Fatalf("at first: %d", got)
+	}
+	for i := range 30 {
+		if got := try(fmt.Sprintf("198.51.%d.%d", 100+i, i), "guess"); got != 422 {
+			t.Fatalf("guess %d: %d", i, got)
+		}
+	}
+	for _, pass := range []string{"guess", password} {
+		if got := try("198.51.99.1", pass); got != 429 {
+			t.Errorf("%s from elsewhere: %d, want 429", pass, got)
+		}
+	}
+	if got := try(home, password); got != 303 {
+		t.Errorf("the owner at home: %d", got)
+	}
+	if _, err := pool.Exec(t.Context(), `update users set second_factor = '\x01' where email = 'admin@example.org'`); err != nil {
+		t.Fatal(err)
+	}
+	if got := try("198.51.99.2", password); got != 303 {
+		t.Errorf("the owner with a second factor, elsewhere: %d", got)
 	}
 }

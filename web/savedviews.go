@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
 	"turnwise/metric"
@@ -151,7 +152,10 @@ func (s *server) deleteView(w http.ResponseWriter, r *http.Request) error {
 	if err := s.reachView(r.Context(), id); err != nil {
 		return err
 	}
-	if err := queries.DeleteSavedView(r.Context(), s.Pool, id, u.ID, rightsOf(u)[views.ShareViews]); err != nil {
+	ctx := r.Context()
+	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
+		return deed{act: queries.AuditViewDeleted, id: id.String()}, queries.DeleteSavedView(ctx, tx, id, u.ID, rightsOf(u)[views.ShareViews])
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/conversations", http.StatusSeeOther)

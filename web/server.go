@@ -59,6 +59,7 @@ type server struct {
 	sessions  *scs.SessionManager
 	hashing   *hashers
 	stiles    *stiles
+	readers   *readers
 	byAddress *httprate.RateLimiter
 	byAccount *httprate.RateLimiter
 	decoy     string // a hash that unknown users are compared with, so that they cost the same time
@@ -91,9 +92,12 @@ func New(cfg Config) (http.Handler, func()) {
 		defer close(ended)
 		s.forgetSessions(ctx)
 	}()
+	s.readers = newReaders(s)
+	go s.readers.run(ctx)
 	return s.routes(), func() {
 		stop()
 		<-ended
+		<-s.readers.ended
 	}
 }
 

@@ -125,37 +125,39 @@ func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	err = s.audited(r, func(tx pgx.Tx) (d deed, err error) {
 		if err := s.mayTag(ctx, tx, id); err != nil {
-			return err
+			return d, err
 		}
+		gone := deed{act: queries.AuditTagDeleted, id: id.String()}
 		switch r.PostFormValue("do") {
 		case "merge":
 			into, err := conversation.ParseUUID(r.PostFormValue("into"))
 			if err != nil {
-				return &metric.InputError{Field: "into", Msg: "is a tag to be chosen first"}
+				return d, &metric.InputError{Field: "into", Msg: "is a tag to be chosen first"}
 			}
 			if err := s.mayTag(ctx, tx, into); err != nil {
-				return err
+				return d, err
 			}
-			return queries.MergeTag(ctx, tx, id, into, s.Now())
+			gone.after = map[string]any{"merged_into": into.String()}
+			return gone, queries.MergeTag(ctx, tx, id, into, s.Now())
 		case "delete":
-			return queries.DeleteTag(ctx, tx, id, s.Now())
+			return gone, queries.DeleteTag(ctx, tx, id, s.Now())
 		}
 		t, err := parseTag(r)
 		if err != nil {
-			return err
+			return d, err
 		}
 		if limits := limitsOf(ctx); limits != nil && !slices.Contains(limits, t.Assistant) {
-			return &metric.InputError{Field: "assistant", Msg: "is not one of yours"}
+			return d, &metric.InputError{Field: "assistant", Msg: "is not one of yours"}
 		}
 		t.ID = id
 		n, err := strconv.Atoi(r.PostFormValue("revision"))
 		if err != nil {
-			return &metric.InputError{Field: "revision", Msg: "is missing"}
+			return d, &metric.InputError{Field: "revision", Msg: "is missing"}
 		}
 		t.Revision = int32(n)
-		return queries.ChangeTag(ctx, tx, t)
+		return d, queries.ChangeTag(ctx, tx, t)
 	})
 	if errors.Is(err, queries.ErrConflict) {
 		err = &metric.InputError{Field: "tag", Msg: "was changed meanwhile by somebody else, or the name is that of another tag: what stands here now is theirs; yours was “" + r.PostFormValue("name") + "”"}

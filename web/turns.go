@@ -97,6 +97,7 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 			Assistant: t.Assistant, Channel: t.Channel, Version: t.Version,
 		})
 	}
+	shownRows(r.Context(), len(m.Rows))
 	return s.renderEither(w, r, views.TurnsPage(m), views.TurnsView(m))
 }
 

@@ -183,6 +183,7 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 		}
 		m.Rows = append(m.Rows, row)
 	}
+	shownRows(r.Context(), len(m.Rows))
 	return s.renderEither(w, r, views.UserListPage(m), views.UserListView(m))
 }
 

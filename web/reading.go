@@ -1,0 +1,229 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/metric"
+	"turnwise/queries"
+)
+
+// readers writes down who read what people said. It does so a moment later and many at once, so that no page waits for it; what waits when the process
+// is killed is lost.
+type readers struct {
+	server  *server
+	entries chan read
+	ended   chan struct{}
+
+	mu      sync.Mutex
+	off     bool                 // it is switched off
+	looked  time.Time            // when that was looked up
+	refused map[string]time.Time // by who and what, when that was written down last
+}
+
+// read is one request.
+type read struct {
+	who   queries.Actor
+	at    time.Time
+	act   queries.AuditAct
+	id    string // of a conversation, or of what else was read
+	name  string
+	query string // the filter, as it was asked for
+	rows  int64  // -1: not told
+}
+
+const (
+	readsAtOnce  = 500
+	readsWait    = 200 * time.Millisecond
+	switchLife   = 5 * time.Second // how long a change of the switch may go unnoticed
+	refusedEvery = time.Minute     // the same one is written down again
+)
+
+func newReaders(s *server) *readers {
+	return &readers{server: s, entries: make(chan read, 10*readsAtOnce), ended: make(chan struct{}), refused: map[string]time.Time{}}
+}
+
+// note takes an entry; when very many wait, so does who asks.
+func (l *readers) note(ctx context.Context, e read) {
+	select {
+	case l.entries <- e:
+	case <-ctx.Done():
+	}
+}
+
+// run writes entries until the context ends, and then the last ones.
+func (l *readers) run(ctx context.Context) {
+	defer close(l.ended)
+	var waiting []read
+	timer := time.NewTicker(readsWait)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-l.entries:
+			if waiting = append(waiting, e); len(waiting) < readsAtOnce {
+				continue
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			for len(l.entries) > 0 {
+				waiting = append(waiting, <-l.entries)
+			}
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			l.write(last, waiting)
+			return
+		}
+		if len(waiting) > 0 && l.write(ctx, waiting) {
+			waiting = waiting[:0]
+		}
+		if len(waiting) > 20*readsAtOnce { // the database is away for long: rather these than all memory
+			waiting = waiting[readsAtOnce:]
+		}
+	}
+}
+
+// write tells whether the entries are written.
+func (l *readers) write(ctx context.Context, all []read) bool {
+	if len(all) == 0 {
+		return true
+	}
+	s := l.server
+	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		p, err := queries.LoadPseudonyms(ctx, tx)
+		if err != nil {
+			return err
+		}
+		noted := make([]queries.Noted, len(all))
+		for i, e := range all {
+			noted[i] = queries.Noted{Who: e.who, At: e.at, Act: e.act, ObjectID: e.id, Object: e.name}
+			after := map[string]any{}
+			if q := filterWords(e.query, p, s.Zone); q != "" {
+				after["filter"] = q
+			}
+			if e.rows >= 0 {
+				after["rows"] = e.rows
+			}
+			if len(after) > 0 {
+				noted[i].After = after
+			}
+		}
+		return queries.RecordAll(ctx, tx, noted)
+	})
+	if err != nil && ctx.Err() == nil {
+		s.Log.WarnContext(ctx, "who read is not written down yet", "entries", len(all), "error", err)
+	}
+	return err == nil
+}
+
+// filterWords is a filter as the audit log tells it.
+func filterWords(raw string, p queries.Pseudonyms, zone *time.Location) string {
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		return ""
+	}
+	f, err := metric.ParseFilter(q, zone)
+	if err != nil {
+		return ""
+	}
+	return withoutPeople(f, p).Encode()
+}
+
+// on tells whether reading is written down.
+func (l *readers) on(ctx context.Context) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.looked) > switchLife {
+		if set, err := queries.LoadAuditSettings(ctx, l.server.Pool); err == nil {
+			l.off, l.looked = set.NoReads, now
+		}
+	}
+	return !l.off
+}
+
+// again makes a change of the switch known at once, here.
+func (l *readers) again() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.looked = time.Time{}
+}
+
+// refuse writes down that somebody was refused, the same once a minute.
+func (s *server) refuse(r *http.Request, why string) {
+	who := s.actor(r)
+	route := chi.RouteContext(r.Context()).RoutePattern()
+	key := who.Name + " " + who.Address + " " + r.Method + " " + route + " " + why
+	l, now := s.readers, s.Now()
+	l.mu.Lock()
+	last, known := l.refused[key]
+	if len(l.refused) > 10000 {
+		clear(l.refused)
+	}
+	l.refused[key] = now
+	l.mu.Unlock()
+	if known && now.Sub(last) < refusedEvery {
+		return
+	}
+	l.note(r.Context(), read{who: who, at: now, act: queries.AuditRefused, id: r.Method + " " + route, name: why, rows: -1})
+}
+
+// textRoutes are pages that show what people said, or who they are, and what reading them is called.
+var textRoutes = map[string]queries.AuditAct{
+	"/conversations": queries.AuditListRead, "/conversations/{id}": queries.AuditConversationRead, "/conversations/{id}/test.yml": queries.AuditConversationRead,
+	"/conversations/{id}/nlu.yml": queries.AuditConversationRead, "/conversations/{id}/events.json": queries.AuditConversationRead,
+	"/turns": queries.AuditListRead, "/users/list": queries.AuditListRead, "/intents": queries.AuditListRead, "/review": queries.AuditListRead, "/queues/{id}": queries.AuditListRead, "/queues/{id}/mix": queries.AuditListRead,
+	"/rejected": queries.AuditRejectedRead, "/rejected/{id}": queries.AuditRejectedRead, "/rejected/{id}/body": queries.AuditRejectedRead,
+}
+
+type rowsKey struct{}
+
+// shownRows tells how many rows of a list are shown, for who writes down what is read.
+func shownRows(ctx context.Context, n int) {
+	if to, ok := ctx.Value(rowsKey{}).(*int64); ok {
+		*to = int64(n)
+	}
+}
+
+// answered remembers the status of an answer.
+type answered struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader notes the status.
+func (a *answered) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets controllers reach what is beneath.
+func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// reading does a request and writes down what was read.
+func (s *server) reading(h handler, w http.ResponseWriter, r *http.Request) error {
+	route := chi.RouteContext(r.Context()).RoutePattern()
+	act, texts := textRoutes[route]
+	if r.Method != http.MethodGet || !texts || !s.readers.on(r.Context()) {
+		return h(w, r)
+	}
+	rows := int64(-1)
+	out := &answered{ResponseWriter: w}
+	err := h(out, r.WithContext(context.WithValue(r.Context(), rowsKey{}, &rows)))
+	if err != nil || out.status >= 300 {
+		return err
+	}
+	e := read{who: s.actor(r), at: s.Now(), act: act, id: chi.URLParam(r, "id"), name: strings.TrimPrefix(route, "/"), query: r.URL.RawQuery, rows: rows}
+	if act == queries.AuditConversationRead {
+		e.query, e.name = "", ""
+	}
+	s.readers.note(r.Context(), e)
+	return nil
+}
