@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -87,6 +88,8 @@ type Writer struct {
 
 	batches chan *queries.Batch // whose buffers wait to be used again
 
+	stuck atomic.Bool // the last try to store failed, for a reason that lies in the database
+
 	mu           sync.Mutex
 	months       map[string]bool
 	names        map[string]bool
@@ -116,6 +119,9 @@ func NewWriter(pool *pgxpool.Pool, log *slog.Logger) *Writer {
 
 // Measure makes the writer count for Prometheus.
 func (w *Writer) Measure(m *Metrics) { w.metrics = m }
+
+// Stuck tells whether the last try to store failed, for a reason that lies in the database.
+func (w *Writer) Stuck() bool { return w.stuck.Load() }
 
 // Open makes the source known to the database.
 func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
@@ -147,6 +153,7 @@ func (w *Writer) persevere(ctx context.Context, src Source, events []*conversati
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		counts, err := w.try(ctx, src, events)
+		w.stuck.Store(err != nil && kindOf(err) == ofDatabase)
 		if err == nil {
 			src.trouble(nil)
 			counted := counts

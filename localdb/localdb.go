@@ -114,6 +114,26 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// Running tells whether a server runs on the data of a folder, without starting any.
+func Running(ctx context.Context, dir string) bool {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false
+	}
+	s := &Server{cfg: Config{Dir: dir}}
+	s.socket = socketOf(dir)
+	return s.answers(ctx)
+}
+
+// socketOf is the folder of the socket. Its path must stay below 108 bytes.
+func socketOf(dir string) string {
+	socket := filepath.Join(dir, "socket")
+	if len(socket) > 85 {
+		socket = filepath.Join(os.TempDir(), "turnwise-"+strconv.FormatUint(uint64(hash(dir)), 36))
+	}
+	return socket
+}
+
 // begin joins the server of this directory if another Turnwise runs it: then it stays when we end. Else it starts one. One that
 // is just stopping is waited for.
 func (s *Server) begin(ctx context.Context) error {
@@ -248,11 +268,7 @@ func (s *Server) owned() error {
 			}
 		}
 	}
-	s.socket = filepath.Join(s.cfg.Dir, "socket")
-	if len(s.socket) > 85 {
-		// The socket's path must stay below 108 bytes.
-		s.socket = filepath.Join(os.TempDir(), "turnwise-"+strconv.FormatUint(uint64(hash(s.cfg.Dir)), 36))
-	}
+	s.socket = socketOf(s.cfg.Dir)
 	// The owner of data that are there stays; a server of another user may run on them.
 	if info, err := os.Stat(filepath.Join(s.cfg.Dir, "data", "PG_VERSION")); err == nil {
 		owner := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // as on every Unix

@@ -1,10 +1,13 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,6 +38,12 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 		silent, err = queries.SilentAssistants(ctx, s.Pool, m.Now, m.Now)
 		return err
 	})
+	g.Go(func() error {
+		if err := s.storable(ctx); err != nil {
+			m.Stuck = err.Error()
+		}
+		return nil
+	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -53,7 +62,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 		m.Silent = append(m.Silent, views.SilentRow{Assistant: x.Assistant, Conversations: x.Conversations, Last: x.LastEscalated})
 	}
 	m.Trainings = trainings(assistants)
-	m.Alarm = len(m.Silent) > 0 || len(m.Reasons) > 0 || len(m.Troubled) > 0
+	m.Alarm = m.Stuck != "" || len(m.Silent) > 0 || len(m.Reasons) > 0 || len(m.Troubled) > 0
 	return s.renderEither(w, r, views.HealthPage(m), views.HealthView(m))
 }
 
@@ -71,4 +80,22 @@ func trainings(all []queries.Assistant) (names []string) {
 		return nil
 	}
 	return names
+}
+
+// probe is whether anything can be stored, when that was asked last.
+type probe struct {
+	mu   sync.Mutex
+	at   time.Time
+	said error
+}
+
+// storable tells why nothing can be stored, as it was within the last half minute.
+func (s *server) storable(ctx context.Context) error {
+	p := s.probe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Sub(p.at) > 30*time.Second {
+		p.said, p.at = queries.Storable(ctx, s.Pool), now
+	}
+	return p.said
 }

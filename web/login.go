@@ -214,6 +214,9 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, u queries.User, b
 		s.sessions.Remove(ctx, key)
 	}
 	s.sessions.Put(ctx, sessionID, x.ID.String())
+	if s.SignedIn != nil {
+		s.SignedIn(u.Email)
+	}
 	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
 }

@@ -19,7 +19,7 @@ const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 's
 // routes is the whole site. Whatever stands within signed needs a right that is named beside it.
 func (s *server) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(s.recoverPanic, secure, cacheNothing)
+	r.Use(s.recoverPanic, secure(strings.HasPrefix(s.URL, "https://")), cacheNothing)
 	r.Method(http.MethodGet, "/static/*", static.Handler())
 	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
 	r.Group(func(r chi.Router) {
@@ -192,16 +192,21 @@ func (s *server) signed() []route {
 	}
 }
 
-func secure(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", csp)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-		next.ServeHTTP(w, r)
-	})
+func secure(https bool) func(next http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			if https {
+				h.Set("Strict-Transport-Security", "max-age=31536000") // a year; of this host alone
+			}
+			h.Set("Content-Security-Policy", csp)
+			h.Set("X-Content-Type-Options", "nosniff")
+			h.Set("Referrer-Policy", "no-referrer")
+			h.Set("Cross-Origin-Opener-Policy", "same-origin")
+			h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+			next.ServeHTTP(w, r)
+		})
+	}
 }
 
 // cacheNothing keeps personal pages out of caches; static files say otherwise themselves.

@@ -42,11 +42,12 @@ type Config struct {
 	Box       *secret.Box // keeps secrets; nil: there is no key
 	SSO       *SSO        // nil: none
 
-	ReportFolder bool             // files may be put into a folder of the server
-	Internal     jobs.Networks    // private networks to which files may be sent nevertheless
-	ReportLeast  time.Duration    // between two runs of a report; 0: as often as every minute
-	ReportMails  int              // that a report sends a day at most; 0: any number
-	Now          func() time.Time // nil: the clock
+	ReportFolder bool               // files may be put into a folder of the server
+	Internal     jobs.Networks      // private networks to which files may be sent nevertheless
+	ReportLeast  time.Duration      // between two runs of a report; 0: as often as every minute
+	ReportMails  int                // that a report sends a day at most; 0: any number
+	SignedIn     func(email string) // told of each sign-in; may be nil
+	Now          func() time.Time   // nil: the clock
 }
 
 // Replay stores a rejected event's body, mended or as it was. It returns an *metric.InputError that says why
@@ -60,6 +61,7 @@ type server struct {
 	hashing   *hashers
 	stiles    *stiles
 	readers   *readers
+	probe     *probe
 	byAddress *httprate.RateLimiter
 	byAccount *httprate.RateLimiter
 	decoy     string // a hash that unknown users are compared with, so that they cost the same time
@@ -70,7 +72,7 @@ func New(cfg Config) (http.Handler, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles()}
+	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe)}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = sessionLife

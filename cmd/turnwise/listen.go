@@ -78,6 +78,7 @@ func newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 // readiness answers whether the process lives and whether it can do its work.
 type readiness struct {
 	pool     *pgxpool.Pool
+	writer   *ingest.Writer // nil: nothing is stored here
 	streams  func() []ingest.Status
 	begun    atomic.Bool // the streams are there
 	stopping atomic.Bool
@@ -110,6 +111,11 @@ func (p *readiness) ready(w http.ResponseWriter, r *http.Request) {
 		status, text = http.StatusServiceUnavailable, text+"schema: older than this program, or not to be read\n"
 	} else {
 		text += "schema: ok\n"
+		if p.writer != nil && p.writer.Stuck() { // nobody may send anything until this says that it is mended
+			if err := queries.Storable(ctx, p.pool); err != nil {
+				status, text = http.StatusServiceUnavailable, text+"storing: "+err.Error()+"\n"
+			}
+		}
 	}
 	if p.begun.Load() {
 		for _, s := range p.streams() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,6 +13,7 @@ import (
 
 	"turnwise/doctor"
 	"turnwise/ingest"
+	"turnwise/localdb"
 	"turnwise/queries"
 )
 
@@ -58,6 +61,14 @@ func (f *doctorCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	found := new(doctor.Diagnosis)
+	runs, err := c.private(found)
+	if err != nil {
+		return err
+	}
+	if !runs {
+		return c.tell(found)
+	}
 	return c.with(func(pool *pgxpool.Pool) error {
 		_, zone, err := takeUp(c.ctx, pool, "")
 		if err != nil {
@@ -67,20 +78,53 @@ func (f *doctorCmd) Run(c *cli) error {
 		if err != nil {
 			return err
 		}
+		if err := queries.Storable(c.ctx, pool); err != nil {
+			found.Say(false, "storing: %v", err)
+		}
 		brokers(c.ctx, d, sources)
-		bad := false
-		for _, f := range d.Findings {
-			sign := "ok    "
-			if !f.OK {
-				sign, bad = "LOOK  ", true
-			}
-			fmt.Fprintln(c.stdout, sign+f.Text)
-		}
-		if bad {
-			return errReported
-		}
-		return nil
+		found.Findings = append(found.Findings, d.Findings...)
+		return c.tell(found)
 	})
+}
+
+// little is how much room on a disk is a reason to look.
+const little = 1 << 30
+
+// private looks at the private database, if that is what is configured, without starting it.
+func (c *cli) private(d *doctor.Diagnosis) (runs bool, err error) {
+	if c.DatabaseURL != "" || c.DatabaseURLFile != "" {
+		return true, nil
+	}
+	dir, err := c.dataDir()
+	if err != nil {
+		return false, err
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err == nil {
+		free := uint64(disk.Bavail) * uint64(disk.Bsize)
+		d.Say(free > little, "disk: %.1f GB are free where %s lies", float64(free)/1e9, dir)
+	}
+	runs = localdb.Running(c.ctx, dir)
+	if !runs {
+		d.Say(false, "database: the private PostgreSQL of %s does not run; start turnwise serve. Its log is %s", dir, filepath.Join(dir, "postgres.log"))
+	}
+	return runs, nil
+}
+
+// tell prints what was found, and fails when somebody should look.
+func (c *cli) tell(d *doctor.Diagnosis) error {
+	bad := false
+	for _, f := range d.Findings {
+		sign := "ok    "
+		if !f.OK {
+			sign, bad = "LOOK  ", true
+		}
+		fmt.Fprintln(c.stdout, sign+f.Text)
+	}
+	if bad {
+		return errReported
+	}
+	return nil
 }
 
 // brokers asks each configured broker: does it answer, do topic, queue and group exist and may they be read,

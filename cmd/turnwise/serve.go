@@ -157,11 +157,11 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	site, stopSite := web.New(web.Config{ //nolint:contextcheck // it ends when it is told to
 		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version, Proxies: set.proxies,
 		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue, Box: box, SSO: sso, ReportFolder: s.ReportFolder != "",
-		Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
+		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
 	})
 	defer stopSite()
 	reading := new(streams)
-	ready := &readiness{pool: pages, streams: func() []ingest.Status { return reading.statuses() }}
+	ready := &readiness{pool: pages, writer: writer, streams: func() []ingest.Status { return reading.statuses() }}
 	servers, failed, err := listen(ctx, log, map[string]http.Handler{s.Listen: site, s.AdminListen: ready.handler(registry, c.Pprof)})
 	if err != nil {
 		return err
@@ -234,12 +234,30 @@ func (s *serveCmd) firstAdmin(ctx context.Context, c *cli, pool *pgxpool.Pool) (
 		if err := os.WriteFile(filepath.Join(dir, loginFile), []byte(s.FirstAdmin+"\n"+password+"\n"), 0o600); err != nil {
 			return "", err
 		}
-		login += " (kept in " + filepath.Join(dir, loginFile) + ")"
+		login += " (kept in " + filepath.Join(dir, loginFile) + " until it is used)"
 	}
 	return login, nil
 }
 
 const loginFile = "first-admin.txt"
+
+// forgetFirst returns what removes the file with the first admin's password once that was used.
+func (c *cli) forgetFirst(log *slog.Logger) func(email string) {
+	dir, err := c.dataDir()
+	if err != nil || c.DatabaseURL != "" || c.DatabaseURLFile != "" {
+		return nil
+	}
+	name := filepath.Join(dir, loginFile)
+	return func(email string) {
+		text, err := os.ReadFile(name)
+		if whose, _, _ := strings.Cut(string(text), "\n"); err != nil || !strings.EqualFold(whose, email) {
+			return
+		}
+		if err := os.Remove(name); err != nil {
+			log.Warn("the file with the first admin's password was not removed", "error", err)
+		}
+	}
+}
 
 // replay stores a rejected body once more.
 func replay(w *ingest.Writer) web.Replay {

@@ -91,7 +91,7 @@ func TestPrivateServer(t *testing.T) {
 			secret = w
 		}
 	}
-	for range 4 {
+	for range 3 {
 		conn, err := net.DialTCP("tcp", nil, tcp(t, listen))
 		if err != nil {
 			t.Fatal(err)
