@@ -613,6 +613,9 @@ func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
 }
 
 func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
+	if e.FlowID == "" { // of no flow that is known
+		return 0
+	}
 	c.Started = c.Started || UserFlow(e.FlowID)
 	if UserFlow(e.FlowID) {
 		if !slices.Contains(c.Flows, e.FlowID) {

@@ -4,6 +4,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -101,6 +102,7 @@ func Write(w io.Writer, format Format, head Head, columns []Column, rows func(ea
 	}
 	if err := rows(func(row []any) error {
 		n++
+		finite(row)
 		return out.row(row)
 	}); err != nil {
 		_ = out.close() // what came before says more
@@ -110,6 +112,22 @@ func Write(w io.Writer, format Format, head Head, columns []Column, rows func(ea
 		return n, fmt.Errorf("end a %s file: %w", format, err)
 	}
 	return n, nil
+}
+
+// finite leaves cells empty that hold a number which is none: no format has a form for it, and one such must not break a file off.
+func finite(row []any) {
+	for i, v := range row {
+		switch x := v.(type) {
+		case float64:
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				row[i] = nil
+			}
+		case float32:
+			if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
+				row[i] = nil
+			}
+		}
+	}
 }
 
 // Columns returns those of an export's grain.

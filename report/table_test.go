@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -243,4 +244,27 @@ func pyarrow(t *testing.T) string {
 		}
 	}
 	return python
+}
+
+// TestOddValues holds that no value that is stored breaks a file off: a number that is none is an empty cell in every format.
+func TestOddValues(t *testing.T) {
+	t.Parallel()
+	columns := []report.Column{{Name: "a", Kind: queries.NumberColumn}, {Name: "b", Kind: queries.TextColumn}}
+	for _, format := range []report.Format{report.CSV, report.XLSX, report.JSONL, report.Parquet} {
+		var b bytes.Buffer
+		n, err := report.Write(&b, format, report.Head{}, columns, func(each func(row []any) error) error {
+			for _, v := range []any{1.5, math.Inf(1), math.Inf(-1), math.NaN(), nil, math.MaxFloat64, 5e-324} {
+				if err := each([]any{v, "x\x01\ufffd"}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || n != 7 || b.Len() == 0 {
+			t.Errorf("%s: %d rows, %d bytes, %v", format, n, b.Len(), err)
+		}
+		if text := b.String(); format != report.XLSX && (strings.Contains(text, "Inf") || strings.Contains(text, "NaN")) {
+			t.Errorf("%s: %.300s", format, text)
+		}
+	}
 }

@@ -232,3 +232,15 @@ func TestStrays(t *testing.T) {
 		}
 	}
 }
+
+// TestHead holds that programs which only ask whether a page is there get an answer, with the rights of GET.
+func TestHead(t *testing.T) {
+	t.Parallel()
+	server, _ := site(t, nil)
+	c := signIn(t, server.URL, "viewer")
+	for path, want := range map[string]int{"/login": 303, "/overview": 200, "/admin/users": 403, "/nothing": 404} {
+		if status, body, _ := get(t, c, "HEAD", server.URL+path); status != want || body != "" {
+			t.Errorf("%s: %d, want %d; %.100q", path, status, want, body)
+		}
+	}
+}

@@ -19,7 +19,7 @@ const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 's
 // routes is the whole site. Whatever stands within signed needs a right that is named beside it.
 func (s *server) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(s.recoverPanic, secure(strings.HasPrefix(s.URL, "https://")), cacheNothing)
+	r.Use(middleware.GetHead, s.recoverPanic, secure(strings.HasPrefix(s.URL, "https://")), cacheNothing)
 	r.Method(http.MethodGet, "/static/*", static.Handler())
 	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
 	r.Group(func(r chi.Router) {

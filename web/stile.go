@@ -71,7 +71,7 @@ const longRange = 400
 
 // dear returns the stile that a request must pass; nil: none.
 func (s *server) dear(r *http.Request) *stile {
-	if r.Method != http.MethodGet {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return nil
 	}
 	switch path := r.URL.Path; {

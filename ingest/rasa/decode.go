@@ -121,7 +121,7 @@ func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.E
 	hash := BodyHash(body)
 	d.textTimes = in.TextTimes || in.Stored
 	received := body
-	body = unwrapNumbers(body)
+	body = unwrapNumbers(strings.TrimPrefix(body, "\ufeff")) // a mark of the order of bytes, which says nothing of UTF-8
 	r, rej := d.scan(body)
 	if rej != nil {
 		return nil, rej
@@ -180,6 +180,23 @@ func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.E
 	return e, nil
 }
 
+// looksLike says what a body that is no object seems to be, where somebody could mend that at its source; else "".
+func looksLike(body string) string {
+	switch text := strings.TrimLeft(body, " \t\r\n"); {
+	case body == "":
+		return "not JSON: there is nothing in it"
+	case strings.HasPrefix(text, `"{`), strings.HasPrefix(text, `"[{`):
+		return "JSON that was encoded twice: the text in it is the event; let the sender encode it once"
+	case strings.HasPrefix(body, "\x1f\x8b"), strings.HasPrefix(body, "\x28\xb5\x2f\xfd"):
+		return "compressed by the sender; let the broker compress, which readers undo"
+	case strings.HasPrefix(body, "\xff\xfe"), strings.HasPrefix(body, "\xfe\xff"), len(body) > 3 && (body[0] == 0) != (body[1] == 0) && (body[2] == 0) == (body[0] == 0) && (body[3] == 0) == (body[1] == 0):
+		return "UTF-16; JSON is written in UTF-8"
+	case len(body) > 5 && body[0] == 0:
+		return "it has the header of a schema registry, as Avro and Protobuf have; JSON without one is expected"
+	}
+	return ""
+}
+
 // sender is the id of a sender, remembered for the next event, which is most often the same one's.
 func (d *Decoder) sender(assistant, key string) int64 {
 	if key != d.lastKey || assistant != d.lastAssistant || d.lastSender == 0 {
@@ -197,6 +214,9 @@ func (d *Decoder) scan(body string) (*raw, *Reject) {
 	r := &d.r
 	r.e.Confidence, r.e.UnderstandingMS, r.e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
 	if c := s.peek(); c != '{' {
+		if looks := looksLike(body); looks != "" {
+			return nil, &Reject{CodeJSON, looks, 0}
+		}
 		if s.skip(); s.err == "" {
 			return nil, &Reject{CodeShape, "not a JSON object", 0}
 		}
@@ -207,6 +227,9 @@ func (d *Decoder) scan(body string) (*raw, *Reject) {
 		s.fail("something follows the object")
 	}
 	if s.err != "" {
+		if looks := looksLike(body); looks != "" {
+			return nil, &Reject{CodeJSON, looks, 0}
+		}
 		return nil, &Reject{CodeJSON, "not JSON: " + s.err, s.pos}
 	}
 	return r, nil

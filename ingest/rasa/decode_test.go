@@ -1,6 +1,7 @@
 package rasa
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -330,4 +331,31 @@ func FuzzGlance(f *testing.F) {
 			t.Fatalf("%q: another hash", body)
 		}
 	})
+}
+
+// TestLooksLike holds that the commonest ways of sending something else are told apart, for who must mend them.
+func TestLooksLike(t *testing.T) {
+	t.Parallel()
+	event := `{"sender_id":"s","event":"user","timestamp":1785800000.5,"text":"hello"}`
+	wide := func(s string) (out string) {
+		for _, c := range s {
+			out += string(byte(c)) + "\x00"
+		}
+		return out
+	}
+	twice, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]string{
+		string(twice): "encoded twice", "\xff\xfe" + wide(event): "UTF-16", wide(event): "UTF-16", "\x00\x00\x00\x00\x07\x10abc": "schema registry", "\x1f\x8b\x08": "compressed", "": "nothing in it", "true": "not a JSON object",
+	} {
+		if _, rej := NewDecoder().Decode(body, Intake{Assistant: "a"}, time.Unix(1785900000, 0)); rej == nil || !strings.Contains(rej.Detail, want) {
+			t.Errorf("%.20q: %v, want %q", body, rej, want)
+		}
+	}
+	e, rej := NewDecoder().Decode("\ufeff"+event, Intake{Assistant: "a"}, time.Unix(1785900000, 0))
+	if rej != nil || e.Body != event || string(e.Original) != "\ufeff"+event {
+		t.Errorf("behind a mark of the order of bytes: %+v, %v", e, rej)
+	}
 }
