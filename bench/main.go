@@ -95,6 +95,9 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
+	if *only == "oddpages" {
+		return b.oddPages()
+	}
 	if *only == "" || *only == "streams" {
 		if err := b.streams(); err != nil {
 			return err

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/rasa"
+	"turnwise/jobs"
 	"turnwise/queries"
 )
 
@@ -113,5 +117,102 @@ func (b *bench) odd() error {
 		b.note("odd: "+s.name+" / ordinary", float64(each)/float64(base), "", "≤ 2")
 		b.note("odd: "+s.name+", longest request", float64(longest.Milliseconds()), "ms", "< 2000")
 	}
+	return b.oddPages()
+}
+
+// oddPages measures the pages of a database that holds all shapes, and how large they are.
+func (b *bench) oddPages() (err error) {
+	url, drop, err := b.fresh("bench_odd")
+	if err != nil {
+		return err
+	}
+	pool, err := queries.OpenForPages(b.ctx, url, 8)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		pool.Close()
+		err = errors.Join(err, drop())
+	}()
+	w := ingest.NewWriter(pool, b.log)
+	src, err := w.Open(b.ctx, ingest.Source{Name: "odd", Kind: "http", Assistant: "bench"})
+	if err != nil {
+		return err
+	}
+	d := rasa.NewDecoder()
+	for _, s := range shapes() {
+		for i := 0; i < 4000; {
+			var events []*conversation.Event
+			for ; len(events) < 2000; i++ {
+				e, rej := d.Decode(s.event(i), src.Intake(), time.Unix(oddFrom+1e7, 0))
+				if rej != nil {
+					return fmt.Errorf("%s: %w", s.name, rej)
+				}
+				events = append(events, e)
+			}
+			if _, err := w.Store(b.ctx, src, events); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := pool.Exec(b.ctx, "vacuum analyze"); err != nil {
+		return err
+	}
+	now := func() time.Time { return time.Unix(oddFrom+1e6, 0) }
+	if err := jobs.RollUp(b.ctx, pool, queries.NewGrid(time.UTC), -time.Second, now); err != nil {
+		return err
+	}
+	client, base, stop, err := b.site(pool)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	days := "from=" + now().AddDate(0, 0, -20).UTC().Format(time.DateOnly) + "&until=" + now().AddDate(0, 0, 12).UTC().Format(time.DateOnly)
+	paths := []string{"/health", "/admin", "/rejected", "/review", "/tags", "/criteria", "/admin/settings", "/admin/retention"}
+	for _, page := range []string{"overview", "flows", "latency", "csat", "intents", "users", "users/list", "compare", "conversations", "turns", "flow?of=flow+1", "paths?of=flow+1"} {
+		join := "?"
+		if strings.Contains(page, "?") {
+			join = "&"
+		}
+		paths = append(paths, "/"+page+join+days)
+	}
+	for _, sender := range []string{"messages", "slots", "commands", "flows", "ended", "stack", "sessions"} {
+		var id string
+		if err := pool.QueryRow(b.ctx, `select c.id::text from conversations c join senders s on s.id = c.sender_id where s.sender_key = $1 limit 1`, sender).Scan(&id); err != nil {
+			return err
+		}
+		paths = append(paths, "/conversations/"+id, "/conversations/"+id+"?view=builder")
+	}
+	slowest, largest := "", ""
+	most, size := 0.0, 0
+	for _, path := range paths {
+		var times []float64
+		n := 0
+		for range 3 {
+			begun := time.Now()
+			resp, err := client.Get(base + path)
+			if err != nil {
+				return err
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil {
+				return err
+			}
+			times = append(times, float64(time.Since(begun).Microseconds())/1000)
+			if n = len(body); resp.StatusCode != 200 {
+				fmt.Printf("   %s: %s\n", path, resp.Status)
+			}
+		}
+		if ms := median(times); ms > most {
+			most, slowest = ms, path
+		}
+		if n > size {
+			size, largest = n, path
+		}
+		fmt.Printf("   %8.1f ms %8.0f kB  %s\n", median(times), float64(n)/1000, path)
+	}
+	b.note("odd: slowest page, "+slowest, most, "ms", "< 300")
+	b.note("odd: largest page, "+largest, float64(size)/1e6, "MB", "< 1")
 	return nil
 }

@@ -266,33 +266,27 @@ func readSteps(rows pgx.Rows, each func(k ConversationKey, flow string, steps []
 	return err
 }
 
-// Each stretch is looked up by itself (offset 0): nobody can know beforehand how short they are.
+// hoursText are the conversations of stretches of assistants. Each stretch is looked up by itself (offset 0), as nobody can know beforehand how short
+// they are, and once for all assistants of which it is asked.
 const hoursText = `
-from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
-where c.assistant_id = k.assistant`
+from (select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at, until)) as h
+cross join lateral (select * from conversations x where x.started_at >= h.at and x.started_at < h.until offset 0) as c
+join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = h.at and k.assistant = c.assistant_id`
 
 const countHourRunsSQL = `
-select ` + runColumns + `
-from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+select ` + runColumns + hoursText + `
 join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id
-where c.assistant_id = k.assistant
 order by r.sender_id, r.conversation_id, r.n`
 
 const countHourStepsSQL = `
-select ` + stepColumns + `
-from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+select ` + stepColumns + hoursText + `
 join flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id
-where c.assistant_id = k.assistant and s.step_id <> '' and s.flow_id = any(c.flows)
+where s.step_id <> '' and s.flow_id = any(c.flows)
 order by s.sender_id, s.conversation_id, s.seq`
 
-const hourTurnsText = `
-from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
+const hourTurnsText = hoursText + `
 join %s on t.sender_id = c.sender_id and t.conversation_id = c.id
-where c.assistant_id = k.assistant`
+where true`
 
 // countHours counts the conversations of the hours as if all had ended; length 0 means days of the zone.
 func countHours(ctx context.Context, tx DB, hours []AssistantHour, length time.Duration, cellOf func(time.Time) time.Time, zone *time.Location) ([]Cell, error) {

@@ -332,15 +332,13 @@ func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, befo
 
 const slotsOfDaysSQL = `
 select s.at, s.assistant_id, s.environment_id, s.channel_id, s.version_id, s.tally, s.flows, s.hours, s.intents, s.users
-from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-cross join lateral (select * from rollup_slots x where x.at >= k.at and x.at < k.until offset 0) as s
-where s.assistant_id = k.assistant`
+from (select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at, until)) as d
+cross join lateral (select * from rollup_slots x where x.at >= d.at and x.at < d.until offset 0) as s
+join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at and k.assistant = s.assistant_id`
 
 const responsesOfDaysSQL = `
-select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.response_ms
-from unnest(@ats::timestamptz[], @untils::timestamptz[], @assistants::integer[]) as k (at, until, assistant)
-cross join lateral (select * from conversations x where x.started_at >= k.at and x.started_at < k.until offset 0) as c
-where c.assistant_id = k.assistant and c.response_ms <> '{}'`
+select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.response_ms` + hoursText + `
+where c.response_ms <> '{}'`
 
 // mergeDays adds up the slots of days. The percentiles of a day's response times are those of the values themselves,
 // which a sum of slots has lost. Slots that are not up to date are marked, and so will the day be once they are counted.
