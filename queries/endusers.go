@@ -21,14 +21,15 @@ type EndUser struct {
 	Person        int64
 }
 
+// When somebody came first is looked up for those who are listed alone.
 const endUserColumns = `
-select a.name as assistant, u.user_id, s.sender_key, u.conversations, u.first_at, u.last_at, u.person`
+select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + firstEverText + ` as first_at, c.last_at, c.person`
 
 const endUsersFrom = `
 from (
 	select u.assistant_id, u.person, max(u.user_id) as user_id, (array_agg(u.sender_id order by u.started_at desc, u.id desc))[1] as sender_id,
-		count(*) as conversations, min(u.first_at) as first_at, max(u.started_at) as last_at
-	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + personText + ` as person, ` + firstEverText + ` as first_at from conversations c where `
+		count(*) as conversations, max(u.started_at) as last_at
+	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + personText + ` as person from conversations c where `
 
 const endUsersGroup = `) as u
 	group by u.assistant_id, u.person`
@@ -39,10 +40,10 @@ const endUsersPage = `
 	limit @limit`
 
 const endUserJoins = `
-) as u
-join assistants a on a.id = u.assistant_id
-join senders s on s.id = u.sender_id
-order by u.last_at desc, u.person desc`
+) as c
+join assistants a on a.id = c.assistant_id
+join senders s on s.id = c.sender_id
+order by c.last_at desc, c.person desc`
 
 // EndUsers returns at most limit people with conversations of the filter, those who came last first, after the one that before
 // names (nil: from the first on).

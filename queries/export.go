@@ -142,11 +142,11 @@ var exportColumns = map[Grain][]ExportColumn{
 
 var endUserFields = []ExportColumn{
 	{"assistant", TextColumn, "a.name"},
-	{"user_id", TextColumn, "u.user_id"},
+	{"user_id", TextColumn, "c.user_id"},
 	{"sender_key", TextColumn, "s.sender_key"},
-	{"conversations", CountColumn, "u.conversations"},
-	{"first_at", InstantColumn, "u.first_at"},
-	{"last_at", InstantColumn, "u.last_at"},
+	{"conversations", CountColumn, "c.conversations"},
+	{"first_at", InstantColumn, firstEverText},
+	{"last_at", InstantColumn, "c.last_at"},
 }
 
 // exportTables are what rows of a grain are read from, beside conversations; exportOrder puts those of one in order.

@@ -113,24 +113,27 @@ type Silent struct {
 }
 
 const silentSQL = `
-select a.name as assistant, n.conversations, e.last_escalated
-from assistants a
-cross join lateral (
-	select max(c.started_at) as last_escalated
+with quiet as materialized (
+	select a.id, a.name, e.last_escalated
+	from assistants a
+	cross join lateral (
+		select max(c.started_at) as last_escalated
+		from conversations c
+		where c.assistant_id = a.id and c.escalated_at is not null and c.started_at < @until
+		offset 0
+	) as e
+	where e.last_escalated is null or e.last_escalated < @since
+)
+select q.name as assistant, n.conversations, q.last_escalated
+from (
+	select c.assistant_id, count(*) as conversations
 	from conversations c
-	where c.assistant_id = a.id and c.escalated_at is not null and c.started_at < @until
-	offset 0
-) as e
-cross join lateral (
-	select count(*) as conversations
-	from (
-		select from conversations c
-		where c.assistant_id = a.id and c.started_at >= @since and c.started_at < @until and ` + engagedText + ` and ` + endedText + ` and (e.last_escalated is null or e.last_escalated < @since)
-		limit 10000
-	) as c
+	where c.assistant_id in (select id from quiet) and c.started_at >= @since and c.started_at < @until and ` + engagedText + ` and ` + endedText + `
+	group by c.assistant_id
+	having count(*) >= @least
 ) as n
-where n.conversations >= @least
-order by a.name
+join quiet q on q.id = n.assistant_id
+order by q.name
 limit 200`
 
 // silentFrom is how many conversations an assistant must have had for the lack of a hand-off to mean something.
