@@ -172,7 +172,13 @@ func (w *Writer) persevere(ctx context.Context, src Source, events []*conversati
 		case ofDatabase:
 		case doubtful:
 			w.renew(err)
-			if tries--; tries <= 0 {
+			if errors.Is(err, errSlow) && !w.answers(ctx) { // it was the database after all
+				break
+			}
+			if tries--; !queries.Conflicting(err) && !errors.Is(err, errSlow) && len(events) > 1 { // of what is not known, the parts tell sooner
+				tries -= fewTries / 2
+			}
+			if tries <= 0 {
 				return w.bisect(ctx, src, events, err)
 			}
 			wait = min(wait, 50*time.Millisecond) // whoever was in the way is gone soon
@@ -196,15 +202,25 @@ const (
 	doubtful                // of some event if it does not go away
 )
 
-// errUnfit says that the program cannot make of events what is to be stored.
-var errUnfit = errors.New("the events cannot be folded")
+// errUnfit says that the program cannot make of events what is to be stored, errSlow that to store them takes longer than a try may.
+var (
+	errUnfit = errors.New("the events cannot be folded")
+	errSlow  = errors.New("to store the events takes too long")
+)
+
+// answers tells whether the database answers at all.
+func (w *Writer) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return w.pool.Ping(ctx) == nil
+}
 
 func kindOf(err error) fault {
 	var pg *pgconn.PgError
 	switch {
 	case errors.Is(err, errUnfit), queries.BadData(err):
 		return ofData
-	case queries.Conflicting(err), errors.Is(err, context.DeadlineExceeded):
+	case queries.Conflicting(err), errors.Is(err, errSlow):
 		return doubtful
 	case queries.Temporary(err), errors.Is(err, puddle.ErrClosedPool):
 		return ofDatabase
@@ -218,12 +234,15 @@ func kindOf(err error) fault {
 // somebody should hold.
 const oneTry = 90 * time.Second
 
-func (w *Writer) try(ctx context.Context, src Source, events []*conversation.Event) (counts Counts, err error) {
-	ctx, cancel := context.WithTimeout(ctx, oneTry)
+func (w *Writer) try(all context.Context, src Source, events []*conversation.Event) (counts Counts, err error) {
+	ctx, cancel := context.WithTimeout(all, oneTry)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil { // a fault of ours must not stop what has nothing to do with it
 			counts, err = Counts{}, fmt.Errorf("%w: %v at %s", errUnfit, r, debug.Stack())
+		}
+		if err != nil && ctx.Err() != nil && all.Err() == nil {
+			err = fmt.Errorf("%w: %w", errSlow, err)
 		}
 	}()
 	return w.store(ctx, src, events)
@@ -243,7 +262,7 @@ func pause(ctx context.Context, wait time.Duration) error {
 func (w *Writer) bisect(ctx context.Context, src Source, events []*conversation.Event, cause error) (Counts, error) {
 	if len(events) == 1 {
 		if kindOf(cause) == doubtful {
-			if err := w.pool.Ping(ctx); err != nil { // then it was the database after all
+			if !w.answers(ctx) { // then it was the database after all
 				return Counts{}, cause
 			}
 		}
@@ -268,7 +287,7 @@ func whyNot(cause error) string {
 	switch {
 	case errors.As(cause, &pg):
 		return "the database refused it (error " + pg.Code + ")"
-	case errors.Is(cause, context.DeadlineExceeded):
+	case errors.Is(cause, errSlow):
 		return "to store it took too long"
 	}
 	return "it could not be put together with what is stored of its sender"

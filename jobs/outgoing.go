@@ -83,22 +83,26 @@ func (n Networks) Admits(ctx context.Context, u *url.URL) error {
 	return nil
 }
 
-// sendTimeout bounds one delivery, silence how long the other side may do nothing within it.
+// sendTimeout bounds one delivery. Within it the other side may take nothing for as long as silence is, and answer as late as answerWait after it
+// took something last.
 const (
 	sendTimeout = 10 * time.Minute
 	silence     = time.Minute
+	answerWait  = 5 * time.Minute
 )
 
 // patient ends a connection on which nothing moves.
 type patient struct{ net.Conn }
 
 func (c patient) Read(b []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(silence)) // a connection that is closed says so when it is read
+	_ = c.SetReadDeadline(time.Now().Add(answerWait)) // a connection that is closed says so when it is read
 	return c.Conn.Read(b)
 }
 
 func (c patient) Write(b []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(silence))
+	now := time.Now()
+	_ = c.SetWriteDeadline(now.Add(silence))
+	_ = c.SetReadDeadline(now.Add(answerWait)) // somebody waits for the answer already, and has time again
 	return c.Conn.Write(b)
 }
 

@@ -43,7 +43,7 @@ const (
 	failedCodesSQL = `select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'code'`
 	triedSQL       = `
 select
-	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'password')::int as failed,
+	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'password' and after->>'account' = @account)::int as failed,
 	exists (select from audit_log where act = 'sign-in.done' and actor = @email and at > @long_since and address = @address) as known`
 	countCodesSQL = `select count(*) from recovery_codes where user_id = @user`
 )
@@ -155,8 +155,9 @@ type Tried struct {
 	Known  bool // the user has signed in from there before
 }
 
-// Tries tells how often a user's password was wrong since a time, and whether the user has signed in from an address since another.
-func Tries(ctx context.Context, db DB, email, address string, since, longSince time.Time) (Tried, error) {
-	rows, _ := db.Query(ctx, triedSQL, pgx.StrictNamedArgs{"email": email, "address": address, "since": since, "long_since": longSince})
+// Tries tells how often the password of an account, known or not, was wrong since a time, and whether its user has signed in from an address since
+// another. The account is what was typed, told by a pseudonym.
+func Tries(ctx context.Context, db DB, email, account, address string, since, longSince time.Time) (Tried, error) {
+	rows, _ := db.Query(ctx, triedSQL, pgx.StrictNamedArgs{"email": email, "account": account, "address": address, "since": since, "long_since": longSince})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Tried])
 }

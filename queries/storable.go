@@ -10,10 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-const (
-	emptyProbeSQL = `truncate disk_probe`
-	fillProbeSQL  = `insert into disk_probe (filler) select sha512((g || clock_timestamp()::text)::bytea) from generate_series(1, 1000) as g`
-)
+const fillProbeSQL = `insert into disk_probe (filler) select sha512((g || clock_timestamp()::text)::bytea) from generate_series(1, 1000) as g`
 
 // errTakenBack ends a transaction that is to leave nothing.
 var errTakenBack = errors.New("taken back")
@@ -21,7 +18,7 @@ var errTakenBack = errors.New("taken back")
 // Storable tells why nothing can be stored, as when the disk is full; nil when something can. It stores some kilobytes and takes them back.
 func Storable(ctx context.Context, pool *pgxpool.Pool) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		for _, sql := range []string{lockTimeoutSQL, emptyProbeSQL, fillProbeSQL} {
+		for _, sql := range []string{lockTimeoutSQL, fillProbeSQL} {
 			if _, err := tx.Exec(ctx, sql); err != nil {
 				return err
 			}

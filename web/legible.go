@@ -62,7 +62,11 @@ func legibleQuery(field, raw string) error {
 }
 
 func legibleForm(w http.ResponseWriter, r *http.Request) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largestForm))
+	most := int64(largestForm)
+	if _, known := userOf(r.Context()); !known {
+		most = 64 << 10 // as much as those have that are for everybody
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return &metric.InputError{Field: "form", Msg: "is too large"}

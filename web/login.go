@@ -93,13 +93,14 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	known := err == nil
 	now := s.Now()
-	tried, err := queries.Tries(ctx, s.Pool, u.Email, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor))
+	p, err := queries.LoadPseudonyms(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
-	if tried.Failed >= mostWrongPasswords && !tried.Known && u.SecondFactor == nil { // with a second factor a password that is guessed is not enough
-		m.Error = "Somebody has tried too many passwords for this account. Sign in from where you have signed in before, ask an admin for a link, or wait an hour."
-		return s.showLogin(w, r, http.StatusTooManyRequests, m)
+	account := p.Of(strings.ToLower(email))
+	tried, err := queries.Tries(ctx, s.Pool, u.Email, account, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor))
+	if err != nil {
+		return err
 	}
 	match, err := s.matches(password, u.PasswordHash, tried.Known)
 	if errors.Is(err, errCrowd) {
@@ -110,10 +111,18 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !known || !match || u.Disabled {
-		if err := s.signInFailed(r, u, known, "password"); err != nil {
+	right := known && match && !u.Disabled
+	if !right {
+		if err := s.signInFailed(r, u, known, "password", account); err != nil {
 			return err
 		}
+	}
+	// With a second factor a password that is guessed is not enough. Who guesses wrong is told the same whatever there is.
+	if tried.Failed >= mostWrongPasswords && !tried.Known && (!right || u.SecondFactor == nil) {
+		m.Error = "Somebody has tried too many passwords for this account. Sign in from where you have signed in before, ask an admin for a link, or wait an hour."
+		return s.showLogin(w, r, http.StatusTooManyRequests, m)
+	}
+	if !right {
 		m.Error = "The address or the password is wrong."
 		return s.showLogin(w, r, http.StatusUnprocessableEntity, m)
 	}
@@ -165,9 +174,10 @@ func (s *server) matches(password, hash string, known bool) (match bool, err err
 }
 
 // signInFailed writes down a try. What was typed for a user that is not known may be a password: it is not kept.
-func (s *server) signInFailed(r *http.Request, u queries.User, known bool, by string) error {
+// The account is the same told by a pseudonym.
+func (s *server) signInFailed(r *http.Request, u queries.User, known bool, by, account string) error {
 	return s.auditedAs(r, queries.Actor{Name: u.Email, Address: s.address(r)}, func(pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": known, "disabled": u.Disabled, "by": by}}, nil
+		return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": known, "disabled": u.Disabled, "by": by, "account": account}}, nil
 	})
 }
 
@@ -261,7 +271,7 @@ func (s *server) code(w http.ResponseWriter, r *http.Request) error {
 	}
 	how, err := s.secondFactor(ctx, u, r.PostFormValue("code"))
 	if errors.Is(err, queries.ErrNotFound) {
-		if err := s.signInFailed(r, u, true, "code"); err != nil {
+		if err := s.signInFailed(r, u, true, "code", ""); err != nil {
 			return err
 		}
 		if n := s.sessions.GetInt(ctx, halfWrong) + 1; n < wrongInARow {

@@ -158,8 +158,9 @@ func TestGuesses(t *testing.T) {
 		server.Close()
 		stop()
 	})
+	who := "admin@example.org"
 	try := func(address, pass string) int {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/login", strings.NewReader(url.Values{"email": {"admin@example.org"}, "password": {pass}}.Encode()))
+		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/login", strings.NewReader(url.Values{"email": {who}, "password": {pass}}.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,5 +195,24 @@ func TestGuesses(t *testing.T) {
 	}
 	if got := try("198.51.99.2", password); got != 303 {
 		t.Errorf("the owner with a second factor, elsewhere: %d", got)
+	}
+	if got := try("198.51.99.2", "guess"); got != 429 {
+		t.Errorf("a guess where there is a second factor: %d", got)
+	}
+	// Accounts that nobody has are told no other way, and each by itself.
+	who = "nobody@example.org"
+	for i := range 30 {
+		if got := try(fmt.Sprintf("198.51.%d.%d", 140+i, i), "guess"); got != 422 {
+			t.Fatalf("guess %d of nobody's: %d", i, got)
+		}
+	}
+	if got := try("198.51.99.3", "guess"); got != 429 {
+		t.Errorf("nobody's: %d, want 429", got)
+	}
+	for _, other := range []string{"nobody.else@example.org", "viewer@example.org"} {
+		who = other
+		if got := try("198.51.99.4", "guess"); got != 422 {
+			t.Errorf("%s: %d, want 422", other, got)
+		}
 	}
 }

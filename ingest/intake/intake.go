@@ -135,11 +135,13 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (answer, error) {
 	}
 	defer leave()
 	// Servers in tests may have no deadlines; then theirs must do.
-	_ = http.NewResponseController(w).SetReadDeadline(h.now().Add(arrival))
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetReadDeadline(time.Now().Add(arrival))
 	body, err := readBody(r)
 	if err != nil {
 		return answer{}, err
 	}
+	_ = deadlines.SetReadDeadline(time.Time{}) // it must not end what is stored now
 	// Only now, so that who sends slowly is in nobody's way.
 	leave, ok = h.slots.enter(token.ID.String(), 1)
 	if !ok {

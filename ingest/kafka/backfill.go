@@ -67,7 +67,7 @@ func (c *Consumer) Backfill(ctx context.Context, from time.Time) (feed ingest.Fe
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	client, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(read), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partBytes))...)
+	client, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(read), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partBytes))...)
 	if err != nil {
 		return nil, 0, nil, explain(err)
 	}

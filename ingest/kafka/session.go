@@ -226,13 +226,6 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		}
 	}
 	s.mu.Lock()
-	known := map[part]string{}
-	for at := range counts {
-		if id, ok := s.anew[at]; ok {
-			known[at] = id
-			delete(s.anew, at)
-		}
-	}
 	terms, numbers := make(map[part]int64, len(counts)), make(map[part]int, len(counts))
 	for at, n := range counts {
 		s.pending[at] += n
@@ -256,6 +249,7 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 	p.Stored = func() {
 		s.mu.Lock()
 		var marks []*kgo.Record
+		known := map[part]string{}
 		for at, n := range counts {
 			if s.pending[at] -= n; s.pending[at] == 0 {
 				delete(s.pending, at)
@@ -263,6 +257,10 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 			// A partition that went to another member is that one's to commit.
 			if term := terms[at]; term != 0 && s.owned[at] == term {
 				marks = append(marks, last[at])
+				if id, ok := s.anew[at]; ok {
+					known[at] = id
+					delete(s.anew, at)
+				}
 			}
 		}
 		s.client.MarkCommitRecords(marks...)
@@ -292,13 +290,18 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 	if err != nil {
 		return nil, explain(err)
 	}
+	var some *kadm.ShardErrors // of partitions without a leader nothing is known; the others are read
 	starts, err := admin.ListStartOffsets(ctx, names...)
-	if err != nil {
+	if err != nil && !errors.As(err, &some) {
 		return nil, explain(err)
 	}
 	ends, err := admin.ListEndOffsets(ctx, names...)
-	if err != nil {
+	if err != nil && !errors.As(err, &some) {
 		return nil, explain(err)
+	}
+	uncommitted, err := s.consumer.cfg.offset()
+	if err != nil {
+		return nil, err
 	}
 	before, err := s.memory.Incarnations(ctx)
 	if err != nil {
@@ -316,6 +319,9 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 			}
 			was := before[queries.Part{Stream: topic, Part: n}]
 			read := offset.EpochOffset().Offset
+			if offset == uncommitted { // where a group begins; it may be told as a time
+				read = -1
+			}
 			start, knownStart := starts.Lookup(topic, n)
 			end, knownEnd := ends.Lookup(topic, n)
 			switch {

@@ -157,3 +157,33 @@ func TestEmpty(t *testing.T) {
 		return fmt.Sprintf("%d events, %d empty, %d set aside", events, empty, aside)
 	})
 }
+
+// TestStartAtTime holds that a group that has read nothing begins at the time that is set, not at the beginning.
+func TestStartAtTime(t *testing.T) {
+	t.Parallel()
+	fake, pool := cluster(t), dbtest.Pool(t)
+	producer := client(t, fake, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	from := time.Now().Add(-time.Hour).Truncate(time.Second)
+	for i := range 6 {
+		r := kgo.StringRecord(event("s", i))
+		r.Timestamp = from.Add(time.Duration(i-3) * time.Minute)
+		if err := producer.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, stop := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs(), Start: from.Format(time.RFC3339)}), "one")
+	defer stop()
+	last := kgo.StringRecord(event("last", 9))
+	if err := producer.ProduceSync(t.Context(), last).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	brokertest.Until(t, func() string {
+		if n := brokertest.Count(t, pool, `select count(*) from events`); n < 4 {
+			return fmt.Sprintf("%d of 4 events", n)
+		}
+		return ""
+	})
+	if n := brokertest.Count(t, pool, `select count(*) from events`); n != 4 || s.Status().Error != "" {
+		t.Errorf("%d events are stored, 4 are not older; said is %q", n, s.Status().Error)
+	}
+}
