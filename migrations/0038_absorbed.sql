@@ -1,4 +1,4 @@
--- 0038_absorbed.sql: which conversation took a session in is looked up by the session; one sender may have very many conversations.
+-- 0038_absorbed.sql: a sender's conversations that took sessions in are few, and looked up by themselves; one sender may have very many conversations.
 
 -- +goose Up
-create index conversations_absorbed on conversations using gin (absorbed) where absorbed <> '{}';
+create index conversations_absorbed on conversations (sender_id) where absorbed <> '{}';

@@ -229,9 +229,10 @@ from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 union all
 select c.sender_id, a.id, c.first_time, c.first_place, c.first_rank, c.first_event
-from conversations c
+from (select distinct sender_id from unnest(@senders::bigint[]) as u (sender_id)) as k
+join conversations c on c.sender_id = k.sender_id and c.absorbed <> '{}'
 cross join lateral unnest(c.absorbed) as a (id)
-where c.absorbed && @ids::uuid[] and c.absorbed <> '{}' and a.id = any(@ids::uuid[])`
+where a.id = any(@ids::uuid[])`
 
 // ConversationKey names a conversation.
 type ConversationKey struct {
