@@ -232,7 +232,7 @@ select c.sender_id, a.id, c.first_time, c.first_place, c.first_rank, c.first_eve
 from (select distinct sender_id from unnest(@senders::bigint[]) as u (sender_id)) as k
 join conversations c on c.sender_id = k.sender_id and c.absorbed <> '{}'
 cross join lateral unnest(c.absorbed) as a (id)
-where a.id = any(@ids::uuid[])`
+where (select exists (select from conversations x where x.absorbed <> '{}')) and a.id = any(@ids::uuid[])` // once: most databases have none
 
 // ConversationKey names a conversation.
 type ConversationKey struct {
