@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The defaults of what ends a conversation: they leave nothing open. In patterns * stands for anything.
@@ -99,18 +100,25 @@ type Rules struct {
 	phrases            map[string][][]string // of closing words, by the first
 
 	asked, closing memo // by the names of responses and intents
+	sentences      memo // by the last sentences of replies
 }
 
-// memo keeps whether names match, of so many: there are few of them, and they come often.
+// memo keeps whether names and sentences match, of so many: most are of a few, and those come often.
 type memo struct {
 	mu    sync.RWMutex
 	known map[string]bool
 }
 
-// mostRemembered bounds the names that a memo keeps.
-const mostRemembered = 1000
+// Bounds of what a memo keeps; when it is full it begins anew.
+const (
+	mostRemembered    = 1000
+	longestRemembered = 300 // bytes
+)
 
 func (m *memo) matches(patterns []pattern, name string) bool {
+	if len(name) > longestRemembered {
+		return matchesAny(patterns, name)
+	}
 	if name == "" {
 		return false
 	}
@@ -123,12 +131,10 @@ func (m *memo) matches(patterns []pattern, name string) bool {
 	match = matchesAny(patterns, name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known == nil {
+	if m.known == nil || len(m.known) >= mostRemembered {
 		m.known = map[string]bool{}
 	}
-	if len(m.known) < mostRemembered {
-		m.known[name] = match
-	}
+	m.known[strings.Clone(name)] = match // the name is a part of much more
 	return match
 }
 
@@ -200,7 +206,7 @@ func (r *Rules) closingQuestion(e *Event) (rest string, closing bool) {
 		return "", true
 	}
 	head, last := lastSentence(e.Text)
-	if !matchesAny(r.questions, last) {
+	if !r.sentences.matches(r.questions, last) {
 		return "", false
 	}
 	return head, true
@@ -210,17 +216,17 @@ func (r *Rules) closingQuestion(e *Event) (rest string, closing bool) {
 func lastSentence(text string) (head, last string) {
 	text = strings.TrimSpace(text)
 	body := strings.TrimRight(text, "?？!.。 \n\t")
-	at := strings.LastIndexFunc(body, func(r rune) bool { return strings.ContainsRune(".!?。？！\n", r) })
-	if at < 0 {
+	at, size := len(body), 0
+	for size == 0 && at > 0 {
+		r, n := utf8.DecodeLastRuneInString(body[:at])
+		at -= n
+		switch r {
+		case '.', '!', '?', '\n', '。', '？', '！':
+			size = n
+		}
+	}
+	if size == 0 {
 		return "", text
 	}
-	_, size := lastRune(body[at:])
 	return strings.TrimSpace(text[:at+size]), strings.TrimSpace(text[at+size:])
-}
-
-func lastRune(s string) (r rune, size int) {
-	for _, r = range s {
-		return r, len(string(r))
-	}
-	return 0, 0
 }

@@ -38,7 +38,6 @@ type Event struct {
 	ID                 UUID
 	SenderID           int64
 	Assistant          string // explicit, else the intake's default; never empty
-	Via                int32  // SmallID of the assistant by whose name it came, where that is an alias; 0: by Assistant's
 	SenderKey          string
 	UserID             string
 	SessionID          string
@@ -46,7 +45,8 @@ type Event struct {
 	Type               string
 	Time               float64 // seconds since 1970 UTC as on the wire: two events may differ below a microsecond
 	At                 int64   // Time in microseconds
-	Place              int     // among the events of its instant, counted from 0 in the delivery that showed most of them; 0 too where no delivery tells
+	Place              int32   // among the events of its instant, counted from 0 in the delivery that showed most of them; 0 too where no delivery tells
+	Via                int32   // SmallID of the assistant by whose name it came, where that is an alias; 0: by Assistant's
 	ModelID, ModelName string
 	Name               string // of the action, slot, loop, reminder; of a bot message its response's name
 	FlowID, StepID     string
@@ -67,15 +67,15 @@ type Event struct {
 	Patch      []PatchOp // the same read; nil when it is none
 
 	UnderstandingMS, PredictionMS float64 // of the turn that this action_listen closes; NaN when not told
-	External                      bool    // a user event made by a reminder or trigger, not by a person
 	RedactedAt                    float64 // seconds; 0 for an original, ordering redacted copies among themselves
 
+	Masks    int32 // words that stand for personal data in a masked event
 	Flags    int16
+	External bool   // a user event made by a reminder or trigger, not by a person
 	Body     string // the event as JSON, safe to store as text and to cast to json
 	Original []byte // the bytes as received when Body had to be repaired, else nil
 	BodyHash int64  // of the bytes as received; of what is stored of a masked event
 	Told     []Told // digests of what was masked in it as the value of a slot
-	Masks    int    // words that stand for personal data in a masked event
 	Twin     UUID   // the id that the event has, or had, in its other form: masked, or as it came; zero when they are the same
 }
 
@@ -99,7 +99,7 @@ type Command struct {
 // the order in which Rasa makes events of one instant, then by id. The order of arrival has no say in it.
 type Key struct {
 	Time  float64
-	Place int
+	Place int32
 	Rank  int
 	ID    UUID
 }

@@ -336,7 +336,7 @@ func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *
 	}
 	old.ID, old.Place, old.BodyHash = s.ID, max(s.Place, 0), s.BodyHash
 	if s.Flags&conversation.FlagMasked != 0 {
-		old.Masks = mask.Count(body)
+		old.Masks = int32(mask.Count(body))
 	}
 	old.Flags |= s.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
 	return old, nil

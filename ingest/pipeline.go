@@ -209,22 +209,22 @@ func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conv
 	}
 	for _, x := range c.entries {
 		if x.event != nil {
-			place, nth := places.of(part{partOf(x.body), x.event.SenderID}, arrivingOf(x.event))
+			place, nth := places.of(part{partOf(int(x.body)), x.event.SenderID}, arrivingOf(x.event))
 			give(x.event, place, nth)
 			events = append(events, x.event)
 			continue
 		}
 		read := func() *conversation.Event {
-			e, rej := d.Decode(c.Bodies[x.body], c.intake(r.src.Intake(), x.body), r.now())
+			e, rej := d.Decode(c.Bodies[x.body], c.intake(r.src.Intake(), int(x.body)), r.now())
 			if rej != nil { // it is stored, so it was read before
 				return nil
 			}
 			return e
 		}
-		place, nth := places.of(part{partOf(x.body), x.glance.Sender}, arrivingEvent{
+		place, nth := places.of(part{partOf(int(x.body)), x.glance.Sender}, arrivingEvent{
 			at: x.glance.Time, hash: x.glance.BodyHash, own: func() bool { e := read(); return e == nil || e.OwnID() },
 		})
-		if nth == 1 && place <= x.place {
+		if nth == 1 && place <= int(x.place) {
 			known++
 			continue
 		}
@@ -274,14 +274,14 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 			known = r.glance(ctx, d, c)
 		}
 		for i, body := range c.Bodies {
-			if known != nil && known[i].glance.BodyHash != 0 {
+			if known != nil && known[i].glance != nil {
 				c.entries = append(c.entries, known[i])
 				continue
 			}
 			intake := c.intake(from, i)
 			e, rej := d.Decode(body, intake, now)
 			if rej == nil {
-				c.entries = append(c.entries, entry{event: e, body: i})
+				c.entries = append(c.entries, entry{event: e, body: int32(i)})
 				continue
 			}
 			aside := Rejected{Body: []byte(body), Environment: intake.Environment, Reason: *rej}
@@ -337,7 +337,7 @@ func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) []entry {
 			continue
 		}
 		if place, ok := stored[queries.SenderBody{Sender: g.Sender, BodyHash: g.BodyHash}]; ok {
-			known[i] = entry{glance: g, place: max(place, 0), body: i}
+			known[i] = entry{glance: &glances[i], place: int32(max(place, 0)), body: int32(i)}
 			n++
 		}
 	}

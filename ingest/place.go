@@ -250,7 +250,7 @@ func (s *instant) counterpart(e arrivingEvent) int {
 
 // give notes place and number of an event.
 func give(e *conversation.Event, place, nth int) {
-	e.Place = place
+	e.Place = int32(place)
 	if nth > 1 {
 		e.ID = conversation.RepeatID(e.ID, nth)
 	}

@@ -52,23 +52,29 @@ func Bodies(next func() (Body, error)) Feed {
 		}
 		var text strings.Builder // that the bodies are parts of
 		text.Grow(portionBytes + portionBytes/8)
-		ends, told := make([]int, 0, portionBodies), make([]Body, 0, portionBodies)
+		ends, positions, parts := make([]int, 0, portionBodies), make([]string, 0, portionBodies), make([]int32, 0, portionBodies)
+		var beside map[int][2]string // assistant and environment of the few that tell them
 		for text.Len() < portionBytes && len(ends) < portionBodies {
 			body, err := next()
 			if err != nil {
 				end = err
 				break
 			}
+			if body.Assistant != "" || body.Environment != "" {
+				if beside == nil {
+					beside = map[int][2]string{}
+				}
+				beside[len(ends)] = [2]string{body.Assistant, body.Environment}
+			}
 			text.Write(body.Bytes)
-			body.Bytes = nil
-			ends, told = append(ends, text.Len()), append(told, body)
+			ends, positions, parts = append(ends, text.Len()), append(positions, body.Position), append(parts, int32(body.Part))
 		}
 		if len(ends) == 0 {
 			return nil, end
 		}
-		p := &Portion{
-			Bodies: make([]string, len(ends)), Position: func(i int) string { return told[i].Position }, Part: func(i int) int { return told[i].Part },
-			Assistant: func(i int) string { return told[i].Assistant }, Environment: func(i int) string { return told[i].Environment },
+		p := &Portion{Bodies: make([]string, len(ends)), Position: func(i int) string { return positions[i] }, Part: func(i int) int { return int(parts[i]) }}
+		if beside != nil {
+			p.Assistant, p.Environment = func(i int) string { return beside[i][0] }, func(i int) string { return beside[i][1] }
 		}
 		from := 0
 		for i, end := range ends {
@@ -95,9 +101,9 @@ type chunk struct {
 // entry is a body that was read, or found among the stored by a first look.
 type entry struct {
 	event  *conversation.Event // nil: known by a first look
-	glance rasa.Glance         // of such a one
-	place  int                 // as stored
-	body   int                 // index
+	glance *rasa.Glance        // of such a one
+	place  int32               // as stored
+	body   int32               // index
 }
 
 // item is an event on its way to a writer.

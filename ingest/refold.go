@@ -55,7 +55,7 @@ func (r *refold) replace(e *conversation.Event, old conversation.UUID) {
 }
 
 // move gives a stored event a place behind the one it has.
-func (r *refold) move(old *conversation.Event, place int) {
+func (r *refold) move(old *conversation.Event, place int32) {
 	if already := r.replaced[old.ID]; already != nil {
 		already.Place = max(already.Place, place)
 		return
@@ -324,7 +324,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 		}
 		masked := f.Flags&conversation.FlagMasked != 0 // then the id is not made of what is stored of it
 		if masked {
-			e.Masks = mask.Count(e.Body)
+			e.Masks = int32(mask.Count(e.Body))
 		}
 		if f.Place >= 0 || masked || f.ID == e.ID {
 			e.ID, e.Place = f.ID, f.Place

@@ -82,7 +82,7 @@ type StoredEvent struct {
 	Flags        int16
 	BodyHash     int64
 	Environment  int32
-	Place        int // -1: stored by a version that noted none, and made ids in another way
+	Place        int32 // -1: stored by a version that noted none, and made ids in another way
 	Type, Name   string
 	Via          int32 // see conversation.Event
 }
@@ -113,7 +113,7 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 		e.Part, e.Pos, e.Flags = int16(binary.BigEndian.Uint16(v[4])), int16(binary.BigEndian.Uint16(v[5])), int16(binary.BigEndian.Uint16(v[6]))
 		e.BodyHash = int64(binary.BigEndian.Uint64(v[7]))
 		e.Environment = int32(binary.BigEndian.Uint32(v[8]))
-		e.Place = int(int16(binary.BigEndian.Uint16(v[9])))
+		e.Place = int32(int16(binary.BigEndian.Uint16(v[9])))
 		if e.Type = conversation.Replaceable(v[10]); e.Type != "" || e.Place < 0 || e.Flags&conversation.FlagMasked != 0 {
 			e.Type, e.Name = string(v[10]), string(v[11])
 		}

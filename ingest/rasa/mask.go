@@ -36,7 +36,7 @@ func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*co
 	}
 	x.ID, x.Place, x.Via = e.ID, e.Place, e.Via
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
-	x.Masks = mask.Count(body)
+	x.Masks = int32(mask.Count(body))
 	if telling {
 		x.ID, x.Twin = conversation.KeyedID(key, e.ID), e.ID
 	}
@@ -117,7 +117,7 @@ func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key 
 		x.ID, x.Twin = conversation.KeyedID(key, e.ID), e.ID
 	}
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
-	x.Masks = mask.Count(body)
+	x.Masks = int32(mask.Count(body))
 	return x, nil
 }
 
