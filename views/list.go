@@ -19,6 +19,9 @@ func marked(class, text string, hits []search.Span) templ.Component {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if len(hits) == 0 {
+			text = Seen(text)
+		}
 		var b strings.Builder
 		b.WriteString(`<span dir="auto" class="` + class + `">`)
 		at := 0

@@ -219,7 +219,7 @@ func (s *server) render(w http.ResponseWriter, r *http.Request, status int, c te
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the client may be gone
+	_, _ = w.Write(views.Pictured(b.Bytes())) // the client may be gone
 	return nil
 }
 
