@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -355,13 +356,14 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 				return err
 			}
 		}
-		minute = queries.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised}
+		minute = queries.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised, Types: map[string]int64{}}
 		committed := w.now().UnixMicro() // as near as can be told before it is
 		for _, e := range fresh {
 			counts.Add(Counts{First: e.At, Last: e.At})
 			minute.Delays.Add(time.Duration(committed-e.At) * time.Microsecond)
 			minute.DelayMS += float64(received.UnixMicro()-e.At) / 1000
 			minute.NewestAt = max(minute.NewestAt, e.At)
+			minute.Types[counted(e.Type)]++
 		}
 		err = queries.CountMinute(ctx, tx, minute)
 		failpoint.At(failpoint.Written)
@@ -380,6 +382,15 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	}
 	counts.Rejected += int64(len(refused))
 	return counts, w.Reject(ctx, src, refused)
+}
+
+// counted is a type as it is counted: what it is called, as far as that is of a length.
+func counted(typ string) string {
+	const long = 100
+	if len(typ) <= long {
+		return typ
+	}
+	return strings.ToValidUTF8(typ[:long], "")
 }
 
 // formerly are the ids that the senders would have by other names of their assistants: by these they may have been erased.

@@ -47,6 +47,9 @@ func (w *RetentionWorker) Work(ctx context.Context, _ *river.Job[RetentionArgs])
 	if err == nil {
 		err = ExpireAudit(ctx, w.pool, w.now())
 	}
+	if err == nil {
+		err = queries.ForgetEventTypes(ctx, w.pool, w.now())
+	}
 	return err
 }
 

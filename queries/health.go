@@ -16,9 +16,10 @@ type SourceHealth struct {
 	ID                                          int64
 	Name                                        string
 	Kind                                        string
-	Today, LastHour, LastMinute, Known, Revised int64 // stored today, in the last 60 and 1 minutes; today's copies and revisions
-	Rejected, Redelivered, Empty                int64 // today
-	Open                                        int64 // rejected and not settled, of all time
+	Today, LastHour, LastMinute, Known, Revised int64   // stored today, in the last 60 and 1 minutes; today's copies and revisions
+	Rejected, Redelivered, Empty                int64   // today
+	Open                                        int64   // rejected and not settled, of all time
+	Ahead                                       float64 // seconds by which the time of an event was later than its arrival, at most, today; 0: none was
 	LastEventAt                                 *time.Time
 	LastReceivedAt                              *time.Time
 }
@@ -34,6 +35,7 @@ select s.id, s.name, s.kind,
 	(select count(*) from rejected_events r where r.source_id = s.id and r.state = 'open') as open,
 	coalesce(sum(m.redelivered) filter (where m.minute >= @today), 0)::bigint as redelivered,
 	coalesce(sum(m.empty) filter (where m.minute >= @today), 0)::bigint as empty,
+	coalesce(greatest(extract(epoch from max(m.newest_at - m.received_at) filter (where m.minute >= @today)), 0), 0)::double precision as ahead,
 	l.newest_at as last_event_at, l.received_at as last_received_at
 from sources s
 left join ingest_minutes m on m.source_id = s.id and m.minute >= least(@today, @now::timestamptz - interval '2 hours')

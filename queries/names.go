@@ -48,6 +48,7 @@ where versions.first_seen_at > excluded.first_seen_at`
 // nothing refers to yet harms nobody, and writers do not wait for each other's.
 func AddNames(ctx context.Context, db DB, n Names) error {
 	var q pgx.Batch
+	q.Queue(lockTimeoutSQL)
 	for _, t := range []struct {
 		kind, sql string
 		names     map[string]bool
@@ -77,7 +78,7 @@ func AddNames(ctx context.Context, db DB, n Names) error {
 		}
 		q.Queue(upsertVersionsSQL, pgx.StrictNamedArgs{"ids": ids, "assistants": assistants, "model_ids": modelIDs, "model_names": modelNames, "firsts": firsts})
 	}
-	if q.Len() == 0 {
+	if q.Len() == 1 {
 		return nil
 	}
 	return db.SendBatch(ctx, &q).Close()
@@ -158,6 +159,9 @@ func EnsureMonth(ctx context.Context, pool interface {
 		name := fmt.Sprintf("%s_%s", table, from.Format("2006_01"))
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			// One maker at a time; the lock is on the parent's row of the catalogue of shards, not on facts.
+			if _, err := tx.Exec(ctx, lockTimeoutSQL); err != nil {
+				return err
+			}
 			if _, err := tx.Exec(ctx, `select shard from ingest_shards order by shard limit 1 for update`); err != nil {
 				return err
 			}

@@ -42,7 +42,7 @@ join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdroppe
 where c.oid = to_regclass(@table::text) and a.attname <> all(@without::text[])
 group by c.relname`
 	grantWholeSQL = `select format('grant select on %I to %I', @table::text, @name::text)`
-	dropReaderSQL = `select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
+	dropReaderSQL = `select format('grant %I to current_user', @name::text) union all select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
 )
 
 // readable are the tables of a reader: those of figures without the columns that tell who it was or what was said, and those of texts.
@@ -51,7 +51,7 @@ var (
 		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil, "flow_steps": nil,
 		"conversations": {"user_id", "session_id", "first_text", "facets", "checkpoint"},
 		"commands":      {"value", "detail"},
-		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil, "ingest_minutes": nil,
+		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil, "ingest_minutes": nil, "event_types": nil,
 	}
 	readableTexts = []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
 )

@@ -1,7 +1,10 @@
 package queries
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,9 +35,39 @@ type Minute struct {
 	Delays                           metric.Delays
 	Redelivered                      int64 // of them, marked so by the broker
 	Empty                            int64 // messages that held nothing
+	Types                            map[string]int64
+}
+
+// manyTypes is how many types of events a batch is counted by; the rarest beyond count together.
+const manyTypes = 50
+
+// typesOf returns the most frequent types and how many events they have, the rest under "".
+func typesOf(counted map[string]int64) (types []string, events []int64) {
+	types, events = []string{}, []int64{}
+	var rest int64
+	for i, t := range slices.SortedFunc(maps.Keys(counted), func(a, b string) int { return cmp.Or(cmp.Compare(counted[b], counted[a]), cmp.Compare(a, b)) }) {
+		if i >= manyTypes {
+			rest += counted[t]
+			continue
+		}
+		types, events = append(types, t), append(events, counted[t])
+	}
+	if rest > 0 {
+		types, events = append(types, ""), append(events, rest)
+	}
+	return types, events
 }
 
 const countMinuteSQL = `
+with types as (
+	insert into event_types (day, source_id, type, shard, stored, last_at)
+	select (@at::timestamptz at time zone 'UTC')::date, @source, t.type, @shard, t.stored, @at
+	from unnest(@types::text[], @of_types::bigint[]) as t (type, stored)
+	order by t.type
+	on conflict (day, source_id, type, shard) do update
+	set stored = event_types.stored + excluded.stored,
+		last_at = greatest(event_types.last_at, excluded.last_at)
+)
 insert into ingest_minutes (source_id, minute, shard, stored, known, revised, rejected, delay_ms, newest_at, received_at, delays, redelivered, empty)
 values (@source, date_trunc('minute', @at::timestamptz), @shard, @stored, @known, @revised, @rejected, @delay,
 	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end, @at::timestamptz, @delays, @redelivered, @empty)
@@ -59,11 +92,42 @@ func CountMinute(ctx context.Context, db DB, m Minute) error {
 	if m.Stored == 0 {
 		delays = []int64{}
 	}
+	types, ofTypes := typesOf(m.Types)
 	_, err := db.Exec(ctx, countMinuteSQL, pgx.StrictNamedArgs{
 		"source": m.Source, "at": m.At, "shard": m.Shard, "stored": m.Stored, "known": m.Known, "revised": m.Revised,
 		"rejected": m.Rejected, "delay": m.DelayMS, "newest": m.NewestAt,
 		"delays": delays, "redelivered": m.Redelivered, "empty": m.Empty,
+		"types": types, "of_types": ofTypes,
 	})
+	return err
+}
+
+const eventTypesSQL = `
+select type, sum(stored)::bigint as stored, max(last_at) as last_at
+from event_types
+where day > (@now::timestamptz at time zone 'UTC')::date - 30
+group by type
+order by 2 desc, 1
+limit 200`
+
+// EventType is how many events of a type were stored in the last 30 days (UTC).
+type EventType struct {
+	Type   string // "": types beyond those that are counted one by one
+	Stored int64
+	LastAt time.Time
+}
+
+// EventTypes returns what arrived in 30 days, the most frequent type first.
+func EventTypes(ctx context.Context, db DB, now time.Time) ([]EventType, error) {
+	rows, _ := db.Query(ctx, eventTypesSQL, pgx.StrictNamedArgs{"now": now})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[EventType])
+}
+
+const forgetTypesSQL = `delete from event_types where day < (@now::timestamptz at time zone 'UTC')::date - 90`
+
+// ForgetEventTypes forgets the counts of types that arrived more than 90 days ago.
+func ForgetEventTypes(ctx context.Context, db DB, now time.Time) error {
+	_, err := db.Exec(ctx, forgetTypesSQL, pgx.StrictNamedArgs{"now": now})
 	return err
 }
 

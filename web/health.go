@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"turnwise/ingest/rasa"
 	"turnwise/queries"
 	"turnwise/views"
 )
@@ -28,6 +29,13 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	})
 	g.Go(func() (err error) {
 		reasons, err = queries.RejectedReasons(ctx, s.Pool)
+		return err
+	})
+	g.Go(func() error {
+		types, err := queries.EventTypes(ctx, s.Pool, m.Now)
+		for _, t := range types {
+			m.Types = append(m.Types, views.TypeRow{Type: t.Type, Stored: t.Stored, LastAt: t.LastAt, Unknown: !rasa.Knows(t.Type)})
+		}
 		return err
 	})
 	g.Go(func() (err error) {

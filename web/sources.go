@@ -35,6 +35,9 @@ func delayWords(d *metric.Delays, p float64) string {
 	return views.Span(v)
 }
 
+// clockAhead is by how much events may be from later than they arrive before that is said: clocks differ a little.
+const clockAhead = 2 * time.Minute
+
 // sourceRows returns how all sources are doing.
 func (s *server) sourceRows(ctx context.Context, now time.Time) ([]views.SourceRow, error) {
 	local := now.In(s.Zone)
@@ -56,6 +59,9 @@ func (s *server) sourceRows(ctx context.Context, now time.Time) ([]views.SourceR
 		row := views.SourceRow{
 			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Known: x.Known, Revised: x.Revised,
 			Rejected: x.Rejected, Redelivered: x.Redelivered, Empty: x.Empty, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[x.ID],
+		}
+		if ahead := time.Duration(x.Ahead * float64(time.Second)); ahead >= clockAhead {
+			row.Ahead = ahead
 		}
 		if d := delays[x.ID]; d != nil && (x.Kind == "http" || row.Broker != nil) { // files hold the past: their delay says nothing
 			row.Delay50, row.Delay95 = delayWords(d, 0.5), delayWords(d, 0.95)
