@@ -137,11 +137,11 @@ func median(v []float64) float64 {
 
 // fresh makes an empty, migrated database and returns its address and how to drop it.
 func (b *bench) fresh(name string) (url string, drop func() error, err error) {
-	admin, err := queries.Open(b.ctx, b.server.URL(), 2)
+	admin, err := queries.Open(b.ctx, b.server.KeeperURL(), 2)
 	if err != nil {
 		return "", nil, err
 	}
-	for _, sql := range []string{"drop database if exists " + name + " with (force)", "create database " + name} {
+	for _, sql := range []string{"drop database if exists " + name + " with (force)", "create database " + name + " owner turnwise"} {
 		if _, err := admin.Exec(b.ctx, sql); err != nil {
 			admin.Close()
 			return "", nil, err

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Config says where and how the server runs.
@@ -46,7 +47,8 @@ type Server struct {
 }
 
 const (
-	userName = "turnwise"
+	keeper   = "keeper"   // the superuser: makes roles and the database, and is nobody's whom a page or a job asks for
+	userName = "turnwise" // owns the database and all that is in it
 	database = "turnwise"
 	port     = "5432" // part of the socket's name
 )
@@ -229,9 +231,14 @@ func (s *Server) locked() bool {
 	return strings.Contains(string(log[max(0, len(log)-600):]), "lock file")
 }
 
-// URL is the address of the database.
-func (s *Server) URL() string {
-	q := url.Values{"host": {s.socket}, "user": {userName}, "port": {port}, "dbname": {database}, "sslmode": {"disable"}}
+// URL is the address of the database, for its owner.
+func (s *Server) URL() string { return s.url(userName, database) }
+
+// KeeperURL is the address of the database for the server's superuser, who makes logins for others.
+func (s *Server) KeeperURL() string { return s.url(keeper, database) }
+
+func (s *Server) url(user, db string) string {
+	q := url.Values{"host": {s.socket}, "user": {user}, "port": {port}, "dbname": {db}, "sslmode": {"disable"}}
 	return "postgres:///?" + q.Encode()
 }
 
@@ -325,7 +332,7 @@ func (s *Server) initdb(ctx context.Context) error {
 	if err := s.ownDir(fresh); err != nil {
 		return err
 	}
-	args := []string{"-D", fresh, "-U", userName, "-A", "trust", "-E", "UTF8", "--no-locale"}
+	args := []string{"-D", fresh, "-U", keeper, "-A", "trust", "-E", "UTF8", "--no-locale"}
 	if s.cfg.Throwaway {
 		args = append(args, "-N")
 	}
@@ -399,20 +406,20 @@ func buffers() string {
 	return strconv.FormatInt(min(max(mb, 128), 2048), 10) + "MB"
 }
 
-// ready waits until the server answers and makes the database.
+// ready waits until the server answers, and has it hold the roles and the database.
 func (s *Server) ready(ctx context.Context) error {
-	admin := strings.Replace(s.URL(), "dbname="+database, "dbname=postgres", 1)
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		conn, err := pgx.Connect(ctx, admin)
+		conn, err := pgx.Connect(ctx, s.url(keeper, "postgres"))
+		if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == noSuchRole {
+			if err := s.demote(ctx); err != nil { // there is no such role: of a version that had but one
+				return fmt.Errorf("give the database an owner of its own: %w", err)
+			}
+			continue
+		}
 		if err == nil {
 			defer conn.Close(ctx)
-			var exists bool
-			if err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, database).Scan(&exists); err != nil || exists {
-				return err
-			}
-			_, err := conn.Exec(ctx, `create database turnwise`)
-			return err
+			return s.populate(ctx, conn)
 		}
 		select {
 		case <-s.exited:

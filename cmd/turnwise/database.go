@@ -64,7 +64,21 @@ func (c *cli) databaseURL(ctx context.Context, log *slog.Logger) (url string, st
 	if err != nil {
 		return "", nil, fmt.Errorf("local PostgreSQL: %w", err)
 	}
+	c.local = server
 	return server.URL(), server.Stop, nil
+}
+
+// keeping hands on a pool of who may make logins: of a private database its superuser, else whoever the address names.
+func (c *cli) keeping(pool *pgxpool.Pool, do func(*pgxpool.Pool) error) error {
+	if c.local == nil {
+		return do(pool)
+	}
+	keeper, err := queries.Open(c.ctx, c.local.KeeperURL(), 2)
+	if err != nil {
+		return err
+	}
+	defer keeper.Close()
+	return do(keeper)
 }
 
 // alone makes sure that no other serve runs on the private database of the same data directory, whose end would be this one's too.

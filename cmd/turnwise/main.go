@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"turnwise/localdb"
 )
 
 // version is set by the linker.
@@ -75,6 +78,7 @@ type cli struct {
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 
 	ctx            context.Context
+	local          *localdb.Server // nil: the address names a database
 	stdout, stderr io.Writer
 	getenv         func(string) string
 }
@@ -83,11 +87,7 @@ type cli struct {
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	c := &cli{ctx: ctx, stdout: stdout, stderr: stderr, getenv: getenv}
 	exited := false
-	parser, err := kong.New(c,
-		kong.Name("turnwise"), kong.Description("Conversation analytics that you own."),
-		kong.Writers(stdout, stderr), kong.Exit(func(int) { exited = true }), kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
+	parser, err := c.parser(func() { exited = true })
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,27 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fmt.Errorf("%w; see turnwise --help", err)
 	}
 	return parsed.Run(c)
+}
+
+// parser reads what the program was called with into c.
+func (c *cli) parser(exit func()) (*kong.Kong, error) {
+	parser, err := kong.New(c,
+		kong.Name("turnwise"), kong.Description("Conversation analytics that you own."),
+		kong.Writers(c.stdout, c.stderr), kong.Exit(func(int) { exit() }), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return parser, kong.Visit(parser.Model, unsetIsEmpty)
+}
+
+// unsetIsEmpty takes variables of the environment that are empty for unset ones, as compose files and units write them.
+func unsetIsEmpty(node kong.Visitable, next kong.Next) error {
+	if flag, ok := node.(*kong.Flag); ok {
+		flag.Tag.Envs = slices.DeleteFunc(flag.Tag.Envs, func(name string) bool { return os.Getenv(name) == "" })
+	}
+	return next(nil)
 }
 
 type versionCmd struct{}

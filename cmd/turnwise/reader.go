@@ -25,9 +25,11 @@ type readerCreateCmd struct {
 func (r *readerCreateCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		password, made := rand.Text(), false
-		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-			made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Texts: r.Texts}, password)
-			return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"texts": r.Texts}}, err
+		err := c.keeping(pool, func(pool *pgxpool.Pool) error {
+			return c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
+				made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Texts: r.Texts}, password)
+				return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"texts": r.Texts}}, err
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("reader %s: %w", r.Name, err)
@@ -66,8 +68,10 @@ type readerDropCmd struct {
 
 func (r *readerDropCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
-		err := c.audited(pool, func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditReaderDropped, name: r.Name}, queries.DropReader(c.ctx, tx, r.Name)
+		err := c.keeping(pool, func(pool *pgxpool.Pool) error {
+			return c.audited(pool, func(tx pgx.Tx) (deed, error) {
+				return deed{act: queries.AuditReaderDropped, name: r.Name}, queries.DropReader(c.ctx, tx, r.Name)
+			})
 		})
 		if errors.Is(err, queries.ErrNotFound) {
 			return fmt.Errorf("there is no reader %s", r.Name)
