@@ -25,6 +25,7 @@ type question struct {
 	own       url.Values     // the page's own parameters, carried along
 	figures   bool           // the page has charts
 	queueName string         // of the filter's queue
+	most      int            // how many rows a table shows before it is cut; 0: all
 	now       time.Time
 	zone      *time.Location
 }

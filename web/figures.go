@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -57,7 +58,9 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	}
 	var q question
 	if err == nil {
-		q, err = s.parseQuestion(r, true, own...)
+		if q, err = s.parseQuestion(r, true, append(own, "rows")...); err == nil {
+			q.most, err = mostRows(q.own.Get("rows"))
+		}
 	}
 	var input *metric.InputError
 	if errors.As(err, &input) {
@@ -69,6 +72,39 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	}
 	f, err = s.askFigures(r.Context(), q, page, what)
 	return f, false, err
+}
+
+// tableRows is how many rows a table of a page shows before it is cut, with a link to all of them.
+const tableRows = 100
+
+// mostRows reads how many rows tables show.
+func mostRows(text string) (most int, err error) {
+	switch text {
+	case "":
+		return tableRows, nil
+	case "all":
+		return 0, nil
+	}
+	return 0, &metric.InputError{Field: "rows", Msg: "is all, or not there"}
+}
+
+// cut cuts a table that is long. What is left out is behind the link.
+func cut[Row any](f *figures, rows []Row) ([]Row, views.Cut) {
+	if f.most == 0 || len(rows) <= f.most {
+		return rows, views.Cut{}
+	}
+	return rows[:f.most], f.cutOf(len(rows))
+}
+
+// cutOf says what is cut of a table of so many rows.
+func (f *figures) cutOf(rows int) views.Cut {
+	if f.most == 0 || rows <= f.most {
+		return views.Cut{}
+	}
+	q := f.question
+	q.own = maps.Clone(q.own)
+	q.own.Set("rows", "all")
+	return views.Cut{Shown: f.most, Rows: rows, All: q.address()}
 }
 
 // askFigures answers a question for a page of charts.

@@ -41,6 +41,7 @@ func (s *server) flowsModel(ctx context.Context, f *figures) (m views.Flows, err
 		return m, &metric.InputError{Field: "sort", Msg: "is one of " + strings.Join(slices.Sorted(maps.Keys(flowOrders)), ", ")}
 	}
 	slices.SortStableFunc(m.Rows, func(a, b views.FlowRow) int { return cmp.Or(cmp.Compare(key(b), key(a)), cmp.Compare(a.Flow, b.Flow)) })
+	m.Rows, m.Cut = cut(f, m.Rows)
 	m.Orders, m.Funnel = map[string]string{}, f.other("/funnel")
 	for name := range flowOrders {
 		q := f.question

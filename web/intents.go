@@ -67,11 +67,12 @@ func (s *server) intentsModel(ctx context.Context, f *figures) (m views.Intents,
 		m.Rows = append(m.Rows, row)
 	}
 	slices.SortStableFunc(m.Rows, func(a, b views.IntentRow) int { return cmp.Compare(b.Turns.N, a.Turns.N) })
-	m.Commands = f.mix(f.words.Commands, engaged, func(filter *metric.Filter, v string) { filter.Commands = append(slices.Clone(filter.Commands), v) })
+	m.Rows, m.Cut = cut(f, m.Rows)
+	m.Commands, m.CommandsCut = cut(f, f.mix(f.words.Commands, engaged, func(filter *metric.Filter, v string) { filter.Commands = append(slices.Clone(filter.Commands), v) }))
 	if f.links { // what the model says may repeat what people said
-		m.CannotHandle = f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
+		m.CannotHandle, m.CannotCut = cut(f, f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
 			filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
-		})
+		}))
 		masker, err := queries.DisplayMask(ctx, s.Pool)
 		if err != nil {
 			return m, err

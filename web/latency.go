@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -94,8 +95,10 @@ func (f *figures) histogram() views.Chart {
 // latencyBy are response times by what a turn has, such as the flow on top of the stack when it ended.
 func (f *figures) latencyBy(title string, by map[string]*metric.Latency, to func(*metric.TurnFilter, string)) views.Breakdown {
 	b := views.Breakdown{Title: title, Head: []string{"Turns", "p50", "p95", "p99", "Mean"}}
-	for name, l := range by {
-		filter := f.filter
+	most := slices.SortedFunc(maps.Keys(by), func(a, c string) int { return cmp.Or(cmp.Compare(by[c].N, by[a].N), cmp.Compare(a, c)) })
+	most, b.Cut = cut(f, most)
+	for _, name := range most {
+		filter, l := f.filter, by[name]
 		to(&filter.Turns, cmp.Or(name, metric.NotTold))
 		row := views.BreakdownRow{Name: name, N: l.N, Values: f.latencyValues(l, filter)}
 		if title == "Flow" && conversation.UserFlow(name) {
@@ -103,7 +106,6 @@ func (f *figures) latencyBy(title string, by map[string]*metric.Latency, to func
 		}
 		b.Rows = append(b.Rows, row)
 	}
-	slices.SortFunc(b.Rows, func(a, c views.BreakdownRow) int { return cmp.Or(cmp.Compare(c.N, a.N), cmp.Compare(a.Name, c.Name)) })
 	return b
 }
 
@@ -184,16 +186,17 @@ func (f *figures) breakdowns(names queries.DimensionNames, head []string, values
 		if len(sums) < 2 {
 			continue
 		}
+		maps.DeleteFunc(sums, func(_ string, t *metric.Tally) bool { return t.Count(metric.All) == 0 })
 		b := views.Breakdown{Title: d.title, Head: head}
-		for name, t := range sums {
-			if t.Count(metric.All) == 0 {
-				continue
-			}
+		most := slices.SortedFunc(maps.Keys(sums), func(a, c string) int {
+			return cmp.Or(cmp.Compare(sums[c].Count(metric.All), sums[a].Count(metric.All)), cmp.Compare(a, c))
+		})
+		most, b.Cut = cut(f, most)
+		for _, name := range most {
 			filter := f.filter
 			d.to(&filter, cmp.Or(name, metric.NotTold))
-			b.Rows = append(b.Rows, views.BreakdownRow{Name: name, N: t.Count(metric.All), Link: f.with(filter).address(), Values: values(t, filter)})
+			b.Rows = append(b.Rows, views.BreakdownRow{Name: name, N: sums[name].Count(metric.All), Link: f.with(filter).address(), Values: values(sums[name], filter)})
 		}
-		slices.SortFunc(b.Rows, func(a, c views.BreakdownRow) int { return cmp.Or(cmp.Compare(c.N, a.N), cmp.Compare(a.Name, c.Name)) })
 		all = append(all, b)
 	}
 	return all
