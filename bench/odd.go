@@ -18,6 +18,7 @@ import (
 type shape struct {
 	name  string
 	event func(i int) string
+	alone bool // each event is a conversation of its own
 }
 
 const oddFrom = 1790000000
@@ -32,35 +33,37 @@ func shapes() []shape {
 		return fmt.Sprintf(`"text":"message %d","message_id":"m%d","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]}`, i, i)
 	}
 	return []shape{
-		{"one user's id in every conversation", func(i int) string { return oddEvent(fmt.Sprint("g", i), i, "user", message(i)+`,"user_id":"guest"`) }},
+		{"one user's id in every conversation", func(i int) string { return oddEvent(fmt.Sprint("g", i), i, "user", message(i)+`,"user_id":"guest"`) }, true},
 		{"one sender's sessions", func(i int) string {
 			return fmt.Sprintf(`{"sender_id":"sessions","event":"user","timestamp":%d.5,%s,"metadata":{"assistant_id":"bench","session_id":"s%d"}}`, oddFrom+60*(i/2), message(i), i/2)
-		}},
-		{"messages of one conversation", func(i int) string { return oddEvent("messages", i, "user", message(i)) }},
+		}, false},
+		{"messages of one conversation", func(i int) string { return oddEvent("messages", i, "user", message(i)) }, false},
 		{"slots of one conversation", func(i int) string {
 			return oddEvent("slots", i, "slot", fmt.Sprintf(`"name":"slot %d","value":"%d"`, i, i))
-		}},
+		}, false},
 		{"commands of one conversation", func(i int) string {
 			return oddEvent("commands", i, "user", fmt.Sprintf(`"text":"x","message_id":"c%d","parse_data":{"commands":[{"command":"start flow","flow":"f%d"},{"command":"set slot","name":"s","value":%d}]}`, i, i, i))
-		}},
-		{"open flows of one conversation", func(i int) string { return oddEvent("flows", i, "flow_started", fmt.Sprintf(`"flow_id":"flow %d"`, i)) }},
+		}, false},
+		{"open flows of one conversation", func(i int) string { return oddEvent("flows", i, "flow_started", fmt.Sprintf(`"flow_id":"flow %d"`, i)) }, false},
 		{"flows of one conversation, ended", func(i int) string {
 			return oddEvent("ended", i, []string{"flow_started", "flow_completed"}[i%2], fmt.Sprintf(`"flow_id":"flow %d"`, i/2))
-		}},
+		}, false},
 		{"frames of one stack", func(i int) string {
 			return oddEvent("stack", i, "stack", fmt.Sprintf(`"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"%d\",\"flow_id\":\"f%d\",\"step_id\":\"s\"}}]"`, i, i))
-		}},
+		}, false},
 		{"names, each of its own", func(i int) string {
 			return fmt.Sprintf(`{"sender_id":"n%d","event":"user","timestamp":%d.5,%s,"input_channel":"channel %d","metadata":{"assistant_id":"assistant %d","model_id":"model %d"}}`, i, oddFrom+i, message(i), i%5000, i%5000, i%5000)
-		}},
+		}, true},
 	}
 }
 
-// odd measures storing of each shape in requests of 500 events, compared with as many ordinary events.
+// odd measures storing of each shape in requests of 500 events, compared with as many ordinary events that make as many conversations.
 func (b *bench) odd() error {
-	ordinary := shape{"ordinary", func(i int) string {
-		return oddEvent(fmt.Sprint("o", i/10), i, "user", fmt.Sprintf(`"text":"message %d","message_id":"m%d","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]}`, i, i))
-	}}
+	ordinary := func(each int) shape {
+		return shape{"ordinary", func(i int) string {
+			return oddEvent(fmt.Sprint("o", i/each), i, "user", fmt.Sprintf(`"text":"message %d","message_id":"m%d","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]}`, i, i))
+		}, each == 1}
+	}
 	const n = 20000
 	one := func(s shape) (each time.Duration, longest time.Duration, err error) {
 		url, drop, err := b.fresh("bench_odd")
@@ -104,17 +107,26 @@ func (b *bench) odd() error {
 		}
 		return time.Since(begun) / n, longest, nil
 	}
-	base, _, err := one(ordinary)
+	base, _, err := one(ordinary(10))
 	if err != nil {
 		return err
 	}
-	b.note("odd: an ordinary event", float64(base.Microseconds()), "µs", "")
+	alone, _, err := one(ordinary(1))
+	if err != nil {
+		return err
+	}
+	b.note("odd: an ordinary event, ten a conversation", float64(base.Microseconds()), "µs", "")
+	b.note("odd: an ordinary event, each a conversation", float64(alone.Microseconds()), "µs", "")
 	for _, s := range shapes() {
 		each, longest, err := one(s)
 		if err != nil {
 			return err
 		}
-		b.note("odd: "+s.name+" / ordinary", float64(each)/float64(base), "", "≤ 2")
+		as := base
+		if s.alone {
+			as = alone
+		}
+		b.note("odd: "+s.name+" / ordinary", float64(each)/float64(as), "", "≤ 2")
 		b.note("odd: "+s.name+", longest request", float64(longest.Milliseconds()), "ms", "< 2000")
 	}
 	return b.oddPages()
