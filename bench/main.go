@@ -52,7 +52,7 @@ func run(ctx context.Context) error {
 	large := flag.Int("conversations", 350000, "conversations in the large database; 0 leaves it out")
 	dir := flag.String("dir", "", "folder for the database; default: a temporary one")
 	out := flag.String("out", "bench.json", "file for the figures")
-	only := flag.String("only", "", "ingest, odd, streams, pages, search or reports; default: all")
+	only := flag.String("only", "", "ingest, odd, oddpages, crowd, streams, pages, search or reports; default: all")
 	quick := flag.Bool("quick", false, "measure ingest with 2 writers and batches of 5,000 alone")
 	profile := flag.String("cpuprofile", "", "write a profile of this process to a file")
 	flag.Parse()
@@ -98,6 +98,11 @@ func run(ctx context.Context) error {
 	if *only == "oddpages" {
 		return b.oddPages()
 	}
+	if *only == "" || *only == "crowd" {
+		if err := b.crowd(); err != nil {
+			return err
+		}
+	}
 	if *only == "" || *only == "streams" {
 		if err := b.streams(); err != nil {
 			return err
@@ -113,7 +118,7 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	if *large > 0 && *only != "streams" && *only != "odd" && *only != "search" && *only != "reports" {
+	if *large > 0 && *only != "streams" && *only != "odd" && *only != "crowd" && *only != "search" && *only != "reports" {
 		if err := b.large(*large, *only != "ingest", *only != "pages"); err != nil {
 			return err
 		}

@@ -142,10 +142,11 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 }
 
 // How often what cannot be told from a fault of the data is tried: fewTries times with all events together and half that often with a part of
-// them, before they are parted; then manyTries times with each alone, before it is set aside.
+// them, before they are parted; then manyTries times with each alone, before it is set aside. What is slow is parted at once, and tried alone slowTries times.
 const (
 	fewTries  = 6
 	manyTries = 20
+	slowTries = 3
 )
 
 func (w *Writer) persevere(ctx context.Context, src Source, events []*conversation.Event, tries int) (Counts, error) {
@@ -176,7 +177,12 @@ func (w *Writer) persevere(ctx context.Context, src Source, events []*conversati
 			if errors.Is(err, errSlow) && !w.answers(ctx) { // it was the database after all
 				break
 			}
-			if tries--; !queries.Conflicting(err) && !errors.Is(err, errSlow) && len(events) > 1 { // of what is not known, the parts tell sooner
+			switch tries--; {
+			case errors.Is(err, errSlow) && len(events) > 1:
+				tries = 0
+			case errors.Is(err, errSlow):
+				tries -= manyTries/slowTries - 1
+			case !queries.Conflicting(err) && len(events) > 1: // of what is not known, the parts tell sooner
 				tries -= fewTries / 2
 			}
 			if tries <= 0 {
@@ -225,7 +231,7 @@ func kindOf(err error) fault {
 		return doubtful
 	case queries.Temporary(err), errors.Is(err, puddle.ErrClosedPool):
 		return ofDatabase
-	case errors.As(err, &pg) && !queries.Internal(err):
+	case errors.As(err, &pg) && (!queries.Internal(err) || queries.Damaged(err)):
 		return ofSetup
 	}
 	return doubtful
@@ -259,7 +265,7 @@ func pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// bisect halves a refused batch until the bad event stands alone.
+// bisect parts a refused batch until the bad event stands alone: by halves, or by more where each try is long.
 func (w *Writer) bisect(ctx context.Context, src Source, events []*conversation.Event, cause error) (Counts, error) {
 	if len(events) == 1 {
 		if kindOf(cause) == doubtful {
@@ -272,8 +278,12 @@ func (w *Writer) bisect(ctx context.Context, src Source, events []*conversation.
 		return Counts{Rejected: 1}, err
 	}
 	var sum Counts
-	for _, half := range [][]*conversation.Event{events[:len(events)/2], events[len(events)/2:]} {
-		c, err := w.persevere(ctx, src, half, fewTries/2)
+	parts := 2
+	if errors.Is(cause, errSlow) {
+		parts = 16
+	}
+	for part := range slices.Chunk(events, (len(events)+parts-1)/parts) {
+		c, err := w.persevere(ctx, src, part, fewTries/2)
 		if err != nil {
 			return sum, err
 		}

@@ -142,6 +142,26 @@ func BadData(err error) bool {
 	return false
 }
 
+// Damaged tells errors that say that tables or indexes are broken: no event is to blame.
+func Damaged(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "XX001" || pg.Code == "XX002")
+}
+
+// BadValue tells errors that a value caused which somebody entered or asked for: it cannot be stored, or names what is not there.
+func BadValue(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	return pg.Code[:2] == "22" || pg.Code[:2] == "54" || pg.Code == pgForeignKey || pg.Code == pgCheck
+}
+
+const (
+	pgForeignKey = "23503"
+	pgCheck      = "23514"
+)
+
 // Internal tells errors that the server itself should not have made; data may have brought them about.
 func Internal(err error) bool {
 	var pg *pgconn.PgError

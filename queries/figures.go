@@ -269,8 +269,12 @@ func (r *reading) rollups(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("hours of who came: %w", err)
 	}
+	known := make(map[hourKey]bool, len(marks))
+	for _, m := range marks {
+		known[hourKey{m.At.UnixMicro(), m.Assistant}] = true
+	}
 	for _, h := range arrived {
-		if !slices.ContainsFunc(marks, func(m AssistantHour) bool { return m.At.Equal(h.At) && m.Assistant == h.Assistant }) {
+		if !known[hourKey{h.At.UnixMicro(), h.Assistant}] {
 			marks = append(marks, h)
 		}
 	}

@@ -124,14 +124,17 @@ const touchedText = `), k as (
 const markArrivedSQL = `
 with taken as (
 	delete from rollup_arrivals
+	where ctid = any(array(select ctid from rollup_arrivals limit 5000))
 	returning sender_id, user_id, assistant_id, at, engaged
-` + touchedText + `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select epoch from rollup_state), 0)
-from touched
-order by 1, 2
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
+` + touchedText + `, marked as (
+	insert into rollup_marks (hour, assistant_id, lane, epoch)
+	select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select epoch from rollup_state), 0)
+	from touched
+	order by 1, 2
+	on conflict (hour, assistant_id, lane, epoch) do update
+	set changes = rollup_marks.changes + 1
+)
+select count(*) from taken`
 
 // manyArrivals is how many of those that came since the last count a page looks at itself; more wait for the job.
 const manyArrivals = 1000
@@ -159,16 +162,23 @@ func arrivedIn(ctx context.Context, db DB, from, until time.Time) ([]AssistantHo
 	return pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
 }
 
-// MarkArrived marks what is judged otherwise since somebody came or went.
+// MarkArrived marks what is judged otherwise since somebody came or went, a portion at a time: what is done of many stays done.
 func MarkArrived(ctx context.Context, pool *pgxpool.Pool) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		for _, sql := range []string{countingSQL, markArrivedSQL} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("mark hours of who came: %w", err)
+	for {
+		var taken int
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, countingSQL); err != nil {
+				return err
 			}
+			return tx.QueryRow(ctx, markArrivedSQL).Scan(&taken)
+		})
+		if err != nil {
+			return fmt.Errorf("mark hours of who came: %w", err)
 		}
-		return nil
-	})
+		if taken == 0 {
+			return nil
+		}
+	}
 }
 
 func (m *marks) queue(q *pgx.Batch) {

@@ -61,9 +61,18 @@ func typesOf(counted map[string]int64) (types []string, events []int64) {
 const countMinuteSQL = `
 with types as (
 	insert into event_types (day, source_id, type, shard, stored, last_at)
-	select (@at::timestamptz at time zone 'UTC')::date, @source, t.type, @shard, t.stored, @at
+	select d.day, @source, c.type, @shard, sum(t.stored), @at
 	from unnest(@types::text[], @of_types::bigint[]) as t (type, stored)
-	order by t.type
+	cross join (values ((@at::timestamptz at time zone 'UTC')::date)) as d (day)
+	cross join lateral (
+		select case
+			when exists (select from event_types e where e.day = d.day and e.source_id = @source and e.type = t.type) then t.type
+			when (select count(*) from event_types e where e.day = d.day and e.source_id = @source) < 1000 then t.type -- anybody may make up types
+			else ''
+		end as type
+	) as c
+	group by d.day, c.type
+	order by c.type
 	on conflict (day, source_id, type, shard) do update
 	set stored = event_types.stored + excluded.stored,
 		last_at = greatest(event_types.last_at, excluded.last_at)

@@ -161,15 +161,18 @@ func (s *server) need(right views.Right, h handler) handler {
 			return nil
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, longestForm)
-		ctx, cancel := context.WithTimeout(r.Context(), patience(r.URL.Path))
-		defer cancel()
 		if dear := s.dear(r); dear != nil {
-			leave, err := dear.enter(ctx, u.ID.String())
+			leave, err := dear.enter(r.Context(), u.ID.String())
 			if err != nil {
 				return err
 			}
 			defer leave()
+			if dear == s.stiles.drawn {
+				w = &leaving{w, leave}
+			}
 		}
+		ctx, cancel := context.WithTimeout(r.Context(), patience(r.URL.Path))
+		defer cancel()
 		return s.reading(h, w, r.WithContext(ctx))
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
@@ -96,10 +95,7 @@ func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 	if err := s.noted(r, deed{act: queries.AuditExportMade, name: name, after: after}); err != nil {
 		return err
 	}
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileRequest)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return s.stream(w, r, x, name)
+	return s.stream(&steady{w}, r, x, name)
 }
 
 // wanted reads what is to be taken out.
@@ -238,9 +234,7 @@ func (s *server) sendParts(w http.ResponseWriter, r *http.Request, kind, name st
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileRequest)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
+	w = &steady{w}
 	var sent int64
 	for n := 0; sent < size; n++ {
 		body, err := part(n)

@@ -75,10 +75,13 @@ func legibleForm(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "form", Msg: "could not be read to its end"}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
-		return nil // nothing is read of it as a form
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case "application/x-www-form-urlencoded":
+		return legibleQuery("form", string(body))
+	case "multipart/form-data": // net/http would read it as one
+		return &metric.InputError{Field: "form", Msg: "is of a kind that no page here sends"}
 	}
-	return legibleQuery("form", string(body))
+	return nil // nothing is read of it as a form
 }
 
 // orders are names by which lists are ordered and paged, and where each means something. A name that a page ignores would promise what is not so.
@@ -89,6 +92,7 @@ var orders = map[string][]string{
 	"page":   {"/conversations", "/conversations/", "/users/list", "/rejected", "/reports/edit"},
 	"after":  {"/conversations/", "/turns", "/queues/"},
 	"before": {"/conversations/", "/admin/audit"},
+	"rows":   {"/overview", "/latency", "/csat", "/flows", "/flow", "/intents", "/users", "/compare", "/paths", "/funnel"},
 	"cursor": nil, "offset": nil, "limit": nil,
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/httprate"
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/metric"
@@ -26,6 +27,8 @@ type readers struct {
 	off     bool                 // it is switched off
 	looked  time.Time            // when that was looked up
 	refused map[string]time.Time // by who and what, when that was written down last
+	minute  time.Time            // since when strangers are counted
+	strange int
 }
 
 // read is one request.
@@ -43,18 +46,28 @@ const (
 	readsAtOnce  = 500
 	readsWait    = 200 * time.Millisecond
 	switchLife   = 5 * time.Second // how long a change of the switch may go unnoticed
-	refusedEvery = time.Minute     // the same one is written down again
+	noteWait     = 5 * time.Second
+	refusedEvery = time.Minute // the same one is written down again
+	strangers    = 30          // how many refusals of who is not known are written down in that time
 )
 
 func newReaders(s *server) *readers {
 	return &readers{server: s, entries: make(chan read, 10*readsAtOnce), ended: make(chan struct{}), refused: map[string]time.Time{}}
 }
 
-// note takes an entry; when very many wait, so does who asks.
+// note takes an entry; when very many wait, so does who asks, also one who has gone.
 func (l *readers) note(ctx context.Context, e read) {
 	select {
 	case l.entries <- e:
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteWait)
+	defer cancel()
+	select {
+	case l.entries <- e:
 	case <-ctx.Done():
+		l.server.Log.ErrorContext(ctx, "who read is not written down: the audit log takes nothing", "act", e.act)
 	}
 }
 
@@ -85,6 +98,7 @@ func (l *readers) run(ctx context.Context) {
 		}
 		if len(waiting) > 20*readsAtOnce { // the database is away for long: rather these than all memory
 			waiting = waiting[readsAtOnce:]
+			l.server.Log.ErrorContext(ctx, "who read is not written down: the audit log takes nothing", "entries", readsAtOnce)
 		}
 	}
 }
@@ -116,6 +130,17 @@ func (l *readers) write(ctx context.Context, all []read) bool {
 		}
 		return queries.RecordAll(ctx, tx, noted)
 	})
+	if queries.BadData(err) { // one holds up no other
+		if len(all) == 1 {
+			s.Log.ErrorContext(ctx, "who read is not written down: the database refused it", "act", all[0].act, "error", err)
+			return true
+		}
+		written := true
+		for i := range all {
+			written = l.write(ctx, all[i:i+1]) && written
+		}
+		return written
+	}
 	if err != nil && ctx.Err() == nil {
 		s.Log.WarnContext(ctx, "who read is not written down yet", "entries", len(all), "error", err)
 	}
@@ -137,12 +162,23 @@ func filterWords(raw string, p queries.Pseudonyms, zone *time.Location) string {
 
 // on tells whether reading is written down.
 func (l *readers) on(ctx context.Context) bool {
+	now := time.Now()
+	l.mu.Lock()
+	off, due := l.off, now.Sub(l.looked) > switchLife
+	if due { // the others go by what was known
+		l.looked = now
+	}
+	l.mu.Unlock()
+	if !due {
+		return !off
+	}
+	set, err := queries.LoadAuditSettings(ctx, l.server.Pool)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); now.Sub(l.looked) > switchLife {
-		if set, err := queries.LoadAuditSettings(ctx, l.server.Pool); err == nil {
-			l.off, l.looked = set.NoReads, now
-		}
+	if err != nil {
+		l.looked = now.Add(time.Second - switchLife) // again in a second
+	} else {
+		l.off = set.NoReads
 	}
 	return !l.off
 }
@@ -158,16 +194,27 @@ func (l *readers) again() {
 func (s *server) refuse(r *http.Request, why string) {
 	who := s.actor(r)
 	route := chi.RouteContext(r.Context()).RoutePattern()
-	key := who.Name + " " + who.Address + " " + r.Method + " " + route + " " + why
+	key := who.Name + " " + httprate.CanonicalizeIP(who.Address) + " " + why
+	if who.ID != nil {
+		key += " " + r.Method + " " + route
+	}
 	l, now := s.readers, s.Now()
 	l.mu.Lock()
 	last, known := l.refused[key]
+	known = known && now.Sub(last) < refusedEvery
+	if who.ID == nil && !known {
+		if now.Sub(l.minute) >= refusedEvery {
+			l.minute, l.strange = now, 0
+		}
+		l.strange++
+		known = l.strange > strangers
+	}
 	if len(l.refused) > 10000 {
 		clear(l.refused)
 	}
 	l.refused[key] = now
 	l.mu.Unlock()
-	if known && now.Sub(last) < refusedEvery {
+	if known {
 		return
 	}
 	l.note(r.Context(), read{who: who, at: now, act: queries.AuditRefused, id: r.Method + " " + route, name: why, rows: -1})
@@ -175,10 +222,10 @@ func (s *server) refuse(r *http.Request, why string) {
 
 // textRoutes are pages that show what people said, or who they are, and what reading them is called.
 var textRoutes = map[string]queries.AuditAct{
-	"/conversations": queries.AuditListRead, "/conversations/{id}": queries.AuditConversationRead, "/conversations/{id}/test.yml": queries.AuditConversationRead,
-	"/conversations/{id}/nlu.yml": queries.AuditConversationRead, "/conversations/{id}/events.json": queries.AuditConversationRead,
+	"/conversations": queries.AuditListRead, "/conversations/{id}": queries.AuditConversationRead,
 	"/turns": queries.AuditListRead, "/users/list": queries.AuditListRead, "/intents": queries.AuditListRead, "/review": queries.AuditListRead, "/queues/{id}": queries.AuditListRead, "/queues/{id}/mix": queries.AuditListRead,
-	"/rejected": queries.AuditRejectedRead, "/rejected/{id}": queries.AuditRejectedRead, "/rejected/{id}/body": queries.AuditRejectedRead,
+	"/rejected": queries.AuditRejectedRead, "/rejected/{id}": queries.AuditRejectedRead,
+	"/conversations/total": queries.AuditListRead, "/conversations/volume": queries.AuditListRead,
 }
 
 type rowsKey struct{}

@@ -144,7 +144,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, m.Heading, m.Text = http.StatusTooManyRequests, "One thing after another", "You have several files or long charts under way. Wait until they are done, or choose a shorter range; large files can be made in the background."
 	case errors.Is(err, context.Canceled):
 		return
-	case queries.BadData(err):
+	case queries.BadValue(err):
 		s.Log.WarnContext(r.Context(), "the database refused what was asked", "error", err, "route", r.Pattern)
 		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", "Something in what was asked or entered cannot be stored or looked up."
 	case queries.Temporary(err):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -28,8 +29,55 @@ func newStile(seats, each int) *stile {
 // errBusy says that somebody has as much under way as one may, or that the turn does not come.
 var errBusy = errors.New("too much is asked for at once")
 
-// turnWait is how long a request waits for its turn.
+// turnWait is how long a request waits for its turn, beside the time that it may take then.
 const turnWait = 30 * time.Second
+
+// leaving frees a seat when the answer is there: how long its reader takes for it is nobody else's matter.
+type leaving struct {
+	http.ResponseWriter
+	leave func()
+}
+
+// WriteHeader frees the seat.
+func (l *leaving) WriteHeader(status int) {
+	l.leave()
+	l.ResponseWriter.WriteHeader(status)
+}
+
+// Write frees the seat.
+func (l *leaving) Write(p []byte) (int, error) {
+	l.leave()
+	return l.ResponseWriter.Write(p)
+}
+
+// Unwrap lets controllers reach what is beneath.
+func (l *leaving) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// steady writes in pieces, each of which must be taken within a while: who reads nothing holds what the answer holds no longer.
+type steady struct{ http.ResponseWriter }
+
+const (
+	steadyPiece = 64 << 10
+	steadyWait  = 30 * time.Second
+)
+
+// Write writes.
+func (s *steady) Write(p []byte) (n int, err error) {
+	control := http.NewResponseController(s.ResponseWriter)
+	for {
+		if err := control.SetWriteDeadline(time.Now().Add(steadyWait)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return n, err
+		}
+		piece := p[n:min(n+steadyPiece, len(p))]
+		m, err := s.ResponseWriter.Write(piece)
+		if n += m; err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// Unwrap lets controllers reach what is beneath.
+func (s *steady) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // enter waits for the turn.
 func (s *stile) enter(ctx context.Context, who string) (leave func(), err error) {
@@ -51,7 +99,7 @@ func (s *stile) enter(ctx context.Context, who string) (leave func(), err error)
 	defer timer.Stop()
 	select {
 	case s.seats <- struct{}{}:
-		return func() { <-s.seats; goes() }, nil
+		return sync.OnceFunc(func() { <-s.seats; goes() }), nil
 	case <-timer.C:
 		err = errBusy
 	case <-ctx.Done():
@@ -61,10 +109,10 @@ func (s *stile) enter(ctx context.Context, who string) (leave func(), err error)
 	return nil, err
 }
 
-// stiles are those of the site.
-type stiles struct{ documents, charts, rows *stile }
+// stiles are those of the site: one of what is reckoned and drawn, which takes a processor each, and one of rows that are streamed.
+type stiles struct{ drawn, rows *stile }
 
-func newStiles() *stiles { return &stiles{newStile(2, 3), newStile(3, 4), newStile(6, 3)} }
+func newStiles() *stiles { return &stiles{newStile(max(1, runtime.NumCPU()/2), 3), newStile(6, 2)} }
 
 // longRange is from how many days on charts are dear.
 const longRange = 400
@@ -76,7 +124,7 @@ func (s *server) dear(r *http.Request) *stile {
 	}
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/documents/"), path == "/review/reports/file":
-		return s.stiles.documents
+		return s.stiles.drawn
 	case path == "/rows":
 		return s.stiles.rows
 	case !charts[path]:
@@ -87,7 +135,7 @@ func (s *server) dear(r *http.Request) *stile {
 		return nil // the page says so
 	}
 	if from, until := f.Range.Bounds(s.Now(), s.Zone); until.Sub(from) > longRange*24*time.Hour {
-		return s.stiles.charts
+		return s.stiles.drawn
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 )
 
 // TestStile holds that one who asks for much waits or is turned away, and that another gets a turn all the same.
@@ -32,7 +33,10 @@ func TestStile(t *testing.T) {
 			leave()
 		})
 	}
-	for held := 0; held < 4; { // until both stand there
+	for held, deadline := 0, time.Now().Add(20*time.Second); held < 4; time.Sleep(time.Millisecond) { // until both stand there
+		if time.Now().After(deadline) {
+			t.Fatalf("%d stand there", held)
+		}
 		s.mu.Lock()
 		held = s.held["greedy"] + s.held["other"]
 		s.mu.Unlock()

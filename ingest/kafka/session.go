@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"turnwise/ingest"
 	"turnwise/queries"
@@ -250,6 +251,7 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		s.mu.Lock()
 		var marks []*kgo.Record
 		known := map[part]string{}
+		heads := map[string]map[int32]kgo.EpochOffset{} // of the same
 		for at, n := range counts {
 			if s.pending[at] -= n; s.pending[at] == 0 {
 				delete(s.pending, at)
@@ -260,6 +262,10 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 				if id, ok := s.anew[at]; ok {
 					known[at] = id
 					delete(s.anew, at)
+					if heads[at.topic] == nil {
+						heads[at.topic] = map[int32]kgo.EpochOffset{}
+					}
+					heads[at.topic][at.n] = kgo.EpochOffset{Epoch: last[at].LeaderEpoch, Offset: last[at].Offset + 1}
 				}
 			}
 		}
@@ -267,7 +273,7 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		s.mu.Unlock()
 		s.freed.Broadcast()
 		if len(known) > 0 {
-			go s.keep(known)
+			go s.keep(known, heads)
 		}
 	}
 	return p
@@ -358,20 +364,28 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 	return offsets, nil
 }
 
-// keep notes as which incarnation partitions are read, once offsets of that one are committed: before, the ones of the other are.
-func (s *session) keep(known map[part]string) {
+// keep notes as which incarnation partitions are read, once these very offsets of that one are committed: until then those of the other are.
+func (s *session) keep(known map[part]string, heads map[string]map[int32]kgo.EpochOffset) {
 	ctx, cancel := context.WithTimeout(context.Background(), revokeWait)
 	defer cancel()
-	err := s.client.CommitMarkedOffsets(ctx)
+	committed := map[part]bool{}
+	s.client.CommitOffsetsSync(ctx, heads, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if err != nil {
+			return
+		}
+		for _, topic := range resp.Topics {
+			for _, p := range topic.Partitions {
+				committed[part{topic.Topic, p.Partition}] = p.ErrorCode == 0
+			}
+		}
+	})
 	for at, id := range known {
-		if err == nil {
-			err = s.memory.KeepIncarnation(ctx, queries.Part{Stream: at.topic, Part: at.n}, id)
+		if committed[at] && s.memory.KeepIncarnation(ctx, queries.Part{Stream: at.topic, Part: at.n}, id) == nil {
+			continue
 		}
-		if err != nil { // the next that is stored tries again
-			s.mu.Lock()
-			s.anew[at] = id
-			s.mu.Unlock()
-		}
+		s.mu.Lock() // the next that is stored tries again
+		s.anew[at] = id
+		s.mu.Unlock()
 	}
 }
 
