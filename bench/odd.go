@@ -213,7 +213,7 @@ func (b *bench) oddPages() (err error) {
 			}
 			times = append(times, float64(time.Since(begun).Microseconds())/1000)
 			if n = len(body); resp.StatusCode != 200 {
-				fmt.Printf("   %s: %s\n", path, resp.Status)
+				return fmt.Errorf("%s: %s", path, resp.Status)
 			}
 		}
 		if ms := median(times); ms > most {

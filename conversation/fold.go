@@ -627,6 +627,9 @@ func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
 		c.LastFlow = e.FlowID
 	}
 	run := c.openRun(e.FlowID)
+	if run == nil && e.Type != TypeFlowStarted && len(c.Runs) >= MaxFlows { // of one that is followed no further
+		return FlagBeyond
+	}
 	if run == nil || e.Type == TypeFlowStarted && UserFlow(e.FlowID) {
 		c.RunCount++
 		run = &Run{N: c.RunCount, FlowID: e.FlowID, Status: RunOpen}

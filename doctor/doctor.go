@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/mask"
 	"turnwise/queries"
 )
 
@@ -282,6 +283,9 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) er
 	rules, err := queries.MaskingRules(ctx, db)
 	if err != nil {
 		return err
+	}
+	if err := mask.Measure(rules.Rules); err != nil {
+		d.Say(false, "masking: %v. Longer texts are replaced as a whole until it is changed under Admin › Masking.", err)
 	}
 	switch {
 	case rules.OnArrival:

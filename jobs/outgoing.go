@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,6 +52,9 @@ func (n Networks) Allows(a netip.Addr) bool {
 	return true
 }
 
+// hexNumber is a number as some programs read one that is to be an address.
+var hexNumber = regexp.MustCompile(`^0x[0-9a-f.x]*$`)
+
 // Admits tells, before a place is kept to which files shall be sent, whether nothing ever will be: it is private, or no place at all. The
 // address counts that is connected to; this only says so in time. What cannot be looked up now is let pass.
 func (n Networks) Admits(ctx context.Context, u *url.URL) error {
@@ -63,7 +67,7 @@ func (n Networks) Admits(ctx context.Context, u *url.URL) error {
 	var found []netip.Addr
 	if a, err := netip.ParseAddr(host); err == nil {
 		found = append(found, a)
-	} else if !strings.ContainsFunc(host, func(c rune) bool { return (c < '0' || c > '9') && c != '.' }) || strings.HasPrefix(host, "0x") {
+	} else if !strings.ContainsFunc(host, func(c rune) bool { return (c < '0' || c > '9') && c != '.' }) || hexNumber.MatchString(host) {
 		return errors.New("is a number that is no address") // some programs would make one of it
 	} else if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		found = append(found, netip.IPv6Loopback())

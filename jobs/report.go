@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,10 +101,11 @@ func (ReportArgs) Kind() string { return "report" }
 type ReportWorker struct {
 	river.WorkerDefaults[ReportArgs]
 	Reports
-	pool *pgxpool.Pool
-	zone *time.Location
-	log  *slog.Logger
-	now  func() time.Time
+	pool   *pgxpool.Pool
+	zone   *time.Location
+	log    *slog.Logger
+	now    func() time.Time
+	owners owners
 }
 
 // Timeout bounds one run.
@@ -115,6 +117,18 @@ func (w *ReportWorker) Work(ctx context.Context, job *river.Job[ReportArgs]) err
 	if err != nil {
 		return river.JobCancel(fmt.Errorf("run %q: %w", job.Args.ID, err))
 	}
+	owner, err := queries.OwnerOfRun(ctx, w.pool, id)
+	if errors.Is(err, queries.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	leave, ok := w.owners.enter(owner)
+	if !ok {
+		return river.JobSnooze(2 * time.Second)
+	}
+	defer leave()
 	err = SendReport(ctx, w.pool, w.Reports, id, w.zone, w.log, w.now)
 	if errors.Is(err, queries.ErrNotFound) { // done, or another's
 		return nil
@@ -142,6 +156,34 @@ type sending struct {
 
 // errNothing says that there is nothing to send, and that nothing shall be sent then.
 var errNothing = errors.New("there was nothing to send")
+
+// ownerShare is how many reports of one owner are under way at once, of those that can be: others' leave beside them.
+const ownerShare = 4
+
+// owners counts the reports under way by owner.
+type owners struct {
+	mu   sync.Mutex
+	held map[conversation.UUID]int
+}
+
+func (o *owners) enter(id conversation.UUID) (leave func(), ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held[id] >= ownerShare {
+		return nil, false
+	}
+	if o.held == nil {
+		o.held = map[conversation.UUID]int{}
+	}
+	o.held[id]++
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.held[id]--; o.held[id] == 0 {
+			delete(o.held, id)
+		}
+	}, true
+}
 
 // makers bounds how many reports are made at once. Many more may be handed over: that is mostly waiting for others.
 var makers = make(chan struct{}, 2)

@@ -9,10 +9,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"mime"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -499,5 +502,65 @@ func TestTargets(t *testing.T) {
 	}
 	if !(jobs.Networks{}).Allows(netip.MustParseAddr("93.184.215.14")) || !(jobs.Networks{netip.MustParsePrefix("10.0.0.0/8")}).Allows(netip.MustParseAddr("::ffff:10.0.0.1")) {
 		t.Error("a public address, or an allowed one, is refused")
+	}
+}
+
+// TestHanging: servers that take a connection and say nothing delay no other report: of their owner while they are two, of others however many.
+func TestHanging(t *testing.T) {
+	t.Parallel()
+	for hanging, other := range map[int]bool{2: false, 40: true} {
+		o := newOffice(t, 0)
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		var mu sync.Mutex
+		held := 0
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				held++
+				mu.Unlock()
+				t.Cleanup(func() { conn.Close() })
+			}
+		}()
+		for i := range hanging {
+			o.keep(queries.Schedule{Name: fmt.Sprint("Hanging ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: "http://" + l.Addr().String()}})
+		}
+		if other {
+			o.user = queries.User{ID: queries.NewID(), Email: "ben@example.org", Name: "Ben", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
+			if err := queries.AddUser(t.Context(), o.pool, o.user); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.keep(queries.Schedule{Name: "Zebra", Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
+		client, err := jobs.Start(t.Context(), jobs.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, Now: o.clock, Reports: o.sent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		enough := func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return held >= min(hanging, 4) && len(o.post.Letters()) == 1
+		}
+		for deadline := time.Now().Add(45 * time.Second); !enough() && time.Now().Before(deadline); {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if !enough() {
+			t.Errorf("beside %d that hang, %d of them connected, %d letters came", hanging, held, len(o.post.Letters()))
+		}
+		mu.Lock()
+		if held > 4 {
+			t.Errorf("%d of one owner are under way", held)
+		}
+		mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		client.Stop(ctx)
+		cancel()
 	}
 }

@@ -325,7 +325,8 @@ func byteAt(s string, n int) int {
 	return len(s)
 }
 
-// Rejected masks a body that is no event. Bytes that are no text stay where nothing is found.
+// Rejected masks a body that is no event. Bytes that are no text stay where nothing is found. Of one in which to look for patterns would take long the
+// beginning is left.
 func (m *Masker) Rejected(body []byte) ([]byte, int) {
 	if m == nil || len(body) == 0 {
 		return body, 0
@@ -334,13 +335,14 @@ func (m *Masker) Rejected(body []byte) ([]byte, int) {
 	if json.Valid([]byte(text)) {
 		text, n = m.Event(text)
 	} else {
+		text = m.head(text)
 		text, n = m.tornSlots(text)
 		found := 0
 		text, found = m.Text(text)
 		n += found
 	}
 	if n == 0 {
-		return body, 0
+		return body[:len(m.head(string(body)))], 0
 	}
 	return []byte(text), n
 }

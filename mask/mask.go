@@ -191,6 +191,14 @@ func (m *Masker) own(s string) (string, int) {
 	return s, n
 }
 
+// head is as much of a text as the patterns can be looked for in, in its time.
+func (m *Masker) head(s string) string {
+	if m.steps == 0 || float64(len(s))*float64(m.steps) <= mostSteps {
+		return s
+	}
+	return strings.ToValidUTF8(s[:int(mostSteps/float64(m.steps))], "")
+}
+
 // known masks what is known by its form.
 func (m *Masker) known(s string) (string, int) {
 	n := 0

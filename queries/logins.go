@@ -2,6 +2,7 @@ package queries
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,7 +45,8 @@ const (
 	triedSQL       = `
 select
 	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'password' and after->>'account' = @account)::int as failed,
-	exists (select from audit_log where act = 'sign-in.done' and actor = @email and at > @long_since and address = @address) as known`
+	exists (select from audit_log where act = 'sign-in.done' and actor = @email and at > @long_since
+		and (address = @address or address ~ '^[0-9a-fA-F:]+$' and address::inet <<= nullif(@network, '')::cidr)) as known`
 	countCodesSQL = `select count(*) from recovery_codes where user_id = @user`
 )
 
@@ -155,9 +157,19 @@ type Tried struct {
 	Known  bool // the user has signed in from there before
 }
 
+// network is that of an address of IPv6, of which a client has as many as it likes; "" of others.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || !a.Is6() || a.Is4In6() {
+		return ""
+	}
+	p, _ := a.WithZone("").Prefix(64) // of 64 bits there always is one
+	return p.String()
+}
+
 // Tries tells how often the password of an account, known or not, was wrong since a time, and whether its user has signed in from an address since
 // another. The account is what was typed, told by a pseudonym.
 func Tries(ctx context.Context, db DB, email, account, address string, since, longSince time.Time) (Tried, error) {
-	rows, _ := db.Query(ctx, triedSQL, pgx.StrictNamedArgs{"email": email, "account": account, "address": address, "since": since, "long_since": longSince})
+	rows, _ := db.Query(ctx, triedSQL, pgx.StrictNamedArgs{"email": email, "account": account, "address": address, "network": network(address), "since": since, "long_since": longSince})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Tried])
 }

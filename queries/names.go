@@ -46,7 +46,10 @@ where versions.first_seen_at > excluded.first_seen_at`
 
 // AddNames makes the rows that are missing. It stands outside the transaction of a batch: a name that
 // nothing refers to yet harms nobody, and writers do not wait for each other's.
-func AddNames(ctx context.Context, db DB, n Names) error {
+func AddNames(ctx context.Context, pool interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}, n Names,
+) error {
 	var q pgx.Batch
 	q.Queue(lockTimeoutSQL)
 	for _, t := range []struct {
@@ -81,7 +84,7 @@ func AddNames(ctx context.Context, db DB, n Names) error {
 	if q.Len() == 1 {
 		return nil
 	}
-	return db.SendBatch(ctx, &q).Close()
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &q).Close() })
 }
 
 const environmentNamesSQL = `select id, name from environments`

@@ -127,11 +127,22 @@ returning id`
 	nextRunSQL        = `update schedules set next_at = @next where id = @id returning id`
 	deleteScheduleSQL = `delete from schedules where id = @id returning id`
 	busySQL           = `select exists (select from report_runs where schedule_id = @id and (state = 'running' or state = 'waiting' and retry_at is null) and test_for = '')`
+	runOwnerSQL       = `select s.user_id from report_runs r join schedules s on s.id = r.schedule_id where r.id = @id`
 	insertRunSQL      = `
 insert into report_runs (id, schedule_id, due_at, test_for, state, error, created_at, ended_at)
 values (@id, @schedule, @due, @test, @state, @error, @now, @ended)
 on conflict do nothing`
 )
+
+// OwnerOfRun returns whose report a run is, or ErrNotFound.
+func OwnerOfRun(ctx context.Context, db DB, id conversation.UUID) (conversation.UUID, error) {
+	rows, _ := db.Query(ctx, runOwnerSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	owner, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[16]byte])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return owner, err
+}
 
 // Schedules returns those of a user, or all for nil, by name.
 func Schedules(ctx context.Context, db DB, user *conversation.UUID) ([]Schedule, error) {
@@ -273,10 +284,14 @@ const (
 	runsOfSQL   = reportRunColumns + `where schedule_id = @id order by created_at desc, id limit 30`
 	openRunsSQL = `
 select id
-from report_runs
-where state = 'waiting' and (retry_at is null or retry_at <= @now) or state = 'running' and alive_at < @dead
-order by created_at
-limit 20`
+from (
+	select r.id, r.created_at, row_number() over (partition by s.user_id order by r.created_at) as turn
+	from report_runs r
+	join schedules s on s.id = r.schedule_id
+	where r.state = 'waiting' and (r.retry_at is null or r.retry_at <= @now) or r.state = 'running' and r.alive_at < @dead
+) as r
+order by turn, created_at -- each owner's first, then each one's second
+limit 100`
 	claimRunSQL = `
 update report_runs
 set state = 'running', claim = @claim, alive_at = @now, attempts = attempts + 1, deaths = deaths + case when state = 'running' then 1 else 0 end

@@ -12,6 +12,20 @@ import (
 
 const fillProbeSQL = `insert into disk_probe (filler) select sha512((g || clock_timestamp()::text)::bytea) from generate_series(1, 1000) as g`
 
+// errFull is what a person can do something about.
+var errFull = errors.New("the disk of the database is full")
+
+// WhyUnstorable says in words for everybody why nothing can be stored.
+func WhyUnstorable(err error) string {
+	if errors.Is(err, errFull) {
+		return errFull.Error()
+	}
+	return ErrUnstorable.Error()
+}
+
+// ErrUnstorable says that nothing can be stored; what it wraps is for logs alone, as it may name inner hosts.
+var ErrUnstorable = errors.New("the database takes nothing at the moment")
+
 // errTakenBack ends a transaction that is to leave nothing.
 var errTakenBack = errors.New("taken back")
 
@@ -30,7 +44,7 @@ func Storable(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "53100" {
-		return errors.New("the disk of the database is full")
+		return errFull
 	}
-	return fmt.Errorf("nothing can be stored: %w", err)
+	return fmt.Errorf("%w: %w", ErrUnstorable, err)
 }

@@ -48,7 +48,8 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	})
 	g.Go(func() error {
 		if err := s.storable(ctx); err != nil {
-			m.Stuck = err.Error()
+			m.Stuck = queries.WhyUnstorable(err)
+			s.Log.WarnContext(ctx, "nothing can be stored", "error", err)
 		}
 		return nil
 	})
@@ -106,10 +107,10 @@ func (s *server) storable(ctx context.Context) error {
 		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // it is for others too
 		defer cancel()
 		said := queries.Storable(asking, s.Pool)
-		if asking.Err() != nil {
-			return nil // nobody knows
-		}
 		p.said, p.at = said, now
+		if asking.Err() != nil {
+			p.said = nil // nobody knows
+		}
 	}
 	return p.said
 }

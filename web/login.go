@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -101,6 +102,9 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	tried, err := queries.Tries(ctx, s.Pool, u.Email, account, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor))
 	if err != nil {
 		return err
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host == s.address(r) && forwardedFor(r) {
+		tried.Known = false // everybody who comes through that proxy has its address
 	}
 	match, err := s.matches(password, u.PasswordHash, tried.Known)
 	if errors.Is(err, errCrowd) {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/a-h/templ"
@@ -62,6 +63,7 @@ type server struct {
 	stiles    *stiles
 	readers   *readers
 	probe     *probe
+	stranger  *sync.Once // that an unknown proxy is met is said once
 	byAddress *httprate.RateLimiter
 	byAccount *httprate.RateLimiter
 	decoy     string // a hash that unknown users are compared with, so that they cost the same time
@@ -72,7 +74,7 @@ func New(cfg Config) (http.Handler, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe)}
+	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe), stranger: new(sync.Once)}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = sessionLife

@@ -318,7 +318,7 @@ func flowWords(flows []string) string {
 func beyondWords(c queries.ConversationFacts) string {
 	var of []string
 	if len(c.Flows) >= conversation.MaxFlows {
-		of = append(of, "flows beyond the first "+views.Count(conversation.MaxFlows))
+		of = append(of, "flows beyond the first "+views.Count(conversation.MaxFlows)+", if there are more")
 	}
 	if c.Turns > conversation.MaxResponses {
 		of = append(of, "response times beyond the first "+views.Count(conversation.MaxResponses)+" turns")

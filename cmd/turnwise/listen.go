@@ -113,7 +113,7 @@ func (p *readiness) ready(w http.ResponseWriter, r *http.Request) {
 		text += "schema: ok\n"
 		if p.writer != nil && p.writer.Stuck() { // nobody may send anything until this says that it is mended
 			if err := queries.Storable(ctx, p.pool); err != nil {
-				status, text = http.StatusServiceUnavailable, text+"storing: "+err.Error()+"\n"
+				status, text = http.StatusServiceUnavailable, text+"storing: "+queries.WhyUnstorable(err)+"\n"
 			}
 		}
 	}

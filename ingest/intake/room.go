@@ -3,7 +3,7 @@ package intake
 import "sync"
 
 // room bounds what requests hold at once, so that no token shuts out another: a token has a share of its own, and of what all together may
-// hold each gets in that holds nothing yet.
+// hold each gets in that holds nothing yet, up to twice that.
 type room struct {
 	share, all int64
 
@@ -19,7 +19,7 @@ func (r *room) enter(token string, n int64) (leave func(), ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	own := r.used[token]
-	if own > 0 && (own+n > r.share || r.sum+n > r.all) {
+	if own > 0 && (own+n > r.share || r.sum+n > r.all) || r.sum+n > 2*r.all {
 		return nil, false
 	}
 	r.used[token] += n
