@@ -11,6 +11,7 @@ run: build
 
 build:
 	@scripts/setup.sh run
+	@test -x bin/turnwise || echo "Building Turnwise. The first time takes a minute or two."
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/turnwise ./cmd/turnwise
 
 test:

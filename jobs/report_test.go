@@ -73,7 +73,7 @@ func TestMailedReport(t *testing.T) {
 			t.Errorf("subject %q, %v", subject, err)
 		}
 		html, text := string(all["text/html"]), string(all["text/plain"])
-		if !strings.Contains(text, "Containment: ") || !strings.Contains(text, "No more of this mail: https://turnwise.example.org/unsubscribe/") || strings.Contains(text, "invalid") {
+		if !strings.Contains(text, "Containment: ") || !strings.Contains(text, "Unsubscribe: https://turnwise.example.org/unsubscribe/") || strings.Contains(text, "invalid") {
 			t.Errorf("text: %.400s", text)
 		}
 		if !strings.Contains(html, `src="cid:volume.png"`) || strings.Contains(html, `src="http`) || strings.Contains(html, "url(") || strings.Contains(html, "<script") || strings.Contains(html, "unsubscribe.invalid") || !strings.Contains(html, "Sent by the service desk") {

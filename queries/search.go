@@ -152,7 +152,7 @@ func (t found) args(from, until time.Time) pgx.StrictNamedArgs {
 
 // with is the same search with other hits.
 func (t found) with(hits []textHit) found {
-	return found{query: t.query, wanted: t.wanted, shown: t.shown, hits: hits}
+	return found{query: t.query, wanted: t.wanted, shown: t.shown, nothing: t.nothing, hits: hits}
 }
 
 // impatience is how long a page waits for all hits: beyond, it lists the newest, and says how many there are later.
@@ -379,6 +379,9 @@ func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, li
 	known, err := lookUpNames(ctx, db, f, impatience, now, zone)
 	if err != nil {
 		return nil, 0, err
+	}
+	if known.text.nothing {
+		return nil, 0, nil
 	}
 	if !textAlone(f) && known.text.many {
 		// Where most of the newest match, the list is there at once.

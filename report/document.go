@@ -138,8 +138,8 @@ func (d *Document) sheets() []sheet {
 		row := []cell{{text: c.Name}, cellOf(c.Value), {}, {}, {text: c.Formula}}
 		if r := c.Rate; r != nil {
 			row[2], row[3] = cell{v: float64(r.Of), unit: counts}, cell{v: float64(r.Among), unit: counts}
-		} else if c.Base.N > 0 {
-			row[3] = cell{v: float64(c.Base.N), unit: counts}
+		} else if c.Base.N > 0 { // what it is of is in the words
+			row[3] = cell{text: c.Base.Text}
 		}
 		figures.rows = append(figures.rows, row)
 	}

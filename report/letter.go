@@ -127,7 +127,7 @@ func plainText(m views.Mail) string {
 		line(m.Brand)
 	}
 	if m.Unsubscribe != "" {
-		line("No more of this mail: " + m.Unsubscribe)
+		line("Unsubscribe: " + m.Unsubscribe)
 	}
 	return b.String()
 }

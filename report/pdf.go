@@ -297,7 +297,7 @@ func (p *page) table(b views.Breakdown) {
 		p.pdf.SetXY(margin, y)
 		name := r.Name
 		if name == "" {
-			name = "unknown"
+			name = "not told"
 		}
 		p.write(p.fit(name, regular(), 8.5, first-2), regular(), 8.5, ink)
 		for i, v := range r.Values {

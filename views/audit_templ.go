@@ -44,7 +44,7 @@ var auditWords = map[string]string{
 	"reader.made": "gave other programs a login of the database", "reader.dropped": "ended a login of the database",
 	"user.made": "made a user", "user.changed": "changed a user", "user.password": "set a password", "user.invited": "invited a user", "user.sessions": "ended sessions",
 	"user.second":   "changed the second factor",
-	"criteria.used": "put criteria in force", "settings.changed": "changed settings", "settings.folded": "had what is stored folded again", "retention.changed": "changed a rule of retention", "retention.ran": "removed what is not kept",
+	"criteria.used": "put criteria in force", "settings.changed": "changed settings", "settings.folded": "recalculated what is stored", "assistant.merged": "merged or renamed an assistant", "assistant.separated": "separated an assistant", "retention.changed": "changed a rule of retention", "retention.ran": "removed what is not kept",
 	"hold.made": "put under legal hold", "hold.released": "released a legal hold",
 	"export.made": "exported", "export.fetched": "fetched a file", "report.kept": "kept a report", "report.paused": "paused a report, or let it go on", "report.sent": "sent a report", "report.deleted": "deleted a report",
 	"rejected.replayed": "replayed rejected events", "rejected.discarded": "discarded rejected events", "rejected.fetched": "fetched rejected events",

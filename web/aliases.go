@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -67,7 +68,7 @@ func nameWrong(to, from string) string {
 	switch {
 	case to == "":
 		return "Enter a name, or choose an assistant to merge into."
-	case len(to) > 200 || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' }):
+	case utf8.RuneCountInString(to) > 200 || strings.ContainsFunc(to, func(r rune) bool { return r < ' ' }):
 		return "A name has at most 200 characters, and no line breaks."
 	case to == from:
 		return "That is its name already."

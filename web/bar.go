@@ -218,7 +218,7 @@ func rangeWords(q question, p views.Page) (name, dates string) {
 	case from.Day() == 1 && until.Equal(metric.Midnight(from.Year(), from.Month()+1, 1, q.zone)):
 		return from.Format("January 2006"), ""
 	}
-	return "From and until", dates
+	return dates, ""
 }
 
 func (q question) describeFigures(b *views.FilterBar, from, until time.Time) {

@@ -4,14 +4,38 @@ import (
 	"archive/zip"
 	"fmt"
 	"io"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"turnwise/demo"
 	"turnwise/jobs"
 	"turnwise/queries"
 )
+
+// TestNothingSearched holds that a search without letters and digits finds nothing, in list and count alike.
+func TestNothingSearched(t *testing.T) {
+	t.Parallel()
+	server, pool := site(t, nil)
+	feed(t, pool, demo.New(demo.Options{Conversations: 5, Days: 3, Until: time.Now(), Seed: 7}).Next)
+	if err := jobs.IndexTexts(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	c := signIn(t, server.URL, "reviewer")
+	for _, q := range []string{"?", "%", "...", "-", `"`, `"?"`, "-?"} {
+		for _, filter := range []string{"", "&channel=web", "&is=engaged"} {
+			_, body, _ := get(t, c, "GET", server.URL+"/conversations?range=7d&q="+url.QueryEscape(q)+filter)
+			if rows := strings.Count(body, "<tr data-row>"); rows > 0 {
+				t.Errorf("%q%s lists %d conversations", q, filter, rows)
+			}
+		}
+	}
+	if _, body, _ := get(t, c, "GET", server.URL+"/conversations?range=7d"); !strings.Contains(body, "<tr data-row>") {
+		t.Error("nothing is listed without a search")
+	}
+}
 
 // TestCut holds that a table of a page shows its 100 largest rows and a link to all of them, and that documents hold all.
 func TestCut(t *testing.T) {

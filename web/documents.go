@@ -27,7 +27,7 @@ var documentPages = map[string]struct {
 		m, err := s.overviewModel(ctx, f)
 		d.Cards, d.Empty = m.Cards, !m.Any
 		d.Charts = []views.Chart{m.Volume, m.Outcomes, m.Response, m.CSAT, m.Busiest}
-		d.Tables = append([]views.Breakdown{flowTable("Flows that lose most", m.Flows), reasonTable("Escalated by", m.Reasons)}, m.Tables...)
+		d.Tables = append([]views.Breakdown{flowTable("Flows that lose most", m.Flows), reasonTable("Why conversations are escalated", m.Reasons)}, m.Tables...)
 		return err
 	}},
 	"latency": {"Latency", latencyNeeds, func(ctx context.Context, s *server, f *figures, d *report.Document) error {

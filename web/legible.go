@@ -89,7 +89,7 @@ var orders = map[string][]string{
 	"sort":   {"/flows", "/documents/flows"},
 	"order":  {"/conversations", "/conversations/"},
 	"cols":   {"/conversations", "/conversations/"},
-	"page":   {"/conversations", "/conversations/", "/users/list", "/rejected", "/reports/edit"},
+	"page":   {"/conversations", "/conversations/", "/users/list", "/rejected", "/reports/edit", "/reports/next"},
 	"after":  {"/conversations/", "/turns", "/queues/"},
 	"before": {"/conversations/", "/admin/audit"},
 	"rows":   {"/overview", "/latency", "/csat", "/flows", "/flow", "/intents", "/users", "/compare", "/paths", "/funnel"},

@@ -3,9 +3,11 @@
 package dbtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -25,13 +27,14 @@ import (
 )
 
 var (
-	once     sync.Once
-	server   *localdb.Server
-	dir      string
-	adminURL string
-	template string
-	startErr error
-	serial   atomic.Int64
+	once      sync.Once
+	server    *localdb.Server
+	dir       string
+	adminURL  string // of who owns the databases
+	keeperURL string // of who may drop them whoever is connected
+	template  string
+	startErr  error
+	serial    atomic.Int64
 )
 
 // Main runs a package's tests and stops the server that they started.
@@ -47,6 +50,7 @@ func Main(m *testing.M) {
 func start() {
 	ctx := context.Background()
 	adminURL = os.Getenv("TURNWISE_TEST_DATABASE_URL")
+	keeperURL = cmp.Or(os.Getenv("TURNWISE_TEST_KEEPER_URL"), adminURL)
 	if adminURL == "" {
 		dir, startErr = Dir()
 		if startErr != nil {
@@ -57,7 +61,7 @@ func start() {
 			startErr = fmt.Errorf("tests need PostgreSQL; 'make test' installs it: %w", startErr)
 			return
 		}
-		adminURL = server.URL()
+		adminURL, keeperURL = server.URL(), server.KeeperURL()
 	}
 	template, startErr = makeTemplate(ctx)
 }
@@ -157,7 +161,12 @@ func URL(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := admin("drop database " + name + " with (force)"); err != nil {
+		conn, err := pgx.Connect(ctx, keeperURL)
+		if err == nil {
+			_, err = conn.Exec(ctx, "drop database "+name+" with (force)")
+			err = errors.Join(err, conn.Close(ctx))
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})

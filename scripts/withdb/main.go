@@ -42,8 +42,10 @@ func run(args []string) error {
 			return err
 		}
 		defer server.Stop()
-		if err := os.Setenv("TURNWISE_TEST_DATABASE_URL", server.URL()); err != nil {
-			return err
+		for name, url := range map[string]string{"TURNWISE_TEST_DATABASE_URL": server.URL(), "TURNWISE_TEST_KEEPER_URL": server.KeeperURL()} {
+			if err := os.Setenv(name, url); err != nil {
+				return err
+			}
 		}
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
