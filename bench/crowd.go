@@ -117,7 +117,7 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 		_ = cmd.Wait()
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if resp, err := http.Get(c.base + "/login"); err == nil { //nolint:noctx // of the loop
+		if resp, err := http.Get(c.base + "/login"); err == nil {
 			resp.Body.Close()
 			break
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"turnwise/mask"
 	"turnwise/queries"
 )
 
@@ -284,7 +283,7 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) er
 	if err != nil {
 		return err
 	}
-	if err := mask.Measure(rules.Rules); err != nil {
+	if err := rules.Measure(); err != nil {
 		d.Say(false, "masking: %v. Longer texts are replaced as a whole until it is changed under Admin › Masking.", err)
 	}
 	switch {

@@ -210,7 +210,7 @@ func (s *server) address(r *http.Request) string {
 	}
 	if !trusted(host) && forwardedFor(r) {
 		s.stranger.Do(func() {
-			s.Log.Warn("requests come through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address", "proxy", host)
+			s.Log.WarnContext(r.Context(), "requests come through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address", "proxy", host)
 		})
 	}
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
