@@ -55,14 +55,14 @@ func (d *Document) filterLine() string {
 	return ""
 }
 
-// draw draws the charts, once for all forms of the document, several at a time.
+// draw draws the charts, once for all forms of the document.
 func (d *Document) draw(ctx context.Context) error {
 	if d.pictures != nil {
 		return nil
 	}
 	all := make([][]byte, len(d.Charts))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(min(runtime.GOMAXPROCS(0), 4))
+	g.SetLimit(1 + (runtime.GOMAXPROCS(0)-1)/4) // the rest is for those who wait for less
 	for i := range d.Charts {
 		if c := &d.Charts[i]; c.Drawn() {
 			g.Go(func() (err error) {

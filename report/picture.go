@@ -39,14 +39,17 @@ var scripts = sync.OnceValue(func() [2]*goja.Program {
 	return [2]*goja.Program{goja.MustCompile("echarts.js", static.Script("echarts.min.js"), false), goja.MustCompile("charts.js", static.Script("charts.js"), false)}
 })
 
-// drawers keeps engines, each of which draws one chart at a time.
-var drawers = sync.Pool{New: func() any {
-	d, err := newDrawer()
-	if err != nil {
-		return err
+// drawers keeps an engine, which draws one chart at a time: to make one takes seconds. Where more are needed at once, they go again.
+var drawers = make(chan *drawer, 1)
+
+func takeDrawer() (*drawer, error) {
+	select {
+	case d := <-drawers:
+		return d, nil
+	default:
+		return newDrawer()
 	}
-	return d
-}}
+}
 
 // drawer runs the pages' own chart script, so that a picture is what the page shows.
 type drawer struct {
@@ -121,6 +124,10 @@ func fontSize(font string) float64 {
 
 // Picture draws a chart as a PNG, of so many pixels of the page in width and height.
 func Picture(ctx context.Context, c *views.Chart, width, height int) ([]byte, error) {
+	return unhurried(func() ([]byte, error) { return picture(ctx, c, width, height) })
+}
+
+func picture(ctx context.Context, c *views.Chart, width, height int) ([]byte, error) {
 	narrow := *c
 	narrow.Wide = false // markers' names need room
 	svg, err := drawSVG(ctx, &narrow, width, height)
@@ -139,14 +146,11 @@ func Picture(ctx context.Context, c *views.Chart, width, height int) ([]byte, er
 }
 
 func drawSVG(ctx context.Context, c *views.Chart, width, height int) (string, error) {
-	var d *drawer
-	switch v := drawers.Get().(type) {
-	case *drawer:
-		d = v
-	case error:
-		return "", v
-	}
 	spec, err := json.Marshal(c.Spec())
+	if err != nil {
+		return "", err
+	}
+	d, err := takeDrawer()
 	if err != nil {
 		return "", err
 	}
@@ -157,7 +161,10 @@ func drawSVG(ctx context.Context, c *views.Chart, width, height int) (string, er
 	if !stop() || err != nil { // an engine that was interrupted is not used again
 		return "", errors.Join(err, ctx.Err())
 	}
-	drawers.Put(d)
+	select {
+	case drawers <- d:
+	default:
+	}
 	return v.String(), nil
 }
 
@@ -175,7 +182,7 @@ func raster(svg string, width, height int) (*image.RGBA, error) {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	draw.Draw(img, img.Bounds(), image.White, image.Point{}, draw.Src)
 	icon.SetTarget(0, 0, float64(w), float64(h))
-	icon.Draw(rasterx.NewDasher(w, h, rasterx.NewScannerGV(w, h, img, img.Bounds())), 1)
+	icon.Draw(rasterx.NewDasher(w, h, newScanner(img)), 1)
 	faces := newFaces(pictureScale)
 	for _, t := range texts {
 		faces.draw(img, t)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -133,13 +132,21 @@ func (s *server) document(r *http.Request, name string) (report.Document, error)
 	d := report.Document{Head: report.NewHead(of.title, report.FilterWords(f.filter), criteria, page.Name, f.filter, page.Now, s.Zone), Name: name}
 	d.Link = s.URL + f.address()
 	words, dates := rangeWords(f.question, page)
-	d.Range = strings.TrimSpace(words + ", " + dates)
+	d.Range = joinRange(words, dates)
 	if f.before != nil {
 		was := *f.before
 		words, dates := rangeWords(was.question, page)
 		d.Before = "compared with " + cmp.Or(dates, words)
 	}
 	return d, of.make(ctx, s, f, &d)
+}
+
+// joinRange writes a range in its words and its dates, as far as there are both.
+func joinRange(words, dates string) string {
+	if dates == "" {
+		return words
+	}
+	return words + ", " + dates
 }
 
 // downloadDocument answers GET /documents/{page}: a page of charts as a file.

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"turnwise/metric"
@@ -55,7 +54,7 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := report.Document{Head: report.NewHead("Review reports", report.FilterWords(q.filter), criteria, page.Name, q.filter, page.Now, s.Zone), Name: "review-reports", Link: s.URL + q.address(), Empty: m.All.All.N == 0}
 	words, dates := rangeWords(q, page)
-	d.Range = strings.TrimSpace(words + ", " + dates)
+	d.Range = joinRange(words, dates)
 	d.Cards = m.Cards()
 	if m.AnyTags {
 		d.Charts = []views.Chart{m.Tags}
