@@ -195,9 +195,6 @@ func local(next string) string {
 	return next
 }
 
-// forwardedFor tells whether a proxy, or somebody who says to be one, names the client.
-func forwardedFor(r *http.Request) bool { return r.Header.Get("X-Forwarded-For") != "" }
-
 // address is the client's address; a proxy's word for it counts only from configured proxies.
 func (s *server) address(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -207,11 +204,6 @@ func (s *server) address(r *http.Request) string {
 	trusted := func(ip string) bool {
 		a, err := netip.ParseAddr(ip)
 		return err == nil && slices.ContainsFunc(s.Proxies, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
-	}
-	if !trusted(host) && forwardedFor(r) {
-		s.stranger.Do(func() {
-			s.Log.WarnContext(r.Context(), "requests come through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address", "proxy", host)
-		})
 	}
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(forwarded) - 1; i >= 0 && trusted(host); i-- {
