@@ -105,9 +105,9 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host == s.address(r) && r.Header.Get("X-Forwarded-For") != "" {
 		tried.Known = false // everybody who comes through that proxy has its address
-		s.stranger.Do(func() {
-			s.Log.WarnContext(r.Context(), "people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address", "proxy", host)
-		})
+		if s.stranger.CompareAndSwap(false, true) {
+			s.Log.WarnContext(ctx, "people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address", "proxy", host)
+		}
 	}
 	match, err := s.matches(password, u.PasswordHash, tried.Known)
 	if errors.Is(err, errCrowd) {

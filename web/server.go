@@ -12,7 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/a-h/templ"
@@ -63,7 +63,7 @@ type server struct {
 	stiles    *stiles
 	readers   *readers
 	probe     *probe
-	stranger  *sync.Once // that an unknown proxy is met is said once
+	stranger  *atomic.Bool // that an unknown proxy is met is said once
 	byAddress *httprate.RateLimiter
 	byAccount *httprate.RateLimiter
 	decoy     string // a hash that unknown users are compared with, so that they cost the same time
@@ -74,7 +74,7 @@ func New(cfg Config) (http.Handler, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe), stranger: new(sync.Once)}
+	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe), stranger: new(atomic.Bool)}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = sessionLife
