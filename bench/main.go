@@ -102,6 +102,9 @@ func run(ctx context.Context) error {
 		if err := b.crowd(); err != nil {
 			return err
 		}
+		if err := b.hanging(); err != nil {
+			return err
+		}
 	}
 	if *only == "" || *only == "streams" {
 		if err := b.streams(); err != nil {

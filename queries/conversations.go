@@ -472,6 +472,18 @@ func FilterChoices(ctx context.Context, db DB, limits []string) (Choices, error)
 
 const firstConversationSQL = `select coalesce(min(started_at), now()) from conversations`
 
+const firstCountedSQL = `select least((select min(started_at) from conversations), (select min(at) from rollup_days), (select min(at) from rollup_slots))`
+
+// FirstCounted returns when the first conversation began that figures count, also where retention has deleted it since; now when there is none.
+func FirstCounted(ctx context.Context, db DB) (time.Time, error) {
+	rows, _ := db.Query(ctx, firstCountedSQL)
+	first, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])
+	if err != nil || first == nil {
+		return time.Now(), err
+	}
+	return *first, nil
+}
+
 // FirstConversation returns when the first conversation began; now when there is none.
 func FirstConversation(ctx context.Context, db DB) (time.Time, error) {
 	rows, _ := db.Query(ctx, firstConversationSQL)

@@ -103,7 +103,7 @@ select words, done::bigint, total::bigint, '/acts/' || id::text from bulk_runs w
 union all
 select 'Report: ' || s.name, 0::bigint, 0::bigint, '/reports/' || s.id::text from report_runs r join schedules s on s.id = r.schedule_id where r.state in ('waiting', 'running')
 union all
-select case kind when 'mask' then 'Masking of what is stored' else 'Folding again: ' || case assistant when '' then 'all' else assistant end end, senders, total, case kind when 'mask' then '/admin/masking' else '/admin/settings' end from fold_runs where ended_at is null
+select case kind when 'mask' then 'Masking stored conversations' when 'merge' then 'Moving ' || assistant || ' to ' || target when 'separate' then 'Moving ' || target || ' out of ' || assistant else 'Recalculating ' || case assistant when '' then 'all conversations' else assistant end end, senders, total, case kind when 'mask' then '/admin/masking' else '/admin/settings' end from fold_runs where ended_at is null
 order by 1
 limit 50`
 

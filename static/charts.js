@@ -87,20 +87,24 @@ function option(spec, tok) {
 		for (const m of spec.markers) at.set(m.at, [...(at.get(m.at) || []), m.name]);
 		o.series[0].markLine = {
 			silent: true, symbol: "none", animation: false, lineStyle: { color: tok("--c-marker"), type: "solid", width: 1 },
-			data: markerLabels(at, spec).map(([i, name]) => ({ xAxis: i, label: { show: name !== "", formatter: name, color: tok("--ink-3"), fontSize: 11, position: "end", distance: 4 } })),
+			data: markerLabels(at, spec).map(([i, name, align]) => ({ xAxis: i, label: { show: name !== "", formatter: name, align, color: tok("--ink-3"), fontSize: 11, position: "end", distance: 4 } })),
 		};
 	}
 	return o;
 }
 
-// Names of markers that stand too near to the one before are left to the tooltip.
+// Names of markers that would stand on the one before are left to the tooltip. At the edges they stand beside their line.
 function markerLabels(at, spec) {
-	const room = spec.x.length * (spec.wide ? .09 : .28);
-	let last = -Infinity;
+	const plot = spec.wide ? 900 : 400, each = plot / Math.max(1, spec.x.length - 1); // pixels, about
+	let free = -Infinity;
 	return [...at].sort((a, b) => a[0] - b[0]).map(([i, names]) => {
-		if (i - last < room) return [i, ""];
-		last = i;
-		return [i, names.length > 1 ? names.length + " events" : names[0].slice(0, 24)];
+		const full = names.length > 1 ? names.length + " events" : names[0];
+		const name = full.length > 24 ? full.slice(0, 23) + "…" : full, width = name.length * 6.5, x = i * each;
+		const align = x < width / 2 ? "left" : x > plot - width / 2 ? "right" : "center";
+		const from = align === "left" ? x : align === "right" ? x - width : x - width / 2;
+		if (from < free) return [i, "", align];
+		free = from + width + 8;
+		return [i, name, align];
 	});
 }
 

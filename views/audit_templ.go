@@ -595,7 +595,7 @@ func AuditPage(m Audit) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "> Also write down who reads conversations, lists and rejected events</label> <button class=\"btn\">Keep</button></form><p class=\"quiet\">Entries are only added. Each holds a hash over itself and the one before it, so that a change, a gap or an end cut off is found by “Check the chain” and by <code>turnwise doctor</code>. Write down the last number and its hash elsewhere to notice that the whole log was written anew.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "> Also write down who reads conversations, lists and rejected events</label> <button class=\"btn\">Save</button></form><p class=\"quiet\">Entries are only added. Each holds a hash over itself and the one before it, so that a change, a gap or an end cut off is found by “Check the chain” and by <code>turnwise doctor</code>. Write down the last number and its hash elsewhere to notice that the whole log was written anew.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -282,7 +282,7 @@ func MaskingPage(m Masking) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<p><button class=\"btn main\">Keep the rules</button> <button class=\"btn\" name=\"try\" value=\"yes\">Try them</button></p></form><p class=\"quiet\">Names and ids are never masked on arrival: a sender's key says who is who. Have your platform send a pseudonym where it is a phone number or an address.</p><div class=\"section\"><h2>What is stored</h2><p>conversations, notes and rejected events from before, by the rules that are kept; files of exports and reports are removed</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<p><button class=\"btn main\">Save</button> <button class=\"btn\" name=\"try\" value=\"yes\">Try them</button></p></form><p class=\"quiet\">Names and ids are never masked on arrival: a sender's key says who is who. Have your platform send a pseudonym where it is a phone number or an address.</p><div class=\"section\"><h2>What is stored</h2><p>conversations, notes and rejected events from before, by the rules that are kept; files of exports and reports are removed</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

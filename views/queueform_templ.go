@@ -486,7 +486,7 @@ func QueueFormPage(m QueueForm) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "</tbody></table><p class=\"quiet\">With shares such as 2 and 1 the conversations are allotted; without, whoever reviews takes the next.</p></fieldset><p><button class=\"btn main\">Keep the queue</button></p></form>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "</tbody></table><p class=\"quiet\">With shares such as 2 and 1 the conversations are allotted; without, whoever reviews takes the next.</p></fieldset><p><button class=\"btn main\">Save</button></p></form>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

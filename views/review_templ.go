@@ -1751,7 +1751,7 @@ func noteRow(m WorkPanel, n NoteRow) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 154, "</textarea><div class=\"note-end\"><button class=\"btn\" name=\"delete\" value=\"yes\">Delete</button> <button class=\"btn\">Keep</button></div></form></details>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 154, "</textarea><div class=\"note-end\"><button class=\"btn\" name=\"delete\" value=\"yes\">Delete</button> <button class=\"btn\">Save</button></div></form></details>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

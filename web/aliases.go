@@ -25,9 +25,9 @@ func (s *server) mergeAssistant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	to := strings.TrimSpace(r.PostFormValue("to"))
-	m := views.AssistantSettings{Form: assistantForm(a.Settings)}
+	m := views.AssistantSettings{Form: assistantForm(a.Settings), To: to}
 	if wrong := nameWrong(to, a.Name); wrong != "" {
-		m.Error = wrong
+		m.NameError = wrong
 		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, m)
 	}
 	all, err := queries.Assistants(ctx, s.Pool)
@@ -53,7 +53,7 @@ func (s *server) mergeAssistant(w http.ResponseWriter, r *http.Request) error {
 		return d, s.follow(r, tx, queries.FoldToMerge, a.Name, to)
 	})
 	if errors.Is(err, queries.ErrConflict) {
-		m.Error = "Conversations of this assistant are being moved or recalculated. Wait until that is done."
+		m.NameError = "Conversations of this assistant are being moved or recalculated. Wait until that is done."
 		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, m)
 	}
 	if err != nil {

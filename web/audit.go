@@ -94,7 +94,7 @@ func (s *server) parseAudit(q url.Values) (f queries.AuditFilter, err error) {
 func (s *server) audit(w http.ResponseWriter, r *http.Request) error {
 	m := views.Audit{}
 	if r.URL.Query().Get("said") == "kept" {
-		m.Said = "It is kept."
+		m.Said = "Saved."
 	}
 	return s.showAudit(w, r, http.StatusOK, m)
 }

@@ -70,8 +70,29 @@ func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.
 	if err != nil {
 		return nil, false, err
 	}
+	if q.filter.Range.Days == metric.MaxDays {
+		if err := s.sinceFirst(r, &q); err != nil {
+			return nil, false, err
+		}
+	}
 	f, err = s.askFigures(r.Context(), q, page, what)
 	return f, false, err
+}
+
+// sinceFirst has the charts of all time begin with the first conversation; unless it is asked for, nothing lies before to compare with.
+func (s *server) sinceFirst(r *http.Request, q *question) error {
+	first, err := queries.FirstCounted(r.Context(), s.Pool)
+	if err != nil {
+		return err
+	}
+	q.filter.Range = metric.Range{From: metric.DayOf(first.In(s.Zone), s.Zone), Until: metric.AddDays(metric.DayOf(q.now.In(s.Zone), s.Zone), 1, s.Zone)}
+	if !q.filter.Range.From.Before(q.filter.Range.Until) { // a clock is ahead
+		q.filter.Range.Until = metric.AddDays(q.filter.Range.From, 1, s.Zone)
+	}
+	if r.URL.Query().Get("compare") == "" {
+		q.compare = ""
+	}
+	return nil
 }
 
 // tableRows is how many rows a table of a page shows before it is cut, with a link to all of them.

@@ -44,7 +44,7 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 	for _, k := range kinds {
 		if _, other := by[k.Kind]; other {
 			row := kindRow(k)
-			row.Words = map[string]string{"export": "makes a file that somebody asked for", "report": "makes a report and hands it over"}[k.Kind]
+			row.Words = map[string]string{"export": "makes a file that somebody asked for", "report": "makes a report and hands it over", "fold": "recalculates, masks or moves stored conversations"}[k.Kind]
 			m.Others = append(m.Others, row)
 		}
 	}

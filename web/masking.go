@@ -48,7 +48,7 @@ func (s *server) showMasking(w http.ResponseWriter, r *http.Request, status int,
 		return err
 	}
 	for _, x := range runs {
-		m.Runs = append(m.Runs, views.MaskingRunRow{FoldRunRow: foldRow(x), Events: x.Events, Others: x.Others})
+		m.Runs = append(m.Runs, views.MaskingRunRow{FoldRunRow: s.foldRow(x), Events: x.Events, Others: x.Others})
 		m.Running = m.Running || x.EndedAt == nil
 	}
 	return s.render(w, r, status, views.MaskingPage(m))

@@ -165,7 +165,7 @@ func (s *server) person(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.PersonModel{Said: map[string]string{"kept": "It is kept, and acts with the next click.", "sessions": "The sessions are ended.", "second": "The second factor is removed."}[r.URL.Query().Get("said")]}
+	m := views.PersonModel{Said: map[string]string{"kept": "Saved. It applies from the next click.", "sessions": "The sessions are ended.", "second": "The second factor is removed."}[r.URL.Query().Get("said")]}
 	return s.showPerson(w, r, http.StatusOK, u, m)
 }
 

@@ -174,10 +174,12 @@ func (s *server) schedule(w http.ResponseWriter, r *http.Request) error {
 	m := views.Schedule{Page: s.page(r, x.Name, "Reports"), ScheduleRow: scheduleRow(x), Zone: x.Zone, IfEmpty: x.IfEmpty, Incremental: x.Incremental}
 	u, _ := userOf(ctx)
 	m.Admin = rightsOf(u)[views.Administer]
-	m.Said = map[string]string{"kept": "It is kept.", "test": "A test is on its way to " + u.Email + ".", "now": "It is on its way."}[r.URL.Query().Get("said")]
-	if m.List, _, err = s.madeOf(r, x.Page, x.Query); err != nil {
+	m.Said = map[string]string{"kept": "Saved.", "test": "A test is on its way to " + u.Email + ".", "now": "It is on its way."}[r.URL.Query().Get("said")]
+	var made []string
+	if m.List, made, err = s.madeOf(r, x.Page, x.Query); err != nil {
 		return err
 	}
+	m.What = strings.Join(made, ", ")
 	for _, f := range x.Formats {
 		m.Formats = append(m.Formats, map[string]string{"html": "mail", "pdf": "PDF", "xlsx": "Excel", "csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet", "sentione": "SentiOne's zip"}[f])
 	}

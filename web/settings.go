@@ -28,7 +28,7 @@ func (s *server) settings(w http.ResponseWriter, r *http.Request) error {
 	}
 	said := ""
 	if r.URL.Query().Get("said") == "kept" {
-		said = "It is kept. The server takes it up within seconds; figures are counted again by it in the background."
+		said = "Saved. All servers use it within seconds; figures are recalculated in the background."
 	}
 	return s.showSettings(w, r, http.StatusOK, views.Settings{Form: views.WorkspaceForm(have), Said: said})
 }
@@ -111,8 +111,8 @@ func (s *server) assistant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	said := map[string]string{
-		"kept":      "It is kept, and holds for what arrives from within ten seconds on. What is stored is as it was.",
-		"fold":      "It is kept. What is stored is folded again by it in the background.",
+		"kept":      "Saved. New events follow it within ten seconds; stored conversations stay as they are.",
+		"fold":      "Saved. Stored conversations are being recalculated in the background.",
 		"merged":    "Events that name the old name belong to this assistant from now on. Stored conversations follow within minutes.",
 		"separated": "Events that name it belong to it again. Stored conversations follow within minutes.",
 	}[r.URL.Query().Get("said")]
@@ -156,7 +156,7 @@ func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status in
 		}
 		for _, x := range moves {
 			if x.Assistant == a.Name || x.Target == a.Name {
-				row := foldRow(x)
+				row := s.foldRow(x)
 				row.What = fmt.Sprintf(words, x.Assistant, x.Target)
 				m.Moves = append(m.Moves, row)
 			}
@@ -169,15 +169,19 @@ func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status in
 	}
 	for _, x := range runs {
 		if x.Assistant == a.Name || x.Assistant == "" {
-			m.Runs = append(m.Runs, foldRow(x))
+			m.Runs = append(m.Runs, s.foldRow(x))
 			m.Running = m.Running || x.EndedAt == nil
 		}
 	}
 	return s.render(w, r, status, views.AssistantPage(m))
 }
 
-func foldRow(x queries.FoldRun) views.FoldRunRow {
-	return views.FoldRunRow{ID: x.ID.String(), By: x.By, At: x.CreatedAt, EndedAt: x.EndedAt, Senders: x.Senders, Total: x.Total, Error: x.Error}
+func (s *server) foldRow(x queries.FoldRun) views.FoldRunRow {
+	row := views.FoldRunRow{ID: x.ID.String(), By: x.By, At: x.CreatedAt, EndedAt: x.EndedAt, Senders: x.Senders, Total: x.Total, Error: x.Error}
+	if begins := x.CreatedAt.Add(jobs.SettledAfter).Sub(s.Now()); x.Senders == 0 && begins > 0 {
+		row.Waits = begins
+	}
+	return row
 }
 
 // parseAssistant reads the form: a name a line.
@@ -235,7 +239,7 @@ func (s *server) keepAssistant(w http.ResponseWriter, r *http.Request) error {
 		return d, s.foldAgain(r, tx, a.Name)
 	})
 	if errors.Is(err, queries.ErrConflict) {
-		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, views.AssistantSettings{Form: form, Error: "What is stored is being folded again: wait until that is done."})
+		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, views.AssistantSettings{Form: form, Error: "Stored conversations are being recalculated. Wait until that is done."})
 	}
 	if err != nil {
 		return err

@@ -55,12 +55,12 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Chown(space, int(owner.Uid), int(owner.Gid)); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), db.URL())
+	conn, err := pgx.Connect(t.Context(), db.KeeperURL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	for _, sql := range []string{"create tablespace small location '" + space + "'", "create database small tablespace small"} {
+	for _, sql := range []string{"create tablespace small location '" + space + "'", "create database small owner turnwise tablespace small"} {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}

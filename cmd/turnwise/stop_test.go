@@ -91,7 +91,7 @@ func TestPrivateServer(t *testing.T) {
 			secret = w
 		}
 	}
-	for range 3 {
+	for range 2 { // as many as one may have
 		conn, err := net.DialTCP("tcp", nil, tcp(t, listen))
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"time"
+
+	"turnwise/jobs"
+	"turnwise/queries"
+	"turnwise/secret"
+	"turnwise/web"
+)
+
+// hanging measures how long a report takes to arrive while others of the same owner, and very many of another, hang at servers that say nothing.
+func (b *bench) hanging() (err error) {
+	took := func(own, others int) (float64, error) {
+		url, drop, err := b.fresh("bench_hanging")
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = drop() }() // the cluster goes too
+		pool, err := queries.Open(b.ctx, url, 12)
+		if err != nil {
+			return 0, err
+		}
+		defer pool.Close()
+		silent, err := new(net.ListenConfig).Listen(b.ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		defer silent.Close()
+		arrived := make(chan time.Time, 1)
+		sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			select {
+			case arrived <- time.Now():
+			default:
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		defer sink.Close()
+		box, err := secret.NewBox("a key of the bench, long enough")
+		if err != nil {
+			return 0, err
+		}
+		now := time.Now()
+		keep := func(owner queries.User, n int, to string) error {
+			for i := range n {
+				due := now
+				err := queries.AddSchedule(b.ctx, pool, queries.Schedule{
+					ID: queries.NewID(), UserID: owner.ID, Name: fmt.Sprint("report ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: to},
+					Zone: "UTC", CreatedAt: now, NextAt: &due, Schedule: "daily 13:00", IfEmpty: "send",
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		var people [2]queries.User
+		for i := range people {
+			people[i] = queries.User{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "supervisor", PasswordHash: "x", CreatedAt: now}
+			if err := queries.AddUser(b.ctx, pool, people[i]); err != nil {
+				return 0, err
+			}
+		}
+		for _, x := range []struct {
+			of int
+			n  int
+			to string
+		}{{1, others, "http://" + silent.Addr().String()}, {0, own, "http://" + silent.Addr().String()}, {0, 1, sink.URL}} {
+			if err := keep(people[x.of], x.n, x.to); err != nil {
+				return 0, err
+			}
+		}
+		quiet := slog.New(slog.DiscardHandler)
+		begun := time.Now()
+		client, err := jobs.Start(b.ctx, jobs.Config{Pool: pool, Log: quiet, Zone: time.UTC, Reports: jobs.Reports{
+			Documents: web.NewDocuments(web.Config{Pool: pool, Log: quiet, Zone: time.UTC, URL: "http://localhost"}), Box: box, URL: "http://localhost", May: web.MaySend, Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
+		}})
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = client.Stop(b.ctx) }()
+		select {
+		case at := <-arrived:
+			return at.Sub(begun).Seconds(), nil
+		case <-time.After(2 * time.Minute):
+			return 120, nil
+		}
+	}
+	alone, err := took(0, 0)
+	if err != nil {
+		return err
+	}
+	b.note("hanging: a report alone arrives after", alone, "s", "")
+	for _, x := range [][2]int{{2, 0}, {2, 40}} {
+		beside, err := took(x[0], x[1])
+		if err != nil {
+			return err
+		}
+		b.note(fmt.Sprintf("hanging: beside %d of its owner and %d of another that hang / alone", x[0], x[1]), beside/alone, "", "< 2")
+	}
+	return nil
+}
