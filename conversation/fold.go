@@ -28,6 +28,8 @@ type Fold struct {
 	out      *Changes
 	stored   func(UUID) (first Key, ok bool)
 
+	weight weight // of the stack
+
 	events []*Event        // of the call
 	next   int             // index of the event behind the one at hand
 	talked map[string]bool // of the sessions that the events name: in which something is said
@@ -473,7 +475,7 @@ func (f *Fold) reset() {
 	if len(f.Stack) > 0 {
 		f.BeforeReset = f.Stack
 	}
-	f.Stack = nil
+	f.Stack, f.weight = nil, weight{}
 }
 
 func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
@@ -594,14 +596,17 @@ func (f *Fold) slot(c *Conversation, e *Event, seq int64) {
 }
 
 func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
-	next, err := f.Stack.apply(e.Patch)
+	if !f.weight.known() {
+		f.weight = weigh(f.Stack)
+	}
+	next, heavy, err := f.Stack.apply(e.Patch, f.weight)
 	if err != nil && f.BeforeReset != nil {
-		next, err = f.BeforeReset.apply(e.Patch)
+		next, heavy, err = f.BeforeReset.apply(e.Patch, weigh(f.BeforeReset))
 	}
 	if err != nil {
 		return FlagStackNotApplied
 	}
-	f.Stack, f.BeforeReset = next, nil
+	f.Stack, f.weight, f.BeforeReset = next, heavy, nil
 	flow, step := next.Top()
 	c.TopFlow = flow
 	f.out.Steps = append(f.out.Steps, Step{c.ID, e.At, seq, flow, step})

@@ -71,40 +71,62 @@ func (s Stack) forget() {
 	empty([]any(s))
 }
 
-// apply returns the stack after a patch; s itself is not changed. No patch at all is one that does not fit.
-func (s Stack) apply(patch []PatchOp) (Stack, error) {
+// weight is how large a stack is, or at most where it is not exact. To measure a stack for each patch would cost more than to apply it.
+type weight struct {
+	extent
+	exact bool
+}
+
+func weigh(s Stack) weight   { return weight{measure([]any(s), 0), true} }
+func (w weight) known() bool { return w.nodes > 0 }
+
+// apply returns the stack after a patch, and its weight; s itself, of the weight at, is not changed. No patch at all is one that does not fit.
+func (s Stack) apply(patch []PatchOp, at weight) (Stack, weight, error) {
 	if patch == nil || len(patch) > MaxPatchOps {
-		return nil, errPatch
+		return nil, at, errPatch
 	}
 	var doc any = []any(s)
-	at := measure(doc, 0)
 	for _, op := range patch {
+		if op.Op == "add" && frame(op.Path) {
+			if _, ok := doc.([]any); ok && at.exact && at.plus(measure(op.Value, 1)).large() {
+				return nil, at, errPatch
+			}
+		}
 		var err error
 		if doc, err = op.apply(doc); err != nil {
-			return nil, err
+			return nil, at, err
 		}
 		switch op.Op {
 		case "add", "replace":
-			at = at.plus(measure(op.Value, 0))
+			at.extent = at.plus(measure(op.Value, strings.Count(op.Path, "/")))
+			at.exact = at.exact && op.Op == "add" && frame(op.Path)
+		case "remove":
+			at.exact = false
 		case "copy", "move":
 			v, _ := get(doc, op.Path) // in an array it may be another by now; then all is measured
-			at = at.plus(measure(v, 0))
+			at.extent, at.exact = at.plus(measure(v, strings.Count(op.Path, "/"))), false
 			if strings.HasSuffix(op.Path, "/-") {
 				at.nodes = maxStackNodes + 1
 			}
 		}
+		if !frame(op.Path) {
+			at.bytes += len(op.Path) // the name of a member may be new
+		}
 		if at.large() {
-			if at = measure(doc, 0); at.large() {
-				return nil, errPatch
+			if at = (weight{measure(doc, 0), true}); at.large() {
+				return nil, at, errPatch
 			}
 		}
 	}
 	frames, ok := doc.([]any)
 	if !ok {
-		return nil, errPatch
+		return nil, at, errPatch
 	}
-	return frames, nil
+	return frames, at, nil
 }
+
+// frame tells whether a path names a frame of the stack as a whole: one that is added there replaces none.
+func frame(path string) bool { return strings.LastIndexByte(path, '/') == 0 && len(path) > 1 }
 
 func (op PatchOp) apply(doc any) (any, error) {
 	switch op.Op {

@@ -244,8 +244,8 @@ func TestMaskingPage(t *testing.T) {
 	if status, _, _ := o.post(admin, "/admin/masking/run", "sure", "yes"); status != 303 {
 		t.Errorf("run: %d", status)
 	}
-	if _, body := o.get(admin, "/admin/masking"); !strings.Contains(body, "under way") {
-		t.Error("the page does not say that it is under way")
+	if _, body := o.get(admin, "/admin/masking"); !strings.Contains(body, "begins in 1 m") {
+		t.Error("the page does not say when it begins")
 	}
 	if status, _, _ := o.post(admin, "/admin/masking/run", "sure", "yes"); status != 422 {
 		t.Errorf("twice at once: %d", status)
