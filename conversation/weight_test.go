@@ -39,9 +39,16 @@ func TestWeight(t *testing.T) {
 			for range 1 + r.IntN(3) {
 				n := len(carried)
 				patch = append(patch, [...]PatchOp{
-					{Op: "add", Path: "/0", Value: frame}, {Op: "add", Path: "/-", Value: frame}, {Op: "add", Path: fmt.Sprintf("/%d", n), Value: frame},
-					{Op: "replace", Path: "/0", Value: frame}, {Op: "remove", Path: "/0"}, {Op: "add", Path: "/0/more", Value: deep(r.IntN(52))},
-					{Op: "copy", From: "/0", Path: "/-"}, {Op: "copy", From: "/0", Path: "/0/in"}, {Op: "move", From: "/0", Path: "/-"}, {Op: "add", Path: "", Value: []any{frame}},
+					{Op: "add", Path: "/0", Value: frame},
+					{Op: "add", Path: "/-", Value: frame},
+					{Op: "add", Path: fmt.Sprintf("/%d", n), Value: frame},
+					{Op: "replace", Path: "/0", Value: frame},
+					{Op: "remove", Path: "/0"},
+					{Op: "add", Path: "/0/more", Value: deep(r.IntN(52))},
+					{Op: "copy", From: "/0", Path: "/-"},
+					{Op: "copy", From: "/0", Path: "/0/in"},
+					{Op: "move", From: "/0", Path: "/-"},
+					{Op: "add", Path: "", Value: []any{frame}},
 				}[r.IntN(10)])
 			}
 			if !at.known() {
