@@ -271,19 +271,30 @@ func (p *page) table(b views.Breakdown) {
 	if len(b.Rows) == 0 {
 		return
 	}
-	const height = 5.2
-	width := min(26, (inner-40)/float64(max(1, len(b.Head))))
-	first := inner - width*float64(len(b.Head))
+	const height, above = 5.2, 3.2 // of a row, and of a head's first line where it has two
+	first, widths := p.columns(b)
+	lines := make([][2]string, len(b.Head))
+	tall := height
+	for i, h := range b.Head {
+		if lines[i] = [2]string{"", h}; p.width(h, bold(), 7.5) > widths[i]-columnGap {
+			if at := strings.IndexByte(h, ' '); at > 0 {
+				lines[i], tall = [2]string{h[:at], h[at+1:]}, height+above
+			}
+		}
+	}
 	head := func() {
 		top := p.pdf.GetY()
 		p.rule(top)
-		y := top + 1.2
+		y := top + 1.2 + tall - height
 		p.pdf.SetXY(margin, y)
 		p.write(p.fit(b.Title, bold(), 8, first-2), bold(), 8, quiet)
-		for i, h := range b.Head {
-			p.right(h, bold(), 7.5, quiet, margin+first+width*float64(i+1), width-1.5, y)
+		x := margin + first
+		for i, l := range lines {
+			x += widths[i]
+			p.right(l[0], bold(), 7.5, quiet, x, widths[i]-columnGap, y-above)
+			p.right(l[1], bold(), 7.5, quiet, x, widths[i]-columnGap, y)
 		}
-		p.pdf.SetXY(margin, top+height)
+		p.pdf.SetXY(margin, top+tall)
 	}
 	p.room(height*4 + 4)
 	head()
@@ -300,16 +311,56 @@ func (p *page) table(b views.Breakdown) {
 			name = "not told"
 		}
 		p.write(p.fit(name, regular(), 8.5, first-2), regular(), 8.5, ink)
+		x := margin + first
 		for i, v := range r.Values {
 			color := ink
 			if v.None || v.Few {
 				color = quiet
 			}
-			p.right(v.Text, regular(), 8.5, color, margin+first+width*float64(i+1), width-1.5, y)
+			if i < len(widths) {
+				x += widths[i]
+				p.right(v.Text, regular(), 8.5, color, x, widths[i]-columnGap, y)
+			}
 		}
 		p.pdf.SetXY(margin, top+height)
 	}
 	p.pdf.Ln(5)
+}
+
+// columnGap stands before each column but the first; leastFirst is what the first has at least.
+const (
+	columnGap  = 2.5
+	leastFirst = 38
+	mostColumn = 60
+)
+
+// columns are as wide as what stands in them, as far as there is room; the widest are cut first.
+func (p *page) columns(b views.Breakdown) (first float64, widths []float64) {
+	widths = make([]float64, len(b.Head))
+	sum := 0.0
+	for i, h := range b.Head {
+		for word := range strings.FieldsSeq(h) {
+			widths[i] = max(widths[i], p.width(word, bold(), 7.5))
+		}
+		for _, r := range b.Rows[:min(len(b.Rows), 200)] {
+			if i < len(r.Values) {
+				widths[i] = max(widths[i], p.width(r.Values[i].Text, regular(), 8.5))
+			}
+		}
+		widths[i] = min(widths[i], mostColumn) + columnGap + 0.5
+		sum += widths[i]
+	}
+	for sum > inner-leastFirst && len(widths) > 0 {
+		widest := 0
+		for i, w := range widths {
+			if w > widths[widest] {
+				widest = i
+			}
+		}
+		widths[widest]--
+		sum--
+	}
+	return inner - sum, widths
 }
 
 // right writes a text that ends at x.
