@@ -144,6 +144,9 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 		return nil, err
 	}
 	g, ctx := errgroup.WithContext(of)
+	if until.Sub(from) > longRange*24*time.Hour {
+		g.SetLimit(1) // one thing after another: others ask too
+	}
 	g.Go(func() error { return f.count(ctx, s, what) })
 	if q.compare != "" {
 		f.before = &figures{question: q, used: f.used}

@@ -17,6 +17,7 @@ import (
 type stile struct {
 	seats chan struct{}
 	each  int
+	rests bool // a seat stays free for half as long as it was taken, so that others get on with what they do
 
 	mu   sync.Mutex
 	held map[string]int // by account
@@ -31,6 +32,9 @@ var errBusy = errors.New("too much is asked for at once")
 
 // turnWait is how long a request waits for its turn, beside the time that it may take then.
 const turnWait = 30 * time.Second
+
+// longestRest bounds how long a seat stays free.
+const longestRest = 2 * time.Second
 
 // leaving frees a seat when the answer is there: how long its reader takes for it is nobody else's matter.
 type leaving struct {
@@ -99,7 +103,15 @@ func (s *stile) enter(ctx context.Context, who string) (leave func(), err error)
 	defer timer.Stop()
 	select {
 	case s.seats <- struct{}{}:
-		return sync.OnceFunc(func() { <-s.seats; goes() }), nil
+		begun := time.Now()
+		return sync.OnceFunc(func() {
+			goes()
+			if rest := min(time.Since(begun)/2, longestRest); s.rests {
+				time.AfterFunc(rest, func() { <-s.seats })
+				return
+			}
+			<-s.seats
+		}), nil
 	case <-timer.C:
 		err = errBusy
 	case <-ctx.Done():
@@ -112,7 +124,11 @@ func (s *stile) enter(ctx context.Context, who string) (leave func(), err error)
 // stiles are those of the site: one of what is reckoned and drawn, which takes a processor each, and one of rows that are streamed.
 type stiles struct{ drawn, rows *stile }
 
-func newStiles() *stiles { return &stiles{newStile(max(1, runtime.NumCPU()/2), 3), newStile(6, 2)} }
+func newStiles() *stiles {
+	s := &stiles{newStile(max(1, runtime.NumCPU()/2), 3), newStile(6, 2)}
+	s.drawn.rests = true
+	return s
+}
 
 // longRange is from how many days on charts are dear.
 const longRange = 400
