@@ -181,7 +181,7 @@ func (w *Writer) persevere(ctx context.Context, src Source, events []*conversati
 			case errors.Is(err, errSlow) && len(events) > 1:
 				tries = 0
 			case errors.Is(err, errSlow):
-				tries -= manyTries/slowTries - 1
+				tries -= manyTries / slowTries
 			case !queries.Conflicting(err) && len(events) > 1: // of what is not known, the parts tell sooner
 				tries -= fewTries / 2
 			}

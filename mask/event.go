@@ -335,14 +335,16 @@ func (m *Masker) Rejected(body []byte) ([]byte, int) {
 	if json.Valid([]byte(text)) {
 		text, n = m.Event(text)
 	} else {
-		text = m.head(text)
+		if head := m.head(text); len(head) < len(text) {
+			text, body = head, []byte(head)
+		}
 		text, n = m.tornSlots(text)
 		found := 0
 		text, found = m.Text(text)
 		n += found
 	}
 	if n == 0 {
-		return body[:len(m.head(string(body)))], 0
+		return body, 0
 	}
 	return []byte(text), n
 }

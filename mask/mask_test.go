@@ -284,4 +284,13 @@ func TestMeasure(t *testing.T) {
 	if got, n := m.Text("call 77x7 now"); got == tooLong || n == 0 {
 		t.Errorf("%q, %d", got, n)
 	}
+	// Of a body that is no event the beginning is kept, masked, so that somebody sees what it is.
+	torn := `{"sender_id":"a","text":"call 77x7 now"` + strings.Repeat(" word", 20000)
+	if got, n := m.Rejected([]byte(torn)); n == 0 || len(got) < 40 || len(got) >= len(torn) || strings.Contains(string(got), "77x7") || strings.Contains(string(got), tooLong) {
+		t.Errorf("%d bytes, %d finds: %.60q", len(got), n, got)
+	}
+	quiet := strings.Repeat("word ", 20000)
+	if got, n := m.Rejected([]byte(quiet)); n != 0 || len(got) == 0 || !strings.HasPrefix(quiet, string(got)) {
+		t.Errorf("%d bytes, %d finds", len(got), n)
+	}
 }

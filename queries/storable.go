@@ -20,11 +20,11 @@ func WhyUnstorable(err error) string {
 	if errors.Is(err, errFull) {
 		return errFull.Error()
 	}
-	return ErrUnstorable.Error()
+	return errUnstorable.Error()
 }
 
-// ErrUnstorable says that nothing can be stored; what it wraps is for logs alone, as it may name inner hosts.
-var ErrUnstorable = errors.New("the database takes nothing at the moment")
+// errUnstorable says that nothing can be stored; what it wraps is for logs alone, as it may name inner hosts.
+var errUnstorable = errors.New("the database takes nothing at the moment")
 
 // errTakenBack ends a transaction that is to leave nothing.
 var errTakenBack = errors.New("taken back")
@@ -46,5 +46,5 @@ func Storable(ctx context.Context, pool *pgxpool.Pool) error {
 	if errors.As(err, &pg) && pg.Code == "53100" {
 		return errFull
 	}
-	return fmt.Errorf("%w: %w", ErrUnstorable, err)
+	return fmt.Errorf("%w: %w", errUnstorable, err)
 }

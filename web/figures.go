@@ -114,18 +114,10 @@ func cut[Row any](f *figures, rows []Row) ([]Row, views.Cut) {
 	if f.most == 0 || len(rows) <= f.most {
 		return rows, views.Cut{}
 	}
-	return rows[:f.most], f.cutOf(len(rows))
-}
-
-// cutOf says what is cut of a table of so many rows.
-func (f *figures) cutOf(rows int) views.Cut {
-	if f.most == 0 || rows <= f.most {
-		return views.Cut{}
-	}
 	q := f.question
 	q.own = maps.Clone(q.own)
 	q.own.Set("rows", "all")
-	return views.Cut{Shown: f.most, Rows: rows, All: q.address()}
+	return rows[:f.most], views.Cut{Shown: f.most, Rows: len(rows), All: q.address()}
 }
 
 // askFigures answers a question for a page of charts.

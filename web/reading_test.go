@@ -50,7 +50,8 @@ func TestReading(t *testing.T) {
 	get(t, c, "GET", server.URL+"/conversations/"+id)
 	get(t, c, "GET", server.URL+"/conversations/00000000-0000-8000-8000-000000000000") // there is none
 	get(t, c, "GET", server.URL+"/turns?range=7d")
-	get(t, c, "GET", server.URL+"/overview?range=7d") // figures are nobody's words
+	get(t, c, "GET", server.URL+"/overview?range=7d")             // figures are nobody's words
+	get(t, c, "GET", server.URL+"/conversations/volume?range=7d") // nor are counts, unless somebody searches
 	all := writtenDown(t, pool, "read", 4)
 	if len(all) != 4 {
 		t.Errorf("%d entries: %+v", len(all), all)
