@@ -229,10 +229,9 @@ from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 union all
 select c.sender_id, a.id, c.first_time, c.first_place, c.first_rank, c.first_event
-from (select distinct sender_id from unnest(@senders::bigint[]) as u (sender_id)) as k
-join conversations c on c.sender_id = k.sender_id and c.absorbed <> '{}'
+from conversations c
 cross join lateral unnest(c.absorbed) as a (id)
-where (select exists (select from conversations x where x.absorbed <> '{}')) and a.id = any(@ids::uuid[])` // once: most databases have none
+where c.absorbed <> '{}' and c.sender_id = any(@senders::bigint[]) and a.id = any(@ids::uuid[])` // once: most databases have none
 
 // ConversationKey names a conversation.
 type ConversationKey struct {
