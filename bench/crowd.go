@@ -24,8 +24,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/queries"
-	"turnwise/web"
 )
 
 // crowd measures what a few who ask for much, or send slowly, or sign in all at once, cost all others of one server.
@@ -83,16 +83,16 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 	if out, err := exec.CommandContext(c.ctx, "go", "build", "-o", program, "./cmd/turnwise").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
-	hash, err := web.HashPassword(crowdPassword)
+	hash, err := access.HashPassword(crowdPassword)
 	if err != nil {
 		return nil, err
 	}
 	for i := range 12 {
-		user := queries.User{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()}
+		user := access.User{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()}
 		if err := queries.AddUser(c.ctx, c.pool, user); err != nil {
 			return nil, err
 		}
-		secret, err := web.NewToken(c.ctx, c.pool, queries.Token{Name: fmt.Sprint("bench", i), Role: "ingest", Assistant: "bench", CreatedBy: "bench", CreatedAt: time.Now()}, 0)
+		secret, err := queries.NewToken(c.ctx, c.pool, access.Token{Name: fmt.Sprint("bench", i), Role: "ingest", Assistant: "bench", CreatedBy: "bench", CreatedAt: time.Now()}, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"turnwise/access"
 	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/secret"
@@ -48,7 +49,7 @@ func (b *bench) hanging() (err error) {
 			return 0, err
 		}
 		now := time.Now()
-		keep := func(owner queries.User, n int, to string) error {
+		keep := func(owner access.User, n int, to string) error {
 			for i := range n {
 				due := now
 				err := queries.AddSchedule(b.ctx, pool, queries.Schedule{
@@ -61,9 +62,9 @@ func (b *bench) hanging() (err error) {
 			}
 			return nil
 		}
-		var people [2]queries.User
+		var people [2]access.User
 		for i := range people {
-			people[i] = queries.User{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "supervisor", PasswordHash: "x", CreatedAt: now}
+			people[i] = access.User{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "supervisor", PasswordHash: "x", CreatedAt: now}
 			if err := queries.AddUser(b.ctx, pool, people[i]); err != nil {
 				return 0, err
 			}
@@ -80,7 +81,7 @@ func (b *bench) hanging() (err error) {
 		quiet := slog.New(slog.DiscardHandler)
 		begun := time.Now()
 		client, err := jobs.Start(b.ctx, jobs.Config{Pool: pool, Log: quiet, Zone: time.UTC, Reports: jobs.Reports{
-			Documents: web.NewDocuments(web.Config{Pool: pool, Log: quiet, Zone: time.UTC, URL: "http://localhost"}), Box: box, URL: "http://localhost", May: web.MaySend, Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
+			Documents: web.NewDocuments(web.Config{Pool: pool, Log: quiet, Zone: time.UTC, URL: "http://localhost"}), Box: box, URL: "http://localhost", May: access.User.MaySend, Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
 		}})
 		if err != nil {
 			return 0, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/queries"
@@ -232,9 +233,9 @@ func (b *bench) site(pool *pgxpool.Pool) (*http.Client, string, func(), error) {
 		server.Close()
 		stopSite()
 	}
-	hash, err := web.HashPassword("a password of the bench")
+	hash, err := access.HashPassword("a password of the bench")
 	if err == nil {
-		err = queries.AddUser(context.WithoutCancel(b.ctx), pool, queries.User{ID: queries.NewID(), Email: "bench@example.org", Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()})
+		err = queries.AddUser(context.WithoutCancel(b.ctx), pool, access.User{ID: queries.NewID(), Email: "bench@example.org", Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()})
 	}
 	if err != nil && err != queries.ErrConflict { //nolint:errorlint // returned as it is
 		stop()

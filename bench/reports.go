@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/ingest"
@@ -65,7 +66,7 @@ func (b *bench) reports(conversations int) error {
 // mailed makes pages into mails and PDFs.
 func (b *bench) mailed(pool *pgxpool.Pool) error {
 	documents := web.NewDocuments(web.Config{Pool: pool, Log: b.log, Zone: time.UTC, URL: "https://bench.example.org"})
-	user := queries.User{ID: queries.NewID(), Name: "bench", Role: "admin"}
+	user := access.User{ID: queries.NewID(), Name: "bench", Role: "admin"}
 	for _, page := range []string{"overview", "latency"} {
 		begun := time.Now()
 		d, err := documents(b.ctx, user, page, "range=90d", time.Now())
@@ -87,7 +88,7 @@ func (b *bench) mailed(pool *pgxpool.Pool) error {
 
 // retained deletes conversations older than 300 days, and texts older than 200, while a writer stores small batches.
 func (b *bench) retained(pool *pgxpool.Pool) error {
-	user := queries.User{ID: queries.NewID(), Email: "retention@example.org", Name: "bench", Role: "admin", PasswordHash: "x", CreatedAt: time.Now()}
+	user := access.User{ID: queries.NewID(), Email: "retention@example.org", Name: "bench", Role: "admin", PasswordHash: "x", CreatedAt: time.Now()}
 	if err := queries.AddUser(b.ctx, pool, user); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/queries"
 )
 
@@ -275,7 +276,7 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) er
 		return err
 	}
 	for _, t := range tokens {
-		if t.InForce(now) && slices.ContainsFunc(users, func(u queries.User) bool { return u.Disabled && u.Email == t.CreatedBy }) {
+		if t.InForce(now) && slices.ContainsFunc(users, func(u access.User) bool { return u.Disabled && u.Email == t.CreatedBy }) {
 			d.Say(false, "token %q: in force, made by %s, who is disabled. Revoke it under Admin › Tokens if nobody needs it.", t.Name, t.CreatedBy)
 		}
 	}

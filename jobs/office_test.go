@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/jobs"
@@ -36,7 +37,7 @@ type office struct {
 	t    *testing.T
 	pool *pgxpool.Pool
 	post *posttest.Post
-	user queries.User
+	user access.User
 	sent jobs.Reports
 	mu   sync.Mutex
 	now  time.Time
@@ -50,7 +51,7 @@ func newOffice(t *testing.T, conversations int) *office {
 	if conversations > 0 {
 		feed(t, o.pool, demo.New(demo.Options{Conversations: conversations, Days: 12, Until: noon.Add(-3 * time.Hour), Seed: 3}).Next)
 	}
-	o.user = queries.User{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
+	o.user = access.User{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
 	if err := queries.AddUser(t.Context(), o.pool, o.user); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func newOffice(t *testing.T, conversations int) *office {
 		t.Fatal(err)
 	}
 	o.sent = jobs.Reports{
-		Documents: web.NewDocuments(web.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "https://turnwise.example.org", Now: o.clock}), Box: box, URL: "https://turnwise.example.org", May: web.MaySend,
+		Documents: web.NewDocuments(web.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "https://turnwise.example.org", Now: o.clock}), Box: box, URL: "https://turnwise.example.org", May: access.User.MaySend,
 		Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
 	}
 	host, port, err := net.SplitHostPort(o.post.Address)

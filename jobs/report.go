@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -26,7 +27,7 @@ import (
 )
 
 // Documents makes a page of charts into a document, as a user sees it at a time.
-type Documents func(ctx context.Context, user queries.User, page, query string, at time.Time) (report.Document, error)
+type Documents func(ctx context.Context, user access.User, page, query string, at time.Time) (report.Document, error)
 
 // Reports sends what is due. It is part of the jobs' configuration.
 type Reports struct {
@@ -35,7 +36,7 @@ type Reports struct {
 	URL       string // of the pages
 	Folder    string // below which files may be put; "" for nowhere
 	Internal  Networks
-	May       func(u queries.User, rows bool) bool // tells whether a user may send reports, or such of rows
+	May       func(u access.User, rows bool) bool // tells whether a user may send reports, or such of rows
 }
 
 // ReportDueArgs asks for schedules to be looked at.
@@ -148,7 +149,7 @@ type sending struct {
 	claim    queries.RunClaim
 	run      queries.ReportRun
 	schedule queries.Schedule
-	owner    queries.User
+	owner    access.User
 	mail     queries.MailSettings
 	hasMail  bool
 }

@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"turnwise/access"
 	"turnwise/demo"
 	"turnwise/jobs"
 	"turnwise/jobs/posttest"
@@ -533,7 +534,7 @@ func TestHanging(t *testing.T) {
 			o.keep(queries.Schedule{Name: fmt.Sprint("Hanging ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: "http://" + l.Addr().String()}})
 		}
 		if other {
-			o.user = queries.User{ID: queries.NewID(), Email: "ben@example.org", Name: "Ben", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
+			o.user = access.User{ID: queries.NewID(), Email: "ben@example.org", Name: "Ben", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
 			if err := queries.AddUser(t.Context(), o.pool, o.user); err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/jobs"
@@ -29,7 +30,7 @@ func TestRetention(t *testing.T) {
 	g := queries.NewGrid(berlin)
 	generate(t, pool, demo.Options{Conversations: 900, Days: 100, Until: now.Add(-3 * time.Hour), Seed: 11})
 	rollUp(t, pool, g, now)
-	admin := queries.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
 	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +327,7 @@ func TestRetentionLimit(t *testing.T) {
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 300, Days: 60, Until: now.Add(-3 * time.Hour), Seed: 12})
 	rollUp(t, pool, queries.NewGrid(time.UTC), now)
-	admin := queries.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
 	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +370,7 @@ func TestRetentionBesideHold(t *testing.T) {
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 400, Days: 150, Until: now.Add(-3 * time.Hour), Seed: 12})
 	rollUp(t, pool, queries.NewGrid(time.UTC), now)
-	admin := queries.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
 	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}

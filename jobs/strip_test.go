@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/jobs"
@@ -24,7 +25,7 @@ import (
 // keep has a rule for everything.
 func keep(t *testing.T, pool *pgxpool.Pool, r queries.RetentionRule, now time.Time) {
 	t.Helper()
-	admin := queries.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
 	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}

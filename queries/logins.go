@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 )
 
@@ -89,29 +90,23 @@ func ForgetLogins(ctx context.Context, db DB, now, before time.Time) error {
 	return nil
 }
 
-// Link is by which a user sets a password or signs in, once.
-type Link struct {
-	UserID conversation.UUID
-	Kind   string // one of Links
-}
-
-// The kinds of links.
-const (
-	LinkInvitation = "invitation" // sets the first password
-	LinkPassword   = "password"   // sets another
-	LinkSignIn     = "sign-in"    // signs in without one
-)
-
 // AddLink keeps a link, by its hash.
-func AddLink(ctx context.Context, db DB, hash []byte, l Link, now, expires time.Time) error {
+func AddLink(ctx context.Context, db DB, hash []byte, l access.Link, now, expires time.Time) error {
 	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{"hash": hash, "user": [16]byte(l.UserID), "kind": l.Kind, "at": now, "expires": expires})
 	return err
 }
 
+// NewLink makes a link for a user, and returns its secret part, which is kept nowhere.
+func NewLink(ctx context.Context, db DB, user conversation.UUID, kind string, now time.Time) (string, error) {
+	key, hash := access.NewKey()
+	l := access.Link{UserID: user, Kind: kind}
+	return key, AddLink(ctx, db, hash, l, now, now.Add(l.Life()))
+}
+
 // LinkByHash returns a link that is in force, or ErrNotFound.
-func LinkByHash(ctx context.Context, db DB, hash []byte, now time.Time) (Link, error) {
+func LinkByHash(ctx context.Context, db DB, hash []byte, now time.Time) (access.Link, error) {
 	rows, _ := db.Query(ctx, linkSQL, pgx.StrictNamedArgs{"hash": hash, "now": now})
-	return one[Link](rows)
+	return one[access.Link](rows)
 }
 
 // UseLink uses a link up, or returns ErrNotFound when it was.

@@ -6,38 +6,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 )
-
-// User is somebody who may sign in.
-type User struct {
-	ID           conversation.UUID
-	Email        string
-	Name         string
-	Role         string
-	Assistants   []string // that the user is limited to; nil: all
-	Transcripts  *bool    // may or may not read conversations; nil: as the role says
-	Personal     *bool    // may see personal data where they are masked; nil: as the role says
-	PasswordHash string   // "" for none
-	Issuer       *string  // of single sign-on
-	Subject      *string
-	SecondFactor []byte // sealed; nil for none
-	SecondStep   int64  // of the last one-time code
-	Disabled     bool
-	Revision     int32
-	CreatedAt    time.Time
-	LastSeenAt   *time.Time
-	Calls        int64 // notes that call the user and that he has not seen
-	Program      bool  `db:"-"` // a token, which has no account
-}
-
-// SeesPersonal tells whether a user sees personal data that are masked for others.
-func (u User) SeesPersonal() bool {
-	if u.Personal != nil {
-		return *u.Personal
-	}
-	return u.Role == "admin"
-}
 
 const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at,
 	greatest(last_seen_at, (select max(s.seen_at) from user_sessions s where s.user_id = users.id)) as last_seen_at,
@@ -66,37 +37,37 @@ returning id`
 )
 
 // UserByEmail returns a user, or ErrNotFound.
-func UserByEmail(ctx context.Context, db DB, email string) (User, error) {
+func UserByEmail(ctx context.Context, db DB, email string) (access.User, error) {
 	rows, _ := db.Query(ctx, userByEmailSQL, pgx.StrictNamedArgs{"email": email})
-	return one[User](rows)
+	return one[access.User](rows)
 }
 
 // UserByID returns a user, or ErrNotFound.
-func UserByID(ctx context.Context, db DB, id conversation.UUID) (User, error) {
+func UserByID(ctx context.Context, db DB, id conversation.UUID) (access.User, error) {
 	rows, _ := db.Query(ctx, userByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[User](rows)
+	return one[access.User](rows)
 }
 
 // UserBySubject returns who signs in by an issuer, or ErrNotFound.
-func UserBySubject(ctx context.Context, db DB, issuer, subject string) (User, error) {
+func UserBySubject(ctx context.Context, db DB, issuer, subject string) (access.User, error) {
 	rows, _ := db.Query(ctx, userBySubjectSQL, pgx.StrictNamedArgs{"issuer": issuer, "subject": subject})
-	return one[User](rows)
+	return one[access.User](rows)
 }
 
 // UserOfSession returns whose session it is, and notes that it is in use; ErrNotFound for one that is over.
-func UserOfSession(ctx context.Context, db DB, session conversation.UUID, now time.Time) (User, error) {
+func UserOfSession(ctx context.Context, db DB, session conversation.UUID, now time.Time) (access.User, error) {
 	rows, _ := db.Query(ctx, userOfSessionSQL, pgx.StrictNamedArgs{"session": [16]byte(session), "now": now})
-	return one[User](rows)
+	return one[access.User](rows)
 }
 
 // Users returns all users by address.
-func Users(ctx context.Context, db DB) ([]User, error) {
+func Users(ctx context.Context, db DB) ([]access.User, error) {
 	rows, _ := db.Query(ctx, usersSQL)
-	return pgx.CollectRows(rows, pgx.RowToStructByName[User])
+	return pgx.CollectRows(rows, pgx.RowToStructByName[access.User])
 }
 
 // AddUser makes a user; ErrConflict when the address is taken.
-func AddUser(ctx context.Context, db DB, u User) error {
+func AddUser(ctx context.Context, db DB, u access.User) error {
 	_, err := db.Exec(ctx, insertUserSQL, pgx.StrictNamedArgs{
 		"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
 		"issuer": u.Issuer, "subject": u.Subject, "at": u.CreatedAt,
@@ -106,7 +77,7 @@ func AddUser(ctx context.Context, db DB, u User) error {
 
 // ChangeUser keeps what a user is and may; ErrNotFound when somebody changed the user meanwhile, ErrLastAdmin when nobody would be left to
 // administer.
-func ChangeUser(ctx context.Context, tx pgx.Tx, u User) error {
+func ChangeUser(ctx context.Context, tx pgx.Tx, u access.User) error {
 	rows, _ := tx.Query(ctx, lockAdminSQL)
 	admins, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {

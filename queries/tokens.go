@@ -2,37 +2,15 @@ package queries
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/metric"
 )
-
-// Token lets a program send events, or read.
-type Token struct {
-	ID          conversation.UUID
-	Prefix      string
-	Hash        []byte // SHA-256 of the whole token
-	Name        string
-	Role        string   // ingest, analytics_viewer, analytics_admin or admin
-	Assistants  []string // of which it may send or read; nil: all
-	Assistant   string   // of ingest: for events that name none
-	Always      bool     // all its events are Assistant's, whatever they name
-	Environment string
-	MostEvents  *int32 // that it may send in a minute; nil: any number
-	MostBytes   *int64 // likewise, before compression
-	CreatedAt   time.Time
-	CreatedBy   string
-	ExpiresAt   *time.Time // nil: never
-	LastUsedAt  *time.Time
-	RevokedAt   *time.Time
-}
 
 const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, always, environment, most_events, most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
 
@@ -45,45 +23,54 @@ const (
 )
 
 // TokenByPrefix returns a token that is in force, or ErrNotFound.
-func TokenByPrefix(ctx context.Context, db DB, prefix string, now time.Time) (Token, error) {
+func TokenByPrefix(ctx context.Context, db DB, prefix string, now time.Time) (access.Token, error) {
 	rows, _ := db.Query(ctx, tokenSQL, pgx.StrictNamedArgs{"prefix": prefix, "now": now})
-	return one[Token](rows)
+	return one[access.Token](rows)
 }
 
 // TokenBySecret returns the token in force that a program shows, or ErrNotFound.
-func TokenBySecret(ctx context.Context, db DB, secret string, now time.Time) (Token, error) {
-	prefix, _, ok := strings.Cut(secret, ".")
-	if !ok || len(secret) > 200 || !utf8.ValidString(prefix) || strings.ContainsRune(prefix, 0) {
-		return Token{}, ErrNotFound
+func TokenBySecret(ctx context.Context, db DB, secret string, now time.Time) (access.Token, error) {
+	prefix, ok := access.Prefix(secret)
+	if !ok {
+		return access.Token{}, ErrNotFound
 	}
 	t, err := TokenByPrefix(ctx, db, prefix, now)
 	if err != nil {
 		return t, err
 	}
-	if sum := sha256.Sum256([]byte(secret)); subtle.ConstantTimeCompare(sum[:], t.Hash) != 1 {
-		return Token{}, ErrNotFound
+	if !t.Is(secret) {
+		return access.Token{}, ErrNotFound
 	}
 	return t, nil
 }
 
-// InForce tells whether the token may be used.
-func (t Token) InForce(now time.Time) bool {
-	return t.RevokedAt == nil && (t.ExpiresAt == nil || t.ExpiresAt.After(now))
-}
-
 // Tokens returns all tokens, newest first.
-func Tokens(ctx context.Context, db DB) ([]Token, error) {
+func Tokens(ctx context.Context, db DB) ([]access.Token, error) {
 	rows, _ := db.Query(ctx, tokensSQL)
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Token])
+	return pgx.CollectRows(rows, pgx.RowToStructByName[access.Token])
 }
 
 // AddToken stores a token.
-func AddToken(ctx context.Context, db DB, t Token) error {
+func AddToken(ctx context.Context, db DB, t access.Token) error {
 	_, err := db.Exec(ctx, insertTokenSQL, pgx.StrictNamedArgs{
 		"id": [16]byte(t.ID), "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant, "always": t.Always,
 		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt, "by": t.CreatedBy, "expires": t.ExpiresAt,
 	})
 	return unique(err)
+}
+
+// NewToken makes a token, in force for that many days (0: for ever), and returns its secret, which is kept nowhere.
+func NewToken(ctx context.Context, db DB, t access.Token, days int) (secret string, err error) {
+	if t, secret, err = t.Drawn(days); err != nil {
+		return "", err
+	}
+	if t.ID == (conversation.UUID{}) {
+		t.ID = NewID()
+	}
+	if err = AddToken(ctx, db, t); errors.Is(err, ErrConflict) {
+		err = &metric.InputError{Field: "token", Msg: "it was made already, and its secret shown then; if that is lost, revoke it and make another one"}
+	}
+	return secret, err
 }
 
 // RevokeToken ends a token at once and returns its name, or ErrNotFound.
@@ -111,7 +98,7 @@ returning token_id`
 
 // UseQuota takes what a token sends from what it may send in this minute, over all servers; false: it is too much. What is more than a minute
 // allows is always too much.
-func UseQuota(ctx context.Context, db DB, t Token, events, size int, now time.Time) (bool, error) {
+func UseQuota(ctx context.Context, db DB, t access.Token, events, size int, now time.Time) (bool, error) {
 	if t.MostEvents == nil && t.MostBytes == nil {
 		return true, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -85,7 +86,7 @@ func (s *server) rename(w http.ResponseWriter, r *http.Request) error {
 }
 
 // ownPassword asks for the password once more, where something is changed that whoever sits at an unlocked screen must not.
-func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u queries.User) error {
+func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u access.User) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if u.PasswordHash == "" || !s.passwords() {
 		return nil
@@ -113,7 +114,7 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) error {
 	}
 	password := r.PostFormValue("password")
 	if err == nil {
-		err = CheckPassword(password, u.Email, u.Name)
+		err = access.CheckPassword(password, u.Email, u.Name)
 	}
 	if err != nil {
 		return s.accountRefused(w, r, err)
@@ -137,7 +138,7 @@ func (s *server) endSessions(w http.ResponseWriter, r *http.Request) error {
 }
 
 // endSessionsOf ends a user's session that the form names, or all but the one that asks.
-func (s *server) endSessionsOf(w http.ResponseWriter, r *http.Request, u queries.User, back string) error {
+func (s *server) endSessionsOf(w http.ResponseWriter, r *http.Request, u access.User, back string) error {
 	ctx := r.Context()
 	text := r.PostFormValue("id")
 	id, bad := conversation.ParseUUID(text)
@@ -251,7 +252,7 @@ func (s *server) removeSecond(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *server) dropSecond(r *http.Request, u queries.User) error {
+func (s *server) dropSecond(r *http.Request, u access.User) error {
 	ctx := r.Context()
 	return s.audited(r, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email, before: map[string]any{"second factor": true}}
@@ -260,7 +261,7 @@ func (s *server) dropSecond(r *http.Request, u queries.User) error {
 }
 
 // secondFactor checks a one-time code or a recovery code and uses it up; ErrNotFound for a wrong or used one.
-func (s *server) secondFactor(ctx context.Context, u queries.User, code string) (how string, err error) {
+func (s *server) secondFactor(ctx context.Context, u access.User, code string) (how string, err error) {
 	code = strings.ToUpper(strings.Join(strings.Fields(strings.ReplaceAll(code, "-", "")), ""))
 	if len(code) > 6 {
 		sum := sha256.Sum256([]byte(code))
@@ -318,10 +319,10 @@ func (s *server) newCodes(w http.ResponseWriter, r *http.Request) error {
 }
 
 // userByURL returns the user of the address.
-func (s *server) userByURL(r *http.Request) (queries.User, error) {
+func (s *server) userByURL(r *http.Request) (access.User, error) {
 	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
 	if err != nil {
-		return queries.User{}, queries.ErrNotFound
+		return access.User{}, queries.ErrNotFound
 	}
 	return queries.UserByID(r.Context(), s.Pool, id)
 }

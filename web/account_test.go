@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pquerna/otp/totp"
 
+	"turnwise/access"
 	"turnwise/jobs"
 	"turnwise/jobs/posttest"
 	"turnwise/queries"
@@ -81,7 +82,7 @@ func (o *office) get(c *http.Client, path string) (int, string) {
 	return status, body
 }
 
-func (o *office) user(email string) queries.User {
+func (o *office) user(email string) access.User {
 	o.t.Helper()
 	u, err := queries.UserByEmail(o.t.Context(), o.pool, email)
 	if err != nil {
@@ -221,14 +222,14 @@ func TestLastAdmin(t *testing.T) {
 			t.Errorf("%v: %d", form, status)
 		}
 	}
-	if err := change(t, o.pool, "viewer@example.org", func(u *queries.User) { u.Role = "admin" }); err != nil {
+	if err := change(t, o.pool, "viewer@example.org", func(u *access.User) { u.Role = "admin" }); err != nil {
 		t.Fatal(err)
 	}
 	// Two admins take the right from each other at the same time: one of them stays.
 	other := o.user("viewer@example.org")
 	second := signIn(t, o.url, "viewer")
 	results := make(chan int, 2)
-	for c, of := range map[*http.Client]queries.User{admin: other, second: u} {
+	for c, of := range map[*http.Client]access.User{admin: other, second: u} {
 		go func() {
 			resp, err := c.PostForm(o.url+"/admin/users/"+of.ID.String(), url.Values{"role": {"viewer"}, "name": {"x"}, "revision": {string(rune('0' + of.Revision))}})
 			if err != nil {
@@ -245,7 +246,7 @@ func TestLastAdmin(t *testing.T) {
 		t.Errorf("answers %v", got)
 	}
 	users, err := queries.Users(t.Context(), o.pool)
-	if err != nil || !slices.ContainsFunc(users, func(u queries.User) bool { return u.Role == "admin" && !u.Disabled }) {
+	if err != nil || !slices.ContainsFunc(users, func(u access.User) bool { return u.Role == "admin" && !u.Disabled }) {
 		t.Errorf("no admin is left: %v", err)
 	}
 }
@@ -393,7 +394,7 @@ func TestOwnRights(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
 	no := false
-	if err := change(t, o.pool, "supervisor@example.org", func(u *queries.User) { u.Role, u.Transcripts = "admin", &no }); err != nil {
+	if err := change(t, o.pool, "supervisor@example.org", func(u *access.User) { u.Role, u.Transcripts = "admin", &no }); err != nil {
 		t.Fatal(err)
 	}
 	c := signIn(t, o.url, "supervisor")
@@ -431,14 +432,14 @@ func TestReadingTokens(t *testing.T) {
 	o := newOffice(t, nil)
 	make := func(role string, days int) string {
 		t.Helper()
-		secret, err := web.NewToken(t.Context(), o.pool, queries.Token{Name: role, Role: role, Assistant: "x", CreatedBy: "test", CreatedAt: o.now}, days)
+		secret, err := queries.NewToken(t.Context(), o.pool, access.Token{Name: role, Role: role, Assistant: "x", CreatedBy: "test", CreatedAt: o.now}, days)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return secret
 	}
 	secrets := map[string]string{}
-	for _, role := range web.TokenRoles {
+	for _, role := range access.TokenRoles {
 		secrets[role] = make(role, 0)
 	}
 	want := map[string]map[string]int{

@@ -12,10 +12,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/views"
 )
 
 // undo answers POST /undo: takes back what the user did last.
@@ -252,7 +252,7 @@ func (s *server) assignOne(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !rightsOf(to)[views.Review] || to.Assistants != nil && !slices.Contains(to.Assistants, v.of) {
+	if !to.Rights()[access.Review] || to.Assistants != nil && !slices.Contains(to.Assistants, v.of) {
 		return v.answer(w, r, nil, to.Name+" may not see conversations of this assistant.", "")
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {

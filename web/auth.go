@@ -10,59 +10,16 @@ import (
 	"slices"
 	"strings"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/queries"
 	"turnwise/views"
 )
 
-// Roles are the roles of users, the least mighty first.
-var Roles = []string{"viewer", "reviewer", "supervisor", "admin"}
-
-// TokenRoles are the roles of tokens. One of ingest sends events and may do nothing else.
-var TokenRoles = []string{"ingest", "analytics_viewer", "analytics_admin", "admin"}
-
-// rightsOf is the one place that says who may do what: what the role has, and what was given to or taken from the user.
-func rightsOf(u queries.User) map[views.Right]bool {
-	reviewer := []views.Right{views.SeeTranscripts, views.ShareNotes, views.Review}
-	supervisor := append(slices.Clone(reviewer), views.ShareViews, views.Lead, views.TakeOut)
-	byRole := map[string][]views.Right{
-		"viewer": {views.HaveAccount}, "reviewer": append(reviewer, views.HaveAccount), "supervisor": append(supervisor, views.HaveAccount),
-		"admin":            append(supervisor, views.HaveAccount, views.Administer),
-		"analytics_viewer": {}, "analytics_admin": {views.SeeTranscripts, views.TakeOut},
-	}
-	given, known := byRole[u.Role]
-	if !known {
-		return nil
-	}
-	all := map[views.Right]bool{views.SeeFigures: true}
-	for _, r := range given {
-		all[r] = true
-	}
-	if u.Transcripts != nil && *u.Transcripts {
-		all[views.SeeTranscripts] = true
-	}
-	if u.Transcripts != nil && !*u.Transcripts {
-		for _, r := range []views.Right{views.SeeTranscripts, views.Review, views.Lead} {
-			delete(all, r)
-		}
-	}
-	all[views.SeePersonal] = u.SeesPersonal() && all[views.SeeTranscripts]
-	if u.Program {
-		delete(all, views.HaveAccount)
-	}
-	all[views.TakeRows] = all[views.TakeOut] && all[views.SeeTranscripts]
-	if len(u.Assistants) == 0 { // sources are not of one assistant
-		all[views.SeeHealth] = true
-		all[views.MendRejected] = all[views.Administer] && all[views.SeePersonal]
-		all[views.HandlePeople] = all[views.MendRejected]
-	}
-	return all
-}
-
 // may tells whether who asks has a right.
-func may(ctx context.Context, right views.Right) bool {
+func may(ctx context.Context, right access.Right) bool {
 	u, ok := userOf(ctx)
-	return ok && rightsOf(u)[right]
+	return ok && u.Rights()[right]
 }
 
 type (
@@ -70,8 +27,8 @@ type (
 	sessionKey struct{}
 )
 
-func userOf(ctx context.Context) (queries.User, bool) {
-	u, ok := ctx.Value(userKey{}).(queries.User)
+func userOf(ctx context.Context) (access.User, bool) {
+	u, ok := ctx.Value(userKey{}).(access.User)
 	return u, ok
 }
 
@@ -85,7 +42,7 @@ func sessionOf(ctx context.Context) conversation.UUID {
 // acts at once.
 func (s *server) loadUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var u queries.User
+		var u access.User
 		var session conversation.UUID
 		var err error
 		if scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
@@ -110,7 +67,7 @@ func (s *server) loadUser(next http.Handler) http.Handler {
 }
 
 // program returns who a token stands for: programs may read but not change anything. It answers itself when the token is refused.
-func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) (u queries.User, refused bool, err error) {
+func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) (u access.User, refused bool, err error) {
 	ctx := r.Context()
 	t, err := queries.TokenBySecret(ctx, s.Pool, secret, s.Now())
 	switch {
@@ -126,7 +83,7 @@ func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) 
 		http.Error(w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.", http.StatusForbidden)
 		return u, true, nil
 	}
-	u = queries.User{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, Program: true}
+	u = access.User{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, IsToken: true}
 	return u, false, queries.TokenUsed(ctx, s.Pool, t.ID, s.Now())
 }
 
@@ -134,7 +91,7 @@ func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) 
 const longestForm = 8 << 20
 
 // need lets only those through who have the right.
-func (s *server) need(right views.Right, h handler) handler {
+func (s *server) need(right access.Right, h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		u, ok := userOf(r.Context())
 		if !ok {
@@ -152,7 +109,7 @@ func (s *server) need(right views.Right, h handler) handler {
 			http.Redirect(w, r, to, http.StatusSeeOther)
 			return nil
 		}
-		if !rightsOf(u)[right] {
+		if !u.Rights()[right] {
 			s.refuse(r, "may not "+string(right))
 			s.message(w, r, http.StatusForbidden, views.Message{
 				Page: s.page(r, "", ""), Heading: "Not for you",

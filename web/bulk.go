@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -69,7 +70,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if !rightsOf(to)[views.Review] {
+		if !to.Rights()[access.Review] {
 			return &metric.InputError{Field: "colleague", Msg: "may not read conversations"}
 		}
 		limits = metric.Filter{Assistants: limits}.LimitTo(to.Assistants).Assistants // what both may see

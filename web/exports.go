@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/jobs"
 	"turnwise/metric"
@@ -99,7 +100,7 @@ func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 }
 
 // wanted reads what is to be taken out.
-func (s *server) wanted(ctx context.Context, query url.Values, grain, format string, u queries.User) (x report.Wanted, err error) {
+func (s *server) wanted(ctx context.Context, query url.Values, grain, format string, u access.User) (x report.Wanted, err error) {
 	x = report.Wanted{Grain: queries.Grain(grain), By: u.Name}
 	if !slices.Contains(queries.Grains, x.Grain) && x.Grain != queries.ByUser {
 		return x, &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event, user"}
@@ -170,7 +171,7 @@ func (s *server) exportByURL(r *http.Request) (e queries.ExportFile, err error) 
 	}
 	u, _ := userOf(r.Context())
 	e, err = queries.ExportByID(r.Context(), s.Pool, id)
-	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !rightsOf(u)[views.Administer] {
+	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !u.Rights()[access.Administer] {
 		return e, queries.ErrNotFound
 	}
 	if err == nil && !s.within(r.Context(), e.Query) { // made before the user was limited
@@ -219,7 +220,7 @@ func (s *server) downloadExport(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx := r.Context()
-	if e.State != queries.ExportDone || e.Clear && !may(ctx, views.SeePersonal) {
+	if e.State != queries.ExportDone || e.Clear && !may(ctx, access.SeePersonal) {
 		return queries.ErrNotFound
 	}
 	if err := s.noted(r, deed{act: queries.AuditExportFetched, id: e.ID.String(), name: e.FileName}); err != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/xuri/excelize/v2"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/ingest/file"
@@ -410,11 +411,11 @@ func TestExportInBackground(t *testing.T) {
 	if _, body, _ := get(t, c, "GET", base+at); !strings.Contains(body, "The file is ready") {
 		t.Errorf("after: %.300s", body)
 	}
-	hash, err := web.HashPassword(password)
+	hash, err := access.HashPassword(password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := queries.AddUser(t.Context(), pool, queries.User{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: hash, CreatedAt: now}); err != nil {
+	if err := queries.AddUser(t.Context(), pool, access.User{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: hash, CreatedAt: now}); err != nil {
 		t.Fatal(err)
 	}
 	for role, want := range map[string]int{"other": 404, "admin": 200, "reviewer": 403} {

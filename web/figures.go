@@ -14,6 +14,7 @@ import (
 	"github.com/a-h/templ"
 	"golang.org/x/sync/errgroup"
 
+	"turnwise/access"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -123,7 +124,7 @@ func cut[Row any](f *figures, rows []Row) ([]Row, views.Cut) {
 // askFigures answers a question for a page of charts.
 func (s *server) askFigures(of context.Context, q question, page views.Page, what counted) (*figures, error) {
 	q.now = page.Now
-	f := &figures{question: q, page: page, links: page.Rights[views.SeeTranscripts]}
+	f := &figures{question: q, page: page, links: page.Rights[access.SeeTranscripts]}
 	var choices queries.Choices
 	var releases []queries.Release
 	var notes []queries.ChartNote

@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"slices"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/views"
 )
 
 // limitsOf are the assistants that who asks is limited to; nil: not limited.
@@ -28,7 +28,7 @@ func mayOf(ctx context.Context, assistant string) bool {
 // tell who may not read conversations nothing about what was said or about one person.
 func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, error) {
 	f, err := metric.ParseFilter(q, s.Zone)
-	if err == nil && !may(ctx, views.SeeTranscripts) && (f.Text != "" || f.ID != "" || len(f.Only) > 0) {
+	if err == nil && !may(ctx, access.SeeTranscripts) && (f.Text != "" || f.ID != "" || len(f.Only) > 0) {
 		err = &metric.InputError{Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations"}
 	}
 	if err == nil {
@@ -38,7 +38,7 @@ func (s *server) parseFilter(ctx context.Context, q url.Values) (metric.Filter, 
 		f, err = queries.Survivors(ctx, s.Pool, f)
 	}
 	if err == nil {
-		f, err = queries.SearchAs(ctx, s.Pool, f, may(ctx, views.SeePersonal))
+		f, err = queries.SearchAs(ctx, s.Pool, f, may(ctx, access.SeePersonal))
 	}
 	limits := limitsOf(ctx)
 	if err != nil || limits == nil {

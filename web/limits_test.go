@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/demo"
 	"turnwise/jobs"
 	"turnwise/metric"
@@ -184,7 +185,7 @@ func TestLimits(t *testing.T) {
 	}
 
 	for _, role := range []string{"viewer", "reviewer", "supervisor"} {
-		if err := change(t, pool, role+"@example.org", func(u *queries.User) { u.Assistants = []string{"harbour-bank"} }); err != nil {
+		if err := change(t, pool, role+"@example.org", func(u *access.User) { u.Assistants = []string{"harbour-bank"} }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -267,7 +268,7 @@ func TestLimits(t *testing.T) {
 	if _, _, csv := post(supervisor, "/exports", "grain", "message", "format", "csv", "query", "range=28d&assistant="+canary+"&assistant=harbour-bank"); strings.Contains(csv, canary) || strings.Count(csv, "\n") < 100 {
 		t.Errorf("an export holds the foreign one, or nothing: %d lines", strings.Count(csv, "\n"))
 	}
-	secret, err := web.NewToken(ctx, pool, queries.Token{Name: "limited", Role: "analytics_admin", Assistants: []string{"harbour-bank"}, CreatedBy: "test", CreatedAt: now}, 0)
+	secret, err := queries.NewToken(ctx, pool, access.Token{Name: "limited", Role: "analytics_admin", Assistants: []string{"harbour-bank"}, CreatedBy: "test", CreatedAt: now}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +282,7 @@ func TestLimits(t *testing.T) {
 		}
 	}
 	// In each environment it reads what an unlimited one reads of the assistant there, and no row stands in two.
-	unlimited, err := web.NewToken(ctx, pool, queries.Token{Name: "unlimited", Role: "analytics_admin", CreatedBy: "test", CreatedAt: now}, 0)
+	unlimited, err := queries.NewToken(ctx, pool, access.Token{Name: "unlimited", Role: "analytics_admin", CreatedBy: "test", CreatedAt: now}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +346,7 @@ func TestNoTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := []string{"/overview?range=28d", "/flows", "/latency", "/csat", "/intents?range=28d", "/users?range=28d", "/compare", "/reports", "/account", "/documents/intents?as=csv&range=28d", "/documents/csat?as=csv&range=28d", "/health"}
-	if err := change(t, o.pool, "supervisor@example.org", func(u *queries.User) { no := false; u.Transcripts = &no }); err != nil {
+	if err := change(t, o.pool, "supervisor@example.org", func(u *access.User) { no := false; u.Transcripts = &no }); err != nil {
 		t.Fatal(err)
 	}
 	for _, role := range []string{"viewer", "supervisor"} {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -25,7 +26,7 @@ type listing struct {
 	first  bool         // the first page
 	oldest bool         // the oldest stand first
 	words  search.Query // what is searched for
-	user   queries.User
+	user   access.User
 	err    error
 
 	list       []queries.ListedConversation
@@ -127,7 +128,7 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			return false
 		}
 	}
-	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: queries.MostBulk, Lead: m.Rights[views.Lead]}
+	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: queries.MostBulk, Lead: m.Rights[access.ManageReviews]}
 	for _, t := range l.tags {
 		m.Bulk.Tags = append(m.Bulk.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Color: t.Color})
 	}
@@ -318,10 +319,10 @@ func (l *listing) columns(m *views.Conversations) {
 // views sets the menu of saved views, and what the filter asks for that is no longer there.
 func (l *listing) views(m *views.Conversations) {
 	v := &m.Views
-	v.Query, v.Columns, v.Order, v.MayShare = l.filter.Encode(), l.own.Get("cols"), l.own.Get("order"), m.Rights[views.ShareViews]
+	v.Query, v.Columns, v.Order, v.MayShare = l.filter.Encode(), l.own.Get("cols"), l.own.Get("order"), m.Rights[access.ShareViews]
 	for _, x := range l.saved {
 		link := views.ViewLink{ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String()}
-		link.Mine = x.UserID == l.user.ID || x.Shared && m.Rights[views.ShareViews]
+		link.Mine = x.UserID == l.user.ID || x.Shared && m.Rights[access.ShareViews]
 		if link.Current = link.ID == l.own.Get("view"); link.Current {
 			v.Current = &link
 			v.Changed = x.Query != v.Query || strings.Join(x.Columns, ",") != v.Columns || x.Oldest != l.oldest

@@ -2,8 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"net"
 	"net/http"
@@ -16,6 +14,7 @@ import (
 	"github.com/go-chi/httprate"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -24,16 +23,14 @@ import (
 
 // What stands in a session: which of a user it is; or, between password and code, whose it will be, until when and where to.
 const (
-	sessionID     = "session"
-	halfUser      = "half"
-	halfUntil     = "half_until"
-	halfNext      = "half_next"
-	halfWrong     = "half_wrong"
-	codePatience  = 5 * time.Minute
-	sessionIdle   = 24 * time.Hour
-	sessionLife   = 7 * 24 * time.Hour
-	linkLife      = 7 * 24 * time.Hour
-	quickLinkLife = 15 * time.Minute
+	sessionID    = "session"
+	halfUser     = "half"
+	halfUntil    = "half_until"
+	halfNext     = "half_next"
+	halfWrong    = "half_wrong"
+	codePatience = 5 * time.Minute
+	sessionIdle  = 24 * time.Hour
+	sessionLife  = 7 * 24 * time.Hour
 
 	// Of a user's codes so many may be wrong within the window, from wherever, and so many after one password.
 	mostWrongCodes = 20
@@ -182,14 +179,14 @@ func (s *server) matches(password, hash string, known bool) (match bool, err err
 
 // signInFailed writes down a try. What was typed for a user that is not known may be a password: it is not kept.
 // The account is the same told by a pseudonym.
-func (s *server) signInFailed(r *http.Request, u queries.User, known bool, by, account string) error {
+func (s *server) signInFailed(r *http.Request, u access.User, known bool, by, account string) error {
 	return s.auditedAs(r, queries.Actor{Name: u.Email, Address: s.address(r)}, func(pgx.Tx) (deed, error) {
 		return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": known, "disabled": u.Disabled, "by": by, "account": account}}, nil
 	})
 }
 
 // welcome signs a user in who has proved to be the one, or asks for the second factor first.
-func (s *server) welcome(w http.ResponseWriter, r *http.Request, u queries.User, by, next string) error {
+func (s *server) welcome(w http.ResponseWriter, r *http.Request, u access.User, by, next string) error {
 	if u.SecondFactor == nil {
 		return s.enter(w, r, u, by, next)
 	}
@@ -207,7 +204,7 @@ func (s *server) welcome(w http.ResponseWriter, r *http.Request, u queries.User,
 }
 
 // enter begins a session.
-func (s *server) enter(w http.ResponseWriter, r *http.Request, u queries.User, by, next string) error {
+func (s *server) enter(w http.ResponseWriter, r *http.Request, u access.User, by, next string) error {
 	ctx := r.Context()
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return err
@@ -239,7 +236,7 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, u queries.User, b
 }
 
 // halfway returns who has proved one factor and not the other yet, and how.
-func (s *server) halfway(ctx context.Context) (u queries.User, by string, err error) {
+func (s *server) halfway(ctx context.Context) (u access.User, by string, err error) {
 	text, by, _ := strings.Cut(s.sessions.GetString(ctx, halfUser), " ")
 	id, bad := conversation.ParseUUID(text)
 	if bad != nil || s.sessions.GetInt64(ctx, halfUntil) < s.Now().Unix() {
@@ -315,29 +312,17 @@ func (s *server) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// NewLink makes a link by which a user sets a password or signs in, once, and returns its end: the address is the site's, "/welcome/" and
-// this.
-func NewLink(ctx context.Context, tx pgx.Tx, user conversation.UUID, kind string, now time.Time) (string, error) {
-	life := linkLife
-	if kind == queries.LinkSignIn {
-		life = quickLinkLife
-	}
-	key := rand.Text()
-	sum := sha256.Sum256([]byte(key))
-	return key, queries.AddLink(ctx, tx, sum[:], queries.Link{UserID: user, Kind: kind}, now, now.Add(life))
-}
-
 // link answers GET and POST /welcome/{key}, where a user sets a password or signs in without one.
 func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	sum := sha256.Sum256([]byte(chi.URLParam(r, "key")))
-	l, err := queries.LinkByHash(ctx, s.Pool, sum[:], s.Now())
-	var u queries.User
+	key := access.KeyHash(chi.URLParam(r, "key"))
+	l, err := queries.LinkByHash(ctx, s.Pool, key, s.Now())
+	var u access.User
 	if err == nil {
 		u, err = queries.UserByID(ctx, s.Pool, l.UserID)
 	}
-	if errors.Is(err, queries.ErrNotFound) || err == nil && (u.Disabled || l.Kind != queries.LinkSignIn && !s.passwords()) {
+	if errors.Is(err, queries.ErrNotFound) || err == nil && (u.Disabled || l.Kind != access.LinkSignIn && !s.passwords()) {
 		s.message(w, r, http.StatusNotFound, views.Message{Page: s.page(r, "", ""), Heading: "This link is not in force", Text: "It was used, or has expired. Ask an admin for another one.", Back: "/login", BackText: "Sign in"})
 		return nil
 	}
@@ -348,19 +333,19 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodGet {
 		return s.render(w, r, http.StatusOK, views.WelcomePage(m))
 	}
-	if l.Kind == queries.LinkSignIn {
-		if err := queries.UseLink(ctx, s.Pool, sum[:], s.Now()); err != nil {
+	if l.Kind == access.LinkSignIn {
+		if err := queries.UseLink(ctx, s.Pool, key, s.Now()); err != nil {
 			return err
 		}
 		return s.welcome(w, r, u, "link", "/")
 	}
 	name, password := strings.Join(strings.Fields(r.PostFormValue("name")), " "), r.PostFormValue("password")
-	if l.Kind != queries.LinkInvitation {
+	if l.Kind != access.LinkInvitation {
 		name = u.Name
 	}
 	m.Person = name
 	var input *metric.InputError
-	if err := errors.Join(checkName(name), CheckPassword(password, u.Email, name)); errors.As(err, &input) {
+	if err := errors.Join(checkName(name), access.CheckPassword(password, u.Email, name)); errors.As(err, &input) {
 		m.Error = input.Error()
 		return s.render(w, r, http.StatusUnprocessableEntity, views.WelcomePage(m))
 	}
@@ -370,7 +355,7 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: s.address(r)}, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditPasswordSet, id: u.ID.String(), name: u.Email, after: map[string]any{"by": l.Kind}}
-		if err := queries.UseLink(ctx, tx, sum[:], s.Now()); err != nil {
+		if err := queries.UseLink(ctx, tx, key, s.Now()); err != nil {
 			return d, err
 		}
 		if u.Name != name {
@@ -390,7 +375,7 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 func (s *server) hash(password string) (string, error) {
 	s.hashing.known.turn <- struct{}{}
 	defer func() { <-s.hashing.known.turn }()
-	return HashPassword(password)
+	return access.HashPassword(password)
 }
 
 func checkName(name string) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
@@ -69,11 +70,11 @@ func TestSignIn(t *testing.T) {
 		want   int
 	}{
 		{func() error { return nil }, "/admin", 200},
-		{func() error { return change(t, pool, "viewer@example.org", func(u *queries.User) { u.Role = "admin" }) }, "/admin", 200},
-		{func() error { return change(t, pool, "admin@example.org", func(u *queries.User) { u.Role = "viewer" }) }, "/admin", 403},
-		{func() error { return change(t, pool, "admin@example.org", func(u *queries.User) { u.Disabled = true }) }, "/health", 303},
+		{func() error { return change(t, pool, "viewer@example.org", func(u *access.User) { u.Role = "admin" }) }, "/admin", 200},
+		{func() error { return change(t, pool, "admin@example.org", func(u *access.User) { u.Role = "viewer" }) }, "/admin", 403},
+		{func() error { return change(t, pool, "admin@example.org", func(u *access.User) { u.Disabled = true }) }, "/health", 303},
 		{func() error {
-			return change(t, pool, "admin@example.org", func(u *queries.User) { u.Disabled = false })
+			return change(t, pool, "admin@example.org", func(u *access.User) { u.Disabled = false })
 		}, "/health", 200},
 		{func() error {
 			u, err := queries.UserByEmail(t.Context(), pool, "admin@example.org")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -22,7 +23,7 @@ func (s *server) addNote(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	u, _ := userOf(r.Context())
 	n := queries.ChartNote{ID: queries.NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), UserID: u.ID, CreatedAt: s.Now()}
-	n.Shared = r.PostFormValue("shared") != "" && rightsOf(u)[views.ShareNotes]
+	n.Shared = r.PostFormValue("shared") != "" && u.Rights()[access.ShareNotes]
 	var err error
 	if n.At, err = time.ParseInLocation("2006-01-02T15:04", r.PostFormValue("at"), s.Zone); err != nil {
 		return &metric.InputError{Field: "at", Msg: "is a date and a time"}
@@ -50,7 +51,7 @@ func (s *server) deleteNote(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
-	if err := queries.DeleteChartNote(r.Context(), s.Pool, id, u.ID, rightsOf(u)[views.Administer]); err != nil {
+	if err := queries.DeleteChartNote(r.Context(), s.Pool, id, u.ID, u.Rights()[access.Administer]); err != nil {
 		return err
 	}
 	http.Redirect(w, r, local(r.PostFormValue("back")), http.StatusSeeOther)
@@ -58,7 +59,7 @@ func (s *server) deleteNote(w http.ResponseWriter, r *http.Request) error {
 }
 
 // note puts notes on the charts and into the menu of their page.
-func (f *figures) note(notes []queries.ChartNote, u queries.User) {
+func (f *figures) note(notes []queries.ChartNote, u access.User) {
 	for _, n := range notes {
 		if n.Assistant != "" && !f.of(n.Assistant) {
 			continue
@@ -66,14 +67,14 @@ func (f *figures) note(notes []queries.ChartNote, u queries.User) {
 		f.markers = append(f.markers, views.Marker{At: f.spanOf(n.At), Name: n.Text})
 		f.notes.All = append(f.notes.All, views.ChartNote{
 			ID: conversation.UUID(n.ID).String(), At: n.At, Text: n.Text, Assistant: n.Assistant, Shared: n.Shared, By: n.By,
-			Mine: n.UserID == u.ID || n.Shared && rightsOf(u)[views.Administer],
+			Mine: n.UserID == u.ID || n.Shared && u.Rights()[access.Administer],
 		})
 	}
 	f.notes.Back, f.notes.Now = f.address(), f.now.In(f.zone).Format("2006-01-02T15:04")
 	if _, until := f.filter.Range.Bounds(f.now, f.zone); until.Before(f.now) {
 		f.notes.Now = until.In(f.zone).Add(-12 * time.Hour).Format("2006-01-02T15:04")
 	}
-	f.notes.MayShare = f.page.Rights[views.ShareNotes]
+	f.notes.MayShare = f.page.Rights[access.ShareNotes]
 }
 
 // of tells whether the filter has conversations of an assistant.

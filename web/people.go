@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	gomail "github.com/wneessen/go-mail"
 
+	"turnwise/access"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -26,14 +27,14 @@ func (s *server) people(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, m views.People) error {
 	ctx := r.Context()
-	m.Page, m.Roles, m.SSO, m.Passwords = s.page(r, "Users", "Admin"), Roles, s.SSO != nil, s.passwords()
+	m.Page, m.Roles, m.SSO, m.Passwords = s.page(r, "Users", "Admin"), access.Roles, s.SSO != nil, s.passwords()
 	users, err := queries.Users(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
 	for _, u := range users {
 		m.Rows = append(m.Rows, views.PersonRow{
-			ID: u.ID.String(), Email: u.Email, Name: u.Name, Role: u.Role, Limits: u.Assistants, Transcripts: rightsOf(u)[views.SeeTranscripts],
+			ID: u.ID.String(), Email: u.Email, Name: u.Name, Role: u.Role, Limits: u.Assistants, Transcripts: u.Rights()[access.SeeTranscripts],
 			Second: u.SecondFactor != nil, SSO: u.Subject != nil, Invited: u.PasswordHash == "" && u.Subject == nil, Disabled: u.Disabled, LastSeen: u.LastSeenAt,
 		})
 	}
@@ -49,7 +50,7 @@ func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 // parsePerson reads what a user is and may.
-func parsePerson(r *http.Request, u *queries.User) (views.PersonForm, error) {
+func parsePerson(r *http.Request, u *access.User) (views.PersonForm, error) {
 	if err := r.ParseForm(); err != nil {
 		return views.PersonForm{}, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
@@ -64,8 +65,8 @@ func parsePerson(r *http.Request, u *queries.User) (views.PersonForm, error) {
 	}
 	slices.Sort(u.Assistants)
 	switch {
-	case !slices.Contains(Roles, u.Role):
-		return form, &metric.InputError{Field: "role", Msg: "is one of " + strings.Join(Roles, ", ")}
+	case !slices.Contains(access.Roles, u.Role):
+		return form, &metric.InputError{Field: "role", Msg: "is one of " + strings.Join(access.Roles, ", ")}
 	case u.Role == "admin" && len(u.Assistants) > 0:
 		return form, &metric.InputError{Field: "assistants", Msg: "an admin sets up all of them; limit another role"}
 	}
@@ -90,7 +91,7 @@ func toldRight(r *bool) string {
 }
 
 // userDeed is what the audit log tells of a user.
-func userDeed(u queries.User) map[string]any {
+func userDeed(u access.User) map[string]any {
 	d := map[string]any{"name": u.Name, "role": u.Role, "disabled": u.Disabled, "assistants": "all", "conversations": "as the role"}
 	if u.Assistants != nil {
 		d["assistants"] = u.Assistants
@@ -108,7 +109,7 @@ func userDeed(u queries.User) map[string]any {
 func (s *server) invite(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 256<<10)
-	u := queries.User{ID: queries.NewID(), CreatedAt: s.Now()}
+	u := access.User{ID: queries.NewID(), CreatedAt: s.Now()}
 	form, err := parsePerson(r, &u)
 	if a, bad := mail.ParseAddress(form.Email); bad != nil || a.Address != form.Email || len(form.Email) > 300 {
 		err = &metric.InputError{Field: "address", Msg: "is one such as ann@example.org"}
@@ -120,7 +121,7 @@ func (s *server) invite(w http.ResponseWriter, r *http.Request) error {
 			if err := queries.AddUser(ctx, tx, u); err != nil {
 				return d, err
 			}
-			key, err = NewLink(ctx, tx, u.ID, queries.LinkInvitation, s.Now())
+			key, err = queries.NewLink(ctx, tx, u.ID, access.LinkInvitation, s.Now())
 			return deed{act: queries.AuditUserInvited, id: u.ID.String(), name: u.Email, after: userDeed(u)}, err
 		})
 	}
@@ -143,7 +144,7 @@ func (s *server) invite(w http.ResponseWriter, r *http.Request) error {
 }
 
 // mailLink sends a link to the user whose it is, and says what became of it; "" when mail is not set up.
-func (s *server) mailLink(ctx context.Context, u queries.User, link, subject, text string) string {
+func (s *server) mailLink(ctx context.Context, u access.User, link, subject, text string) string {
 	m, err := queries.Mail(ctx, s.Pool)
 	if err != nil {
 		return ""
@@ -169,9 +170,9 @@ func (s *server) person(w http.ResponseWriter, r *http.Request) error {
 	return s.showPerson(w, r, http.StatusOK, u, m)
 }
 
-func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, u queries.User, m views.PersonModel) error {
+func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, u access.User, m views.PersonModel) error {
 	ctx := r.Context()
-	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), Roles, u.ID.String(), u.Email, strconv.Itoa(int(u.Revision))
+	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), access.Roles, u.ID.String(), u.Email, strconv.Itoa(int(u.Revision))
 	m.Passwords = s.passwords()
 	if m.Error == "" {
 		m.Form = views.PersonForm{Name: u.Name, Role: u.Role, Limited: u.Assistants, Transcripts: toldRight(u.Transcripts), Personal: toldRight(u.Personal)}
@@ -182,7 +183,7 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	me, _ := userOf(ctx)
 	m.Self = me.ID == u.ID
-	for right, has := range rightsOf(u) {
+	for right, has := range u.Rights() {
 		if has {
 			m.May = append(m.May, string(right))
 		}
@@ -229,8 +230,8 @@ func (s *server) changePerson(w http.ResponseWriter, r *http.Request) error {
 		u.Revision = int32(revision)
 	}
 	if me, _ := userOf(ctx); err == nil && me.ID == u.ID {
-		for right, has := range rightsOf(u) {
-			if has && !rightsOf(was)[right] {
+		for right, has := range u.Rights() {
+			if has && !was.Rights()[right] {
 				err = &metric.InputError{Field: "rights", Msg: "nobody gives more to himself: ask another admin"}
 			}
 		}
@@ -271,16 +272,16 @@ func (s *server) linkPerson(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !s.passwords() {
 		return cmp.Or(err, queries.ErrNotFound)
 	}
-	kind, subject, text := queries.LinkPassword, "Your password for Turnwise", "Choose another password here, within seven days:"
+	kind, subject, text := access.LinkPassword, "Your password for Turnwise", "Choose another password here, within seven days:"
 	if u.PasswordHash == "" {
-		kind, subject, text = queries.LinkInvitation, "You are invited to Turnwise", "You are invited to look at conversations. Choose a password here, within seven days:"
+		kind, subject, text = access.LinkInvitation, "You are invited to Turnwise", "You are invited to look at conversations. Choose a password here, within seven days:"
 	}
 	key := ""
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
 		if err := queries.ForgetLinks(ctx, tx, u.ID); err != nil {
 			return d, err
 		}
-		key, err = NewLink(ctx, tx, u.ID, kind, s.Now())
+		key, err = queries.NewLink(ctx, tx, u.ID, kind, s.Now())
 		return deed{act: queries.AuditUserInvited, id: u.ID.String(), name: u.Email, after: map[string]any{"for": kind}}, err
 	}); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -26,7 +27,7 @@ import (
 func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 	m := views.ReviewPageModel{Page: s.page(r, "Review", "Review")}
 	u, _ := userOf(r.Context())
-	m.Lead = m.Rights[views.Lead]
+	m.Lead = m.Rights[access.ManageReviews]
 	all, err := queries.Queues(r.Context(), s.Pool, u.ID, m.Lead)
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m := views.QueuePageModel{Page: s.page(r, q.Name, "Review"), Queue: queueRow(q), Done: r.URL.Query().Get("done") != "" && q.MineOpen == 0, Waiting: r.URL.Query().Get("done") != "" && q.MineOpen > 0}
-	m.Lead = m.Rights[views.Lead]
+	m.Lead = m.Rights[access.ManageReviews]
 	m.Rule = s.ruleWords(q)
 	people, err := queries.QueueReviewers(r.Context(), s.Pool, id, m.Now)
 	if err != nil {

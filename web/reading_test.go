@@ -10,9 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/demo"
 	"turnwise/queries"
-	"turnwise/web"
 )
 
 // writtenDown waits until so many entries of an area stand in the audit log, and returns them, the newest first.
@@ -72,7 +72,7 @@ func TestReading(t *testing.T) {
 		t.Errorf("who was looked for stands in the log:\n%s", texts)
 	}
 	// A token.
-	secret, err := web.NewToken(t.Context(), pool, queries.Token{Name: "BI", Role: "analytics_admin", CreatedBy: "test", CreatedAt: time.Now()}, 0)
+	secret, err := queries.NewToken(t.Context(), pool, access.Token{Name: "BI", Role: "analytics_admin", CreatedBy: "test", CreatedAt: time.Now()}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -27,7 +28,7 @@ type reviewing struct {
 	*server
 	db     queries.DB // as the user sees the conversation
 	page   views.Page
-	user   queries.User
+	user   access.User
 	place  queries.Place
 	events int32
 	shown  int32             // events that there were when the user's page was made
@@ -43,7 +44,7 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		return m, err
 	}
 	w := v.work
-	m = views.WorkPanel{Page: v.page, ID: v.place.ID, Action: "/conversations/" + v.place.ID.String(), May: v.page.Rights[views.Review], State: w.State, Rating: w.Own.Rating, ReviewedAt: w.ReviewedAt, By: w.By, Later: w.Later}
+	m = views.WorkPanel{Page: v.page, ID: v.place.ID, Action: "/conversations/" + v.place.ID.String(), May: v.page.Rights[access.Review], State: w.State, Rating: w.Own.Rating, ReviewedAt: w.ReviewedAt, By: w.By, Later: w.Later}
 	m.Events = v.events
 	m.Mine = w.Own.ReviewedAt != nil && w.Own.Events == v.events
 	if v.linked != nil {
@@ -198,7 +199,7 @@ func actWords(kind, name, was, became string) string {
 
 // tools are the marks on messages.
 func (v *reviewing) tools(id conversation.UUID) views.MessageTools {
-	t := views.MessageTools{ID: id.String(), Action: "/conversations/" + v.place.ID.String() + "/marks", May: v.page.Rights[views.Review]}
+	t := views.MessageTools{ID: id.String(), Action: "/conversations/" + v.place.ID.String() + "/marks", May: v.page.Rights[access.Review]}
 	for _, m := range v.work.Marks {
 		if m.MessageID != id {
 			continue
@@ -387,7 +388,7 @@ func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 }
 
 // next sends a reviewer to the next item of a queue, or to the queue's page when there is none.
-func (s *server) next(w http.ResponseWriter, r *http.Request, queue conversation.UUID, u queries.User) error {
+func (s *server) next(w http.ResponseWriter, r *http.Request, queue conversation.UUID, u access.User) error {
 	item, err := queries.Claim(r.Context(), s.Pool, queue, u.ID, u.Assistants, s.Now())
 	to := "/conversations/" + item.ID.String() + "?in=" + queue.String()
 	if errors.Is(err, queries.ErrNotFound) {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -89,7 +90,7 @@ func (s *server) addView(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v.ID, v.UserID, v.CreatedAt, v.Name = queries.NewID(), u.ID, s.Now(), strings.Join(strings.Fields(r.PostFormValue("name")), " ")
-	v.Shared = r.PostFormValue("shared") != "" && rightsOf(u)[views.ShareViews]
+	v.Shared = r.PostFormValue("shared") != "" && u.Rights()[access.ShareViews]
 	if err := named(v.Name, 80); err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
 	if err := s.reachView(r.Context(), v.ID); err != nil {
 		return err
 	}
-	if err := queries.ChangeSavedView(r.Context(), s.Pool, v, rightsOf(u)[views.ShareViews]); err != nil {
+	if err := queries.ChangeSavedView(r.Context(), s.Pool, v, u.Rights()[access.ShareViews]); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/conversations?view="+v.ID.String(), http.StatusSeeOther)
@@ -154,7 +155,7 @@ func (s *server) deleteView(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx := r.Context()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditViewDeleted, id: id.String()}, queries.DeleteSavedView(ctx, tx, id, u.ID, rightsOf(u)[views.ShareViews])
+		return deed{act: queries.AuditViewDeleted, id: id.String()}, queries.DeleteSavedView(ctx, tx, id, u.ID, u.Rights()[access.ShareViews])
 	}); err != nil {
 		return err
 	}

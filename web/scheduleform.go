@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -96,7 +97,7 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int, m views.ScheduleForm) (err error) {
 	u, _ := userOf(r.Context())
-	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil, rightsOf(u)[views.Administer]
+	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil, u.Rights()[access.Administer]
 	if m.List, m.Rule, err = s.madeOf(r, m.PageName, m.Query); err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	if x.Page != "" {
 		x.Grain, x.Incremental = "", false
 	} else {
-		if !may(r.Context(), views.TakeRows) {
+		if !may(r.Context(), access.ExportRows) {
 			return &metric.InputError{Field: "rows", Msg: "are what was said: you may send pages of figures only"}
 		}
 		known = []string{"csv", "xlsx", "jsonl", "parquet", "sentione"}

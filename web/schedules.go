@@ -13,6 +13,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/jobs"
 	"turnwise/metric"
@@ -27,7 +28,7 @@ func NewDocuments(cfg Config) jobs.Documents {
 		cfg.Now = time.Now
 	}
 	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone)}
-	return func(ctx context.Context, user queries.User, page, query string, at time.Time) (report.Document, error) {
+	return func(ctx context.Context, user access.User, page, query string, at time.Time) (report.Document, error) {
 		s := *s
 		s.Now = func() time.Time { return at }
 		r, err := http.NewRequestWithContext(context.WithValue(ctx, userKey{}, user), http.MethodGet, "/"+page+"?"+query, nil)
@@ -38,19 +39,11 @@ func NewDocuments(cfg Config) jobs.Documents {
 	}
 }
 
-// MaySend tells whether a user may send reports; rows: of what was said, not of figures.
-func MaySend(u queries.User, rows bool) bool {
-	if rows {
-		return rightsOf(u)[views.TakeRows]
-	}
-	return rightsOf(u)[views.TakeOut]
-}
-
 // reportsPage answers GET /reports: what is sent by itself, and the files that were asked for.
 func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	u, _ := userOf(ctx)
-	m := views.Sent{Page: s.page(r, "Reports", "Reports"), Admin: rightsOf(u)[views.Administer]}
+	m := views.Sent{Page: s.page(r, "Reports", "Reports"), Admin: u.Rights()[access.Administer]}
 	of := &u.ID
 	if m.Admin {
 		of = nil
@@ -131,7 +124,7 @@ func (s *server) scheduleByURL(r *http.Request, value string) (x queries.Schedul
 	}
 	u, _ := userOf(r.Context())
 	x, err = queries.ScheduleByID(r.Context(), s.Pool, id)
-	if err == nil && x.UserID != u.ID && !rightsOf(u)[views.Administer] {
+	if err == nil && x.UserID != u.ID && !u.Rights()[access.Administer] {
 		return x, queries.ErrNotFound
 	}
 	return x, err
@@ -173,7 +166,7 @@ func (s *server) schedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	m := views.Schedule{Page: s.page(r, x.Name, "Reports"), ScheduleRow: scheduleRow(x), Zone: x.Zone, IfEmpty: x.IfEmpty, Incremental: x.Incremental}
 	u, _ := userOf(ctx)
-	m.Admin = rightsOf(u)[views.Administer]
+	m.Admin = u.Rights()[access.Administer]
 	m.Said = map[string]string{"kept": "Saved.", "test": "A test is on its way to " + u.Email + ".", "now": "It is on its way."}[r.URL.Query().Get("said")]
 	var made []string
 	if m.List, made, err = s.madeOf(r, x.Page, x.Query); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/jobs"
 	"turnwise/queries"
@@ -122,7 +123,7 @@ func TestSchedules(t *testing.T) {
 	if status, _, _ := get(t, signIn(t, server.URL, "admin"), "GET", server.URL+at); status != 200 {
 		t.Errorf("an admin: %d", status)
 	}
-	if err := queries.AddUser(t.Context(), pool, queries.User{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: passwordHash(t), CreatedAt: now}); err != nil {
+	if err := queries.AddUser(t.Context(), pool, access.User{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: passwordHash(t), CreatedAt: now}); err != nil {
 		t.Fatal(err)
 	}
 	other := signIn(t, server.URL, "other")
@@ -321,7 +322,7 @@ func TestPublicLinks(t *testing.T) {
 
 func passwordHash(t *testing.T) string {
 	t.Helper()
-	hash, err := web.HashPassword(password)
+	hash, err := access.HashPassword(password)
 	if err != nil {
 		t.Fatal(err)
 	}

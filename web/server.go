@@ -21,6 +21,7 @@ import (
 	"github.com/go-chi/httprate"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -89,7 +90,7 @@ func New(cfg Config) (http.Handler, func()) {
 	s.sessions.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, err) }
 	s.byAddress = httprate.NewRateLimiter(30, time.Minute)
 	s.byAccount = httprate.NewRateLimiter(8, time.Minute)
-	s.decoy, _ = HashPassword(rand.Text()) // cannot fail but for want of randomness
+	s.decoy, _ = access.HashPassword(rand.Text()) // cannot fail but for want of randomness
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -173,7 +174,7 @@ func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m v
 func (s *server) page(r *http.Request, title, nav string) views.Page {
 	p := views.Page{Title: title, Nav: nav, Zone: s.Zone, Now: s.Now(), Version: s.Version}
 	if u, ok := userOf(r.Context()); ok {
-		p.Name, p.Role, p.Rights, p.Calls = u.Name, u.Role, rightsOf(u), u.Calls
+		p.Name, p.Role, p.Rights, p.Calls = u.Name, u.Role, u.Rights(), u.Calls
 	}
 	p.Carry = templ.SafeURL(carried(r.URL, s.Zone))
 	return p

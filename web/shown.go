@@ -12,12 +12,12 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/mask"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/search"
-	"turnwise/views"
 )
 
 // shown is the database as pages show it: with personal data masked, where that is asked for. Whoever may see them reveals a conversation.
@@ -51,7 +51,7 @@ func (s *server) sightOf(ctx context.Context, of queries.Place) (x sight, err er
 	if err != nil || m == nil {
 		return x, err
 	}
-	if u, ok := userOf(ctx); ok && may(ctx, views.SeePersonal) {
+	if u, ok := userOf(ctx); ok && may(ctx, access.SeePersonal) {
 		if x.until, err = queries.RevealedUntil(ctx, s.Pool, of, u.ID, s.Now()); err != nil || x.until != nil {
 			return x, err
 		}
@@ -154,7 +154,7 @@ func probes(m *mask.Masker, text string) bool {
 
 // mayAsk refuses to search for what is masked to who may not see it. An id is refused only where it is such itself.
 func (s *server) mayAsk(ctx context.Context, text, id string) error {
-	if text+id == "" || may(ctx, views.SeePersonal) {
+	if text+id == "" || may(ctx, access.SeePersonal) {
 		return nil
 	}
 	m, err := queries.DisplayMask(ctx, s.Pool)
@@ -170,7 +170,7 @@ func (s *server) search(ctx context.Context, text string) (search.Query, error) 
 	if err := s.mayAsk(ctx, text, ""); err != nil {
 		return search.Query{}, err
 	}
-	f, err := queries.SearchAs(ctx, s.Pool, metric.Filter{Text: text}, may(ctx, views.SeePersonal))
+	f, err := queries.SearchAs(ctx, s.Pool, metric.Filter{Text: text}, may(ctx, access.SeePersonal))
 	if err != nil {
 		return search.Query{}, err
 	}
@@ -189,7 +189,7 @@ func (s *server) clear(r *http.Request, asked string) (reason string, clear bool
 	if asked != "yes" {
 		return "", false, nil
 	}
-	if !may(r.Context(), views.SeePersonal) {
+	if !may(r.Context(), access.SeePersonal) {
 		return "", false, &metric.InputError{Field: "clear", Msg: "is for who may see personal data"}
 	}
 	reason, err = personalReason(r)

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/oauth2"
 
+	"turnwise/access"
 	"turnwise/queries"
 	"turnwise/views"
 )
@@ -71,7 +72,7 @@ func (o *SSO) config(p *oidc.Provider, url string) *oauth2.Config {
 func (o *SSO) roleOf(groups []string) (role string, decided bool) {
 	role = o.Role
 	for _, m := range o.Roles {
-		if slices.Contains(groups, m.Group) && slices.Index(Roles, m.Role) > slices.Index(Roles, role) {
+		if slices.Contains(groups, m.Group) && slices.Index(access.Roles, m.Role) > slices.Index(access.Roles, role) {
 			role = m.Role
 		}
 	}
@@ -209,7 +210,7 @@ func (s *server) ssoClaims(ctx context.Context, code string, asked ssoAsked) (c 
 }
 
 // ssoUser finds or makes the user, with the role that the groups give now; or says why there is none.
-func (s *server) ssoUser(r *http.Request, c ssoClaims) (u queries.User, why string, err error) {
+func (s *server) ssoUser(r *http.Request, c ssoClaims) (u access.User, why string, err error) {
 	ctx := r.Context()
 	role, decided := s.SSO.roleOf(c.Groups)
 	u, err = queries.UserBySubject(ctx, s.Pool, s.SSO.Issuer, c.Subject)
@@ -238,7 +239,7 @@ func (s *server) ssoUser(r *http.Request, c ssoClaims) (u queries.User, why stri
 		if checkName(name) != nil {
 			name = c.Email
 		}
-		u = queries.User{ID: queries.NewID(), Email: c.Email, Name: name, Role: role, Issuer: &s.SSO.Issuer, Subject: &c.Subject, CreatedAt: s.Now()}
+		u = access.User{ID: queries.NewID(), Email: c.Email, Name: name, Role: role, Issuer: &s.SSO.Issuer, Subject: &c.Subject, CreatedAt: s.Now()}
 		err = s.auditedAs(r, ssoActor(s.address(r)), func(tx pgx.Tx) (deed, error) {
 			return deed{act: queries.AuditUserMade, id: u.ID.String(), name: u.Email, after: userDeed(u)}, queries.AddUser(ctx, tx, u)
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/oauth2-proxy/mockoidc"
 
+	"turnwise/access"
 	"turnwise/queries"
 	"turnwise/web"
 )
@@ -119,7 +120,7 @@ func TestSSO(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	// Groups that make an admin of somebody, and take that back, take no limit away.
-	if err := change(t, o.pool, "reviewer@example.org", func(u *queries.User) { u.Assistants = []string{"only-this"} }); err != nil {
+	if err := change(t, o.pool, "reviewer@example.org", func(u *access.User) { u.Assistants = []string{"only-this"} }); err != nil {
 		t.Fatal(err)
 	}
 	for group, role := range map[string]string{"it": "admin", "staff": "viewer"} {
@@ -131,7 +132,7 @@ func TestSSO(t *testing.T) {
 			t.Errorf("in %s: %s of %v", group, u.Role, u.Assistants)
 		}
 	}
-	if err := change(t, o.pool, "reviewer@example.org", func(u *queries.User) { u.Disabled = true }); err != nil {
+	if err := change(t, o.pool, "reviewer@example.org", func(u *access.User) { u.Disabled = true }); err != nil {
 		t.Fatal(err)
 	}
 	as("s7", "reviewer@example.org", true, "it")
@@ -162,14 +163,14 @@ func TestSSOOnly(t *testing.T) {
 	link := func(kind string) (key string) {
 		t.Helper()
 		if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) (err error) {
-			key, err = web.NewLink(t.Context(), tx, u.ID, kind, o.now)
+			key, err = queries.NewLink(t.Context(), tx, u.ID, kind, o.now)
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
 		return "/welcome/" + key
 	}
-	invitation, another := link(queries.LinkInvitation), link(queries.LinkPassword)
+	invitation, another := link(access.LinkInvitation), link(access.LinkPassword)
 	sso.Only = true
 	for name, tt := range map[string]struct {
 		c    *http.Client
@@ -196,7 +197,7 @@ func TestSSOOnly(t *testing.T) {
 	if status, _, body := o.post(admin, "/admin/users", "email", "new@example.org", "role", "viewer"); status != 200 || strings.Contains(body, "/welcome/") {
 		t.Errorf("somebody is invited by a link: %d", status)
 	}
-	way := link(queries.LinkSignIn)
+	way := link(access.LinkSignIn)
 	lost := client(t)
 	if status, _ := o.get(lost, way); status != 200 {
 		t.Errorf("the link of the command line: %d", status)

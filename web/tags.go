@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -25,7 +26,7 @@ func (s *server) tags(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, trouble string) error {
 	m := views.TagsModel{Page: s.page(r, "Tags", "Review"), Error: trouble}
-	m.May, m.Lead = m.Rights[views.Review], m.Rights[views.Lead]
+	m.May, m.Lead = m.Rights[access.Review], m.Rights[access.ManageReviews]
 	all, err := queries.Tags(r.Context(), s.Pool, limitsOf(r.Context()))
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/demo"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -34,12 +35,12 @@ const password = "correct horse battery"
 // addUsers makes a user of every role.
 func addUsers(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	hash, err := web.HashPassword(password)
+	hash, err := access.HashPassword(password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, role := range web.Roles {
-		if err := queries.AddUser(t.Context(), pool, queries.User{ID: queries.NewID(), Email: role + "@example.org", Name: role, Role: role, PasswordHash: hash, CreatedAt: time.Now()}); err != nil {
+	for _, role := range access.Roles {
+		if err := queries.AddUser(t.Context(), pool, access.User{ID: queries.NewID(), Email: role + "@example.org", Name: role, Role: role, PasswordHash: hash, CreatedAt: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,7 +61,7 @@ func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
 }
 
 // change changes what a user is and may.
-func change(t *testing.T, pool *pgxpool.Pool, email string, do func(u *queries.User)) error {
+func change(t *testing.T, pool *pgxpool.Pool, email string, do func(u *access.User)) error {
 	t.Helper()
 	u, err := queries.UserByEmail(t.Context(), pool, email)
 	if err != nil {
@@ -272,7 +273,7 @@ func TestRights(t *testing.T) {
 			t.Errorf("%s is not in this table", r)
 		}
 	}
-	for i, role := range append([]string{""}, web.Roles...) {
+	for i, role := range append([]string{""}, access.Roles...) {
 		c := signIn(t, server.URL, role)
 		for route, want := range routes {
 			method, path, _ := strings.Cut(route, " ")
@@ -383,7 +384,7 @@ func TestRejected(t *testing.T) {
 	}
 	// Bodies are what people said: no admin without the right to personal data sees, takes out or mends them.
 	no := false
-	if err := change(t, pool, "admin@example.org", func(u *queries.User) { u.Personal = &no }); err != nil {
+	if err := change(t, pool, "admin@example.org", func(u *access.User) { u.Personal = &no }); err != nil {
 		t.Fatal(err)
 	}
 	masked := signIn(t, server.URL, "admin")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"turnwise/access"
 	"turnwise/jobs/posttest"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
@@ -35,7 +36,7 @@ func TestKilledMail(t *testing.T) {
 	if m.Port, err = strconv.Atoi(port); err != nil {
 		t.Fatal(err)
 	}
-	u := queries.User{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: time.Now()}
+	u := access.User{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: time.Now()}
 	if err := queries.AddUser(t.Context(), pool, u); err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/term"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/queries"
-	"turnwise/web"
 )
 
 type userCmd struct {
@@ -42,7 +42,7 @@ func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, passwor
 	if err != nil {
 		return err
 	}
-	u := queries.User{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()}
+	u := access.User{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()}
 	err = audited(ctx, pool, func(tx pgx.Tx) (deed, error) {
 		return deed{act: queries.AuditUserMade, id: u.ID.String(), name: email, after: map[string]any{"role": role}}, queries.AddUser(ctx, tx, u)
 	})
@@ -53,10 +53,10 @@ func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, passwor
 }
 
 func hashPassword(password, email, name string) (string, error) {
-	if err := web.CheckPassword(password, email, name); err != nil {
+	if err := access.CheckPassword(password, email, name); err != nil {
 		return "", err
 	}
-	return web.HashPassword(password)
+	return access.HashPassword(password)
 }
 
 // readPassword asks on a terminal, or reads a line of standard input.
@@ -185,7 +185,7 @@ func (u *userPasswordCmd) Run(c *cli) error {
 }
 
 // changeUser changes what a user is and may.
-func (c *cli) changeUser(email string, change func(u *queries.User), told map[string]any) error {
+func (c *cli) changeUser(email string, change func(u *access.User), told map[string]any) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
 			u, err := queries.UserByEmail(c.ctx, tx, email)
@@ -212,7 +212,7 @@ type userRoleCmd struct {
 }
 
 func (u *userRoleCmd) Run(c *cli) error {
-	return c.changeUser(u.Email, func(x *queries.User) {
+	return c.changeUser(u.Email, func(x *access.User) {
 		if x.Role = u.Role; x.Role == "admin" {
 			x.Assistants = nil // an admin sets up all of them
 		}
@@ -224,7 +224,7 @@ type userDisableCmd struct {
 }
 
 func (u *userDisableCmd) Run(c *cli) error {
-	return c.changeUser(u.Email, func(x *queries.User) { x.Disabled = true }, map[string]any{"disabled": true})
+	return c.changeUser(u.Email, func(x *access.User) { x.Disabled = true }, map[string]any{"disabled": true})
 }
 
 type userEnableCmd struct {
@@ -232,7 +232,7 @@ type userEnableCmd struct {
 }
 
 func (u *userEnableCmd) Run(c *cli) error {
-	return c.changeUser(u.Email, func(x *queries.User) { x.Disabled = false }, map[string]any{"disabled": false})
+	return c.changeUser(u.Email, func(x *access.User) { x.Disabled = false }, map[string]any{"disabled": false})
 }
 
 type userLinkCmd struct {
@@ -249,8 +249,8 @@ func (u *userLinkCmd) Run(c *cli) error {
 			if err != nil {
 				return d, err
 			}
-			key, err = web.NewLink(c.ctx, tx, x.ID, queries.LinkSignIn, time.Now())
-			return deed{act: queries.AuditUserInvited, id: x.ID.String(), name: x.Email, after: map[string]any{"for": queries.LinkSignIn}}, err
+			key, err = queries.NewLink(c.ctx, tx, x.ID, access.LinkSignIn, time.Now())
+			return deed{act: queries.AuditUserInvited, id: x.ID.String(), name: x.Email, after: map[string]any{"for": access.LinkSignIn}}, err
 		}); err != nil {
 			return known(u.Email, err)
 		}
@@ -287,15 +287,15 @@ func (t *tokenCreateCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		secret := ""
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-			x := queries.Token{Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now()}
+			x := access.Token{Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now()}
 			if t.Events != 0 {
 				x.MostEvents = &t.Events
 			}
 			if size := t.Megabytes << 20; size != 0 {
 				x.MostBytes = &size
 			}
-			secret, err = web.NewToken(c.ctx, tx, x, t.Days)
-			return deed{act: queries.AuditTokenMade, name: t.Name, after: web.TokenDeed(x, t.Days)}, err
+			secret, err = queries.NewToken(c.ctx, tx, x, t.Days)
+			return deed{act: queries.AuditTokenMade, name: t.Name, after: x.Audit(t.Days)}, err
 		})
 		if err == nil {
 			fmt.Fprintln(c.stdout, secret)

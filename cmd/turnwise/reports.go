@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/jobs"
 	"turnwise/secret"
 	"turnwise/web"
@@ -65,6 +66,6 @@ func (f *reportFlags) box(c *cli) (*secret.Box, error) {
 func (f *reportFlags) reports(box *secret.Box, pages *pgxpool.Pool, log *slog.Logger, zone *time.Location, url string) (jobs.Reports, error) {
 	internal, err := f.internal()
 	return jobs.Reports{
-		Documents: web.NewDocuments(web.Config{Pool: pages, Log: log, Zone: zone, URL: url}), Box: box, URL: url, Folder: f.ReportFolder, Internal: internal, May: web.MaySend,
+		Documents: web.NewDocuments(web.Config{Pool: pages, Log: log, Zone: zone, URL: url}), Box: box, URL: url, Folder: f.ReportFolder, Internal: internal, May: access.User.MaySend,
 	}, err
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/ingest"
 	"turnwise/ingest/intake"
 	"turnwise/ingest/rasa"
@@ -219,7 +220,7 @@ func (s *serveCmd) firstAdmin(ctx context.Context, c *cli, pool *pgxpool.Pool) (
 				hint = " The first admin's password is in " + filepath.Join(dir, loginFile) + "."
 			}
 		}
-		who := slices.IndexFunc(users, func(u queries.User) bool { return u.Role == "admin" && !u.Disabled })
+		who := slices.IndexFunc(users, func(u access.User) bool { return u.Role == "admin" && !u.Disabled })
 		if who < 0 {
 			return "No admin can sign in:   turnwise user add you@example.org --role admin", nil
 		}

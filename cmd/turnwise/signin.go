@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"turnwise/access"
 	"turnwise/web"
 )
 
@@ -49,8 +50,8 @@ func (f *signInFlags) sso() (*web.SSO, error) {
 	}
 	for _, r := range f.Roles {
 		i := strings.LastIndexByte(r, '=')
-		if i <= 0 || !slices.Contains(web.Roles, r[i+1:]) {
-			return nil, fmt.Errorf("--oidc-roles: %q is not a group, = and one of %s", r, strings.Join(web.Roles, ", "))
+		if i <= 0 || !slices.Contains(access.Roles, r[i+1:]) {
+			return nil, fmt.Errorf("--oidc-roles: %q is not a group, = and one of %s", r, strings.Join(access.Roles, ", "))
 		}
 		o.Roles = append(o.Roles, web.GroupRole{Group: r[:i], Role: r[i+1:]})
 	}

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"turnwise/access"
 	"turnwise/ingest"
 	"turnwise/ingest/brokertest"
 	"turnwise/ingest/intake"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
-	"turnwise/web"
 )
 
 // desk is a server that takes events, and posts to it.
@@ -26,7 +26,7 @@ type desk struct {
 	send func(secret, query string, body io.Reader) (int, map[string]any)
 }
 
-func newDesk(t *testing.T) (desk, func(token queries.Token) (secret string)) {
+func newDesk(t *testing.T) (desk, func(token access.Token) (secret string)) {
 	t.Helper()
 	pool := dbtest.Pool(t)
 	quiet := slog.New(slog.DiscardHandler)
@@ -50,9 +50,9 @@ func newDesk(t *testing.T) (desk, func(token queries.Token) (secret string)) {
 		}
 		return resp.StatusCode, answer
 	}
-	return desk{t, server.URL, send}, func(token queries.Token) string {
+	return desk{t, server.URL, send}, func(token access.Token) string {
 		token.Role, token.CreatedBy, token.CreatedAt = "ingest", "test", time.Now()
-		secret, err := web.NewToken(t.Context(), pool, token, 0)
+		secret, err := queries.NewToken(t.Context(), pool, token, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ const hello = `{"sender_id":"s","event":"user","timestamp":1790000000.5,"text":"
 func TestSlow(t *testing.T) {
 	t.Parallel()
 	d, token := newDesk(t)
-	slow, other := token(queries.Token{Name: "slow", Assistant: "a"}), token(queries.Token{Name: "other", Assistant: "a"})
+	slow, other := token(access.Token{Name: "slow", Assistant: "a"}), token(access.Token{Name: "other", Assistant: "a"})
 	var drips []*io.PipeWriter
 	for range 40 {
 		r, w := io.Pipe()
@@ -90,13 +90,13 @@ func TestSlow(t *testing.T) {
 func TestNeverMended(t *testing.T) {
 	t.Parallel()
 	d, token := newDesk(t)
-	secret := token(queries.Token{Name: "t", Assistant: "a"})
+	secret := token(access.Token{Name: "t", Assistant: "a"})
 	for _, query := range []string{"?environment=%00", "?environment=%ff%fe", "?environment=" + strings.Repeat("x", 101)} {
 		if status, answer := d.send(secret, query, strings.NewReader(hello)); status != 400 {
 			t.Errorf("%s: %d %v", query, status, answer)
 		}
 	}
-	limited := token(queries.Token{Name: "l", Assistant: "a", Assistants: []string{"a"}})
+	limited := token(access.Token{Name: "l", Assistant: "a", Assistants: []string{"a"}})
 	foreign := strings.Replace(hello, `"text"`, `"metadata":{"assistant_id":"b"},"text"`, 1)
 	status, answer := d.send(limited, "", strings.NewReader(foreign))
 	if all, _ := answer["rejected"].([]any); status != 403 || len(all) != 1 || all[0].(map[string]any)["code"] != "not_allowed" {
@@ -111,7 +111,7 @@ func TestNeverMended(t *testing.T) {
 func TestOddNumbers(t *testing.T) {
 	t.Parallel()
 	d, token := newDesk(t)
-	secret := token(queries.Token{Name: "t", Assistant: "a"})
+	secret := token(access.Token{Name: "t", Assistant: "a"})
 	for _, of := range [][]string{brokertest.OddTimes(), brokertest.OddNumbers()} {
 		for range 2 {
 			all, good := brokertest.Between(of, "good")

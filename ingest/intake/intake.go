@@ -23,6 +23,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/file"
@@ -163,11 +164,11 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (answer, error) {
 }
 
 // authenticate finds the bearer token's row.
-func (h *Handler) authenticate(r *http.Request) (queries.Token, error) {
+func (h *Handler) authenticate(r *http.Request) (access.Token, error) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	secret = strings.TrimSpace(secret)
 	if !strings.EqualFold(scheme, "Bearer") || !strings.Contains(secret, ".") {
-		return queries.Token{}, fault(http.StatusUnauthorized, "Send the header Authorization: Bearer with a token from Admin or from turnwise token create.")
+		return access.Token{}, fault(http.StatusUnauthorized, "Send the header Authorization: Bearer with a token from Admin or from turnwise token create.")
 	}
 	token, err := queries.TokenBySecret(r.Context(), h.pool, secret, h.now())
 	switch {
@@ -225,7 +226,7 @@ func readBody(r *http.Request) ([]byte, error) {
 
 // store decodes the events, sets the bad ones aside and stores the rest. Those of assistants beside the ones that the token is limited to
 // are refused and not kept: whose they are is not the sender's to say.
-func (h *Handler) store(ctx context.Context, source ingest.Source, token queries.Token, body []byte) (answer, error) {
+func (h *Handler) store(ctx context.Context, source ingest.Source, token access.Token, body []byte) (answer, error) {
 	source, err := h.writer.Open(ctx, source)
 	if err != nil {
 		return answer{}, err

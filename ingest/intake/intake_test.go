@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"turnwise/access"
 	"turnwise/ingest"
 	"turnwise/ingest/intake"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
-	"turnwise/web"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -27,7 +27,7 @@ func TestOverload(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	server := httptest.NewServer(intake.New(pool, ingest.NewWriter(pool, quiet), quiet))
 	t.Cleanup(server.Close)
-	secret, err := web.NewToken(t.Context(), pool, queries.Token{Name: "loader", Role: "ingest", Assistant: "bank", CreatedBy: "test", CreatedAt: time.Now()}, 0)
+	secret, err := queries.NewToken(t.Context(), pool, access.Token{Name: "loader", Role: "ingest", Assistant: "bank", CreatedBy: "test", CreatedAt: time.Now()}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestQuota(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	one, two := intake.New(pool, ingest.NewWriter(pool, quiet), quiet), intake.New(pool, ingest.NewWriter(pool, quiet), quiet)
 	most, size := int32(10), int64(3000)
-	limited, err := web.NewToken(t.Context(), pool, queries.Token{Name: "limited", Role: "ingest", Assistant: "bank", MostEvents: &most, MostBytes: &size, CreatedBy: "test", CreatedAt: time.Now()}, 0)
+	limited, err := queries.NewToken(t.Context(), pool, access.Token{Name: "limited", Role: "ingest", Assistant: "bank", MostEvents: &most, MostBytes: &size, CreatedBy: "test", CreatedAt: time.Now()}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,9 +162,9 @@ func TestTokenLimits(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	h := intake.New(pool, ingest.NewWriter(pool, quiet), quiet)
 	now := time.Now().Truncate(time.Second)
-	made := func(token queries.Token, days int) string {
+	made := func(token access.Token, days int) string {
 		token.Role, token.Assistant, token.CreatedBy, token.CreatedAt = "ingest", "bank", "test", now
-		secret, err := web.NewToken(t.Context(), pool, token, days)
+		secret, err := queries.NewToken(t.Context(), pool, token, days)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestTokenLimits(t *testing.T) {
 		}
 	}
 	shop := `"assistant_id":"shop"`
-	limited := made(queries.Token{Name: "limited", Assistants: []string{"bank", "till"}}, 0)
+	limited := made(access.Token{Name: "limited", Assistants: []string{"bank", "till"}}, 0)
 	if status, body := post(limited, ``, shop, `"assistant_id":"till"`, shop); status != 202 || strings.Count(body, `"not_allowed"`) != 2 || !strings.Contains(body, `"index":1`) || !strings.Contains(body, `"index":3`) {
 		t.Errorf("limited: %d %s", status, body)
 	}
@@ -200,12 +200,12 @@ func TestTokenLimits(t *testing.T) {
 	if err := pool.QueryRow(t.Context(), `select count(*) from rejected_events`).Scan(&aside); err != nil || aside != 0 {
 		t.Errorf("%d of a stranger's events are kept, %v", aside, err)
 	}
-	if status, body := post(made(queries.Token{Name: "always", Assistants: []string{"bank"}, Always: true}, 0), shop, ``); status != 202 || strings.Contains(body, "not_allowed") {
+	if status, body := post(made(access.Token{Name: "always", Assistants: []string{"bank"}, Always: true}, 0), shop, ``); status != 202 || strings.Contains(body, "not_allowed") {
 		t.Errorf("always: %d %s", status, body)
 	}
 	stored("bank 3, till 1")
 
-	ends := made(queries.Token{Name: "ends"}, 1)
+	ends := made(access.Token{Name: "ends"}, 1)
 	for _, x := range []struct {
 		after time.Duration
 		want  int
