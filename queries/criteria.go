@@ -27,7 +27,7 @@ type SuccessCriteria struct {
 }
 
 // storedRules is how rules are kept.
-type storedRules struct {
+type StoredRules struct {
 	Included   []string `json:"included" yaml:"included"`
 	Any        bool     `json:"any,omitempty" yaml:"any,omitempty"`
 	Started    bool     `json:"started,omitempty" yaml:"started,omitempty"`
@@ -63,7 +63,7 @@ func readCriteria(rows pgx.Rows) ([]SuccessCriteria, error) {
 		if err = row.Scan(&c.ID, &c.AssistantID, &c.Assistant, &rules, &c.CreatedAt, &c.CreatedBy, &c.ActivatedAt, &c.ActivatedBy); err != nil {
 			return c, err
 		}
-		var stored storedRules
+		var stored StoredRules
 		err = json.Unmarshal(rules, &stored)
 		c.Rules = metric.Criteria(stored)
 		return c, err
@@ -110,7 +110,7 @@ returning id`
 
 // DraftCriteria stores criteria that are not in force yet, and returns their version.
 func DraftCriteria(ctx context.Context, db DB, assistant string, rules metric.Criteria, by string, now time.Time) (int64, error) {
-	stored, err := json.Marshal(storedRules(rules))
+	stored, err := json.Marshal(StoredRules(rules))
 	if err != nil {
 		return 0, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/config"
 	"turnwise/conversation"
 	"turnwise/jobs"
 	"turnwise/metric"
@@ -80,7 +81,7 @@ func (s *server) keepWorkspace(w http.ResponseWriter, r *http.Request) error {
 
 // settingsFile answers GET /admin/settings.yml: all settings, for who keeps them in a repository.
 func (s *server) settingsFile(w http.ResponseWriter, r *http.Request) error {
-	c, err := queries.ReadConfig(r.Context(), s.Pool)
+	c, err := config.Read(r.Context(), s.Pool)
 	if err != nil {
 		return err
 	}

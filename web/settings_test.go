@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/config"
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/ingest"
@@ -86,12 +87,12 @@ func TestSettings(t *testing.T) {
 	_, file := o.get(admin, "/admin/settings.yml")
 	apply := func(text string) (words []string, err error) {
 		t.Helper()
-		var want queries.Config
+		var want config.Settings
 		if err := yaml.UnmarshalWithOptions([]byte(text), &want, yaml.Strict()); err != nil {
 			return nil, err
 		}
 		err = pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
-			changes, err := queries.PlanConfig(t.Context(), tx, want, conversation.UUID{}, "a test", o.now)
+			changes, err := config.Plan(t.Context(), tx, want, conversation.UUID{}, "a test", o.now)
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/config"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -32,7 +33,7 @@ type settingsExportCmd struct {
 
 func (e *settingsExportCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
-		all, err := queries.ReadConfig(c.ctx, pool)
+		all, err := config.Read(c.ctx, pool)
 		if err != nil {
 			return err
 		}
@@ -70,7 +71,7 @@ func (a *settingsApplyCmd) Run(c *cli) error {
 	if f, err := parser.ParseBytes(b, 0); err == nil && len(f.Docs) > 1 {
 		return fmt.Errorf("%s: holds %d documents, divided by ---; settings are one", a.File, len(f.Docs))
 	}
-	var want queries.Config
+	var want config.Settings
 	if err := yaml.UnmarshalWithOptions(b, &want, yaml.Strict()); err != nil {
 		return fmt.Errorf("%s: %s", a.File, yaml.FormatError(err, false, true))
 	}
@@ -82,7 +83,7 @@ func (a *settingsApplyCmd) Run(c *cli) error {
 		}
 		n := 0
 		err := pgx.BeginFunc(c.ctx, pool, func(tx pgx.Tx) error {
-			changes, err := queries.PlanConfig(c.ctx, tx, want, conversation.UUID{}, who.Name, now)
+			changes, err := config.Plan(c.ctx, tx, want, conversation.UUID{}, who.Name, now)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,297 @@
+// Package config is all that admins set, as it is kept in a file: read, compared and applied.
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+	"turnwise/mask"
+	"turnwise/metric"
+	"turnwise/queries"
+)
+
+// Settings is all that admins set but for people, tokens and secrets, as it is kept in a file. What is nil is left as it is.
+type Settings struct {
+	Workspace    *queries.Workspace    `yaml:"workspace,omitempty"`
+	Masking      *queries.Masking      `yaml:"masking,omitempty"`
+	Mail         *queries.MailSettings `yaml:"mail,omitempty"` // its password is set in Admin
+	AuditLogDays *int                  `yaml:"audit_log_days,omitempty"`
+	Assistants   []Assistant           `yaml:"assistants,omitempty"`
+	Retention    *[]Retention          `yaml:"retention,omitempty"` // all rules: others are deleted
+}
+
+// Assistant are the settings of an assistant. What is nil is left as it is.
+type Assistant struct {
+	Name     string                 `yaml:"name"`
+	Settings *conversation.Settings `yaml:"settings,omitempty"`
+	Success  *queries.StoredRules   `yaml:"success,omitempty"` // the criteria in force
+}
+
+// Retention is a rule of retention in a file: days that something is kept, nothing for ever.
+type Retention struct {
+	Assistant     string `json:"assistant,omitempty" yaml:"assistant,omitempty"`
+	Environment   string `json:"environment,omitempty" yaml:"environment,omitempty"`
+	Channel       string `json:"channel,omitempty" yaml:"channel,omitempty"`
+	Texts         *int32 `json:"texts,omitempty" yaml:"texts,omitempty"`
+	Events        *int32 `json:"events,omitempty" yaml:"events,omitempty"`
+	Conversations *int32 `json:"conversations,omitempty" yaml:"conversations,omitempty"`
+	Figures       *int32 `json:"figures,omitempty" yaml:"figures,omitempty"`
+	Most          int32  `json:"most,omitempty" yaml:"most,omitempty"` // conversations deleted in a run
+}
+
+// Change is something that a file changes.
+type Change struct {
+	Act           queries.AuditAct
+	What          string
+	Before, After any
+	do            func(ctx context.Context, tx pgx.Tx) error
+}
+
+// Read returns all that is set.
+func Read(ctx context.Context, db queries.DB) (c Settings, err error) {
+	w, err := queries.WorkspaceSettings(ctx, db)
+	if err != nil {
+		return c, err
+	}
+	masking, err := queries.MaskingRules(ctx, db)
+	if err != nil {
+		return c, err
+	}
+	masking.Key = nil
+	days, err := queries.AuditDays(ctx, db)
+	if err != nil {
+		return c, err
+	}
+	c = Settings{Workspace: &w, Masking: &masking, AuditLogDays: &days}
+	if has, err := queries.HasMail(ctx, db); err != nil {
+		return c, err
+	} else if has {
+		m, err := queries.Mail(ctx, db)
+		if err != nil {
+			return c, err
+		}
+		m.Sealed = nil
+		c.Mail = &m
+	}
+	assistants, err := queries.Assistants(ctx, db)
+	if err != nil {
+		return c, err
+	}
+	criteria, err := queries.CriteriaInForce(ctx, db)
+	if err != nil {
+		return c, err
+	}
+	for _, a := range assistants {
+		x := Assistant{Name: a.Name, Settings: &a.Settings}
+		if i := slices.IndexFunc(criteria, func(s queries.SuccessCriteria) bool { return s.AssistantID == a.ID }); i >= 0 {
+			rules := queries.StoredRules(criteria[i].Rules)
+			x.Success = &rules
+		}
+		c.Assistants = append(c.Assistants, x)
+	}
+	rules, err := queries.RetentionRules(ctx, db)
+	if err != nil {
+		return c, err
+	}
+	c.Retention = &[]Retention{}
+	for _, r := range rules {
+		*c.Retention = append(*c.Retention, asYAML(r))
+	}
+	return c, nil
+}
+
+func asYAML(r queries.RetentionRule) Retention {
+	return Retention{r.Assistant, r.Environment, r.Channel, r.TextDays, r.EventDays, r.ConversationDays, r.StatisticsDays, r.Most}
+}
+
+// of names what a rule is for.
+func (y Retention) of() string {
+	if y.Assistant+y.Environment+y.Channel == "" {
+		return "all conversations"
+	}
+	return strings.Trim(strings.Join([]string{y.Assistant, y.Environment, y.Channel}, " / "), " /")
+}
+
+// Plan checks a configuration and returns what it would change.
+func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUID, name string, now time.Time) (all []Change, err error) {
+	have, err := Read(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	add := func(act queries.AuditAct, what string, before, after any, do func(ctx context.Context, tx pgx.Tx) error) {
+		if !same(before, after) {
+			all = append(all, Change{act, what, before, after, do})
+		}
+	}
+	if w := want.Workspace; w != nil {
+		if err := w.Check(); err != nil {
+			return nil, within("workspace", err)
+		}
+		add(queries.AuditSettingsChanged, "workspace", *have.Workspace, *w, func(ctx context.Context, tx pgx.Tx) error { return queries.SetWorkspace(ctx, tx, *w, by, now) })
+	}
+	if m := want.Masking; m != nil {
+		if _, err := mask.New(m.Rules); err != nil {
+			return nil, within("masking", err)
+		}
+		if err := mask.Measure(m.Rules); err != nil {
+			return nil, within("masking", err)
+		}
+		add(queries.AuditSettingsChanged, "masking", *have.Masking, *m, func(ctx context.Context, tx pgx.Tx) error { return queries.SetMasking(ctx, tx, *m, by, now) })
+	}
+	if m := want.Mail; m != nil {
+		if err := m.Check(); err != nil {
+			return nil, within("mail", err)
+		}
+		was := queries.MailSettings{}
+		if have.Mail != nil {
+			was = *have.Mail
+		}
+		add(queries.AuditSettingsChanged, "mail", was, *m, func(ctx context.Context, tx pgx.Tx) error {
+			kept := *m
+			if old, err := queries.Mail(ctx, tx); err == nil && old.Place() == kept.Place() { // the password is for that server
+				kept.Sealed = old.Sealed
+			}
+			return queries.SetMail(ctx, tx, kept, by, now)
+		})
+	}
+	if n := want.AuditLogDays; n != nil {
+		if *n != 0 && *n < queries.AuditDaysLeast || *n > queries.AuditDaysMost {
+			return nil, within("audit_log_days", &metric.InputError{Field: "days", Msg: "are 0, for ever, or from 30 to 36,500"})
+		}
+		add(queries.AuditSettingsChanged, "audit log", *have.AuditLogDays, *n, func(ctx context.Context, tx pgx.Tx) error { return queries.SetAuditDays(ctx, tx, *n, by, now) })
+	}
+	seen := map[string]bool{}
+	for _, a := range want.Assistants {
+		if a.Name == "" || len(a.Name) > 255 || seen[a.Name] {
+			return nil, within("assistants", &metric.InputError{Field: "name", Msg: fmt.Sprintf("%q is missing, too long, or there twice", a.Name)})
+		}
+		seen[a.Name] = true
+		was, unheard := Assistant{Settings: new(conversation.DefaultSettings())}, " (nothing is known of it yet)"
+		if i := slices.IndexFunc(have.Assistants, func(x Assistant) bool { return x.Name == a.Name }); i >= 0 {
+			was, unheard = have.Assistants[i], ""
+		}
+		if a.Settings != nil {
+			if err := queries.CheckSettings(*a.Settings); err != nil {
+				return nil, within("assistant "+a.Name, err)
+			}
+			add(queries.AuditSettingsChanged, "assistant "+a.Name+unheard, *was.Settings, *a.Settings, func(ctx context.Context, tx pgx.Tx) error {
+				return queries.SetAssistant(ctx, tx, a.Name, *a.Settings, by, now)
+			})
+		}
+		if a.Success != nil {
+			rules := metric.Criteria(*a.Success)
+			if err := rules.Check(); err != nil {
+				return nil, within("assistant "+a.Name, err)
+			}
+			old := queries.StoredRules{}
+			if was.Success != nil {
+				old = *was.Success
+			}
+			add(queries.AuditCriteriaUsed, a.Name+unheard, old, *a.Success, func(ctx context.Context, tx pgx.Tx) error {
+				id, err := queries.DraftCriteria(ctx, tx, a.Name, rules, name, now)
+				if err != nil {
+					return err
+				}
+				return queries.ActivateCriteria(ctx, tx, id, name, now)
+			})
+		}
+	}
+	if want.Retention == nil {
+		return all, nil
+	}
+	changes, err := planRetention(ctx, db, have.Assistants, *want.Retention, by, now)
+	return append(all, changes...), err
+}
+
+// planRetention compares the rules of retention.
+func planRetention(ctx context.Context, db queries.DB, known []Assistant, want []Retention, by conversation.UUID, now time.Time) (all []Change, err error) {
+	have, err := queries.RetentionRules(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, y := range want {
+		if y.Most == 0 {
+			y.Most = 100_000
+		}
+		r := queries.RetentionRule{ID: queries.NewID(), Assistant: y.Assistant, Environment: y.Environment, Channel: y.Channel, TextDays: y.Texts, EventDays: y.Events, ConversationDays: y.Conversations, StatisticsDays: y.Figures, Most: y.Most, ChangedAt: now}
+		key := y.Assistant + "\x00" + y.Environment + "\x00" + y.Channel
+		if seen[key] {
+			return nil, within("retention of "+y.of(), &metric.InputError{Field: "rule", Msg: "is there twice"})
+		}
+		seen[key] = true
+		if err := r.Check(); err != nil {
+			return nil, within("retention of "+y.of(), err)
+		}
+		i := slices.IndexFunc(have, func(o queries.RetentionRule) bool {
+			return o.Assistant == y.Assistant && o.Environment == y.Environment && o.Channel == y.Channel
+		})
+		unheard := " (nothing is known of the assistant yet)"
+		if y.Assistant == "" || slices.ContainsFunc(known, func(a Assistant) bool { return a.Name == y.Assistant }) {
+			unheard = ""
+		}
+		switch {
+		case i < 0:
+			all = append(all, Change{queries.AuditRetentionChanged, y.of() + unheard, nil, y, func(ctx context.Context, tx pgx.Tx) error { return queries.AddRetentionRule(ctx, tx, r, by) }})
+		case !reflect.DeepEqual(asYAML(have[i]), y):
+			r.ID, r.Revision = have[i].ID, have[i].Revision
+			all = append(all, Change{queries.AuditRetentionChanged, y.of(), asYAML(have[i]), y, func(ctx context.Context, tx pgx.Tx) error { return queries.ChangeRetentionRule(ctx, tx, r, by) }})
+		}
+	}
+	for _, r := range have {
+		if !seen[r.Assistant+"\x00"+r.Environment+"\x00"+r.Channel] {
+			all = append(all, Change{queries.AuditRetentionChanged, asYAML(r).of(), asYAML(r), nil, func(ctx context.Context, tx pgx.Tx) error { return queries.DeleteRetentionRule(ctx, tx, r.ID) }})
+		}
+	}
+	return all, nil
+}
+
+// Words say what changes.
+func (c Change) Words() string {
+	text := func(v any) string {
+		if v == nil {
+			return "nothing"
+		}
+		b, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Sprint(v)
+		}
+		return string(b)
+	}
+	what := c.What
+	if c.Act == queries.AuditCriteriaUsed {
+		what = "success of " + what
+	}
+	if c.Act == queries.AuditRetentionChanged {
+		what = "retention of " + what
+	}
+	return what + ": " + text(c.Before) + " → " + text(c.After)
+}
+
+// Apply makes the change and writes it down.
+func (c Change) Apply(ctx context.Context, tx pgx.Tx, who queries.Actor, now time.Time) error {
+	if err := c.do(ctx, tx); err != nil {
+		return fmt.Errorf("%s: %w", c.What, err)
+	}
+	return queries.Record(ctx, tx, who, now, c.Act, "", c.What, c.Before, c.After)
+}
+
+// same compares settings by what they say: an empty list is as none.
+func same(a, b any) bool {
+	x, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	y, err := json.Marshal(b)
+	return err == nil && strings.ReplaceAll(string(x), "[]", "null") == strings.ReplaceAll(string(y), "[]", "null")
+}
+
+func within(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
