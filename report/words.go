@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"turnwise/format"
 	"turnwise/metric"
-	"turnwise/views"
 )
 
 // labels are what fields of a filter are called, by their names in an address.
@@ -73,11 +73,11 @@ func keysOf(q url.Values) func(func(string) bool) {
 func valueWords(name, value string) string {
 	switch name {
 	case "outcome":
-		return strings.ToLower(views.OutcomeName(value))
+		return strings.ToLower(format.OutcomeName(value))
 	case "csat":
-		return strings.ToLower(views.RatingName(value))
+		return strings.ToLower(format.RatingName(value))
 	case "review":
-		return strings.ToLower(views.ReviewStateName(value))
+		return strings.ToLower(format.ReviewStateName(value))
 	}
 	return value
 }

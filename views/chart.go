@@ -2,10 +2,10 @@ package views
 
 import (
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
+	"turnwise/format"
 	"turnwise/metric"
 )
 
@@ -84,35 +84,16 @@ type Marker struct {
 
 // CountValue is a count of conversations.
 func CountValue(n int64, link string) Value {
-	return Value{V: float64(n), Text: Count(n), Link: link, N: n}
+	return Value{V: float64(n), Text: format.Count(n), Link: link, N: n}
 }
 
 // RateValue is a rate with the links to those it counts and to its base.
 func RateValue(r metric.Rate, of, among, base string) Value {
 	v, ok := r.Value()
 	if !ok {
-		return Value{None: true, Text: none, Base: base, From: among}
+		return Value{None: true, Text: format.None, Base: base, From: among}
 	}
-	return Value{V: v, Text: Percent(r), Link: of, N: r.Of, Base: base, Of: r.Among, From: among, Few: r.Few()}
-}
-
-// Percent writes a rate: with one decimal, whole for a small base.
-func Percent(r metric.Rate) string {
-	v, ok := r.Value()
-	if !ok {
-		return none
-	}
-	digits := 1
-	if r.Few() {
-		digits = 0
-	}
-	return Decimal(v*100, digits) + "%"
-}
-
-// IntervalText writes the 95 % interval of a rate in whole percents: 35–72%.
-func IntervalText(r metric.Rate) string {
-	low, high := r.Interval()
-	return strconv.FormatFloat(low*100, 'f', 0, 64) + "–" + strconv.FormatFloat(high*100, 'f', 0, 64) + "%"
+	return Value{V: v, Text: format.Percent(r), Link: of, N: r.Of, Base: base, Of: r.Among, From: among, Few: r.Few()}
 }
 
 // spec is what the script draws.
@@ -182,7 +163,7 @@ func (s *Series) spec(unit Unit, x []Tick) specSeries {
 func (c *Chart) Spec() any { return c.spec() }
 
 func (c *Chart) spec() spec {
-	out := spec{Kind: c.Kind, Unit: c.Unit, Main: c.Main, Wide: c.Wide, Signs: NumberSigns()}
+	out := spec{Kind: c.Kind, Unit: c.Unit, Main: c.Main, Wide: c.Wide, Signs: format.NumberSigns()}
 	for _, x := range c.X {
 		out.X = append(out.X, specTick(x))
 	}
@@ -245,20 +226,6 @@ func (p Page) Ticks(spans []metric.Span, b metric.Bucket) []Tick {
 		ticks[i] = t
 	}
 	return ticks
-}
-
-// BucketName says how long the buckets are.
-func BucketName(b metric.Bucket) string {
-	switch b {
-	case metric.ByHour:
-		return "an hour"
-	case metric.ByWeek:
-		return "a week, from Monday"
-	case metric.ByMonth:
-		return "a month"
-	default:
-		return "a day"
-	}
 }
 
 // swatchOf returns the class of a series' colour.

@@ -3,6 +3,7 @@ package views
 import (
 	"testing"
 
+	"turnwise/format"
 	"turnwise/metric"
 )
 
@@ -44,7 +45,7 @@ func TestPercent(t *testing.T) {
 		{0, 0, "–"}, {0, 1, "0%"}, {1, 3, "33%"}, {28, 29, "97%"}, {29, 30, "96.7%"}, {10, 30, "33.3%"}, {30, 30, "100.0%"}, {1, 1000, "0.1%"}, {1, 3000, "0.0%"}, {2999, 3000, "100.0%"}, {2, 3, "67%"},
 	} {
 		r := metric.Rate{Of: tt.of, Among: tt.among}
-		if got := Percent(r); got != tt.want {
+		if got := format.Percent(r); got != tt.want {
 			t.Errorf("%d of %d is written %q, want %q", tt.of, tt.among, got, tt.want)
 		}
 		if r.Few() != (tt.among < 30) {
@@ -52,7 +53,7 @@ func TestPercent(t *testing.T) {
 		}
 	}
 	for ms, want := range map[float64]string{0: "0 ms", 999: "999 ms", 1000: "1.0 s", 1049: "1.0 s", 9960: "10 s", 61000: "1 m 01 s", 0.4: "0 ms", 3600000: "1 h 00 m"} {
-		if got := Millis(ms); got != want {
+		if got := format.Millis(ms); got != want {
 			t.Errorf("%v ms is written %q, want %q", ms, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"turnwise/format"
 	"turnwise/metric"
 )
 
@@ -42,16 +43,16 @@ func judge(better bool) string {
 
 // CountDelta compares counts, of which more is neither good nor bad.
 func CountDelta(now, was int64) Delta {
-	d := Delta{From: "from " + Count(was)}
+	d := Delta{From: "from " + format.Count(was)}
 	switch {
 	case was == 0 && now == 0:
 		return Delta{}
 	case was == 0:
-		d.Arrow, d.Text = arrow(true), Count(now)
+		d.Arrow, d.Text = arrow(true), format.Count(now)
 	case now == was:
 		d.Text = "no change"
 	default:
-		d.Arrow, d.Text = arrow(now > was), Decimal(math.Abs(float64(now-was))/float64(was)*100, 1)+"%"
+		d.Arrow, d.Text = arrow(now > was), format.Decimal(math.Abs(float64(now-was))/float64(was)*100, 1)+"%"
 	}
 	return d
 }
@@ -62,15 +63,15 @@ func RateDelta(now, was metric.Rate, lessIsBetter bool) Delta {
 	if !ok {
 		return Delta{}
 	}
-	d := Delta{From: "from " + Percent(was)}
+	d := Delta{From: "from " + format.Percent(was)}
 	switch {
 	case now.Few() || was.Few():
 		d.Text = "too few"
 	case !diff.Clear():
-		d.Text, d.From = "no clear change ±"+Decimal((diff.High-diff.Low)/2*100, 1)+" pp", ""
+		d.Text, d.From = "no clear change ±"+format.Decimal((diff.High-diff.Low)/2*100, 1)+" pp", ""
 	default:
 		up := diff.Value > 0
-		d.Arrow, d.Text, d.Judge = arrow(up), Decimal(math.Abs(diff.Value)*100, 1)+" pp", judge(up != lessIsBetter)
+		d.Arrow, d.Text, d.Judge = arrow(up), format.Decimal(math.Abs(diff.Value)*100, 1)+" pp", judge(up != lessIsBetter)
 	}
 	return d
 }
@@ -82,7 +83,7 @@ func TimeDelta(now, was *metric.Latency, p float64) Delta {
 	if !ok1 || !ok2 {
 		return Delta{}
 	}
-	d := Delta{From: "from " + Millis(b)}
+	d := Delta{From: "from " + format.Millis(b)}
 	if now.N < metric.FewFrom || was.N < metric.FewFrom {
 		d.Text = "too few"
 		return d
@@ -91,7 +92,7 @@ func TimeDelta(now, was *metric.Latency, p float64) Delta {
 		d.Text = "no clear change"
 		return d
 	}
-	d.Arrow, d.Text, d.Judge = arrow(a > b), Millis(math.Abs(a-b)), judge(a < b)
+	d.Arrow, d.Text, d.Judge = arrow(a > b), format.Millis(math.Abs(a-b)), judge(a < b)
 	return d
 }
 

@@ -2,94 +2,13 @@
 package views
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"turnwise/conversation"
+	"turnwise/format"
 )
-
-// none stands where there is no value.
-const none = "–"
-
-// numbers is how numbers are written: what stands between thousands, and before tenths.
-var numbers atomic.Pointer[[2]string]
-
-func init() { WriteNumbers(",", ".") }
-
-// WriteNumbers sets how numbers are written, which is a setting of the workspace: what stands between thousands, and before tenths.
-func WriteNumbers(thousands, point string) { numbers.Store(&[2]string{thousands, point}) }
-
-// NumberSigns are the two, for what is drawn by scripts.
-func NumberSigns() string { return numbers.Load()[0] + numbers.Load()[1] }
-
-// Count writes a number in full, with thousands apart: 45,914.
-func Count[T int | int32 | int64](n T) string {
-	s := strconv.FormatInt(int64(n), 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + numbers.Load()[0] + s[i:]
-	}
-	return s
-}
-
-// Decimal writes a number with so many digits behind the point.
-func Decimal(v float64, places int) string {
-	return strings.Replace(strconv.FormatFloat(v, 'f', places, 64), ".", numbers.Load()[1], 1)
-}
-
-// Millis writes milliseconds: 840 ms, 2.4 s, 48 s, 3 m 12 s.
-func Millis(ms float64) string {
-	if math.Abs(ms) < 999.5 {
-		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
-	}
-	return Span(time.Duration(ms * float64(time.Millisecond)))
-}
-
-// Bound writes a bound by which response times are counted, to four digits.
-func Bound(ms float64) string {
-	if ms < 999.95 {
-		return strconv.FormatFloat(ms, 'g', 4, 64) + " ms"
-	}
-	return strconv.FormatFloat(ms/1000, 'g', 4, 64) + " s"
-}
-
-// Span writes a length of time: 2.4 s, 48 s, 3 m 12 s, 1 h 05 m, 3 d 4 h.
-func Span(d time.Duration) string {
-	s := d.Seconds()
-	switch {
-	case s < 0.0005:
-		return "0 s"
-	case s < 0.9995:
-		return strconv.FormatFloat(s*1000, 'f', 0, 64) + " ms"
-	case s < 9.95:
-		return Decimal(s, 1) + " s"
-	case s < 59.5:
-		return strconv.FormatFloat(s, 'f', 0, 64) + " s"
-	}
-	n := int(math.Round(s))
-	switch {
-	case n < 3600:
-		return fmt.Sprintf("%d m %02d s", n/60, n%60)
-	case n < 86400:
-		return fmt.Sprintf("%d h %02d m", n/3600, n%3600/60)
-	}
-	return fmt.Sprintf("%d d %d h", n/86400, n%86400/3600)
-}
-
-// Ago writes how long ago a moment was.
-func Ago(t *time.Time, now time.Time) string {
-	if t == nil {
-		return "never"
-	}
-	d := now.Sub(*t)
-	if d < time.Second {
-		return "now"
-	}
-	return Span(d.Truncate(time.Second)) + " ago"
-}
 
 // Day writes a date, the year only if it is not this one: 21 Nov.
 func (p Page) Day(t time.Time) string {
@@ -116,50 +35,12 @@ func (p Page) Exact(t time.Time) string { return t.In(p.Zone).Format("2 Jan 2006
 // Clock writes the time of day with seconds.
 func (p Page) Clock(t time.Time) string { return t.In(p.Zone).Format("15:04:05") }
 
-// OutcomeName says how a conversation ended.
-func OutcomeName(outcome string) string {
-	switch outcome {
-	case string(conversation.ResolvedConfirmed):
-		return "Resolved"
-	case string(conversation.ResolvedAssumed):
-		return "Resolved, assumed"
-	case string(conversation.Escalated):
-		return "Escalated"
-	case string(conversation.Abandoned):
-		return "Abandoned"
-	case string(conversation.NotEngaged):
-		return "Not engaged"
-	}
-	return "Open"
-}
-
-// RatingName says how satisfied the user was.
-func RatingName(rating string) string {
-	switch conversation.Rating(rating) {
-	case conversation.Satisfied:
-		return "satisfied"
-	case conversation.Unsatisfied:
-		return "not satisfied"
-	case conversation.Unanswered:
-		return "no answer"
-	}
-	return none
-}
-
 // dash writes text, or the sign for no value.
 func dash(s string) string {
 	if s == "" {
-		return none
+		return format.None
 	}
 	return s
-}
-
-// Plural writes a number with its noun.
-func Plural(n int64, one, many string) string {
-	if n == 1 {
-		return Count(n) + " " + one
-	}
-	return Count(n) + " " + many
 }
 
 // barWidth is the length of a response time's bar of 60: full at four seconds.
@@ -171,15 +52,3 @@ func barWidth(ms float64) string {
 const slowMS = 2500
 
 func lower(s string) string { return strings.ToLower(s) }
-
-// Shorten cuts a text after so many characters; then it ends with an ellipsis.
-func Shorten(text string, most int) string {
-	n := 0
-	for i := range text {
-		if n == most {
-			return text[:i] + "…"
-		}
-		n++
-	}
-	return text
-}

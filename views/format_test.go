@@ -3,6 +3,8 @@ package views
 import (
 	"testing"
 	"time"
+
+	"turnwise/format"
 )
 
 func TestFormats(t *testing.T) {
@@ -11,31 +13,31 @@ func TestFormats(t *testing.T) {
 	p := Page{Zone: time.FixedZone("there", 3600), Now: now}
 	second := now.Add(-3 * time.Second)
 	for _, tt := range []struct{ got, want string }{
-		{Count(0), "0"},
-		{Count(999), "999"},
-		{Count(45914), "45,914"},
-		{Count(-1234567), "-1,234,567"},
-		{Millis(0), "0 ms"},
-		{Millis(840.4), "840 ms"},
-		{Millis(999.6), "1.0 s"},
-		{Millis(2400), "2.4 s"},
-		{Millis(48000), "48 s"},
-		{Millis(192000), "3 m 12 s"},
-		{Span(65 * time.Minute), "1 h 05 m"},
-		{Span(76 * time.Hour), "3 d 4 h"},
-		{Span(59900 * time.Millisecond), "1 m 00 s"},
-		{Span(0), "0 s"},
-		{Ago(nil, now), "never"},
-		{Ago(&second, now), "3.0 s ago"},
-		{Plural(1, "turn", "turns"), "1 turn"},
-		{Plural(1200, "turn", "turns"), "1,200 turns"},
+		{format.Count(0), "0"},
+		{format.Count(999), "999"},
+		{format.Count(45914), "45,914"},
+		{format.Count(-1234567), "-1,234,567"},
+		{format.Millis(0), "0 ms"},
+		{format.Millis(840.4), "840 ms"},
+		{format.Millis(999.6), "1.0 s"},
+		{format.Millis(2400), "2.4 s"},
+		{format.Millis(48000), "48 s"},
+		{format.Millis(192000), "3 m 12 s"},
+		{format.Span(65 * time.Minute), "1 h 05 m"},
+		{format.Span(76 * time.Hour), "3 d 4 h"},
+		{format.Span(59900 * time.Millisecond), "1 m 00 s"},
+		{format.Span(0), "0 s"},
+		{format.Ago(nil, now), "never"},
+		{format.Ago(&second, now), "3.0 s ago"},
+		{format.Plural(1, "turn", "turns"), "1 turn"},
+		{format.Plural(1200, "turn", "turns"), "1,200 turns"},
 		{p.Moment(now.Add(-time.Hour)), "14:00"},
 		{p.Moment(now.AddDate(0, 0, -1)), "20 Nov, 15:00"},
 		{p.Day(now.AddDate(-1, 0, 0)), "21 Nov 2025"},
 		{p.Clock(now), "15:00:00"},
-		{OutcomeName("resolved_assumed"), "Resolved, assumed"},
-		{OutcomeName("open"), "Open"},
-		{RatingName(""), "–"},
+		{format.OutcomeName("resolved_assumed"), "Resolved, assumed"},
+		{format.OutcomeName("open"), "Open"},
+		{format.RatingName(""), "–"},
 		{barWidth(1e9), "60"},
 	} {
 		if tt.got != tt.want {
@@ -50,7 +52,7 @@ func TestShorten(t *testing.T) {
 		text string
 		want string
 	}{{"", ""}, {"grüße", "grüße"}, {"grüßen", "grüße…"}, {"😀😀😀😀😀😀", "😀😀😀😀😀…"}} {
-		if got := Shorten(tt.text, 5); got != tt.want {
+		if got := format.Shorten(tt.text, 5); got != tt.want {
 			t.Errorf("%q becomes %q", tt.text, got)
 		}
 	}

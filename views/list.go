@@ -9,7 +9,6 @@ import (
 	"github.com/a-h/templ"
 
 	"turnwise/conversation"
-	"turnwise/metric"
 	"turnwise/search"
 )
 
@@ -34,17 +33,6 @@ func marked(class, text string, hits []search.Span) templ.Component {
 		_, err := io.WriteString(w, b.String())
 		return err
 	})
-}
-
-// ReviewStateName says in words how far a conversation is reviewed.
-func ReviewStateName(state string) string {
-	switch state {
-	case metric.Reviewed:
-		return "reviewed"
-	case metric.PartiallyReviewed:
-		return "in part"
-	}
-	return "not reviewed"
 }
 
 // TagMark is a tag as lists show it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/report"
@@ -200,7 +201,7 @@ func (s *server) verifyAudit(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	default:
-		m.Verified = "The chain is whole: " + views.Count(head.ID-head.Gone) + " entries. The last has the number " + strconv.FormatInt(head.ID, 10) + " and the hash " + hex.EncodeToString(head.Hash) + "."
+		m.Verified = "The chain is whole: " + format.Count(head.ID-head.Gone) + " entries. The last has the number " + strconv.FormatInt(head.ID, 10) + " and the hash " + hex.EncodeToString(head.Hash) + "."
 	}
 	return s.showAudit(w, r, http.StatusOK, m)
 }

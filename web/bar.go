@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -158,10 +159,10 @@ func (s *server) bar(q question, page views.Page, c queries.Choices) views.Filte
 		{Name: "environment", Label: "Environment", Values: c.Environments, Chosen: f.Environments},
 		{Name: "channel", Label: "Channel", Values: c.Channels, Chosen: f.Channels},
 		{Name: "version", Label: "Version", Values: c.Versions, Chosen: f.Versions},
-		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: views.OutcomeName},
-		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: views.RatingName},
+		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: format.OutcomeName},
+		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: format.RatingName},
 		{Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated}, One: true},
-		{Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Work.States, Text: views.ReviewStateName},
+		{Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Work.States, Text: format.ReviewStateName},
 		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Work.Tags},
 	}
 	if len(c.Reviewers) > 1 || len(f.Work.Reviewers) > 0 {
@@ -212,7 +213,7 @@ func rangeWords(q question, p views.Page) (name, dates string) {
 	case f.Range.Days == 1:
 		return "Today", dates
 	case f.Range.Days > 1:
-		return fmt.Sprintf("Last %s days", views.Count(f.Range.Days)), dates
+		return fmt.Sprintf("Last %s days", format.Count(f.Range.Days)), dates
 	case !f.Range.Dates():
 		return p.Moment(from) + " – " + p.Moment(until), ""
 	case from.Day() == 1 && until.Equal(metric.Midnight(from.Year(), from.Month()+1, 1, q.zone)):
@@ -313,7 +314,7 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 		add("A turn", "", "part", f.Turns.Part, "with "+f.Turns.Part+" apart")
 	}
 	if f.Turns.Over > 0 {
-		add("A turn", "", "over", strconv.FormatFloat(f.Turns.Over, 'g', -1, 64), f.Turns.Part+" over "+views.Millis(f.Turns.Over))
+		add("A turn", "", "over", strconv.FormatFloat(f.Turns.Over, 'g', -1, 64), f.Turns.Part+" over "+format.Millis(f.Turns.Over))
 	}
 	if f.Turns.Unsure {
 		add("A turn", "", "turn", "unsure", "of low confidence")
@@ -342,16 +343,16 @@ func (q question) chips(choices []views.Choice) (all []views.Chip) {
 	if n := len(f.Only); n > 0 {
 		rest := q.query()
 		rest.Del("only")
-		all = append(all, views.Chip{Label: "Only", Value: views.Plural(int64(n), "conversation that was chosen", "conversations that were chosen"), Without: to(rest)})
+		all = append(all, views.Chip{Label: "Only", Value: format.Plural(int64(n), "conversation that was chosen", "conversations that were chosen"), Without: to(rest)})
 	}
 	if f.Met != (metric.Range{}) {
 		add("Users met", "", "met", query.Get("met"), strings.ReplaceAll(query.Get("met"), "..", " to "))
 	}
 	if f.Slower > 0 {
-		add("A response", "", "slower", query.Get("slower"), "slower than "+views.Millis(f.Slower))
+		add("A response", "", "slower", query.Get("slower"), "slower than "+format.Millis(f.Slower))
 	}
 	if f.Faster > 0 {
-		add("A response", "", "faster", query.Get("faster"), "not slower than "+views.Millis(f.Faster))
+		add("A response", "", "faster", query.Get("faster"), "not slower than "+format.Millis(f.Faster))
 	}
 	for _, name := range f.Work.Marks {
 		add("Has", "", "marked", name, map[string]string{"good": "a message marked good", "bad": "a message marked bad", "note": "a note"}[name])

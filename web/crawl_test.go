@@ -20,13 +20,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/demo"
+	"turnwise/format"
 	"turnwise/ingest"
 	"turnwise/ingest/file"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
-	"turnwise/views"
 	"turnwise/web"
 )
 
@@ -62,7 +62,7 @@ func (k *crawler) page(path string) (body string) {
 		}
 		if text := strings.TrimSpace(m[4]); m[3] != "" && strings.HasSuffix(text, "%") {
 			of, _ := strconv.ParseInt(m[3], 10, 64)
-			if want := views.Percent(metric.Rate{Of: n, Among: of}); want != text {
+			if want := format.Percent(metric.Rate{Of: n, Among: of}); want != text {
 				k.t.Errorf("%s: %d of %d is shown as %s, not %s", path, n, of, text, want)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -43,13 +44,13 @@ func (s *server) csatModel(ctx context.Context, f *figures) (m views.CSAT, err e
 	m.Rate = f.overTime("responses", "Response rate", "rated of asked", views.Lines, views.Percents)
 	m.Rate.Series = []views.Series{f.rateSeries(metric.ResponseRate, "Rated", "--c-1", "asked")}
 	m.Rate.Main = "Rated"
-	m.Votes = f.overTime("votes", "Ratings", views.BucketName(f.used), views.Stacked, views.Counts)
+	m.Votes = f.overTime("votes", "Ratings", format.BucketName(f.used), views.Stacked, views.Counts)
 	m.Votes.Wide = true
 	for _, v := range []struct {
 		is          metric.Condition
 		name, color string
 	}{{metric.Satisfied, "Satisfied", "--c-sat"}, {metric.Unsatisfied, "Not satisfied", "--c-unsat"}, {metric.Unanswered, "No answer", "--c-none"}} {
-		series := views.Series{Name: v.name, Color: v.color, Link: f.link(f.filter, v.is), N: t.Count(v.is), Share: views.Percent(metric.Rate{Of: t.Count(v.is), Among: t.Count(metric.Asked)})}
+		series := views.Series{Name: v.name, Color: v.color, Link: f.link(f.filter, v.is), N: t.Count(v.is), Share: format.Percent(metric.Rate{Of: t.Count(v.is), Among: t.Count(metric.Asked)})}
 		for i := range f.points {
 			series.Values = append(series.Values, views.CountValue(f.points[i].Count(v.is), f.link(f.at(i), v.is)))
 		}

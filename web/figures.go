@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"turnwise/access"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -326,7 +327,7 @@ func (f *figures) percentile(l *metric.Latency, filter metric.Filter, p float64)
 		return views.Value{None: true, Text: "–", Base: "turns", From: f.turns(filter, 0)}
 	}
 	bound, above := l.Above(ms)
-	return views.Value{V: ms, Text: views.Millis(ms), Link: f.turns(filter, bound), N: above, Base: "turns", Of: l.N, From: f.turns(filter, 0), Few: l.N < metric.FewFrom}
+	return views.Value{V: ms, Text: format.Millis(ms), Link: f.turns(filter, bound), N: above, Base: "turns", Of: l.N, From: f.turns(filter, 0), Few: l.N < metric.FewFrom}
 }
 
 // turns returns the address of the list of the turns that took longer than that; 0 means all with a response time.
@@ -385,7 +386,7 @@ func (f *figures) heat(id, title, quiet string) views.Chart {
 // how says how the figures came about, when that is worth a word.
 func (f *figures) how() (text string) {
 	if f.facts && f.took >= 100*time.Millisecond {
-		text = "This filter is counted from the conversations themselves, which took " + views.Span(f.took) + ". "
+		text = "This filter is counted from the conversations themselves, which took " + format.Span(f.took) + ". "
 	}
 	return strings.TrimSpace(text + frozenWords(f.page, f.frozen, f.facts))
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -103,7 +104,7 @@ func (s *server) flow(w http.ResponseWriter, r *http.Request) error {
 func (f *figures) flowCards(r views.FlowRow) []views.Card {
 	rate := r.Rate
 	done := views.Card{Name: "Completion", Formula: "started and completed ÷ started", Value: r.Finished, Rate: &rate, Delta: r.Delta}
-	done.Base = views.Value{Text: "n " + views.Count(r.Started.N) + " started", Link: r.Started.Link, N: r.Started.N}
+	done.Base = views.Value{Text: "n " + format.Count(r.Started.N) + " started", Link: r.Started.Link, N: r.Started.N}
 	return []views.Card{
 		{Name: "Started", Value: r.Started},
 		done,
@@ -116,7 +117,7 @@ func (f *figures) flowCards(r views.FlowRow) []views.Card {
 
 // flowOverTime draws how often a flow was started, by how it went on, and its completion.
 func (f *figures) flowOverTime(name string) (started, completion views.Chart) {
-	started = f.overTime("flow-started", "Conversations that started it", views.BucketName(f.used)+", by how it went on", views.Stacked, views.Counts)
+	started = f.overTime("flow-started", "Conversations that started it", format.BucketName(f.used)+", by how it went on", views.Stacked, views.Counts)
 	completion = f.overTime("flow-completion", "Completion", "started and completed ÷ started", views.Lines, views.Percents)
 	rate := views.Series{Name: "Completion", Color: "--c-resolution"}
 	of := func(i int) *metric.FlowCount {
@@ -132,7 +133,7 @@ func (f *figures) flowOverTime(name string) (started, completion views.Chart) {
 		{metric.FlowFinished, "Completed", "--c-confirmed"}, {metric.FlowMissed, "Not completed", "--c-abandoned"}, {metric.FlowOpen, "Open", "--c-open"},
 	} {
 		n := f.flows[name].Count(x.how)
-		s := views.Series{Name: x.name, Color: x.color, Link: f.flowLink(f.filter, name, x.how), N: n, Share: views.Percent(metric.Rate{Of: n, Among: f.flows[name].Count(metric.FlowStarted)})}
+		s := views.Series{Name: x.name, Color: x.color, Link: f.flowLink(f.filter, name, x.how), N: n, Share: format.Percent(metric.Rate{Of: n, Among: f.flows[name].Count(metric.FlowStarted)})}
 		for i := range f.spans {
 			s.Values = append(s.Values, views.CountValue(of(i).Count(x.how), f.flowLink(f.at(i), name, x.how)))
 		}
@@ -185,7 +186,7 @@ func (f *figures) flowRow(flow string) views.FlowRow {
 	}
 	row.Took = views.Value{None: true, Text: "–"}
 	if ms, ok := c.Time.Percentile(0.5); ok {
-		row.Took = views.Value{V: ms, Text: views.Millis(ms), Link: row.Completed.Link, N: row.Completed.N}
+		row.Took = views.Value{V: ms, Text: format.Millis(ms), Link: row.Completed.Link, N: row.Completed.N}
 	}
 	steps := slices.Sorted(maps.Keys(c.LastSteps))
 	slices.SortStableFunc(steps, func(a, b string) int { return cmp.Compare(c.LastSteps[b], c.LastSteps[a]) })

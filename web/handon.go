@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/search"
@@ -179,10 +180,10 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 // alike are the ways to conversations like this one: of the same flow and ending, of similar words.
 func alike(c queries.ConversationFacts, outcome string) (all []views.Fact) {
 	q := url.Values{"range": {"90d"}, "outcome": {outcome}}
-	name := "More that ended " + strings.ToLower(views.OutcomeName(outcome))
+	name := "More that ended " + strings.ToLower(format.OutcomeName(outcome))
 	if c.LastFlow != "" {
 		q.Set("flow", c.LastFlow)
-		name = "More with " + c.LastFlow + " that ended " + strings.ToLower(views.OutcomeName(outcome))
+		name = "More with " + c.LastFlow + " that ended " + strings.ToLower(format.OutcomeName(outcome))
 	}
 	all = append(all, views.Fact{Name: name, Value: "/conversations?" + q.Encode()})
 	seen := map[string]bool{}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -132,7 +133,7 @@ func (f *figures) turnRate(rate metric.Rate, t metric.TurnFilter) views.Value {
 
 func (f *figures) turnCard(name, formula string, rate metric.Rate, t metric.TurnFilter) views.Card {
 	c := views.Card{Name: name, Formula: formula, Value: f.turnRate(rate, t), Rate: &rate}
-	c.Base = views.Value{Text: "n " + views.Count(rate.Among) + " turns"}
+	c.Base = views.Value{Text: "n " + format.Count(rate.Among) + " turns"}
 	return c
 }
 
@@ -149,7 +150,7 @@ func (f *figures) commandCard(name, command string) views.Card {
 	filter := f.filter
 	filter.Commands = append(slices.Clone(filter.Commands), command)
 	c := views.Card{Name: name, Formula: "conversations with the command \"" + command + "\" ÷ engaged", Value: views.RateValue(rate, f.link(filter, metric.All), f.link(f.filter, metric.Engaged), "engaged"), Rate: &rate}
-	c.Base = views.Value{Text: "n " + views.Count(rate.Among) + " engaged", Link: f.link(f.filter, metric.Engaged), N: rate.Among}
+	c.Base = views.Value{Text: "n " + format.Count(rate.Among) + " engaged", Link: f.link(f.filter, metric.Engaged), N: rate.Among}
 	return c
 }
 
@@ -185,7 +186,7 @@ func (s *server) unhandled(ctx context.Context, f *figures) (all []views.TextGro
 	}
 	texts := make([]string, len(list))
 	for i, x := range list {
-		list[i].Text = views.Shorten(hide(x.ConversationID, x.Text), 300)
+		list[i].Text = format.Shorten(hide(x.ConversationID, x.Text), 300)
 		texts[i] = list[i].Text
 	}
 	groups := metric.GroupTexts(texts)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"turnwise/format"
 	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/views"
@@ -84,7 +85,7 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if n := backlog.Hours + backlog.Days; n > 0 {
-		m.Long = append(m.Long, views.ProgressRow{Words: "Figures: " + views.Plural(backlog.Hours, "hour", "hours") + " and " + views.Plural(backlog.Days, "day", "days") + " still to be counted; charts count them from the conversations meanwhile"})
+		m.Long = append(m.Long, views.ProgressRow{Words: "Figures: " + format.Plural(backlog.Hours, "hour", "hours") + " and " + format.Plural(backlog.Days, "day", "days") + " still to be counted; charts count them from the conversations meanwhile"})
 	}
 	return s.renderEither(w, r, views.JobsPage(m), views.JobsView(m))
 }

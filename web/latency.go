@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -39,14 +40,14 @@ func (s *server) latencyModel(ctx context.Context, f *figures) (m views.Latency,
 	}{{0.5, "p50"}, {0.95, "p95"}, {0.99, "p99"}} {
 		card := f.percentileCard(c.p, c.name)
 		card.Beside = ""
-		card.Base = views.Value{Text: views.Count(card.Value.N) + " turns took longer", Link: card.Value.Link, N: card.Value.N}
+		card.Base = views.Value{Text: format.Count(card.Value.N) + " turns took longer", Link: card.Value.Link, N: card.Value.N}
 		m.Cards = append(m.Cards, card)
 	}
 	mean := views.Card{Name: "Mean", Formula: "sum of the response times ÷ turns that the assistant answered", Value: views.Value{None: true, Text: "–"}}
 	if ms, ok := f.whole.Response.Mean(); ok {
-		mean.Value = views.Value{V: ms, Text: views.Millis(ms), Link: f.turns(f.filter, 0), N: f.whole.Response.N}
+		mean.Value = views.Value{V: ms, Text: format.Millis(ms), Link: f.turns(f.filter, 0), N: f.whole.Response.N}
 	}
-	mean.Base = views.Value{Text: "n " + views.Count(f.whole.Response.N) + " turns", Link: f.turns(f.filter, 0), N: f.whole.Response.N}
+	mean.Base = views.Value{Text: "n " + format.Count(f.whole.Response.N) + " turns", Link: f.turns(f.filter, 0), N: f.whole.Response.N}
 	m.Cards = append(m.Cards, mean)
 	m.Time = f.responseOverTime()
 	m.Time.Wide = true
@@ -78,10 +79,10 @@ func (f *figures) histogram() views.Chart {
 	for i, low := range edges {
 		filter, high := f.filter, 0.0
 		low = metric.NearBound(low) // what is counted: the printed bounds are these
-		t := views.Tick{Label: "> " + views.Bound(low), Long: "over " + views.Bound(low)}
+		t := views.Tick{Label: "> " + format.Bound(low), Long: "over " + format.Bound(low)}
 		if i+1 < len(edges) {
 			high = metric.NearBound(edges[i+1])
-			t = views.Tick{Label: views.Bound(high), Long: views.Bound(low) + " – " + views.Bound(high)}
+			t = views.Tick{Label: format.Bound(high), Long: format.Bound(low) + " – " + format.Bound(high)}
 		}
 		n := f.whole.Response.Within(low, cmp.Or(high, 1e12))
 		filter.Faster = high
@@ -113,10 +114,10 @@ func (f *figures) latencyBy(title string, by map[string]*metric.Latency, to func
 func (f *figures) latencyValues(l *metric.Latency, filter metric.Filter) []views.Value {
 	mean := views.Value{None: true, Text: "–"}
 	if ms, ok := l.Mean(); ok {
-		mean = views.Value{V: ms, Text: views.Millis(ms), Link: f.turns(filter, 0), N: l.N}
+		mean = views.Value{V: ms, Text: format.Millis(ms), Link: f.turns(filter, 0), N: l.N}
 	}
 	return []views.Value{
-		{V: float64(l.N), Text: views.Count(l.N), Link: f.turns(filter, 0), N: l.N},
+		{V: float64(l.N), Text: format.Count(l.N), Link: f.turns(filter, 0), N: l.N},
 		f.percentile(l, filter, 0.5), f.percentile(l, filter, 0.95), f.percentile(l, filter, 0.99), mean,
 	}
 }
@@ -135,7 +136,7 @@ func (f *figures) latencyParts() (all []views.LatencyPart) {
 			v := views.Value{None: true, Text: "–"}
 			if ms, ok := l.Percentile(p); ok {
 				bound, above := l.Above(ms)
-				v = views.Value{V: ms, Text: views.Millis(ms), Link: link(bound), N: above, Base: "turns", Of: l.N, From: link(0), Few: l.N < metric.FewFrom}
+				v = views.Value{V: ms, Text: format.Millis(ms), Link: link(bound), N: above, Base: "turns", Of: l.N, From: link(0), Few: l.N < metric.FewFrom}
 			}
 			part.Percentiles = append(part.Percentiles, v)
 		}

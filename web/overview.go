@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -91,7 +92,7 @@ func (f *figures) cards() []views.Card {
 	t := &f.whole
 	all := views.Card{Name: "Conversations", Value: views.CountValue(t.Count(metric.All), f.link(f.filter, metric.All)), Formula: "all conversations that began in the range"}
 	engaged := f.rate(t, f.filter, metric.Engagement, "")
-	all.Base = views.Value{Text: views.Count(engaged.N) + " engaged", Link: engaged.Link, N: engaged.N}
+	all.Base = views.Value{Text: format.Count(engaged.N) + " engaged", Link: engaged.Link, N: engaged.N}
 	all.Beside = engaged.Text
 	if f.before != nil {
 		all.Delta = views.CountDelta(t.Count(metric.All), f.before.whole.Count(metric.All))
@@ -108,7 +109,7 @@ func (f *figures) cards() []views.Card {
 	cards = append(cards, f.durableCard())
 	if t.Count(metric.Judged) > 0 {
 		c := f.rateCard(metric.SuccessRate, "judged")
-		c.Beside = views.Percent(metric.Rate{Of: t.Count(metric.Judged), Among: t.Count(metric.All)}) + " of all"
+		c.Beside = format.Percent(metric.Rate{Of: t.Count(metric.Judged), Among: t.Count(metric.All)}) + " of all"
 		cards = append(cards, c)
 	}
 	return append(cards, f.percentileCard(0.95, "Response time, p95"), f.rateCard(metric.CSAT, "rated"))
@@ -117,8 +118,8 @@ func (f *figures) cards() []views.Card {
 // rateCard is a measure over the whole range.
 func (f *figures) rateCard(m metric.Measure, base string) views.Card {
 	rate := f.whole.Rate(m)
-	c := views.Card{Name: m.Name, Formula: m.Formula + ": " + views.Count(rate.Of) + " ÷ " + views.Count(rate.Among), Value: f.rate(&f.whole, f.filter, m, base), Rate: &rate}
-	c.Base = views.Value{Text: "n " + views.Count(rate.Among) + " " + base, Link: f.link(f.filter, m.Among), N: rate.Among}
+	c := views.Card{Name: m.Name, Formula: m.Formula + ": " + format.Count(rate.Of) + " ÷ " + format.Count(rate.Among), Value: f.rate(&f.whole, f.filter, m, base), Rate: &rate}
+	c.Base = views.Value{Text: "n " + format.Count(rate.Among) + " " + base, Link: f.link(f.filter, m.Among), N: rate.Among}
 	if f.before != nil {
 		c.Delta = views.RateDelta(rate, f.before.whole.Rate(m), m.LessIs)
 	}
@@ -152,9 +153,9 @@ func (f *figures) durableCard() views.Card {
 func (f *figures) percentileCard(p float64, name string) views.Card {
 	l := &f.whole.Response
 	c := views.Card{Name: name, Formula: "time from the message to the answer, over turns that the assistant answered", Value: f.percentile(l, f.filter, p)}
-	c.Base = views.Value{Text: "n " + views.Count(l.N) + " turns", Link: f.turns(f.filter, 0), N: l.N}
+	c.Base = views.Value{Text: "n " + format.Count(l.N) + " turns", Link: f.turns(f.filter, 0), N: l.N}
 	if p50, ok := l.Percentile(0.5); ok {
-		c.Beside = "p50 " + views.Millis(p50)
+		c.Beside = "p50 " + format.Millis(p50)
 	}
 	if f.before != nil {
 		c.Delta = views.TimeDelta(l, &f.before.whole.Response, p)
@@ -164,7 +165,7 @@ func (f *figures) percentileCard(p float64, name string) views.Card {
 
 // volume draws conversations by outcome.
 func (f *figures) volume() views.Chart {
-	c := f.overTime("volume", "Conversations by outcome", views.BucketName(f.used)+", by start", views.Stacked, views.Counts)
+	c := f.overTime("volume", "Conversations by outcome", format.BucketName(f.used)+", by start", views.Stacked, views.Counts)
 	c.Wide = true
 	total := f.whole.Count(metric.All)
 	for _, o := range []struct {
@@ -179,7 +180,7 @@ func (f *figures) volume() views.Chart {
 		{metric.NotEngaged, "Not engaged", "--c-none"},
 	} {
 		n := f.whole.Count(o.is)
-		s := views.Series{Name: o.name, Color: o.color, Link: f.link(f.filter, o.is), N: n, Share: views.Percent(metric.Rate{Of: n, Among: total})}
+		s := views.Series{Name: o.name, Color: o.color, Link: f.link(f.filter, o.is), N: n, Share: format.Percent(metric.Rate{Of: n, Among: total})}
 		for i := range f.points {
 			s.Values = append(s.Values, views.CountValue(f.points[i].Count(o.is), f.link(f.at(i), o.is)))
 		}
@@ -228,7 +229,7 @@ func (s *server) attention(ctx context.Context, f *figures) (all []views.Attenti
 	})
 	if len(silent) > manySilent {
 		all = append(all, views.Attention{
-			Icon: "headset", Text: "No hand-off signal from " + views.Count(int64(len(silent))) + " assistants for 30 days", Link: "/health",
+			Icon: "headset", Text: "No hand-off signal from " + format.Count(int64(len(silent))) + " assistants for 30 days", Link: "/health",
 			More: "Each of their conversations counts as contained, which cannot be trusted.",
 		})
 		silent = nil
@@ -236,7 +237,7 @@ func (s *server) attention(ctx context.Context, f *figures) (all []views.Attenti
 	for _, x := range silent {
 		all = append(all, views.Attention{
 			Icon: "headset", Text: "No hand-off signal from " + x.Assistant + " for 30 days", Link: "/health",
-			More: "It handed over none of " + views.SilentCount(x.Conversations) + ". If people do take over conversations, its containment cannot be trusted.",
+			More: "It handed over none of " + format.SilentCount(x.Conversations) + ". If people do take over conversations, its containment cannot be trusted.",
 		})
 	}
 	rejected, err := queries.RejectedReasons(ctx, s.Pool)
@@ -248,7 +249,7 @@ func (s *server) attention(ctx context.Context, f *figures) (all []views.Attenti
 		n += x.Bodies
 	}
 	if n > 0 {
-		all = append(all, views.Attention{Icon: "alert-triangle", Text: views.Plural(n, "event is", "events are") + " set aside", More: "They could not be stored; mend and replay them under Data health.", Link: "/health"})
+		all = append(all, views.Attention{Icon: "alert-triangle", Text: format.Plural(n, "event is", "events are") + " set aside", More: "They could not be stored; mend and replay them under Data health.", Link: "/health"})
 	}
 	if f.before == nil {
 		return all, nil
@@ -261,8 +262,8 @@ func (s *server) attention(ctx context.Context, f *figures) (all []views.Attenti
 		now, then := c.Completion(), was.Completion()
 		if d, ok := now.Minus(then); ok && d.High < -0.02 && !now.Few() && !then.Few() {
 			all = append(all, views.Attention{
-				Icon: "arrows-split", Text: flow + " completes " + views.Percent(now) + ", was " + views.Percent(then), Link: f.flowPage(flow),
-				More: "n " + views.Count(now.Among) + " started",
+				Icon: "arrows-split", Text: flow + " completes " + format.Percent(now) + ", was " + format.Percent(then), Link: f.flowPage(flow),
+				More: "n " + format.Count(now.Among) + " started",
 			})
 		}
 	}
@@ -272,12 +273,12 @@ func (s *server) attention(ctx context.Context, f *figures) (all []views.Attenti
 		if low > 1.1*high {
 			a, _ := now.Percentile(0.95)
 			b, _ := before.Percentile(0.95)
-			all = append(all, views.Attention{Icon: "clock", Text: "p95 of the response time is " + views.Millis(a) + ", was " + views.Millis(b), More: "n " + views.Count(now.N) + " turns", Link: f.other("/latency")})
+			all = append(all, views.Attention{Icon: "clock", Text: "p95 of the response time is " + format.Millis(a) + ", was " + format.Millis(b), More: "n " + format.Count(now.N) + " turns", Link: f.other("/latency")})
 		}
 	}
 	if now, then := f.whole.Rate(metric.CSAT), f.before.whole.Rate(metric.CSAT); !now.Few() && !then.Few() {
 		if d, ok := now.Minus(then); ok && d.High < -0.02 {
-			all = append(all, views.Attention{Icon: "mood-smile", Text: "CSAT is " + views.Percent(now) + ", was " + views.Percent(then), More: "n " + views.Count(now.Among) + " rated", Link: f.other("/csat")})
+			all = append(all, views.Attention{Icon: "mood-smile", Text: "CSAT is " + format.Percent(now) + ", was " + format.Percent(then), More: "n " + format.Count(now.Among) + " rated", Link: f.other("/csat")})
 		}
 	}
 	return all, nil

@@ -18,6 +18,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -100,7 +101,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	for _, p := range people {
 		row := views.ReviewerRow{Name: p.Name, Share: p.Share, Goal: int64(p.Goal), Open: p.Open, Done: p.Done, Skipped: p.Skipped, Claimed: p.Claimed}
 		if p.MedianS != nil {
-			row.Median = views.Span(time.Duration(*p.MedianS * float64(time.Second)))
+			row.Median = format.Span(time.Duration(*p.MedianS * float64(time.Second)))
 		}
 		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Work: metric.WorkFilter{Queue: q.ID.String(), Reviewers: []string{p.UserID.String()}}}
 		row.Link = address(f)
@@ -198,7 +199,7 @@ func (s *server) ruleWords(q queries.Queue) (words []string) {
 	}
 	switch {
 	case q.Count > 0:
-		words = append(words, views.Plural(int64(q.Count), "conversation", "conversations"))
+		words = append(words, format.Plural(int64(q.Count), "conversation", "conversations"))
 	case q.Percent > 0:
 		words = append(words, strconv.FormatFloat(q.Percent, 'f', -1, 64)+"% of them")
 	default:
@@ -252,7 +253,7 @@ func (s *server) mix(r *http.Request, q queries.Queue) (all []views.MixTable, er
 		for _, name := range slices.SortedFunc(maps.Keys(names), func(x, y string) int { return cmp.Or(cmp.Compare(whole[y], whole[x]), cmp.Compare(x, y)) }) {
 			row := views.MixRow{Name: cmp.Or(name, metric.NotTold), Sample: metric.Rate{Of: sample[name], Among: a}, Whole: metric.Rate{Of: whole[name], Among: b}}
 			if by == "outcome" {
-				row.Name = views.OutcomeName(name)
+				row.Name = format.OutcomeName(name)
 			}
 			t.Rows = append(t.Rows, row)
 		}

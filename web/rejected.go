@@ -18,6 +18,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -133,9 +134,9 @@ func doneWords(q url.Values) string {
 	case err != nil || n < 0 || failed < 0:
 		return ""
 	case failed > 0:
-		return fmt.Sprintf("%s done; %s could not be stored this time either and stay here.", views.Count(n), views.Count(failed))
+		return fmt.Sprintf("%s done; %s could not be stored this time either and stay here.", format.Count(n), format.Count(failed))
 	}
-	return views.Count(n) + " done."
+	return format.Count(n) + " done."
 }
 
 func (s *server) rejectedByURL(r *http.Request) (queries.RejectedEvent, error) {

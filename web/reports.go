@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/report"
@@ -70,10 +71,10 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 	for _, p := range m.Reviewers {
 		rating, took := views.Value{None: true}, views.Value{None: true}
 		if p.Rating != nil {
-			rating = views.Value{V: *p.Rating, Text: views.Decimal(*p.Rating, 2), N: p.Rated}
+			rating = views.Value{V: *p.Rating, Text: format.Decimal(*p.Rating, 2), N: p.Rated}
 		}
 		if p.MedianS != nil {
-			took = views.Value{V: *p.MedianS * 1000, Text: views.Millis(*p.MedianS * 1000), N: p.Timed, Base: "timed"}
+			took = views.Value{V: *p.MedianS * 1000, Text: format.Millis(*p.MedianS * 1000), N: p.Timed, Base: "timed"}
 		}
 		people.Rows = append(people.Rows, views.BreakdownRow{Name: p.Name, Values: []views.Value{p.Reviewed, rating, took}})
 	}
@@ -131,7 +132,7 @@ func (s *server) reportsModel(ctx context.Context, q question, page views.Page) 
 			case by == "channel":
 				to.Channels = []string{name}
 			default:
-				to.Outcomes, c.Name = []string{name}, views.OutcomeName(name)
+				to.Outcomes, c.Name = []string{name}, format.OutcomeName(name)
 			}
 			t.Rows = append(t.Rows, row(c, to))
 		}

@@ -15,6 +15,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -141,7 +142,7 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 			rest = max(0, p.MineGoal-q.MineDone)
 		}
 		if r.MedianS != nil && rest > 0 {
-			p.Left = views.Span(time.Duration(*r.MedianS*float64(rest)*float64(time.Second)).Round(time.Minute) + time.Minute)
+			p.Left = format.Span(time.Duration(*r.MedianS*float64(rest)*float64(time.Second)).Round(time.Minute) + time.Minute)
 		}
 	}
 	switch {

@@ -13,6 +13,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -106,7 +107,7 @@ func (s *server) addView(w http.ResponseWriter, r *http.Request) error {
 // named checks a name that people give.
 func named(name string, most int) error {
 	if n := utf8.RuneCountInString(name); n == 0 || n > most || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-		return &metric.InputError{Field: "name", Msg: "has 1 to " + views.Count(most) + " characters"}
+		return &metric.InputError{Field: "name", Msg: "has 1 to " + format.Count(most) + " characters"}
 	}
 	return nil
 }

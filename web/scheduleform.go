@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/access"
+	"turnwise/format"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -277,7 +278,7 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	x.Schedule = times.String()
 	runs, least := metric.Busiest(times, s.Now(), zone)
 	if least < s.ReportLeast {
-		return &metric.InputError{Field: "schedule", Msg: fmt.Sprintf("runs every %s; the least distance that is set is %s", views.Span(least), views.Span(s.ReportLeast))}
+		return &metric.InputError{Field: "schedule", Msg: fmt.Sprintf("runs every %s; the least distance that is set is %s", format.Span(least), format.Span(s.ReportLeast))}
 	}
 	if was.NextAt != nil || was.Revision == 0 { // a paused one stays so
 		next := times.Next(s.Now(), zone)
@@ -288,7 +289,7 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 		return err
 	}
 	if n := runs * len(x.Target.Everybody()); x.Destination == "mail" && s.ReportMails > 0 && n > s.ReportMails {
-		return &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("would get %s mails a day together; the most that is set is %s", views.Count(n), views.Count(s.ReportMails))}
+		return &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("would get %s mails a day together; the most that is set is %s", format.Count(n), format.Count(s.ReportMails))}
 	}
 	if at, err := url.Parse(x.Target.URL); err == nil && x.Target.URL != "" {
 		field := "url"

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -30,9 +31,9 @@ func delayWords(d *metric.Delays, p float64) string {
 	case !ok:
 		return ""
 	case longer:
-		return "over " + views.Span(v)
+		return "over " + format.Span(v)
 	}
-	return views.Span(v)
+	return format.Span(v)
 }
 
 // clockAhead is by how much events may be from later than they arrive before that is said: clocks differ a little.

@@ -15,6 +15,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -260,17 +261,17 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	if m.Outcome != metric.OutcomeOpen {
 		add("Why", becauseWords(c))
 	}
-	add("Length", views.Span(c.ActiveAt.Sub(c.StartedAt))+" · "+views.Plural(int64(c.Turns), "turn", "turns"))
-	said := fmt.Sprintf("%s user · %s assistant", views.Count(c.UserMessages), views.Count(c.BotMessages))
+	add("Length", format.Span(c.ActiveAt.Sub(c.StartedAt))+" · "+format.Plural(int64(c.Turns), "turn", "turns"))
+	said := fmt.Sprintf("%s user · %s assistant", format.Count(c.UserMessages), format.Count(c.BotMessages))
 	if c.AgentMessages > 0 {
-		said += fmt.Sprintf(" · %s person", views.Count(c.AgentMessages))
+		said += fmt.Sprintf(" · %s person", format.Count(c.AgentMessages))
 	}
 	add("Messages", said)
 	if c.ResponseMedianMS != nil {
-		add("Response", fmt.Sprintf("%s median · %s slowest · n %s", views.Millis(*c.ResponseMedianMS), views.Millis(slices.Max(c.ResponseMS)), views.Count(len(c.ResponseMS))))
+		add("Response", fmt.Sprintf("%s median · %s slowest · n %s", format.Millis(*c.ResponseMedianMS), format.Millis(slices.Max(c.ResponseMS)), format.Count(len(c.ResponseMS))))
 	}
 	if c.CSAT != "" {
-		add("CSAT", views.RatingName(c.CSAT))
+		add("CSAT", format.RatingName(c.CSAT))
 	}
 	if c.EscalatedAt != nil {
 		add("Escalated", m.Clock(*c.EscalatedAt)+", "+c.EscalationReason)
@@ -311,17 +312,17 @@ func flowWords(flows []string) string {
 	if len(flows) <= flowsShown {
 		return strings.Join(flows, ", ")
 	}
-	return strings.Join(flows[:flowsShown], ", ") + " and " + views.Count(len(flows)-flowsShown) + " more"
+	return strings.Join(flows[:flowsShown], ", ") + " and " + format.Count(len(flows)-flowsShown) + " more"
 }
 
 // beyondWords says of what a conversation has more than is followed.
 func beyondWords(c queries.ConversationFacts) string {
 	var of []string
 	if len(c.Flows) >= conversation.MaxFlows {
-		of = append(of, "flows beyond the first "+views.Count(conversation.MaxFlows)+", if there are more")
+		of = append(of, "flows beyond the first "+format.Count(conversation.MaxFlows)+", if there are more")
 	}
 	if c.Turns > conversation.MaxResponses {
-		of = append(of, "response times beyond the first "+views.Count(conversation.MaxResponses)+" turns")
+		of = append(of, "response times beyond the first "+format.Count(conversation.MaxResponses)+" turns")
 	}
 	return strings.Join(of, ", ")
 }
@@ -402,7 +403,7 @@ func lines(p views.Page, c queries.ConversationFacts, t queries.Transcript, link
 		flush()
 		if x.line.Kind == "message" {
 			if gap := x.line.At.Sub(last); !last.IsZero() && gap > shownGap {
-				out = append(out, views.Line{Kind: "gap", Words: views.Span(gap) + " without a message"})
+				out = append(out, views.Line{Kind: "gap", Words: format.Span(gap) + " without a message"})
 			}
 			last = x.line.At
 		}
@@ -529,10 +530,10 @@ func howMeasured(t queries.TranscriptTurn) string {
 	if t.ResponseSource == string(conversation.FromExecutionTimes) {
 		var words []string
 		if t.UnderstandingMS != nil {
-			words = append(words, "understanding "+views.Millis(*t.UnderstandingMS))
+			words = append(words, "understanding "+format.Millis(*t.UnderstandingMS))
 		}
 		if t.PredictionMS != nil {
-			words = append(words, "prediction "+views.Millis(*t.PredictionMS))
+			words = append(words, "prediction "+format.Millis(*t.PredictionMS))
 		}
 		return strings.Join(words, ", ")
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -90,7 +91,7 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, t := range list {
-		t.Text = views.Shorten(hide(t.ConversationID, t.Text), 200)
+		t.Text = format.Shorten(hide(t.ConversationID, t.Text), 200)
 		m.Rows = append(m.Rows, views.TurnRow{
 			Link: "/conversations/" + t.ConversationID.String() + "?" + url.Values{"m": {t.MessageID.String()}}.Encode() + "#m-" + t.MessageID.String(),
 			At:   t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource, Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,
@@ -121,7 +122,7 @@ func turnsHeading(f metric.Filter) string {
 			words += " whose " + t.Part + " was told"
 		}
 		if t.Over > 0 {
-			words += ", of more than " + views.Millis(t.Over)
+			words += ", of more than " + format.Millis(t.Over)
 		}
 		if t.Unsure {
 			words += " of low confidence"
@@ -132,11 +133,11 @@ func turnsHeading(f metric.Filter) string {
 	}
 	switch {
 	case f.Slower > 0 && f.Faster > 0:
-		words = "Turns answered after " + views.Millis(f.Slower) + " to " + views.Millis(f.Faster)
+		words = "Turns answered after " + format.Millis(f.Slower) + " to " + format.Millis(f.Faster)
 	case f.Slower > 0:
-		words = "Turns answered after more than " + views.Millis(f.Slower)
+		words = "Turns answered after more than " + format.Millis(f.Slower)
 	case f.Faster > 0:
-		words = "Turns answered within " + views.Millis(f.Faster)
+		words = "Turns answered within " + format.Millis(f.Faster)
 	}
 	return words
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -57,12 +58,12 @@ func (s *server) usersModel(ctx context.Context, f *figures) (m views.Users, err
 	if engaged := f.whole.Count(metric.Engaged); u.All > 0 {
 		each := float64(engaged) / float64(u.All)
 		m.Cards = append(m.Cards, views.Card{
-			Name: "Conversations each", Formula: "engaged conversations ÷ active users: " + views.Count(engaged) + " ÷ " + views.Count(u.All),
-			Value: views.Value{V: each, Text: views.Decimal(each, 2), Link: f.link(f.filter, metric.Engaged), N: engaged},
-			Base:  views.Value{Text: "n " + views.Count(u.All) + " active", Link: f.people(f.filter, ""), N: u.All},
+			Name: "Conversations each", Formula: "engaged conversations ÷ active users: " + format.Count(engaged) + " ÷ " + format.Count(u.All),
+			Value: views.Value{V: each, Text: format.Decimal(each, 2), Link: f.link(f.filter, metric.Engaged), N: engaged},
+			Base:  views.Value{Text: "n " + format.Count(u.All) + " active", Link: f.people(f.filter, ""), N: u.All},
 		})
 	}
-	m.Time = f.overTime("users", "Active users", views.BucketName(f.used), views.Stacked, views.Counts)
+	m.Time = f.overTime("users", "Active users", format.BucketName(f.used), views.Stacked, views.Counts)
 	m.Time.Wide, m.Time.Foot = true, "A user who comes in several of them counts in each, so the bars do not add up to the range."
 	for _, x := range []struct {
 		name, color, which string
@@ -72,7 +73,7 @@ func (s *server) usersModel(ctx context.Context, f *figures) (m views.Users, err
 		{"New", "--c-2", metric.NewUsers, func(a metric.Active) int64 { return a.New }},
 	} {
 		n := x.n(u.Active)
-		series := views.Series{Name: x.name, Color: x.color, Link: f.people(f.filter, x.which), N: n, Share: views.Percent(metric.Rate{Of: n, Among: u.All})}
+		series := views.Series{Name: x.name, Color: x.color, Link: f.people(f.filter, x.which), N: n, Share: format.Percent(metric.Rate{Of: n, Among: u.All})}
 		for i, a := range u.Spans {
 			series.Values = append(series.Values, views.CountValue(x.n(a), f.people(f.at(i), x.which)))
 		}

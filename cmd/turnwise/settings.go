@@ -17,9 +17,9 @@ import (
 
 	"turnwise/config"
 	"turnwise/conversation"
+	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/views"
 )
 
 type settingsCmd struct {
@@ -128,7 +128,7 @@ func takeUp(ctx context.Context, db queries.DB, flag string) (queries.Workspace,
 		return w, nil, fmt.Errorf("time zone: %q is not known here; write it as in Europe/Berlin", name)
 	}
 	metric.WeeksBegin(w.Day())
-	views.WriteNumbers(w.Signs())
+	format.WriteNumbers(w.Signs())
 	return w, zone, nil
 }
 

@@ -9,15 +9,15 @@ import (
 
 	cdp "github.com/chromedp/chromedp"
 
+	"turnwise/format"
 	"turnwise/metric"
-	"turnwise/views"
 )
 
 // TestSettingsFile keeps the settings in a file: a running server takes up what the file says by itself, and who is signed in stays so.
 func TestSettingsFile(t *testing.T) {
 	t.Cleanup(func() { // they hold for the whole process, as other tests do not expect
 		metric.WeeksBegin(time.Monday)
-		views.WriteNumbers(",", ".")
+		format.WriteNumbers(",", ".")
 	})
 	s := serve(t)
 	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "1500", "--days", "20"); err != nil {
