@@ -14,7 +14,6 @@ import (
 	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/secret"
-	"turnwise/web"
 )
 
 // hanging measures how long a report takes to arrive while others of the same owner, and very many of another, hang at servers that say nothing.
@@ -81,7 +80,7 @@ func (b *bench) hanging() (err error) {
 		quiet := slog.New(slog.DiscardHandler)
 		begun := time.Now()
 		client, err := jobs.Start(b.ctx, jobs.Config{Pool: pool, Log: quiet, Zone: time.UTC, Reports: jobs.Reports{
-			Documents: web.NewDocuments(web.Config{Pool: pool, Log: quiet, Zone: time.UTC, URL: "http://localhost"}), Box: box, URL: "http://localhost", May: access.User.MaySend, Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
+			Pages: pool, Box: box, URL: "http://localhost", Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
 		}})
 		if err != nil {
 			return 0, err

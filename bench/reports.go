@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/ingest/rasa"
@@ -23,7 +25,6 @@ import (
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/report"
-	"turnwise/web"
 )
 
 // reports fills a database and measures a mailed page, retention beside ingest, and exports of a million conversations.
@@ -65,11 +66,15 @@ func (b *bench) reports(conversations int) error {
 
 // mailed makes pages into mails and PDFs.
 func (b *bench) mailed(pool *pgxpool.Pool) error {
-	documents := web.NewDocuments(web.Config{Pool: pool, Log: b.log, Zone: time.UTC, URL: "https://bench.example.org"})
 	user := access.User{ID: queries.NewID(), Name: "bench", Role: "admin"}
 	for _, page := range []string{"overview", "latency"} {
 		begun := time.Now()
-		d, err := documents(b.ctx, user, page, "range=90d", time.Now())
+		v := dashboard.NewViewer(pool, user, time.UTC, time.Now())
+		answer, err := v.Document(b.ctx, page, url.Values{"range": {"90d"}})
+		var d report.Document
+		if err == nil {
+			d, err = report.NewDocument(b.ctx, v, answer, "https://bench.example.org")
+		}
 		if err == nil {
 			_, err = d.Letter(b.ctx, "bench", nil, "")
 		}

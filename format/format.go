@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"turnwise/conversation"
 	"turnwise/metric"
 )
 
@@ -19,11 +18,15 @@ func Percent(r metric.Rate) string {
 	if !ok {
 		return None
 	}
-	digits := 1
-	if r.Few() {
-		digits = 0
+	return Share(v, r.Few())
+}
+
+// Share writes a share from 0 to 1: with one decimal, whole where it is of few.
+func Share(v float64, few bool) string {
+	if few {
+		return Decimal(v*100, 0) + "%"
 	}
-	return Decimal(v*100, digits) + "%"
+	return Decimal(v*100, 1) + "%"
 }
 
 // IntervalText writes the 95 % interval of a rate in whole percents: 35–72%.
@@ -46,7 +49,7 @@ func BucketName(b metric.Bucket) string {
 	}
 }
 
-// none stands where there is no value.
+// None stands where there is no value.
 const None = "–"
 
 // numbers is how numbers are written: what stands between thousands, and before tenths.
@@ -125,36 +128,6 @@ func Ago(t *time.Time, now time.Time) string {
 	return Span(d.Truncate(time.Second)) + " ago"
 }
 
-// OutcomeName says how a conversation ended.
-func OutcomeName(outcome string) string {
-	switch outcome {
-	case string(conversation.ResolvedConfirmed):
-		return "Resolved"
-	case string(conversation.ResolvedAssumed):
-		return "Resolved, assumed"
-	case string(conversation.Escalated):
-		return "Escalated"
-	case string(conversation.Abandoned):
-		return "Abandoned"
-	case string(conversation.NotEngaged):
-		return "Not engaged"
-	}
-	return "Open"
-}
-
-// RatingName says how satisfied the user was.
-func RatingName(rating string) string {
-	switch conversation.Rating(rating) {
-	case conversation.Satisfied:
-		return "satisfied"
-	case conversation.Unsatisfied:
-		return "not satisfied"
-	case conversation.Unanswered:
-		return "no answer"
-	}
-	return None
-}
-
 // Plural writes a number with its noun.
 func Plural(n int64, one, many string) string {
 	if n == 1 {
@@ -196,13 +169,33 @@ func SilentCount(n int64) string {
 	return Plural(n, "conversation", "conversations")
 }
 
-// ReviewStateName says in words how far a conversation is reviewed.
-func ReviewStateName(state string) string {
-	switch state {
-	case metric.Reviewed:
-		return "reviewed"
-	case metric.PartiallyReviewed:
-		return "in part"
-	}
-	return "not reviewed"
+// Dates write moments, as they are seen from a moment in a time zone.
+type Dates struct {
+	Zone *time.Location
+	Now  time.Time
 }
+
+// Day writes a date, the year only if it is not this one: 21 Nov.
+func (p Dates) Day(t time.Time) string {
+	t = t.In(p.Zone)
+	if t.Year() == p.Now.In(p.Zone).Year() {
+		return t.Format("2 Jan")
+	}
+	return t.Format("2 Jan 2006")
+}
+
+// Moment writes a date and a time of day, for lists: the time alone today.
+func (p Dates) Moment(t time.Time) string {
+	t = t.In(p.Zone)
+	now := p.Now.In(p.Zone)
+	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
+		return t.Format("15:04")
+	}
+	return p.Day(t) + t.Format(", 15:04")
+}
+
+// Exact writes a date and a time of day with seconds.
+func (p Dates) Exact(t time.Time) string { return t.In(p.Zone).Format("2 Jan 2006, 15:04:05") }
+
+// Clock writes the time of day with seconds.
+func (p Dates) Clock(t time.Time) string { return t.In(p.Zone).Format("15:04:05") }

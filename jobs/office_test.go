@@ -29,7 +29,6 @@ import (
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 	"turnwise/secret"
-	"turnwise/web"
 )
 
 // office is a database with conversations, a supervisor, and mail.
@@ -60,7 +59,7 @@ func newOffice(t *testing.T, conversations int) *office {
 		t.Fatal(err)
 	}
 	o.sent = jobs.Reports{
-		Documents: web.NewDocuments(web.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "https://turnwise.example.org", Now: o.clock}), Box: box, URL: "https://turnwise.example.org", May: access.User.MaySend,
+		Pages: o.pool, Box: box, URL: "https://turnwise.example.org",
 		Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
 	}
 	host, port, err := net.SplitHostPort(o.post.Address)

@@ -20,23 +20,20 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/report"
 	"turnwise/secret"
 )
 
-// Documents makes a page of charts into a document, as a user sees it at a time.
-type Documents func(ctx context.Context, user access.User, page, query string, at time.Time) (report.Document, error)
-
 // Reports sends what is due. It is part of the jobs' configuration.
 type Reports struct {
-	Documents Documents
-	Box       *secret.Box
-	URL       string // of the pages
-	Folder    string // below which files may be put; "" for nowhere
-	Internal  Networks
-	May       func(u access.User, rows bool) bool // tells whether a user may send reports, or such of rows
+	Pages    *pgxpool.Pool // by which figures of documents are asked
+	Box      *secret.Box
+	URL      string // of the pages
+	Folder   string // below which files may be put; "" for nowhere
+	Internal Networks
 }
 
 // ReportDueArgs asks for schedules to be looked at.
@@ -241,7 +238,7 @@ func (s *sending) read(ctx context.Context, id conversation.UUID) (err error) {
 	if s.owner, err = queries.UserByID(ctx, s.pool, s.schedule.UserID); err != nil {
 		return err
 	}
-	if s.owner.Disabled || !s.May(s.owner, s.schedule.Page == "") {
+	if s.owner.Disabled || !s.owner.MaySend(s.schedule.Page == "") {
 		return &metric.InputError{Field: "owner", Msg: s.owner.Name + " may not send reports any more; make the schedule anew as somebody who may"}
 	}
 	s.mail, err = queries.Mail(ctx, s.pool)
@@ -328,7 +325,16 @@ func (s *sending) partOf(recipient string) (string, bool) {
 
 // buildPage makes a page of charts into the mail and the files that are wanted.
 func (s *sending) buildPage(ctx context.Context, b *files, subject, query string) error {
-	d, err := s.Documents(ctx, s.owner, s.schedule.Page, query, s.run.DueAt)
+	asked, err := url.ParseQuery(query)
+	if err != nil {
+		return err
+	}
+	v := dashboard.NewViewer(s.Pages, s.owner, s.zone, s.run.DueAt)
+	page, err := v.Document(ctx, s.schedule.Page, asked)
+	if err != nil {
+		return err
+	}
+	d, err := report.NewDocument(ctx, v, page, s.URL)
 	if err != nil {
 		return err
 	}
@@ -412,7 +418,7 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 		return rows, nil
 	}
 	lines := []string{report.RangeWords(f, now, s.zone)}
-	if words := report.FilterWords(f); words != "none" {
+	if words := dashboard.FilterWords(f); words != "none" {
 		lines = append(lines, words)
 	}
 	lines = append(lines, fmt.Sprintf("%d rows, a row for each %s.", rows, s.schedule.Grain))

@@ -1,7 +1,6 @@
 package metric
 
 import (
-	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -116,10 +115,6 @@ type WorkFilter struct {
 	Queue     string   // id of a queue in which it is
 }
 
-func (f WorkFilter) empty() bool {
-	return len(f.States)+len(f.Reviewers)+len(f.Ratings)+len(f.Tags)+len(f.NoTags)+len(f.Marks) == 0 && f.Queue == ""
-}
-
 // Review states. A conversation is reviewed once a reviewer marked it so; in part when events came afterwards, or when
 // somebody tagged, noted or marked something in it and nobody marked it as reviewed.
 const (
@@ -136,11 +131,6 @@ var MarkKinds = []string{"good", "bad", "note"}
 
 // Excluded are values that conversations must not have.
 type Excluded struct{ Assistants, Environments, Channels, Versions []string }
-
-// Plain tells whether the filter asks for nothing but time, assistants, environments, channels and versions.
-func (f Filter) Plain() bool {
-	return len(f.Outcomes)+len(f.Ratings)+len(f.Reasons)+len(f.Is)+len(f.Weekdays)+len(f.Hours)+len(f.Flows)+len(f.Judged)+len(f.Commands)+len(f.CannotHandle)+len(f.Path.Steps) == 0 && f.Turns == TurnFilter{} && f.Work.empty() && f.Users == "" && f.Met == (Range{}) && len(f.Only) == 0 && f.Text == "" && f.Escalated == "" && f.ID == "" && f.Slower == 0 && f.Faster == 0
-}
 
 // LimitTo narrows the filter to assistants that who asks is limited to; none: not limited. What lies beyond them is as if it did not exist.
 func (f Filter) LimitTo(assistants []string) Filter {
@@ -225,157 +215,6 @@ const dateLayout = "2006-01-02"
 
 // maxValues bounds how many values one field may name.
 const maxValues = 50
-
-// ParseFilter reads a filter from a query; fields that it does not know are left alone.
-func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
-	var f Filter
-	var err error
-	if f.Range, err = parseRange(q, zone); err != nil {
-		return f, err
-	}
-	for _, field := range []struct {
-		name  string
-		into  *[]string
-		among []string
-	}{
-		{"assistant", &f.Assistants, nil},
-		{"environment", &f.Environments, nil},
-		{"channel", &f.Channels, nil},
-		{"version", &f.Versions, nil},
-		{"outcome", &f.Outcomes, Outcomes},
-		{"csat", &f.Ratings, Ratings},
-		{"reason", &f.Reasons, nil},
-		{"command", &f.Commands, nil},
-		{"cannot-handle", &f.CannotHandle, nil},
-		{"review", &f.Work.States, ReviewStates},
-		{"reviewer", &f.Work.Reviewers, nil},
-		{"tag", &f.Work.Tags, nil},
-		{"tag.not", &f.Work.NoTags, nil},
-		{"marked", &f.Work.Marks, MarkKinds},
-		{"only", &f.Only, nil},
-		{"assistant.not", &f.Not.Assistants, nil},
-		{"environment.not", &f.Not.Environments, nil},
-		{"channel.not", &f.Not.Channels, nil},
-		{"version.not", &f.Not.Versions, nil},
-	} {
-		for _, v := range q[field.name] {
-			if v == "" {
-				continue
-			}
-			if field.among != nil && !slices.Contains(field.among, v) {
-				return f, &InputError{field.name, "is one of " + strings.Join(field.among, ", ")}
-			}
-			if !slices.Contains(*field.into, v) {
-				*field.into = append(*field.into, v)
-			}
-		}
-		if len(*field.into) > maxValues {
-			return f, &InputError{field.name, fmt.Sprintf("takes at most %d values", maxValues)}
-		}
-	}
-	for _, id := range f.Only {
-		if _, err := conversation.ParseUUID(id); err != nil {
-			return f, &InputError{"only", "are ids of conversations"}
-		}
-	}
-	switch f.Escalated = q.Get("escalated"); f.Escalated {
-	case "", "yes", "no":
-	default:
-		return f, &InputError{"escalated", "is yes or no"}
-	}
-	switch f.Users = q.Get("users"); f.Users {
-	case "", NewUsers, ReturningUsers:
-	default:
-		return f, &InputError{"users", "is new or returning"}
-	}
-	if v := q.Get("met"); v != "" {
-		first, last, _ := strings.Cut(v, "..")
-		if f.Met, err = parseAbsolute(first, last, zone); err != nil {
-			return f, &InputError{"met", "is two dates such as 2026-11-02..2026-11-08"}
-		}
-	}
-	if err := f.parseMore(q); err != nil {
-		return f, err
-	}
-	f.ID, f.Text, f.Work.Queue = strings.TrimSpace(q.Get("id")), strings.TrimSpace(q.Get("q")), q.Get("queue")
-	if f.Text != "" && q.Get("range") == "" && q.Get("from") == "" && q.Get("until") == "" {
-		f.Range.Days = MaxDays // who searches searches in all history
-	}
-	for name, v := range q {
-		for _, s := range v {
-			if len(s) > 4000 || strings.ContainsRune(s, 0) || strings.ToValidUTF8(s, "") != s {
-				return f, &InputError{name, "is too long or not text"}
-			}
-		}
-	}
-	return f, nil
-}
-
-// parseMore reads what figures narrow their lists by.
-func (f *Filter) parseMore(q url.Values) error {
-	for _, name := range q["is"] {
-		is, ok := ParseCondition(name)
-		if !ok {
-			return &InputError{"is", fmt.Sprintf("%.40q is no condition", name)}
-		}
-		*f = f.That(is)
-	}
-	if v := q.Get("path"); v != "" {
-		var err error
-		if f.Path, err = parsePath(v); err != nil {
-			return err
-		}
-	}
-	f.Turns.Intent, f.Turns.Flow, f.Turns.Action, f.Turns.Part = q.Get("intent"), q.Get("turn.flow"), q.Get("turn.action"), q.Get("part")
-	for _, v := range q["turn"] {
-		switch v {
-		case "unsure":
-			f.Turns.Unsure = true
-		case "fallback":
-			f.Turns.Fallback = true
-		default:
-			return &InputError{"turn", "is unsure or fallback"}
-		}
-	}
-	for _, v := range q["criteria"] {
-		j, ok := parseJudgedBy(v)
-		if !ok {
-			return &InputError{"criteria", "is a version and a verdict such as 3.success"}
-		}
-		f.Judged = append(f.Judged, j)
-	}
-	for _, field := range []struct {
-		name        string
-		into        *[]int
-		least, most int
-	}{{"weekday", &f.Weekdays, 1, 7}, {"hour", &f.Hours, 0, 23}, {"rated", &f.Work.Ratings, 1, 5}} {
-		for _, v := range q[field.name] {
-			n, err := strconv.Atoi(v)
-			if err != nil || n < field.least || n > field.most {
-				return &InputError{field.name, fmt.Sprintf("is a number from %d to %d", field.least, field.most)}
-			}
-			if !slices.Contains(*field.into, n) {
-				*field.into = append(*field.into, n)
-			}
-		}
-	}
-	for name, into := range map[string]*float64{"slower": &f.Slower, "faster": &f.Faster, "over": &f.Turns.Over} {
-		if v := q.Get(name); v != "" {
-			ms, err := strconv.ParseFloat(v, 64)
-			if err != nil || ms <= 0 || ms > 1e12 {
-				return &InputError{name, "is a number of milliseconds"}
-			}
-			*into = ms
-		}
-	}
-	if f.Turns.Part != "" && !slices.Contains(Parts, f.Turns.Part) {
-		return &InputError{"part", "is understanding or prediction"}
-	}
-	if f.Turns.Part == "" {
-		f.Turns.Over = 0
-	}
-	return f.parseFlows(q)
-}
 
 // Canonical returns a query in which what people typed into the fields of a form stands as a range, and whether
 // there was any.

@@ -3,6 +3,7 @@ package metric
 import (
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,48 @@ func TestEveryField(t *testing.T) {
 		}
 		if f.Plain() != x.plain {
 			t.Errorf("%s: plain is %t, want %t", name, f.Plain(), x.plain)
+		}
+	}
+}
+
+// TestFields: each row of the table has words, and a name that one address at least has; what is left out by another is asked for by it.
+func TestFields(t *testing.T) {
+	t.Parallel()
+	written := map[string]Value{}
+	for name, x := range everyField {
+		f := Filter{}
+		set(t, &f, name, x.value)
+		if with, ok := together[name]; ok {
+			set(t, &f, with, everyField[with].value)
+		}
+		for _, v := range f.Asked() {
+			written[v.Name] = v
+			if v.Words(func(float64) string { return "a while" }) == "" || v.Label == "" {
+				t.Errorf("%s has no words", v.Name)
+			}
+			if got := f.ForLists(); got != (v.Lists || f.asks(func(x *Field) bool { return x.Lists })) {
+				t.Errorf("%s: is for lists: %t", v.Name, got)
+			}
+		}
+	}
+	for _, x := range Fields {
+		v, ok := written[x.Name]
+		if !ok {
+			t.Errorf("no filter writes %s", x.Name)
+			continue
+		}
+		if x.Opposite != "" {
+			if i := slices.IndexFunc(Fields, func(o Field) bool { return o.Name == x.Opposite && o.Opposite == x.Name }); i < 0 {
+				t.Errorf("%s is not the opposite of %s", x.Opposite, x.Name)
+			}
+		}
+		q := url.Values{v.Key: {v.Text}}
+		f, err := ParseFilter(q, time.UTC)
+		if err != nil || x.Name != "over" && len(f.Asked()) == 0 {
+			t.Errorf("%s: %v is read as %+v, %v", x.Name, q, f, err)
+		}
+		if kept := len(f.Carried().Asked()) > 0; kept != x.Carried {
+			t.Errorf("%s: links keep it: %t", x.Name, kept)
 		}
 	}
 }

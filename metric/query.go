@@ -50,11 +50,6 @@ func (f Filter) defaultDays() int {
 func (f Filter) pairs() [][2]string {
 	q := make([][2]string, 0, 8)
 	add := func(name, value string) { q = append(q, [2]string{name, value}) }
-	addAll := func(name string, values []string) {
-		for _, v := range values {
-			add(name, v)
-		}
-	}
 	switch {
 	case f.Range.Moving != "":
 		add("range", string(f.Range.Moving))
@@ -66,69 +61,8 @@ func (f Filter) pairs() [][2]string {
 		add("from", from)
 		add("until", until)
 	}
-	if f.Met != (Range{}) {
-		from, until := f.Met.absolute()
-		add("met", from+".."+until)
-	}
-	addAll("assistant", f.Assistants)
-	addAll("environment", f.Environments)
-	addAll("channel", f.Channels)
-	addAll("version", f.Versions)
-	addAll("outcome", f.Outcomes)
-	addAll("csat", f.Ratings)
-	addAll("reason", f.Reasons)
-	addAll("command", f.Commands)
-	addAll("cannot-handle", f.CannotHandle)
-	addAll("review", f.Work.States)
-	addAll("reviewer", f.Work.Reviewers)
-	addAll("tag", f.Work.Tags)
-	addAll("tag.not", f.Work.NoTags)
-	addAll("marked", f.Work.Marks)
-	for _, n := range f.Work.Ratings {
-		add("rated", strconv.Itoa(n))
-	}
-	addAll("only", f.Only)
-	addAll("assistant.not", f.Not.Assistants)
-	addAll("environment.not", f.Not.Environments)
-	addAll("channel.not", f.Not.Channels)
-	addAll("version.not", f.Not.Versions)
-	for _, is := range f.Is {
-		add("is", is.String())
-	}
-	for _, n := range f.Weekdays {
-		add("weekday", strconv.Itoa(n))
-	}
-	for _, n := range f.Hours {
-		add("hour", strconv.Itoa(n))
-	}
-	if f.Slower > 0 {
-		add("slower", strconv.FormatFloat(f.Slower, 'g', -1, 64))
-	}
-	if f.Faster > 0 {
-		add("faster", strconv.FormatFloat(f.Faster, 'g', -1, 64))
-	}
-	if f.Turns.Over > 0 {
-		add("over", strconv.FormatFloat(f.Turns.Over, 'g', -1, 64))
-	}
-	for _, x := range f.Flows {
-		add(x.query())
-	}
-	for _, j := range f.Judged {
-		add("criteria", j.String())
-	}
-	if len(f.Path.Steps) > 0 {
-		add("path", f.Path.query())
-	}
-	if f.Turns.Unsure {
-		add("turn", "unsure")
-	}
-	if f.Turns.Fallback {
-		add("turn", "fallback")
-	}
-	for _, p := range [...][2]string{{"escalated", f.Escalated}, {"users", f.Users}, {"id", f.ID}, {"intent", f.Turns.Intent}, {"turn.flow", f.Turns.Flow}, {"turn.action", f.Turns.Action}, {"part", f.Turns.Part}, {"q", f.Text}, {"queue", f.Work.Queue}} {
-		if p[1] != "" {
-			add(p[0], p[1])
-		}
+	for i := range Fields {
+		Fields[i].write(&f, add)
 	}
 	return q
 }

@@ -14,24 +14,28 @@ import (
 	"github.com/xuri/excelize/v2"
 	"golang.org/x/sync/errgroup"
 
+	"turnwise/dashboard"
 	"turnwise/metric"
-	"turnwise/views"
 )
 
-// Document is a page of figures as it was at a moment.
+// Document is a page of figures as it is handed out.
 type Document struct {
 	Head
-	Name   string // of files
+	dashboard.Document
 	Report string // that it is sent as; "" for none
-	Range  string // in words
-	Before string // what it is compared with, in words; "" for nothing
 	Link   string // address of the page
-	Empty  bool   // nothing began in the range
-	Cards  []views.Card
-	Charts []views.Chart
-	Tables []views.Breakdown
 
 	pictures [][]byte // of the charts, once they are drawn; nil for one without anything to draw
+}
+
+// NewDocument makes a page of figures into a document for who asked for it; site is where the pages are.
+func NewDocument(ctx context.Context, v dashboard.Viewer, page dashboard.Document, site string) (Document, error) {
+	criteria, err := CriteriaWords(ctx, v.Pool, page.Filter)
+	if err != nil {
+		return Document{}, err
+	}
+	head := NewHead(page.Page, dashboard.FilterWords(page.Filter), criteria, v.User.Name, page.Filter, v.Now, v.Zone)
+	return Document{Head: head, Document: page, Link: site + page.Address}, nil
 }
 
 // heading is the report's name or, where it is no report's, the page's.
@@ -80,44 +84,36 @@ func (d *Document) draw(ctx context.Context) error {
 
 // cell is a value of a sheet.
 type cell struct {
-	text string
+	text string // of words
 	v    float64
-	unit unit
+	unit dashboard.Unit // "": nothing
 }
 
-type unit int
+// word is a cell of words.
+func word(text string) cell { return cell{text: text, unit: dashboard.Words} }
 
-const (
-	words unit = iota
-	counts
-	decimals
-	percents
-	times // milliseconds
-)
+// count is a cell of a number of things.
+func count(n int64) cell { return cell{v: float64(n), unit: dashboard.Counts} }
 
-// cellOf reads what a figure is from how it is written.
-func cellOf(v views.Value) cell {
+// cellOf is a figure as a cell.
+func cellOf(v dashboard.Value) cell {
 	switch {
-	case v.Word:
-		return cell{text: v.Text}
-	case v.None || v.Text == "" && v.V == 0 && v.Link == "":
+	case v.Unit == dashboard.Words:
+		return word(v.Word)
+	case v.None:
 		return cell{}
-	case strings.HasSuffix(v.Text, "%"):
-		return cell{v: v.V, unit: percents}
-	case strings.HasSuffix(v.Text, "s") || strings.HasSuffix(v.Text, "m") || strings.HasSuffix(v.Text, "h"):
-		return cell{v: v.V, unit: times}
-	case strings.Contains(v.Text, "."):
-		return cell{v: v.V, unit: decimals}
 	}
-	return cell{v: v.V, unit: counts}
+	return cell{v: v.V, unit: v.Unit}
 }
 
 // raw writes the cell as CSV has it: shares from 0 to 1, times in milliseconds.
 func (c cell) raw() string {
 	switch c.unit {
-	case words:
+	case "":
+		return ""
+	case dashboard.Words:
 		return safe(c.text)
-	case counts:
+	case dashboard.Counts:
 		return strconv.FormatFloat(c.v, 'f', 0, 64)
 	default:
 		return strconv.FormatFloat(c.v, 'f', -1, 64)
@@ -135,11 +131,11 @@ type sheet struct {
 func (d *Document) sheets() []sheet {
 	figures := sheet{name: "Figures", head: []string{"Figure", "Value", "Counts", "n", "How it is counted"}}
 	for _, c := range d.Cards {
-		row := []cell{{text: c.Name}, cellOf(c.Value), {}, {}, {text: c.Formula}}
+		row := []cell{word(c.Name), cellOf(c.Value), {}, {}, word(c.Formula)}
 		if r := c.Rate; r != nil {
-			row[2], row[3] = cell{v: float64(r.Of), unit: counts}, cell{v: float64(r.Among), unit: counts}
+			row[2], row[3] = count(r.Of), count(r.Among)
 		} else if c.Base.N > 0 { // what it is of is in the words
-			row[3] = cell{text: c.Base.Text}
+			row[3] = word(c.Base.Text)
 		}
 		figures.rows = append(figures.rows, row)
 	}
@@ -157,7 +153,7 @@ func (d *Document) sheets() []sheet {
 			}
 		}
 		for i, x := range c.X {
-			row := []cell{{text: x.Long}}
+			row := []cell{word(x.Long)}
 			for j, series := range c.Series {
 				row = appendValue(row, series.Values[i], based[j])
 			}
@@ -178,7 +174,7 @@ func (d *Document) sheets() []sheet {
 			}
 		}
 		for _, r := range b.Rows {
-			row := []cell{{text: r.Name}}
+			row := []cell{word(r.Name)}
 			for i, v := range r.Values {
 				row = appendValue(row, v, based[i])
 			}
@@ -189,7 +185,7 @@ func (d *Document) sheets() []sheet {
 	return all
 }
 
-func appendValue(row []cell, v views.Value, based bool) []cell {
+func appendValue(row []cell, v dashboard.Value, based bool) []cell {
 	row = append(row, cellOf(v))
 	if !based {
 		return row
@@ -197,7 +193,7 @@ func appendValue(row []cell, v views.Value, based bool) []cell {
 	if v.Base == "" {
 		return append(row, cell{})
 	}
-	return append(row, cell{v: float64(v.Of), unit: counts})
+	return append(row, count(v.Of))
 }
 
 // fileNames gives each sheet a name of its own that files and workbooks can have.
@@ -268,8 +264,8 @@ func (d *Document) about() string {
 func (d *Document) WriteXLSX(w io.Writer) error {
 	book := excelize.NewFile()
 	defer book.Close()
-	styles := map[unit]int{}
-	for u, format := range map[unit]string{counts: "#,##0", decimals: "0.00", percents: "0.0%", times: "#,##0"} {
+	styles := map[dashboard.Unit]int{}
+	for u, format := range map[dashboard.Unit]string{dashboard.Counts: "#,##0", dashboard.Decimals: "0.00", dashboard.Percents: "0.0%", dashboard.Times: "#,##0"} {
 		id, err := book.NewStyle(&excelize.Style{CustomNumFmt: text(format)})
 		if err != nil {
 			return err
@@ -282,12 +278,12 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 	}
 	about := sheet{name: "About", head: []string{d.Title, ""}}
 	for _, l := range d.Lines {
-		about.rows = append(about.rows, []cell{{text: l.Name}, {text: l.Text}})
+		about.rows = append(about.rows, []cell{word(l.Name), word(l.Text)})
 	}
 	if d.Link != "" {
-		about.rows = append(about.rows, []cell{{text: "Page"}, {text: d.Link}})
+		about.rows = append(about.rows, []cell{word("Page"), word(d.Link)})
 	}
-	about.rows = append(about.rows, []cell{{text: "Units"}, {text: "times are in milliseconds"}})
+	about.rows = append(about.rows, []cell{word("Units"), word("times are in milliseconds")})
 	all := append([]sheet{about}, d.sheets()...)
 	for i, name := range fileNames(all, 31) {
 		if i == 0 {
@@ -320,7 +316,7 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 		for n, row := range all[i].rows {
 			values := make([]any, len(row))
 			for j, c := range row {
-				if c.unit != words {
+				if c.unit != dashboard.Words && c.unit != "" {
 					values[j] = excelize.Cell{StyleID: styles[c.unit], Value: c.v}
 				} else if c.text != "" {
 					values[j] = cut(c.text)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/mask"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -48,7 +49,7 @@ func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, n
 			if err != nil {
 				return err
 			}
-			head = NewHead(x.Title, FilterWords(x.Filter), criteria, x.By, x.Filter, now, zone)
+			head = NewHead(x.Title, dashboard.FilterWords(x.Filter), criteria, x.By, x.Filter, now, zone)
 		}
 		n, err = Write(w, x.Format, head, Columns(x.Grain), func(each func(row []any) error) error {
 			var done int64

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"turnwise/dashboard"
 	"turnwise/static"
 	"turnwise/views"
 )
@@ -44,7 +45,7 @@ func (d *Document) Letter(ctx context.Context, subject string, lines []string, b
 			}
 			l.Pictures = append(l.Pictures, Part{c.ID + ".png", "image/png", d.pictures[i]})
 			drawn := views.MailChart{Title: c.Title, Quiet: c.Quiet, CID: c.ID + ".png", Foot: c.Foot}
-			if c.Kind == views.Stacked {
+			if c.Kind == dashboard.Stacked {
 				for _, s := range c.Series {
 					drawn.Legend = append(drawn.Legend, views.MailKey{Name: s.Name, Share: s.Share, Color: static.LightColors()[s.Color]})
 				}
@@ -89,7 +90,7 @@ func plainText(m views.Mail) string {
 		line()
 	}
 	for _, c := range m.Cards {
-		text := c.Name + ": " + c.Value.Text
+		text := c.Name + ": " + c.Value.Text()
 		if c.Base.Text != "" {
 			text += " (" + c.Base.Text + ")"
 		}
@@ -107,7 +108,7 @@ func plainText(m views.Mail) string {
 		for _, r := range t.Rows[:min(len(t.Rows), 15)] {
 			values := make([]string, len(r.Values))
 			for i, v := range r.Values {
-				values[i] = v.Text
+				values[i] = v.Text()
 			}
 			name := r.Name
 			if name == "" {

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"codeberg.org/go-pdf/fpdf"
+	"turnwise/dashboard"
 
-	"turnwise/views"
+	"codeberg.org/go-pdf/fpdf"
 )
 
 // Sizes of the page, A4, in millimetres.
@@ -187,7 +187,7 @@ func (p *page) wrapped(text string, f *typeface, size float64, color [3]int, hei
 }
 
 // cards are the headline figures, four beside each other.
-func (p *page) cards(all []views.Card) {
+func (p *page) cards(all []dashboard.Card) {
 	const across, height = 4, 23.0
 	width := inner / across
 	for i := 0; i < len(all); i += across {
@@ -201,7 +201,7 @@ func (p *page) cards(all []views.Card) {
 				p.write(p.fit(text, f, size, width-3), f, size, color)
 			}
 			at(4, c.Name, regular(), 8.5, quiet)
-			at(9.5, c.Value.Text, bold(), 14, ink)
+			at(9.5, c.Value.Text(), bold(), 14, ink)
 			if text := strings.TrimSpace(c.Delta.Arrow + " " + c.Delta.Text + " " + c.Delta.From); text != "" {
 				at(15.5, text, regular(), 7.5, quiet)
 			}
@@ -221,7 +221,7 @@ func (p *page) rule(y float64) {
 }
 
 // chart is a chart with its heading, its legend and the picture.
-func (p *page) chart(c *views.Chart, picture []byte) {
+func (p *page) chart(c *dashboard.Chart, picture []byte) {
 	if picture == nil {
 		return
 	}
@@ -245,8 +245,8 @@ func (p *page) chart(c *views.Chart, picture []byte) {
 }
 
 // legend names the colours of stacked bars; lines have their names beside them.
-func (p *page) legend(c *views.Chart) {
-	if c.Kind != views.Stacked || len(c.Series) < 2 {
+func (p *page) legend(c *dashboard.Chart) {
+	if c.Kind != dashboard.Stacked || len(c.Series) < 2 {
 		return
 	}
 	p.pdf.SetX(margin)
@@ -267,7 +267,7 @@ func (p *page) legend(c *views.Chart) {
 }
 
 // table is a table whose head stands on every page that it reaches.
-func (p *page) table(b views.Breakdown) {
+func (p *page) table(b dashboard.Breakdown) {
 	if len(b.Rows) == 0 {
 		return
 	}
@@ -319,7 +319,7 @@ func (p *page) table(b views.Breakdown) {
 			}
 			if i < len(widths) {
 				x += widths[i]
-				p.right(v.Text, regular(), 8.5, color, x, widths[i]-columnGap, y)
+				p.right(v.Text(), regular(), 8.5, color, x, widths[i]-columnGap, y)
 			}
 		}
 		p.pdf.SetXY(margin, top+height)
@@ -335,7 +335,7 @@ const (
 )
 
 // columns are as wide as what stands in them, as far as there is room; the widest are cut first.
-func (p *page) columns(b views.Breakdown) (first float64, widths []float64) {
+func (p *page) columns(b dashboard.Breakdown) (first float64, widths []float64) {
 	widths = make([]float64, len(b.Head))
 	sum := 0.0
 	for i, h := range b.Head {
@@ -344,7 +344,7 @@ func (p *page) columns(b views.Breakdown) (first float64, widths []float64) {
 		}
 		for _, r := range b.Rows[:min(len(b.Rows), 200)] {
 			if i < len(r.Values) {
-				widths[i] = max(widths[i], p.width(r.Values[i].Text, regular(), 8.5))
+				widths[i] = max(widths[i], p.width(r.Values[i].Text(), regular(), 8.5))
 			}
 		}
 		widths[i] = min(widths[i], mostColumn) + columnGap + 0.5

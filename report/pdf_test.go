@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"testing"
 
-	"turnwise/views"
+	"turnwise/dashboard"
 )
 
 // TestTableRules holds that no line of a table runs through a text, on the first page and on those behind it.
@@ -14,9 +14,9 @@ func TestTableRules(t *testing.T) {
 	t.Parallel()
 	p := newPDF("Rules")
 	p.pdf.SetCompression(false)
-	b := views.Breakdown{Title: "Assistant", Head: []string{"Conversations", "p95"}}
+	b := dashboard.Breakdown{Title: "Assistant", Head: []string{"Conversations", "p95"}}
 	for i := range 120 {
-		b.Rows = append(b.Rows, views.BreakdownRow{Name: "gyroscope-" + strconv.Itoa(i), Values: []views.Value{{Text: "1,234"}, {Text: "20.5 s"}}})
+		b.Rows = append(b.Rows, dashboard.BreakdownRow{Name: "gyroscope-" + strconv.Itoa(i), Values: []dashboard.Value{dashboard.Count(1234, ""), dashboard.Duration(20500, "", 1)}})
 	}
 	p.table(b)
 	var out bytes.Buffer

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
-	"turnwise/format"
+	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
 )
@@ -154,7 +154,7 @@ func personModel(of []queries.Subject, all []personConversation, now time.Time, 
 		m.Senders = append(m.Senders, views.PersonSender{Assistant: s.Assistant, Key: s.SenderKey, UserID: s.UserID, Conversations: s.Conversations})
 	}
 	for _, c := range all {
-		x := views.PersonTalk{Assistant: c.Assistant, Channel: c.Channel, At: c.StartedAt.In(zone), Outcome: format.OutcomeName(c.Outcome), Tags: strings.Join(c.Tags, ", "), Notes: c.Notes}
+		x := views.PersonTalk{Assistant: c.Assistant, Channel: c.Channel, At: c.StartedAt.In(zone), Outcome: metric.OutcomeName(c.Outcome), Tags: strings.Join(c.Tags, ", "), Notes: c.Notes}
 		for _, line := range c.Messages {
 			x.Lines = append(x.Lines, views.PersonLine{At: line.At.In(zone), Author: line.Author, Text: line.Text})
 		}

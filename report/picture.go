@@ -25,6 +25,7 @@ import (
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/math/fixed"
 
+	"turnwise/dashboard"
 	"turnwise/static"
 	"turnwise/views"
 )
@@ -102,8 +103,8 @@ func newDrawer() (*drawer, error) {
 const PictureWidth = 640
 
 // pictureHeight is how high a chart is drawn.
-func pictureHeight(c *views.Chart) int {
-	if c.Kind == views.Heat {
+func pictureHeight(c *dashboard.Chart) int {
+	if c.Kind == dashboard.Heat {
 		return 40 + 24*len(c.Series)
 	}
 	return 200
@@ -123,11 +124,11 @@ func fontSize(font string) float64 {
 }
 
 // Picture draws a chart as a PNG, of so many pixels of the page in width and height.
-func Picture(ctx context.Context, c *views.Chart, width, height int) ([]byte, error) {
+func Picture(ctx context.Context, c *dashboard.Chart, width, height int) ([]byte, error) {
 	return unhurried(func() ([]byte, error) { return picture(ctx, c, width, height) })
 }
 
-func picture(ctx context.Context, c *views.Chart, width, height int) ([]byte, error) {
+func picture(ctx context.Context, c *dashboard.Chart, width, height int) ([]byte, error) {
 	narrow := *c
 	narrow.Wide = false // markers' names need room
 	svg, err := drawSVG(ctx, &narrow, width, height)
@@ -145,8 +146,8 @@ func picture(ctx context.Context, c *views.Chart, width, height int) ([]byte, er
 	return b.Bytes(), nil
 }
 
-func drawSVG(ctx context.Context, c *views.Chart, width, height int) (string, error) {
-	spec, err := json.Marshal(c.Spec())
+func drawSVG(ctx context.Context, c *dashboard.Chart, width, height int) (string, error) {
+	spec, err := json.Marshal(views.ChartSpec(c))
 	if err != nil {
 		return "", err
 	}

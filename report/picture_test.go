@@ -8,20 +8,20 @@ import (
 	"path/filepath"
 	"testing"
 
+	"turnwise/dashboard"
 	"turnwise/report"
-	"turnwise/views"
 )
 
-func chart(kind views.ChartKind, unit views.Unit) *views.Chart {
-	c := &views.Chart{ID: "c", Kind: kind, Unit: unit, Main: "One", Wide: true, Markers: []views.Marker{{At: 9, Name: "release 4.2"}}}
+func chart(kind dashboard.ChartKind, unit dashboard.Unit) *dashboard.Chart {
+	c := &dashboard.Chart{ID: "c", Kind: kind, Unit: unit, Main: "One", Wide: true, Markers: []dashboard.Marker{{At: 9, Name: "release 4.2"}}}
 	for i := range 30 {
-		c.X = append(c.X, views.Tick{Label: "Day", Long: "Day", Unfinished: i == 29})
+		c.X = append(c.X, dashboard.Tick{Label: "Day", Long: "Day", Unfinished: i == 29})
 	}
 	for n, name := range []string{"One", "Zürich 東京"} {
-		s := views.Series{Name: name, Color: []string{"--c-1", "--c-open"}[n]}
+		s := dashboard.Series{Name: name, Color: []string{"--c-1", "--c-open"}[n]}
 		for i := range 30 {
-			v := views.Value{V: float64(20 + (i*7+n*11)%30), None: i == 12, Of: 10, Few: i == 15}
-			if unit == views.Percents {
+			v := dashboard.Value{V: float64(20 + (i*7+n*11)%30), None: i == 12, Of: 10, Few: i == 15}
+			if unit == dashboard.Percents {
 				v.V /= 60
 			}
 			s.Values = append(s.Values, v)
@@ -37,7 +37,7 @@ func TestPictures(t *testing.T) {
 	}
 	t.Parallel()
 	dir := os.Getenv("TURNWISE_SCREENSHOTS")
-	for name, c := range map[string]*views.Chart{"stack": chart(views.Stacked, views.Counts), "lines": chart(views.Lines, views.Percents), "heat": chart(views.Heat, views.Counts)} {
+	for name, c := range map[string]*dashboard.Chart{"stack": chart(dashboard.Stacked, dashboard.Counts), "lines": chart(dashboard.Lines, dashboard.Percents), "heat": chart(dashboard.Heat, dashboard.Counts)} {
 		b, err := report.Picture(t.Context(), c, 640, 220)
 		if err != nil {
 			t.Fatal(err)

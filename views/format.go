@@ -5,35 +5,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"turnwise/format"
 )
-
-// Day writes a date, the year only if it is not this one: 21 Nov.
-func (p Page) Day(t time.Time) string {
-	t = t.In(p.Zone)
-	if t.Year() == p.Now.In(p.Zone).Year() {
-		return t.Format("2 Jan")
-	}
-	return t.Format("2 Jan 2006")
-}
-
-// Moment writes a date and a time of day, for lists: the time alone today.
-func (p Page) Moment(t time.Time) string {
-	t = t.In(p.Zone)
-	now := p.Now.In(p.Zone)
-	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
-		return t.Format("15:04")
-	}
-	return p.Day(t) + t.Format(", 15:04")
-}
-
-// Exact writes a date and a time of day with seconds.
-func (p Page) Exact(t time.Time) string { return t.In(p.Zone).Format("2 Jan 2006, 15:04:05") }
-
-// Clock writes the time of day with seconds.
-func (p Page) Clock(t time.Time) string { return t.In(p.Zone).Format("15:04:05") }
 
 // dash writes text, or the sign for no value.
 func dash(s string) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/a-h/templ"
 
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/search"
 )
 
@@ -97,7 +98,7 @@ type Strip struct {
 
 // StripBar is one of them.
 type StripBar struct {
-	Tick
+	dashboard.Tick
 	N    int64
 	Link string
 }

@@ -36,7 +36,7 @@ func (s *server) adminModel(r *http.Request) (views.Admin, error) {
 		return m, err
 	}
 	m.Brokers = slices.SortedFunc(maps.Values(brokers), func(a, b *views.Broker) int { return strings.Compare(a.Name, b.Name) })
-	choices, err := s.choices(r.Context())
+	choices, err := s.viewer(r.Context()).Choices(r.Context())
 	m.Assistants = choices.Assistants
 	return m, err
 }

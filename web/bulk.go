@@ -10,6 +10,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -33,7 +34,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := s.parseFilter(r.Context(), kept)
+	f, err := s.viewer(r.Context()).Filter(r.Context(), kept)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 			}
 			f.Range = metric.Range{Days: metric.MaxDays} // it stays the same when time goes on
 		}
-		http.Redirect(w, r, address(f), http.StatusSeeOther)
+		http.Redirect(w, r, dashboard.Address(f), http.StatusSeeOther)
 		return nil
 	}
 	if err := s.describeBulk(r, &run); err != nil {
@@ -92,7 +93,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err := s.goOn(r, run.ID); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/acts/"+run.ID.String()+"?"+url.Values{"back": {address(f)}}.Encode(), http.StatusSeeOther)
+	http.Redirect(w, r, "/acts/"+run.ID.String()+"?"+url.Values{"back": {dashboard.Address(f)}}.Encode(), http.StatusSeeOther)
 	return nil
 }
 

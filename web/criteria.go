@@ -15,6 +15,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -26,7 +27,7 @@ const previewDays = 30
 // criteria answers GET /criteria: each assistant's criteria in force.
 func (s *server) criteria(w http.ResponseWriter, r *http.Request) error {
 	m := views.Criteria{Page: s.page(r, "Success criteria", "Admin"), Days: previewDays}
-	choices, err := s.choices(r.Context())
+	choices, err := s.viewer(r.Context()).Choices(r.Context())
 	if err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func (s *server) criteria(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 			row.Words, row.Version, row.At, row.By = c.Rules.Words(), "/criteria/"+strconv.FormatInt(c.ID, 10), c.ActivatedAt, c.ActivatedBy
-			row.Rate = views.RateValue(rate, address(judged(f, c.ID, metric.Success)), address(judged(f, c.ID, metric.EitherVerdict)), "judged")
+			row.Rate = dashboard.Rate(rate, dashboard.Address(judged(f, c.ID, metric.Success)), dashboard.Address(judged(f, c.ID, metric.EitherVerdict)), "judged")
 		}
 		m.Rows = append(m.Rows, row)
 	}
@@ -98,7 +99,7 @@ func (s *server) editCriteria(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) criteriaForm(w http.ResponseWriter, r *http.Request, status int, assistant string, rules metric.Criteria, mistake string) error {
 	m := views.CriteriaForm{Page: s.page(r, "Success criteria", "Admin"), Assistant: assistant, Rules: rules, Error: mistake}
-	choices, err := s.choices(r.Context())
+	choices, err := s.viewer(r.Context()).Choices(r.Context())
 	if err != nil {
 		return err
 	}
@@ -202,8 +203,8 @@ func (s *server) criteriaVersion(w http.ResponseWriter, r *http.Request) error {
 	if m.All, err = queries.CountConversations(r.Context(), s.Pool, f, 1<<30, s.Now(), s.Zone); err != nil {
 		return err
 	}
-	m.AllLink, m.FailLink = address(f), address(judged(f, id, metric.Failure))
-	m.RateLink, m.BaseLink = address(judged(f, id, metric.Success)), address(judged(f, id, metric.EitherVerdict))
+	m.AllLink, m.FailLink = dashboard.Address(f), dashboard.Address(judged(f, id, metric.Failure))
+	m.RateLink, m.BaseLink = dashboard.Address(judged(f, id, metric.Success)), dashboard.Address(judged(f, id, metric.EitherVerdict))
 	for i, h := range history {
 		m.History = append(m.History, views.CriteriaPast{
 			Version: h.ID, Link: "/criteria/" + strconv.FormatInt(h.ID, 10), At: *h.ActivatedAt, By: h.ActivatedBy, Words: h.Rules.Words(), InForce: i == 0, Shown: h.ID == id,
@@ -244,7 +245,7 @@ func (s *server) changes(ctx context.Context, m *views.CriteriaVersion, f metric
 			}
 			if n > 0 {
 				m.Changed += int64(n)
-				m.Changes = append(m.Changes, views.CriteriaChange{Text: fmt.Sprintf("from %s to %s", names[a], names[b]), Count: views.CountValue(int64(n), address(with))})
+				m.Changes = append(m.Changes, views.CriteriaChange{Text: fmt.Sprintf("from %s to %s", names[a], names[b]), Count: dashboard.Count(int64(n), dashboard.Address(with))})
 			}
 		}
 	}

@@ -14,11 +14,11 @@ import (
 
 	"github.com/xuri/excelize/v2"
 
+	"turnwise/dashboard"
 	"turnwise/demo"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
-	"turnwise/web"
 )
 
 // TestDocuments takes every page out in every format: the numbers in the files are those on the page.
@@ -40,7 +40,7 @@ func TestDocuments(t *testing.T) {
 	for _, cell := range figures.Cells {
 		sum.Merge(cell.Tally)
 	}
-	for _, page := range web.DocumentPages() {
+	for _, page := range dashboard.DocumentPages() {
 		_, body, _ := get(t, c, "GET", base+"/"+page+"?range=12d")
 		if !strings.Contains(html.UnescapeString(body), `/documents/`+page+`?range=12d&as=pdf`) {
 			t.Errorf("%s has no way to its file", page)

@@ -13,6 +13,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -42,7 +43,7 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	}
 	x.Clear = clear
 	now := s.Now()
-	n, more, err := s.total(ctx, x.Filter, now)
+	n, more, err := s.viewer(ctx).Total(ctx, x.Filter, now)
 	if err != nil {
 		return err
 	}
@@ -108,14 +109,14 @@ func (s *server) wanted(ctx context.Context, query url.Values, grain, format str
 	if x.Format, err = report.ParseFormat(format); err != nil {
 		return x, err
 	}
-	if x.Filter, err = s.parseFilter(ctx, query); err != nil {
+	if x.Filter, err = s.viewer(ctx).Filter(ctx, query); err != nil {
 		return x, err
 	}
-	x.Title = listHeading(x.Filter)
+	x.Title = dashboard.ListHeading(x.Filter)
 	switch x.Grain {
 	case queries.ByConversation:
 	case queries.ByUser:
-		x.Title = usersHeading(x.Filter)
+		x.Title = dashboard.UsersHeading(x.Filter)
 	default:
 		x.Title += ", by " + string(x.Grain)
 	}
@@ -174,7 +175,7 @@ func (s *server) exportByURL(r *http.Request) (e queries.ExportFile, err error) 
 	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !u.Rights()[access.Administer] {
 		return e, queries.ErrNotFound
 	}
-	if err == nil && !s.within(r.Context(), e.Query) { // made before the user was limited
+	if err == nil && !s.viewer(r.Context()).Within(r.Context(), e.Query) { // made before the user was limited
 		return e, queries.ErrNotFound
 	}
 	return e, err

@@ -12,7 +12,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"turnwise/conversation"
-	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/search"
@@ -28,7 +27,7 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	if err != nil {
 		return c, nil, nil, queries.ErrNotFound
 	}
-	if c, err = s.conversation(r.Context(), id); err == nil && c.Stripped > 0 {
+	if c, err = s.viewer(r.Context()).Conversation(r.Context(), id); err == nil && c.Stripped > 0 {
 		err = errStripped
 	}
 	if err != nil {
@@ -146,7 +145,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	c, err := s.conversation(r.Context(), id)
+	c, err := s.viewer(r.Context()).Conversation(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -180,10 +179,10 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 // alike are the ways to conversations like this one: of the same flow and ending, of similar words.
 func alike(c queries.ConversationFacts, outcome string) (all []views.Fact) {
 	q := url.Values{"range": {"90d"}, "outcome": {outcome}}
-	name := "More that ended " + strings.ToLower(format.OutcomeName(outcome))
+	name := "More that ended " + strings.ToLower(metric.OutcomeName(outcome))
 	if c.LastFlow != "" {
 		q.Set("flow", c.LastFlow)
-		name = "More with " + c.LastFlow + " that ended " + strings.ToLower(format.OutcomeName(outcome))
+		name = "More with " + c.LastFlow + " that ended " + strings.ToLower(metric.OutcomeName(outcome))
 	}
 	all = append(all, views.Fact{Name: name, Value: "/conversations?" + q.Encode()})
 	seen := map[string]bool{}

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/access"
+	"turnwise/dashboard"
 	"turnwise/demo"
 	"turnwise/jobs"
 	"turnwise/metric"
@@ -309,7 +310,7 @@ func TestLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := web.NewDocuments(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost"})(ctx, u, "overview", "range=28d", now)
+	document, err := dashboard.NewViewer(pool, u, time.UTC, now).Document(ctx, "overview", url.Values{"range": {"28d"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/search"
@@ -21,7 +21,7 @@ import (
 // listing makes one page of the list of conversations.
 type listing struct {
 	*server
-	question
+	dashboard.Question
 	at     *metric.Cursor
 	first  bool         // the first page
 	oldest bool         // the oldest stand first
@@ -43,9 +43,9 @@ const excerptLength = 110
 
 // read sets the model. It tells whether it could; err says why not.
 func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nolint:revive // the model is what it is about
-	f := l.filter
-	m.Heading = listHeading(f)
-	db, err := l.shown(ctx)
+	f := l.Filter
+	m.Heading = dashboard.ListHeading(f)
+	db, err := l.viewer(ctx).Shown(ctx)
 	if err != nil {
 		l.err = err
 		return false
@@ -57,16 +57,16 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			return err
 		}
 		if f.Text != "" {
-			if m.TextsBefore, err = l.textsBefore(inner, f, m.Now); err != nil {
+			if m.TextsBefore, err = l.viewer(inner).TextsBefore(inner, f, m.Now); err != nil {
 				return err
 			}
 			var n int
-			l.list, n, err = queries.Searched(inner, db, f, l.at, pageSize+1, countUpTo+1, m.Now, l.Zone)
-			m.Total, m.More, m.Counting = int64(min(n, countUpTo)), n > countUpTo, n == queries.Uncounted
+			l.list, n, err = queries.Searched(inner, db, f, l.at, pageSize+1, dashboard.CountUpTo+1, m.Now, l.Zone)
+			m.Total, m.More, m.Counting = int64(min(n, dashboard.CountUpTo)), n > dashboard.CountUpTo, n == queries.Uncounted
 			if m.Counting {
 				m.Total = int64(len(l.list))
 			}
-		} else if m.Total, m.More, err = l.totalOf(inner, f, m.Frozen != nil, m.Now); err == nil {
+		} else if m.Total, m.More, err = l.viewer(inner).TotalOf(inner, f, m.Frozen != nil, m.Now); err == nil {
 			l.list, err = queries.Conversations(inner, db, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone)
 		}
 		if err != nil {
@@ -79,12 +79,12 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		return err
 	})
 	g.Go(func() (err error) {
-		l.choices, err = l.server.choices(inner)
+		l.choices, err = l.server.viewer(inner).Choices(inner)
 		return err
 	})
 	g.Go(func() (err error) {
 		l.saved, err = queries.SavedViews(inner, db, l.user.ID)
-		l.saved = slices.DeleteFunc(l.saved, func(v queries.SavedView) bool { return !l.mayView(inner, v) })
+		l.saved = slices.DeleteFunc(l.saved, func(v queries.SavedView) bool { return !l.viewer(inner).MayView(inner, v) })
 		return err
 	})
 	g.Go(func() (err error) {
@@ -106,8 +106,8 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	if id := f.Work.Queue; id != "" {
 		if key, err := conversation.ParseUUID(id); err == nil {
 			var q queries.Queue
-			if q, l.err = l.queueByID(ctx, key); l.err == nil || errors.Is(l.err, queries.ErrNotFound) {
-				l.queueName, l.err = q.Name, nil
+			if q, l.err = l.viewer(ctx).QueueByID(ctx, key); l.err == nil || errors.Is(l.err, queries.ErrNotFound) {
+				l.QueueName, l.err = q.Name, nil
 			}
 		}
 		if l.err != nil {
@@ -122,9 +122,9 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	l.turnPages(m)
 	l.columns(m)
 	l.views(m)
-	m.Bar = l.bar(l.question, m.Page, l.choices)
+	m.Bar = l.viewer(ctx).Bar(l.Question, l.choices)
 	if len(l.list) == 0 && m.AnyData && l.at == nil {
-		if m.Bar.Newest, l.err = l.newest(ctx, l.question, limitsOf(ctx)); l.err != nil {
+		if m.Bar.Newest, l.err = l.viewer(ctx).Newest(ctx, l.Question); l.err != nil {
 			return false
 		}
 	}
@@ -154,7 +154,7 @@ func (l *listing) hide(ctx context.Context) error {
 	for i, c := range l.list {
 		ids[i] = c.ID
 	}
-	hide, err := l.hiding(ctx, ids)
+	hide, err := l.viewer(ctx).Hiding(ctx, ids)
 	if err != nil {
 		return err
 	}
@@ -168,27 +168,6 @@ func (l *listing) hide(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// textsBefore returns the time before which what was said may have been removed; nil for none of the filter's range.
-func (s *server) textsBefore(ctx context.Context, f metric.Filter, now time.Time) (*time.Time, error) {
-	rules, err := queries.RetentionRules(ctx, s.Pool)
-	if err != nil {
-		return nil, err
-	}
-	from, _ := f.Range.Bounds(now, s.Zone)
-	var latest *time.Time
-	for _, r := range rules {
-		for _, n := range []*int32{r.TextDays, r.EventDays} {
-			if n == nil {
-				continue
-			}
-			if at := queries.Cutoff(*n, now, s.Zone); at.After(from) && (latest == nil || at.After(*latest)) {
-				latest = &at
-			}
-		}
-	}
-	return latest, nil
 }
 
 // turnPages sets the rows and the addresses of the pages around them; the list has one row more than a page when
@@ -206,7 +185,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 		list = list[:pageSize]
 	}
 	link := func(c queries.ListedConversation, newer bool) string {
-		q := l.query()
+		q := l.Query()
 		q.Set("page", metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}.String())
 		return "/conversations?" + q.Encode()
 	}
@@ -216,7 +195,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 	if len(list) > 0 && hasOlder {
 		m.Older = link(list[len(list)-1], false)
 	}
-	back := l.query()
+	back := l.Query()
 	if !l.first {
 		back.Set("page", at.String())
 	}
@@ -224,8 +203,8 @@ func (l *listing) turnPages(m *views.Conversations) {
 	if q := back.Encode(); q != "" {
 		from.Set("back", q)
 	}
-	if l.filter.Text != "" {
-		from.Set("q", l.filter.Text)
+	if l.Filter.Text != "" {
+		from.Set("q", l.Filter.Text)
 	}
 	for _, c := range list {
 		r := views.ConversationRow{
@@ -258,7 +237,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 		slices.Reverse(m.Rows)
 		turned = ""
 	}
-	m.Turned = l.owning("order", turned).address()
+	m.Turned = l.Owning("order", turned).Address()
 }
 
 // chosenColumns reads which columns are shown, in their order; what is not known is left out, and the first message always stands. None were chosen when there are none.
@@ -276,19 +255,19 @@ func chosenColumns(text string) (keys []string) {
 
 // columns sets those that are shown, and the addresses that change them.
 func (l *listing) columns(m *views.Conversations) {
-	keys, usual := chosenColumns(l.own.Get("cols")), views.DefaultColumns
-	if l.filter.Text != "" {
+	keys, usual := chosenColumns(l.Own.Get("cols")), views.DefaultColumns
+	if l.Filter.Text != "" {
 		usual = views.SearchColumns
 	}
 	if len(keys) == 0 {
 		keys = usual
 	}
 	to := func(keys []string) string {
-		q := l.owning("cols", strings.Join(keys, ","))
+		q := l.Owning("cols", strings.Join(keys, ","))
 		if slices.Equal(keys, usual) {
-			q = l.owning("cols", "")
+			q = l.Owning("cols", "")
 		}
-		return q.address()
+		return q.Address()
 	}
 	by := map[string]views.Column{}
 	for _, c := range views.Columns {
@@ -319,11 +298,11 @@ func (l *listing) columns(m *views.Conversations) {
 // views sets the menu of saved views, and what the filter asks for that is no longer there.
 func (l *listing) views(m *views.Conversations) {
 	v := &m.Views
-	v.Query, v.Columns, v.Order, v.MayShare = l.filter.Encode(), l.own.Get("cols"), l.own.Get("order"), m.Rights[access.ShareViews]
+	v.Query, v.Columns, v.Order, v.MayShare = l.Filter.Encode(), l.Own.Get("cols"), l.Own.Get("order"), m.Rights[access.ShareViews]
 	for _, x := range l.saved {
 		link := views.ViewLink{ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String()}
 		link.Mine = x.UserID == l.user.ID || x.Shared && m.Rights[access.ShareViews]
-		if link.Current = link.ID == l.own.Get("view"); link.Current {
+		if link.Current = link.ID == l.Own.Get("view"); link.Current {
 			v.Current = &link
 			v.Changed = x.Query != v.Query || strings.Join(x.Columns, ",") != v.Columns || x.Oldest != l.oldest
 		}
@@ -336,7 +315,7 @@ func (l *listing) views(m *views.Conversations) {
 			}
 		}
 	}
-	f := l.filter
+	f := l.Filter
 	gone("tag", append(slices.Clone(f.Work.Tags), f.Work.NoTags...), l.choices.Tags)
 	if len(l.choices.Assistants) < 500 {
 		gone("assistant", f.Assistants, l.choices.Assistants)
@@ -346,7 +325,7 @@ func (l *listing) views(m *views.Conversations) {
 			v.Missing = append(v.Missing, "A reviewer of this filter is gone, so that part of it matches nothing.")
 		}
 	}
-	if f.Work.Queue != "" && l.queueName == "" {
+	if f.Work.Queue != "" && l.QueueName == "" {
 		v.Missing = append(v.Missing, "The queue of this filter is gone, so that it matches nothing.")
 	}
 }

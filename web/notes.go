@@ -12,7 +12,6 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/views"
 )
 
 // longestNote is how many characters a note on a chart has at most.
@@ -56,38 +55,4 @@ func (s *server) deleteNote(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, local(r.PostFormValue("back")), http.StatusSeeOther)
 	return nil
-}
-
-// note puts notes on the charts and into the menu of their page.
-func (f *figures) note(notes []queries.ChartNote, u access.User) {
-	for _, n := range notes {
-		if n.Assistant != "" && !f.of(n.Assistant) {
-			continue
-		}
-		f.markers = append(f.markers, views.Marker{At: f.spanOf(n.At), Name: n.Text})
-		f.notes.All = append(f.notes.All, views.ChartNote{
-			ID: conversation.UUID(n.ID).String(), At: n.At, Text: n.Text, Assistant: n.Assistant, Shared: n.Shared, By: n.By,
-			Mine: n.UserID == u.ID || n.Shared && u.Rights()[access.Administer],
-		})
-	}
-	f.notes.Back, f.notes.Now = f.address(), f.now.In(f.zone).Format("2006-01-02T15:04")
-	if _, until := f.filter.Range.Bounds(f.now, f.zone); until.Before(f.now) {
-		f.notes.Now = until.In(f.zone).Add(-12 * time.Hour).Format("2006-01-02T15:04")
-	}
-	f.notes.MayShare = f.page.Rights[access.ShareNotes]
-}
-
-// of tells whether the filter has conversations of an assistant.
-func (f *figures) of(assistant string) bool {
-	for _, a := range f.filter.Not.Assistants {
-		if a == assistant {
-			return false
-		}
-	}
-	for _, a := range f.filter.Assistants {
-		if a == assistant {
-			return true
-		}
-	}
-	return len(f.filter.Assistants) == 0
 }

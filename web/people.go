@@ -41,7 +41,7 @@ func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, 
 	if m.HasMail, err = queries.HasMail(ctx, s.Pool); err != nil {
 		return err
 	}
-	choices, err := s.choices(ctx)
+	choices, err := s.viewer(ctx).Choices(ctx)
 	m.Assistants = choices.Assistants
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 			m.Tokens = append(m.Tokens, t.Name)
 		}
 	}
-	choices, err := s.choices(ctx)
+	choices, err := s.viewer(ctx).Choices(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -36,7 +37,7 @@ func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return queries.ErrNotFound
 		}
-		q, err := s.queueByID(r.Context(), id)
+		q, err := s.viewer(r.Context()).QueueByID(r.Context(), id)
 		if err != nil || q.Assigned() || q.ClosedAt != nil {
 			return cmp.Or(err, queries.ErrNotFound)
 		}
@@ -75,14 +76,14 @@ func (s *server) queueForm(w http.ResponseWriter, r *http.Request, status int, m
 		m.Choices = append(m.Choices, [2]string{is.String(), shareName(is)})
 	}
 	if kept, err := url.ParseQuery(m.Query); err == nil {
-		if f, err := s.parseFilter(r.Context(), kept); err == nil {
-			m.Rule = s.ruleWords(queries.Queue{Query: f.Encode(), ID: queries.NewID()})
+		if f, err := s.viewer(r.Context()).Filter(r.Context(), kept); err == nil {
+			m.Rule = s.ruleWords(r.Context(), queries.Queue{Query: f.Encode(), ID: queries.NewID()})
 			m.Rule = m.Rule[:len(m.Rule)-2]
-			m.Total, m.More, err = s.total(r.Context(), f, m.Now)
+			m.Total, m.More, err = s.viewer(r.Context()).Total(r.Context(), f, m.Now)
 			if err != nil {
 				return err
 			}
-			m.List = address(f)
+			m.List = dashboard.Address(f)
 		}
 	}
 	return s.render(w, r, status, views.QueueFormPage(m))
@@ -98,7 +99,7 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	q, people, err := s.parseQueue(r)
 	if err == nil && q.Revision > 0 { // it was there before
-		_, err = s.queueByID(ctx, q.ID)
+		_, err = s.viewer(ctx).QueueByID(ctx, q.ID)
 	}
 	if err == nil {
 		err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
@@ -176,7 +177,7 @@ func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.
 	if err != nil {
 		return q, nil, &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := s.parseFilter(r.Context(), kept)
+	f, err := s.viewer(r.Context()).Filter(r.Context(), kept)
 	if err != nil {
 		return q, nil, err
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +19,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -34,11 +36,11 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, q := range all {
-		if s.mayQueue(r.Context(), q) {
+		if s.viewer(r.Context()).MayQueue(r.Context(), q) {
 			m.Queues = append(m.Queues, queueRow(q))
 		}
 	}
-	db, err := s.shown(r.Context())
+	db, err := s.viewer(r.Context()).Shown(r.Context())
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 	for i, x := range mentions {
 		ids[i] = x.ConversationID
 	}
-	hide, err := s.hiding(r.Context(), ids)
+	hide, err := s.viewer(r.Context()).Hiding(r.Context(), ids)
 	if err != nil {
 		return err
 	}
@@ -87,13 +89,13 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
-	q, err := s.queueByID(r.Context(), id)
+	q, err := s.viewer(r.Context()).QueueByID(r.Context(), id)
 	if err != nil {
 		return err
 	}
 	m := views.QueuePageModel{Page: s.page(r, q.Name, "Review"), Queue: queueRow(q), Done: r.URL.Query().Get("done") != "" && q.MineOpen == 0, Waiting: r.URL.Query().Get("done") != "" && q.MineOpen > 0}
 	m.Lead = m.Rights[access.ManageReviews]
-	m.Rule = s.ruleWords(q)
+	m.Rule = s.ruleWords(r.Context(), q)
 	people, err := queries.QueueReviewers(r.Context(), s.Pool, id, m.Now)
 	if err != nil {
 		return err
@@ -104,7 +106,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 			row.Median = format.Span(time.Duration(*p.MedianS * float64(time.Second)))
 		}
 		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Work: metric.WorkFilter{Queue: q.ID.String(), Reviewers: []string{p.UserID.String()}}}
-		row.Link = address(f)
+		row.Link = dashboard.Address(f)
 		m.Reviewers = append(m.Reviewers, row)
 	}
 	draws, err := queries.QueueDraws(r.Context(), s.Pool, id)
@@ -118,7 +120,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	db, err := s.shown(r.Context())
+	db, err := s.viewer(r.Context()).Shown(r.Context())
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	for i, x := range items {
 		ids[i] = x.ID
 	}
-	hide, err := s.hiding(r.Context(), ids)
+	hide, err := s.viewer(r.Context()).Hiding(r.Context(), ids)
 	if err != nil {
 		return err
 	}
@@ -158,7 +160,7 @@ func (s *server) queueMix(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	q, err := s.queueByID(r.Context(), id)
+	q, err := s.viewer(r.Context()).QueueByID(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -183,7 +185,7 @@ func parseItem(text string) (at queries.Item, err error) {
 }
 
 // ruleWords say what a queue draws.
-func (s *server) ruleWords(q queries.Queue) (words []string) {
+func (s *server) ruleWords(ctx context.Context, q queries.Queue) (words []string) {
 	if q.Assigned() {
 		return []string{"Conversations that somebody gave to a colleague."}
 	}
@@ -191,10 +193,10 @@ func (s *server) ruleWords(q queries.Queue) (words []string) {
 	if err != nil {
 		return []string{"The filter of this queue can no longer be used: " + err.Error() + ". Nothing is drawn until it is changed."}
 	}
-	ask := question{path: "/conversations", filter: f, now: s.Now(), zone: s.Zone}
-	name, _ := rangeWords(ask, views.Page{Zone: s.Zone, Now: s.Now()})
+	ask := dashboard.Question{Path: "/conversations", Filter: f, Now: s.Now(), Zone: s.Zone}
+	name, _ := dashboard.RangeWords(ask)
 	words = append(words, "From: "+name)
-	for _, c := range ask.chips(s.bar(ask, views.Page{Zone: s.Zone, Now: s.Now()}, queries.Choices{}).Choices) {
+	for _, c := range ask.Chips(s.viewer(ctx).Bar(ask, queries.Choices{}).Choices) {
 		words = append(words, strings.Join(strings.Fields(c.Label+" "+c.Verb+" "+c.Value), " "))
 	}
 	switch {
@@ -253,7 +255,7 @@ func (s *server) mix(r *http.Request, q queries.Queue) (all []views.MixTable, er
 		for _, name := range slices.SortedFunc(maps.Keys(names), func(x, y string) int { return cmp.Or(cmp.Compare(whole[y], whole[x]), cmp.Compare(x, y)) }) {
 			row := views.MixRow{Name: cmp.Or(name, metric.NotTold), Sample: metric.Rate{Of: sample[name], Among: a}, Whole: metric.Rate{Of: whole[name], Among: b}}
 			if by == "outcome" {
-				row.Name = format.OutcomeName(name)
+				row.Name = metric.OutcomeName(name)
 			}
 			t.Rows = append(t.Rows, row)
 		}
@@ -269,7 +271,7 @@ func (s *server) nextItem(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	u, _ := userOf(r.Context())
-	if _, err := s.queueByID(r.Context(), id); err != nil && len(u.Assistants) > 0 {
+	if _, err := s.viewer(r.Context()).QueueByID(r.Context(), id); err != nil && len(u.Assistants) > 0 {
 		return err
 	}
 	return s.next(w, r, id, u)
@@ -289,7 +291,7 @@ func (s *server) replaceItem(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "reason", Msg: "has 1 to 200 characters"}
 	}
 	u, _ := userOf(ctx)
-	q, err := s.queueByID(ctx, id)
+	q, err := s.viewer(ctx).QueueByID(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -323,7 +325,7 @@ func (s *server) closeQueue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	if _, err := s.queueByID(r.Context(), id); err != nil {
+	if _, err := s.viewer(r.Context()).QueueByID(r.Context(), id); err != nil {
 		return err
 	}
 	if err := queries.CloseQueue(r.Context(), s.Pool, id, s.Now()); err != nil {

@@ -3,12 +3,11 @@ package web
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
-	"turnwise/format"
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/report"
@@ -21,7 +20,7 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 	if done, err := s.canonical(w, r); done || err != nil {
 		return err
 	}
-	q, err := s.parseQuestion(r, true)
+	q, err := s.viewer(r.Context()).Question(r.Context(), r.URL.Path, r.URL.Query(), true)
 	if err != nil {
 		return err
 	}
@@ -30,7 +29,7 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.Bar.Document = "/review/reports/file?"
-	if v := q.query(); len(v) > 0 {
+	if v := q.Query(); len(v) > 0 {
 		m.Bar.Document += v.Encode() + "&"
 	}
 	return s.renderEither(w, r, views.ReportsPage(m), views.ReportsView(m))
@@ -39,9 +38,7 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) error {
 // reportsFile answers GET /review/reports/file: the page as a file.
 func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Review reports", "Review")
-	at := *r
-	at.URL = &url.URL{Path: "/review/reports", RawQuery: r.URL.RawQuery}
-	q, err := s.parseQuestion(&at, true)
+	q, err := s.viewer(r.Context()).Question(r.Context(), "/review/reports", r.URL.Query(), true)
 	if err != nil {
 		return err
 	}
@@ -49,44 +46,42 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	criteria, err := report.CriteriaWords(r.Context(), s.Pool, q.filter)
-	if err != nil {
-		return err
-	}
-	d := report.Document{Head: report.NewHead("Review reports", report.FilterWords(q.filter), criteria, page.Name, q.filter, page.Now, s.Zone), Name: "review-reports", Link: s.URL + q.address(), Empty: m.All.All.N == 0}
-	words, dates := rangeWords(q, page)
-	d.Range = joinRange(words, dates)
+	d := dashboard.Document{Name: "review-reports", Page: "Review reports", Filter: q.Filter, Range: dashboard.JoinRange(dashboard.RangeWords(q)), Address: q.Address(), Empty: m.All.All.N == 0}
 	d.Cards = m.Cards()
 	if m.AnyTags {
-		d.Charts = []views.Chart{m.Tags}
+		d.Charts = []dashboard.Chart{m.Tags}
 	}
 	for _, t := range m.Tables {
-		b := views.Breakdown{Title: "Coverage by " + t.Name, Head: []string{"Coverage", "Reviewed", "In part", "All"}}
+		b := dashboard.Breakdown{Title: "Coverage by " + t.Name, Head: []string{"Coverage", "Reviewed", "In part", "All"}}
 		for _, x := range t.Rows {
-			b.Rows = append(b.Rows, views.BreakdownRow{Name: x.Name, Values: []views.Value{x.Rate, x.Reviewed, x.Partial, x.All}})
+			b.Rows = append(b.Rows, dashboard.BreakdownRow{Name: x.Name, Values: []dashboard.Value{x.Rate, x.Reviewed, x.Partial, x.All}})
 		}
 		d.Tables = append(d.Tables, b)
 	}
-	people := views.Breakdown{Title: "Reviewers", Head: []string{"Reviewed", "Mean rating", "Median time"}}
+	people := dashboard.Breakdown{Title: "Reviewers", Head: []string{"Reviewed", "Mean rating", "Median time"}}
 	for _, p := range m.Reviewers {
-		rating, took := views.Value{None: true}, views.Value{None: true}
+		rating, took := dashboard.Value{None: true}, dashboard.Value{None: true}
 		if p.Rating != nil {
-			rating = views.Value{V: *p.Rating, Text: format.Decimal(*p.Rating, 2), N: p.Rated}
+			rating = dashboard.Value{V: *p.Rating, Unit: dashboard.Decimals, N: p.Rated}
 		}
 		if p.MedianS != nil {
-			took = views.Value{V: *p.MedianS * 1000, Text: format.Millis(*p.MedianS * 1000), N: p.Timed, Base: "timed"}
+			took = dashboard.Value{V: *p.MedianS * 1000, Unit: dashboard.Times, N: p.Timed, Base: "timed"}
 		}
-		people.Rows = append(people.Rows, views.BreakdownRow{Name: p.Name, Values: []views.Value{p.Reviewed, rating, took}})
+		people.Rows = append(people.Rows, dashboard.BreakdownRow{Name: p.Name, Values: []dashboard.Value{p.Reviewed, rating, took}})
 	}
 	d.Tables = append(d.Tables, people)
-	return s.attachDocument(w, r, &d)
+	made, err := report.NewDocument(r.Context(), s.viewer(r.Context()), d, s.URL)
+	if err != nil {
+		return err
+	}
+	return s.attachDocument(w, r, &made)
 }
 
 // reportsModel is what reviewers did to the conversations of a question.
-func (s *server) reportsModel(ctx context.Context, q question, page views.Page) (m views.ReportsModel, err error) {
-	f := q.filter
+func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page views.Page) (m views.ReportsModel, err error) {
+	f := q.Filter
 	m.Page = page
-	choices, err := s.choices(ctx)
+	choices, err := s.viewer(ctx).Choices(ctx)
 	if err != nil {
 		return m, err
 	}
@@ -94,20 +89,20 @@ func (s *server) reportsModel(ctx context.Context, q question, page views.Page) 
 	if err != nil {
 		return m, err
 	}
-	m.How = frozenWords(page, frozen, !f.Plain())
-	m.Bar = s.bar(q, page, choices)
+	m.How = dashboard.FrozenWords(page.Dates, frozen, !f.Plain())
+	m.Bar = s.viewer(ctx).Bar(q, choices)
 	m.Bar.Compares = nil
 	states := func(f metric.Filter, state string) string {
 		if len(f.Work.States) > 0 && !slices.Contains(f.Work.States, state) {
 			return "" // there are none
 		}
 		f.Work.States = []string{state}
-		return address(f)
+		return dashboard.Address(f)
 	}
 	row := func(c queries.Coverage, f metric.Filter) views.CoverageRow {
 		return views.CoverageRow{
-			Name: c.Name, All: views.CountValue(c.All, address(f)), Partial: views.CountValue(c.Partial, states(f, metric.PartiallyReviewed)),
-			Rate: views.RateValue(metric.Rate{Of: c.Reviewed, Among: c.All}, states(f, metric.Reviewed), address(f), "conversations"), Reviewed: views.CountValue(c.Reviewed, states(f, metric.Reviewed)),
+			Name: c.Name, All: dashboard.Count(c.All, dashboard.Address(f)), Partial: dashboard.Count(c.Partial, states(f, metric.PartiallyReviewed)),
+			Rate: dashboard.Rate(metric.Rate{Of: c.Reviewed, Among: c.All}, states(f, metric.Reviewed), dashboard.Address(f), "conversations"), Reviewed: dashboard.Count(c.Reviewed, states(f, metric.Reviewed)),
 		}
 	}
 	for _, by := range []string{"", "assistant", "channel", "outcome"} {
@@ -132,7 +127,7 @@ func (s *server) reportsModel(ctx context.Context, q question, page views.Page) 
 			case by == "channel":
 				to.Channels = []string{name}
 			default:
-				to.Outcomes, c.Name = []string{name}, format.OutcomeName(name)
+				to.Outcomes, c.Name = []string{name}, metric.OutcomeName(name)
 			}
 			t.Rows = append(t.Rows, row(c, to))
 		}
@@ -146,27 +141,27 @@ func (s *server) reportsModel(ctx context.Context, q question, page views.Page) 
 		to, link := f, ""
 		if id := p.UserID.String(); len(f.Work.Reviewers) == 0 || slices.Equal(f.Work.Reviewers, []string{id}) { // a filter holds one or another, not both
 			to.Work.Reviewers = []string{id}
-			link = address(to)
+			link = dashboard.Address(to)
 		}
-		m.Reviewers = append(m.Reviewers, views.ReviewerReport{Name: p.Name, Reviewed: views.CountValue(p.Reviewed, link), Rating: p.Rating, Rated: p.Rated, MedianS: p.MedianS, Timed: p.Timed})
+		m.Reviewers = append(m.Reviewers, views.ReviewerReport{Name: p.Name, Reviewed: dashboard.Count(p.Reviewed, link), Rating: p.Rating, Rated: p.Rated, MedianS: p.MedianS, Timed: p.Timed})
 	}
 	return m, s.tagReport(ctx, q, &m)
 }
 
 // tagReport adds the tags over time.
-func (s *server) tagReport(ctx context.Context, q question, m *views.ReportsModel) error {
-	from, until := q.filter.Range.Bounds(m.Now, s.Zone)
-	used := q.bucket.In(from, until)
+func (s *server) tagReport(ctx context.Context, q dashboard.Question, m *views.ReportsModel) error {
+	from, until := q.Filter.Range.Bounds(m.Now, s.Zone)
+	used := q.Bucket.In(from, until)
 	spans := used.Spans(from, until, s.Zone)
 	starts := make([]time.Time, len(spans))
 	for i, x := range spans {
 		starts[i] = x.From
 	}
-	tags, err := queries.TagsOverTime(ctx, s.Pool, q.filter, starts, m.Now, s.Zone)
+	tags, err := queries.TagsOverTime(ctx, s.Pool, q.Filter, starts, m.Now, s.Zone)
 	if err != nil {
 		return err
 	}
-	c := views.Chart{ID: "tags", Title: "Tags", Quiet: "conversations that have a tag, by their start", Kind: views.Stacked, Unit: views.Counts, X: m.Ticks(spans, used), First: "Start", Wide: true}
+	c := dashboard.Chart{ID: "tags", Title: "Tags", Quiet: "conversations that have a tag, by their start", Kind: dashboard.Stacked, Unit: dashboard.Counts, X: dashboard.Ticks(m.Dates, spans, used), First: "Start", Wide: true}
 	for i, t := range tags {
 		color := "--c-other"
 		if i < 6 {
@@ -177,11 +172,11 @@ func (s *server) tagReport(ctx context.Context, q question, m *views.ReportsMode
 				return "" // a filter holds one or another, not both
 			}
 			f.Work.Tags = []string{t.Name}
-			return address(f)
+			return dashboard.Address(f)
 		}
-		series := views.Series{Name: t.Name, Color: color, Link: link(q.filter), N: t.Sum}
+		series := dashboard.Series{Name: t.Name, Color: color, Link: link(q.Filter), N: t.Sum}
 		for k, n := range t.Spans {
-			series.Values = append(series.Values, views.CountValue(n, link(q.filter.Within(spans[k].From.In(s.Zone), spans[k].Until.In(s.Zone)))))
+			series.Values = append(series.Values, dashboard.Count(n, link(q.Filter.Within(spans[k].From.In(s.Zone), spans[k].Until.In(s.Zone)))))
 		}
 		c.Series = append(c.Series, series)
 	}

@@ -79,7 +79,7 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 		}
 		m.Runs = append(m.Runs, row)
 	}
-	choices, err := s.choices(ctx)
+	choices, err := s.viewer(ctx).Choices(ctx)
 	if err != nil {
 		return err
 	}

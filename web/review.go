@@ -122,7 +122,7 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 	if err != nil {
 		return nil, err
 	}
-	q, err := v.queueByID(ctx, v.in)
+	q, err := v.viewer(ctx).QueueByID(ctx, v.in)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +229,7 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	if err := r.ParseForm(); err != nil {
 		return nil, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
-	c, err := s.conversation(r.Context(), id)
+	c, err := s.viewer(r.Context()).Conversation(r.Context(), id)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 		return false, queries.ErrNotFound
 	}
 	v, err := queries.SavedViewByID(r.Context(), s.Pool, key, u.ID)
-	if err == nil && !s.mayView(r.Context(), v) {
+	if err == nil && !s.viewer(r.Context()).MayView(r.Context(), v) {
 		err = queries.ErrNotFound
 	}
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 		})
 		return true, nil //nolint:nilerr // the page says it
 	}
-	if err := s.mayAsk(r.Context(), f.Text, f.ID); err != nil { // the address would tell what was searched for
+	if err := s.viewer(r.Context()).MayAsk(r.Context(), f.Text, f.ID); err != nil { // the address would tell what was searched for
 		return false, err
 	}
 	kept := f.Query()
@@ -68,7 +68,7 @@ func (s *server) keptView(r *http.Request) (v queries.SavedView, err error) {
 	if err != nil {
 		return v, &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := s.parseFilter(r.Context(), kept)
+	f, err := s.viewer(r.Context()).Filter(r.Context(), kept)
 	if err != nil {
 		return v, err
 	}
@@ -138,7 +138,7 @@ func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
 func (s *server) reachView(ctx context.Context, id conversation.UUID) error {
 	u, _ := userOf(ctx)
 	v, err := queries.SavedViewByID(ctx, s.Pool, id, u.ID)
-	if err == nil && !s.mayView(ctx, v) {
+	if err == nil && !s.viewer(ctx).MayView(ctx, v) {
 		err = queries.ErrNotFound
 	}
 	return err

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/access"
+	"turnwise/dashboard"
 	"turnwise/format"
 	"turnwise/jobs"
 	"turnwise/metric"
@@ -71,7 +72,7 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 	m := views.ScheduleForm{PageName: q.Get("page"), Query: q.Get("query"), Grain: cmp.Or(q.Get("grain"), "conversation"), Zone: s.Zone.String(), Schedule: "Mondays 08:00", Destination: "mail", IfEmpty: "send", Formats: map[string]bool{"csv": true}}
 	if m.PageName != "" {
 		m.Formats, m.Grain = map[string]bool{"html": true}, ""
-		m.Name = documentPages[m.PageName].title
+		m.Name = dashboard.DocumentTitle(m.PageName)
 	} else {
 		m.Name = "Conversations"
 	}
@@ -105,7 +106,7 @@ func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int
 	if m.HasMail, err = queries.HasMail(r.Context(), s.Pool); err != nil {
 		return err
 	}
-	choices, err := s.choices(r.Context())
+	choices, err := s.viewer(r.Context()).Choices(r.Context())
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"net/url"
 	"path"
@@ -15,29 +14,12 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/report"
 	"turnwise/views"
 )
-
-// NewDocuments returns what makes pages of charts into documents, for jobs, each as a user sees it.
-func NewDocuments(cfg Config) jobs.Documents {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone)}
-	return func(ctx context.Context, user access.User, page, query string, at time.Time) (report.Document, error) {
-		s := *s
-		s.Now = func() time.Time { return at }
-		r, err := http.NewRequestWithContext(context.WithValue(ctx, userKey{}, user), http.MethodGet, "/"+page+"?"+query, nil)
-		if err != nil {
-			return report.Document{}, err
-		}
-		return s.document(r, page)
-	}
-}
 
 // reportsPage answers GET /reports: what is sent by itself, and the files that were asked for.
 func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
@@ -80,7 +62,7 @@ func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
 func scheduleRow(x queries.Schedule) views.ScheduleRow {
 	row := views.ScheduleRow{ID: x.ID.String(), Name: x.Name, Schedule: x.Schedule, By: x.By, NextAt: x.NextAt}
 	if row.What = x.Grain + "s"; x.Page != "" {
-		row.What = documentPages[x.Page].title
+		row.What = dashboard.DocumentTitle(x.Page)
 	}
 	switch x.Destination {
 	case "mail":
@@ -136,22 +118,20 @@ func (s *server) madeOf(r *http.Request, pageName, query string) (list string, r
 	if err != nil {
 		return "", nil, &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	f, err := s.parseFilter(r.Context(), kept)
+	f, err := s.viewer(r.Context()).Filter(r.Context(), kept)
 	if err != nil {
 		return "", nil, err
 	}
 	list, what := "/conversations?", "Conversations"
 	if pageName != "" {
-		of, ok := documentPages[pageName]
-		if !ok {
-			return "", nil, &metric.InputError{Field: "page", Msg: "is one of " + strings.Join(documentNames, ", ")}
+		if list, what = "/"+pageName+"?", dashboard.DocumentTitle(pageName); what == "" {
+			return "", nil, &metric.InputError{Field: "page", Msg: "is one of " + strings.Join(dashboard.DocumentPages(), ", ")}
 		}
-		list, what = "/"+pageName+"?", of.title
 	}
-	q := question{path: "/", filter: f, now: s.Now(), zone: s.Zone}
-	words, dates := rangeWords(q, s.page(r, "", ""))
+	q := dashboard.Question{Path: "/", Filter: f, Now: s.Now(), Zone: s.Zone}
+	words, dates := dashboard.RangeWords(q)
 	rule = append(rule, what, cmp.Or(words, dates))
-	if text := report.FilterWords(f); text != "none" {
+	if text := dashboard.FilterWords(f); text != "none" {
 		rule = append(rule, text)
 	}
 	return list + query, rule, nil

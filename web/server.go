@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,6 +20,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/access"
+	"turnwise/dashboard"
+	"turnwise/format"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -172,46 +172,12 @@ func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m v
 
 // page returns what every page needs.
 func (s *server) page(r *http.Request, title, nav string) views.Page {
-	p := views.Page{Title: title, Nav: nav, Zone: s.Zone, Now: s.Now(), Version: s.Version}
+	p := views.Page{Title: title, Nav: nav, Dates: format.Dates{Zone: s.Zone, Now: s.Now()}, Version: s.Version}
 	if u, ok := userOf(r.Context()); ok {
 		p.Name, p.Role, p.Rights, p.Calls = u.Name, u.Role, u.Rights(), u.Calls
 	}
-	p.Carry = templ.SafeURL(carried(r.URL, s.Zone))
+	p.Carry = templ.SafeURL(dashboard.Carried(r.URL, s.Zone))
 	return p
-}
-
-// figurePaths are the pages of charts and lists, whose range and filters stay when one goes from one to another.
-var figurePaths = []string{"/overview", "/conversations", "/flows", "/latency", "/csat", "/intents", "/users", "/compare", "/paths", "/funnel"}
-
-// carried is what links to other pages keep of a page's question: its range, filters and comparison.
-func carried(at *url.URL, zone *time.Location) string {
-	path := at.Path
-	if i := strings.IndexByte(path[min(1, len(path)):], '/'); i > 0 && !strings.HasPrefix(path, "/conversations/") {
-		path = path[:i+1]
-	}
-	if !slices.Contains(figurePaths, path) {
-		return ""
-	}
-	q := at.Query()
-	f, err := metric.ParseFilter(q, zone)
-	if err != nil {
-		return ""
-	}
-	kept := metric.Filter{
-		Range: f.Range, Assistants: f.Assistants, Environments: f.Environments, Channels: f.Channels, Versions: f.Versions, Outcomes: f.Outcomes,
-		Ratings: f.Ratings, Escalated: f.Escalated, Flows: f.Flows, Not: f.Not, Work: f.Work,
-	}
-	if f.Text != "" && !q.Has("range") && !q.Has("from") { // who searches searches in all history, charts do not
-		kept.Range = metric.Range{Days: metric.DefaultDays}
-	}
-	out := kept.Query()
-	if c := q.Get("compare"); c == "no" || slices.Contains(metric.Comparisons, metric.Compare(c)) {
-		out.Set("compare", c)
-	}
-	if len(out) == 0 {
-		return ""
-	}
-	return "?" + out.Encode()
 }
 
 // render writes a component, whole or not at all.

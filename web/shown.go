@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
@@ -17,24 +16,7 @@ import (
 	"turnwise/mask"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/search"
 )
-
-// shown is the database as pages show it: with personal data masked, where that is asked for. Whoever may see them reveals a conversation.
-func (s *server) shown(ctx context.Context) (queries.DB, error) {
-	m, err := queries.DisplayMask(ctx, s.Pool)
-	return queries.Masked(s.Pool, m), err
-}
-
-// hiding returns what masks, in a text of one of the conversations, what was told there as the value of a slot that is masked by name.
-func (s *server) hiding(ctx context.Context, ids []conversation.UUID) (func(id conversation.UUID, text string) string, error) {
-	m, err := queries.DisplayMask(ctx, s.Pool)
-	if err != nil {
-		return nil, err
-	}
-	told, err := queries.ToldIn(ctx, s.Pool, m, ids)
-	return func(id conversation.UUID, text string) string { return mask.Hide(text, told[id]) }, err
-}
 
 // sight is how somebody sees a conversation.
 type sight struct {
@@ -99,7 +81,7 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	c, err := s.conversation(ctx, id)
+	c, err := s.viewer(ctx).Conversation(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -132,56 +114,6 @@ func personalReason(r *http.Request) (string, error) {
 		return "", &metric.InputError{Field: "reason", Msg: "is asked for: why do you need to see personal data? 3 to 500 characters"}
 	}
 	return reason, nil
-}
-
-// errProbe refuses to search for what is masked.
-var errProbe = &metric.InputError{Field: "q", Msg: "asks for personal data, which are masked for you: search for words without e-mail addresses and numbers, or for the id of a conversation"}
-
-// probes tells whether a search would tell whether somebody said a thing that is masked.
-func probes(m *mask.Masker, text string) bool {
-	if m == nil {
-		return false
-	}
-	digits := 0
-	for _, r := range text {
-		if unicode.IsDigit(r) {
-			digits++
-		}
-	}
-	_, found := m.Text(text)
-	return found > 0 || digits >= 4 || strings.Contains(text, "@")
-}
-
-// mayAsk refuses to search for what is masked to who may not see it. An id is refused only where it is such itself.
-func (s *server) mayAsk(ctx context.Context, text, id string) error {
-	if text+id == "" || may(ctx, access.SeePersonal) {
-		return nil
-	}
-	m, err := queries.DisplayMask(ctx, s.Pool)
-	if err == nil && (probes(m, text) || m.Shown(id) != id) {
-		err = errProbe
-	}
-	return err
-}
-
-// search reads what is searched for, with the words that it forgives: these are of all assistants, and shown, so who is limited searches for
-// what was typed.
-func (s *server) search(ctx context.Context, text string) (search.Query, error) {
-	if err := s.mayAsk(ctx, text, ""); err != nil {
-		return search.Query{}, err
-	}
-	f, err := queries.SearchAs(ctx, s.Pool, metric.Filter{Text: text}, may(ctx, access.SeePersonal))
-	if err != nil {
-		return search.Query{}, err
-	}
-	if f.Shown || limitsOf(ctx) != nil {
-		return queries.SearchTyped(text)
-	}
-	db, err := s.shown(ctx)
-	if err != nil {
-		return search.Query{}, err
-	}
-	return queries.Search(ctx, db, text)
 }
 
 // clear tells whether a file is to hold personal data that are masked elsewhere, and why; it is refused to who may not see them.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"turnwise/dashboard"
 	"turnwise/metric"
 )
 
@@ -130,9 +131,6 @@ func newStiles() *stiles {
 	return s
 }
 
-// longRange is from how many days on charts are dear.
-const longRange = 400
-
 // dear returns the stile that a request must pass; nil: none.
 func (s *server) dear(r *http.Request) *stile {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -150,7 +148,7 @@ func (s *server) dear(r *http.Request) *stile {
 	if err != nil {
 		return nil // the page says so
 	}
-	if from, until := f.Range.Bounds(s.Now(), s.Zone); until.Sub(from) > longRange*24*time.Hour {
+	if from, until := f.Range.Bounds(s.Now(), s.Zone); until.Sub(from) > dashboard.LongRange*24*time.Hour {
 		return s.stiles.drawn
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -31,7 +32,7 @@ func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, tr
 	if err != nil {
 		return err
 	}
-	choices, err := s.choices(r.Context())
+	choices, err := s.viewer(r.Context()).Choices(r.Context())
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, tr
 		if t.Assistant != "" {
 			f.Assistants = []string{t.Assistant}
 		}
-		m.Tags = append(m.Tags, views.TagRow{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color, Revision: t.Revision, By: t.By, N: t.Conversations, Link: address(f)})
+		m.Tags = append(m.Tags, views.TagRow{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color, Revision: t.Revision, By: t.By, N: t.Conversations, Link: dashboard.Address(f)})
 	}
 	return s.render(w, r, status, views.TagsPage(m))
 }

@@ -33,7 +33,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.conversation(r.Context(), id)
+	c, err := s.viewer(r.Context()).Conversation(r.Context(), id)
 	if errors.Is(err, queries.ErrNotFound) {
 		return s.noConversation(w, r)
 	}
@@ -63,7 +63,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if r.URL.Query().Get("view") == "builder" {
 		m.View = "builder"
 	}
-	words, err := s.search(r.Context(), r.URL.Query().Get("q"))
+	words, err := s.viewer(r.Context()).Search(r.Context(), r.URL.Query().Get("q"))
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		if window.Before != 0 {
 			m.After = around("after", window.Before)
 		}
-		others, err := s.shown(r.Context()) // what is revealed is this conversation alone
+		others, err := s.viewer(r.Context()).Shown(r.Context()) // what is revealed is this conversation alone
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		for i, e := range earlier {
 			ids[i] = e.ID
 		}
-		hide, err := s.hiding(r.Context(), ids)
+		hide, err := s.viewer(r.Context()).Hiding(r.Context(), ids)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (s *server) back(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	f, err := s.parseFilter(r.Context(), q)
+	f, err := s.viewer(r.Context()).Filter(r.Context(), q)
 	if err != nil {
 		return ""
 	}
@@ -193,7 +193,7 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 	if err != nil || !r.URL.Query().Has("back") || m.In != "" {
 		return nil //nolint:nilerr // no list, no neighbours
 	}
-	f, err := s.parseFilter(r.Context(), kept)
+	f, err := s.viewer(r.Context()).Filter(r.Context(), kept)
 	if err != nil {
 		return nil //nolint:nilerr // the same
 	}
@@ -271,7 +271,7 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		add("Response", fmt.Sprintf("%s median · %s slowest · n %s", format.Millis(*c.ResponseMedianMS), format.Millis(slices.Max(c.ResponseMS)), format.Count(len(c.ResponseMS))))
 	}
 	if c.CSAT != "" {
-		add("CSAT", format.RatingName(c.CSAT))
+		add("CSAT", metric.RatingName(c.CSAT))
 	}
 	if c.EscalatedAt != nil {
 		add("Escalated", m.Clock(*c.EscalatedAt)+", "+c.EscalationReason)

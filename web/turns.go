@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"turnwise/conversation"
+	"turnwise/dashboard"
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -27,7 +27,7 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	if done, err := s.canonical(w, r); done || err != nil {
 		return err
 	}
-	q, err := s.parseQuestion(r, false)
+	q, err := s.viewer(r.Context()).Question(r.Context(), r.URL.Path, r.URL.Query(), false)
 	if err != nil {
 		return err
 	}
@@ -40,36 +40,36 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	m := views.Turns{Page: page}
 	var choices queries.Choices
 	var list []queries.ListedTurn
-	db, err := s.shown(r.Context())
+	db, err := s.viewer(r.Context()).Shown(r.Context())
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() (err error) {
-		of := q.filter
+		of := q.Filter
 		of.Turns, of.Slower, of.Faster = metric.TurnFilter{}, 0, 0
-		n, _, err := s.total(ctx, of, q.now)
+		n, _, err := s.viewer(ctx).Total(ctx, of, q.Now)
 		if err == nil {
-			list, err = queries.Turns(ctx, db, q.filter, n <= fewOfTurns, at, turnsSize+1, q.now, s.Zone)
+			list, err = queries.Turns(ctx, db, q.Filter, n <= fewOfTurns, at, turnsSize+1, q.Now, s.Zone)
 		}
 		return err
 	})
 	g.Go(func() (err error) {
-		m.Total, err = s.totalTurns(r, q)
+		m.Total, err = s.viewer(ctx).TotalTurns(ctx, q)
 		return err
 	})
 	g.Go(func() (err error) {
-		choices, err = s.choices(ctx)
+		choices, err = s.viewer(ctx).Choices(ctx)
 		return err
 	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	m.Bar = s.bar(q, page, choices)
+	m.Bar = s.viewer(r.Context()).Bar(q, choices)
 	m.Bar.FindID = false
-	m.Heading = turnsHeading(q.filter)
+	m.Heading = dashboard.TurnsHeading(q.Filter)
 	link := func(after int) string {
-		v := q.query()
+		v := q.Query()
 		if after > 0 {
 			v.Set("after", strconv.Itoa(after))
 		}
@@ -86,7 +86,7 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	for i, t := range list {
 		ids[i] = t.ConversationID
 	}
-	hide, err := s.hiding(r.Context(), ids)
+	hide, err := s.viewer(r.Context()).Hiding(r.Context(), ids)
 	if err != nil {
 		return err
 	}
@@ -100,64 +100,4 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	}
 	shownRows(r.Context(), len(m.Rows))
 	return s.renderEither(w, r, views.TurnsPage(m), views.TurnsView(m))
-}
-
-// turnsHeading says which turns the list holds.
-func turnsHeading(f metric.Filter) string {
-	words := "Turns with a response time"
-	if t := f.Turns; t != (metric.TurnFilter{}) {
-		if words = "Turns"; t == (metric.TurnFilter{Flow: t.Flow, Action: t.Action}) {
-			words = "Turns with a response time"
-		}
-		if t.Flow != "" {
-			words += " in " + t.Flow
-		}
-		if t.Action != "" {
-			words += " answered by " + t.Action
-		}
-		if t.Intent != "" {
-			words += " with the intent " + t.Intent
-		}
-		if t.Part != "" {
-			words += " whose " + t.Part + " was told"
-		}
-		if t.Over > 0 {
-			words += ", of more than " + format.Millis(t.Over)
-		}
-		if t.Unsure {
-			words += " of low confidence"
-		}
-		if t.Fallback {
-			words += " that were not understood"
-		}
-	}
-	switch {
-	case f.Slower > 0 && f.Faster > 0:
-		words = "Turns answered after " + format.Millis(f.Slower) + " to " + format.Millis(f.Faster)
-	case f.Slower > 0:
-		words = "Turns answered after more than " + format.Millis(f.Slower)
-	case f.Faster > 0:
-		words = "Turns answered within " + format.Millis(f.Faster)
-	}
-	return words
-}
-
-// totalTurns counts the turns: by the rollups where they know.
-func (s *server) totalTurns(r *http.Request, q question) (int64, error) {
-	f := q.filter
-	plain := f
-	plain.Slower, plain.Faster = 0, 0
-	known := func(ms float64) bool { return ms == 0 || metric.NearBound(ms) == ms }
-	if !plain.Plain() || !known(f.Slower) || !known(f.Faster) {
-		return queries.CountTurns(r.Context(), s.Pool, f, q.now, s.Zone)
-	}
-	figures, err := queries.CountFigures(r.Context(), s.Pool, queries.Question{Filter: plain, Times: true, Now: q.now, Grid: s.grid})
-	if err != nil {
-		return 0, err
-	}
-	var l metric.Latency
-	for _, c := range figures.Cells {
-		l.Merge(&c.Tally.Response)
-	}
-	return l.Within(f.Slower, cmp.Or(f.Faster, 1e12)), nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -12,13 +13,13 @@ import (
 // volume answers GET /conversations/volume: the strip above the list.
 func (s *server) volume(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "Volume", "Conversations")
-	q, err := s.parseQuestion(r, false)
+	q, err := s.viewer(r.Context()).Question(r.Context(), r.URL.Path, r.URL.Query(), false)
 	if err != nil {
 		return err
 	}
-	q.path = "/conversations"
-	from, until := q.filter.Range.Bounds(page.Now, s.Zone)
-	if q.filter.ID != "" || q.filter.Range.Days == metric.MaxDays { // from the first conversation on
+	q.Path = "/conversations"
+	from, until := q.Filter.Range.Bounds(page.Now, s.Zone)
+	if q.Filter.ID != "" || q.Filter.Range.Days == metric.MaxDays { // from the first conversation on
 		first, err := queries.FirstConversation(r.Context(), s.Pool)
 		if err != nil {
 			return err
@@ -35,13 +36,13 @@ func (s *server) volume(w http.ResponseWriter, r *http.Request) error {
 	if len(starts) == 0 {
 		return s.render(w, r, http.StatusOK, views.StripView(m))
 	}
-	counts, err := queries.Volume(r.Context(), s.Pool, q.filter, starts, page.Now, s.Zone)
+	counts, err := queries.Volume(r.Context(), s.Pool, q.Filter, starts, page.Now, s.Zone)
 	if err != nil {
 		return err
 	}
-	for i, t := range page.Ticks(spans, bucket) {
-		f := q.filter.Within(spans[i].From.In(s.Zone), spans[i].Until.In(s.Zone))
-		m.Bars = append(m.Bars, views.StripBar{Tick: t, N: counts[i], Link: address(f)})
+	for i, t := range dashboard.Ticks(page.Dates, spans, bucket) {
+		f := q.Filter.Within(spans[i].From.In(s.Zone), spans[i].Until.In(s.Zone))
+		m.Bars = append(m.Bars, views.StripBar{Tick: t, N: counts[i], Link: dashboard.Address(f)})
 		m.Most = max(m.Most, counts[i])
 		m.Total += counts[i]
 	}
@@ -51,11 +52,11 @@ func (s *server) volume(w http.ResponseWriter, r *http.Request) error {
 // countList answers GET /conversations/total: how many conversations a search hits, where the list did not wait for it.
 func (s *server) countList(w http.ResponseWriter, r *http.Request) error {
 	m := views.Conversations{Page: s.page(r, "Total", "Conversations")}
-	q, err := s.parseQuestion(r, false)
+	q, err := s.viewer(r.Context()).Question(r.Context(), r.URL.Path, r.URL.Query(), false)
 	if err != nil {
 		return err
 	}
-	if m.Total, m.More, err = s.total(r.Context(), q.filter, m.Now); err != nil {
+	if m.Total, m.More, err = s.viewer(r.Context()).Total(r.Context(), q.Filter, m.Now); err != nil {
 		return err
 	}
 	return s.render(w, r, http.StatusOK, views.TotalView(m))

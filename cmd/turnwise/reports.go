@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -11,10 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"turnwise/access"
 	"turnwise/jobs"
 	"turnwise/secret"
-	"turnwise/web"
 )
 
 // reportFlags are the settings of what sends reports.
@@ -63,9 +60,9 @@ func (f *reportFlags) box(c *cli) (*secret.Box, error) {
 }
 
 // reports returns what jobs need to send reports.
-func (f *reportFlags) reports(box *secret.Box, pages *pgxpool.Pool, log *slog.Logger, zone *time.Location, url string) (jobs.Reports, error) {
+func (f *reportFlags) reports(box *secret.Box, pages *pgxpool.Pool, url string) (jobs.Reports, error) {
 	internal, err := f.internal()
 	return jobs.Reports{
-		Documents: web.NewDocuments(web.Config{Pool: pages, Log: log, Zone: zone, URL: url}), Box: box, URL: url, Folder: f.ReportFolder, Internal: internal, May: access.User.MaySend,
+		Pages: pages, Box: box, URL: url, Folder: f.ReportFolder, Internal: internal,
 	}, err
 }

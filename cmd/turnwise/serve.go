@@ -147,7 +147,7 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	if err != nil {
 		return err
 	}
-	sends, err := s.reports(box, pages, log, zone, set.url)
+	sends, err := s.reports(box, pages, set.url)
 	if err != nil {
 		return err
 	}

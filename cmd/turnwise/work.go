@@ -80,7 +80,7 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 	if err != nil {
 		return err
 	}
-	sends, err := w.reports(box, pool, log, zone, strings.TrimSuffix(w.URL, "/"))
+	sends, err := w.reports(box, pool, strings.TrimSuffix(w.URL, "/"))
 	if err != nil {
 		return err
 	}

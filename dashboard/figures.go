@@ -1,30 +1,27 @@
-package web
+package dashboard
 
 import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"sort"
 	"strings"
 	"time"
 
-	"github.com/a-h/templ"
 	"golang.org/x/sync/errgroup"
 
 	"turnwise/access"
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/views"
 )
 
-// figures are the answer to a question, by bucket and as a whole.
-type figures struct {
-	question
-	page    views.Page
+// Figures are the answer to a question, by bucket and as a whole.
+type Figures struct {
+	Question
+	viewer  Viewer
 	used    metric.Bucket
 	spans   []metric.Span
 	points  []metric.Tally // by span
@@ -36,62 +33,54 @@ type figures struct {
 	hours   [7]metric.HourLatency // by weekday, from Monday on
 	users   metric.Users
 	cells   []queries.Cell
-	before  *figures // of the range compared with
-	markers []views.Marker
-	notes   views.ChartNotes
-	bar     views.FilterBar
+	before  *Figures // of the range compared with
+	markers []Marker
+	notes   ChartNotes
+	bar     FilterBar
 	took    time.Duration
 	facts   bool
 	links   bool       // the user may see the lists behind figures
 	frozen  *time.Time // conversations before may have been deleted; nil: none of the range
 }
 
-// counted says what a page needs beside conversations.
-type counted struct {
+// Needs says what a page needs beside conversations.
+type Needs struct {
 	flows, steps, times, hours, parts, words, users bool
 	flow                                            string // over time
 }
 
-// readFigures answers the question of the address for a page of charts. done tells that the answer was given: a
-// better address, or what is wrong with this one.
-func (s *server) readFigures(w http.ResponseWriter, r *http.Request, page views.Page, what counted, own ...string) (f *figures, done bool, err error) {
-	if done, err = s.canonical(w, r); done {
-		return nil, true, nil
-	}
-	var q question
-	if err == nil {
-		if q, err = s.parseQuestion(r, true, append(own, "rows")...); err == nil {
-			q.most, err = mostRows(q.own.Get("rows"))
-		}
-	}
-	var input *metric.InputError
-	if errors.As(err, &input) {
-		s.message(w, r, http.StatusBadRequest, views.Message{Page: page, Heading: "This filter cannot be used", Text: input.Error(), Back: templ.SafeURL(r.URL.Path), BackText: "Show the last 28 days"})
-		return nil, true, nil
-	}
+// Figures answers the question of an address of a page of charts.
+func (v Viewer) Figures(ctx context.Context, path string, query url.Values, what Needs, own ...string) (*Figures, error) {
+	q, err := v.asked(ctx, path, query, append(own, "rows")...)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if q.filter.Range.Days == metric.MaxDays {
-		if err := s.sinceFirst(r, &q); err != nil {
-			return nil, false, err
-		}
+	if q.most, err = mostRows(q.Own.Get("rows")); err != nil {
+		return nil, err
 	}
-	f, err = s.askFigures(r.Context(), q, page, what)
-	return f, false, err
+	return v.askFigures(ctx, q, what)
+}
+
+// asked reads the question of an address of a page of charts.
+func (v Viewer) asked(ctx context.Context, path string, query url.Values, own ...string) (Question, error) {
+	q, err := v.Question(ctx, path, query, true, own...)
+	if err == nil && q.Filter.Range.Days == metric.MaxDays {
+		err = v.sinceFirst(ctx, &q, query.Get("compare") != "")
+	}
+	return q, err
 }
 
 // sinceFirst has the charts of all time begin with the first conversation; unless it is asked for, nothing lies before to compare with.
-func (s *server) sinceFirst(r *http.Request, q *question) error {
-	first, err := queries.FirstCounted(r.Context(), s.Pool)
+func (v Viewer) sinceFirst(ctx context.Context, q *Question, compared bool) error {
+	first, err := queries.FirstCounted(ctx, v.Pool)
 	if err != nil {
 		return err
 	}
-	q.filter.Range = metric.Range{From: metric.DayOf(first.In(s.Zone), s.Zone), Until: metric.AddDays(metric.DayOf(q.now.In(s.Zone), s.Zone), 1, s.Zone)}
-	if !q.filter.Range.From.Before(q.filter.Range.Until) { // a clock is ahead
-		q.filter.Range.Until = metric.AddDays(q.filter.Range.From, 1, s.Zone)
+	q.Filter.Range = metric.Range{From: metric.DayOf(first.In(v.Zone), v.Zone), Until: metric.AddDays(metric.DayOf(q.Now.In(v.Zone), v.Zone), 1, v.Zone)}
+	if !q.Filter.Range.From.Before(q.Filter.Range.Until) { // a clock is ahead
+		q.Filter.Range.Until = metric.AddDays(q.Filter.Range.From, 1, v.Zone)
 	}
-	if r.URL.Query().Get("compare") == "" {
+	if !compared {
 		q.compare = ""
 	}
 	return nil
@@ -112,57 +101,59 @@ func mostRows(text string) (most int, err error) {
 }
 
 // cut cuts a table that is long. What is left out is behind the link.
-func cut[Row any](f *figures, rows []Row) ([]Row, views.Cut) {
+func cut[Row any](f *Figures, rows []Row) ([]Row, Cut) {
 	if f.most == 0 || len(rows) <= f.most {
-		return rows, views.Cut{}
+		return rows, Cut{}
 	}
-	q := f.question
-	q.own = maps.Clone(q.own)
-	q.own.Set("rows", "all")
-	return rows[:f.most], views.Cut{Shown: f.most, Rows: len(rows), All: q.address()}
+	q := f.Question
+	q.Own = maps.Clone(q.Own)
+	q.Own.Set("rows", "all")
+	return rows[:f.most], Cut{Shown: f.most, Rows: len(rows), All: q.Address()}
 }
 
+// LongRange is from how many days on charts are dear.
+const LongRange = 400
+
 // askFigures answers a question for a page of charts.
-func (s *server) askFigures(of context.Context, q question, page views.Page, what counted) (*figures, error) {
-	q.now = page.Now
-	f := &figures{question: q, page: page, links: page.Rights[access.SeeTranscripts]}
+func (v Viewer) askFigures(of context.Context, q Question, what Needs) (*Figures, error) {
+	f := &Figures{Question: q, viewer: v, links: v.Rights[access.SeeTranscripts]}
 	var choices queries.Choices
 	var releases []queries.Release
 	var notes []queries.ChartNote
 	var changed []queries.SuccessCriteria
-	user, _ := userOf(of)
-	from, until := q.filter.Range.Bounds(q.now, q.zone)
-	f.used = q.bucket.In(from, until)
-	db, err := s.shown(of)
+	user := v.User
+	from, until := q.Filter.Range.Bounds(q.Now, q.Zone)
+	f.used = q.Bucket.In(from, until)
+	db, err := v.Shown(of)
 	if err != nil {
 		return nil, err
 	}
 	g, ctx := errgroup.WithContext(of)
-	if until.Sub(from) > longRange*24*time.Hour {
+	if until.Sub(from) > LongRange*24*time.Hour {
 		g.SetLimit(1) // one thing after another: others ask too
 	}
-	g.Go(func() error { return f.count(ctx, s, what) })
+	g.Go(func() error { return f.count(ctx, what) })
 	if q.compare != "" {
-		f.before = &figures{question: q, used: f.used}
-		f.before.filter.Range = q.compare.Of(q.filter.Range, q.now, q.zone)
+		f.before = &Figures{Question: q, viewer: v, used: f.used}
+		f.before.Filter.Range = q.compare.Of(q.Filter.Range, q.Now, q.Zone)
 		before := what // only what is set beside the figures
 		before.steps, before.hours, before.parts, before.flow = false, false, false, ""
-		g.Go(func() error { return f.before.count(ctx, s, before) })
+		g.Go(func() error { return f.before.count(ctx, before) })
 	}
 	g.Go(func() (err error) {
-		choices, err = s.choices(ctx)
+		choices, err = v.Choices(ctx)
 		return err
 	})
 	g.Go(func() (err error) {
-		f.frozen, err = queries.FrozenBefore(ctx, s.Pool, q.filter, q.now, q.zone)
+		f.frozen, err = queries.FrozenBefore(ctx, v.Pool, q.Filter, q.Now, q.Zone)
 		return err
 	})
 	g.Go(func() (err error) {
-		releases, err = queries.Releases(ctx, s.Pool, from, until)
+		releases, err = queries.Releases(ctx, v.Pool, from, until)
 		return err
 	})
 	g.Go(func() (err error) {
-		changed, err = queries.CriteriaActivated(ctx, s.Pool, from, until)
+		changed, err = queries.CriteriaActivated(ctx, v.Pool, from, until)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -172,23 +163,23 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	f.bar = s.bar(q, page, choices)
+	f.bar = v.Bar(q, choices)
 	if f.whole.Count(metric.All) == 0 {
-		if f.bar.Newest, err = s.newest(of, q, user.Assistants); err != nil {
+		if f.bar.Newest, err = v.Newest(of, q); err != nil {
 			return nil, err
 		}
 	}
 	f.mark(releases)
 	for _, c := range changed {
 		if f.of(c.Assistant) {
-			f.markers = append(f.markers, views.Marker{At: f.spanOf(*c.ActivatedAt), Name: "criteria, " + c.ActivatedBy})
+			f.markers = append(f.markers, Marker{At: f.spanOf(*c.ActivatedAt), Name: "criteria, " + c.ActivatedBy})
 		}
 	}
 	f.notes.Assistants = choices.Assistants
 	f.note(notes, user)
 	f.bar.Notes = &f.notes
-	if name := strings.TrimPrefix(q.path, "/"); isDocument(name) {
-		v := q.query()
+	if name := strings.TrimPrefix(q.Path, "/"); isDocument(name) {
+		v := q.Query()
 		f.bar.Document, f.bar.DocumentQuery, f.bar.DocumentPage = "/documents/"+name+"?", v.Encode(), true
 		if len(v) > 0 {
 			f.bar.Document += v.Encode() + "&"
@@ -198,13 +189,13 @@ func (s *server) askFigures(of context.Context, q question, page views.Page, wha
 }
 
 // count asks for the figures and sorts them into buckets.
-func (f *figures) count(ctx context.Context, s *server, what counted) error {
-	from, until := f.filter.Range.Bounds(f.now, f.zone)
-	got, err := queries.CountFigures(ctx, s.Pool, queries.Question{Filter: f.filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Users: what.users, Now: f.now, Grid: s.grid})
+func (f *Figures) count(ctx context.Context, what Needs) error {
+	from, until := f.Filter.Range.Bounds(f.Now, f.Zone)
+	got, err := queries.CountFigures(ctx, f.viewer.Pool, queries.Question{Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Users: what.users, Now: f.Now, Grid: f.viewer.Grid})
 	if err != nil {
 		return err
 	}
-	f.spans = f.used.Spans(from, until, f.zone)
+	f.spans = f.used.Spans(from, until, f.Zone)
 	f.points = make([]metric.Tally, len(f.spans))
 	f.sums = map[queries.Dimensions]*metric.Tally{}
 	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Words, got.Hours, got.Took, got.Facts
@@ -218,7 +209,7 @@ func (f *figures) count(ctx context.Context, s *server, what counted) error {
 		sum.Merge(c.Tally)
 	}
 	if what.times && f.used == metric.ByHour {
-		if err := f.exact(ctx, s, from, until); err != nil {
+		if err := f.exact(ctx, from, until); err != nil {
 			return err
 		}
 	}
@@ -226,7 +217,7 @@ func (f *figures) count(ctx context.Context, s *server, what counted) error {
 		f.whole.Merge(t)
 	}
 	if what.users {
-		f.users = metric.CountUsers(got.Users, f.spans, metric.WholeWeeks(from, until, f.now, f.zone))
+		f.users = metric.CountUsers(got.Users, f.spans, metric.WholeWeeks(from, until, f.Now, f.Zone))
 	}
 	f.trend = make([]metric.FlowTally, len(f.spans))
 	for at, t := range got.Trend {
@@ -244,15 +235,15 @@ const mostExact = 5000
 
 // exact has the percentiles of a single day that is shown by the hour exact, as they are wherever else the day is shown: from hours they could only
 // be added up from classes.
-func (f *figures) exact(ctx context.Context, s *server, from, until time.Time) error {
-	if !from.Equal(metric.DayOf(from, f.zone)) || !until.Equal(metric.AddDays(from, 1, f.zone)) {
+func (f *Figures) exact(ctx context.Context, from, until time.Time) error {
+	if !from.Equal(metric.DayOf(from, f.Zone)) || !until.Equal(metric.AddDays(from, 1, f.Zone)) {
 		return nil
 	}
-	q := queries.Question{Filter: f.filter, Times: true, Ended: true, Now: f.now, Grid: s.grid}
-	if until.After(f.now) {
+	q := queries.Question{Filter: f.Filter, Times: true, Ended: true, Now: f.Now, Grid: f.viewer.Grid}
+	if until.After(f.Now) {
 		q.Facts, q.Most = true, mostExact
 	}
-	day, err := queries.CountFigures(ctx, s.Pool, q)
+	day, err := queries.CountFigures(ctx, f.viewer.Pool, q)
 	if errors.Is(err, queries.ErrTooMany) {
 		return nil
 	}
@@ -268,52 +259,52 @@ func (f *figures) exact(ctx context.Context, s *server, from, until time.Time) e
 }
 
 // spanOf returns the index of the span in which a cell's start lies. A cell may begin before its range does.
-func (f *figures) spanOf(at time.Time) int {
+func (f *Figures) spanOf(at time.Time) int {
 	return max(0, sort.Search(len(f.spans), func(i int) bool { return f.spans[i].From.After(at) })-1)
 }
 
 // mark sets the markers of releases.
-func (f *figures) mark(releases []queries.Release) {
+func (f *Figures) mark(releases []queries.Release) {
 	for _, r := range releases {
 		if f.of(r.Assistant) {
-			f.markers = append(f.markers, views.Marker{At: f.spanOf(r.At), Name: r.Name})
+			f.markers = append(f.markers, Marker{At: f.spanOf(r.At), Name: r.Name})
 		}
 	}
 }
 
 // link returns the address of the list of those conversations of the filter that meet the condition; "" for who may
 // not see it.
-func (f *figures) link(filter metric.Filter, is metric.Condition) string {
+func (f *Figures) link(filter metric.Filter, is metric.Condition) string {
 	if !f.links {
 		return ""
 	}
-	return address(filter.That(is))
+	return Address(filter.That(is))
 }
 
 // at returns the filter narrowed to a span.
-func (f *figures) at(i int) metric.Filter {
-	return f.filter.Within(f.spans[i].From.In(f.zone), f.spans[i].Until.In(f.zone))
+func (f *Figures) at(i int) metric.Filter {
+	return f.Filter.Within(f.spans[i].From.In(f.Zone), f.spans[i].Until.In(f.Zone))
 }
 
 // rate is a measure's value within a filter.
-func (f *figures) rate(t *metric.Tally, filter metric.Filter, m metric.Measure, base string) views.Value {
-	return views.RateValue(t.Rate(m), f.link(filter, m.Of), f.link(filter, m.Among), base)
+func (f *Figures) rate(t *metric.Tally, filter metric.Filter, m metric.Measure, base string) Value {
+	return Rate(t.Rate(m), f.link(filter, m.Of), f.link(filter, m.Among), base)
 }
 
 // rateSeries draws a measure over time.
-func (f *figures) rateSeries(m metric.Measure, name, color, base string) views.Series {
-	s := views.Series{Name: name, Color: color}
+func (f *Figures) rateSeries(m metric.Measure, name, color, base string) Series {
+	s := Series{Name: name, Color: color}
 	for i := range f.points {
 		v := f.rate(&f.points[i], f.at(i), m, base)
-		v.Soft = m.Of == metric.Durable && f.spans[i].Until.After(f.now.AddDate(0, 0, -metric.DurableDays))
+		v.Soft = m.Of == metric.Durable && f.spans[i].Until.After(f.Now.AddDate(0, 0, -metric.DurableDays))
 		s.Values = append(s.Values, v)
 	}
 	return s
 }
 
 // percentileSeries draws a percentile of the response times over time.
-func (f *figures) percentileSeries(p float64, name, color string) views.Series {
-	s := views.Series{Name: name, Color: color}
+func (f *Figures) percentileSeries(p float64, name, color string) Series {
+	s := Series{Name: name, Color: color}
 	for i := range f.points {
 		s.Values = append(s.Values, f.percentile(&f.points[i].Response, f.at(i), p))
 	}
@@ -321,17 +312,17 @@ func (f *figures) percentileSeries(p float64, name, color string) views.Series {
 }
 
 // percentile is a percentile's value, which opens the list of the turns that took longer.
-func (f *figures) percentile(l *metric.Latency, filter metric.Filter, p float64) views.Value {
+func (f *Figures) percentile(l *metric.Latency, filter metric.Filter, p float64) Value {
 	ms, ok := l.Percentile(p)
 	if !ok {
-		return views.Value{None: true, Text: "–", Base: "turns", From: f.turns(filter, 0)}
+		return Value{None: true, Base: "turns", From: f.turns(filter, 0)}
 	}
 	bound, above := l.Above(ms)
-	return views.Value{V: ms, Text: format.Millis(ms), Link: f.turns(filter, bound), N: above, Base: "turns", Of: l.N, From: f.turns(filter, 0), Few: l.N < metric.FewFrom}
+	return Value{V: ms, Unit: Times, Link: f.turns(filter, bound), N: above, Base: "turns", Of: l.N, From: f.turns(filter, 0), Few: l.N < metric.FewFrom}
 }
 
 // turns returns the address of the list of the turns that took longer than that; 0 means all with a response time.
-func (f *figures) turns(filter metric.Filter, slower float64) string {
+func (f *Figures) turns(filter metric.Filter, slower float64) string {
 	if !f.links {
 		return ""
 	}
@@ -340,42 +331,42 @@ func (f *figures) turns(filter metric.Filter, slower float64) string {
 }
 
 // ticks are the chart's places in time.
-func (f *figures) ticks() []views.Tick { return f.page.Ticks(f.spans, f.used) }
+func (f *Figures) ticks() []Tick { return Ticks(f.viewer.Dates, f.spans, f.used) }
 
 // overTime returns a chart of the range with nothing in it yet.
-func (f *figures) overTime(id, title, quiet string, kind views.ChartKind, unit views.Unit) views.Chart {
-	return views.Chart{ID: id, Title: title, Quiet: quiet, Kind: kind, Unit: unit, X: f.ticks(), Markers: f.markers, First: strings.ToUpper(string(f.used)[:1]) + string(f.used)[1:]}
+func (f *Figures) overTime(id, title, quiet string, kind ChartKind, unit Unit) Chart {
+	return Chart{ID: id, Title: title, Quiet: quiet, Kind: kind, Unit: unit, X: f.ticks(), Markers: f.markers, First: strings.ToUpper(string(f.used)[:1]) + string(f.used)[1:]}
 }
 
 // when narrows the filter to an hour of a weekday; ok is false when the filter leaves that out.
-func (f *figures) when(weekday, hour int) (filter metric.Filter, ok bool) {
-	filter = f.filter
+func (f *Figures) when(weekday, hour int) (filter metric.Filter, ok bool) {
+	filter = f.Filter
 	ok = (len(filter.Weekdays) == 0 || slices.Contains(filter.Weekdays, weekday)) && (len(filter.Hours) == 0 || slices.Contains(filter.Hours, hour))
 	filter.Weekdays, filter.Hours = []int{weekday}, []int{hour}
 	return filter, ok
 }
 
 // heat draws counts by weekday and hour.
-func (f *figures) heat(id, title, quiet string) views.Chart {
+func (f *Figures) heat(id, title, quiet string) Chart {
 	var counts [7][24]int64
 	for _, c := range f.cells {
-		day := isoWeekday(c.At.In(f.zone)) - 1
+		day := isoWeekday(c.At.In(f.Zone)) - 1
 		for h, n := range c.Tally.Hours {
 			counts[day][h] += n
 		}
 	}
-	c := views.Chart{ID: id, Title: title, Quiet: quiet, Kind: views.Heat, Unit: views.Counts, First: "Hour"}
+	c := Chart{ID: id, Title: title, Quiet: quiet, Kind: Heat, Unit: Counts, First: "Hour"}
 	for h := range 24 {
-		c.X = append(c.X, views.HourTick(h))
+		c.X = append(c.X, HourTick(h))
 	}
 	for d := range 7 {
-		s := views.Series{Name: weekdays[d]}
+		s := Series{Name: weekdays[d]}
 		for h := range 24 {
 			filter, link := f.when(d+1, h)
 			if link {
-				s.Values = append(s.Values, views.CountValue(counts[d][h], f.link(filter, metric.All)))
+				s.Values = append(s.Values, Count(counts[d][h], f.link(filter, metric.All)))
 			} else {
-				s.Values = append(s.Values, views.Value{None: true, Text: "–"})
+				s.Values = append(s.Values, Unknown())
 			}
 		}
 		c.Series = append(c.Series, s)
@@ -384,15 +375,15 @@ func (f *figures) heat(id, title, quiet string) views.Chart {
 }
 
 // how says how the figures came about, when that is worth a word.
-func (f *figures) how() (text string) {
+func (f *Figures) how() (text string) {
 	if f.facts && f.took >= 100*time.Millisecond {
 		text = "This filter is counted from the conversations themselves, which took " + format.Span(f.took) + ". "
 	}
-	return strings.TrimSpace(text + frozenWords(f.page, f.frozen, f.facts))
+	return strings.TrimSpace(text + FrozenWords(f.viewer.Dates, f.frozen, f.facts))
 }
 
-// frozenWords says what figures of a time before which conversations may have been deleted are; "" without one.
-func frozenWords(page views.Page, frozen *time.Time, facts bool) string {
+// FrozenWords says what figures of a time before which conversations may have been deleted are; "" without one.
+func FrozenWords(page format.Dates, frozen *time.Time, facts bool) string {
 	switch {
 	case frozen == nil:
 		return ""
@@ -403,8 +394,8 @@ func frozenWords(page views.Page, frozen *time.Time, facts bool) string {
 }
 
 // figurePages lists the pages to which a question can be carried.
-func (f *figures) other(path string) string {
-	q := f.question
-	q.path, q.own = path, url.Values{}
-	return q.address()
+func (f *Figures) other(path string) string {
+	q := f.Question
+	q.Path, q.Own = path, url.Values{}
+	return q.Address()
 }

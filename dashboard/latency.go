@@ -1,10 +1,9 @@
-package web
+package dashboard
 
 import (
 	"cmp"
 	"context"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -12,51 +11,56 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/views"
 )
 
-// latency answers GET /latency.
-func (s *server) latency(w http.ResponseWriter, r *http.Request) error {
-	page := s.page(r, "Latency", "Latency")
-	f, done, err := s.readFigures(w, r, page, latencyNeeds)
-	if done || err != nil {
-		return err
-	}
-	m, err := s.latencyModel(r.Context(), f)
-	if err != nil {
-		return err
-	}
-	return s.renderEither(w, r, views.LatencyPage(m), views.LatencyView(m))
+// Latency is the model of the page of response times.
+type Latency struct {
+	Bar                   FilterBar
+	How                   string
+	Any, AnyData          bool
+	Cards                 []Card
+	Time, Histogram, Heat Chart
+	Tables                []Breakdown
+	Parts                 []LatencyPart
+	Slowest               string // list of the slowest turns; "" for none
 }
 
-// latencyNeeds is what the page counts.
-var latencyNeeds = counted{times: true, hours: true, parts: true}
+// LatencyPart is a part of the response times.
+type LatencyPart struct {
+	Name        string
+	Turns       Value
+	Percentiles []Value // p50, p95, p99
+}
 
-func (s *server) latencyModel(ctx context.Context, f *figures) (m views.Latency, err error) {
-	m = views.Latency{Page: f.page, Bar: f.bar, How: f.how(), Any: f.whole.Response.N > 0, AnyData: f.whole.Count(metric.All) > 0}
+// LatencyNeeds is what the page counts.
+var LatencyNeeds = Needs{times: true, hours: true, parts: true}
+
+// Latency is what the page of response times shows.
+func (f *Figures) Latency(ctx context.Context) (m Latency, err error) {
+	m = Latency{Bar: f.bar, How: f.how(), Any: f.whole.Response.N > 0, AnyData: f.whole.Count(metric.All) > 0}
 	for _, c := range []struct {
 		p    float64
 		name string
 	}{{0.5, "p50"}, {0.95, "p95"}, {0.99, "p99"}} {
 		card := f.percentileCard(c.p, c.name)
 		card.Beside = ""
-		card.Base = views.Value{Text: format.Count(card.Value.N) + " turns took longer", Link: card.Value.Link, N: card.Value.N}
+		card.Base = Note{Text: format.Count(card.Value.N) + " turns took longer", Link: card.Value.Link, N: card.Value.N}
 		m.Cards = append(m.Cards, card)
 	}
-	mean := views.Card{Name: "Mean", Formula: "sum of the response times ÷ turns that the assistant answered", Value: views.Value{None: true, Text: "–"}}
+	mean := Card{Name: "Mean", Formula: "sum of the response times ÷ turns that the assistant answered", Value: Unknown()}
 	if ms, ok := f.whole.Response.Mean(); ok {
-		mean.Value = views.Value{V: ms, Text: format.Millis(ms), Link: f.turns(f.filter, 0), N: f.whole.Response.N}
+		mean.Value = Duration(ms, f.turns(f.Filter, 0), f.whole.Response.N)
 	}
-	mean.Base = views.Value{Text: "n " + format.Count(f.whole.Response.N) + " turns", Link: f.turns(f.filter, 0), N: f.whole.Response.N}
+	mean.Base = Note{Text: "n " + format.Count(f.whole.Response.N) + " turns", Link: f.turns(f.Filter, 0), N: f.whole.Response.N}
 	m.Cards = append(m.Cards, mean)
 	m.Time = f.responseOverTime()
 	m.Time.Wide = true
 	m.Histogram = f.histogram()
-	names, err := queries.NamesOfDimensions(ctx, s.Pool)
+	names, err := queries.NamesOfDimensions(ctx, f.viewer.Pool)
 	if err != nil {
 		return m, err
 	}
-	m.Tables = f.breakdowns(names, []string{"Turns", "p50", "p95", "p99", "Mean"}, func(t *metric.Tally, filter metric.Filter) []views.Value {
+	m.Tables = f.breakdowns(names, []string{"Turns", "p50", "p95", "p99", "Mean"}, func(t *metric.Tally, filter metric.Filter) []Value {
 		return f.latencyValues(&t.Response, filter)
 	})
 	m.Heat = f.latencyHeat()
@@ -64,7 +68,7 @@ func (s *server) latencyModel(ctx context.Context, f *figures) (m views.Latency,
 	m.Parts = f.latencyParts()
 	if p99, ok := f.whole.Response.Percentile(0.99); ok && f.links {
 		bound, _ := f.whole.Response.Above(p99)
-		m.Slowest = f.turns(f.filter, bound)
+		m.Slowest = f.turns(f.Filter, bound)
 	}
 	return m, nil
 }
@@ -73,35 +77,35 @@ func (s *server) latencyModel(ctx context.Context, f *figures) (m views.Latency,
 var edges = []float64{0, 100, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 5000, 7500, 10000, 20000}
 
 // histogram draws how many turns took how long.
-func (f *figures) histogram() views.Chart {
-	c := views.Chart{ID: "histogram", Title: "How long answers take", Quiet: "turns by response time", Kind: views.Stacked, Unit: views.Counts, First: "Response time"}
-	s := views.Series{Name: "Turns", Color: "--c-p95", Link: f.turns(f.filter, 0), N: f.whole.Response.N}
+func (f *Figures) histogram() Chart {
+	c := Chart{ID: "histogram", Title: "How long answers take", Quiet: "turns by response time", Kind: Stacked, Unit: Counts, First: "Response time"}
+	s := Series{Name: "Turns", Color: "--c-p95", Link: f.turns(f.Filter, 0), N: f.whole.Response.N}
 	for i, low := range edges {
-		filter, high := f.filter, 0.0
+		filter, high := f.Filter, 0.0
 		low = metric.NearBound(low) // what is counted: the printed bounds are these
-		t := views.Tick{Label: "> " + format.Bound(low), Long: "over " + format.Bound(low)}
+		t := Tick{Label: "> " + format.Bound(low), Long: "over " + format.Bound(low)}
 		if i+1 < len(edges) {
 			high = metric.NearBound(edges[i+1])
-			t = views.Tick{Label: format.Bound(high), Long: format.Bound(low) + " – " + format.Bound(high)}
+			t = Tick{Label: format.Bound(high), Long: format.Bound(low) + " – " + format.Bound(high)}
 		}
 		n := f.whole.Response.Within(low, cmp.Or(high, 1e12))
 		filter.Faster = high
 		c.X = append(c.X, t)
-		s.Values = append(s.Values, views.CountValue(n, f.turns(filter, low)))
+		s.Values = append(s.Values, Count(n, f.turns(filter, low)))
 	}
-	c.Series = []views.Series{s}
+	c.Series = []Series{s}
 	return c
 }
 
 // latencyBy are response times by what a turn has, such as the flow on top of the stack when it ended.
-func (f *figures) latencyBy(title string, by map[string]*metric.Latency, to func(*metric.TurnFilter, string)) views.Breakdown {
-	b := views.Breakdown{Title: title, Head: []string{"Turns", "p50", "p95", "p99", "Mean"}}
+func (f *Figures) latencyBy(title string, by map[string]*metric.Latency, to func(*metric.TurnFilter, string)) Breakdown {
+	b := Breakdown{Title: title, Head: []string{"Turns", "p50", "p95", "p99", "Mean"}}
 	most := slices.SortedFunc(maps.Keys(by), func(a, c string) int { return cmp.Or(cmp.Compare(by[c].N, by[a].N), cmp.Compare(a, c)) })
 	most, b.Cut = cut(f, most)
 	for _, name := range most {
-		filter, l := f.filter, by[name]
+		filter, l := f.Filter, by[name]
 		to(&filter.Turns, cmp.Or(name, metric.NotTold))
-		row := views.BreakdownRow{Name: name, N: l.N, Values: f.latencyValues(l, filter)}
+		row := BreakdownRow{Name: name, N: l.N, Values: f.latencyValues(l, filter)}
 		if title == "Flow" && conversation.UserFlow(name) {
 			row.Link = f.flowPage(name)
 		}
@@ -111,32 +115,32 @@ func (f *figures) latencyBy(title string, by map[string]*metric.Latency, to func
 }
 
 // latencyValues are the figures of response times in tables.
-func (f *figures) latencyValues(l *metric.Latency, filter metric.Filter) []views.Value {
-	mean := views.Value{None: true, Text: "–"}
+func (f *Figures) latencyValues(l *metric.Latency, filter metric.Filter) []Value {
+	mean := Unknown()
 	if ms, ok := l.Mean(); ok {
-		mean = views.Value{V: ms, Text: format.Millis(ms), Link: f.turns(filter, 0), N: l.N}
+		mean = Duration(ms, f.turns(filter, 0), l.N)
 	}
-	return []views.Value{
-		{V: float64(l.N), Text: format.Count(l.N), Link: f.turns(filter, 0), N: l.N},
+	return []Value{
+		Count(l.N, f.turns(filter, 0)),
 		f.percentile(l, filter, 0.5), f.percentile(l, filter, 0.95), f.percentile(l, filter, 0.99), mean,
 	}
 }
 
 // latencyParts are understanding and prediction apart, of the turns of which the platform told them.
-func (f *figures) latencyParts() (all []views.LatencyPart) {
+func (f *Figures) latencyParts() (all []LatencyPart) {
 	for i, l := range []*metric.Latency{&f.words.Understanding, &f.words.Prediction} {
 		name := metric.Parts[i]
 		link := func(over float64) string {
-			filter := f.filter
+			filter := f.Filter
 			filter.Turns.Part, filter.Turns.Over = name, over
 			return f.turns(filter, 0)
 		}
-		part := views.LatencyPart{Name: strings.ToUpper(name[:1]) + name[1:], Turns: views.CountValue(l.N, link(0))}
+		part := LatencyPart{Name: strings.ToUpper(name[:1]) + name[1:], Turns: Count(l.N, link(0))}
 		for _, p := range []float64{0.5, 0.95, 0.99} {
-			v := views.Value{None: true, Text: "–"}
+			v := Unknown()
 			if ms, ok := l.Percentile(p); ok {
 				bound, above := l.Above(ms)
-				v = views.Value{V: ms, Text: format.Millis(ms), Link: link(bound), N: above, Base: "turns", Of: l.N, From: link(0), Few: l.N < metric.FewFrom}
+				v = Value{V: ms, Unit: Times, Link: link(bound), N: above, Base: "turns", Of: l.N, From: link(0), Few: l.N < metric.FewFrom}
 			}
 			part.Percentiles = append(part.Percentiles, v)
 		}
@@ -146,13 +150,13 @@ func (f *figures) latencyParts() (all []views.LatencyPart) {
 }
 
 // latencyHeat draws p95 by weekday and hour.
-func (f *figures) latencyHeat() views.Chart {
-	c := views.Chart{ID: "heat", Title: "p95 by hour and weekday", Quiet: "start of the conversation, " + f.zone.String(), Kind: views.Heat, Unit: views.Times, First: "Hour"}
+func (f *Figures) latencyHeat() Chart {
+	c := Chart{ID: "heat", Title: "p95 by hour and weekday", Quiet: "start of the conversation, " + f.Zone.String(), Kind: Heat, Unit: Times, First: "Hour"}
 	for h := range 24 {
-		c.X = append(c.X, views.HourTick(h))
+		c.X = append(c.X, HourTick(h))
 	}
 	for d := range 7 {
-		row := views.Series{Name: weekdays[d]}
+		row := Series{Name: weekdays[d]}
 		for h := range 24 {
 			filter, _ := f.when(d+1, h)
 			row.Values = append(row.Values, f.percentile(&f.hours[d][h], filter, 0.95))
@@ -165,7 +169,7 @@ func (f *figures) latencyHeat() views.Chart {
 var weekdays = [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 
 // breakdowns are tables of values by assistant, channel, version and environment.
-func (f *figures) breakdowns(names queries.DimensionNames, head []string, values func(t *metric.Tally, filter metric.Filter) []views.Value) (all []views.Breakdown) {
+func (f *Figures) breakdowns(names queries.DimensionNames, head []string, values func(t *metric.Tally, filter metric.Filter) []Value) (all []Breakdown) {
 	for _, d := range []struct {
 		title string
 		name  func(queries.Dimensions) string
@@ -188,15 +192,15 @@ func (f *figures) breakdowns(names queries.DimensionNames, head []string, values
 			continue
 		}
 		maps.DeleteFunc(sums, func(_ string, t *metric.Tally) bool { return t.Count(metric.All) == 0 })
-		b := views.Breakdown{Title: d.title, Head: head}
+		b := Breakdown{Title: d.title, Head: head}
 		most := slices.SortedFunc(maps.Keys(sums), func(a, c string) int {
 			return cmp.Or(cmp.Compare(sums[c].Count(metric.All), sums[a].Count(metric.All)), cmp.Compare(a, c))
 		})
 		most, b.Cut = cut(f, most)
 		for _, name := range most {
-			filter := f.filter
+			filter := f.Filter
 			d.to(&filter, cmp.Or(name, metric.NotTold))
-			b.Rows = append(b.Rows, views.BreakdownRow{Name: name, N: sums[name].Count(metric.All), Link: f.with(filter).address(), Values: values(sums[name], filter)})
+			b.Rows = append(b.Rows, BreakdownRow{Name: name, N: sums[name].Count(metric.All), Link: f.with(filter).Address(), Values: values(sums[name], filter)})
 		}
 		all = append(all, b)
 	}

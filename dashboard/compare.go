@@ -1,14 +1,35 @@
-package web
+package dashboard
 
 import (
 	"cmp"
-	"net/http"
+	"context"
 	"slices"
 
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/views"
 )
+
+// ComparisonRow is a measure of two groups.
+type ComparisonRow struct {
+	Name, Formula        string
+	A, B                 Value
+	Difference, Adjusted Delta
+	Covered              float64 // the share of conversations that the adjusted difference rests on
+}
+
+// Comparison is the model of two groups side by side.
+type Comparison struct {
+	Bar     FilterBar
+	How     string
+	By      string
+	Strata  string // what the difference is adjusted for
+	Kinds   [][2]string
+	Values  []string
+	A, B    string
+	Swap    string // the same the other way round
+	AnyData bool
+	Rows    []ComparisonRow
+}
 
 // dimension is what two groups of conversations can differ in.
 type dimension struct {
@@ -43,19 +64,17 @@ type group struct {
 	strata map[string]*metric.Tally
 }
 
-// comparison answers GET /compare: two groups side by side.
-func (s *server) comparison(w http.ResponseWriter, r *http.Request) error {
-	page := s.page(r, "Compare", "Compare")
-	f, done, err := s.readFigures(w, r, page, counted{times: true}, "by", "a", "b")
-	if done || err != nil {
-		return err
-	}
-	names, err := queries.NamesOfDimensions(r.Context(), s.Pool)
+// CompareNeeds is what the page counts.
+var CompareNeeds = Needs{times: true}
+
+// Comparison are two groups side by side.
+func (f *Figures) Comparison(ctx context.Context) (m Comparison, err error) {
+	names, err := queries.NamesOfDimensions(ctx, f.viewer.Pool)
 	if err != nil {
-		return err
+		return m, err
 	}
-	by := dimensionOf(f.own.Get("by"))
-	m := views.Comparison{Page: page, Bar: f.bar, How: f.how(), By: by.key, Strata: by.strata, AnyData: f.whole.Count(metric.All) > 0}
+	by := dimensionOf(f.Own.Get("by"))
+	m = Comparison{Bar: f.bar, How: f.how(), By: by.key, Strata: by.strata, AnyData: f.whole.Count(metric.All) > 0}
 	m.Bar.Compares, m.Bar.Buckets = nil, nil
 	for _, d := range dimensions {
 		m.Kinds = append(m.Kinds, [2]string{d.key, d.label})
@@ -65,7 +84,7 @@ func (s *server) comparison(w http.ResponseWriter, r *http.Request) error {
 		m.Values = append(m.Values, g.name)
 	}
 	if len(groups) < 2 {
-		return s.renderEither(w, r, views.ComparisonPage(m), views.ComparisonView(m))
+		return m, nil
 	}
 	pick := func(wanted string, other *group) *group {
 		i := slices.IndexFunc(groups, func(g *group) bool { return g.name == wanted })
@@ -77,32 +96,32 @@ func (s *server) comparison(w http.ResponseWriter, r *http.Request) error {
 		}
 		return groups[i]
 	}
-	a := pick(f.own.Get("a"), nil)
-	b := pick(f.own.Get("b"), a)
-	if by.key == "version" && f.own.Get("a") == "" && f.own.Get("b") == "" {
-		ages, err := queries.VersionAges(r.Context(), s.Pool)
+	a := pick(f.Own.Get("a"), nil)
+	b := pick(f.Own.Get("b"), a)
+	if by.key == "version" && f.Own.Get("a") == "" && f.Own.Get("b") == "" {
+		ages, err := queries.VersionAges(ctx, f.viewer.Pool)
 		if err != nil {
-			return err
+			return m, err
 		}
 		if ages[b.name].Before(ages[a.name]) { // the older one first: what is asked is whether the newer is better
 			a, b = b, a
 		}
 	}
 	m.A, m.B = a.name, b.name
-	m.Swap = f.owning("by", by.key).owning("a", b.name).owning("b", a.name).address()
+	m.Swap = f.Owning("by", by.key).Owning("a", b.name).Owning("b", a.name).Address()
 	m.Rows = f.compareRows(a, b)
-	return s.renderEither(w, r, views.ComparisonPage(m), views.ComparisonView(m))
+	return m, nil
 }
 
 // groups are the values of a dimension with their figures, the most frequent first.
-func (f *figures) groups(by dimension, names queries.DimensionNames) []*group {
+func (f *Figures) groups(by dimension, names queries.DimensionNames) []*group {
 	strata := dimensionOf(by.strata)
 	found := map[string]*group{}
 	for d, t := range f.sums {
 		name := cmp.Or(by.name(names, d), metric.NotTold)
 		g := found[name]
 		if g == nil {
-			g = &group{name: name, of: d.Assistant, filter: f.filter, strata: map[string]*metric.Tally{}}
+			g = &group{name: name, of: d.Assistant, filter: f.Filter, strata: map[string]*metric.Tally{}}
 			by.to(&g.filter, name)
 			found[name] = g
 		}
@@ -126,10 +145,10 @@ func (f *figures) groups(by dimension, names queries.DimensionNames) []*group {
 }
 
 // compareRows are the measures of two groups with their differences.
-func (f *figures) compareRows(a, b *group) []views.ComparisonRow {
-	rows := []views.ComparisonRow{{
+func (f *Figures) compareRows(a, b *group) []ComparisonRow {
+	rows := []ComparisonRow{{
 		Name: "Conversations",
-		A:    views.CountValue(a.whole.Count(metric.All), f.link(a.filter, metric.All)), B: views.CountValue(b.whole.Count(metric.All), f.link(b.filter, metric.All)),
+		A:    Count(a.whole.Count(metric.All), f.link(a.filter, metric.All)), B: Count(b.whole.Count(metric.All), f.link(b.filter, metric.All)),
 	}}
 	for _, m := range []struct {
 		measure metric.Measure
@@ -144,9 +163,9 @@ func (f *figures) compareRows(a, b *group) []views.ComparisonRow {
 		{metric.CSAT, "rated"},
 		{metric.ResponseRate, "asked"},
 	} {
-		row := views.ComparisonRow{Name: m.measure.Name, Formula: m.measure.Formula, A: f.rate(&a.whole, a.filter, m.measure, m.base), B: f.rate(&b.whole, b.filter, m.measure, m.base)}
+		row := ComparisonRow{Name: m.measure.Name, Formula: m.measure.Formula, A: f.rate(&a.whole, a.filter, m.measure, m.base), B: f.rate(&b.whole, b.filter, m.measure, m.base)}
 		if d, ok := b.whole.Rate(m.measure).Minus(a.whole.Rate(m.measure)); ok {
-			row.Difference = views.DifferenceText(d, m.measure.LessIs)
+			row.Difference = RateDifference(d, m.measure.LessIs)
 		}
 		strata := func(g *group) map[string]metric.Rate {
 			all := map[string]metric.Rate{}
@@ -156,7 +175,7 @@ func (f *figures) compareRows(a, b *group) []views.ComparisonRow {
 			return all
 		}
 		if d, covered, ok := metric.Adjusted(strata(b), strata(a)); ok {
-			row.Adjusted = views.DifferenceText(d, m.measure.LessIs)
+			row.Adjusted = RateDifference(d, m.measure.LessIs)
 			row.Covered = covered
 		}
 		rows = append(rows, row)
@@ -165,8 +184,8 @@ func (f *figures) compareRows(a, b *group) []views.ComparisonRow {
 		p    float64
 		name string
 	}{{0.5, "Response time, p50"}, {0.95, "Response time, p95"}} {
-		row := views.ComparisonRow{Name: p.name, A: f.percentile(&a.whole.Response, a.filter, p.p), B: f.percentile(&b.whole.Response, b.filter, p.p)}
-		row.Difference = views.TimeDifferenceText(&b.whole.Response, &a.whole.Response, p.p)
+		row := ComparisonRow{Name: p.name, A: f.percentile(&a.whole.Response, a.filter, p.p), B: f.percentile(&b.whole.Response, b.filter, p.p)}
+		row.Difference = TimeDifference(&b.whole.Response, &a.whole.Response, p.p)
 		rows = append(rows, row)
 	}
 	return rows
