@@ -19,6 +19,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries"
 )
 
@@ -140,7 +141,7 @@ func decode(all *corpus) ([]*conversation.Event, error) {
 	d := rasa.NewDecoder()
 	events := make([]*conversation.Event, 0, len(all.ends))
 	for body := range all.each {
-		e, rej := d.Decode(string(body), rasa.Intake{Assistant: "bench"}, time.Now())
+		e, rej := d.Decode(string(body), wire.Intake{Assistant: "bench"}, time.Now())
 		if rej != nil {
 			return nil, rej
 		}

@@ -21,6 +21,7 @@ import (
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -153,7 +154,7 @@ func (b *bench) storing(pool *pgxpool.Pool, seed uint64, while func(context.Cont
 			if !ok {
 				return nil, errors.New("the demo is at its end")
 			}
-			if e, rej := d.Decode(string(body), rasa.Intake{Assistant: "bench", Environment: "production"}, time.Now()); rej == nil {
+			if e, rej := d.Decode(string(body), wire.Intake{Assistant: "bench", Environment: "production"}, time.Now()); rej == nil {
 				batch = append(batch, e)
 			}
 		}

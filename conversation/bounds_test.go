@@ -15,6 +15,7 @@ func driven(t *testing.T, n int, event func(i int) *Event) (p *Projection, chang
 		e := event(i)
 		e.Assistant, e.SenderKey, e.Time = "a", "s", 1e9+float64(i)
 		e.At, e.ID = MicrosOf(e.Time), NameUUID(fmt.Sprint(i))
+		judged(e)
 		events = append(events, e)
 	}
 	changes, _, ok := NewFold(p, NewRules(DefaultSettings()), nil).Project(events)
@@ -37,20 +38,20 @@ func TestBounds(t *testing.T) {
 		flag  int16 // of those beyond
 		most  int   // bytes of the state
 	}{
-		{"open flows", 3000, func(i int) *Event { return &Event{Type: TypeFlowStarted, FlowID: fmt.Sprint("f", i)} }, FlagBeyond, 20000},
-		{"a flow, open again and again", 3000, func(int) *Event { return &Event{Type: TypeFlowStarted, FlowID: "f"} }, FlagBeyond, 10000},
-		{"repair flows", 3000, func(i int) *Event { return &Event{Type: TypeFlowStarted, FlowID: fmt.Sprint("pattern_", i)} }, FlagBeyond, 15000},
+		{"open flows", 3000, func(i int) *Event { return &Event{Type: "flow_started", FlowID: fmt.Sprint("f", i)} }, FlagBeyond, 20000},
+		{"a flow, open again and again", 3000, func(int) *Event { return &Event{Type: "flow_started", FlowID: "f"} }, FlagBeyond, 10000},
+		{"repair flows", 3000, func(i int) *Event { return &Event{Type: "flow_started", FlowID: fmt.Sprint("pattern_", i)} }, FlagBeyond, 15000},
 		{"turns", 3 * MaxResponses, func(i int) *Event {
 			if i%2 == 1 {
-				return &Event{Type: TypeBot, Text: "yes"}
+				return &Event{Type: "bot", Text: "yes"}
 			}
-			return &Event{Type: TypeUser, Text: "and?", MessageID: fmt.Sprint(i)}
+			return &Event{Type: "user", Text: "and?", MessageID: fmt.Sprint(i)}
 		}, FlagBeyond, 60000},
-		{"a stack", 3000, func(i int) *Event { return &Event{Type: TypeStack, Patch: frame(i)} }, FlagStackNotApplied, 60000},
+		{"a stack", 3000, func(i int) *Event { return &Event{Type: "stack", Patch: frame(i)} }, FlagStackNotApplied, 60000},
 		{"texts on a stack", 300, func(i int) *Event {
-			return &Event{Type: TypeStack, Patch: []PatchOp{{Op: "add", Path: "/0", Value: strings.Repeat("x", 1000)}}}
+			return &Event{Type: "stack", Patch: []PatchOp{{Op: "add", Path: "/0", Value: strings.Repeat("x", 1000)}}}
 		}, FlagStackNotApplied, 150000},
-		{"slots", 3000, func(i int) *Event { return &Event{Type: TypeSlot, Name: fmt.Sprint(i), Value: "1"} }, 0, 1000},
+		{"slots", 3000, func(i int) *Event { return &Event{Type: "slot", Name: fmt.Sprint(i), Value: "1"} }, 0, 1000},
 	} {
 		p, changes := driven(t, tt.n, tt.event)
 		if n := len(p.Marshal()); n > tt.most {
@@ -74,9 +75,9 @@ func TestTurnsBeyond(t *testing.T) {
 	t.Parallel()
 	_, changes := driven(t, 2*MaxResponses+4, func(i int) *Event {
 		if i%2 == 1 {
-			return &Event{Type: TypeBot, Text: "yes"}
+			return &Event{Type: "bot", Text: "yes"}
 		}
-		return &Event{Type: TypeUser, Text: "and?", MessageID: fmt.Sprint(i)}
+		return &Event{Type: "user", Text: "and?", MessageID: fmt.Sprint(i)}
 	})
 	for _, turn := range changes.Turns {
 		if _, _, ok := turn.Response(); ok != (turn.N <= MaxResponses) {

@@ -60,9 +60,10 @@ type Conversation struct {
 	Runs     []*Run
 	RunCount int
 
-	BundleAt   int64
-	BundlePart int
-	BundleLen  int
+	BundleAt     int64
+	BundlePart   int
+	BundleLen    int
+	BundleFormat int // of the bodies in it
 
 	Engaged bool // somebody had written when it was last stored
 
@@ -116,7 +117,7 @@ func (c *Conversation) ResponseTimes() []float64 {
 	return all
 }
 
-// UserFlow tells a flow of the assistant from the platform's own repair flows.
+// UserFlow tells a flow of the assistant from those by which a platform repairs and asks: adapters have the ids of these begin so.
 func UserFlow(id string) bool { return id != "" && !strings.HasPrefix(id, "pattern_") }
 
 // firstTextSize is how many bytes of the first message the list shows.
@@ -133,12 +134,6 @@ func Snippet(text string) string {
 		cut--
 	}
 	return text[:cut] + "…"
-}
-
-// platformMessage tells a message that a person wrote or chose from one that the platform made.
-func platformMessage(e *Event) bool {
-	return e.External || strings.HasPrefix(e.Text, "EXTERNAL: ") || e.Text == "/session_start" ||
-		e.Text == "/silence_timeout" || strings.HasPrefix(e.Text, "/session_start{")
 }
 
 func (c *Conversation) openRun(flow string) *Run {

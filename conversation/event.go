@@ -5,22 +5,63 @@ import (
 	"math"
 )
 
-// Event types that the fold knows. Unknown types are stored and counted, nothing more.
+// Kind is what an event means to the fold. An adapter says which kind its platform's events are of; those of no kind are stored and counted, nothing
+// more.
+type Kind uint8
+
+// The kinds of events.
 const (
-	TypeUser         = "user"
-	TypeBot          = "bot"
-	TypeAgent        = "agent"
-	TypeAction       = "action"
-	TypeSlot         = "slot"
-	TypeStack        = "stack"
-	TypeSessionStart = "session_started"
-	TypeSessionEnd   = "session_ended"
-	TypeInactive     = "conversation_inactive"
-	TypeRestart      = "restart"
-	TypeResetSlots   = "reset_slots"
-	TypePause        = "pause"
-	TypeResume       = "resume"
-	TypeFlowStarted  = "flow_started"
+	KindNone        Kind = iota
+	KindUser             // somebody, or the platform in their place, sends a message
+	KindBot              // the assistant replies
+	KindAgent            // a human agent replies
+	KindAction           // the assistant runs an action
+	KindTurnEnd          // the assistant has done what it does in a turn, and listens
+	KindBegin            // a conversation begins
+	KindMayBegin         // one begins if KindBegin follows directly; else it is a slot
+	KindSlot             // a slot is set
+	KindStack            // the dialogue stack changes
+	KindReset            // the dialogue stack is emptied
+	KindRestart          // the user begins anew
+	KindPause            // the assistant falls silent
+	KindResume           // the assistant speaks again
+	KindEnd              // the conversation ends for good
+	KindInactive         // it ended by silence: it goes on when something comes
+	KindSilent           // likewise, but says nothing of an end
+	KindFlowStarted      // and the others of flows
+	KindFlowCompleted
+	KindFlowCancelled
+	KindFlowInterrupted
+	KindFlowResumed
+)
+
+// Flow tells whether the kind is one of a flow.
+func (k Kind) Flow() bool { return k >= KindFlowStarted && k <= KindFlowResumed }
+
+// Trait is what an event is beside its kind, as its adapter tells.
+type Trait uint8
+
+// The traits of events.
+const (
+	OwnID       Trait = 1 << iota // it has an id of its own: then it is one fact, however often it comes
+	Replaceable                   // but for OwnID it has no other identity than what redaction changes
+	Platform                      // a message that the platform made in a person's place
+	Payload                       // what a button sends, not what a person types
+	SetsSlots                     // a payload that does nothing but set slots
+	AsksBack                      // by its name, the assistant asks back
+	Fails                         // by its name, something failed within
+	AsksRating                    // by its name, the assistant asks for a rating
+)
+
+// Types of events, as the database names them.
+const (
+	TypeAction   = "action"
+	TypePause    = "pause"
+	TypeResume   = "resume"
+	TypeRestart  = "restart"
+	TypeAgent    = "agent"
+	TypeEnd      = "session_ended"
+	TypeInactive = "conversation_inactive"
 )
 
 // Flags of an event: what was odd about it. They are stored with it.
@@ -41,8 +82,8 @@ type Event struct {
 	SenderKey          string
 	UserID             string
 	SessionID          string
-	Environment        string // of the delivery, not of the body; "" when unknown
-	Type               string
+	Environment        string  // of the delivery, not of the body; "" when unknown
+	Type               string  // as the platform calls it
 	Time               float64 // seconds since 1970 UTC as on the wire: two events may differ below a microsecond
 	At                 int64   // Time in microseconds
 	Place              int32   // among the events of its instant, counted from 0 in the delivery that showed most of them; 0 too where no delivery tells
@@ -66,12 +107,15 @@ type Event struct {
 	Update     string    // of a stack event, the JSON Patch as text
 	Patch      []PatchOp // the same read; nil when it is none
 
-	UnderstandingMS, PredictionMS float64 // of the turn that this action_listen closes; NaN when not told
+	UnderstandingMS, PredictionMS float64 // of the turn that this event ends; NaN when not told
 	RedactedAt                    float64 // seconds; 0 for an original, ordering redacted copies among themselves
 
-	Masks    int32 // words that stand for personal data in a masked event
+	Kind     Kind
+	Traits   Trait
+	Rank     int8  // among the events of its instant where no delivery tells, see Key
+	Format   uint8 // of the wire, by which Body is read
+	Masks    int16 // words that stand for personal data in a masked event
 	Flags    int16
-	External bool   // a user event made by a reminder or trigger, not by a person
 	Body     string // the event as JSON, safe to store as text and to cast to json
 	Original []byte // the bytes as received when Body had to be repaired, else nil
 	BodyHash int64  // of the bytes as received; of what is stored of a masked event
@@ -95,8 +139,14 @@ type Command struct {
 	Detail string // the whole command as JSON, for the other kinds
 }
 
+// Is tells whether the event has a trait.
+func (e *Event) Is(t Trait) bool { return e.Traits&t != 0 }
+
+// RankOfMayBegin is the rank of events of KindMayBegin, see Key.
+const RankOfMayBegin = 1
+
 // Key orders a sender's events: by time as sent; where that is equal by their place in the delivery, then by
-// the order in which Rasa makes events of one instant, then by id. The order of arrival has no say in it.
+// the order in which the platform makes events of one instant, then by id. The order of arrival has no say in it.
 type Key struct {
 	Time  float64
 	Place int32
@@ -105,7 +155,7 @@ type Key struct {
 }
 
 // Key returns where the event stands among those of its sender.
-func (e *Event) Key() Key { return Key{e.Time, e.Place, e.rank(), e.ID} }
+func (e *Event) Key() Key { return Key{e.Time, e.Place, int(e.Rank), e.ID} }
 
 // Compare orders keys.
 func (k Key) Compare(o Key) int {
@@ -121,72 +171,8 @@ func (k Key) Compare(o Key) int {
 	return k.ID.Compare(o.ID)
 }
 
-const (
-	slotSessionMetadata = "session_started_metadata"
-	actionSessionStart  = "action_session_start"
-	actionListen        = "action_listen"
-)
-
-// RankOfStartSlot is the rank of the slot that may begin a session, see Key.
-const RankOfStartSlot = 1
-
-func (e *Event) rank() int {
-	switch e.Type {
-	case TypeRestart:
-		return 0
-	case TypeSlot:
-		if e.Name == slotSessionMetadata {
-			return RankOfStartSlot
-		}
-		return 6
-	case TypeAction:
-		switch e.Name {
-		case "action_restart":
-			return -1
-		case actionSessionStart:
-			return 2
-		case actionListen:
-			return 12
-		}
-		return 9
-	case TypeSessionStart:
-		return 3
-	case TypeUser:
-		return 4
-	case "user_featurization", "entities":
-		return 5
-	case TypeStack:
-		return 7
-	case TypeFlowStarted:
-		return 8
-	case TypeBot, TypeAgent:
-		return 10
-	case TypeSessionEnd, TypeInactive:
-		return 13
-	}
-	return 11
-}
-
 // MicrosOf turns seconds since 1970 into microseconds, rounded to the nearest.
 func MicrosOf(seconds float64) int64 { return int64(math.Round(seconds * 1e6)) }
-
-// OwnID tells whether the event carries an id of its own: then it is one fact, however often it comes.
-func (e *Event) OwnID() bool { return e.Type == TypeUser && e.MessageID != "" }
-
-// Replaceable returns the type, if events of it may have no other identity than what redaction changes; else "".
-func Replaceable(typ []byte) string {
-	switch string(typ) {
-	case TypeUser:
-		return TypeUser
-	case TypeBot:
-		return TypeBot
-	case TypeAgent:
-		return TypeAgent
-	case TypeSlot:
-		return TypeSlot
-	}
-	return ""
-}
 
 // MaxPlace is the greatest place of an event; those behind it share it.
 const MaxPlace = math.MaxInt16

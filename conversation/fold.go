@@ -91,7 +91,7 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	p := f.Projection
 	if p.Current != nil && p.Current.Provisional {
 		c := p.Current
-		if e.Type != TypeAction || e.Name != actionSessionStart {
+		if e.Kind != KindBegin {
 			return Key{Time: math.Nextafter(c.First.Time, 0)}, false
 		}
 		c.Provisional = false
@@ -120,7 +120,7 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 		c.Stripped += 10
 	}
 	c.LastAt = max(c.LastAt, e.At)
-	if e.Type != TypeSessionEnd && e.Type != TypeInactive && e.Type != "session_paused" || c.ActiveAt == 0 {
+	if e.Kind != KindEnd && e.Kind != KindInactive && e.Kind != KindSilent || c.ActiveAt == 0 {
 		c.ActiveAt = max(c.ActiveAt, e.At)
 	}
 	if c.EndReason == endedByNext {
@@ -148,11 +148,11 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 	switch {
 	case !p.Current.Started && !p.Current.Ended && p.Current.Stripped == 0 && (!starts(e) || e.At-p.Current.LastAt <= p.Current.Idle):
 		return p.Current, Key{}, true // a start repeated, as by a widget, or what belongs to it
-	case e.Type == TypeAction && e.Name == actionSessionStart,
-		p.Current.Ended && e.Type == TypeUser:
+	case e.Kind == KindBegin,
+		p.Current.Ended && e.Kind == KindUser:
 		return f.begin(e, f.firstUUID(e)), Key{}, true
-	case e.Type == TypeSlot && e.Name == slotSessionMetadata:
-		if next == nil || next.Type == TypeAction && next.Name == actionSessionStart {
+	case e.Kind == KindMayBegin:
+		if next == nil || next.Kind == KindBegin {
 			c := f.begin(e, f.firstUUID(e))
 			c.Provisional = next == nil
 			return c, Key{}, true
@@ -166,7 +166,7 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 
 // starts tells whether an event may be the start of a session.
 func starts(e *Event) bool {
-	return e.Type == TypeAction && e.Name == actionSessionStart || e.Type == TypeSlot && e.Name == slotSessionMetadata
+	return e.Kind == KindBegin || e.Kind == KindMayBegin
 }
 
 // sessionOf finds or begins the conversation of an event that names its session.
@@ -224,7 +224,7 @@ func (f *Fold) leave() {
 
 // says tells whether a user or the assistant says something.
 func says(e *Event) bool {
-	return e.Type == TypeUser && !platformMessage(e) || e.Type == TypeBot || e.Type == TypeAgent
+	return e.Kind == KindUser && !e.Is(Platform) || e.Kind == KindBot || e.Kind == KindAgent
 }
 
 // silent tells whether a session that is told has only begun.
@@ -254,7 +254,7 @@ func (f *Fold) laterName(e *Event) (named *Event, absorbed []*Event) {
 	idle, last := int64(f.settings.IdleMinutes)*60e6, e.At
 	for _, x := range f.events[f.next:] {
 		if x.SessionID == "" || x.SessionID == e.SessionID || slices.ContainsFunc(absorbed, func(a *Event) bool { return a.SessionID == x.SessionID }) {
-			if x.Type == TypeSessionEnd || says(x) {
+			if x.Kind == KindEnd || says(x) {
 				break
 			}
 			last = max(last, x.At)
@@ -354,14 +354,14 @@ func (f *Fold) facts(c *Conversation, e *Event) {
 	c.naming = c.naming || c.UserID == "" && e.UserID != ""
 	first(&c.UserID, e.UserID)
 	first(&f.UserID, e.UserID)
-	if e.Type == TypeUser {
+	if e.Kind == KindUser {
 		first(&c.Channel, e.Channel)
 		first(&f.Channel, e.Channel)
 	}
 	if c.ModelID == "" && c.ModelName == "" {
 		c.ModelID, c.ModelName = e.ModelID, e.ModelName
 	}
-	if c.EndedAt != 0 && !c.Ended && c.EndReason != endedByNext && e.Type != TypeInactive && e.Type != "session_paused" {
+	if c.EndedAt != 0 && !c.Ended && c.EndReason != endedByNext && e.Kind != KindInactive && e.Kind != KindSilent {
 		c.EndedAt, c.EndReason = 0, "" // it woke up
 	}
 	if reason := f.settings.escalation(e); reason != "" && c.EscalatedAt == 0 {
@@ -369,11 +369,7 @@ func (f *Fold) facts(c *Conversation, e *Event) {
 		f.handOver(c)
 	}
 	f.pause(c, e)
-	switch {
-	case e.Type == TypeFlowStarted && e.FlowID == "pattern_customer_satisfaction",
-		(e.Type == TypeBot || e.Type == TypeAction) && e.Name == "utter_ask_csat_score":
-		c.Asked = true
-	}
+	c.Asked = c.Asked || e.Is(AsksRating)
 }
 
 // handOver marks the open flow runs as those in which the conversation was handed to a human.
@@ -391,14 +387,14 @@ func (f *Fold) pause(c *Conversation, e *Event) {
 		return
 	}
 	switch {
-	case e.Type == TypePause:
+	case e.Kind == KindPause:
 		f.resume(c)
 		c.PausedAt = e.At
 		if c.EscalatedAt == 0 {
 			f.handOver(c)
 		}
 	case c.PausedAt == 0:
-	case e.Type == TypeAgent:
+	case e.Kind == KindAgent:
 		at := c.PausedAt
 		if at < 0 {
 			at = -at
@@ -410,9 +406,9 @@ func (f *Fold) pause(c *Conversation, e *Event) {
 			c.EscalatedAt, c.EscalationReason = at, TypePause
 		}
 		c.PausedAt, c.PausedRuns = 0, nil
-	case e.Type == TypeResume:
+	case e.Kind == KindResume:
 		f.resume(c)
-	case e.Type == TypeBot && c.PausedAt > 0: // a human may come yet
+	case e.Kind == KindBot && c.PausedAt > 0: // a human may come yet
 		at := c.PausedAt
 		f.resume(c)
 		c.PausedAt = -at
@@ -435,38 +431,41 @@ func (f *Fold) resume(c *Conversation) {
 
 // apply does what is particular to the event's type and returns flags to store with it.
 func (f *Fold) apply(c *Conversation, e *Event, seq int64) (flags int16) {
-	switch e.Type {
-	case TypeUser:
+	switch e.Kind {
+	case KindUser:
 		return f.user(c, e, seq)
-	case TypeBot, TypeAgent:
+	case KindBot, KindAgent:
 		f.reply(c, e, seq)
-	case TypeAction:
+	case KindAction:
 		f.action(c, e)
-	case TypeSlot:
+	case KindTurnEnd:
+		f.turnEnd(c, e)
+	case KindSlot, KindMayBegin:
 		f.slot(c, e, seq)
-	case TypeStack:
+	case KindStack:
 		return f.stack(c, e, seq)
-	case TypeSessionStart:
+	case KindReset:
 		f.reset()
-	case TypeRestart:
+	case KindRestart:
 		c.Started = true
 		f.reset()
 		c.Paused = false
-	case TypePause:
+	case KindPause:
 		c.Paused = true
-	case TypeResume:
+	case KindResume:
 		c.Paused = false
-	case TypeSessionEnd:
+	case KindEnd:
 		c.EndedAt, c.EndReason, c.Ended = e.At, e.Reason, true
 		if c.EndReason == "" {
-			c.EndReason = TypeSessionEnd
+			c.EndReason = TypeEnd
 		}
-	case TypeInactive:
+	case KindInactive:
 		if !c.Ended {
 			c.EndedAt, c.EndReason = e.At, TypeInactive
 		}
-	case TypeFlowStarted, "flow_completed", "flow_cancelled", "flow_interrupted", "flow_resumed":
+	case KindFlowStarted, KindFlowCompleted, KindFlowCancelled, KindFlowInterrupted, KindFlowResumed:
 		return f.flow(c, e)
+	default: // it changes nothing
 	}
 	return 0
 }
@@ -479,7 +478,7 @@ func (f *Fold) reset() {
 }
 
 func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
-	platform := platformMessage(e)
+	platform := e.Is(Platform)
 	c.Started = c.Started || !platform
 	if c.Before != nil {
 		if ms, _, ok := c.Before.Response(); ok {
@@ -509,8 +508,8 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
 		c.UserMessages++
 	}
 	if !platform && !f.settings.rates(e) {
-		c.spoke(f.settings.closes(e) || c.Rated && brief(e.Text))
-		if c.FirstText == "" && e.Text != "" && e.Text[0] != '/' {
+		c.spoke(f.settings.closes(e) || c.Rated && brief(e))
+		if c.FirstText == "" && e.Text != "" && !e.Is(Payload) {
 			c.FirstText = Snippet(e.Text)
 		}
 	}
@@ -521,7 +520,7 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
 func (f *Fold) reply(c *Conversation, e *Event, seq int64) {
 	author := ByBot
 	t := c.Turn
-	if e.Type == TypeAgent {
+	if e.Kind == KindAgent {
 		author = ByAgent
 		c.Started = true
 		c.AgentMessages++
@@ -543,36 +542,34 @@ func (f *Fold) reply(c *Conversation, e *Event, seq int64) {
 	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, turn, author})
 }
 
-func (f *Fold) action(c *Conversation, e *Event) {
-	if e.Name == actionListen {
-		t := c.Turn
-		// An action_listen may be stamped later than the user event that follows it: then it closes the turn before.
-		if t != nil && t.EndSeq == t.Seq && c.Before != nil && !c.Before.Listened {
-			t = c.Before
-		}
-		if t == nil {
-			return
-		}
-		t.Listened = true
-		if !math.IsNaN(e.UnderstandingMS) {
-			t.Understanding = &e.UnderstandingMS
-		}
-		if !math.IsNaN(e.PredictionMS) {
-			t.Prediction = &e.PredictionMS
-		}
-		f.turnChanged(c, t)
+func (f *Fold) turnEnd(c *Conversation, e *Event) {
+	t := c.Turn
+	// It may be stamped later than the user's message that follows it: then it ends the turn before.
+	if t != nil && t.EndSeq == t.Seq && c.Before != nil && !c.Before.Listened {
+		t = c.Before
+	}
+	if t == nil {
 		return
 	}
+	t.Listened = true
+	if !math.IsNaN(e.UnderstandingMS) {
+		t.Understanding = &e.UnderstandingMS
+	}
+	if !math.IsNaN(e.PredictionMS) {
+		t.Prediction = &e.PredictionMS
+	}
+	f.turnChanged(c, t)
+}
+
+func (f *Fold) action(c *Conversation, e *Event) {
 	if c.Turn != nil && f.settings.fallback(e.Name) {
 		c.Turn.Fallback = true
 		c.Last = saidFallback
 	}
-	if e.Name != actionSessionStart {
-		if c.Turn != nil && c.Turn.FirstBotAt == 0 {
-			c.Turn.Action = e.Name
-		}
-		c.Started = c.Started || f.settings.escalation(e) != ""
+	if c.Turn != nil && c.Turn.FirstBotAt == 0 {
+		c.Turn.Action = e.Name
 	}
+	c.Started = c.Started || f.settings.escalation(e) != ""
 }
 
 func (f *Fold) slot(c *Conversation, e *Event, seq int64) {
@@ -632,13 +629,13 @@ func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
 		c.LastFlow = e.FlowID
 	}
 	run := c.openRun(e.FlowID)
-	if run == nil && e.Type != TypeFlowStarted && len(c.Runs) >= MaxFlows { // of one that is followed no further
+	if run == nil && e.Kind != KindFlowStarted && len(c.Runs) >= MaxFlows { // of one that is followed no further
 		return FlagBeyond
 	}
-	if run == nil || e.Type == TypeFlowStarted && UserFlow(e.FlowID) {
+	if run == nil || e.Kind == KindFlowStarted && UserFlow(e.FlowID) {
 		c.RunCount++
 		run = &Run{N: c.RunCount, FlowID: e.FlowID, Status: RunOpen}
-		if e.Type == TypeFlowStarted {
+		if e.Kind == KindFlowStarted {
 			run.StartedAt = e.At
 		}
 		flags = c.room()
@@ -647,22 +644,22 @@ func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
 	if e.StepID != "" {
 		run.LastStep = e.StepID
 	}
-	switch e.Type {
-	case TypeFlowStarted:
+	switch e.Kind {
+	case KindFlowStarted:
 		run.Starts++
 		switch {
-		case e.FlowID == "pattern_internal_error":
+		case e.Is(Fails):
 			c.Last = saidError
 		case f.settings.fallback(e.FlowID) && c.Turn != nil:
 			c.Turn.Fallback = true
 		}
-	case "flow_interrupted":
+	case KindFlowInterrupted:
 		run.Interrupted++
-	case "flow_resumed":
+	case KindFlowResumed:
 		run.Resumed++
 	default:
 		run.EndedAt, run.Status = e.At, RunCancelled
-		if e.Type == "flow_completed" {
+		if e.Kind == KindFlowCompleted {
 			run.Status = RunCompleted
 			c.FlowDone = c.FlowDone || UserFlow(e.FlowID)
 		}
@@ -684,12 +681,13 @@ func (f *Fold) store(c *Conversation, e *Event, seq int64, flags int16) {
 	switch {
 	case c.Events == 1:
 		c.BundleAt = e.At
-	case c.BundleLen >= BundleSize:
+	case c.BundleLen >= BundleSize || c.BundleFormat != int(e.Format):
 		c.BundlePart = int(int16(c.BundlePart + 1)) // as it is stored: of a conversation of millions of events it begins anew below zero
 		c.BundleLen, c.BundleAt, c.bundle = 0, e.At, nil
 	}
 	if c.bundle == nil {
-		c.bundle = &Bundle{Conversation: c.ID, At: c.BundleAt, Part: c.BundlePart, Appended: c.BundleLen > 0}
+		c.BundleFormat = int(e.Format)
+		c.bundle = &Bundle{Conversation: c.ID, At: c.BundleAt, Part: c.BundlePart, Format: e.Format, Appended: c.BundleLen > 0}
 		f.out.Bundles = append(f.out.Bundles, c.bundle)
 	}
 	f.out.Events = append(f.out.Events, EventRow{e, c.ID, seq, turn, c.BundlePart, c.BundleLen, flags})

@@ -115,11 +115,11 @@ func (c *Conversation) spoke(closing bool) {
 // classify tells what a bot message was.
 func (s *Settings) classify(e *Event, text string, fallbackTurn bool) answer {
 	switch {
-	case strings.HasPrefix(e.Name, "utter_internal_error"):
+	case e.Is(Fails):
 		return saidError
 	case s.fallback(e.Name) || fallbackTurn:
 		return saidFallback
-	case strings.HasPrefix(e.Name, "utter_ask_") || strings.HasPrefix(e.Name, "utter_clarification"):
+	case e.Is(AsksBack):
 		return saidQuestion
 	}
 	text = strings.TrimRight(text, " \n\t\"'»”)")
@@ -152,7 +152,7 @@ func (c *Conversation) replied(r *Rules, e *Event, fallbackTurn bool) {
 
 // rates tells a button's payload that only answers the question for a rating.
 func (s *Settings) rates(e *Event) bool {
-	return strings.HasPrefix(e.Text, "/SetSlots") && slices.ContainsFunc(s.CSATSlots, func(slot string) bool {
+	return e.Is(SetsSlots) && slices.ContainsFunc(s.CSATSlots, func(slot string) bool {
 		return strings.Contains(e.Text, slot)
 	})
 }
@@ -163,6 +163,6 @@ func asksForRating(e *Event) bool {
 }
 
 // brief tells a message that may be a rating: a number, a word or two, or a payload.
-func brief(text string) bool {
-	return strings.HasPrefix(text, "/") || len(wordsOf(text)) <= 2
+func brief(e *Event) bool {
+	return e.Is(Payload) || len(wordsOf(e.Text)) <= 2
 }

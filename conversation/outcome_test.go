@@ -8,10 +8,10 @@ import (
 // TestLastAnswer has the outcomes of conversations whose last turn leaves nothing open, or seems to.
 func TestLastAnswer(t *testing.T) {
 	t.Parallel()
-	said := func(at float64, words string) *Event { return event(at, TypeUser, text(words)) }
-	bot := func(at float64, words string) *Event { return event(at, TypeBot, text(words)) }
-	rate := event(5, TypeBot, text("How was this conversation?"), name("utter_ask_csat_score"))
-	more := event(5, TypeBot, text("Is there anything else?"), name("utter_anything_else"))
+	said := func(at float64, words string) *Event { return event(at, "user", text(words)) }
+	bot := func(at float64, words string) *Event { return event(at, "bot", text(words)) }
+	rate := event(5, "bot", text("How was this conversation?"), name("utter_ask_csat_score"))
+	more := event(5, "bot", text("Is there anything else?"), name("utter_anything_else"))
 	answered := []*Event{said(0, "where is my parcel"), bot(1, "It arrives today.")}
 	asked := []*Event{said(0, "where is my parcel"), bot(1, "Which parcel?")}
 	intent := func(at float64, words, name string) *Event {
@@ -41,10 +41,10 @@ func TestLastAnswer(t *testing.T) {
 		{"a question without a reply, then bye", answered, []*Event{said(4, "and when exactly?"), said(9, "bye")}, Abandoned, KeptUnreplied},
 		{"bye after a question of the assistant", asked, []*Event{said(4, "bye")}, Abandoned, KeptQuestion},
 		{"bye at once", nil, []*Event{bot(0, "Hello!"), said(1, "bye")}, Abandoned, KeptUnreplied},
-		{"a rating typed without a reply", answered, []*Event{rate, said(9, "4"), event(9.1, TypeSlot, name("csat_score"), value("4"))}, ResolvedConfirmed, RatedGood},
-		{"a bad rating typed without a reply", answered, []*Event{rate, said(9, "it was bad"), event(9.1, TypeSlot, name("csat_score"), value("1"))}, ResolvedAssumed, KeptAnswer},
+		{"a rating typed without a reply", answered, []*Event{rate, said(9, "4"), event(9.1, "slot", name("csat_score"), value("4"))}, ResolvedConfirmed, RatedGood},
+		{"a bad rating typed without a reply", answered, []*Event{rate, said(9, "it was bad"), event(9.1, "slot", name("csat_score"), value("1"))}, ResolvedAssumed, KeptAnswer},
 		{"a rating by a plain button without a reply", answered, []*Event{rate, said(9, "bad")}, ResolvedAssumed, KeptAnswer},
-		{"a fallback, then bye", []*Event{said(0, "xyz"), event(1, TypeBot, text("Sorry?"), name("utter_default"))}, []*Event{said(4, "bye")}, Abandoned, KeptFallback},
+		{"a fallback, then bye", []*Event{said(0, "xyz"), event(1, "bot", text("Sorry?"), name("utter_default"))}, []*Event{said(4, "bye")}, Abandoned, KeptFallback},
 		{"a flow that ends without words, then thanks", []*Event{said(0, "pay"), event(1, "flow_completed", flow("pay"))}, []*Event{said(4, "thanks")}, ResolvedAssumed, KeptFlow},
 		{"thanks, answered", asked, []*Event{said(4, "thanks"), bot(5, "You are welcome.")}, ResolvedAssumed, Answered},
 		{"a closing question before any answer", nil, []*Event{said(0, "hi"), more}, Abandoned, KeptUnreplied},
@@ -61,13 +61,13 @@ func TestClosingSettings(t *testing.T) {
 	t.Parallel()
 	s := DefaultSettings()
 	s.ClosingWords, s.ClosingIntents, s.ClosingQuestions = []string{"over and out"}, []string{"end*"}, []string{"utter_more?", "*roger*?"}
-	answered := []*Event{event(0, TypeUser, text("where")), event(1, TypeBot, text("here"))}
+	answered := []*Event{event(0, "user", text("where")), event(1, "bot", text("here"))}
 	for words, want := range map[string]Outcome{"Over, and out!": ResolvedAssumed, "over": Abandoned, "thanks": Abandoned} {
-		if got := fold(t, s, append(slices.Clone(answered), event(2, TypeUser, text(words)))...).Conversations[0].Outcome(); got != want {
+		if got := fold(t, s, append(slices.Clone(answered), event(2, "user", text(words)))...).Conversations[0].Outcome(); got != want {
 			t.Errorf("%q: %s, want %s", words, got, want)
 		}
 	}
-	if got := fold(t, s, append(slices.Clone(answered), event(2, TypeUser, text("x")), event(3, TypeBot, text("Do you copy, Roger that?")))...).Conversations[0].Outcome(); got != ResolvedAssumed {
+	if got := fold(t, s, append(slices.Clone(answered), event(2, "user", text("x")), event(3, "bot", text("Do you copy, Roger that?")))...).Conversations[0].Outcome(); got != ResolvedAssumed {
 		t.Errorf("a closing question by words: %s", got)
 	}
 }
@@ -75,9 +75,9 @@ func TestClosingSettings(t *testing.T) {
 // TestPause has whether and when a pause hands a conversation to a human.
 func TestPause(t *testing.T) {
 	t.Parallel()
-	said := event(0, TypeUser, text("a human please"))
-	pause := func(at float64) *Event { return event(at, TypePause) }
-	bot, agent, resume := event(20, TypeBot, text("Hello again")), event(15, TypeAgent, text("I am Ada")), event(18, TypeResume)
+	said := event(0, "user", text("a human please"))
+	pause := func(at float64) *Event { return event(at, "pause") }
+	bot, agent, resume := event(20, "bot", text("Hello again")), event(15, "agent", text("I am Ada")), event(18, "resume")
 	for _, tt := range []struct {
 		name   string
 		events []*Event
@@ -85,18 +85,18 @@ func TestPause(t *testing.T) {
 		always float64
 	}{
 		{"nothing follows", []*Event{said, pause(2)}, 2, 2},
-		{"only the user writes", []*Event{said, pause(2), event(9, TypeUser, text("hello??"))}, 2, 2},
+		{"only the user writes", []*Event{said, pause(2), event(9, "user", text("hello??"))}, 2, 2},
 		{"the assistant goes on", []*Event{said, pause(2), bot}, -1, 2},
 		{"an agent, then the assistant", []*Event{said, pause(2), agent, bot}, 2, 2},
-		{"the assistant, then an agent", []*Event{said, pause(2), event(3, TypeBot, text("I'll connect you.")), agent}, 2, 2},
-		{"the assistant, then an agent after a resume", []*Event{said, pause(2), event(3, TypeBot, text("I'll connect you.")), event(4, TypeResume), agent}, -1, 2},
+		{"the assistant, then an agent", []*Event{said, pause(2), event(3, "bot", text("I'll connect you.")), agent}, 2, 2},
+		{"the assistant, then an agent after a resume", []*Event{said, pause(2), event(3, "bot", text("I'll connect you.")), event(4, "resume"), agent}, -1, 2},
 		{"resumed", []*Event{said, pause(2), resume, bot}, -1, 2},
 		{"resumed without a word", []*Event{said, pause(2), resume}, -1, 2},
 		{"an agent, then resumed", []*Event{said, pause(2), agent, resume, bot}, 2, 2},
 		{"paused twice, the last counts", []*Event{said, pause(2), resume, pause(30)}, 30, 2},
-		{"a hand-off action first", []*Event{said, event(1, TypeAction, name("action_human_handoff")), pause(2)}, 1, 1},
-		{"a hand-off action later", []*Event{said, pause(2), event(4, TypeAction, name("action_human_handoff"))}, 2, 2},
-		{"a hand-off action after the assistant went on", []*Event{said, pause(2), bot, event(21, TypeAction, name("action_human_handoff"))}, 21, 2},
+		{"a hand-off action first", []*Event{said, event(1, "action", name("action_human_handoff")), pause(2)}, 1, 1},
+		{"a hand-off action later", []*Event{said, pause(2), event(4, "action", name("action_human_handoff"))}, 2, 2},
+		{"a hand-off action after the assistant went on", []*Event{said, pause(2), bot, event(21, "action", name("action_human_handoff"))}, 21, 2},
 	} {
 		for rule, want := range map[PauseRule]float64{PauseAuto: tt.auto, PauseAlways: tt.always} {
 			s := DefaultSettings()
@@ -112,11 +112,11 @@ func TestPause(t *testing.T) {
 		}
 		s := DefaultSettings()
 		s.HandoffPause = PauseNever
-		if at, reason := fold(t, s, tt.events...).Conversations[0].Escalation(); at != 0 && reason == TypePause {
+		if at, reason := fold(t, s, tt.events...).Conversations[0].Escalation(); at != 0 && reason == "pause" {
 			t.Errorf("%s, never: escalated by a pause", tt.name)
 		}
 	}
-	in := []*Event{said, event(1, TypeFlowStarted, flow("pay")), pause(2)}
+	in := []*Event{said, event(1, "flow_started", flow("pay")), pause(2)}
 	for name, x := range map[string]struct {
 		more []*Event
 		want bool
@@ -133,14 +133,14 @@ func TestWidgetVisits(t *testing.T) {
 	t.Parallel()
 	const a, b, c = "0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11", "0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a12", "0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a13"
 	begin := func(at float64, more ...func(*Event)) *Event {
-		return event(at, TypeAction, append(more, name(actionSessionStart))...)
+		return event(at, "action", append(more, name("action_session_start"))...)
 	}
 	open := func(at float64, more ...func(*Event)) *Event {
-		return event(at, TypeUser, append(more, text("/session_start"))...)
+		return event(at, "user", append(more, text("/session_start"))...)
 	}
-	hi := func(at float64, more ...func(*Event)) *Event { return event(at, TypeUser, append(more, text("hi"))...) }
+	hi := func(at float64, more ...func(*Event)) *Event { return event(at, "user", append(more, text("hi"))...) }
 	greet := func(at float64, more ...func(*Event)) *Event {
-		return event(at, TypeBot, append(more, text("Welcome!"))...)
+		return event(at, "bot", append(more, text("Welcome!"))...)
 	}
 	for _, tt := range []struct {
 		name   string
@@ -159,7 +159,7 @@ func TestWidgetVisits(t *testing.T) {
 		{"two mere starts", []*Event{begin(0, session(a)), begin(1, session(b)), begin(2, session(c)), hi(3, session(c))}, []int{4}, []string{c}},
 		{"a new id after a greeting", []*Event{begin(0, session(a)), greet(1, session(a)), begin(2, session(b)), hi(3, session(b))}, []int{2, 2}, []string{a, b}},
 		{"somebody speaks in the first later on", []*Event{begin(0, session(a)), begin(1, session(b)), hi(2, session(b)), hi(3, session(a))}, []int{2, 2}, []string{a, b}},
-		{"an event of the first later on", []*Event{begin(0, session(a)), begin(1, session(b)), hi(2, session(b)), event(3, TypeAction, name(actionListen), session(a))}, []int{4}, []string{b}},
+		{"an event of the first later on", []*Event{begin(0, session(a)), begin(1, session(b)), hi(2, session(b)), event(3, "action", name("action_listen"), session(a))}, []int{4}, []string{b}},
 		{"a page opened the next day", []*Event{begin(0, session(a)), begin(90000, session(b)), hi(90001, session(b))}, []int{1, 2}, []string{a, b}},
 	} {
 		all := defaults(t, tt.events...).Conversations
@@ -182,17 +182,17 @@ func TestOrdinaryNames(t *testing.T) {
 		"utter_operating_hours": false, "utter_integrating_app": false, "utter_feedback_received": false, "utter_generating_report": false, "utter_rates": false,
 		"utter_ask_rating": true, "utter_rating": true, "utter_ask_feedback": true, "utter_ask_csat_score": true, "utter_anything_else": true, "utter_customer_satisfaction": true,
 	} {
-		if _, closing := r.closingQuestion(event(0, TypeBot, func(e *Event) { e.Name = name; e.Text = "Text." })); closing != want {
+		if _, closing := r.closingQuestion(event(0, "bot", func(e *Event) { e.Name = name; e.Text = "Text." })); closing != want {
 			t.Errorf("%s closes: %t", name, closing)
 		}
 	}
 	for intent, want := range map[string]bool{"thank": true, "thanks": true, "thank_you": true, "say_thanks": true, "goodbye": true, "ask_thanksgiving_hours": false, "buy": false} {
-		if got := r.closes(event(0, TypeUser, func(e *Event) { e.Intent = intent; e.Text = "when are you open" })); got != want {
+		if got := r.closes(event(0, "user", func(e *Event) { e.Intent = intent; e.Text = "when are you open" })); got != want {
 			t.Errorf("%s closes: %t", intent, got)
 		}
 	}
 	for text, want := range map[string]bool{"What is the exchange rate in this conversation?": false, "How would you rate this conversation?": true, "Please rate our service": false, "Anything else?": true} {
-		if _, closing := r.closingQuestion(event(0, TypeBot, func(e *Event) { e.Text = text })); closing != want {
+		if _, closing := r.closingQuestion(event(0, "bot", func(e *Event) { e.Text = text })); closing != want {
 			t.Errorf("%q closes: %t", text, closing)
 		}
 	}

@@ -38,6 +38,7 @@ type Bundle struct {
 	Conversation UUID
 	At           int64 // of its first event
 	Part         int   // counted from 0
+	Format       uint8 // of the bodies
 	Bodies       []string
 	Appended     bool // the bundle stands in the store already; Bodies are what is to be added
 }

@@ -141,24 +141,24 @@ func (s *Settings) rating(value string) Rating {
 
 // escalation returns why the event hands the conversation to a person, or "".
 func (s *Settings) escalation(e *Event) string {
-	switch e.Type {
-	case TypeAction:
+	switch e.Kind {
+	case KindAction:
 		if slices.Contains(s.HandoffActions, e.Name) {
 			return e.Name
 		}
-	case TypeFlowStarted:
+	case KindFlowStarted:
 		if slices.Contains(s.HandoffFlows, e.FlowID) {
 			return e.FlowID
 		}
-	case TypePause:
+	case KindPause:
 		if s.HandoffPause == PauseAlways {
 			return TypePause
 		}
-	case TypeAgent:
+	case KindAgent:
 		if s.HandoffAgent {
 			return TypeAgent
 		}
-	case TypeUser:
+	case KindUser:
 		if s.HandoffCommand && slices.ContainsFunc(e.Commands, func(c Command) bool { return c.Kind == "human handoff" }) {
 			return "human handoff"
 		}

@@ -16,6 +16,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries/dbtest"
 )
 
@@ -25,7 +26,7 @@ func decodeAll(t testing.TB, bodies []string) []*conversation.Event {
 	d := rasa.NewDecoder()
 	events := make([]*conversation.Event, len(bodies))
 	for i, b := range bodies {
-		e, rej := d.Decode(b, rasa.Intake{Assistant: "default", Environment: "production"}, time.Now())
+		e, rej := d.Decode(b, wire.Intake{Assistant: "default", Environment: "production"}, time.Now())
 		if rej != nil {
 			t.Fatalf("%s: %v", b, rej)
 		}

@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/mask"
 	"turnwise/queries"
 )
@@ -76,7 +77,7 @@ func replaces(e, old *conversation.Event, counts *Counts) bool {
 		counts.Known++
 		return false
 	}
-	digest, oldDigest := rasa.Digest(e.Body), rasa.Digest(old.Body)
+	digest, oldDigest := FormatOf(e.Format).Digest(e.Body), FormatOf(old.Format).Digest(old.Body)
 	if digest == oldDigest {
 		counts.Known++
 		return false
@@ -98,7 +99,7 @@ func alike(a, b *conversation.Event) bool {
 
 // replaceable tells events that have no identity but what redaction changes.
 func replaceable(e *conversation.Event) bool {
-	return conversation.Replaceable([]byte(e.Type)) != "" && !e.OwnID()
+	return e.Is(conversation.Replaceable) && !e.Is(conversation.OwnID)
 }
 
 func byKey(a, b *conversation.Event) int { return a.Key().Compare(b.Key()) }
@@ -254,11 +255,11 @@ func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, i
 		if s.BodyHash == e.BodyHash || s.Flags&conversation.FlagMasked != 0 {
 			return s, nil
 		}
-		body, err := queries.Body(ctx, tx, *s)
+		body, format, err := queries.Body(ctx, tx, *s)
 		if err != nil {
 			return nil, err
 		}
-		if old, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: e.Assistant, Stored: true}, time.Time{}); rej == nil && old.ID == e.ID {
+		if old, rej := FormatOf(format).NewDecoder().Decode(body, wire.Intake{Assistant: e.Assistant, Stored: true}, time.Time{}); rej == nil && old.ID == e.ID {
 			return s, nil
 		}
 	}
@@ -326,17 +327,17 @@ func (w *Writer) redactStored(ctx context.Context, tx pgx.Tx, u *unit, e *conver
 
 // load reads a stored event of e's sender back.
 func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *conversation.Event) (*conversation.Event, error) {
-	body, err := queries.Body(ctx, tx, s)
+	body, format, err := queries.Body(ctx, tx, s)
 	if err != nil {
 		return nil, err
 	}
-	old, rej := rasa.NewDecoder().Decode(body, rasa.Intake{Assistant: e.Assistant, Stored: true}, time.Time{})
+	old, rej := FormatOf(format).NewDecoder().Decode(body, wire.Intake{Assistant: e.Assistant, Stored: true}, time.Time{})
 	if rej != nil {
 		return nil, fmt.Errorf("%w: stored event %s: %w", errUnfit, s.ID, rej)
 	}
 	old.ID, old.Place, old.BodyHash = s.ID, max(s.Place, 0), s.BodyHash
 	if s.Flags&conversation.FlagMasked != 0 {
-		old.Masks = int32(mask.Count(body))
+		old.Masks = int16(min(mask.Count(body), math.MaxInt16))
 	}
 	old.Flags |= s.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
 	return old, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/mask"
 	"turnwise/queries"
 )
@@ -52,10 +52,10 @@ func (w *Writer) masked(ctx context.Context, events []*conversation.Event) (kept
 	if err != nil || a.masker == nil && a.key == nil {
 		return events, nil, err
 	}
-	d := rasa.NewDecoder()
+	read := decoders{}
 	kept = make([]*conversation.Event, 0, len(events))
 	for _, e := range events {
-		x, rej := d.Masked(e, a.masker, a.key)
+		x, rej := read.of(e.Format).Masked(e, a.masker, a.key)
 		if rej != nil {
 			refused = append(refused, Rejected{Body: bodyOf(e), Environment: e.Environment, Reason: *rej})
 			continue
@@ -121,7 +121,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 	}
 	var batch queries.Batch
 	folded := false
-	d := rasa.NewDecoder()
+	read := decoders{}
 	for _, s := range senders {
 		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
 		all, err := queries.SenderConversations(ctx, tx, s.ID)
@@ -136,7 +136,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 			}
 		}
 		state := states[s.ID]
-		inPlace, err := queries.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, rasa.BodyHash)
+		inPlace, err := queries.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, wire.BodyHash)
 		if err != nil {
 			return changed, err
 		}
@@ -150,7 +150,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 		}
 		r := &refold{all: true, state: state, replaced: map[conversation.UUID]*conversation.Event{}}
 		for _, e := range again.events {
-			x, rej := d.Masked(e, m, key)
+			x, rej := read.of(e.Format).Masked(e, m, key)
 			if rej != nil {
 				return changed, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
 			}
@@ -204,10 +204,10 @@ func (w *Writer) hideRepeats(ctx context.Context, told []conversation.Told, even
 	if err != nil || a.masker == nil {
 		return events, err
 	}
-	d := rasa.NewDecoder()
+	read := decoders{}
 	out := slices.Clone(events)
 	for i, e := range events {
-		x, rej := d.Repeated(e, told, a.key)
+		x, rej := read.of(e.Format).Repeated(e, told, a.key)
 		if rej != nil {
 			return nil, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
 		}

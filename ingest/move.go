@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries"
 )
 
@@ -79,7 +79,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 	}
 	name := conversation.SmallID("assistant", to.Assistant)
 	went := &refold{all: true, state: states[from.ID], replaced: map[conversation.UUID]*conversation.Event{}, gone: map[conversation.UUID]bool{}}
-	d := rasa.NewDecoder()
+	read := decoders{}
 	var events []*conversation.Event
 	var olds, news []conversation.UUID
 	times := map[conversation.UUID]int{} // how often an id was given
@@ -88,7 +88,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 		if byName && e.Via != name {
 			continue
 		}
-		x, rej := d.Decode(e.Body, rasa.Intake{Assistant: to.Assistant, Environment: e.Environment, Stored: true}, time.Time{})
+		x, rej := read.of(e.Format).Decode(e.Body, wire.Intake{Assistant: to.Assistant, Environment: e.Environment, Stored: true}, time.Time{})
 		if rej != nil {
 			return 0, fmt.Errorf("event %s: %w", e.ID, rej)
 		}

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries"
 )
 
@@ -152,7 +152,7 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 			close(q)
 		}
 	}()
-	places, d := newPlaces(r.o.Order, r.o.Repeats), rasa.NewDecoder()
+	places, d := newPlaces(r.o.Order, r.o.Repeats), r.src.NewDecoder()
 	tick := time.NewTicker(time.Second) // copies are counted also when nothing follows them
 	defer tick.Stop()
 	for {
@@ -201,7 +201,7 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 
 // arrange gives a chunk's events their places. Of those that a first look found among the stored it leaves out the ones that change nothing, and
 // counts them.
-func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conversation.Event, known int64) {
+func (r *run) arrange(c *chunk, places *places, d wire.Decoder) (events []*conversation.Event, known int64) {
 	events = make([]*conversation.Event, 0, len(c.entries))
 	partOf := func(int) int { return 0 }
 	if c.Part != nil {
@@ -222,7 +222,7 @@ func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conv
 			return e
 		}
 		place, nth := places.of(part{partOf(int(x.body)), x.glance.Sender}, arrivingEvent{
-			at: x.glance.Time, hash: x.glance.BodyHash, own: func() bool { e := read(); return e == nil || e.OwnID() },
+			at: x.glance.Time, hash: x.glance.BodyHash, own: func() bool { e := read(); return e == nil || e.Is(conversation.OwnID) },
 		})
 		if nth == 1 && place <= int(x.place) {
 			known++
@@ -237,14 +237,14 @@ func (r *run) arrange(c *chunk, places *places, d *rasa.Decoder) (events []*conv
 }
 
 // intake is what the delivery says of a body, beside what its source does.
-func (c *chunk) intake(in rasa.Intake, i int) rasa.Intake {
+func (c *chunk) intake(in wire.Intake, i int) wire.Intake {
 	if c.Assistant != nil && !in.Always {
 		if told := name(c.Assistant(i)); told != "" {
 			in.Assistant = told
 		}
 	}
 	if c.Environment != nil {
-		if told := name(c.Environment(i)); told != "" && told != rasa.EnvironmentNotSet {
+		if told := name(c.Environment(i)); told != "" && told != wire.EnvironmentNotSet {
 			in.Environment = told
 		}
 	}
@@ -264,7 +264,7 @@ func name(told string) string {
 }
 
 func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
-	d := rasa.NewDecoder()
+	d := r.src.NewDecoder()
 	for c := range in {
 		now, from := r.now(), r.src.Intake()
 		c.entries = make([]entry, 0, len(c.Bodies))
@@ -297,9 +297,9 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 
 // glance finds the bodies that are stored, byte for byte, without decoding them. What it does not find, for
 // whatever reason, has no hash and takes the usual way: a first look that fails is only one that finds nothing.
-func (r *run) glance(ctx context.Context, d *rasa.Decoder, c *chunk) []entry {
+func (r *run) glance(ctx context.Context, d wire.Decoder, c *chunk) []entry {
 	bodies := c.Bodies
-	glances := make([]rasa.Glance, len(bodies))
+	glances := make([]wire.Glance, len(bodies))
 	spans := map[int64]*queries.Stretch{}
 	from := r.src.Intake()
 	for i, body := range bodies {

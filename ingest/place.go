@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 )
 
 // Events of one instant keep the order in which one delivery showed them: a file, a tracker document, a request, a partition. Each gets its
@@ -45,7 +45,7 @@ func (t *tally) inOrder() bool { return t.fall*20 <= t.events }
 func NewOrder() *Order { return &Order{map[part]*tally{}} }
 
 // Note adds the next event of a part of the delivery.
-func (o *Order) Note(n int, g rasa.Glance) {
+func (o *Order) Note(n int, g wire.Glance) {
 	k := part{n, g.Sender}
 	t := o.tallies[k]
 	if t == nil {
@@ -65,7 +65,7 @@ func (o *Order) Shuffled() bool {
 }
 
 // Look tells whose a body is, and of when: at a glance where its layout allows that, else by reading it. It is not ok where it is no event.
-func (s *Source) Look(d *rasa.Decoder, body string, now time.Time) (g rasa.Glance, ok bool) {
+func (s *Source) Look(d wire.Decoder, body string, now time.Time) (g wire.Glance, ok bool) {
 	if g, ok := d.Glance(body, s.Intake()); ok {
 		return g, true
 	}
@@ -85,13 +85,13 @@ func (s Source) Of(assistant string) *Source {
 }
 
 // Check tells why a body is no event; nil when it is one.
-func (s *Source) Check(d *rasa.Decoder, body string, now time.Time) *rasa.Reject {
+func (s *Source) Check(d wire.Decoder, body string, now time.Time) *wire.Reject {
 	_, rej := d.Decode(body, s.Intake(), now)
 	return rej
 }
 
-func glanceOf(e *conversation.Event) rasa.Glance {
-	return rasa.Glance{Sender: e.SenderID, Time: e.Time, At: e.At, BodyHash: e.BodyHash, Redacted: e.RedactedAt != 0}
+func glanceOf(e *conversation.Event) wire.Glance {
+	return wire.Glance{Sender: e.SenderID, Time: e.Time, At: e.At, BodyHash: e.BodyHash, Redacted: e.RedactedAt != 0}
 }
 
 // places gives the events of a delivery their places.
@@ -122,7 +122,10 @@ type seen struct {
 }
 
 // kind is by what a redacted copy and its original may be known to be the same.
-type kind struct{ typ, name string }
+type kind struct {
+	typ, name   string
+	replaceable bool
+}
 
 // arrivingEvent is the next event of a part.
 type arrivingEvent struct {
@@ -134,11 +137,12 @@ type arrivingEvent struct {
 }
 
 func arrivingOf(e *conversation.Event) arrivingEvent {
-	k := kind{e.Type, e.Name}
-	if e.OwnID() {
+	k := kind{e.Type, e.Name, e.Is(conversation.Replaceable)}
+	own := e.Is(conversation.OwnID)
+	if own {
 		k.name = e.MessageID
 	}
-	return arrivingEvent{e.Time, e.BodyHash, k, e.RedactedAt != 0, e.OwnID}
+	return arrivingEvent{e.Time, e.BodyHash, k, e.RedactedAt != 0, func() bool { return own }}
 }
 
 // remembered is how many senders' instants are kept at least; an instant is rarely parted by so many others.
@@ -229,7 +233,7 @@ func (s *instant) append(e arrivingEvent) (place int) {
 // counterpart returns the place of the first event of the same kind that is redacted where e is not, or the other way round, and to which none
 // has been found yet; or -1.
 func (s *instant) counterpart(e arrivingEvent) int {
-	if conversation.Replaceable([]byte(e.kind.typ)) == "" {
+	if !e.kind.replaceable {
 		return -1
 	}
 	nth := 0

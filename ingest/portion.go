@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries/failpoint"
 )
 
@@ -101,7 +101,7 @@ type chunk struct {
 // entry is a body that was read, or found among the stored by a first look.
 type entry struct {
 	event  *conversation.Event // nil: known by a first look
-	glance *rasa.Glance        // of such a one
+	glance *wire.Glance        // of such a one
 	place  int32               // as stored
 	body   int32               // index
 }

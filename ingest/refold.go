@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/mask"
 	"turnwise/queries"
 )
@@ -78,9 +79,9 @@ func affected(all []queries.StoredConversation, from conversation.Key) int {
 		return 1
 	})
 	begin = max(begin-1, 0)
-	// One that the metadata slot began may owe its start to the event behind the slot: then the slot may come to
+	// One that an event of KindMayBegin began may owe its start to the event behind it: then this may come to
 	// belong to the one before.
-	if begin > 0 && all[begin].First.Rank == conversation.RankOfStartSlot {
+	if begin > 0 && all[begin].First.Rank == conversation.RankOfMayBegin {
 		begin--
 	}
 	for i := begin - 1; i >= 0; i-- {
@@ -284,11 +285,11 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 	if err != nil {
 		return nil, fmt.Errorf("load bodies: %w", err)
 	}
-	d := rasa.NewDecoder()
+	read := decoders{}
 	used := map[*conversation.Event]bool{}
 	former := map[conversation.UUID]*conversation.Event{} // by the ids that they get now
 	for _, body := range bodies {
-		e, rej := d.Decode(body.Body, rasa.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
+		e, rej := read.of(body.Format).Decode(body.Body, wire.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
 		if rej != nil {
 			return nil, fmt.Errorf("%w: a stored event of sender %d: %w", errUnfit, s.ID, rej)
 		}
@@ -324,7 +325,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 		}
 		masked := f.Flags&conversation.FlagMasked != 0 // then the id is not made of what is stored of it
 		if masked {
-			e.Masks = int32(mask.Count(e.Body))
+			e.Masks = int16(min(mask.Count(e.Body), math.MaxInt16))
 		}
 		if f.Place >= 0 || masked || f.ID == e.ID {
 			e.ID, e.Place = f.ID, f.Place

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries"
 )
 
@@ -19,7 +19,7 @@ type Rejected struct {
 	Body        []byte
 	Position    string // line, offset or index at the source
 	Environment string // "": the source's
-	Reason      rasa.Reject
+	Reason      wire.Reject
 }
 
 // keepWhole is the size up to which a rejected body is kept whole; of a larger one the beginning is kept.
@@ -48,7 +48,7 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 		rows[i] = queries.RejectedEvent{
 			ID: conversation.NameUUID("rejected", src.Name, r.Reason.Code, string(sum[:])), SourceID: src.ID, LastAt: now,
 			Position: r.Position, Code: r.Reason.Code, Detail: r.Reason.Detail, ByteOffset: int32(r.Reason.Offset),
-			Assistant: src.Assistant, Environment: cmp.Or(r.Environment, src.Environment), Body: body, Size: int32(len(r.Body)),
+			Assistant: src.Assistant, Environment: cmp.Or(r.Environment, src.Environment), Format: int16(src.format().ID), Body: body, Size: int32(len(r.Body)),
 		}
 	}
 	if err := w.persist(ctx, src, func() error {

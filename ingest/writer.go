@@ -23,6 +23,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries"
 	"turnwise/queries/failpoint"
 )
@@ -35,7 +36,8 @@ type Source struct {
 	Assistant   string
 	Always      bool // its events are Assistant's, whatever they say
 	Environment string
-	TextTimes   bool // times may be written as text
+	TextTimes   bool        // times may be written as text
+	Format      wire.Format // in which it writes; the zero one is Rasa's
 	aliases     func() map[string]string
 
 	Trouble    func(err error)                                      // called for each try to store that failed and will be repeated, and with nil after one that did not; may be nil
@@ -43,12 +45,22 @@ type Source struct {
 }
 
 // Intake is what the source says of its events.
-func (s *Source) Intake() rasa.Intake {
-	in := rasa.Intake{Assistant: s.Assistant, Always: s.Always, Environment: s.Environment, TextTimes: s.TextTimes}
+func (s *Source) Intake() wire.Intake {
+	in := wire.Intake{Assistant: s.Assistant, Always: s.Always, Environment: s.Environment, TextTimes: s.TextTimes}
 	if s.aliases != nil {
 		in.Aliases = s.aliases()
 	}
 	return in
+}
+
+// NewDecoder returns a decoder of the format in which the source writes.
+func (s *Source) NewDecoder() wire.Decoder { return s.format().NewDecoder() }
+
+func (s *Source) format() wire.Format {
+	if s.Format.ID == 0 {
+		return rasa.Format
+	}
+	return s.Format
 }
 
 func (s *Source) trouble(err error) {
@@ -127,7 +139,7 @@ func (w *Writer) Stuck() bool { return w.stuck.Load() }
 // Open makes the source known to the database.
 func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
 	var err error
-	if s.ID, err = queries.AddSource(ctx, w.pool, s.Name, s.Kind); err != nil {
+	if s.ID, err = queries.AddSource(ctx, w.pool, s.Name, s.Kind, s.format().ID); err != nil {
 		return s, err
 	}
 	s.aliases = func() map[string]string { return w.aliasesNow(ctx) }
@@ -274,7 +286,7 @@ func (w *Writer) bisect(ctx context.Context, src Source, events []*conversation.
 			}
 		}
 		w.log.WarnContext(ctx, "an event could not be stored and was set aside", "source", src.Name, "error", cause)
-		err := w.Reject(ctx, src, []Rejected{{Body: bodyOf(events[0]), Environment: events[0].Environment, Reason: rasa.Reject{Code: "store", Detail: whyNot(cause), Offset: -1}}})
+		err := w.Reject(ctx, src, []Rejected{{Body: bodyOf(events[0]), Environment: events[0].Environment, Reason: wire.Reject{Code: "store", Detail: whyNot(cause), Offset: -1}}})
 		return Counts{Rejected: 1}, err
 	}
 	var sum Counts
@@ -387,7 +399,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	refused := unread
 	for _, u := range units {
 		for _, e := range u.refused {
-			refused = append(refused, Rejected{Body: bodyOf(e), Environment: e.Environment, Reason: rasa.Reject{Code: "sealed", Detail: "it would change a conversation of which retention removed the texts", Offset: -1}})
+			refused = append(refused, Rejected{Body: bodyOf(e), Environment: e.Environment, Reason: wire.Reject{Code: "sealed", Detail: "it would change a conversation of which retention removed the texts", Offset: -1}})
 		}
 	}
 	counts.Rejected += int64(len(refused))

@@ -13,6 +13,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
@@ -31,7 +32,7 @@ func store(t *testing.T, pool *pgxpool.Pool, bodies ...string) {
 	d := rasa.NewDecoder()
 	var events []*conversation.Event
 	for _, b := range bodies {
-		e, rej := d.Decode(b, rasa.Intake{Assistant: "shop", Environment: "production"}, noon.AddDate(0, 1, 0))
+		e, rej := d.Decode(b, wire.Intake{Assistant: "shop", Environment: "production"}, noon.AddDate(0, 1, 0))
 		if rej != nil {
 			t.Fatalf("%s: %v", b, rej)
 		}

@@ -239,11 +239,12 @@ func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
 		return
 	}
 	r := &b.payloads
-	r.row(5)
+	r.row(6)
 	r.int8(sender)
 	r.time(x.At)
 	r.uuid(x.Conversation)
 	r.int2(x.Part)
+	r.int2(int(x.Format))
 	r.join(x.Bodies, BodySeparator)
 }
 
@@ -433,7 +434,7 @@ const (
 	copySendersSQL       = `copy senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at) from stdin binary`
 	copyProjectionsSQL   = `copy projections (sender_id, newest_time, state) from stdin binary`
 	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, place, via, type, name, flow_id, step_id, agent_id) from stdin binary`
-	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, bodies) from stdin binary`
+	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, format, bodies) from stdin binary`
 	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
 	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, confidence_sent, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
 	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, outcome_because, escalated_at, escalation_reason, csat, flows, last_flow, first_text, stripped, response_ms, response_median_ms, facets, absorbed, checkpoint) from stdin binary`

@@ -104,6 +104,7 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 	rows, _ := tx.Query(ctx, storedEventsSQL, stretchArgs(stretches))
 	defer rows.Close()
 	var out []StoredEvent
+	words := words{}
 	for rows.Next() {
 		v := rows.RawValues() // binary, as pgx asks for known types
 		var e StoredEvent
@@ -114,13 +115,23 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]Stored
 		e.BodyHash = int64(binary.BigEndian.Uint64(v[7]))
 		e.Environment = int32(binary.BigEndian.Uint32(v[8]))
 		e.Place = int32(int16(binary.BigEndian.Uint16(v[9])))
-		if e.Type = conversation.Replaceable(v[10]); e.Type != "" || e.Place < 0 || e.Flags&conversation.FlagMasked != 0 {
-			e.Type, e.Name = string(v[10]), string(v[11])
-		}
+		e.Type, e.Name = words.of(v[10]), words.of(v[11])
 		e.Via = int32(binary.BigEndian.Uint32(v[12]))
 		out = append(out, e)
 	}
 	return out, rows.Err()
+}
+
+// words keeps texts that come again and again once.
+type words map[string]string
+
+func (w words) of(b []byte) string {
+	if s, ok := w[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	w[s] = s
+	return s
 }
 
 const storedBodiesSQL = `
@@ -259,7 +270,7 @@ func FirstKeys(ctx context.Context, db DB, keys []ConversationKey) (map[Conversa
 }
 
 const bodiesSQL = `
-select conversation_id, part, bodies
+select conversation_id, part, format, bodies
 from event_payloads
 where sender_id = @sender
 	and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
@@ -270,7 +281,8 @@ order by conversation_id, part`
 // StoredBody is the body of an event at its place.
 type StoredBody struct {
 	BodyPlace
-	Body string
+	Format uint8 // of the wire
+	Body   string
 }
 
 // BodyPlace is where the body of an event is stored.
@@ -287,11 +299,11 @@ func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.
 	rows, _ := db.Query(ctx, bodiesSQL, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": uuids(conversations)})
 	var out []StoredBody
 	var id [16]byte
-	var part int16
+	var part, format int16
 	var bundle string
-	_, err := pgx.ForEachRow(rows, []any{&id, &part, &bundle}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &part, &format, &bundle}, func() error {
 		for i, body := range strings.Split(bundle, BodySeparator) {
-			out = append(out, StoredBody{BodyPlace{id, part, int16(i)}, body})
+			out = append(out, StoredBody{BodyPlace{id, part, int16(i)}, uint8(format), body})
 		}
 		return nil
 	})
@@ -299,19 +311,22 @@ func Bodies(ctx context.Context, db DB, s Stretch, conversations []conversation.
 }
 
 const bodySQL = `
-select split_part(bodies, chr(30), @n::integer)
+select split_part(bodies, chr(30), @n::integer) as body, format
 from event_payloads
 where sender_id = @sender and conversation_id = @id and part = @part
 	and at <= timestamptz 'epoch' + @at::bigint * interval '1 microsecond'`
 
-// Body returns the stored body of an event.
-func Body(ctx context.Context, db DB, e StoredEvent) (string, error) {
+// Body returns the stored body of an event, and its format.
+func Body(ctx context.Context, db DB, e StoredEvent) (body string, format uint8, err error) {
 	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{"sender": e.Sender, "id": [16]byte(e.Conversation), "part": e.Part, "n": e.Pos + 1, "at": e.At})
-	body, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	one, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[struct {
+		Body   string
+		Format int16
+	}])
 	if err != nil {
-		return "", fmt.Errorf("body of event %s: %w", e.ID, err)
+		return "", 0, fmt.Errorf("body of event %s: %w", e.ID, err)
 	}
-	return body, nil
+	return one.Body, uint8(one.Format), nil
 }
 
 // forgetSQL are the tables that hold facts of conversations beside those in partitions.

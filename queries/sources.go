@@ -14,13 +14,13 @@ import (
 )
 
 const insertSourceSQL = `
-insert into sources (id, name, kind) values (@id, @name, @kind)
+insert into sources (id, name, kind, format) values (@id, @name, @kind, @format)
 on conflict do nothing` // of the id or of the name, whichever of two that come at once meets first
 
-// AddSource makes the source known and returns its id.
-func AddSource(ctx context.Context, db DB, name, kind string) (int64, error) {
+// AddSource makes the source known, which writes in a format, and returns its id.
+func AddSource(ctx context.Context, db DB, name, kind string, format uint8) (int64, error) {
 	id := conversation.HashID("source", name)
-	_, err := db.Exec(ctx, insertSourceSQL, pgx.StrictNamedArgs{"id": id, "name": name, "kind": kind})
+	_, err := db.Exec(ctx, insertSourceSQL, pgx.StrictNamedArgs{"id": id, "name": name, "kind": kind, "format": int16(format)})
 	return id, err
 }
 
@@ -154,14 +154,15 @@ type RejectedEvent struct {
 	ByteOffset  int32 // at which reading stopped, -1 when that says nothing
 	Assistant   string
 	Environment string
+	Format      int16  // of the wire
 	Body        []byte // whole, or its beginning when it was too large to keep
 	Size        int32  // of the whole body
 	State       string
 }
 
 const insertRejectedSQL = `
-insert into rejected_events (id, source_id, first_at, last_at, seen, position, code, detail, byte_offset, assistant, environment, body, size)
-values (@id, @source, @at, @at, 1, @position, @code, @detail, @offset, @assistant, @environment, @body, @size)
+insert into rejected_events (id, source_id, first_at, last_at, seen, position, code, detail, byte_offset, assistant, environment, format, body, size)
+values (@id, @source, @at, @at, 1, @position, @code, @detail, @offset, @assistant, @environment, @format, @body, @size)
 on conflict (id) do update
 set seen = rejected_events.seen + 1, last_at = excluded.last_at`
 
@@ -171,7 +172,7 @@ func AddRejected(ctx context.Context, db DB, rejected []RejectedEvent) error {
 	for _, r := range rejected {
 		q.Queue(insertRejectedSQL, pgx.StrictNamedArgs{
 			"id": [16]byte(r.ID), "source": r.SourceID, "at": r.LastAt, "position": r.Position, "code": r.Code, "detail": r.Detail,
-			"offset": r.ByteOffset, "assistant": r.Assistant, "environment": r.Environment, "body": r.Body, "size": r.Size,
+			"offset": r.ByteOffset, "assistant": r.Assistant, "environment": r.Environment, "format": r.Format, "body": r.Body, "size": r.Size,
 		})
 	}
 	return db.SendBatch(ctx, &q).Close()

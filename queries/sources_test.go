@@ -21,7 +21,7 @@ func TestAddSourceAtOnce(t *testing.T) {
 		for range 8 {
 			all.Go(func() {
 				begin.Wait()
-				if _, err := queries.AddSource(t.Context(), pool, name, "http"); err != nil {
+				if _, err := queries.AddSource(t.Context(), pool, name, "http", 1); err != nil {
 					t.Error(err)
 				}
 			})
@@ -36,7 +36,7 @@ func TestManyEventTypes(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	now := time.Date(2026, 11, 5, 23, 59, 0, 0, time.UTC)
-	id, err := queries.AddSource(t.Context(), pool, "made up", "http")
+	id, err := queries.AddSource(t.Context(), pool, "made up", "http", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"turnwise/ingest/rasa"
 	"turnwise/queries"
 	"turnwise/views"
 )
@@ -34,7 +33,7 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	g.Go(func() error {
 		types, err := queries.EventTypes(ctx, s.Pool, m.Now)
 		for _, t := range types {
-			m.Types = append(m.Types, views.TypeRow{Type: t.Type, Stored: t.Stored, LastAt: t.LastAt, Unknown: !rasa.Knows(t.Type)})
+			m.Types = append(m.Types, views.TypeRow{Type: t.Type, Stored: t.Stored, LastAt: t.LastAt, Unknown: s.Knows != nil && !s.Knows(t.Type)})
 		}
 		return err
 	})

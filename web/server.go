@@ -40,9 +40,10 @@ type Config struct {
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Ingest    http.Handler   // takes POST /api/v1/ingest/rasa
 	Replay    Replay
-	Jobs      *jobs.Queue // takes what is done in the background
-	Box       *secret.Box // keeps secrets; nil: there is no key
-	SSO       *SSO        // nil: none
+	Knows     func(typ string) bool // tells whether a wire format is documented to have events of a type; nil: all are known
+	Jobs      *jobs.Queue           // takes what is done in the background
+	Box       *secret.Box           // keeps secrets; nil: there is no key
+	SSO       *SSO                  // nil: none
 
 	ReportFolder bool               // files may be put into a folder of the server
 	Internal     jobs.Networks      // private networks to which files may be sent nevertheless

@@ -17,7 +17,7 @@ func TestSource(t *testing.T) {
 	server, pool := site(t, nil)
 	admin, viewer := signIn(t, server.URL, "admin"), signIn(t, server.URL, "viewer")
 	ctx, now := t.Context(), time.Now()
-	id, err := queries.AddSource(ctx, pool, "bank <events>", "kafka")
+	id, err := queries.AddSource(ctx, pool, "bank <events>", "kafka", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

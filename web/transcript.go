@@ -345,7 +345,7 @@ func endWords(reason string) string {
 	switch reason {
 	case "next":
 		return "the next one began"
-	case conversation.TypeSessionEnd:
+	case conversation.TypeEnd:
 		return "the session was ended"
 	case conversation.TypeInactive:
 		return "the user was silent"
@@ -593,7 +593,7 @@ func eventPart(p views.Page, c queries.ConversationFacts, e queries.TranscriptEv
 			code += " › " + e.StepID
 		}
 		return mark(views.Line{Words: words, Code: code, Builder: true})
-	case e.Type == conversation.TypeSessionEnd:
+	case e.Type == conversation.TypeEnd:
 		return mark(views.Line{Words: "The session was ended, " + p.Clock(e.At)})
 	case e.Type == conversation.TypeInactive:
 		return mark(views.Line{Words: "The user was silent, " + p.Clock(e.At)})

@@ -326,7 +326,7 @@ func TestRejected(t *testing.T) {
 		replayed = append(replayed, r.Assistant+" "+string(body))
 		return nil
 	})
-	src, err := queries.AddSource(t.Context(), pool, "a topic", "http")
+	src, err := queries.AddSource(t.Context(), pool, "a topic", "http", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

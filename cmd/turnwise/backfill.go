@@ -57,7 +57,8 @@ func (b *backfillCmd) Run(c *cli) error {
 	}
 	defer end()
 	w := ingest.NewWriter(pool, log)
-	src, err := w.Open(c.ctx, ingest.Source{Name: chosen.Name, Kind: "kafka", Assistant: chosen.Assistant, Always: chosen.Always, Environment: chosen.Environment, DeadLetter: consumer.DeadLetter()})
+	format, _ := ingest.FormatNamed(chosen.Format) // it was checked
+	src, err := w.Open(c.ctx, ingest.Source{Name: chosen.Name, Kind: "kafka", Format: format, Assistant: chosen.Assistant, Always: chosen.Always, Environment: chosen.Environment, DeadLetter: consumer.DeadLetter()})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/ingest/file"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/queries"
 )
 
@@ -125,7 +125,7 @@ func (i *importCmd) survey(ctx context.Context, src ingest.Source, name string, 
 	if err != nil {
 		return nil, err
 	}
-	order, d := ingest.NewOrder(), rasa.NewDecoder()
+	order, d := ingest.NewOrder(), src.NewDecoder()
 	for n := 0; ; n++ {
 		it, err := next()
 		if errors.Is(err, io.EOF) {
@@ -155,9 +155,9 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 		return next, nil
 	}
 	var first []file.Item
-	var reason *rasa.Reject
+	var reason *wire.Reject
 	var end error
-	d, size, readable := rasa.NewDecoder(), 0, false
+	d, size, readable := src.NewDecoder(), 0, false
 	for !readable && end == nil && len(first) < firstEvents && size < firstBytes {
 		it, err := next()
 		if err != nil {
@@ -190,7 +190,7 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 
 // sorted puts the events of a file that is in no order into one, so that none has to wait for another.
 func sorted(ctx context.Context, src ingest.Source, next func() (file.Item, error), size int64) (func() (file.Item, error), func(), error) {
-	d, n := rasa.NewDecoder(), 0
+	d, n := src.NewDecoder(), 0
 	keyed, done, err := file.Sort(func() (file.Keyed, error) {
 		it, err := next()
 		if n++; err == nil && n%1000 == 0 {

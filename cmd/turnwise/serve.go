@@ -21,7 +21,7 @@ import (
 	"turnwise/access"
 	"turnwise/ingest"
 	"turnwise/ingest/intake"
-	"turnwise/ingest/rasa"
+	"turnwise/ingest/wire"
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -157,7 +157,7 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	}
 	site, stopSite := web.New(web.Config{ //nolint:contextcheck // it ends when it is told to
 		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version, Proxies: set.proxies,
-		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Jobs: queue, Box: box, SSO: sso, ReportFolder: s.ReportFolder != "",
+		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Knows: ingest.Knows, Jobs: queue, Box: box, SSO: sso, ReportFolder: s.ReportFolder != "",
 		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
 	})
 	defer stopSite()
@@ -263,11 +263,12 @@ func (c *cli) forgetFirst(log *slog.Logger) func(email string) {
 // replay stores a rejected body once more.
 func replay(w *ingest.Writer) web.Replay {
 	return func(ctx context.Context, r queries.RejectedEvent, body []byte) error {
-		e, rej := rasa.NewDecoder().Decode(string(body), rasa.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now())
+		src := ingest.Source{ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment, Format: ingest.FormatOf(uint8(r.Format))}
+		e, rej := src.NewDecoder().Decode(string(body), wire.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now())
 		if rej != nil {
 			return &metric.InputError{Field: "body", Msg: rej.Detail}
 		}
-		counts, err := w.StoreOne(ctx, ingest.Source{ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment}, e)
+		counts, err := w.StoreOne(ctx, src, e)
 		if err == nil && counts.Rejected > 0 {
 			return &metric.InputError{Field: "body", Msg: "the database refused it, or it would change a conversation of which retention removed the texts"}
 		}

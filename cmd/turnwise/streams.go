@@ -168,6 +168,7 @@ func checkSources(all []sourceConfig) error {
 		s := &all[i]
 		where := fmt.Sprintf("source %q", s.Name)
 		s.Assistant, s.Format = cmp.Or(s.Assistant, "default"), cmp.Or(s.Format, "rasa")
+		_, known := ingest.FormatNamed(s.Format)
 		var err error
 		switch {
 		case s.Name == "":
@@ -176,8 +177,8 @@ func checkSources(all []sourceConfig) error {
 			err = errors.New("its name is longer than 200 bytes")
 		case names[s.Name]:
 			err = errors.New("another one has the same name")
-		case s.Format != "rasa":
-			err = fmt.Errorf("format: %q is not known; rasa is", s.Format)
+		case !known:
+			err = fmt.Errorf("format: %q is not known; there is %s", s.Format, strings.Join(ingest.FormatNames(), ", "))
 		case s.Writers < 0 || s.Writers > 16:
 			err = errors.New("writers: 1 to 16, please")
 		case s.Batch < 0 || s.Batch > 20000:
@@ -239,7 +240,8 @@ func startStreams(ctx context.Context, w *ingest.Writer, all []sourceConfig, log
 	}
 	for i := range all {
 		consumer, kind := all[i].consumer()
-		source := ingest.Source{Name: all[i].Name, Kind: kind, Assistant: all[i].Assistant, Always: all[i].Always, Environment: all[i].Environment, DeadLetter: consumer.DeadLetter()}
+		format, _ := ingest.FormatNamed(all[i].Format) // it was checked
+		source := ingest.Source{Name: all[i].Name, Kind: kind, Format: format, Assistant: all[i].Assistant, Always: all[i].Always, Environment: all[i].Environment, DeadLetter: consumer.DeadLetter()}
 		stream := ingest.NewStream(w, source, consumer, fmt.Sprintf("%s:%d", host, os.Getpid()), ingest.Options{Writers: all[i].Writers, Batch: all[i].Batch})
 		s.all = append(s.all, stream)
 		s.running.Go(func() {

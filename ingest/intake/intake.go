@@ -27,7 +27,6 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/file"
-	"turnwise/ingest/rasa"
 	"turnwise/queries"
 )
 
@@ -231,7 +230,7 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 	if err != nil {
 		return answer{}, err
 	}
-	d := rasa.NewDecoder()
+	d := source.NewDecoder()
 	s := file.NewSplitter(bytes.NewReader(body))
 	var events []*conversation.Event
 	var parts []int

@@ -12,42 +12,9 @@ import (
 	"unicode/utf8"
 
 	"turnwise/conversation"
+	"turnwise/ingest/wire"
 	"turnwise/mask"
 )
-
-// Intake is what the events of a source do not say of themselves.
-type Intake struct {
-	Assistant   string            // for events without metadata.assistant_id; must not be empty
-	Always      bool              // the events are Assistant's, whatever they say
-	Aliases     map[string]string // other names of assistants, and whose events are those that tell them
-	Environment string            // of the delivery: Kafka header, AMQP property, HTTP parameter; "" when unknown
-	TextTimes   bool              // a timestamp may be a text: a number, or ISO 8601
-	Stored      bool              // the body was accepted before: its size and clock are not judged again, and it is Assistant's
-}
-
-// Reject says why a body cannot be an event.
-type Reject struct {
-	Code   string // one word of a small, fixed set
-	Detail string // a sentence for the person who has to mend it; holds nothing of the body
-	Offset int    // byte of the body at which reading stopped, -1 when that says nothing
-}
-
-func (r *Reject) Error() string { return r.Code + ": " + r.Detail }
-
-// The codes of rejects.
-const (
-	CodeJSON      = "json"
-	CodeShape     = "shape"
-	CodeSender    = "sender"
-	CodeType      = "type"
-	CodeTimestamp = "timestamp"
-	CodeSize      = "size"
-	CodeMantle    = "mantle"
-	CodeFault     = "fault"
-)
-
-// MaxEvent is the size of the largest event in bytes: a text of 1 MiB, and 64 KiB for what stands around it.
-const MaxEvent = 1<<20 + 64<<10
 
 const (
 	maxSender = 1024
@@ -102,23 +69,24 @@ type raw struct {
 	entities    string
 	attachments [2]string // of the metadata and of what was parsed, as JSON
 	structured  string    // a text that is none, as JSON
+	external    bool      // a user event made by a reminder or trigger, not by a person
 }
 
 // Decode reads one event. now bounds how far ahead its clock may be. The event keeps parts of body.
-func (d *Decoder) Decode(body string, in Intake, now time.Time) (e *conversation.Event, rej *Reject) {
+func (d *Decoder) Decode(body string, in wire.Intake, now time.Time) (e *conversation.Event, rej *wire.Reject) {
 	defer func() {
 		if r := recover(); r != nil { // a fault of ours must not stop its neighbours
-			e, rej = nil, &Reject{CodeFault, "it cannot be read, by a fault of this version", -1}
+			e, rej = nil, wire.NewReject(wire.CodeFault, "it cannot be read, by a fault of this version", -1)
 		}
 	}()
 	return d.decode(body, in, now)
 }
 
-func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.Event, *Reject) {
-	if len(body) > MaxEvent && !in.Stored {
-		return nil, &Reject{CodeSize, "larger than 1 MiB and 64 KiB", -1}
+func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversation.Event, *wire.Reject) {
+	if len(body) > wire.MaxEvent && !in.Stored {
+		return nil, wire.NewReject(wire.CodeSize, "larger than 1 MiB and 64 KiB", -1)
 	}
-	hash := BodyHash(body)
+	hash := wire.BodyHash(body)
 	d.textTimes = in.TextTimes || in.Stored
 	received := body
 	body = unwrapNumbers(strings.TrimPrefix(body, "\ufeff")) // a mark of the order of bytes, which says nothing of UTF-8
@@ -149,8 +117,8 @@ func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.E
 			r.timeState = 'i'
 		}
 	}
-	if len(body) > 2*MaxEvent && !in.Stored {
-		return nil, &Reject{CodeSize, "larger than 2 MiB and 128 KiB once its broken characters are replaced", -1}
+	if len(body) > 2*wire.MaxEvent && !in.Stored {
+		return nil, wire.NewReject(wire.CodeSize, "larger than 2 MiB and 128 KiB once its broken characters are replaced", -1)
 	}
 	if in.Stored {
 		now = time.Unix(1e11, 0)
@@ -160,7 +128,7 @@ func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.E
 	}
 	e.Body = body
 	e.BodyHash = hash
-	if in.Environment != EnvironmentNotSet {
+	if in.Environment != wire.EnvironmentNotSet {
 		e.Environment = in.Environment
 	}
 	e.Assistant = r.assistant
@@ -172,10 +140,12 @@ func (d *Decoder) decode(body string, in Intake, now time.Time) (*conversation.E
 	}
 	e.At = conversation.MicrosOf(e.Time)
 	e.SenderID = d.sender(e.Assistant, e.SenderKey)
-	if e.Type == conversation.TypeStack {
+	if e.Type == typeStack {
 		e.Patch = patch(e.Update)
 	}
 	r.finish()
+	r.judge()
+	e.Format = FormatID
 	e.ID = conversation.EventID(e.SenderID, e.Type, e.Time, r.discriminator())
 	return e, nil
 }
@@ -207,7 +177,7 @@ func (d *Decoder) sender(assistant, key string) int64 {
 }
 
 // scan makes one pass over the body.
-func (d *Decoder) scan(body string) (*raw, *Reject) {
+func (d *Decoder) scan(body string) (*raw, *wire.Reject) {
 	d.s = scanner{b: body, repairs: d.s.repairs[:0]}
 	s := &d.s
 	d.r = raw{e: new(conversation.Event)}
@@ -215,12 +185,12 @@ func (d *Decoder) scan(body string) (*raw, *Reject) {
 	r.e.Confidence, r.e.UnderstandingMS, r.e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
 	if c := s.peek(); c != '{' {
 		if looks := looksLike(body); looks != "" {
-			return nil, &Reject{CodeJSON, looks, 0}
+			return nil, wire.NewReject(wire.CodeJSON, looks, 0)
 		}
 		if s.skip(); s.err == "" {
-			return nil, &Reject{CodeShape, "not a JSON object", 0}
+			return nil, wire.NewReject(wire.CodeShape, "not a JSON object", 0)
 		}
-		return nil, &Reject{CodeJSON, "not JSON: " + s.err, s.pos}
+		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.err, s.pos)
 	}
 	s.object(func(key string) { d.member(r, key) })
 	if s.err == "" && s.peek() != 0 {
@@ -228,9 +198,9 @@ func (d *Decoder) scan(body string) (*raw, *Reject) {
 	}
 	if s.err != "" {
 		if looks := looksLike(body); looks != "" {
-			return nil, &Reject{CodeJSON, looks, 0}
+			return nil, wire.NewReject(wire.CodeJSON, looks, 0)
 		}
-		return nil, &Reject{CodeJSON, "not JSON: " + s.err, s.pos}
+		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.err, s.pos)
 	}
 	return r, nil
 }
@@ -433,57 +403,54 @@ func (d *Decoder) misfit(e *conversation.Event) {
 	d.s.skip()
 }
 
-func (r *raw) checkSender() *Reject {
+func (r *raw) checkSender() *wire.Reject {
 	switch {
 	case r.mantleID && r.eventState != 's':
-		return &Reject{CodeMantle, "an event of Rasa's Mantle runtime, which this source does not read", -1}
+		return wire.NewReject(wire.CodeMantle, "an event of Rasa's Mantle runtime, which this source does not read", -1)
 	case r.senderState == 0:
-		return &Reject{CodeSender, "no sender_id", -1}
+		return wire.NewReject(wire.CodeSender, "no sender_id", -1)
 	case r.senderState != 's':
-		return &Reject{CodeSender, "sender_id is neither a string nor a whole number", -1}
+		return wire.NewReject(wire.CodeSender, "sender_id is neither a string nor a whole number", -1)
 	case len(r.sender) == 0:
-		return &Reject{CodeSender, "sender_id is empty", -1}
+		return wire.NewReject(wire.CodeSender, "sender_id is empty", -1)
 	}
 	key := r.sender
 	if strings.IndexByte(key, '\\') >= 0 {
 		probe := scanner{b: `"` + r.sender + `"`}
 		if probe.str(); len(probe.repairs) > 0 {
-			return &Reject{CodeSender, "sender_id holds NUL or half a surrogate pair; to repair it could merge two people", -1}
+			return wire.NewReject(wire.CodeSender, "sender_id holds NUL or half a surrogate pair; to repair it could merge two people", -1)
 		}
 		key = unescape(r.sender)
 	}
 	if !utf8.ValidString(key) {
-		return &Reject{CodeSender, "sender_id is not valid UTF-8", -1}
+		return wire.NewReject(wire.CodeSender, "sender_id is not valid UTF-8", -1)
 	}
 	if len(key) > maxSender {
-		return &Reject{CodeSender, "sender_id is longer than 1,024 bytes", -1}
+		return wire.NewReject(wire.CodeSender, "sender_id is longer than 1,024 bytes", -1)
 	}
 	r.e.SenderKey = key
 	return nil
 }
 
-func (r *raw) check(now time.Time) *Reject {
+func (r *raw) check(now time.Time) *wire.Reject {
 	e := r.e
 	switch {
 	case r.eventState == 0:
-		return &Reject{CodeType, "no event type", -1}
+		return wire.NewReject(wire.CodeType, "no event type", -1)
 	case r.eventState != 's' || e.Type == "":
-		return &Reject{CodeType, "the event type is not a string or empty", -1}
+		return wire.NewReject(wire.CodeType, "the event type is not a string or empty", -1)
 	case r.timeState == 0:
-		return &Reject{CodeTimestamp, "no timestamp", -1}
+		return wire.NewReject(wire.CodeTimestamp, "no timestamp", -1)
 	case r.timeState == 'i':
-		return &Reject{CodeTimestamp, "the timestamp is not a finite number", -1}
+		return wire.NewReject(wire.CodeTimestamp, "the timestamp is not a finite number", -1)
 	case r.timeState != 'n':
-		return &Reject{CodeTimestamp, "the timestamp is not a number", -1}
+		return wire.NewReject(wire.CodeTimestamp, "the timestamp is not a number", -1)
 	case e.Time >= earliest && e.Time <= float64(now.Add(ahead).Unix()):
 		return nil
 	case e.Time/1000 >= earliest && e.Time/1000 <= float64(now.Add(ahead).Unix()):
-		return &Reject{CodeTimestamp, "the timestamp looks like milliseconds; seconds are expected", -1}
+		return wire.NewReject(wire.CodeTimestamp, "the timestamp looks like milliseconds; seconds are expected", -1)
 	case e.Time > float64(now.Unix()):
-		return &Reject{CodeTimestamp, "the timestamp lies more than 24 hours ahead", -1}
+		return wire.NewReject(wire.CodeTimestamp, "the timestamp lies more than 24 hours ahead", -1)
 	}
-	return &Reject{CodeTimestamp, "the timestamp lies before the year 2000", -1}
+	return wire.NewReject(wire.CodeTimestamp, "the timestamp lies before the year 2000", -1)
 }
-
-// EnvironmentNotSet is what Rasa sends for the environment when its variable is missing; it means unknown.
-const EnvironmentNotSet = "RASA_ENVIRONMENT_NOT_SET"

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"turnwise/conversation"
+	"turnwise/ingest/wire"
 )
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func decode(t *testing.T, body string) *conversation.Event {
 	t.Helper()
-	e, rej := NewDecoder().Decode(body, Intake{Assistant: "default"}, now)
+	e, rej := NewDecoder().Decode(body, wire.Intake{Assistant: "default"}, now)
 	if rej != nil {
 		t.Fatalf("%s: %v", body, rej)
 	}
@@ -29,42 +30,42 @@ func user(more string) string {
 func TestRejects(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, body, code, detail string }{
-		{"cut", `{"sender_id":"s","event":"user","timestamp":17858`, CodeJSON, ""},
-		{"array", `[1]`, CodeShape, ""},
-		{"bare word", `true`, CodeShape, ""},
-		{"xml", `<event/>`, CodeJSON, ""},
-		{"empty", ``, CodeJSON, ""},
-		{"something behind", user("") + "x", CodeJSON, "follows"},
-		{"no sender", `{"event":"user","timestamp":1785800010}`, CodeSender, "no sender_id"},
-		{"sender with a fraction", `{"sender_id":7.0,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
-		{"sender with an exponent", `{"sender_id":7e3,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
-		{"sender true", `{"sender_id":true,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
-		{"sender NaN", `{"sender_id":NaN,"event":"user","timestamp":1785800010}`, CodeSender, "neither a string nor a whole number"},
-		{"empty sender", `{"sender_id":"","event":"user","timestamp":1785800010}`, CodeSender, "empty"},
-		{"long sender", `{"sender_id":"` + strings.Repeat("z", 1025) + `","event":"user","timestamp":1785800010}`, CodeSender, "1,024"},
-		{"NUL in sender", `{"sender_id":"a\u0000","event":"user","timestamp":1785800010}`, CodeSender, "merge"},
-		{"half surrogate in sender", `{"sender_id":"a\ud83d","event":"user","timestamp":1785800010}`, CodeSender, "merge"},
-		{"invalid UTF-8 in sender", "{\"sender_id\":\"a\xff\",\"event\":\"user\",\"timestamp\":1785800010}", CodeSender, "UTF-8"},
-		{"no event", `{"sender_id":"s","timestamp":1785800010}`, CodeType, "no event"},
-		{"event is null", `{"sender_id":"s","event":null,"timestamp":1785800010}`, CodeType, ""},
-		{"no timestamp", `{"sender_id":"s","event":"user"}`, CodeTimestamp, "no timestamp"},
-		{"timestamp as text", `{"sender_id":"s","event":"user","timestamp":"1785800010"}`, CodeTimestamp, "not a number"},
-		{"timestamp NaN", `{"sender_id":"s","event":"user","timestamp":NaN}`, CodeTimestamp, "finite"},
-		{"timestamp -Infinity", `{"sender_id":"s","event":"user","timestamp":-Infinity}`, CodeTimestamp, "finite"},
-		{"timestamp 1e400", `{"sender_id":"s","event":"user","timestamp":1e400}`, CodeTimestamp, "finite"},
-		{"milliseconds", `{"sender_id":"s","event":"user","timestamp":1785901234567}`, CodeTimestamp, "milliseconds"},
-		{"too far ahead", `{"sender_id":"s","event":"user","timestamp":1795901234}`, CodeTimestamp, "24 hours"},
-		{"before 2000", `{"sender_id":"s","event":"user","timestamp":12}`, CodeTimestamp, "2000"},
-		{"deep", user(`,"x":` + strings.Repeat(`{"a":`, 30000) + "1" + strings.Repeat("}", 30000)), CodeJSON, "deeper"},
-		{"large", user(`,"x":"` + strings.Repeat("y", MaxEvent) + `"`), CodeSize, "1 MiB"},
-		{"Mantle", `{"conversation_id":"c","timestamp":"2026-01-01T00:00:00Z","event_id":"e","sequence":1,"user":{"text":"hi"}}`, CodeMantle, "Mantle"},
-		{"pickled tracker", `{"py/object":"rasa.Tracker","sender_id":"s"}`, CodeType, "no event"},
-		{"control character", "{\"sender_id\":\"s\",\"event\":\"user\",\"timestamp\":1785800010,\"text\":\"a\nb\"}", CodeJSON, "control"},
-		{"leading zero", `{"sender_id":"s","event":"user","timestamp":01}`, CodeJSON, ""},
-		{"unknown escape", user(`,"text":"\x"`), CodeJSON, "escape"},
+		{"cut", `{"sender_id":"s","event":"user","timestamp":17858`, wire.CodeJSON, ""},
+		{"array", `[1]`, wire.CodeShape, ""},
+		{"bare word", `true`, wire.CodeShape, ""},
+		{"xml", `<event/>`, wire.CodeJSON, ""},
+		{"empty", ``, wire.CodeJSON, ""},
+		{"something behind", user("") + "x", wire.CodeJSON, "follows"},
+		{"no sender", `{"event":"user","timestamp":1785800010}`, wire.CodeSender, "no sender_id"},
+		{"sender with a fraction", `{"sender_id":7.0,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
+		{"sender with an exponent", `{"sender_id":7e3,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
+		{"sender true", `{"sender_id":true,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
+		{"sender NaN", `{"sender_id":NaN,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
+		{"empty sender", `{"sender_id":"","event":"user","timestamp":1785800010}`, wire.CodeSender, "empty"},
+		{"long sender", `{"sender_id":"` + strings.Repeat("z", 1025) + `","event":"user","timestamp":1785800010}`, wire.CodeSender, "1,024"},
+		{"NUL in sender", `{"sender_id":"a\u0000","event":"user","timestamp":1785800010}`, wire.CodeSender, "merge"},
+		{"half surrogate in sender", `{"sender_id":"a\ud83d","event":"user","timestamp":1785800010}`, wire.CodeSender, "merge"},
+		{"invalid UTF-8 in sender", "{\"sender_id\":\"a\xff\",\"event\":\"user\",\"timestamp\":1785800010}", wire.CodeSender, "UTF-8"},
+		{"no event", `{"sender_id":"s","timestamp":1785800010}`, wire.CodeType, "no event"},
+		{"event is null", `{"sender_id":"s","event":null,"timestamp":1785800010}`, wire.CodeType, ""},
+		{"no timestamp", `{"sender_id":"s","event":"user"}`, wire.CodeTimestamp, "no timestamp"},
+		{"timestamp as text", `{"sender_id":"s","event":"user","timestamp":"1785800010"}`, wire.CodeTimestamp, "not a number"},
+		{"timestamp NaN", `{"sender_id":"s","event":"user","timestamp":NaN}`, wire.CodeTimestamp, "finite"},
+		{"timestamp -Infinity", `{"sender_id":"s","event":"user","timestamp":-Infinity}`, wire.CodeTimestamp, "finite"},
+		{"timestamp 1e400", `{"sender_id":"s","event":"user","timestamp":1e400}`, wire.CodeTimestamp, "finite"},
+		{"milliseconds", `{"sender_id":"s","event":"user","timestamp":1785901234567}`, wire.CodeTimestamp, "milliseconds"},
+		{"too far ahead", `{"sender_id":"s","event":"user","timestamp":1795901234}`, wire.CodeTimestamp, "24 hours"},
+		{"before 2000", `{"sender_id":"s","event":"user","timestamp":12}`, wire.CodeTimestamp, "2000"},
+		{"deep", user(`,"x":` + strings.Repeat(`{"a":`, 30000) + "1" + strings.Repeat("}", 30000)), wire.CodeJSON, "deeper"},
+		{"large", user(`,"x":"` + strings.Repeat("y", wire.MaxEvent) + `"`), wire.CodeSize, "1 MiB"},
+		{"Mantle", `{"conversation_id":"c","timestamp":"2026-01-01T00:00:00Z","event_id":"e","sequence":1,"user":{"text":"hi"}}`, wire.CodeMantle, "Mantle"},
+		{"pickled tracker", `{"py/object":"rasa.Tracker","sender_id":"s"}`, wire.CodeType, "no event"},
+		{"control character", "{\"sender_id\":\"s\",\"event\":\"user\",\"timestamp\":1785800010,\"text\":\"a\nb\"}", wire.CodeJSON, "control"},
+		{"leading zero", `{"sender_id":"s","event":"user","timestamp":01}`, wire.CodeJSON, ""},
+		{"unknown escape", user(`,"text":"\x"`), wire.CodeJSON, "escape"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e, rej := NewDecoder().Decode(tt.body, Intake{Assistant: "default"}, now)
+			e, rej := NewDecoder().Decode(tt.body, wire.Intake{Assistant: "default"}, now)
 			if rej == nil {
 				t.Fatalf("accepted: %+v", e)
 			}
@@ -151,7 +152,7 @@ func TestKeysAreExact(t *testing.T) {
 func TestDecodesRasa(t *testing.T) {
 	t.Parallel()
 	e := decode(t, `{"sender_id":"web-8f21","user_id":"cust-77","event":"user","timestamp":1767261603.4412,"metadata":{"model_id":"4f0c","assistant_id":"bank-bot","session_id":"0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11","model_name":"v7","is_external":true},"text":"please block my card","parse_data":{"intent":{"name":"faq","confidence":0.5,"full_retrieval_intent_name":"faq/cards"},"entities":[{"entity":"amount","value":{"from":1}}],"message_id":"inner","commands":[{"flow":"block_card","command":"start flow"},{"name":"card_kind","value":"debit","command":"set slot"},{"command":"clarify","options":["a"]}]},"input_channel":"socketio","message_id":"b194"}`)
-	if e.UserID != "cust-77" || e.Assistant != "bank-bot" || e.ModelName != "v7" || e.Retrieval != "faq/cards" || e.MessageID != "b194" || !e.External || e.Channel != "socketio" {
+	if e.UserID != "cust-77" || e.Assistant != "bank-bot" || e.ModelName != "v7" || e.Retrieval != "faq/cards" || e.MessageID != "b194" || !e.Is(conversation.Platform) || e.Channel != "socketio" {
 		t.Errorf("got %+v", e)
 	}
 	if len(e.Commands) != 3 || e.Commands[0].FlowID != "block_card" || e.Commands[1].Value != `"debit"` || e.Commands[2].Detail != `{"command":"clarify","options":["a"]}` {
@@ -176,8 +177,8 @@ func TestDecodesRasa(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]string{"production": "production", "": "", EnvironmentNotSet: ""} {
-		e, rej := NewDecoder().Decode(user(""), Intake{Assistant: "a", Environment: in}, now)
+	for in, want := range map[string]string{"production": "production", "": "", wire.EnvironmentNotSet: ""} {
+		e, rej := NewDecoder().Decode(user(""), wire.Intake{Assistant: "a", Environment: in}, now)
 		if rej != nil || e.Environment != want {
 			t.Errorf("%q: got %q, %v; want %q", in, e.Environment, rej, want)
 		}
@@ -191,13 +192,13 @@ func TestGlance(t *testing.T) {
 		`{"event":"user","timestamp":1785800010.25,"sender_id":"ä b","metadata":{"x":1,"assistant_id":"b\u00f6t"}}`,
 	} {
 		e := decode(t, body)
-		g, ok := NewDecoder().Glance(body, Intake{Assistant: "default"})
+		g, ok := NewDecoder().Glance(body, wire.Intake{Assistant: "default"})
 		if !ok || g.Sender != e.SenderID || g.At != e.At || g.BodyHash != e.BodyHash {
 			t.Errorf("%s: a first look gives %+v, %v; want %d, %d, %d", body, g, ok, e.SenderID, e.At, e.BodyHash)
 		}
 	}
 	for _, body := range []string{``, `{}`, `{"sender_id":7,"timestamp":1}`, `{"sender_id":"s","timestamp":"x"}`, `{"sender_id":"s","timestamp":1e300}`, `{"sender_id":"s`, `"timestamp"`} {
-		if g, ok := NewDecoder().Glance(body, Intake{}); ok {
+		if g, ok := NewDecoder().Glance(body, wire.Intake{}); ok {
 			t.Errorf("%s: a first look gives %+v", body, g)
 		}
 	}
@@ -277,14 +278,14 @@ func TestTextTimes(t *testing.T) {
 		"2026-08-03 23:33:30 UTC": 1785800010, "yesterday": 0, "": 0, "NaN": 0, "Infinity": 0,
 	} {
 		body := `{"sender_id":"s","event":"restart","timestamp":"` + text + `"}`
-		e, rej := NewDecoder().Decode(body, Intake{Assistant: "default", TextTimes: true}, now)
+		e, rej := NewDecoder().Decode(body, wire.Intake{Assistant: "default", TextTimes: true}, now)
 		switch {
-		case want == 0 && (rej == nil || rej.Code != CodeTimestamp):
+		case want == 0 && (rej == nil || rej.Code != wire.CodeTimestamp):
 			t.Errorf("%q: %v, want a reject", text, rej)
 		case want != 0 && (rej != nil || e.Time != want):
 			t.Errorf("%q: %+v, %v; want %f", text, e, rej, want)
 		}
-		if _, rej := NewDecoder().Decode(body, Intake{Assistant: "default"}, now); rej == nil {
+		if _, rej := NewDecoder().Decode(body, wire.Intake{Assistant: "default"}, now); rej == nil {
 			t.Errorf("%q is read from a broker too", text)
 		}
 	}
@@ -303,14 +304,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add(user(`,"text":"\u0000\ud83d","parse_data":{"intent":{"name":NaN}}`))
 	f.Add(`{"sender_id":"s","event":"bot","timestamp":1e9,"data":{"a":[1,{"b":-0.0e-1}]}}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		e, rej := NewDecoder().Decode(body, Intake{Assistant: "default"}, now)
+		e, rej := NewDecoder().Decode(body, wire.Intake{Assistant: "default"}, now)
 		if (e == nil) == (rej == nil) {
 			t.Fatal("neither an event nor a reject, or both")
 		}
 		if e == nil {
 			return
 		}
-		again, rej := NewDecoder().Decode(e.Body, Intake{Assistant: "default"}, now)
+		again, rej := NewDecoder().Decode(e.Body, wire.Intake{Assistant: "default"}, now)
 		if rej != nil || again.ID != e.ID || again.Text != e.Text || len(again.Original) > 0 {
 			t.Fatalf("the stored body decodes otherwise: %v", rej)
 		}
@@ -324,7 +325,7 @@ func FuzzGlance(f *testing.F) {
 	f.Add(`{"event":"bot","sender_id":"s","timestamp":1785900330,"metadata":{"assistant_id":"b"}}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		d := NewDecoder()
-		in := Intake{Assistant: "default"}
+		in := wire.Intake{Assistant: "default"}
 		g, ok := d.Glance(body, in)
 		e, rej := d.Decode(body, in, time.Unix(1785900331, 0))
 		if ok && rej == nil && g.BodyHash != e.BodyHash {
@@ -350,11 +351,11 @@ func TestLooksLike(t *testing.T) {
 	for body, want := range map[string]string{
 		string(twice): "encoded twice", "\xff\xfe" + wide(event): "UTF-16", wide(event): "UTF-16", "\x00\x00\x00\x00\x07\x10abc": "schema registry", "\x1f\x8b\x08": "compressed", "": "nothing in it", "true": "not a JSON object",
 	} {
-		if _, rej := NewDecoder().Decode(body, Intake{Assistant: "a"}, time.Unix(1785900000, 0)); rej == nil || !strings.Contains(rej.Detail, want) {
+		if _, rej := NewDecoder().Decode(body, wire.Intake{Assistant: "a"}, time.Unix(1785900000, 0)); rej == nil || !strings.Contains(rej.Detail, want) {
 			t.Errorf("%.20q: %v, want %q", body, rej, want)
 		}
 	}
-	e, rej := NewDecoder().Decode("\ufeff"+event, Intake{Assistant: "a"}, time.Unix(1785900000, 0))
+	e, rej := NewDecoder().Decode("\ufeff"+event, wire.Intake{Assistant: "a"}, time.Unix(1785900000, 0))
 	if rej != nil || e.Body != event || string(e.Original) != "\ufeff"+event {
 		t.Errorf("behind a mark of the order of bytes: %+v, %v", e, rej)
 	}

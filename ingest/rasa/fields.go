@@ -15,7 +15,7 @@ const (
 func (d *Decoder) metadata(r *raw) {
 	s, e := &d.s, r.e
 	r.assistant, r.activeFlow, r.activeStep, r.attachments[0] = "", "", "", ""
-	e.ModelID, e.ModelName, e.SessionID, e.External = "", "", "", false
+	e.ModelID, e.ModelName, e.SessionID, r.external = "", "", "", false
 	e.UnderstandingMS, e.PredictionMS = math.NaN(), math.NaN()
 	if s.peek() != '{' {
 		d.misfit(e)
@@ -42,7 +42,7 @@ func (d *Decoder) metadata(r *raw) {
 		case "attachments":
 			r.attachments[0] = s.skip()
 		case "is_external":
-			e.External = s.peek() == 't'
+			r.external = s.peek() == 't'
 			s.skip()
 		case "execution_times":
 			if s.peek() != '{' {

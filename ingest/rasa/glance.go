@@ -1,28 +1,16 @@
 package rasa
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"turnwise/conversation"
+	"turnwise/ingest/wire"
 )
-
-// Glance is what a first look at a body tells: enough to ask whether these very bytes are stored, not enough
-// to trust for anything else.
-type Glance struct {
-	Sender   int64
-	Time     float64 // seconds, as on the wire
-	At       int64   // microseconds
-	BodyHash int64
-	Redacted bool // it seems to be a redacted copy
-}
 
 // Glance looks at a body without reading all of it: at the first sender_id, timestamp and assistant_id. A body
 // that is not laid out as Rasa lays it out gives ok = false, or a wrong answer, which no stored body matches.
-func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
+func (d *Decoder) Glance(body string, in wire.Intake) (g wire.Glance, ok bool) {
 	key, ok := after(body, `"sender_id"`)
 	if !ok || strings.IndexByte(key, '\\') >= 0 {
 		return g, false
@@ -49,7 +37,9 @@ func (d *Decoder) Glance(body string, in Intake) (g Glance, ok bool) {
 	if to, ok := in.Aliases[assistant]; ok {
 		assistant = to
 	}
-	return Glance{d.sender(assistant, key), seconds, conversation.MicrosOf(seconds), BodyHash(body), redacted(body)}, true
+	return wire.Glance{
+		Sender: d.sender(assistant, key), Time: seconds, At: conversation.MicrosOf(seconds), BodyHash: wire.BodyHash(body), Redacted: redacted(body),
+	}, true
 }
 
 func redacted(body string) bool {
@@ -64,12 +54,6 @@ func redacted(body string) bool {
 			return !strings.HasPrefix(strings.TrimLeft(body, ": "), "null")
 		}
 	}
-}
-
-// BodyHash is made of the bytes as they came: equal hashes of one event mean the same copy.
-func BodyHash(body string) int64 {
-	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(body), len(body))) // read only, and not worth a copy
-	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
 // after returns the string that follows a key, as it is written.

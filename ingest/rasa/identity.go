@@ -19,7 +19,7 @@ func (r *raw) finish() {
 		e.Flags |= conversation.FlagRedacted
 	}
 	switch e.Type {
-	case conversation.TypeUser:
+	case typeUser:
 		e.Retrieval = r.template
 		if e.MessageID == "" {
 			e.MessageID = r.parseMsgID
@@ -28,14 +28,14 @@ func (r *raw) finish() {
 			e.Entities = r.entities
 		}
 		e.Rich = r.sent()
-	case conversation.TypeBot, conversation.TypeAgent:
+	case typeBot, typeAgent:
 		e.Name = utter
 		e.Rich = rich(r.dataSpan)
-	case conversation.TypeAction:
+	case typeAction:
 		if e.Name == "" {
 			e.Name = cut(r.template)
 		}
-	case conversation.TypeSlot:
+	case typeSlot:
 		if e.Value == "" {
 			e.Value = "null"
 		}
@@ -125,25 +125,25 @@ func (r *raw) discriminator() []byte {
 	b := buf[:0]
 	add := func(s string) { b = append(append(b, s...), 0) }
 	switch e.Type {
-	case conversation.TypeUser:
+	case typeUser:
 		add(e.MessageID)
-		if !e.OwnID() {
+		if !e.Is(conversation.OwnID) {
 			add(e.Text)
 			add(e.Intent)
 		}
-	case conversation.TypeBot, conversation.TypeAgent:
+	case typeBot, typeAgent:
 		add(e.Text)
 		add(canonicalText(e.Rich))
-	case conversation.TypeSlot:
+	case typeSlot:
 		add(e.Name)
 		add(canonicalText(e.Value))
-	case conversation.TypeAction, "action_execution_rejected", "followup", "active_loop", "reminder", "cancel_reminder", "form":
+	case typeAction, "action_execution_rejected", "followup", "active_loop", "reminder", "cancel_reminder", "form":
 		add(e.Name)
-	case conversation.TypeStack:
+	case typeStack:
 		sum := sha256.Sum256([]byte(e.Update))
 		return append(b, sum[:]...)
-	case conversation.TypeSessionStart, conversation.TypeSessionEnd, conversation.TypeInactive, conversation.TypeRestart,
-		conversation.TypePause, conversation.TypeResume, conversation.TypeResetSlots, "rewind", "undo", "export",
+	case typeSessionStart, typeSessionEnd, typeInactive, typeRestart,
+		typePause, typeResume, typeResetSlots, "rewind", "undo", "export",
 		"routing_session_ended", "session_paused", "user_featurization":
 	default:
 		switch {

@@ -6,18 +6,20 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"turnwise/conversation"
+	"turnwise/ingest/wire"
 	"turnwise/mask"
 )
 
 // Masked returns the event with personal data masked, or the same one where there are none. key makes the ids of masked events: those that
 // are made of texts would let everybody who can guess what was masked see that the guess is right.
-func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*conversation.Event, *Reject) {
+func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*conversation.Event, *wire.Reject) {
 	body, n, values := m.EventTold(e.Body)
 	masked := e.Flags&conversation.FlagMasked != 0 // before: the id stays
 	telling := len(key) > 0 && !masked && telling(e)
@@ -30,13 +32,13 @@ func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*co
 	if len(values) > 0 && len(key) > 0 {
 		body = withTold(body, values, key)
 	}
-	x, rej := d.Decode(body, Intake{Assistant: e.Assistant, Environment: e.Environment, Stored: true}, time.Time{})
+	x, rej := d.Decode(body, wire.Intake{Assistant: e.Assistant, Environment: e.Environment, Stored: true}, time.Time{})
 	if rej != nil {
 		return nil, rej
 	}
 	x.ID, x.Place, x.Via = e.ID, e.Place, e.Via
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
-	x.Masks = int32(mask.Count(body))
+	x.Masks = int16(min(mask.Count(body), math.MaxInt16))
 	if telling {
 		x.ID, x.Twin = conversation.KeyedID(key, e.ID), e.ID
 	}
@@ -88,8 +90,8 @@ func (d *Decoder) told(e *conversation.Event) {
 }
 
 // Repeated returns a reply with what repeats values that were told before masked, or the same one where there are none.
-func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key []byte) (*conversation.Event, *Reject) {
-	if len(told) == 0 || len(key) == 0 || e.Type != conversation.TypeBot && e.Type != conversation.TypeAgent {
+func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key []byte) (*conversation.Event, *wire.Reject) {
+	if len(told) == 0 || len(key) == 0 || e.Type != typeBot && e.Type != typeAgent {
 		return e, nil
 	}
 	slots, lengths := map[int64]string{}, []int{}
@@ -108,7 +110,7 @@ func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key 
 	if n == 0 {
 		return e, nil
 	}
-	x, rej := d.Decode(body, Intake{Assistant: e.Assistant, Environment: e.Environment, Stored: true}, time.Time{})
+	x, rej := d.Decode(body, wire.Intake{Assistant: e.Assistant, Environment: e.Environment, Stored: true}, time.Time{})
 	if rej != nil {
 		return nil, rej
 	}
@@ -117,18 +119,18 @@ func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key 
 		x.ID, x.Twin = conversation.KeyedID(key, e.ID), e.ID
 	}
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
-	x.Masks = int32(mask.Count(body))
+	x.Masks = int16(min(mask.Count(body), math.MaxInt16))
 	return x, nil
 }
 
 // telling tells whether the event's id is made of texts, see discriminator.
 func telling(e *conversation.Event) bool {
 	switch e.Type {
-	case conversation.TypeUser:
-		return !e.OwnID()
-	case conversation.TypeAction, "action_execution_rejected", "followup", "active_loop", "reminder", "cancel_reminder", "form",
-		conversation.TypeSessionStart, conversation.TypeSessionEnd, conversation.TypeInactive, conversation.TypeRestart,
-		conversation.TypePause, conversation.TypeResume, conversation.TypeResetSlots, "rewind", "undo", "export",
+	case typeUser:
+		return !e.Is(conversation.OwnID)
+	case typeAction, "action_execution_rejected", "followup", "active_loop", "reminder", "cancel_reminder", "form",
+		typeSessionStart, typeSessionEnd, typeInactive, typeRestart,
+		typePause, typeResume, typeResetSlots, "rewind", "undo", "export",
 		"routing_session_ended", "session_paused", "user_featurization":
 		return false
 	}

@@ -1,5 +1,23 @@
 package rasa
 
+// Types of events that mean something to us.
+const (
+	typeUser         = "user"
+	typeBot          = "bot"
+	typeAgent        = "agent"
+	typeAction       = "action"
+	typeSlot         = "slot"
+	typeStack        = "stack"
+	typeSessionStart = "session_started"
+	typeSessionEnd   = "session_ended"
+	typeInactive     = "conversation_inactive"
+	typeRestart      = "restart"
+	typeResetSlots   = "reset_slots"
+	typePause        = "pause"
+	typeResume       = "resume"
+	typeFlowStarted  = "flow_started"
+)
+
 // types are the events that Rasa is documented to send, of all its versions.
 var types = set(
 	"user", "bot", "action", "slot", "session_started", "restart", "rewind", "undo", "reset_slots", "pause", "resume", "followup", "reminder", "cancel_reminder",
