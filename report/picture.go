@@ -25,9 +25,9 @@ import (
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/math/fixed"
 
+	"turnwise/charts"
 	"turnwise/dashboard"
 	"turnwise/static"
-	"turnwise/views"
 )
 
 // pictureTimeout bounds how long a chart may take to be drawn.
@@ -147,7 +147,7 @@ func picture(ctx context.Context, c *dashboard.Chart, width, height int) ([]byte
 }
 
 func drawSVG(ctx context.Context, c *dashboard.Chart, width, height int) (string, error) {
-	spec, err := json.Marshal(views.ChartSpec(c))
+	spec, err := json.Marshal(charts.Draw(c))
 	if err != nil {
 		return "", err
 	}

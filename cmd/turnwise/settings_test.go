@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -58,8 +59,8 @@ func TestSettingsFile(t *testing.T) {
 	// It begins anew: the same page says so, to who is signed in still.
 	waitFor(t, ctx, `fetch(location.href).then(r => r.text()).then(x => x.includes("1.50") || x.includes("1.49")).catch(() => false)`)
 	do(t, ctx, cdp.Navigate(s.url+"/overview?range=28d"), cdp.WaitVisible(cdp.CSS("canvas")))
-	if signs := eval[string](t, ctx, `JSON.parse(document.querySelector("script[id$=-spec]").textContent).signs`); signs != ".," {
-		t.Errorf("charts write numbers with %q", signs)
+	if tips := eval[string](t, ctx, `JSON.parse(document.querySelector("#outcomes-spec").textContent).tips.join()`); !regexp.MustCompile(`\d,\d%`).MatchString(tips) {
+		t.Errorf("charts write numbers as in %q", tips)
 	}
 	if all := withoutStatus(complaints()); len(all) > 0 {
 		for _, c := range all {
