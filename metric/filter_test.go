@@ -112,6 +112,7 @@ func TestFields(t *testing.T) {
 		if with, ok := together[name]; ok {
 			set(t, &f, with, everyField[with].value)
 		}
+		f.Path.Strict = len(f.Path.Steps) > 0
 		for _, v := range f.Asked() {
 			written[v.Name] = v
 			if v.Words(func(float64) string { return "a while" }) == "" || v.Label == "" {

@@ -12,6 +12,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/schedule"
 )
 
 // ClaimLasts is how long an item is nobody else's after somebody took it.
@@ -32,7 +33,7 @@ type Queue struct {
 	Count     int32   // how many are drawn; 0: by percent
 	Percent   float64 // of the population; 0 with count 0: all
 	Seed      int64
-	Schedule  string // a metric.Schedule; "" for one draw, when it is made
+	Schedule  string // schedule.Times; "" for one draw, when it is made
 	Zone      string // of the schedule
 	NextAt    *time.Time
 	Revision  int32
@@ -233,7 +234,7 @@ func NextDraw(q Queue, now time.Time, zone *time.Location) (*time.Time, error) {
 	if q.Schedule == "" {
 		return nil, nil
 	}
-	s, err := metric.ParseSchedule(q.Schedule)
+	s, err := schedule.Parse(q.Schedule)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/schedule"
 )
 
 // Schedule is a report or an export that is sent by itself.
@@ -224,7 +225,7 @@ func StartDue(ctx context.Context, tx pgx.Tx, now time.Time) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("schedule %s: %w", s.ID, err)
 		}
-		times, err := metric.ParseSchedule(s.Schedule)
+		times, err := schedule.Parse(s.Schedule)
 		if err != nil {
 			return 0, fmt.Errorf("schedule %s: %w", s.ID, err)
 		}

@@ -16,6 +16,7 @@ import (
 	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/schedule"
 	"turnwise/views"
 )
 
@@ -210,7 +211,7 @@ func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.
 		return q, nil, &metric.InputError{Field: "shares", Msg: fmt.Sprintf("add up to %s%%, not to 100%%", strconv.FormatFloat(sum, 'f', -1, 64))}
 	}
 	if text := strings.TrimSpace(r.PostFormValue("schedule")); text != "" {
-		when, err := metric.ParseSchedule(text)
+		when, err := schedule.Parse(text)
 		if err != nil {
 			return q, nil, err
 		}

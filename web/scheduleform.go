@@ -23,6 +23,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/schedule"
 	"turnwise/views"
 )
 
@@ -32,7 +33,7 @@ func nextRuns(text, zoneName string, first time.Time, n int) ([]time.Time, error
 	if err != nil {
 		return nil, &metric.InputError{Field: "zone", Msg: "is not known; write it as in Europe/Berlin"}
 	}
-	times, err := metric.ParseSchedule(text)
+	times, err := schedule.Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (s *server) nextOf(w http.ResponseWriter, r *http.Request) error {
 	text := ""
 	if zone, err := time.LoadLocation(q.Get("zone")); err != nil {
 		text = "The time zone is not known; write it as in Europe/Berlin."
-	} else if times, err := metric.ParseSchedule(q.Get("schedule")); err != nil {
+	} else if times, err := schedule.Parse(q.Get("schedule")); err != nil {
 		if text = "Such as “Mondays 08:00”, “weekdays 7:30”, “first weekday of the month 07:30” or “0 8 * * mon”."; q.Get("schedule") != "" {
 			text = "Not understood. " + text
 		}
@@ -272,12 +273,12 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	if err != nil || x.Zone == "" || x.Zone == "Local" {
 		return &metric.InputError{Field: "zone", Msg: "is not known; write it as in Europe/Berlin"}
 	}
-	times, err := metric.ParseSchedule(x.Schedule)
+	times, err := schedule.Parse(x.Schedule)
 	if err != nil {
 		return err
 	}
 	x.Schedule = times.String()
-	runs, least := metric.Busiest(times, s.Now(), zone)
+	runs, least := schedule.Busiest(times, s.Now(), zone)
 	if least < s.ReportLeast {
 		return &metric.InputError{Field: "schedule", Msg: fmt.Sprintf("runs every %s; the least distance that is set is %s", format.Span(least), format.Span(s.ReportLeast))}
 	}

@@ -18,6 +18,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/schedule"
 	"turnwise/views"
 )
 
@@ -222,7 +223,7 @@ func (s *server) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		times, err := metric.ParseSchedule(x.Schedule)
+		times, err := schedule.Parse(x.Schedule)
 		if err != nil {
 			return err
 		}

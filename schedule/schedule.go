@@ -1,4 +1,5 @@
-package metric
+// Package schedule reads when something is done again and again, in words or as cron has it, and says when that is next.
+package schedule
 
 import (
 	"fmt"
@@ -6,16 +7,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"turnwise/metric"
 )
 
-// Schedule says at which local time something is done, on which days.
-type Schedule struct {
+// Times say at which local time something is done, on which days.
+type Times struct {
 	Weekdays []int // 1 for Monday to 7, in order; none for every day
 	Day      int   // of the month, 1 to 28; 0 for none
 	Nth      Nth   // the day of the month that is the first or last of its kind; "" for none
 	Hour     int
 	Minute   int
-	cron     *cron // instead of all that
+	cron     *fields // instead of all that
 }
 
 // Nth is a day of each month in words: "first" or "last", and "day", "weekday" (Monday to Friday) or a day's name.
@@ -23,11 +26,11 @@ type Nth string
 
 var dayNames = []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
 
-// ParseSchedule reads words such as "Mondays 08:00", "mon, thu 7:30", "daily 06:00", "weekdays 9:00" or "monthly on 1 08:00".
-func ParseSchedule(text string) (s Schedule, err error) {
-	bad := &InputError{"schedule", `is words such as "Mondays 08:00", "daily 6:30", "weekdays 9:00", "monthly on 1 08:00", "first weekday of the month 7:30", or five fields of cron`}
+// Parse reads words such as "Mondays 08:00", "mon, thu 7:30", "daily 06:00", "weekdays 9:00" or "monthly on 1 08:00".
+func Parse(text string) (s Times, err error) {
+	bad := &metric.InputError{Field: "schedule", Msg: `is words such as "Mondays 08:00", "daily 6:30", "weekdays 9:00", "monthly on 1 08:00", "first weekday of the month 7:30", or five fields of cron`}
 	if c, ok := parseCron(text); ok {
-		return Schedule{cron: c}, nil
+		return Times{cron: c}, nil
 	}
 	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
 	if len(words) < 2 {
@@ -80,8 +83,8 @@ func ParseSchedule(text string) (s Schedule, err error) {
 	return s, nil
 }
 
-// String writes the schedule, so that ParseSchedule reads the same again.
-func (s Schedule) String() string {
+// String writes the schedule, so that Parse reads the same again.
+func (s Times) String() string {
 	at := fmt.Sprintf("%02d:%02d", s.Hour, s.Minute)
 	switch {
 	case s.cron != nil:
@@ -104,16 +107,19 @@ func (s Schedule) String() string {
 
 // Next returns the first time after t. A local time that a change of the clocks leaves out comes when the clocks are
 // changed; one that comes twice counts the first time.
-func (s Schedule) Next(t time.Time, zone *time.Location) time.Time {
+func (s Times) Next(t time.Time, zone *time.Location) time.Time {
 	y, m, d := t.In(zone).Date()
 	for i := 0; ; i++ {
 		if s.cron != nil {
 			date := time.Date(y, m, d+i, 0, 0, 0, 0, time.UTC)
-			if !s.cron.on(date, (int(date.Weekday())+6)%7+1) {
+			if !s.cron.on(date) {
 				continue
 			}
-			for _, hour := range s.cron.hours {
-				for _, minute := range s.cron.minutes {
+			for hour := range 24 {
+				for minute := range 60 {
+					if !has(s.cron.spec.Hour, hour) || !has(s.cron.spec.Minute, minute) {
+						continue
+					}
 					if at := localTime(y, m, d+i, hour, minute, zone); at.After(t) {
 						return at
 					}
@@ -136,7 +142,7 @@ const busyWeeks = 5
 
 // Busiest returns how often a schedule runs in 24 hours at most, and the least time between two runs; 0 runs when it runs in the weeks after t
 // once or never.
-func Busiest(s Schedule, t time.Time, zone *time.Location) (runs int, least time.Duration) {
+func Busiest(s Times, t time.Time, zone *time.Location) (runs int, least time.Duration) {
 	least = busyWeeks * 7 * 24 * time.Hour
 	var window []time.Time
 	n := 0
@@ -183,7 +189,7 @@ func localTime(y int, m time.Month, d, hour, minute int, zone *time.Location) ti
 		h, m, s := t.Clock()
 		return time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second
 	}
-	start, next := Midnight(y, m, d, zone), Midnight(y, m, d+1, zone)
+	start, next := metric.Midnight(y, m, d, zone), metric.Midnight(y, m, d+1, zone)
 	for t := start; t.Before(next); {
 		_, end := t.ZoneBounds()
 		if end.IsZero() || end.After(next) {

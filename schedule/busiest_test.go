@@ -1,4 +1,4 @@
-package metric
+package schedule
 
 import (
 	"testing"
@@ -24,7 +24,7 @@ func TestBusiest(t *testing.T) {
 		"monthly on 1 08:00": {1, 35 * 24 * time.Hour},
 		"30 2 * * *":         {1, 24 * time.Hour},
 	} {
-		s, err := ParseSchedule(text)
+		s, err := Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}

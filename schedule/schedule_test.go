@@ -1,4 +1,4 @@
-package metric
+package schedule
 
 import (
 	"testing"
@@ -11,18 +11,18 @@ func TestSchedule(t *testing.T) {
 		"Mondays 08:00": "Mondays 08:00", "thu, mon 7:30": "Mondays, Thursdays 07:30", "daily 6:05": "daily 06:05", "Weekdays 9:00": "weekdays 09:00",
 		"monthly on 15 08:00": "monthly on 15 08:00", "sun and wed at 23:59": "Wednesdays, Sundays 23:59", "monthly 8:00": "monthly on 1 08:00",
 		"first weekday of the month 07:30": "first weekday of the month 07:30", "Last Friday of the month at 17:00": "last friday of the month 17:00", "last day 23:00": "last day of the month 23:00",
-		"0 3 * * *": "0 3 * * *", "*/15 9-17 * * MON-FRI": "*/15 9-17 * * mon-fri", "0 0 13 * 5": "0 0 13 * 5",
+		"0 3 * * *": "0 3 * * *", "*/15 9-17 * * MON-FRI": "*/15 9-17 * * mon-fri", "0 0 13 * 5": "0 0 13 * 5", "0 8 * * 7": "0 8 * * 7", "0 8 * * 5-7": "0 8 * * 5-7",
 	} {
-		s, err := ParseSchedule(text)
+		s, err := Parse(text)
 		if err != nil || s.String() != want {
 			t.Errorf("%q: %s, %v", text, s, err)
 		}
-		if again, err := ParseSchedule(s.String()); err != nil || again.String() != want {
+		if again, err := Parse(s.String()); err != nil || again.String() != want {
 			t.Errorf("%q is not read again: %s, %v", want, again, err)
 		}
 	}
-	for _, text := range []string{"", "08:00", "mondays", "mondays 24:00", "mondays 8:5", "moonday 08:00", "monthly on 31 08:00", "m 08:00", "first weekdays 8:00", "first weekday of march 8:00", "60 3 * * *", "0 3 * *", "0 3 31 2 *", "0 3 * * mon-sun", "*/0 3 * * *"} {
-		if s, err := ParseSchedule(text); err == nil {
+	for _, text := range []string{"", "08:00", "mondays", "mondays 24:00", "mondays 8:5", "moonday 08:00", "monthly on 31 08:00", "m 08:00", "first weekdays 8:00", "first weekday of march 8:00", "60 3 * * *", "0 3 * *", "0 3 31 2 *", "0 3 * * mon-sun", "*/0 3 * * *", "@daily", "TZ=UTC 0 3 * * *", "CRON_TZ=UTC 3 * * *", "0 3 * * 8"} {
+		if s, err := Parse(text); err == nil {
 			t.Errorf("%q is read as %s", text, s)
 		}
 	}
@@ -50,9 +50,11 @@ func TestSchedule(t *testing.T) {
 		{"0 8 */2 * *", "2026-11-21T09:00:00Z", "2026-11-23T08:00:00Z", time.UTC},
 		{"0 8 * * */2", "2026-11-21T09:00:00Z", "2026-11-22T08:00:00Z", time.UTC}, // sunday, tuesday, …
 		{"0 6 29 2 *", "2026-03-01T00:00:00Z", "2028-02-29T06:00:00Z", time.UTC},
+		{"0 8 * * 7", "2026-11-20T09:00:00Z", "2026-11-22T08:00:00Z", time.UTC},
+		{"0 8 * * 6-7", "2026-11-21T09:00:00Z", "2026-11-22T08:00:00Z", time.UTC},
 		{"weekdays 09:00", "2026-11-20T09:00:00Z", "2026-11-23T09:00:00Z", time.UTC},
 	} {
-		s, err := ParseSchedule(x.schedule)
+		s, err := Parse(x.schedule)
 		if err != nil {
 			t.Fatal(err)
 		}
