@@ -14,6 +14,7 @@ import (
 	"turnwise/ingest/wire"
 	"turnwise/mask"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // group sorts the events into units and drops copies within the batch.
@@ -150,20 +151,20 @@ const farApart = 10 * 60 * 1e6
 
 // dropKnown looks up the events that may be stored and keeps those that are new or change something.
 func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts *Counts) error {
-	var stretches []queries.Stretch
+	var stretches []store.Stretch
 	for _, u := range units {
 		for i, e := range u.maybe {
 			if n := len(stretches) - 1; i > 0 && e.At-stretches[n].Until < farApart {
 				stretches[n].Until = max(stretches[n].Until, e.At)
 				continue
 			}
-			stretches = append(stretches, queries.Stretch{Sender: u.id, From: e.At, Until: e.At})
+			stretches = append(stretches, store.Stretch{Sender: u.id, From: e.At, Until: e.At})
 		}
 	}
 	if len(stretches) == 0 {
 		return nil
 	}
-	stored, err := queries.StoredEvents(ctx, tx, stretches)
+	stored, err := store.StoredEvents(ctx, tx, stretches)
 	if err != nil {
 		return fmt.Errorf("look up stored events: %w", err)
 	}
@@ -171,8 +172,8 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	if err != nil {
 		return err
 	}
-	byID := make(map[conversation.UUID]*queries.StoredEvent, len(stored))
-	instants := map[instantKey][]*queries.StoredEvent{}
+	byID := make(map[conversation.UUID]*store.StoredEvent, len(stored))
+	instants := map[instantKey][]*store.StoredEvent{}
 	for i := range stored {
 		s := &stored[i]
 		byID[s.ID] = s
@@ -220,7 +221,7 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 type instantKey struct{ sender, at int64 }
 
 // compare settles an event that is stored already.
-func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, s *queries.StoredEvent, counts *Counts) error {
+func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, s *store.StoredEvent, counts *Counts) error {
 	further := e.Place > max(s.Place, 0)
 	if s.BodyHash == e.BodyHash && !further {
 		counts.Known++
@@ -241,7 +242,7 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversatio
 }
 
 // former finds a stored event that an earlier version gave another id, among those of its instant.
-func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, instant []*queries.StoredEvent) (*queries.StoredEvent, error) {
+func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, instant []*store.StoredEvent) (*store.StoredEvent, error) {
 	for _, s := range instant {
 		if s.Type != e.Type || s.Name != e.Name {
 			continue
@@ -255,7 +256,7 @@ func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, i
 		if s.BodyHash == e.BodyHash || s.Flags&conversation.FlagMasked != 0 {
 			return s, nil
 		}
-		body, format, err := queries.Body(ctx, tx, *s)
+		body, format, err := store.Body(ctx, tx, *s)
 		if err != nil {
 			return nil, err
 		}
@@ -277,7 +278,7 @@ func sealedOf(ctx context.Context, tx pgx.Tx, units []*unit) (map[queries.Conver
 	if len(senders) == 0 {
 		return nil, nil
 	}
-	all, err := queries.StrippedOf(ctx, tx, senders)
+	all, err := store.StrippedOf(ctx, tx, senders)
 	if err != nil {
 		return nil, fmt.Errorf("look up stripped conversations: %w", err)
 	}
@@ -286,7 +287,7 @@ func sealedOf(ctx context.Context, tx pgx.Tx, units []*unit) (map[queries.Conver
 
 // sealed tells of an event of a sealed time, and the stored one of its identity (nil: none), whether retention removed what it
 // belongs to, so that it would be removed too. What belongs to a conversation that is whole is not.
-func sealed(e *conversation.Event, stored *queries.StoredEvent, stripped map[queries.ConversationKey]bool) bool {
+func sealed(e *conversation.Event, stored *store.StoredEvent, stripped map[queries.ConversationKey]bool) bool {
 	var id conversation.UUID
 	switch {
 	case stored != nil:
@@ -300,7 +301,7 @@ func sealed(e *conversation.Event, stored *queries.StoredEvent, stripped map[que
 
 // redactStored settles an event whose instant the store holds already: it may be the redacted copy of stored ones, or the original
 // of a stored redaction.
-func (w *Writer) redactStored(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, stored []*queries.StoredEvent, counts *Counts) (settled bool, err error) {
+func (w *Writer) redactStored(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, stored []*store.StoredEvent, counts *Counts) (settled bool, err error) {
 	if !replaceable(e) {
 		return false, nil
 	}
@@ -326,8 +327,8 @@ func (w *Writer) redactStored(ctx context.Context, tx pgx.Tx, u *unit, e *conver
 }
 
 // load reads a stored event of e's sender back.
-func (w *Writer) load(ctx context.Context, tx pgx.Tx, s queries.StoredEvent, e *conversation.Event) (*conversation.Event, error) {
-	body, format, err := queries.Body(ctx, tx, s)
+func (w *Writer) load(ctx context.Context, tx pgx.Tx, s store.StoredEvent, e *conversation.Event) (*conversation.Event, error) {
+	body, format, err := store.Body(ctx, tx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"turnwise/ingest/wire"
 	"turnwise/mask"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // arrival is how personal data are masked when they arrive, as last read.
@@ -75,9 +76,9 @@ func (w *Writer) FoldStored(ctx context.Context, run conversation.UUID) error {
 	w.mu.Lock()
 	clear(w.settings) // by those of now, not of ten seconds ago
 	w.mu.Unlock()
-	fold := func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) { return 0, w.rebuild(ctx, tx, senders) }
+	fold := func(tx pgx.Tx, senders []store.NamedSender) (int64, error) { return 0, w.rebuild(ctx, tx, senders) }
 	if r.Kind == queries.FoldToMerge || r.Kind == queries.FoldToSeparate {
-		fold = func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) {
+		fold = func(tx pgx.Tx, senders []store.NamedSender) (int64, error) {
 			return w.moveSenders(ctx, tx, senders, r.Target, r.Kind == queries.FoldToSeparate)
 		}
 	}
@@ -86,11 +87,11 @@ func (w *Writer) FoldStored(ctx context.Context, run conversation.UUID) error {
 		if err != nil {
 			return err
 		}
-		fold = func(tx pgx.Tx, senders []queries.NamedSender) (int64, error) {
+		fold = func(tx pgx.Tx, senders []store.NamedSender) (int64, error) {
 			return w.maskSenders(ctx, tx, senders, m, key)
 		}
 	}
-	return w.everySender(ctx, r.Assistant, r.After, func(tx pgx.Tx, senders []queries.NamedSender) error {
+	return w.everySender(ctx, r.Assistant, r.After, func(tx pgx.Tx, senders []store.NamedSender) error {
 		events, err := fold(tx, senders)
 		if err != nil {
 			return err
@@ -114,17 +115,17 @@ func (w *Writer) rulesOf(ctx context.Context, r queries.FoldRun) (*mask.Masker, 
 }
 
 // maskSenders masks what is stored of senders and returns how many events changed.
-func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender, m *mask.Masker, key []byte) (changed int64, err error) {
+func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []store.NamedSender, m *mask.Masker, key []byte) (changed int64, err error) {
 	states, err := lockSenders(ctx, tx, senders)
 	if err != nil {
 		return 0, err
 	}
-	var batch queries.Batch
+	var batch store.Batch
 	folded := false
 	read := decoders{}
 	for _, s := range senders {
-		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
-		all, err := queries.SenderConversations(ctx, tx, s.ID)
+		sender := store.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
+		all, err := store.SenderConversations(ctx, tx, s.ID)
 		if err != nil {
 			return changed, err
 		}
@@ -136,7 +137,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 			}
 		}
 		state := states[s.ID]
-		inPlace, err := queries.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, wire.BodyHash)
+		inPlace, err := store.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, wire.BodyHash)
 		if err != nil {
 			return changed, err
 		}
@@ -182,7 +183,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 }
 
 // sealedUntil tells up to which of a sender's conversations nothing can be folded again, and until when these reach.
-func sealedUntil(all []queries.StoredConversation) (floor int, until int64) {
+func sealedUntil(all []store.StoredConversation) (floor int, until int64) {
 	for i, c := range all {
 		if c.Stripped {
 			floor = i + 1

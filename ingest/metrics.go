@@ -8,6 +8,7 @@ import (
 
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // Metrics counts what ingest does, for Prometheus. A nil one counts nothing.
@@ -52,7 +53,7 @@ func (m *Metrics) count(source string, c Counts) {
 }
 
 // stored takes the delays of a batch, by class: an event counts as taking as long as its class allows.
-func (m *Metrics) stored(source string, minute queries.Minute, took time.Duration) {
+func (m *Metrics) stored(source string, minute store.Minute, took time.Duration) {
 	if m == nil {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest/wire"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // aliases are the other names of assistants, as last read.
@@ -43,10 +44,10 @@ func (w *Writer) aliasesNow(ctx context.Context) map[string]string {
 
 // moveSenders gives events of an assistant's senders to the senders of the same keys of another assistant: all of them, or those that came by that
 // one's name. What retention stripped stays. It returns how many events went.
-func (w *Writer) moveSenders(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender, to string, byName bool) (moved int64, err error) {
-	var all []queries.NamedSender
+func (w *Writer) moveSenders(ctx context.Context, tx pgx.Tx, senders []store.NamedSender, to string, byName bool) (moved int64, err error) {
+	var all []store.NamedSender
 	for _, s := range senders {
-		all = append(all, s, queries.NamedSender{ID: conversation.SenderID(to, s.SenderKey), Assistant: to, SenderKey: s.SenderKey})
+		all = append(all, s, store.NamedSender{ID: conversation.SenderID(to, s.SenderKey), Assistant: to, SenderKey: s.SenderKey})
 	}
 	states, err := lockSenders(ctx, tx, all)
 	if err != nil {
@@ -62,8 +63,8 @@ func (w *Writer) moveSenders(ctx context.Context, tx pgx.Tx, senders []queries.N
 	return moved, nil
 }
 
-func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.NamedSender, states map[int64]queries.State, byName bool) (int64, error) {
-	conversations, err := queries.SenderConversations(ctx, tx, from.ID)
+func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to store.NamedSender, states map[int64]queries.State, byName bool) (int64, error) {
+	conversations, err := store.SenderConversations(ctx, tx, from.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -72,7 +73,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 		floor++ // what retention sealed there takes nothing in
 	}
 	conversations = conversations[floor:]
-	old := queries.Sender{ID: from.ID, Assistant: from.Assistant, Key: from.SenderKey, Stored: true}
+	old := store.Sender{ID: from.ID, Assistant: from.Assistant, Key: from.SenderKey, Stored: true}
 	again, err := w.stored(ctx, tx, old, conversations, nil)
 	if err != nil {
 		return 0, err
@@ -119,7 +120,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 	}
 	// The old side first: the same conversation has one row.
 	if len(events) == len(again.events) {
-		if err := queries.Forget(ctx, tx, again.stretch, again.ids); err != nil {
+		if err := store.Forget(ctx, tx, again.stretch, again.ids); err != nil {
 			return 0, err
 		}
 		if floor == 0 {
@@ -132,7 +133,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 		if err != nil {
 			return 0, err
 		}
-		var batch queries.Batch
+		var batch store.Batch
 		if old.Projection, old.Changes, err = w.foldAgain(ctx, tx, old, went, rules); err != nil {
 			return 0, err
 		}
@@ -151,7 +152,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 	if err := w.dropKnown(ctx, tx, []*unit{u}, &counts); err != nil {
 		return 0, err
 	}
-	var batch queries.Batch
+	var batch store.Batch
 	if _, err := w.fold(ctx, tx, []*unit{u}, &batch); err != nil {
 		return 0, err
 	}
@@ -167,7 +168,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to queries.Nam
 }
 
 // firstsOf are the times and bodies of the first events of conversations, zero where one is not there.
-func firstsOf(conversations []queries.StoredConversation, events []*conversation.Event) (ats, hashes []int64) {
+func firstsOf(conversations []store.StoredConversation, events []*conversation.Event) (ats, hashes []int64) {
 	for _, c := range conversations {
 		at, hash := int64(0), int64(0)
 		for _, e := range events {
@@ -181,7 +182,7 @@ func firstsOf(conversations []queries.StoredConversation, events []*conversation
 }
 
 // followConversations has what people made of conversations follow them to where their first events are now.
-func (w *Writer) followConversations(ctx context.Context, tx pgx.Tx, from, to int64, conversations []queries.StoredConversation, ats, hashes []int64) error {
+func (w *Writer) followConversations(ctx context.Context, tx pgx.Tx, from, to int64, conversations []store.StoredConversation, ats, hashes []int64) error {
 	now, err := queries.ConversationsAt(ctx, tx, to, ats, hashes)
 	if err != nil {
 		return err

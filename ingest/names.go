@@ -8,6 +8,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // rules returns the rules of an assistant.
@@ -63,7 +64,7 @@ func (w *Writer) rulesOfAll(ctx context.Context, db queries.DB, assistants []str
 
 // prepare makes the partitions and names that the events need.
 func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) error {
-	names := queries.Names{Assistants: map[string]bool{}, Environments: map[string]bool{}, Channels: map[string]bool{}, Versions: map[queries.Version]int64{}}
+	names := store.Names{Assistants: map[string]bool{}, Environments: map[string]bool{}, Channels: map[string]bool{}, Versions: map[store.Version]int64{}}
 	months := map[string]int64{}
 	var month string
 	var from, until int64
@@ -91,7 +92,7 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 		if last = e; again || e.ModelID == "" && e.ModelName == "" {
 			continue
 		}
-		v := queries.Version{Assistant: e.Assistant, ModelID: e.ModelID, ModelName: e.ModelName}
+		v := store.Version{Assistant: e.Assistant, ModelID: e.ModelID, ModelName: e.ModelName}
 		if first, ok := w.versions[v]; !ok || e.At < first {
 			if first, ok := names.Versions[v]; !ok || e.At < first {
 				names.Versions[v] = e.At
@@ -104,7 +105,7 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 			return err
 		}
 	}
-	if err := queries.AddNames(ctx, w.pool, names); err != nil {
+	if err := store.AddNames(ctx, w.pool, names); err != nil {
 		return fmt.Errorf("add names: %w", err)
 	}
 	w.mu.Lock()

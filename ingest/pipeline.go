@@ -15,6 +15,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest/wire"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // Options of a pipeline; zero values mean the defaults.
@@ -300,7 +301,7 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 func (r *run) glance(ctx context.Context, d wire.Decoder, c *chunk) []entry {
 	bodies := c.Bodies
 	glances := make([]wire.Glance, len(bodies))
-	spans := map[int64]*queries.Stretch{}
+	spans := map[int64]*store.Stretch{}
 	from := r.src.Intake()
 	for i, body := range bodies {
 		g, ok := d.Glance(body, c.intake(from, i))
@@ -313,18 +314,18 @@ func (r *run) glance(ctx context.Context, d wire.Decoder, c *chunk) []entry {
 		glances[i] = g
 		s := spans[g.Sender]
 		if s == nil {
-			s = &queries.Stretch{Sender: g.Sender, From: g.At, Until: g.At}
+			s = &store.Stretch{Sender: g.Sender, From: g.At, Until: g.At}
 			spans[g.Sender] = s
 		}
 		s.From, s.Until = min(s.From, g.At), max(s.Until, g.At)
 	}
-	stretches := make([]queries.Stretch, 0, len(spans))
+	stretches := make([]store.Stretch, 0, len(spans))
 	for _, s := range spans {
 		if s.Until-s.From < 6*farApart { // the events between are read too
 			stretches = append(stretches, *s)
 		}
 	}
-	stored, err := queries.StoredBodies(ctx, r.pool, stretches)
+	stored, err := store.StoredBodies(ctx, r.pool, stretches)
 	if err != nil {
 		if ctx.Err() == nil && !queries.Temporary(err) {
 			r.log.WarnContext(ctx, "a first look at what is stored failed", "source", r.src.Name, "error", err)
@@ -336,7 +337,7 @@ func (r *run) glance(ctx context.Context, d wire.Decoder, c *chunk) []entry {
 		if g.BodyHash == 0 {
 			continue
 		}
-		if place, ok := stored[queries.SenderBody{Sender: g.Sender, BodyHash: g.BodyHash}]; ok {
+		if place, ok := stored[store.SenderBody{Sender: g.Sender, BodyHash: g.BodyHash}]; ok {
 			known[i] = entry{glance: &glances[i], place: int32(max(place, 0)), body: int32(i)}
 			n++
 		}
@@ -351,12 +352,12 @@ func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Durati
 	if now := r.now(); now.Sub(*last) < every || r.glanced.Load()+r.resent.Load()+r.empty.Load() == 0 {
 		return
 	}
-	m := queries.Minute{Source: r.src.ID, Shard: -1, Known: r.glanced.Swap(0), Redelivered: r.resent.Swap(0), Empty: r.empty.Swap(0)}
+	m := store.Minute{Source: r.src.ID, Shard: -1, Known: r.glanced.Swap(0), Redelivered: r.resent.Swap(0), Empty: r.empty.Swap(0)}
 	*last = r.now()
 	m.At = *last
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if err := queries.CountMinute(ctx, r.pool, m); err != nil {
+	if err := store.CountMinute(ctx, r.pool, m); err != nil {
 		r.glanced.Add(m.Known) // the next time
 		r.resent.Add(m.Redelivered)
 		r.empty.Add(m.Empty)

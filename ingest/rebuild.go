@@ -11,6 +11,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // rebuildAtOnce is how many senders are folded in one transaction.
@@ -19,13 +20,13 @@ const rebuildAtOnce = 50
 // Rebuild folds all stored events of an assistant ("" for all) again, a few senders at a time, while others
 // go on storing. It calls progress after each transaction with the senders done so far.
 func (w *Writer) Rebuild(ctx context.Context, assistant string, progress func(done int)) error {
-	return w.everySender(ctx, assistant, -1, func(tx pgx.Tx, senders []queries.NamedSender) error { return w.rebuild(ctx, tx, senders) }, progress)
+	return w.everySender(ctx, assistant, -1, func(tx pgx.Tx, senders []store.NamedSender) error { return w.rebuild(ctx, tx, senders) }, progress)
 }
 
 // everySender does something with the senders of an assistant ("" for all) behind one, a few in each transaction.
-func (w *Writer) everySender(ctx context.Context, assistant string, after int64, do func(tx pgx.Tx, senders []queries.NamedSender) error, progress func(done int)) error {
+func (w *Writer) everySender(ctx context.Context, assistant string, after int64, do func(tx pgx.Tx, senders []store.NamedSender) error, progress func(done int)) error {
 	for done := 0; ; {
-		senders, err := queries.SendersAfter(ctx, w.pool, assistant, after, rebuildAtOnce)
+		senders, err := store.SendersAfter(ctx, w.pool, assistant, after, rebuildAtOnce)
 		if err != nil {
 			return fmt.Errorf("list senders: %w", err)
 		}
@@ -50,7 +51,7 @@ func (w *Writer) everySender(ctx context.Context, assistant string, after int64,
 }
 
 // lockSenders locks the shards of senders, and returns their states.
-func lockSenders(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender) (map[int64]queries.State, error) {
+func lockSenders(ctx context.Context, tx pgx.Tx, senders []store.NamedSender) (map[int64]queries.State, error) {
 	shards := map[int16]bool{}
 	ids := make([]int64, len(senders))
 	for i, s := range senders {
@@ -61,18 +62,18 @@ func lockSenders(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender) 
 	return states, err
 }
 
-func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []queries.NamedSender) error {
+func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []store.NamedSender) error {
 	states, err := lockSenders(ctx, tx, senders)
 	if err != nil {
 		return err
 	}
-	var batch queries.Batch
+	var batch store.Batch
 	for _, s := range senders {
 		rules, err := w.rules(ctx, tx, s.Assistant)
 		if err != nil {
 			return err
 		}
-		sender := queries.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
+		sender := store.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
 		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true, state: states[s.ID]}, rules); err != nil {
 			return err
 		}

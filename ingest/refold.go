@@ -14,6 +14,7 @@ import (
 	"turnwise/ingest/wire"
 	"turnwise/mask"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // refold is what makes it necessary to fold a sender again from stored events.
@@ -71,8 +72,8 @@ func (r *refold) move(old *conversation.Event, place int32) {
 
 // affected returns how many of the conversations, which are sorted by their first keys, are left as they
 // are: those before the one that was current at from, and before any that reaches beyond that one's start.
-func affected(all []queries.StoredConversation, from conversation.Key) int {
-	begin, _ := slices.BinarySearchFunc(all, from, func(c queries.StoredConversation, k conversation.Key) int {
+func affected(all []store.StoredConversation, from conversation.Key) int {
+	begin, _ := slices.BinarySearchFunc(all, from, func(c store.StoredConversation, k conversation.Key) int {
 		if c.First.Compare(k) <= 0 {
 			return -1
 		}
@@ -94,7 +95,7 @@ func affected(all []queries.StoredConversation, from conversation.Key) int {
 
 // refuse sets aside the events that would change conversations that cannot be folded again, which are those up to the last
 // stripped one, and returns how many these are.
-func (r *refold) refuse(all []queries.StoredConversation) int {
+func (r *refold) refuse(all []store.StoredConversation) int {
 	floor, until := 0, int64(0)
 	sealed := map[conversation.UUID]bool{}
 	for i, c := range all {
@@ -137,8 +138,8 @@ func (r *refold) refuseBefore(newest conversation.Key) {
 
 // foldAgain folds a sender's affected conversations again from their stored events together with the new
 // ones, and deletes their old rows. The caller writes the new, if there are any: the projection is nil where nothing can be folded.
-func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *refold, rules *conversation.Rules) (*conversation.Projection, *conversation.Changes, error) {
-	all, err := queries.SenderConversations(ctx, tx, s.ID)
+func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s store.Sender, r *refold, rules *conversation.Rules) (*conversation.Projection, *conversation.Changes, error) {
+	all, err := store.SenderConversations(ctx, tx, s.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load conversations: %w", err)
 	}
@@ -152,7 +153,7 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 		p := new(conversation.Projection)
 		if begin > 0 && begin == len(all) {
 			if p, err = conversation.UnmarshalProjection(r.state.Bytes); err != nil {
-				if p, err = queries.SenderSeed(ctx, tx, s.ID, r.state.Newest); err != nil {
+				if p, err = store.SenderSeed(ctx, tx, s.ID, r.state.Newest); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -207,11 +208,11 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s queries.Sender, r *
 			continue
 		}
 		if len(again.ids) > 0 {
-			if err := queries.Forget(ctx, tx, again.stretch, again.ids); err != nil {
+			if err := store.Forget(ctx, tx, again.stretch, again.ids); err != nil {
 				return nil, nil, fmt.Errorf("forget old rows: %w", err)
 			}
 		}
-		if err := queries.MoveOriginals(ctx, tx, s.ID, again.former.olds, again.former.news); err != nil {
+		if err := store.MoveOriginals(ctx, tx, s.ID, again.former.olds, again.former.news); err != nil {
 			return nil, nil, fmt.Errorf("move exact bytes: %w", err)
 		}
 		var hidden []conversation.UUID
@@ -238,13 +239,13 @@ func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r
 			ids = append(ids, id)
 		}
 	}
-	return queries.ForgetOriginals(ctx, tx, sender, ids)
+	return store.ForgetOriginals(ctx, tx, sender, ids)
 }
 
 // storedFacts are what is stored of conversations, to be folded again.
 type storedFacts struct {
 	events  []*conversation.Event
-	stretch queries.Stretch
+	stretch store.Stretch
 	ids     []conversation.UUID        // of the conversations
 	kept    map[conversation.UUID]bool // of the events
 
@@ -256,12 +257,12 @@ type storedFacts struct {
 type renamed struct{ olds, news []conversation.UUID }
 
 // stored loads the events of conversations, those in replaced exchanged.
-func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conversations []queries.StoredConversation, replaced map[conversation.UUID]*conversation.Event) (*storedFacts, error) {
+func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s store.Sender, conversations []store.StoredConversation, replaced map[conversation.UUID]*conversation.Event) (*storedFacts, error) {
 	out := &storedFacts{kept: map[conversation.UUID]bool{}}
 	if len(conversations) == 0 {
 		return out, nil
 	}
-	stretch := queries.Stretch{Sender: s.ID, From: conversations[0].StartedAt, Until: conversations[0].LastAt}
+	stretch := store.Stretch{Sender: s.ID, From: conversations[0].StartedAt, Until: conversations[0].LastAt}
 	in := make(map[conversation.UUID]bool, len(conversations))
 	for _, c := range conversations {
 		out.ids = append(out.ids, c.ID)
@@ -269,11 +270,11 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 		stretch.From, stretch.Until = min(stretch.From, c.StartedAt), max(stretch.Until, c.LastAt)
 	}
 	out.stretch = stretch
-	rows, err := queries.StoredEvents(ctx, tx, []queries.Stretch{stretch})
+	rows, err := store.StoredEvents(ctx, tx, []store.Stretch{stretch})
 	if err != nil {
 		return nil, fmt.Errorf("load events: %w", err)
 	}
-	facts := make(map[queries.BodyPlace]*queries.StoredEvent, len(rows))
+	facts := make(map[store.BodyPlace]*store.StoredEvent, len(rows))
 	known := make(map[conversation.UUID]bool, len(rows))
 	for i := range rows {
 		if in[rows[i].Conversation] {
@@ -281,7 +282,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s queries.Sender, conver
 			known[rows[i].ID] = true
 		}
 	}
-	bodies, err := queries.Bodies(ctx, tx, stretch, out.ids)
+	bodies, err := store.Bodies(ctx, tx, stretch, out.ids)
 	if err != nil {
 		return nil, fmt.Errorf("load bodies: %w", err)
 	}
@@ -365,7 +366,7 @@ func (w *Writer) environment(ctx context.Context, db queries.DB, id int32) (stri
 	if ok {
 		return name, nil
 	}
-	all, err := queries.EnvironmentNames(ctx, db)
+	all, err := store.EnvironmentNames(ctx, db)
 	if err != nil {
 		return "", fmt.Errorf("load environments: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest/wire"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // Rejected is a body that cannot be stored, and why.
@@ -53,10 +54,10 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 	}
 	if err := w.persist(ctx, src, func() error {
 		return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-			if err := queries.AddRejected(ctx, tx, rows); err != nil {
+			if err := store.AddRejected(ctx, tx, rows); err != nil {
 				return err
 			}
-			return queries.CountMinute(ctx, tx, queries.Minute{Source: src.ID, At: now, Shard: -2, Rejected: int64(len(rejected))})
+			return store.CountMinute(ctx, tx, store.Minute{Source: src.ID, At: now, Shard: -2, Rejected: int64(len(rejected))})
 		})
 	}); err != nil {
 		return err

@@ -26,6 +26,7 @@ import (
 	"turnwise/ingest/wire"
 	"turnwise/queries"
 	"turnwise/queries/failpoint"
+	"turnwise/queries/store"
 )
 
 // Source is where events come from, and what they do not say of themselves.
@@ -99,14 +100,14 @@ type Writer struct {
 	now     func() time.Time
 	metrics *Metrics
 
-	batches chan *queries.Batch // whose buffers wait to be used again
+	batches chan *store.Batch // whose buffers wait to be used again
 
 	stuck atomic.Bool // the last try to store failed, for a reason that lies in the database
 
 	mu           sync.Mutex
 	months       map[string]bool
 	names        map[string]bool
-	versions     map[queries.Version]int64
+	versions     map[store.Version]int64
 	settings     map[string]settings            // by assistant
 	ruleBook     map[string]*conversation.Rules // by what is set
 	environments map[int32]string
@@ -125,8 +126,8 @@ const settingsLife = 10 * time.Second
 // NewWriter returns a writer to the pool.
 func NewWriter(pool *pgxpool.Pool, log *slog.Logger) *Writer {
 	return &Writer{
-		pool: pool, log: log, now: time.Now, batches: make(chan *queries.Batch, 4), months: map[string]bool{}, names: map[string]bool{},
-		versions: map[queries.Version]int64{}, settings: map[string]settings{}, ruleBook: map[string]*conversation.Rules{}, environments: map[int32]string{},
+		pool: pool, log: log, now: time.Now, batches: make(chan *store.Batch, 4), months: map[string]bool{}, names: map[string]bool{},
+		versions: map[store.Version]int64{}, settings: map[string]settings{}, ruleBook: map[string]*conversation.Rules{}, environments: map[int32]string{},
 	}
 }
 
@@ -139,7 +140,7 @@ func (w *Writer) Stuck() bool { return w.stuck.Load() }
 // Open makes the source known to the database.
 func (w *Writer) Open(ctx context.Context, s Source) (Source, error) {
 	var err error
-	if s.ID, err = queries.AddSource(ctx, w.pool, s.Name, s.Kind, s.format().ID); err != nil {
+	if s.ID, err = store.AddSource(ctx, w.pool, s.Name, s.Kind, s.format().ID); err != nil {
 		return s, err
 	}
 	s.aliases = func() map[string]string { return w.aliasesNow(ctx) }
@@ -348,7 +349,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	}
 	ids = append(ids, w.formerly(ctx, units)...)
 	locked := slices.Sorted(maps.Keys(shards))
-	var minute queries.Minute
+	var minute store.Minute
 	failpoint.At(failpoint.Decoded)
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		states, erased, err := queries.LockShards(ctx, tx, locked, ids)
@@ -378,7 +379,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 				return err
 			}
 		}
-		minute = queries.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised, Types: map[string]int64{}}
+		minute = store.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised, Types: map[string]int64{}}
 		committed := w.now().UnixMicro() // as near as can be told before it is
 		for _, e := range fresh {
 			counts.Add(Counts{First: e.At, Last: e.At})
@@ -387,7 +388,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 			minute.NewestAt = max(minute.NewestAt, e.At)
 			minute.Types[counted(e.Type)]++
 		}
-		err = queries.CountMinute(ctx, tx, minute)
+		err = store.CountMinute(ctx, tx, minute)
 		failpoint.At(failpoint.Written)
 		return err
 	})
@@ -461,16 +462,16 @@ func bodyOf(e *conversation.Event) []byte {
 }
 
 // borrow returns an empty batch whose buffers have been used before, if there is one.
-func (w *Writer) borrow() *queries.Batch {
+func (w *Writer) borrow() *store.Batch {
 	select {
 	case b := <-w.batches:
 		return b
 	default:
-		return new(queries.Batch)
+		return new(store.Batch)
 	}
 }
 
-func (w *Writer) giveBack(b *queries.Batch) {
+func (w *Writer) giveBack(b *store.Batch) {
 	b.Reset()
 	select {
 	case w.batches <- b:
@@ -479,7 +480,7 @@ func (w *Writer) giveBack(b *queries.Batch) {
 }
 
 // fold projects the units into the batch and returns the events that are new.
-func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *queries.Batch) (fresh []*conversation.Event, err error) {
+func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *store.Batch) (fresh []*conversation.Event, err error) {
 	projections := make(map[*unit]*conversation.Projection, len(units))
 	var keys []queries.ConversationKey
 	for _, u := range units {
@@ -500,7 +501,7 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 	}
 	var first map[queries.ConversationKey]conversation.Key
 	if len(keys) > 0 {
-		if first, err = queries.FirstKeys(ctx, tx, keys); err != nil {
+		if first, err = store.FirstKeys(ctx, tx, keys); err != nil {
 			return nil, fmt.Errorf("look up conversations: %w", err)
 		}
 	}
@@ -522,7 +523,7 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *quer
 		}
 		e := u.events[0]
 		rules := book[e.Assistant]
-		sender := queries.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.known}
+		sender := store.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.known}
 		if u.again == nil {
 			stored := func(id conversation.UUID) (conversation.Key, bool) {
 				key, ok := first[queries.ConversationKey{Sender: u.id, ID: id}]

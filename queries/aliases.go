@@ -227,7 +227,7 @@ func MoveConversations(ctx context.Context, tx pgx.Tx, from, to int64, olds, new
 		return nil
 	}
 	for _, sql := range moveConversationsSQL {
-		args := pgx.NamedArgs{"from": from, "to": to, "olds": uuids(olds), "news": uuids(news)}
+		args := pgx.NamedArgs{"from": from, "to": to, "olds": UUIDs(olds), "news": UUIDs(news)}
 		if _, err := tx.Exec(ctx, sql, args); err != nil {
 			return fmt.Errorf("move what was made of conversations: %w", err)
 		}
@@ -266,7 +266,7 @@ var forgetSenderSQL = []string{
 
 // RekeyOriginals has the exact bytes of events follow them to another sender and other ids.
 func RekeyOriginals(ctx context.Context, tx pgx.Tx, from, to int64, olds, news []conversation.UUID) error {
-	_, err := tx.Exec(ctx, rekeyOriginalsSQL, pgx.StrictNamedArgs{"from": from, "to": to, "olds": uuids(olds), "news": uuids(news)})
+	_, err := tx.Exec(ctx, rekeyOriginalsSQL, pgx.StrictNamedArgs{"from": from, "to": to, "olds": UUIDs(olds), "news": UUIDs(news)})
 	return err
 }
 

@@ -64,7 +64,7 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 		return r, fmt.Errorf("note a bulk act: %w", err)
 	}
 	if len(ids) > 0 {
-		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": uuids(ids), "limits": limitIDs(limits)})
+		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": UUIDs(ids), "limits": limitIDs(limits)})
 		if err != nil {
 			return r, err
 		}

@@ -26,7 +26,7 @@ type SuccessCriteria struct {
 	ActivatedBy string
 }
 
-// storedRules is how rules are kept.
+// StoredRules is how rules are kept.
 type StoredRules struct {
 	Included   []string `json:"included" yaml:"included"`
 	Any        bool     `json:"any,omitempty" yaml:"any,omitempty"`

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"turnwise/conversation"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -193,3 +195,16 @@ func only[T any](rows pgx.Rows) (T, error) {
 	}
 	return v, err
 }
+
+func UUIDs(ids []conversation.UUID) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}
+
+const DeleteConversationsSQL = `
+delete from conversations c
+using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+where c.sender_id = k.sender_id and c.id = k.id`

@@ -269,12 +269,12 @@ func (r *reading) rollups(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("hours of who came: %w", err)
 	}
-	known := make(map[hourKey]bool, len(marks))
+	known := make(map[HourKey]bool, len(marks))
 	for _, m := range marks {
-		known[hourKey{m.At.UnixMicro(), m.Assistant}] = true
+		known[HourKey{m.At.UnixMicro(), m.Assistant}] = true
 	}
 	for _, h := range arrived {
-		if !known[hourKey{h.At.UnixMicro(), h.Assistant}] {
+		if !known[HourKey{h.At.UnixMicro(), h.Assistant}] {
 			marks = append(marks, h)
 		}
 	}
@@ -301,12 +301,12 @@ func (r *reading) rollups(ctx context.Context) error {
 	}
 	var raw, slots pieces
 	raw.add(r.from, first, 0)
-	marked, stale := map[hourKey]bool{}, map[hourKey]bool{}
+	marked, stale := map[HourKey]bool{}, map[HourKey]bool{}
 	for _, m := range marks {
-		marked[hourKey{m.At.UnixMicro(), m.Assistant}] = true
+		marked[HourKey{m.At.UnixMicro(), m.Assistant}] = true
 		raw.add(latest(m.At, first), earliest(m.At.Add(time.Hour), last), m.Assistant)
 		for at := m.At; at.Before(m.At.Add(time.Hour)); at = at.Add(r.Grid.Slot) {
-			stale[hourKey{r.Grid.DayOf(at).UnixMicro(), m.Assistant}] = true
+			stale[HourKey{r.Grid.DayOf(at).UnixMicro(), m.Assistant}] = true
 		}
 	}
 	raw.add(last, r.until, 0)
@@ -329,7 +329,7 @@ func (r *reading) rollups(ctx context.Context) error {
 		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
 		from := unnestPieces + "\ncross join lateral (select * from rollup_slots x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
 		if err := r.packed(ctx, w, from, true, func(at time.Time, assistant int32) bool {
-			return marked[hourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
+			return marked[HourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
 		}); err != nil {
 			return err
 		}
@@ -363,24 +363,24 @@ func (r *reading) bound(ctx context.Context, w *where, from string) error {
 }
 
 // days reads the days in [first, last) and adds to slots those that are stale.
-func (r *reading) days(ctx context.Context, first, last time.Time, stale map[hourKey]bool, slots *pieces) error {
+func (r *reading) days(ctx context.Context, first, last time.Time, stale map[HourKey]bool, slots *pieces) error {
 	rows, _ := r.tx.Query(ctx, staleInSQL, pgx.StrictNamedArgs{"from": first, "until": last})
 	more, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
 	if err != nil {
 		return fmt.Errorf("stale days: %w", err)
 	}
 	for _, d := range more {
-		stale[hourKey{d.At.UnixMicro(), d.Assistant}] = true
+		stale[HourKey{d.At.UnixMicro(), d.Assistant}] = true
 	}
 	for d := range stale {
-		if at := time.UnixMicro(d.hour); !at.Before(first) && at.Before(last) {
-			slots.add(at, metric.AddDays(at, 1, r.Grid.Zone), d.assistant)
+		if at := time.UnixMicro(d.Hour); !at.Before(first) && at.Before(last) {
+			slots.add(at, metric.AddDays(at, 1, r.Grid.Zone), d.Assistant)
 		}
 	}
 	w := r.dimensions()
 	w.and("c.at >= @from", "from", first)
 	w.and("c.at < @until", "until", last)
-	skip := func(at time.Time, assistant int32) bool { return stale[hourKey{at.UnixMicro(), assistant}] }
+	skip := func(at time.Time, assistant int32) bool { return stale[HourKey{at.UnixMicro(), assistant}] }
 	if r.Filter.WholeAssistants() {
 		if err := r.packed(ctx, w, "rollup_days c\nwhere "+w.String(), false, skip); err != nil {
 			return err

@@ -95,7 +95,7 @@ func MoveMessages(ctx context.Context, tx pgx.Tx, sender int64, olds, news []con
 	}
 	var q pgx.Batch
 	for _, sql := range []string{moveMarksSQL, moveNotesSQL, moveActsSQL} {
-		q.Queue(sql, pgx.StrictNamedArgs{"sender": sender, "olds": uuids(olds), "news": uuids(news)})
+		q.Queue(sql, pgx.StrictNamedArgs{"sender": sender, "olds": UUIDs(olds), "news": UUIDs(news)})
 	}
 	return tx.SendBatch(ctx, &q).Close()
 }

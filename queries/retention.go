@@ -351,7 +351,7 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, w
 			q.Queue(sql, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": x[0], "until": x[1]})
 		}
 	}
-	q.Queue(deleteConversationsSQL, keys)
+	q.Queue(DeleteConversationsSQL, keys)
 	for _, sql := range forgetSendersSQL {
 		q.Queue(sql, pgx.StrictNamedArgs{"senders": senders})
 	}

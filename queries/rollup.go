@@ -126,11 +126,11 @@ func restFrozen(ctx context.Context, tx pgx.Tx, g Grid) error {
 			return err
 		}
 	}
-	seen := map[hourKey]bool{}
+	seen := map[HourKey]bool{}
 	var days []AssistantHour
 	for _, s := range slots {
 		day := AssistantHour{g.DayOf(s.At), s.Assistant}
-		if k := (hourKey{day.At.UnixMicro(), day.Assistant}); !seen[k] {
+		if k := (HourKey{day.At.UnixMicro(), day.Assistant}); !seen[k] {
 			seen[k] = true
 			days = append(days, day)
 		}
@@ -199,10 +199,10 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 		}
 		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{"limit": limit, "from": from, "until": until})
 		var hours []AssistantHour
-		seen := map[hourKey]bool{}
+		seen := map[HourKey]bool{}
 		var h AssistantHour
 		if _, err := pgx.ForEachRow(rows, []any{&h.At, &h.Assistant}, func() error {
-			if k := (hourKey{h.At.UnixMicro(), h.Assistant}); !seen[k] {
+			if k := (HourKey{h.At.UnixMicro(), h.Assistant}); !seen[k] {
 				seen[k] = true
 				hours = append(hours, h)
 			}
@@ -227,11 +227,11 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 		if err := insertCells(ctx, tx, insertSlotsSQL, cells); err != nil {
 			return err
 		}
-		days := map[hourKey]AssistantHour{}
+		days := map[HourKey]AssistantHour{}
 		for _, h := range hours {
 			for at := h.At; at.Before(h.At.Add(time.Hour)); at = at.Add(g.Slot) { // a day may begin within
 				day := g.DayOf(at)
-				days[hourKey{day.UnixMicro(), h.Assistant}] = AssistantHour{day, h.Assistant}
+				days[HourKey{day.UnixMicro(), h.Assistant}] = AssistantHour{day, h.Assistant}
 			}
 		}
 		var stale []AssistantHour

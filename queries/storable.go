@@ -32,7 +32,7 @@ var errTakenBack = errors.New("taken back")
 // Storable tells why nothing can be stored, as when the disk is full; nil when something can. It stores some kilobytes and takes them back.
 func Storable(ctx context.Context, pool *pgxpool.Pool) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		for _, sql := range []string{lockTimeoutSQL, fillProbeSQL} {
+		for _, sql := range []string{LockTimeoutSQL, fillProbeSQL} {
 			if _, err := tx.Exec(ctx, sql); err != nil {
 				return err
 			}

@@ -39,9 +39,9 @@ from (
 ) as k
 where p.sender_id = k.sender_id`
 	checkpointsOfSQL   = `select sender_id, id, checkpoint from conversations where sender_id = any(@senders::bigint[]) and stripped = 0`
-	storeCheckpointSQL = `update conversations c set checkpoint = k.state from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state) where c.sender_id = k.sender_id and c.id = k.id`
+	StoreCheckpointSQL = `update conversations c set checkpoint = k.state from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state) where c.sender_id = k.sender_id and c.id = k.id`
 	statesOfSQL        = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
-	storeStateSQL      = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
+	StoreStateSQL      = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
 )
 
 // Strip removes the texts of those of the places of which the rules remove them still, and their events too if
@@ -72,7 +72,7 @@ func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of 
 		q.Queue(sql, keys)
 	}
 	q.Queue(stripConversationSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "level": level})
-	q.Queue(markSearchSQL, pgx.StrictNamedArgs{"senders": senders})
+	q.Queue(MarkSearchSQL, pgx.StrictNamedArgs{"senders": senders})
 	return len(left), tx.SendBatch(ctx, &q).Close()
 }
 
@@ -137,8 +137,8 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) err
 		return err
 	}
 	var q pgx.Batch
-	q.Queue(storeStateSQL, pgx.StrictNamedArgs{"senders": changed, "states": states})
+	q.Queue(StoreStateSQL, pgx.StrictNamedArgs{"senders": changed, "states": states})
 	followers, ids := places(next)
-	q.Queue(storeCheckpointSQL, pgx.StrictNamedArgs{"senders": followers, "ids": ids, "states": checkpoints})
+	q.Queue(StoreCheckpointSQL, pgx.StrictNamedArgs{"senders": followers, "ids": ids, "states": checkpoints})
 	return tx.SendBatch(ctx, &q).Close()
 }

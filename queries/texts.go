@@ -13,7 +13,7 @@ import (
 	"turnwise/search"
 )
 
-const markSearchSQL = `insert into search_marks (senders) values (@senders::bigint[])`
+const MarkSearchSQL = `insert into search_marks (senders) values (@senders::bigint[])`
 
 const searchBacklogSQL = `select coalesce(sum(cardinality(senders)), 0)::bigint from search_marks`
 

@@ -32,7 +32,7 @@ func ToldIn(ctx context.Context, db DB, m *mask.Masker, conversations []conversa
 	if len(m.Slots()) == 0 || len(conversations) == 0 {
 		return nil, nil
 	}
-	rows, _ := db.Query(ctx, toldSQL, pgx.StrictNamedArgs{"ids": uuids(conversations), "slots": m.Slots()})
+	rows, _ := db.Query(ctx, toldSQL, pgx.StrictNamedArgs{"ids": UUIDs(conversations), "slots": m.Slots()})
 	out := map[conversation.UUID][]mask.Value{}
 	var id [16]byte
 	var kind, name, value string

@@ -252,7 +252,7 @@ func Mention(ctx context.Context, db DB, note, by conversation.UUID, users []con
 	if len(users) == 0 {
 		return nil
 	}
-	_, err := db.Exec(ctx, mentionSQL, pgx.StrictNamedArgs{"note": [16]byte(note), "by": [16]byte(by), "users": uuids(users)})
+	_, err := db.Exec(ctx, mentionSQL, pgx.StrictNamedArgs{"note": [16]byte(note), "by": [16]byte(by), "users": UUIDs(users)})
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/store"
 )
 
 // The page of a source tells its state, lag, delay and settings, and admins pause and resume it.
@@ -17,7 +18,7 @@ func TestSource(t *testing.T) {
 	server, pool := site(t, nil)
 	admin, viewer := signIn(t, server.URL, "admin"), signIn(t, server.URL, "viewer")
 	ctx, now := t.Context(), time.Now()
-	id, err := queries.AddSource(ctx, pool, "bank <events>", "kafka", 1)
+	id, err := store.AddSource(ctx, pool, "bank <events>", "kafka", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,10 +49,10 @@ func TestSource(t *testing.T) {
 	if err := queries.SaveMember(ctx, pool, member); err != nil {
 		t.Fatal(err)
 	}
-	minute := queries.Minute{Source: id, At: now, Stored: 10, Known: 3, Redelivered: 2}
+	minute := store.Minute{Source: id, At: now, Stored: 10, Known: 3, Redelivered: 2}
 	minute.Delays = metric.Delays{3: 10} // half a second to one
 	for range 2 {                        // added up in one row
-		if err := queries.CountMinute(ctx, pool, minute); err != nil {
+		if err := store.CountMinute(ctx, pool, minute); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,9 +22,11 @@ import (
 
 	"turnwise/access"
 	"turnwise/demo"
+	"turnwise/ingest"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/store"
 	"turnwise/web"
 )
 
@@ -51,7 +53,7 @@ func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
 	t.Helper()
 	pool := dbtest.Pool(t)
 	addUsers(t, pool)
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Replay: replay})
+	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Replay: replay, Knows: ingest.Knows})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -326,7 +328,7 @@ func TestRejected(t *testing.T) {
 		replayed = append(replayed, r.Assistant+" "+string(body))
 		return nil
 	})
-	src, err := queries.AddSource(t.Context(), pool, "a topic", "http", 1)
+	src, err := store.AddSource(t.Context(), pool, "a topic", "http", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +336,7 @@ func TestRejected(t *testing.T) {
 	for _, body := range []string{"{broken <script>alert(1)</script>", `{"fine":1}`, `{"fine":2}`} {
 		rows = append(rows, queries.RejectedEvent{ID: queries.NewID(), SourceID: src, LastAt: time.Now(), Position: "line 1", Code: "json", Detail: "not JSON", ByteOffset: 3, Assistant: "bot", Body: []byte(body), Size: int32(len(body))})
 	}
-	if err := errors.Join(queries.AddRejected(t.Context(), pool, rows), queries.AddRejected(t.Context(), pool, rows[:1])); err != nil {
+	if err := errors.Join(store.AddRejected(t.Context(), pool, rows), store.AddRejected(t.Context(), pool, rows[:1])); err != nil {
 		t.Fatal(err)
 	}
 	c := signIn(t, server.URL, "admin")

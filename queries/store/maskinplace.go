@@ -1,4 +1,4 @@
-package queries
+package store
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/mask"
+	"turnwise/queries"
 )
 
 const spanText = ` t.sender_id = @sender and t.at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and t.at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and t.conversation_id = any(@ids::uuid[])`
@@ -34,7 +35,7 @@ where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + span
 
 // MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them: row by row, with the
 // states of the fold that reach over them: that of now, and those with which all began. hash is that of a body. It returns how many rows changed.
-func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *State, all, of []StoredConversation, m *mask.Masker, hash func(body string) int64) (int64, error) {
+func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *queries.State, all, of []StoredConversation, m *mask.Masker, hash func(body string) int64) (int64, error) {
 	if len(of) == 0 {
 		return 0, nil
 	}
@@ -44,7 +45,7 @@ func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *State, all
 		ids = append(ids, c.ID)
 		p.span["from"], p.span["until"] = min(p.span["from"].(int64), c.StartedAt), max(p.span["until"].(int64), c.LastAt)
 	}
-	p.span["ids"] = uuids(ids)
+	p.span["ids"] = queries.UUIDs(ids)
 	p.keys = pgx.StrictNamedArgs{"sender": sender, "ids": p.span["ids"]}
 	for _, step := range []func(ctx context.Context, tx pgx.Tx) error{p.payloads, p.messages, p.firstTexts, p.commands, p.slots} {
 		if err := step(ctx, tx); err != nil {
@@ -53,12 +54,12 @@ func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *State, all
 	}
 	if b, ok := p.reworded(state.Bytes); ok {
 		state.Bytes = b
-		p.q.Queue(storeStateSQL, pgx.StrictNamedArgs{"senders": []int64{sender}, "states": [][]byte{b}})
+		p.q.Queue(queries.StoreStateSQL, pgx.StrictNamedArgs{"senders": []int64{sender}, "states": [][]byte{b}})
 	}
 	for i := range all {
 		if b, ok := p.reworded(all[i].Checkpoint); ok {
 			all[i].Checkpoint = b
-			p.q.Queue(storeCheckpointSQL, pgx.StrictNamedArgs{"senders": []int64{sender}, "ids": uuids([]conversation.UUID{all[i].ID}), "states": [][]byte{b}})
+			p.q.Queue(queries.StoreCheckpointSQL, pgx.StrictNamedArgs{"senders": []int64{sender}, "ids": queries.UUIDs([]conversation.UUID{all[i].ID}), "states": [][]byte{b}})
 		}
 	}
 	n := int64(p.q.Len())
@@ -66,7 +67,7 @@ func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *State, all
 		return 0, nil
 	}
 	p.q.Queue(forgetMaskedOriginalsSQL, p.span)
-	p.q.Queue(markSearchSQL, pgx.StrictNamedArgs{"senders": []int64{sender}})
+	p.q.Queue(queries.MarkSearchSQL, pgx.StrictNamedArgs{"senders": []int64{sender}})
 	return n, tx.SendBatch(ctx, &p.q).Close()
 }
 

@@ -1,4 +1,5 @@
-package queries
+// Package store writes facts, and reads back what a fold needs of them: it is for ingest alone.
+package store
 
 import (
 	"context"
@@ -11,6 +12,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // Batch gathers what a transaction of ingest writes, for any number of senders, and writes each table
@@ -445,11 +447,6 @@ const (
 	copySlotsSQL         = `copy slots (sender_id, conversation_id, seq, turn, at, name, value) from stdin binary`
 )
 
-const deleteConversationsSQL = `
-delete from conversations c
-using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
-where c.sender_id = k.sender_id and c.id = k.id`
-
 const deleteTurnsSQL = `
 delete from turns t
 using unnest(@senders::bigint[], @ids::uuid[], @ns::integer[]) as k (sender_id, id, n)
@@ -492,23 +489,23 @@ set newest_time = excluded.newest_time, state = excluded.state`
 func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 	var q pgx.Batch
 	if k := &b.oldConv; len(k.ids) > 0 {
-		q.Queue(deleteConversationsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids)})
+		q.Queue(queries.DeleteConversationsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids)})
 	}
 	if k := &b.oldTurns; len(k.ids) > 0 {
-		q.Queue(deleteTurnsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "ns": k.n})
+		q.Queue(deleteTurnsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids), "ns": k.n})
 	}
 	if k := &b.oldRuns; len(k.ids) > 0 {
-		q.Queue(deleteRunsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "ns": k.n})
+		q.Queue(deleteRunsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids), "ns": k.n})
 	}
 	if k := &b.appendBundles; len(k.ids) > 0 {
-		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": uuids(k.ids), "parts": k.n, "ats": k.at, "more": k.more})
+		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids), "parts": k.n, "ats": k.at, "more": k.more})
 	}
 	if p := &b.projections; len(p.ids) > 0 {
 		q.Queue(upsertSendersSQL, pgx.StrictNamedArgs{"ids": p.ids, "assistants": p.assistants, "keys": p.keys, "users": p.users, "channels": p.channels, "first": p.first, "last": p.last})
 		q.Queue(upsertProjectionsSQL, pgx.StrictNamedArgs{"ids": p.ids, "newest": p.newest, "states": p.states})
 	}
 	b.marks.queue(&q)
-	q.Queue(markSearchSQL, pgx.StrictNamedArgs{"senders": b.searched})
+	q.Queue(queries.MarkSearchSQL, pgx.StrictNamedArgs{"senders": b.searched})
 	if q.Len() > 0 {
 		if err := tx.SendBatch(ctx, &q).Close(); err != nil {
 			return fmt.Errorf("replace rows: %w", err)
@@ -545,12 +542,4 @@ func (b *Batch) Reset() {
 	}
 	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
 	b.searched = b.searched[:0]
-}
-
-func uuids(ids []conversation.UUID) [][16]byte {
-	out := make([][16]byte, len(ids))
-	for i, id := range ids {
-		out[i] = id
-	}
-	return out
 }

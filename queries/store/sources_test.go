@@ -1,4 +1,4 @@
-package queries_test
+package store_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/store"
 )
 
 // TestAddSourceAtOnce: a source whose first events come from two sides at the same moment is made once, and neither side is refused.
@@ -21,7 +22,7 @@ func TestAddSourceAtOnce(t *testing.T) {
 		for range 8 {
 			all.Go(func() {
 				begin.Wait()
-				if _, err := queries.AddSource(t.Context(), pool, name, "http", 1); err != nil {
+				if _, err := store.AddSource(t.Context(), pool, name, "http", 1); err != nil {
 					t.Error(err)
 				}
 			})
@@ -36,7 +37,7 @@ func TestManyEventTypes(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	now := time.Date(2026, 11, 5, 23, 59, 0, 0, time.UTC)
-	id, err := queries.AddSource(t.Context(), pool, "made up", "http", 1)
+	id, err := store.AddSource(t.Context(), pool, "made up", "http", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func TestManyEventTypes(t *testing.T) {
 		for i := range 40 {
 			types[fmt.Sprint("made up ", batch, " ", i)] = 1
 		}
-		if err := queries.CountMinute(t.Context(), pool, queries.Minute{Source: id, At: now, Shard: int16(batch % 3), Types: types}); err != nil {
+		if err := store.CountMinute(t.Context(), pool, store.Minute{Source: id, At: now, Shard: int16(batch % 3), Types: types}); err != nil {
 			t.Fatal(err)
 		}
 	}

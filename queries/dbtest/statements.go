@@ -1,0 +1,113 @@
+package dbtest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Statements prepares every constant, or element of a list, of the package under test whose name ends in SQL on the schema: there are so many at least.
+func Statements(t *testing.T, least int) {
+	t.Helper()
+	pool := Pool(t)
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	checked := 0
+	for name, sql := range statements(t) {
+		if strings.HasPrefix(sql, "copy ") {
+			sql = "select " + sql[strings.Index(sql, "(")+1:strings.Index(sql, ")")] + " from " + strings.Fields(sql)[1]
+		}
+		rewritten, _, err := named(sql).RewriteQuery(t.Context(), conn.Conn(), sql, nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, err := conn.Conn().Prepare(t.Context(), "", rewritten); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, rewritten)
+		}
+		checked++
+	}
+	if checked < least {
+		t.Errorf("only %d statements were found", checked)
+	}
+}
+
+// named finds the parameters of a statement.
+func named(sql string) pgx.NamedArgs {
+	args := pgx.NamedArgs{}
+	for _, part := range strings.Split(sql, "@")[1:] {
+		end := strings.IndexFunc(part, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') })
+		if end < 0 {
+			end = len(part)
+		}
+		args[part[:end]] = nil
+	}
+	return args
+}
+
+// statements evaluates the string constants of the package under test.
+func statements(t *testing.T) map[string]string {
+	t.Helper()
+	known, found := map[string]string{}, map[string]string{}
+	var eval func(e ast.Expr) string
+	eval = func(e ast.Expr) string {
+		switch x := e.(type) {
+		case *ast.BasicLit:
+			s, err := strconv.Unquote(x.Value)
+			if err != nil {
+				return ""
+			}
+			return s
+		case *ast.BinaryExpr:
+			return eval(x.X) + eval(x.Y)
+		case *ast.Ident:
+			return known[x.Name]
+		}
+		return ""
+	}
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range append(entries, entries...) { // twice: what one refers to may stand in a later file
+		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), entry.Name(), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			for i, name := range spec.Names {
+				if i >= len(spec.Values) {
+					continue
+				}
+				if list, ok := spec.Values[i].(*ast.CompositeLit); ok && strings.HasSuffix(name.Name, "SQL") {
+					for j, e := range list.Elts {
+						found[name.Name+strconv.Itoa(j)] = eval(e)
+					}
+					continue
+				}
+				known[name.Name] = eval(spec.Values[i])
+				if strings.HasSuffix(name.Name, "SQL") {
+					found[name.Name] = known[name.Name]
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
