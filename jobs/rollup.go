@@ -95,7 +95,16 @@ func (c *counter) run(ctx context.Context) error {
 		done += int64(recent + older)
 	}
 	for {
-		n, err := queries.RollUpDays(ctx, c.pool, c.grid, daysAtOnce, c.now().Add(-c.rest))
+		n, err := queries.RollUpDays(ctx, c.pool, c.grid, daysAtOnce, c.now().Add(-c.rest), c.now())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	for {
+		n, err := queries.FillDaily(ctx, c.pool, c.grid, c.now())
 		if n == 0 || err != nil {
 			return err
 		}

@@ -362,6 +362,8 @@ var expireStatisticsSQL = []string{
 	`delete from rollup_slots where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_days where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_day_sums where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
+	`delete from daily_figures where assistant_id = any(@assistants::integer[]) and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
+	`delete from daily_flow_figures where assistant_id = any(@assistants::integer[]) and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
 	`delete from review_remains where assistant_id = any(@assistants::integer[]) and started_at < @cutoff`,
 	`delete from known_users where assistant_id = any(@assistants::integer[]) and first_at < @cutoff`,
 }

@@ -66,6 +66,8 @@ var clearRollupsSQL = []string{
 	`delete from rollup_slots s where not exists (select from rollup_frozen f where f.assistant_id = s.assistant_id and s.at < f.before)`,
 	`delete from rollup_days d where not exists (select from rollup_frozen f where f.assistant_id = d.assistant_id and d.at < f.before)`,
 	`delete from rollup_day_sums d where not exists (select from rollup_frozen f where f.assistant_id = d.assistant_id and d.at < f.before)`,
+	`delete from daily_figures d where not exists (select from rollup_frozen f join rollup_state s on true where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
+	`delete from daily_flow_figures d where not exists (select from rollup_frozen f join rollup_state s on true where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
 	`delete from rollup_stale_days`,
 }
 
@@ -112,6 +114,8 @@ const (
 	frozenSlotsSQL      = `select distinct s.at, s.assistant_id from rollup_slots s join rollup_frozen f on f.assistant_id = s.assistant_id and s.at < f.before`
 	forgetFrozenDaysSQL = `delete from rollup_days`
 	forgetFrozenSumsSQL = `delete from rollup_day_sums`
+	forgetAllDailySQL   = `delete from daily_figures`
+	forgetAllFlowsSQL   = `delete from daily_flow_figures`
 )
 
 // restFrozen has the days of frozen slots, which cannot be counted again, added up for the grid's zone.
@@ -121,7 +125,7 @@ func restFrozen(ctx context.Context, tx pgx.Tx, g Grid) error {
 	if err != nil || len(slots) == 0 {
 		return err
 	}
-	for _, sql := range []string{forgetFrozenDaysSQL, forgetFrozenSumsSQL} {
+	for _, sql := range []string{forgetFrozenDaysSQL, forgetFrozenSumsSQL, forgetAllDailySQL, forgetAllFlowsSQL} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return err
 		}
@@ -298,7 +302,7 @@ select *
 from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[], @users::bytea[])`
 
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
-func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before time.Time) (counted int, err error) {
+func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before, now time.Time) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, countingSQL); err != nil {
 			return err
@@ -325,7 +329,10 @@ func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, befo
 		if err := insertCells(ctx, tx, insertDaysSQL, cells); err != nil {
 			return err
 		}
-		return insertDaySums(ctx, tx, cells)
+		if err := insertDaySums(ctx, tx, cells); err != nil {
+			return err
+		}
+		return storeDaily(ctx, tx, g, days, cells, true, now)
 	})
 	return counted, err
 }
@@ -343,12 +350,7 @@ where c.response_ms <> '{}'`
 // mergeDays adds up the slots of days. The percentiles of a day's response times are those of the values themselves,
 // which a sum of slots has lost. Slots that are not up to date are marked, and so will the day be once they are counted.
 func mergeDays(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour) ([]Cell, error) {
-	ats, assistants := columns(days)
-	untils := make([]time.Time, len(ats))
-	for i, at := range ats {
-		untils[i] = metric.AddDays(at, 1, g.Zone)
-	}
-	args := pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}
+	args := daysArgs(days, g)
 	found := newCells()
 	var at time.Time
 	var d Dimensions
