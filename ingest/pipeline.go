@@ -223,7 +223,7 @@ func (r *run) arrange(c *chunk, places *places, d wire.Decoder) (events []*conve
 			return e
 		}
 		place, nth := places.of(part{partOf(int(x.body)), x.glance.Sender}, arrivingEvent{
-			at: x.glance.Time, hash: x.glance.BodyHash, own: func() bool { e := read(); return e == nil || e.Is(conversation.OwnID) },
+			at: x.glance.Time, hash: x.glance.BodyHash, ask: func() bool { e := read(); return e == nil || e.Is(conversation.OwnID) },
 		})
 		if nth == 1 && place <= int(x.place) {
 			known++

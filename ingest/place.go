@@ -133,16 +133,16 @@ type arrivingEvent struct {
 	hash     int64
 	kind     kind
 	redacted bool
-	own      func() bool // whether it has an id of its own
+	own      bool        // it has an id of its own
+	ask      func() bool // tells that instead, where it is not known yet
 }
 
 func arrivingOf(e *conversation.Event) arrivingEvent {
 	k := kind{e.Type, e.Name, e.Is(conversation.Replaceable)}
-	own := e.Is(conversation.OwnID)
-	if own {
+	if e.Is(conversation.OwnID) {
 		k.name = e.MessageID
 	}
-	return arrivingEvent{e.Time, e.BodyHash, k, e.RedactedAt != 0, func() bool { return own }}
+	return arrivingEvent{at: e.Time, hash: e.BodyHash, kind: k, redacted: e.RedactedAt != 0, own: e.Is(conversation.OwnID)}
 }
 
 // remembered is how many senders' instants are kept at least; an instant is rarely parted by so many others.
@@ -174,7 +174,7 @@ func (p *places) of(k part, e arrivingEvent) (place, nth int) {
 			judged = &tally{fall: 1} // of which nothing is known
 		}
 	}
-	if s.copies > 0 && s.newest == e.hash && p.repeats && judged.fall == 0 && !e.own() {
+	if s.copies > 0 && s.newest == e.hash && p.repeats && judged.fall == 0 && !(e.own || e.ask != nil && e.ask()) {
 		s.copies++
 	} else {
 		s.copies = 1
