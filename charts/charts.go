@@ -208,6 +208,7 @@ func axisText(unit dashboard.Unit, v float64) string {
 		return format.Decimal(v*100, 0) + "%"
 	case dashboard.Times:
 		return format.Millis(v)
+	default: // counts
 	}
 	if v >= 10000 {
 		places := 1

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"testing"
 
 	gocharts "github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
-
-	"testing"
 
 	"turnwise/dashboard"
 	"turnwise/metric"

@@ -13,15 +13,24 @@ type lack struct {
 
 // always is lacking in every chart.
 var always = []lack{
-	{path: "textStyle.fontFamily", value: fontFamily}, {path: "textStyle.fontSize", value: 11}, {path: "textStyle.color", value: "--ink-3"},
-	{opts: "tooltip", path: "renderMode", value: "richText"}, {opts: "tooltip", path: "confine", value: true}, {opts: "tooltip", path: "borderWidth", value: 1},
-	{opts: "tooltip", path: "textStyle.color", value: "--ink"}, {opts: "tooltip", path: "textStyle.fontFamily", value: fontFamily}, {opts: "tooltip", path: "textStyle.fontSize", value: 12},
+	{path: "textStyle.fontFamily", value: fontFamily},
+	{path: "textStyle.fontSize", value: 11},
+	{path: "textStyle.color", value: "--ink-3"},
+	{opts: "tooltip", path: "renderMode", value: "richText"},
+	{opts: "tooltip", path: "confine", value: true},
+	{opts: "tooltip", path: "borderWidth", value: 1},
+	{opts: "tooltip", path: "textStyle.color", value: "--ink"},
+	{opts: "tooltip", path: "textStyle.fontFamily", value: fontFamily},
+	{opts: "tooltip", path: "textStyle.fontSize", value: 12},
 }
 
 // gridLacks are lacking in charts over time.
 var gridLacks = []lack{
-	{opts: "tooltip", path: "axisPointer.lineStyle.color", value: "--line-strong"}, {opts: "tooltip", path: "axisPointer.shadowStyle.color", value: "--line"},
-	{opts: "tooltip", path: "axisPointer.shadowStyle.opacity", value: .5}, {opts: "grid", path: "outerBoundsMode", value: "same"}, {opts: "grid", path: "outerBoundsContain", value: "axisLabel"},
+	{opts: "tooltip", path: "axisPointer.lineStyle.color", value: "--line-strong"},
+	{opts: "tooltip", path: "axisPointer.shadowStyle.color", value: "--line"},
+	{opts: "tooltip", path: "axisPointer.shadowStyle.opacity", value: .5},
+	{opts: "grid", path: "outerBoundsMode", value: "same"},
+	{opts: "grid", path: "outerBoundsContain", value: "axisLabel"},
 }
 
 // noted is told of each that is set; for tests.

@@ -162,6 +162,7 @@ func (s *Settings) escalation(e *Event) string {
 		if s.HandoffCommand && slices.ContainsFunc(e.Commands, func(c Command) bool { return c.Kind == "human handoff" }) {
 			return "human handoff"
 		}
+	default:
 	}
 	return ""
 }

@@ -137,6 +137,9 @@ type arrivingEvent struct {
 	ask      func() bool // tells that instead, where it is not known yet
 }
 
+// single tells whether the event has an id of its own: then it is one fact, however often it comes.
+func (e *arrivingEvent) single() bool { return e.own || e.ask != nil && e.ask() }
+
 func arrivingOf(e *conversation.Event) arrivingEvent {
 	k := kind{e.Type, e.Name, e.Is(conversation.Replaceable)}
 	if e.Is(conversation.OwnID) {
@@ -174,7 +177,7 @@ func (p *places) of(k part, e arrivingEvent) (place, nth int) {
 			judged = &tally{fall: 1} // of which nothing is known
 		}
 	}
-	if s.copies > 0 && s.newest == e.hash && p.repeats && judged.fall == 0 && !(e.own || e.ask != nil && e.ask()) {
+	if s.copies > 0 && s.newest == e.hash && p.repeats && judged.fall == 0 && !e.single() {
 		s.copies++
 	} else {
 		s.copies = 1

@@ -207,6 +207,9 @@ order by 1, 2`, w.args)
 	return all, nil
 }
 
+// BodySeparator stands between the bodies of a bundle: valid JSON cannot hold it outside an escape.
+const BodySeparator = "\x1e"
+
 const bodiesOfSQL = `
 select bodies
 from event_payloads

@@ -14,7 +14,6 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/queries/store"
 	"turnwise/views"
 )
 
@@ -130,7 +129,7 @@ func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s 
 		return p, err
 	}
 	for _, b := range bundles {
-		for body := range strings.SplitSeq(b, store.BodySeparator) {
+		for body := range strings.SplitSeq(b, queries.BodySeparator) {
 			if json.Valid([]byte(body)) {
 				p.Events = append(p.Events, json.RawMessage(body))
 			}

@@ -14,7 +14,6 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/queries/store"
 	"turnwise/search"
 	"turnwise/views"
 )
@@ -163,7 +162,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	}
 	var b bytes.Buffer
 	for _, bundle := range bundles {
-		for body := range strings.SplitSeq(bundle, store.BodySeparator) {
+		for body := range strings.SplitSeq(bundle, queries.BodySeparator) {
 			if b.Len() > 0 {
 				b.WriteString(",\n")
 			} else {

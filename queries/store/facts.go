@@ -61,9 +61,6 @@ type projectionRows struct {
 	states      [][]byte
 }
 
-// BodySeparator stands between the bodies of a bundle: valid JSON cannot hold it outside an escape.
-const BodySeparator = "\x1e"
-
 // Sender is one sender's share of a batch.
 type Sender struct {
 	ID         int64
@@ -237,7 +234,7 @@ func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
 	if x.Appended {
 		k := &b.appendBundles
 		k.add3(sender, x.Conversation, x.Part)
-		k.at, k.more = append(k.at, x.At), append(k.more, BodySeparator+strings.Join(x.Bodies, BodySeparator))
+		k.at, k.more = append(k.at, x.At), append(k.more, queries.BodySeparator+strings.Join(x.Bodies, queries.BodySeparator))
 		return
 	}
 	r := &b.payloads
@@ -247,7 +244,7 @@ func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
 	r.uuid(x.Conversation)
 	r.int2(x.Part)
 	r.int2(int(x.Format))
-	r.join(x.Bodies, BodySeparator)
+	r.join(x.Bodies, queries.BodySeparator)
 }
 
 func (b *Batch) message(sender int64, m *conversation.Message) {

@@ -111,7 +111,7 @@ func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
 	var hashes []int64
 	rows, _ := tx.Query(ctx, payloadsToMaskSQL, p.span)
 	if _, err := pgx.ForEachRow(rows, []any{&x.at, &x.id, &x.part, &x.bodies}, func() error {
-		bodies, found := strings.Split(x.bodies, BodySeparator), false
+		bodies, found := strings.Split(x.bodies, queries.BodySeparator), false
 		for i, body := range bodies {
 			masked, n := p.m.Event(body)
 			if n == 0 {
@@ -121,7 +121,7 @@ func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
 			convs, parts, poss, hashes = append(convs, x.id), append(parts, x.part), append(poss, int16(i)), append(hashes, p.hash(masked))
 		}
 		if found {
-			changed = append(changed, payload{x.at, x.id, x.part, strings.Join(bodies, BodySeparator)})
+			changed = append(changed, payload{x.at, x.id, x.part, strings.Join(bodies, queries.BodySeparator)})
 		}
 		return nil
 	}); err != nil || len(changed) == 0 {

@@ -242,7 +242,7 @@ func Bodies(ctx context.Context, db queries.DB, s Stretch, conversations []conve
 	var part, format int16
 	var bundle string
 	_, err := pgx.ForEachRow(rows, []any{&id, &part, &format, &bundle}, func() error {
-		for i, body := range strings.Split(bundle, BodySeparator) {
+		for i, body := range strings.Split(bundle, queries.BodySeparator) {
 			out = append(out, StoredBody{BodyPlace{id, part, int16(i)}, uint8(format), body})
 		}
 		return nil
