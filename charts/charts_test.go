@@ -104,9 +104,8 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestLacks tells when go-echarts has a place for what is merged into its options.
+// TestLacks tells when go-echarts has a place for what is merged into its options. It is not parallel: it listens to all that is drawn.
 func TestLacks(t *testing.T) {
-	t.Parallel()
 	chart := &dashboard.Chart{Kind: dashboard.Lines, Unit: dashboard.Percents, Main: "a", X: []dashboard.Tick{{}, {}}, Before: &dashboard.Series{Values: make([]dashboard.Value, 2)}, Markers: []dashboard.Marker{{}}, Series: []dashboard.Series{{Name: "a", Values: make([]dashboard.Value, 2)}}}
 	of := map[string]reflect.Type{
 		"tooltip": reflect.TypeFor[opts.Tooltip](), "grid": reflect.TypeFor[opts.Grid](), "xAxis": reflect.TypeFor[opts.XAxis](), "yAxis": reflect.TypeFor[opts.YAxis](), "series": reflect.TypeFor[gocharts.SingleSeries](),

@@ -68,6 +68,9 @@ func TestByHand(t *testing.T) {
 			return []byte(bodies[i-1]), true
 		})
 		bodies = nil
+		if err := queries.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
+			t.Fatal(err)
+		}
 	}
 	store()
 	g := queries.NewGrid(berlin)

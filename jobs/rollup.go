@@ -69,7 +69,7 @@ func (c *counter) run(ctx context.Context) error {
 	if err := queries.PrepareRollups(ctx, c.pool, c.grid); err != nil {
 		return err
 	}
-	if err := queries.MarkArrived(ctx, c.pool); err != nil {
+	if err := queries.LinkPersons(ctx, c.pool); err != nil {
 		return err
 	}
 	backlog, err := queries.Backlog(ctx, c.pool)

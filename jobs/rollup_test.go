@@ -28,6 +28,7 @@ import (
 	"turnwise/ingest/file"
 	"turnwise/jobs"
 	"turnwise/metric"
+	"turnwise/migrations"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
@@ -539,6 +540,7 @@ func TestArrivals(t *testing.T) {
 		})
 		if r.IntN(2) == 0 {
 			rollUp(t, pool, g, now)
+			linked(t, pool)
 		}
 		same(t, fmt.Sprintf("after %d", i), figures(false), figures(true))
 		if t.Failed() {
@@ -546,11 +548,24 @@ func TestArrivals(t *testing.T) {
 		}
 	}
 	rollUp(t, pool, g, now)
+	linked(t, pool)
 	got := figures(false)
 	same(t, "at the end", got, figures(true))
 	if n := got.Cells; len(n) == 0 {
 		t.Error("nothing was counted")
 	}
+	// As the migration that made the table filled it.
+	sql, err := migrations.FS.ReadFile("0045_persons.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, fill, _ := strings.Cut(string(sql), "insert into conversation_persons")
+	for _, sql := range []string{"truncate conversation_persons", "insert into conversation_persons" + fill} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linked(t, pool)
 	// And when somebody is gone.
 	for _, sender := range []string{"again 1", "again 3"} {
 		id := conversation.SenderID("bank", sender)
@@ -561,6 +576,31 @@ func TestArrivals(t *testing.T) {
 			t.Fatal(err)
 		}
 		rollUp(t, pool, g, now)
+		linked(t, pool)
 		same(t, "without "+sender, figures(false), figures(true))
+	}
+}
+
+// linked holds that what stands beside conversations of their persons is what looking at all conversations tells.
+func linked(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	var wrong int
+	if err := pool.QueryRow(t.Context(), `
+select count(*)
+from (
+	select c.sender_id, c.id, c.started_at,
+		case when c.user_id <> ''
+			then (select min(n.started_at) from conversations n where n.user_id = c.user_id and n.assistant_id = c.assistant_id)
+			else (select min(n.started_at) from conversations n where n.sender_id = c.sender_id and n.user_id = '')
+		end as first_at,
+		case when c.user_id <> ''
+			then (select min(n.started_at) from conversations n where n.user_id = c.user_id and n.assistant_id = c.assistant_id and n.started_at > c.started_at and n.user_messages > 0)
+			else (select min(n.started_at) from conversations n where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id and n.started_at > c.started_at and n.user_messages > 0)
+		end as next_at
+	from conversations c
+) as c
+left join conversation_persons p on p.sender_id = c.sender_id and p.conversation_id = c.id
+where (coalesce(p.first_at, c.started_at), p.next_at) is distinct from (c.first_at, c.next_at)`).Scan(&wrong); err != nil || wrong > 0 {
+		t.Errorf("of %d conversations it is not told right whether the person came before or again: %v", wrong, err)
 	}
 }

@@ -110,16 +110,10 @@ func unpackCell(at time.Time, tally, flows, hours, intents, users []byte) (c Cel
 }
 
 // cameBackText tells whether the same person came back within some days, and wrote: a page that was opened is no return.
-const cameBackText = `case
-		when c.user_id <> '' then exists (
-			select from conversations n
-			where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id
-				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day' and n.user_messages > 0)
-		else exists (
-			select from conversations n
-			where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id
-				and n.started_at > c.started_at and n.started_at <= c.last_at + @days * interval '1 day' and n.user_messages > 0)
-	end`
+const cameBackText = `coalesce((
+		select p.next_at <= c.last_at + @days * interval '1 day'
+		from conversation_persons p
+		where p.sender_id = c.sender_id and p.conversation_id = c.id), false)`
 
 // returnedText tells whether the person of a resolved conversation came back within the days for which a resolution
 // must last.
@@ -131,18 +125,7 @@ var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
 // personText makes a person's number, firstEverText says when the person's first conversation ever with the assistant began.
 const (
 	personText    = `case when c.user_id <> '' then hashtextextended(c.user_id, c.assistant_id) else c.sender_id end`
-	firstEverText = `least(
-		(select k.first_at from known_users k where k.assistant_id = c.assistant_id and k.person = ` + personText + `),
-		case
-			when c.user_id <> '' then (
-				select min(n.started_at)
-				from conversations n
-				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id)
-			else (
-				select min(n.started_at)
-				from conversations n
-				where n.sender_id = c.sender_id and n.user_id = '')
-		end)`
+	firstEverText = `coalesce((select p.first_at from conversation_persons p where p.sender_id = c.sender_id and p.conversation_id = c.id), c.started_at)`
 )
 
 // countedColumns are those that are counted, judged by the criteria; users says whether people are counted.

@@ -23,7 +23,7 @@ type EndUser struct {
 
 // When somebody came first is looked up for those who are listed alone.
 const endUserColumns = `
-select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + firstEverText + ` as first_at, c.last_at, c.person`
+select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + personFirstText + ` as first_at, c.last_at, c.person`
 
 const endUsersFrom = `
 from (

@@ -85,6 +85,7 @@ func ConversationsOf(ctx context.Context, db DB, senders []int64) ([]conversatio
 // eraseFactsSQL removes, table by table, all that belongs to senders.
 var eraseFactsSQL = []string{
 	`delete from rollup_arrivals where sender_id = any(@senders::bigint[])`,
+	`delete from conversation_persons where sender_id = any(@senders::bigint[])`,
 	`delete from schedule_rows r where r.row_id in (
 		select id from conversations where sender_id = any(@senders::bigint[]) union all select id from messages where sender_id = any(@senders::bigint[]) union all select id from events where sender_id = any(@senders::bigint[]))`,
 	`delete from events where sender_id = any(@senders::bigint[])`,

@@ -145,7 +145,7 @@ var endUserFields = []ExportColumn{
 	{"user_id", TextColumn, "c.user_id"},
 	{"sender_key", TextColumn, "s.sender_key"},
 	{"conversations", CountColumn, "c.conversations"},
-	{"first_at", InstantColumn, firstEverText},
+	{"first_at", InstantColumn, personFirstText},
 	{"last_at", InstantColumn, "c.last_at"},
 }
 

@@ -265,19 +265,6 @@ func (r *reading) rollups(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("marked hours: %w", err)
 	}
-	arrived, err := arrivedIn(ctx, r.tx, r.from, r.until)
-	if err != nil {
-		return fmt.Errorf("hours of who came: %w", err)
-	}
-	known := make(map[HourKey]bool, len(marks))
-	for _, m := range marks {
-		known[HourKey{m.At.UnixMicro(), m.Assistant}] = true
-	}
-	for _, h := range arrived {
-		if !known[HourKey{h.At.UnixMicro(), h.Assistant}] {
-			marks = append(marks, h)
-		}
-	}
 	if len(marks) > manyPieces {
 		if r.Most > 0 {
 			return ErrBehind

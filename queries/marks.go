@@ -3,7 +3,6 @@ package queries
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,112 +14,128 @@ type HourKey struct {
 	Assistant int32
 }
 
-// touchedText are the conversations that those which came, or went, make judged otherwise.
+// linkPersonsSQL keeps, of conversations that came or went, when their persons first came and came again, and marks the hours of those of which that
+// changed. A person is told by the user's id, or by the sender where none is told; whoever had no id may come back with one.
 //
-// As one from which the person came back (by the user's id, or by the sender where the earlier one tells no user) only the last engaged one before
-// can be: whoever wrote earlier had come back with that one already. And where the first conversation ever came or went, all later ones have another
-// first. Both cost what came, not what there was before.
-const touchedText = `), k as (
-	select distinct sender_id as sender, user_id as usr, assistant_id as assistant, at, engaged
-	from taken
-), people as (
-	select case when usr = '' then sender else 0 end as sender, usr, assistant, min(at) as at
-	from k
-	group by 1, 2, 3
-), days as materialized (
-	select greatest(7, (select coalesce(max((rules->>'return_days')::integer), 0) from success_criteria where activated_at is not null)) * interval '1 day' as most
-), touched as (
-	select p.started_at, p.assistant_id
-	from k
-	cross join lateral (
-		select c.started_at, c.last_at, c.assistant_id
-		from conversations c
-		where c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= k.at - interval '100 days'
-			and c.user_messages > 0
-		order by c.started_at desc
-		limit 1
-	) as p
-	where k.engaged and k.usr <> '' and p.last_at >= k.at - (select most from days)
-	union all
-	select p.started_at, p.assistant_id
-	from k
-	cross join lateral (
-		select c.started_at, c.last_at, c.assistant_id, c.user_id
-		from conversations c
-		where c.sender_id = k.sender and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= k.at - interval '100 days'
-			and c.user_messages > 0
-		order by c.started_at desc
-		limit 1
-	) as p
-	where k.engaged and p.user_id = '' and p.last_at >= k.at - (select most from days)
-	union all
-	select p.started_at, p.assistant_id
-	from people k
-	join conversations p on p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at > k.at
-	where k.usr <> ''
-		and not exists (select from conversations e where e.user_id = k.usr and e.user_id <> '' and e.assistant_id = k.assistant and e.started_at < k.at)
-	union all
-	select p.started_at, p.assistant_id
-	from people k
-	join conversations p on p.sender_id = k.sender and p.user_id = '' and p.started_at > k.at
-	where k.usr = ''
-		and not exists (select from conversations e where e.sender_id = k.sender and e.user_id = '' and e.started_at < k.at)
-)
-`
-
-const markArrivedSQL = `
+// When a person came again can only have changed for the conversation itself and for those since the last one in which the person wrote, and when the
+// person first came for all others where the first came or went: that costs what came, not what there was before.
+const linkPersonsSQL = `
 with taken as (
 	delete from rollup_arrivals
 	where ctid = any(array(select ctid from rollup_arrivals limit 5000))
 	returning sender_id, user_id, assistant_id, at, engaged
-` + touchedText + `, marked as (
-	insert into rollup_marks (hour, assistant_id, lane, epoch)
-	select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select epoch from rollup_state), 0)
+), k as (
+	select sender_id as sender, user_id as usr, assistant_id as assistant, at, bool_or(engaged) as engaged
+	from taken
+	group by 1, 2, 3, 4
+), touched as (
+	select c.sender_id, c.id
+	from k
+	join conversations c on c.sender_id = k.sender and c.started_at = k.at
+	union
+	select c.sender_id, c.id
+	from k
+	left join lateral (
+		select p.started_at
+		from conversations p
+		where p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at < k.at and p.user_messages > 0
+		order by p.started_at desc
+		limit 1
+	) as last on true
+	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= coalesce(last.started_at, '-infinity')
+	where k.engaged and k.usr <> ''
+	union
+	select c.sender_id, c.id
+	from k
+	left join lateral (
+		select p.started_at
+		from conversations p
+		where p.sender_id = k.sender and p.assistant_id = k.assistant and p.started_at < k.at and p.user_messages > 0
+		order by p.started_at desc
+		limit 1
+	) as last on true
+	join conversations c on c.sender_id = k.sender and c.user_id = '' and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= coalesce(last.started_at, '-infinity')
+	where k.engaged
+	union
+	select c.sender_id, c.id
+	from (select usr, assistant, min(at) as at from k where usr <> '' group by 1, 2) as k
+	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant and c.started_at > k.at
+	where not exists (select from conversations e where e.user_id = k.usr and e.user_id <> '' and e.assistant_id = k.assistant and e.started_at < k.at)
+	union
+	select c.sender_id, c.id
+	from (select sender, min(at) as at from k where usr = '' group by 1) as k
+	join conversations c on c.sender_id = k.sender and c.user_id = '' and c.started_at > k.at
+	where not exists (select from conversations e where e.sender_id = k.sender and e.user_id = '' and e.started_at < k.at)
+), linked as (
+	select c.sender_id, c.id, c.assistant_id, c.started_at, ` + personFirstText + ` as first_at,
+		case
+			when c.user_id <> '' then (
+				select n.started_at
+				from conversations n
+				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id and n.started_at > c.started_at and n.user_messages > 0
+				order by n.started_at
+				limit 1)
+			else (
+				select n.started_at
+				from conversations n
+				where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id and n.started_at > c.started_at and n.user_messages > 0
+				order by n.started_at
+				limit 1)
+		end as next_at
 	from touched
+	join conversations c using (sender_id, id)
+), stored as (
+	insert into conversation_persons as p (sender_id, conversation_id, first_at, next_at)
+	select sender_id, id, first_at, next_at
+	from linked
+	where first_at < started_at or next_at is not null
+	order by 1, 2
+	on conflict (sender_id, conversation_id) do update
+	set first_at = excluded.first_at, next_at = excluded.next_at
+	where (p.first_at, p.next_at) is distinct from (excluded.first_at, excluded.next_at)
+	returning sender_id, conversation_id
+), dropped as (
+	delete from conversation_persons p
+	using linked l
+	where p.sender_id = l.sender_id and p.conversation_id = l.id and l.first_at >= l.started_at and l.next_at is null
+	returning p.sender_id, p.conversation_id
+), marked as (
+	insert into rollup_marks (hour, assistant_id, lane, epoch)
+	select distinct date_trunc('hour', l.started_at, 'UTC'), l.assistant_id, -1, coalesce((select epoch from rollup_state), 0)
+	from (select * from stored union all select * from dropped) as x
+	join linked l on l.sender_id = x.sender_id and l.id = x.conversation_id
 	order by 1, 2
 	on conflict (hour, assistant_id, lane, epoch) do update
 	set changes = rollup_marks.changes + 1
 )
 select count(*) from taken`
 
-// manyArrivals is how many of those that came since the last count a page looks at itself; more wait for the job.
-const manyArrivals = 1000
+// personFirstText says when the first conversation ever began of the person of a conversation, by looking at all of them.
+const personFirstText = `least(
+		(select k.first_at from known_users k where k.assistant_id = c.assistant_id and k.person = ` + personText + `),
+		case
+			when c.user_id <> '' then (
+				select min(n.started_at)
+				from conversations n
+				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id)
+			else (
+				select min(n.started_at)
+				from conversations n
+				where n.sender_id = c.sender_id and n.user_id = '')
+		end)`
 
-const arrivalsSQL = `select count(*) from (select from rollup_arrivals limit 1001) as a`
-
-const arrivedInSQL = `
-with taken as (
-	select sender_id, user_id, assistant_id, at, engaged
-	from rollup_arrivals
-` + touchedText + `
-select distinct date_trunc('hour', t.started_at, 'UTC') as at, t.assistant_id
-from touched t
-where t.started_at >= date_trunc('hour', @from::timestamptz, 'UTC') and t.started_at < @until
-	and not exists (select from rollup_frozen f where f.assistant_id = t.assistant_id and date_trunc('hour', t.started_at, 'UTC') < f.before)`
-
-// arrivedIn returns the hours in [from, until) that are judged otherwise since they were counted, as somebody came or went.
-func arrivedIn(ctx context.Context, db DB, from, until time.Time) ([]AssistantHour, error) {
-	rows, _ := db.Query(ctx, arrivalsSQL)
-	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
-	if err != nil || n == 0 || n > manyArrivals {
-		return nil, err
-	}
-	rows, _ = db.Query(ctx, arrivedInSQL, pgx.StrictNamedArgs{"from": from, "until": until})
-	return pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
-}
-
-// MarkArrived marks what is judged otherwise since somebody came or went, a portion at a time: what is done of many stays done.
-func MarkArrived(ctx context.Context, pool *pgxpool.Pool) error {
+// LinkPersons follows who came or went, a portion at a time: what is done of many stays done.
+func LinkPersons(ctx context.Context, pool *pgxpool.Pool) error {
 	for {
 		var taken int
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, countingSQL); err != nil {
 				return err
 			}
-			return tx.QueryRow(ctx, markArrivedSQL).Scan(&taken)
+			return tx.QueryRow(ctx, linkPersonsSQL).Scan(&taken)
 		})
 		if err != nil {
-			return fmt.Errorf("mark hours of who came: %w", err)
+			return fmt.Errorf("link conversations of persons: %w", err)
 		}
 		if taken == 0 {
 			return nil

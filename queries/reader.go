@@ -51,7 +51,7 @@ var (
 		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil, "flow_steps": nil,
 		"conversations": {"user_id", "session_id", "first_text", "facets", "checkpoint"},
 		"commands":      {"value", "detail"},
-		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil, "ingest_minutes": nil, "event_types": nil, "daily_figures": nil, "daily_flow_figures": nil,
+		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil, "ingest_minutes": nil, "event_types": nil, "conversation_persons": nil, "daily_figures": nil, "daily_flow_figures": nil,
 	}
 	readableTexts = []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
 )

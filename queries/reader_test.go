@@ -40,7 +40,7 @@ func TestReader(t *testing.T) {
 		t.Error("a new login is not said to be new")
 	}
 	t.Cleanup(func() { _ = drop(name) }) // before its database goes
-	figures := []string{"assistants", "environments", "channels", "versions", "turns", "flow_runs", "flow_steps", "review_states", "tags", "conversation_tags", "success_criteria", "sources", "ingest_minutes", "daily_figures", "daily_flow_figures", "event_types"}
+	figures := []string{"assistants", "environments", "channels", "versions", "turns", "flow_runs", "flow_steps", "review_states", "tags", "conversation_tags", "success_criteria", "sources", "ingest_minutes", "conversation_persons", "daily_figures", "daily_flow_figures", "event_types"}
 	texts := []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
 	rows, _ := pool.Query(ctx, `select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm') order by 1`)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])

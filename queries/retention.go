@@ -255,6 +255,7 @@ set first_at = least(known_users.first_at, excluded.first_at)`
 
 // deleteFactsSQL deletes what belongs to conversations.
 var deleteFactsSQL = []string{
+	`delete from conversation_persons t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from turns t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from flow_runs t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from flow_steps t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,

@@ -272,6 +272,7 @@ func Body(ctx context.Context, db queries.DB, e StoredEvent) (body string, forma
 // forgetSQL are the tables that hold facts of conversations beside those in partitions.
 var forgetSQL = []string{
 	`delete from conversations where sender_id = @sender and id = any(@ids::uuid[])`,
+	`delete from conversation_persons where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from turns where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from flow_runs where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from flow_steps where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
