@@ -125,9 +125,24 @@ func maskHeld(v reflect.Value, m *mask.Masker) error {
 		if v.Type() == reflect.TypeFor[time.Time]() {
 			return nil
 		}
+		return maskFields(v, m)
 	default:
 	}
 	return fmt.Errorf("what a column of type %s holds cannot be masked", v.Type())
+}
+
+// maskFields masks what a struct holds that JSON was read into.
+func maskFields(v reflect.Value, m *mask.Masker) error {
+	for i := range v.NumField() {
+		if f := v.Field(i); f.CanSet() {
+			if err := maskHeld(f, m); err != nil {
+				return err
+			}
+		} else {
+			return fmt.Errorf("what a field %s of a column of type %s holds cannot be masked", v.Type().Field(i).Name, v.Type())
+		}
+	}
+	return nil
 }
 
 // Values masks likewise.

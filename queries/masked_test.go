@@ -29,9 +29,16 @@ func TestMaskedScan(t *testing.T) {
 	var names []word
 	var body []byte
 	var whatever any
+	var fields struct {
+		A string `json:"a"`
+		B struct {
+			C []string `json:"c"`
+		} `json:"b"`
+	}
 	var n int64
 	for column, dest := range map[string]any{
 		"$1::text": &text, "$1::text ": &maybe, " $1::text": &named, "array[$1::text]": &list, "array[$1::text] ": &names, "jsonb_build_object('a', $1::text)": &body, "  $1::text": &whatever,
+		"jsonb_build_object('a', $1::text, 'b', jsonb_build_object('c', jsonb_build_array($1::text)))": &fields,
 		"length($1::text)::bigint": &n,
 	} {
 		rows, _ := db.Query(t.Context(), "select "+column, canary)
@@ -39,7 +46,7 @@ func TestMaskedScan(t *testing.T) {
 			t.Errorf("%s: %v", column, err)
 		}
 	}
-	for what, got := range map[string]string{"text": text, "maybe": *maybe, "named": string(named), "list": list[0], "names": string(names[0]), "body": string(body), "whatever": whatever.(string)} {
+	for what, got := range map[string]string{"text": text, "maybe": *maybe, "named": string(named), "list": list[0], "names": string(names[0]), "body": string(body), "whatever": whatever.(string), "field": fields.A, "field within": fields.B.C[0]} {
 		if got == "" || strings.Contains(got, canary) {
 			t.Errorf("%s is handed out as %q", what, got)
 		}
