@@ -119,6 +119,9 @@ func feedInto(t *testing.T, pool *pgxpool.Pool, environment string, next func() 
 	}), ingest.Options{}); err != nil {
 		t.Fatal(err)
 	}
+	if err := queries.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
+		t.Fatal(err)
+	}
 }
 
 // TestCrawl follows every figure: in zones with and without half hours, across both changes of the clocks, by the
