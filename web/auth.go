@@ -91,7 +91,7 @@ func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) 
 const longestForm = 8 << 20
 
 // need lets only those through who have the right.
-func (s *server) need(right access.Right, h handler) handler {
+func (s *server) need(to route) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		u, ok := userOf(r.Context())
 		if !ok {
@@ -102,23 +102,23 @@ func (s *server) need(right access.Right, h handler) handler {
 				w.WriteHeader(http.StatusUnauthorized) // what was typed stays on the page, which says so
 				return nil
 			}
-			to := "/login?next=" + url.QueryEscape(r.URL.RequestURI())
+			login := "/login?next=" + url.QueryEscape(r.URL.RequestURI())
 			if r.Method != http.MethodGet {
-				to = "/login?ended=yes&next=" + url.QueryEscape(cameFrom(r.Referer()))
+				login = "/login?ended=yes&next=" + url.QueryEscape(cameFrom(r.Referer()))
 			}
-			http.Redirect(w, r, to, http.StatusSeeOther)
+			http.Redirect(w, r, login, http.StatusSeeOther)
 			return nil
 		}
-		if !u.Rights()[right] {
-			s.refuse(r, "may not "+string(right))
+		if !u.Rights()[to.right] {
+			s.refuse(r, "may not "+string(to.right))
 			s.message(w, r, http.StatusForbidden, views.Message{
 				Page: s.page(r, "", ""), Heading: "Not for you",
-				Text: "Your role is " + u.Role + ". You may not " + string(right) + "; ask an admin.", Back: "/", BackText: "To the start",
+				Text: "Your role is " + u.Role + ". You may not " + string(to.right) + "; ask an admin.", Back: "/", BackText: "To the start",
 			})
 			return nil
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, longestForm)
-		if dear := s.dear(r); dear != nil {
+		if dear := s.dear(to.cost, r); dear != nil {
 			leave, err := dear.enter(r.Context(), u.ID.String())
 			if err != nil {
 				return err
@@ -128,9 +128,9 @@ func (s *server) need(right access.Right, h handler) handler {
 				w = &leaving{w, leave}
 			}
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), patience(r.URL.Path))
+		ctx, cancel := context.WithTimeout(r.Context(), to.cost.within())
 		defer cancel()
-		return s.reading(h, w, r.WithContext(ctx))
+		return s.reading(to.handler, w, r.WithContext(ctx))
 	}
 }
 

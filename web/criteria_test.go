@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"turnwise/demo"
+	"turnwise/queries"
 )
 
 // An admin drafts criteria, sees what they change, puts them into force, changes them and goes back; each figure on
@@ -91,4 +94,51 @@ func TestCriteria(t *testing.T) {
 		t.Errorf("restored: %s, before: %s", card(after), card(before))
 	}
 	k.page("/criteria")
+}
+
+// TestConflict holds that of two who do the same at a time one succeeds and the other is told so.
+func TestConflict(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	feed(t, o.pool, demo.New(demo.Options{Conversations: 20, Days: 2, Until: time.Now(), Seed: 5}).Next)
+	c := signIn(t, o.url, "admin")
+	status, draft, body := o.post(c, "/criteria", "assistant", "harbour-bank", "any", "yes", "started", "no", "flow", "check_balance", "rule", "in")
+	if status != http.StatusSeeOther {
+		t.Fatalf("draft: %d %.300s", status, body)
+	}
+	type answer struct {
+		status int
+		body   string
+	}
+	answers := make(chan answer, 2)
+	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error { // what both must have is taken until both wait for it
+		if _, err := tx.Exec(t.Context(), `select from success_criteria for update`); err != nil {
+			return err
+		}
+		for range 2 {
+			go func() {
+				status, _, body := o.post(c, draft+"/use")
+				answers <- answer{status, body}
+			}()
+		}
+		for waiting := 0; waiting < 2 && len(answers) == 0; {
+			if err := o.pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := map[int]string{}
+	for range 2 {
+		a := <-answers
+		got[a.status] = a.body
+	}
+	if _, ok := got[http.StatusSeeOther]; !ok || !strings.Contains(got[http.StatusConflict], "Changed meanwhile") {
+		t.Errorf("two use a draft: %v %.300s", ok, got[http.StatusConflict])
+	}
+	if all, err := queries.CriteriaOf(t.Context(), o.pool, "harbour-bank"); err != nil || len(all) != 1 {
+		t.Errorf("%d criteria are in force or were, %v", len(all), err)
+	}
 }

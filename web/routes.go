@@ -41,7 +41,7 @@ func (s *server) routes() http.Handler {
 		r.Get("/unsubscribe/{token}", s.handle(s.unsubscribe))
 		r.Post("/unsubscribe/{token}", s.handle(s.unsubscribe))
 		for _, route := range s.signed() {
-			r.Method(route.method, route.pattern, s.handle(s.need(route.right, route.handler)))
+			r.Method(route.method, route.pattern, s.handle(s.need(route)))
 		}
 	})
 	return http.NewCrossOriginProtection().Handler(r)
@@ -50,146 +50,147 @@ func (s *server) routes() http.Handler {
 type route struct {
 	method, pattern string
 	right           access.Right
+	cost            cost
 	handler         handler
 }
 
-// signed are the routes for people who signed in, each with the right that it needs.
+// signed are the routes for people who signed in, each with the right that it needs and what it may take.
 func (s *server) signed() []route {
 	return []route{
-		{"GET", "/overview", access.SeeFigures, s.overview},
-		{"GET", "/flows", access.SeeFigures, s.flows},
-		{"GET", "/flow", access.SeeFigures, s.flow},
-		{"GET", "/paths", access.SeeFigures, s.paths},
-		{"GET", "/funnel", access.SeeFigures, s.funnel},
-		{"GET", "/latency", access.SeeFigures, s.latency},
-		{"GET", "/csat", access.SeeFigures, s.csat},
-		{"GET", "/intents", access.SeeFigures, s.intents},
-		{"GET", "/users", access.SeeFigures, s.users},
-		{"GET", "/users/list", access.SeeTranscripts, s.listUsers},
-		{"GET", "/compare", access.SeeFigures, s.comparison},
-		{"POST", "/notes", access.SeeFigures, s.addNote},
-		{"POST", "/notes/{id}/delete", access.SeeFigures, s.deleteNote},
-		{"GET", "/turns", access.SeeTranscripts, s.turns},
-		{"GET", "/conversations", access.SeeTranscripts, s.conversations},
-		{"GET", "/conversations/volume", access.SeeTranscripts, s.volume},
-		{"GET", "/conversations/total", access.SeeTranscripts, s.countList},
-		{"POST", "/conversations/act", access.Review, s.act},
-		{"GET", "/acts/{id}", access.Review, s.bulkRun},
-		{"POST", "/acts/{id}/undo", access.Review, s.undoAct},
-		{"POST", "/views", access.SeeTranscripts, s.addView},
-		{"POST", "/views/{id}", access.SeeTranscripts, s.changeView},
-		{"POST", "/views/{id}/delete", access.SeeTranscripts, s.deleteView},
-		{"GET", "/conversations/{id}", access.SeeTranscripts, s.transcript},
-		{"GET", "/conversations/{id}/test.yml", access.SeeTranscripts, s.endToEnd},
-		{"GET", "/conversations/{id}/nlu.yml", access.SeeTranscripts, s.nlu},
-		{"GET", "/conversations/{id}/events.json", access.SeeTranscripts, s.eventsJSON},
-		{"POST", "/conversations/{id}/reveal", access.SeePersonal, s.reveal},
-		{"POST", "/conversations/{id}/review", access.Review, s.review},
-		{"POST", "/conversations/{id}/tags", access.Review, s.tagOne},
-		{"POST", "/conversations/{id}/notes", access.Review, s.noteOne},
-		{"POST", "/conversations/{id}/marks", access.Review, s.markMessage},
-		{"POST", "/conversations/{id}/assign", access.Review, s.assignOne},
-		{"POST", "/undo", access.Review, s.undo},
-		{"GET", "/review", access.Review, s.reviewPage},
-		{"GET", "/review/reports", access.Review, s.reports},
-		{"GET", "/review/reports/file", access.Review, s.reportsFile},
-		{"GET", "/tags", access.Review, s.tags},
-		{"POST", "/tags", access.Review, s.addTag},
-		{"POST", "/tags/{id}", access.ManageReviews, s.changeTag},
-		{"GET", "/queues/edit", access.ManageReviews, s.editQueue},
-		{"POST", "/queues", access.ManageReviews, s.saveQueue},
-		{"GET", "/queues/{id}", access.Review, s.queue},
-		{"GET", "/queues/{id}/mix", access.Review, s.queueMix},
-		{"POST", "/queues/{id}/next", access.Review, s.nextItem},
-		{"POST", "/queues/{id}/replace", access.Review, s.replaceItem},
-		{"POST", "/queues/{id}/close", access.ManageReviews, s.closeQueue},
-		{"GET", "/documents/{page}", access.SeeFigures, s.downloadDocument},
-		{"GET", "/reports", access.ExportFigures, s.reportsPage},
-		{"GET", "/reports/edit", access.ExportFigures, s.editSchedule},
-		{"GET", "/reports/next", access.ExportFigures, s.nextOf},
-		{"POST", "/reports", access.ExportFigures, s.keepSchedule},
-		{"GET", "/reports/{id}", access.ExportFigures, s.schedule},
-		{"POST", "/reports/{id}/test", access.ExportFigures, s.sendNow(true)},
-		{"POST", "/reports/{id}/now", access.ExportFigures, s.sendNow(false)},
-		{"POST", "/reports/{id}/pause", access.ExportFigures, s.pauseSchedule},
-		{"POST", "/reports/{id}/delete", access.ExportFigures, s.deleteSchedule},
-		{"POST", "/reports/runs/{run}/retry", access.ExportFigures, s.retryDelivery},
-		{"GET", "/rows", access.ExportRows, s.rows},
-		{"POST", "/exports", access.ExportRows, s.makeExport},
-		{"GET", "/exports/{id}", access.ExportRows, s.export},
-		{"GET", "/exports/{id}/file", access.ExportRows, s.downloadExport},
-		{"POST", "/exports/{id}/cancel", access.ExportRows, s.cancelExport},
-		{"GET", "/health", access.SeeHealth, s.health},
-		{"GET", "/sources/{id}", access.SeeHealth, s.source},
-		{"POST", "/sources/{id}/pause", access.Administer, s.pauseSource},
-		{"POST", "/sources/{id}/resume", access.Administer, s.resumeSource},
-		{"GET", "/rejected", access.ManageRejected, s.rejected},
-		{"GET", "/rejected/download", access.ManageRejected, s.downloadRejected},
-		{"POST", "/rejected/replay", access.ManageRejected, s.replayMany},
-		{"POST", "/rejected/discard", access.ManageRejected, s.discardMany},
-		{"GET", "/rejected/{id}", access.ManageRejected, s.rejectedOne},
-		{"GET", "/rejected/{id}/body", access.ManageRejected, s.rejectedBody},
-		{"POST", "/rejected/{id}/replay", access.ManageRejected, s.replayOne},
-		{"POST", "/rejected/{id}/discard", access.ManageRejected, s.discardOne},
-		{"GET", "/criteria", access.Administer, s.criteria},
-		{"GET", "/criteria/edit", access.Administer, s.editCriteria},
-		{"POST", "/criteria", access.Administer, s.draftCriteria},
-		{"GET", "/criteria/{id}", access.Administer, s.criteriaVersion},
-		{"POST", "/criteria/{id}/use", access.Administer, s.useCriteria},
-		{"GET", "/account", access.Account, s.account},
-		{"POST", "/account/name", access.Account, s.rename},
-		{"POST", "/account/password", access.Account, s.changePassword},
-		{"POST", "/account/sessions/end", access.Account, s.endSessions},
-		{"POST", "/account/second", access.Account, s.offerSecond},
-		{"POST", "/account/second/keep", access.Account, s.keepSecond},
-		{"POST", "/account/second/remove", access.Account, s.removeSecond},
-		{"POST", "/account/codes", access.Account, s.newCodes},
-		{"GET", "/admin", access.Administer, s.admin},
-		{"GET", "/admin/users", access.Administer, s.people},
-		{"POST", "/admin/users", access.Administer, s.invite},
-		{"POST", "/admin/users/sessions", access.Administer, s.endEverybody},
-		{"GET", "/admin/users/{id}", access.Administer, s.person},
-		{"POST", "/admin/users/{id}", access.Administer, s.changePerson},
-		{"POST", "/admin/users/{id}/link", access.Administer, s.linkPerson},
-		{"POST", "/admin/users/{id}/sessions", access.Administer, s.endPerson},
-		{"POST", "/admin/users/{id}/second", access.Administer, s.resetSecond},
-		{"GET", "/admin/jobs", access.Administer, s.jobsPage},
-		{"POST", "/admin/jobs/pause", access.Administer, s.pauseJobs(false)},
-		{"POST", "/admin/jobs/resume", access.Administer, s.pauseJobs(true)},
-		{"POST", "/admin/jobs/{id}/retry", access.Administer, s.changeJob(false)},
-		{"POST", "/admin/jobs/{id}/cancel", access.Administer, s.changeJob(true)},
-		{"GET", "/admin/retention", access.Administer, s.retention},
-		{"POST", "/admin/retention", access.Administer, s.addRetention},
-		{"POST", "/admin/retention/{id}", access.Administer, s.changeRetention},
-		{"POST", "/admin/retention/{id}/delete", access.Administer, s.deleteRetention},
-		{"POST", "/admin/holds", access.Administer, s.hold},
-		{"POST", "/admin/holds/{id}/release", access.Administer, s.releaseHold},
-		{"GET", "/admin/personal", access.ManagePrivacy, s.personal},
-		{"POST", "/admin/personal", access.ManagePrivacy, s.personal},
-		{"POST", "/admin/personal/export", access.ManagePrivacy, s.exportPerson},
-		{"POST", "/admin/personal/erase", access.ManagePrivacy, s.erasePerson},
-		{"GET", "/admin/personal/erasures/{id}", access.ManagePrivacy, s.erasure},
-		{"GET", "/admin/doctor", access.Administer, s.doctor},
-		{"GET", "/admin/settings", access.Administer, s.settings},
-		{"POST", "/admin/settings", access.Administer, s.keepWorkspace},
-		{"GET", "/admin/settings.yml", access.Administer, s.settingsFile},
-		{"GET", "/admin/assistant", access.Administer, s.assistant},
-		{"POST", "/admin/assistant", access.Administer, s.keepAssistant},
-		{"POST", "/admin/assistant/fold", access.Administer, s.foldAssistant},
-		{"POST", "/admin/assistant/merge", access.Administer, s.mergeAssistant},
-		{"POST", "/admin/assistant/separate", access.Administer, s.separateAssistant},
-		{"GET", "/admin/masking", access.Administer, s.masking},
-		{"POST", "/admin/masking", access.Administer, s.keepMasking},
-		{"POST", "/admin/masking/run", access.ManagePrivacy, s.maskStored},
-		{"GET", "/admin/audit", access.Administer, s.audit},
-		{"GET", "/admin/audit/file", access.Administer, s.auditFile},
-		{"POST", "/admin/audit/verify", access.Administer, s.verifyAudit},
-		{"POST", "/admin/audit/keep", access.Administer, s.keepAudit},
-		{"GET", "/admin/mail", access.Administer, s.mailForm},
-		{"POST", "/admin/mail", access.Administer, s.keepMail},
-		{"POST", "/admin/mail/test", access.Administer, s.testMail},
-		{"POST", "/admin/tokens", access.Administer, s.makeToken},
-		{"POST", "/admin/tokens/{id}/revoke", access.Administer, s.revokeToken},
+		{"GET", "/overview", access.SeeFigures, chart, s.overview},
+		{"GET", "/flows", access.SeeFigures, chart, s.flows},
+		{"GET", "/flow", access.SeeFigures, chart, s.flow},
+		{"GET", "/paths", access.SeeFigures, chart, s.paths},
+		{"GET", "/funnel", access.SeeFigures, chart, s.funnel},
+		{"GET", "/latency", access.SeeFigures, chart, s.latency},
+		{"GET", "/csat", access.SeeFigures, chart, s.csat},
+		{"GET", "/intents", access.SeeFigures, chart, s.intents},
+		{"GET", "/users", access.SeeFigures, chart, s.users},
+		{"GET", "/users/list", access.SeeTranscripts, page, s.listUsers},
+		{"GET", "/compare", access.SeeFigures, chart, s.comparison},
+		{"POST", "/notes", access.SeeFigures, page, s.addNote},
+		{"POST", "/notes/{id}/delete", access.SeeFigures, page, s.deleteNote},
+		{"GET", "/turns", access.SeeTranscripts, chart, s.turns},
+		{"GET", "/conversations", access.SeeTranscripts, page, s.conversations},
+		{"GET", "/conversations/volume", access.SeeTranscripts, chart, s.volume},
+		{"GET", "/conversations/total", access.SeeTranscripts, chart, s.countList},
+		{"POST", "/conversations/act", access.Review, page, s.act},
+		{"GET", "/acts/{id}", access.Review, page, s.bulkRun},
+		{"POST", "/acts/{id}/undo", access.Review, page, s.undoAct},
+		{"POST", "/views", access.SeeTranscripts, page, s.addView},
+		{"POST", "/views/{id}", access.SeeTranscripts, page, s.changeView},
+		{"POST", "/views/{id}/delete", access.SeeTranscripts, page, s.deleteView},
+		{"GET", "/conversations/{id}", access.SeeTranscripts, page, s.transcript},
+		{"GET", "/conversations/{id}/test.yml", access.SeeTranscripts, page, s.endToEnd},
+		{"GET", "/conversations/{id}/nlu.yml", access.SeeTranscripts, page, s.nlu},
+		{"GET", "/conversations/{id}/events.json", access.SeeTranscripts, page, s.eventsJSON},
+		{"POST", "/conversations/{id}/reveal", access.SeePersonal, page, s.reveal},
+		{"POST", "/conversations/{id}/review", access.Review, page, s.review},
+		{"POST", "/conversations/{id}/tags", access.Review, page, s.tagOne},
+		{"POST", "/conversations/{id}/notes", access.Review, page, s.noteOne},
+		{"POST", "/conversations/{id}/marks", access.Review, page, s.markMessage},
+		{"POST", "/conversations/{id}/assign", access.Review, page, s.assignOne},
+		{"POST", "/undo", access.Review, page, s.undo},
+		{"GET", "/review", access.Review, page, s.reviewPage},
+		{"GET", "/review/reports", access.Review, page, s.reports},
+		{"GET", "/review/reports/file", access.Review, drawing, s.reportsFile},
+		{"GET", "/tags", access.Review, page, s.tags},
+		{"POST", "/tags", access.Review, page, s.addTag},
+		{"POST", "/tags/{id}", access.ManageReviews, page, s.changeTag},
+		{"GET", "/queues/edit", access.ManageReviews, page, s.editQueue},
+		{"POST", "/queues", access.ManageReviews, page, s.saveQueue},
+		{"GET", "/queues/{id}", access.Review, page, s.queue},
+		{"GET", "/queues/{id}/mix", access.Review, page, s.queueMix},
+		{"POST", "/queues/{id}/next", access.Review, page, s.nextItem},
+		{"POST", "/queues/{id}/replace", access.Review, page, s.replaceItem},
+		{"POST", "/queues/{id}/close", access.ManageReviews, page, s.closeQueue},
+		{"GET", "/documents/{page}", access.SeeFigures, drawing, s.downloadDocument},
+		{"GET", "/reports", access.ExportFigures, page, s.reportsPage},
+		{"GET", "/reports/edit", access.ExportFigures, page, s.editSchedule},
+		{"GET", "/reports/next", access.ExportFigures, page, s.nextOf},
+		{"POST", "/reports", access.ExportFigures, page, s.keepSchedule},
+		{"GET", "/reports/{id}", access.ExportFigures, page, s.schedule},
+		{"POST", "/reports/{id}/test", access.ExportFigures, page, s.sendNow(true)},
+		{"POST", "/reports/{id}/now", access.ExportFigures, page, s.sendNow(false)},
+		{"POST", "/reports/{id}/pause", access.ExportFigures, page, s.pauseSchedule},
+		{"POST", "/reports/{id}/delete", access.ExportFigures, page, s.deleteSchedule},
+		{"POST", "/reports/runs/{run}/retry", access.ExportFigures, page, s.retryDelivery},
+		{"GET", "/rows", access.ExportRows, table, s.rows},
+		{"POST", "/exports", access.ExportRows, sweep, s.makeExport},
+		{"GET", "/exports/{id}", access.ExportRows, page, s.export},
+		{"GET", "/exports/{id}/file", access.ExportRows, file, s.downloadExport},
+		{"POST", "/exports/{id}/cancel", access.ExportRows, page, s.cancelExport},
+		{"GET", "/health", access.SeeHealth, page, s.health},
+		{"GET", "/sources/{id}", access.SeeHealth, page, s.source},
+		{"POST", "/sources/{id}/pause", access.Administer, page, s.pauseSource},
+		{"POST", "/sources/{id}/resume", access.Administer, page, s.resumeSource},
+		{"GET", "/rejected", access.ManageRejected, page, s.rejected},
+		{"GET", "/rejected/download", access.ManageRejected, sweep, s.downloadRejected},
+		{"POST", "/rejected/replay", access.ManageRejected, sweep, s.replayMany},
+		{"POST", "/rejected/discard", access.ManageRejected, sweep, s.discardMany},
+		{"GET", "/rejected/{id}", access.ManageRejected, page, s.rejectedOne},
+		{"GET", "/rejected/{id}/body", access.ManageRejected, page, s.rejectedBody},
+		{"POST", "/rejected/{id}/replay", access.ManageRejected, page, s.replayOne},
+		{"POST", "/rejected/{id}/discard", access.ManageRejected, page, s.discardOne},
+		{"GET", "/criteria", access.Administer, page, s.criteria},
+		{"GET", "/criteria/edit", access.Administer, page, s.editCriteria},
+		{"POST", "/criteria", access.Administer, page, s.draftCriteria},
+		{"GET", "/criteria/{id}", access.Administer, page, s.criteriaVersion},
+		{"POST", "/criteria/{id}/use", access.Administer, page, s.useCriteria},
+		{"GET", "/account", access.Account, page, s.account},
+		{"POST", "/account/name", access.Account, page, s.rename},
+		{"POST", "/account/password", access.Account, page, s.changePassword},
+		{"POST", "/account/sessions/end", access.Account, page, s.endSessions},
+		{"POST", "/account/second", access.Account, page, s.offerSecond},
+		{"POST", "/account/second/keep", access.Account, page, s.keepSecond},
+		{"POST", "/account/second/remove", access.Account, page, s.removeSecond},
+		{"POST", "/account/codes", access.Account, page, s.newCodes},
+		{"GET", "/admin", access.Administer, page, s.admin},
+		{"GET", "/admin/users", access.Administer, page, s.people},
+		{"POST", "/admin/users", access.Administer, page, s.invite},
+		{"POST", "/admin/users/sessions", access.Administer, page, s.endEverybody},
+		{"GET", "/admin/users/{id}", access.Administer, page, s.person},
+		{"POST", "/admin/users/{id}", access.Administer, page, s.changePerson},
+		{"POST", "/admin/users/{id}/link", access.Administer, page, s.linkPerson},
+		{"POST", "/admin/users/{id}/sessions", access.Administer, page, s.endPerson},
+		{"POST", "/admin/users/{id}/second", access.Administer, page, s.resetSecond},
+		{"GET", "/admin/jobs", access.Administer, page, s.jobsPage},
+		{"POST", "/admin/jobs/pause", access.Administer, page, s.pauseJobs(false)},
+		{"POST", "/admin/jobs/resume", access.Administer, page, s.pauseJobs(true)},
+		{"POST", "/admin/jobs/{id}/retry", access.Administer, page, s.changeJob(false)},
+		{"POST", "/admin/jobs/{id}/cancel", access.Administer, page, s.changeJob(true)},
+		{"GET", "/admin/retention", access.Administer, page, s.retention},
+		{"POST", "/admin/retention", access.Administer, page, s.addRetention},
+		{"POST", "/admin/retention/{id}", access.Administer, page, s.changeRetention},
+		{"POST", "/admin/retention/{id}/delete", access.Administer, page, s.deleteRetention},
+		{"POST", "/admin/holds", access.Administer, page, s.hold},
+		{"POST", "/admin/holds/{id}/release", access.Administer, page, s.releaseHold},
+		{"GET", "/admin/personal", access.ManagePrivacy, page, s.personal},
+		{"POST", "/admin/personal", access.ManagePrivacy, page, s.personal},
+		{"POST", "/admin/personal/export", access.ManagePrivacy, sweep, s.exportPerson},
+		{"POST", "/admin/personal/erase", access.ManagePrivacy, sweep, s.erasePerson},
+		{"GET", "/admin/personal/erasures/{id}", access.ManagePrivacy, sweep, s.erasure},
+		{"GET", "/admin/doctor", access.Administer, sweep, s.doctor},
+		{"GET", "/admin/settings", access.Administer, page, s.settings},
+		{"POST", "/admin/settings", access.Administer, page, s.keepWorkspace},
+		{"GET", "/admin/settings.yml", access.Administer, page, s.settingsFile},
+		{"GET", "/admin/assistant", access.Administer, page, s.assistant},
+		{"POST", "/admin/assistant", access.Administer, page, s.keepAssistant},
+		{"POST", "/admin/assistant/fold", access.Administer, page, s.foldAssistant},
+		{"POST", "/admin/assistant/merge", access.Administer, page, s.mergeAssistant},
+		{"POST", "/admin/assistant/separate", access.Administer, page, s.separateAssistant},
+		{"GET", "/admin/masking", access.Administer, page, s.masking},
+		{"POST", "/admin/masking", access.Administer, page, s.keepMasking},
+		{"POST", "/admin/masking/run", access.ManagePrivacy, page, s.maskStored},
+		{"GET", "/admin/audit", access.Administer, page, s.audit},
+		{"GET", "/admin/audit/file", access.Administer, sweep, s.auditFile},
+		{"POST", "/admin/audit/verify", access.Administer, sweep, s.verifyAudit},
+		{"POST", "/admin/audit/keep", access.Administer, sweep, s.keepAudit},
+		{"GET", "/admin/mail", access.Administer, page, s.mailForm},
+		{"POST", "/admin/mail", access.Administer, page, s.keepMail},
+		{"POST", "/admin/mail/test", access.Administer, page, s.testMail},
+		{"POST", "/admin/tokens", access.Administer, page, s.makeToken},
+		{"POST", "/admin/tokens/{id}/revoke", access.Administer, page, s.revokeToken},
 	}
 }
 
@@ -250,26 +251,28 @@ func (s *server) start(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// slowRequest is how long a page may take before its queries are cancelled; what goes through all rejected
-// events may take longer.
+// cost says what a route may take: how long, and whether it waits for its turn beside others that are as dear.
+type cost int
+
 const (
-	slowRequest = 20 * time.Second
-	longRequest = 110 * time.Second
-	fileRequest = time.Hour // a large file over a slow line
+	page    cost = iota // a page, or a change
+	chart               // a page that counts over its range: dear when that is long
+	drawing             // a document with charts
+	sweep               // goes through much that is stored
+	table               // rows, as long as somebody reads them
+	file                // a large file over a slow line
 )
 
-func patience(path string) time.Duration {
-	switch path {
-	case "/exports", "/rejected/download", "/rejected/replay", "/rejected/discard":
-		return longRequest
+// within is how long a request may take before its queries are cancelled.
+func (c cost) within() time.Duration {
+	switch c {
+	case drawing, sweep:
+		return 110 * time.Second
+	case table, file:
+		return time.Hour
+	default:
+		return 20 * time.Second
 	}
-	if strings.HasPrefix(path, "/documents/") || path == "/review/reports/file" || path == "/admin/doctor" || strings.HasPrefix(path, "/admin/audit/") || strings.HasPrefix(path, "/admin/personal/") { // charts are drawn
-		return longRequest
-	}
-	if strings.HasPrefix(path, "/exports/") && strings.HasSuffix(path, "/file") || strings.HasPrefix(path, "/files/") || path == "/rows" {
-		return fileRequest
-	}
-	return slowRequest
 }
 
 // Patterns lists the routes for people who signed in, as "METHOD /path", for tests that walk all of them.

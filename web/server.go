@@ -143,6 +143,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", input.Error()
 	case errors.Is(err, queries.ErrNotFound):
 		status, m.Heading, m.Text = http.StatusNotFound, "Not found", "There is nothing here, or it is not for you to see."
+	case errors.Is(err, queries.ErrConflict):
+		status, m.Heading, m.Text = http.StatusConflict, "Changed meanwhile", "Somebody changed this, or did the same, just before. Open it again to see how it stands."
 	case errors.Is(err, errBusy):
 		w.Header().Set("Retry-After", "10")
 		status, m.Heading, m.Text = http.StatusTooManyRequests, "One thing after another", "You have several files or long charts under way. Wait until they are done, or choose a shorter range; large files can be made in the background."

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -132,27 +131,21 @@ func newStiles() *stiles {
 }
 
 // dear returns the stile that a request must pass; nil: none.
-func (s *server) dear(r *http.Request) *stile {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil
-	}
-	switch path := r.URL.Path; {
-	case strings.HasPrefix(path, "/documents/"), path == "/review/reports/file":
+func (s *server) dear(c cost, r *http.Request) *stile {
+	switch c {
+	case drawing:
 		return s.stiles.drawn
-	case path == "/rows":
+	case table:
 		return s.stiles.rows
-	case !charts[path]:
-		return nil
-	}
-	f, err := metric.ParseFilter(r.URL.Query(), s.Zone)
-	if err != nil {
-		return nil // the page says so
-	}
-	if from, until := f.Range.Bounds(s.Now(), s.Zone); until.Sub(from) > dashboard.LongRange*24*time.Hour {
-		return s.stiles.drawn
+	case page, sweep, file:
+	case chart:
+		f, err := metric.ParseFilter(r.URL.Query(), s.Zone)
+		if err != nil {
+			return nil // the page says so
+		}
+		if from, until := f.Range.Bounds(s.Now(), s.Zone); until.Sub(from) > dashboard.LongRange*24*time.Hour {
+			return s.stiles.drawn
+		}
 	}
 	return nil
 }
-
-// charts are pages that count over their range.
-var charts = map[string]bool{"/overview": true, "/flows": true, "/flow": true, "/paths": true, "/funnel": true, "/latency": true, "/csat": true, "/intents": true, "/users": true, "/compare": true, "/turns": true, "/conversations/volume": true, "/conversations/total": true}
