@@ -283,6 +283,10 @@ const reportRunColumns = `select id, schedule_id, due_at, test_for, state, attem
 const (
 	runByIDSQL  = reportRunColumns + `where id = @id`
 	runsOfSQL   = reportRunColumns + `where schedule_id = @id order by created_at desc, id limit 30`
+	lastRunsSQL = `
+select last.*
+from unnest(@schedules::uuid[]) as s (id)
+cross join lateral (` + reportRunColumns + `where schedule_id = s.id order by created_at desc, id limit 1) as last`
 	openRunsSQL = `
 select id
 from (
@@ -351,6 +355,17 @@ func RunByID(ctx context.Context, db DB, id conversation.UUID) (ReportRun, error
 func RunsOf(ctx context.Context, db DB, schedule conversation.UUID) ([]ReportRun, error) {
 	rows, _ := db.Query(ctx, runsOfSQL, pgx.StrictNamedArgs{"id": [16]byte(schedule)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[ReportRun])
+}
+
+// LastRuns returns the last run of each of some schedules that ran.
+func LastRuns(ctx context.Context, db DB, schedules []conversation.UUID) (map[conversation.UUID]ReportRun, error) {
+	rows, _ := db.Query(ctx, lastRunsSQL, pgx.StrictNamedArgs{"schedules": UUIDs(schedules)})
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[ReportRun])
+	last := make(map[conversation.UUID]ReportRun, len(all))
+	for _, r := range all {
+		last[r.ScheduleID] = r
+	}
+	return last, err
 }
 
 // OpenRuns returns runs that somebody should be at.

@@ -35,15 +35,18 @@ func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	ids := make([]conversation.UUID, len(all))
+	for i, x := range all {
+		ids[i] = x.ID
+	}
+	last, err := queries.LastRuns(ctx, s.Pool, ids)
+	if err != nil {
+		return err
+	}
 	for _, x := range all {
 		row := scheduleRow(x)
-		runs, err := queries.RunsOf(ctx, s.Pool, x.ID)
-		if err != nil {
-			return err
-		}
-		if len(runs) > 0 {
-			last := s.runRow(runs[0], nil)
-			row.Last = &last
+		if run, ok := last[x.ID]; ok {
+			row.Last = new(s.runRow(run, nil))
 		}
 		m.Schedules = append(m.Schedules, row)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -118,6 +119,20 @@ func TestSchedules(t *testing.T) {
 		if _, body, _ := get(t, c, "GET", server.URL+at); !strings.Contains(body, want) {
 			t.Errorf("%s: the page lacks %q", path, want)
 		}
+	}
+	of, err := conversation.ParseUUID(strings.TrimPrefix(at, "/reports/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := queries.RunsOf(t.Context(), pool, of)
+	if err != nil || len(runs) != 2 {
+		t.Fatalf("%d runs, %v", len(runs), err)
+	}
+	if last, err := queries.LastRuns(t.Context(), pool, []conversation.UUID{queries.NewID(), of}); err != nil || !reflect.DeepEqual(last, map[conversation.UUID]queries.ReportRun{of: runs[0]}) {
+		t.Errorf("the last runs are %v, %v", last, err)
+	}
+	if _, body, _ := get(t, c, "GET", server.URL+"/reports"); !strings.Contains(body, "about to be made") {
+		t.Errorf("the list does not tell the last run: %.600s", body)
 	}
 	// Somebody else's is nobody's.
 	if status, _, _ := get(t, signIn(t, server.URL, "admin"), "GET", server.URL+at); status != 200 {
