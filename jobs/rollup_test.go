@@ -569,11 +569,35 @@ func TestArrivals(t *testing.T) {
 	// And when somebody is gone.
 	for _, sender := range []string{"again 1", "again 3"} {
 		id := conversation.SenderID("bank", sender)
-		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-			_, _, err := queries.Erase(t.Context(), tx, queries.Erasing{Of: []queries.Subject{{SenderID: id}}, Names: []string{sender}, Word: "x"}, now)
-			return err
+		erased := make(chan error, 1)
+		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { // somebody links persons just then
+			if _, err := tx.Exec(t.Context(), `select zone from rollup_state for no key update`); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(t.Context(), `insert into conversation_persons values ($1, gen_random_uuid(), now())`, id); err != nil {
+				return err
+			}
+			go func() {
+				erased <- pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+					_, _, err := queries.Erase(t.Context(), tx, queries.Erasing{Of: []queries.Subject{{SenderID: id}}, Names: []string{sender}, Word: "x"}, now)
+					return err
+				})
+			}()
+			for waiting := 0; waiting == 0 && len(erased) == 0; {
+				if err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+					return err
+				}
+			}
+			return nil
 		}); err != nil {
 			t.Fatal(err)
+		}
+		if err := <-erased; err != nil {
+			t.Fatal(err)
+		}
+		var left int
+		if err := pool.QueryRow(t.Context(), `select count(*) from conversation_persons where sender_id = $1`, id).Scan(&left); err != nil || left > 0 {
+			t.Errorf("%d rows are left of %s, %v", left, sender, err)
 		}
 		rollUp(t, pool, g, now)
 		linked(t, pool)

@@ -288,8 +288,11 @@ var forgetSendersSQL = []string{
 }
 
 // due returns those of the places of which the rules remove something still, and the stretch in which their facts lie. Nobody stores
-// events of their shards until the transaction ends.
+// events of their shards, counts or links persons until the transaction ends.
 func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (left []Place, from, until time.Time, err error) {
+	if _, err := tx.Exec(ctx, countingSQL); err != nil {
+		return nil, from, until, err
+	}
 	senders, ids := places(of)
 	shards := map[int16]bool{}
 	for _, id := range senders {
