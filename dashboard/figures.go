@@ -191,14 +191,14 @@ func (v Viewer) askFigures(of context.Context, q Question, what Needs) (*Figures
 // count asks for the figures and sorts them into buckets.
 func (f *Figures) count(ctx context.Context, what Needs) error {
 	from, until := f.Filter.Range.Bounds(f.Now, f.Zone)
-	got, err := queries.CountFigures(ctx, f.viewer.Pool, queries.Question{Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Words: what.words, Users: what.users, Now: f.Now, Grid: f.viewer.Grid})
+	got, err := queries.CountFigures(ctx, f.viewer.Pool, queries.Question{Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Intents: what.words, Users: what.users, Now: f.Now, Grid: f.viewer.Grid})
 	if err != nil {
 		return err
 	}
 	f.spans = f.used.Spans(from, until, f.Zone)
 	f.points = make([]metric.Tally, len(f.spans))
 	f.sums = map[queries.Dimensions]*metric.Tally{}
-	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Words, got.Hours, got.Took, got.Facts
+	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Intents, got.Hours, got.Took, got.Facts
 	for _, c := range got.Cells {
 		f.points[f.spanOf(c.At)].Merge(c.Tally)
 		sum := f.sums[c.Dimensions]

@@ -133,15 +133,15 @@ func sums(f queries.Figures) (text string) {
 			text += fmt.Sprint(at.Unix(), flow, x.Count(metric.FlowStarted), x.Count(metric.FlowFinished), x.Count(metric.FlowOpen), " ")
 		}
 	}
-	for _, intent := range slices.Sorted(maps.Keys(f.Words.Intents)) {
-		text += fmt.Sprint(intent, *f.Words.Intents[intent])
+	for _, intent := range slices.Sorted(maps.Keys(f.Intents.Intents)) {
+		text += fmt.Sprint(intent, *f.Intents.Intents[intent])
 	}
-	text += fmt.Sprint(f.Words.Commands, f.Words.Reasons, f.Words.Understanding.N, f.Words.Prediction.N)
-	for _, flow := range slices.Sorted(maps.Keys(f.Words.ByFlow)) {
-		text += fmt.Sprint(flow, f.Words.ByFlow[flow].N, " ")
+	text += fmt.Sprint(f.Intents.Commands, f.Intents.Reasons, f.Intents.Understanding.N, f.Intents.Prediction.N)
+	for _, flow := range slices.Sorted(maps.Keys(f.Intents.ByFlow)) {
+		text += fmt.Sprint(flow, f.Intents.ByFlow[flow].N, " ")
 	}
-	for _, action := range slices.Sorted(maps.Keys(f.Words.ByAction)) {
-		text += fmt.Sprint(action, f.Words.ByAction[action].N, " ")
+	for _, action := range slices.Sorted(maps.Keys(f.Intents.ByAction)) {
+		text += fmt.Sprint(action, f.Intents.ByAction[action].N, " ")
 	}
 	text += people(f.Users)
 	for day := range f.Hours {
@@ -215,7 +215,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
-						q := queries.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Words: true, Users: true, Now: until, Grid: g}
+						q := queries.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: until, Grid: g}
 						got, err := queries.CountFigures(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)

@@ -59,7 +59,7 @@ func TestStripped(t *testing.T) {
 	feed(t, pool, bodies(first...))
 	rollUp(t, pool, g, now)
 	keep(t, pool, queries.RetentionRule{TextDays: days(30), EventDays: days(60)}, now)
-	all := queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 120}}, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Words: true, Users: true, Now: now, Grid: g}
+	all := queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 120}}, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: now, Grid: g}
 	figures := func() queries.Figures {
 		t.Helper()
 		f, err := queries.CountFigures(t.Context(), pool, all)

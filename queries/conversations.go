@@ -472,7 +472,7 @@ func FilterChoices(ctx context.Context, db DB, limits []string) (Choices, error)
 
 const firstConversationSQL = `select coalesce(min(started_at), now()) from conversations`
 
-const firstCountedSQL = `select least((select min(started_at) from conversations), (select min(at) from rollup_days), (select min(at) from rollup_slots))`
+const firstCountedSQL = `select least((select min(started_at) from conversations), (select min(at) from rollup_days), (select min(at) from rollup_hours))`
 
 // FirstCounted returns when the first conversation began that figures count, also where retention has deleted it since; now when there is none.
 func FirstCounted(ctx context.Context, db DB) (time.Time, error) {

@@ -135,7 +135,7 @@ returning assistant_id`
 const markAssistantSQL = `
 insert into rollup_marks (hour, assistant_id, lane, epoch)
 select distinct date_trunc('hour', at, 'UTC'), assistant_id, -1, (select epoch from rollup_state)
-from rollup_slots
+from rollup_hours
 where assistant_id = @assistant
 on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`

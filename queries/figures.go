@@ -15,35 +15,42 @@ import (
 	"turnwise/metric"
 )
 
+// Cell is the tally of the conversations that began in a span of time and have the same dimensions.
+type Cell struct {
+	At time.Time // the span's start
+	Dimensions
+	Tally *metric.Tally
+}
+
 // Figures are what was counted for a question.
 type Figures struct {
-	Cells []Cell // by time and dimensions: their tallies
-	Flows metric.FlowTally
-	Trend map[time.Time]metric.FlowTally // by time: the flow of the question alone
-	Words metric.IntentTally
-	Hours [7]metric.HourLatency // by weekday, from Monday on
-	Users []metric.VisitsAt     // by time, several of one time
-	Took  time.Duration
-	Facts bool // counted from the conversations themselves, as the filter asks for what rollups do not know
+	Cells   []Cell // by time and dimensions
+	Flows   metric.FlowTally
+	Trend   map[time.Time]metric.FlowTally // by time: the flow of the question alone
+	Intents metric.IntentTally
+	Hours   [7]metric.HourLatency // by weekday, from Monday on
+	Users   []metric.VisitsAt     // by time, several of one time
+	Took    time.Duration
+	Facts   bool // counted from the conversations themselves, as the filter asks for what rollups do not know
 }
 
 // Question asks for figures.
 type Question struct {
-	Filter metric.Filter
-	Fine   bool   // by slots, for charts by the hour; else by days
-	Flows  bool   // count flows
-	Steps  bool   // and their steps and times
-	Flow   string // and this one over time; "" for none
-	Times  bool   // response times too
-	Hours  bool   // and by weekday and hour
-	Parts  bool   // and by flow and part
-	Words  bool   // count intents and commands
-	Users  bool   // count people
-	Ended  bool   // count open conversations by how they would have ended: enough for who asks only how many there are
-	Facts  bool   // leave the rollups alone
-	Most   int    // conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no bound
-	Now    time.Time
-	Grid   Grid
+	Filter  metric.Filter
+	Fine    bool   // by slots, for charts by the hour; else by days
+	Flows   bool   // count flows
+	Steps   bool   // and their steps and times
+	Flow    string // and this one over time; "" for none
+	Times   bool   // response times too
+	Hours   bool   // and by weekday and hour
+	Parts   bool   // and by flow and part
+	Intents bool   // count intents and commands
+	Users   bool   // count people
+	Ended   bool   // count open conversations by how they would have ended: enough for who asks only how many there are
+	Facts   bool   // leave the rollups alone
+	Most    int    // conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no bound
+	Now     time.Time
+	Grid    Grid
 }
 
 // Why a question with a bound has no quick answer: so many of its conversations are to be counted, or so much is marked.
@@ -69,7 +76,7 @@ func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figure
 			return err
 		}
 		f = Figures{Flows: metric.FlowTally{}, Trend: map[time.Time]metric.FlowTally{}}
-		r := &reading{Question: q, tx: tx, known: known, found: newCells(), sum: &f}
+		r := &reading{Question: q, tx: tx, known: known, found: map[cellKey]int{}, sum: &f}
 		r.from, r.until = q.Filter.Range.Bounds(q.Now, q.Grid.Zone)
 		if f.Facts = q.Facts || !current || !q.Filter.Plain(); f.Facts {
 			err = r.facts(ctx)
@@ -79,7 +86,6 @@ func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figure
 		if err == nil && !q.Ended {
 			err = r.open(ctx)
 		}
-		f.Cells = r.found.all
 		return err
 	})
 	slices.SortFunc(f.Cells, func(a, b Cell) int { return a.At.Compare(b.At) })
@@ -92,7 +98,7 @@ type reading struct {
 	Question
 	tx          pgx.Tx
 	known       filterIDs
-	found       *cells
+	found       map[cellKey]int // places in sum.Cells
 	sum         *Figures
 	from, until time.Time
 }
@@ -118,56 +124,38 @@ func (r *reading) facts(ctx context.Context) error {
 	return r.counted(ctx, w, from)
 }
 
-// add adds a cell to the answer.
-func (r *reading) add(c *Cell) {
-	if c.Flows != nil {
-		r.sum.Flows.Merge(c.Flows)
-		r.trace(c.At, c.Flows)
+// tallyAt returns the tally of a cell of the answer.
+func (r *reading) tallyAt(at time.Time, d Dimensions) *metric.Tally {
+	k := cellKey{at.UnixMicro(), d}
+	i, ok := r.found[k]
+	if !ok {
+		i = len(r.sum.Cells)
+		r.found[k] = i
+		r.sum.Cells = append(r.sum.Cells, Cell{At: at, Dimensions: d, Tally: new(metric.Tally)})
 	}
-	if c.Words != nil {
-		r.sum.Words.Merge(c.Words)
-	}
-	if c.Hours != nil {
-		r.hoursOf(c.At).Merge(c.Hours)
-	}
-	if r.Users {
-		r.sum.Users = append(r.sum.Users, metric.VisitsAt{At: c.At, Visits: c.Users})
-	}
-	c.Flows, c.Words, c.Hours, c.Users = nil, nil, nil, nil
-	r.found.merge(c)
+	return r.sum.Cells[i].Tally
 }
 
-// trace adds the question's flow to its trend.
-func (r *reading) trace(at time.Time, flows metric.FlowTally) {
-	if c := flows[r.Flow]; c != nil {
-		r.trendAt(at).Merge(metric.FlowTally{r.Flow: c})
-	}
+// counting counts what a from clause yields, by the cells of the answer.
+func (r *reading) counting(from string, asked []bool) *counting {
+	return &counting{db: r.tx, from: from, cellOf: r.cellOf, zone: r.Grid.Zone, asked: asked}
 }
 
-func (r *reading) trendAt(at time.Time) metric.FlowTally {
-	at = at.UTC() // so that equal instants are equal keys
-	if r.sum.Trend[at] == nil {
-		r.sum.Trend[at] = metric.FlowTally{}
-	}
-	return r.sum.Trend[at]
-}
-
-// hoursOf returns the sum of the weekday on which a cell begins.
-func (r *reading) hoursOf(at time.Time) *metric.HourLatency {
-	return &r.sum.Hours[(int(at.In(r.Grid.Zone).Weekday())+6)%7]
-}
-
-// counted counts what a from clause yields and adds it to the cells.
+// counted counts what a from clause yields and adds it to the answer.
 func (r *reading) counted(ctx context.Context, w *where, from string) error {
-	n := &counting{r.cellOf, r.Grid.Zone, r.Flows, r.Hours, r.Words || r.Parts, r.Users}
-	others := maps.Clone(w.args)
-	columns := w.countedColumns(r.known.inForce, r.Users)
-	all, err := count(ctx, r.tx, statements{"select " + columns + "\nfrom " + from, selectRuns(from), selectSteps(from), selectTurns(intentColumns, "turns t", from) + intentCondition, selectTurns(commandColumns, "commands t", from)}, [2]pgx.StrictNamedArgs{w.args, others}, n)
-	for i := range all {
-		all[i].Tally.Settle()
-		r.add(&all[i])
+	found, err := r.counting(from, r.askedFor()).count(ctx, w, r.known.inForce)
+	if err != nil {
+		return err
 	}
-	return err
+	for i := range found.all {
+		c := &found.all[i]
+		for _, p := range c.parts {
+			if p != nil {
+				p.answer(r, c.at, c)
+			}
+		}
+	}
+	return nil
 }
 
 // open counts the conversations that have not ended as what they are: all the rest counts by how they would
@@ -179,41 +167,19 @@ func (r *reading) open(ctx context.Context) error {
 	if err := r.bound(ctx, w, from); err != nil {
 		return err
 	}
-	open := map[ConversationKey]time.Time{} // the cells in which they are counted
-	n := &counting{r.cellOf, r.Grid.Zone, false, false, false, false}
-	others := maps.Clone(w.args)
-	rows, _ := r.tx.Query(ctx, "select "+w.countedColumns(r.known.inForce, false)+"\nfrom "+from, w.args)
-	if err := n.conversations(rows, func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
-		to := r.found.at(cell, d)
-		to.Tally.Reopen(*c)
-		open[k] = cell
+	open := map[ConversationKey]time.Time{} // the starts of their cells
+	args := maps.Clone(w.args)
+	n := r.counting(from, make([]bool, len(families)))
+	if err := n.conversations(ctx, w, r.known.inForce, func(at time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
+		r.tallyAt(at, d).Reopen(*c)
+		open[k] = at
 	}); err != nil {
 		return fmt.Errorf("open conversations: %w", err)
 	}
 	if !r.Flows || len(open) == 0 {
 		return nil
 	}
-	rows, _ = r.tx.Query(ctx, selectRuns(from), others)
-	return readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
-		if cell, ok := open[k]; ok {
-			r.sum.Flows.Reopen(*v)
-			if v.Flow == r.Flow {
-				r.trendAt(cell).Reopen(*v)
-			}
-		}
-	})
-}
-
-func selectRuns(from string) string {
-	return "select " + runColumns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id\norder by r.sender_id, r.conversation_id, r.n"
-}
-
-func selectTurns(columns, table, from string) string {
-	return columns + "\nfrom (select c.sender_id, c.id from " + from + ") as c\njoin " + table + " on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere true"
-}
-
-func selectSteps(from string) string {
-	return "select " + stepColumns + "\nfrom (select c.sender_id, c.id, c.flows from " + from + ") as c\njoin flow_steps s on s.sender_id = c.sender_id and s.conversation_id = c.id\nwhere s.step_id <> '' and s.flow_id = any(c.flows)\norder by s.sender_id, s.conversation_id, s.seq"
+	return r.reopenFlows(ctx, from, args, open)
 }
 
 // piece is a stretch of time, of one assistant or of all (0).
@@ -314,8 +280,8 @@ func (r *reading) rollups(ctx context.Context) error {
 		w := r.dimensions()
 		slots.args(w)
 		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
-		from := unnestPieces + "\ncross join lateral (select * from rollup_slots x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
-		if err := r.packed(ctx, w, from, true, func(at time.Time, assistant int32) bool {
+		from := unnestPieces + "\ncross join lateral (select * from rollup_hours x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
+		if err := r.cells(ctx, w, from, r.askedFor(), func(at time.Time, assistant int32) bool {
 			return marked[HourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
 		}); err != nil {
 			return err
@@ -368,80 +334,37 @@ func (r *reading) days(ctx context.Context, first, last time.Time, stale map[Hou
 	w.and("c.at >= @from", "from", first)
 	w.and("c.at < @until", "until", last)
 	skip := func(at time.Time, assistant int32) bool { return stale[HourKey{at.UnixMicro(), assistant}] }
-	if r.Filter.WholeAssistants() {
-		if err := r.packed(ctx, w, "rollup_days c\nwhere "+w.String(), false, skip); err != nil {
+	asked := r.askedFor()
+	if r.Filter.WholeAssistants() { // what stands beside their tallies was added up
+		if err := r.daySums(ctx, w, familyNumbers(asked), skip); err != nil {
 			return err
 		}
-		return r.daySums(ctx, w, skip)
+		asked = onlyTallies()
 	}
-	return r.packed(ctx, w, "rollup_days c\nwhere "+w.String(), true, skip)
+	return r.cells(ctx, w, "rollup_days c\nwhere "+w.String(), asked, skip)
 }
 
-// beside returns the columns beside the tally that the question needs.
-func (r *reading) beside() string {
-	flows, hours, words, users := "''::bytea", "''::bytea", "''::bytea", "''::bytea"
-	if r.Flows {
-		flows = "c.flows"
-	}
-	if r.Hours {
-		hours = "c.hours"
-	}
-	if r.Words || r.Parts {
-		words = "c.intents"
-	}
-	if r.Users {
-		users = "c.users"
-	}
-	return flows + ", " + hours + ", " + words + ", " + users
-}
-
-// mergeBeside adds what stands beside the tally of a stretch.
-func (r *reading) mergeBeside(stretch time.Time, flows, hours, words, users []byte) error {
-	at := r.cellOf(stretch)
-	if r.Users {
-		visits, err := metric.Visits(nil).AppendPacked(users, stretch)
-		if err != nil {
-			return err
-		}
-		r.sum.Users = append(r.sum.Users, metric.VisitsAt{At: at, Visits: visits})
-	}
-	if r.Flows {
-		if err := r.sum.Flows.MergePacked(flows, r.Steps); err != nil {
-			return err
-		}
-		if r.Flow != "" {
-			of := metric.FlowTally{}
-			if err := of.MergePacked(flows, false); err != nil {
-				return err
-			}
-			r.trace(at, of)
-		}
-	}
-	if r.Hours {
-		if err := r.hoursOf(at).MergePacked(hours); err != nil {
-			return err
-		}
-	}
-	if r.Words || r.Parts {
-		return r.sum.Words.MergePacked(words, r.Words, r.Parts)
-	}
-	return nil
-}
+// skipping tells which cells of an answer are not to be read from the rollups.
+type skipping func(at time.Time, assistant int32) bool
 
 // daySums reads what stands beside the tallies of whole assistants.
-func (r *reading) daySums(ctx context.Context, w *where, skip func(at time.Time, assistant int32) bool) error {
-	if !r.Flows && !r.Hours && !r.Words && !r.Parts && !r.Users {
+func (r *reading) daySums(ctx context.Context, w *where, numbers []int16, skip skipping) error {
+	if len(numbers) == 0 {
 		return nil
 	}
-	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, "+r.beside()+"\nfrom rollup_day_sums c\nwhere "+w.String(), w.args)
+	args := maps.Clone(w.args)
+	args["families"] = numbers
 	var at time.Time
-	var assistant int32
-	var flows, hours, words, users pgtype.DriverBytes
-	_, err := pgx.ForEachRow(rows, []any{&at, &assistant, &flows, &hours, &words, &users}, func() error {
-		if skip(at, assistant) {
+	var d Dimensions
+	var number int16
+	var packed pgtype.DriverBytes
+	rows, _ := r.tx.Query(ctx, daySumsText+w.String(), args)
+	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &number, &packed}, func() error {
+		i, ok := familyByNumber(number)
+		if !ok || skip(at, d.Assistant) {
 			return nil
 		}
-		return r.mergeBeside(at, flows, hours, words, users)
+		return families[i].read(r, at, d, packed)
 	})
 	if err != nil {
 		return fmt.Errorf("read sums of days: %w", err)
@@ -449,29 +372,35 @@ func (r *reading) daySums(ctx context.Context, w *where, skip func(at time.Time,
 	return nil
 }
 
-// packed reads rolled-up rows but for those that are to be skipped; beside the tallies only if that is asked for.
-func (r *reading) packed(ctx context.Context, w *where, from string, beside bool, skip func(at time.Time, assistant int32) bool) error {
-	more := "''::bytea, ''::bytea, ''::bytea, ''::bytea"
-	if beside {
-		more = r.beside()
+const daySumsText = `
+select c.at, c.assistant_id, c.family, c.packed
+from rollup_day_sums c
+where c.family = any(@families::smallint[]) and `
+
+// cells reads the rolled-up cells that a from clause yields: their tallies, and of the other families what is asked for.
+func (r *reading) cells(ctx context.Context, w *where, from string, asked []bool, skip skipping) error {
+	others := "''::bytea"
+	if len(familyNumbers(asked)) > 0 {
+		others = "c.others"
 	}
-	rows, _ := r.tx.Query(ctx, "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, "+more+"\nfrom "+from, w.args)
 	var at time.Time
 	var d Dimensions
-	var tally, packed, byHour, spoken, users pgtype.DriverBytes
-	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &packed, &byHour, &spoken, &users}, func() (err error) {
+	var packed, beside pgtype.DriverBytes
+	sql := "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, " + others + "\nfrom " + from
+	rows, _ := r.tx.Query(ctx, sql, w.args)
+	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &packed, &beside}, func() error {
 		if skip(at, d.Assistant) {
 			return nil
 		}
-		c := Cell{At: r.cellOf(at), Dimensions: d, Tally: new(metric.Tally)}
-		if err := c.Tally.Unpack(tally, r.Times); err != nil {
+		if err := (tallies{}).read(r, at, d, packed); err != nil {
 			return err
 		}
-		r.found.merge(&c)
-		if !beside {
-			return nil
-		}
-		return r.mergeBeside(at, packed, byHour, spoken, users)
+		return eachOther(beside, func(i int, packed []byte) error {
+			if !asked[i] {
+				return nil
+			}
+			return families[i].read(r, at, d, packed)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("read rollups: %w", err)

@@ -363,7 +363,7 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, w
 }
 
 var expireStatisticsSQL = []string{
-	`delete from rollup_slots where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
+	`delete from rollup_hours where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_days where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_day_sums where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from daily_figures where assistant_id = any(@assistants::integer[]) and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,

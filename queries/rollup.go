@@ -10,158 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"turnwise/metric"
 )
-
-// Grid is how the rollups divide time: slots of a length that fits the zone's offsets, and the zone's days.
-type Grid struct {
-	Zone *time.Location
-	Slot time.Duration // an hour, a half or a quarter
-}
-
-// NewGrid returns the grid of a zone.
-func NewGrid(zone *time.Location) Grid {
-	g := Grid{zone, time.Hour}
-	for at := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() < 2040; {
-		_, end := at.In(zone).ZoneBounds()
-		_, offset := at.In(zone).Zone()
-		for g.Slot > 15*time.Minute && time.Duration(offset)*time.Second%g.Slot != 0 {
-			g.Slot /= 2
-		}
-		if end.IsZero() {
-			break
-		}
-		at = end
-	}
-	return g
-}
-
-// SlotOf returns the start of the slot in which t lies.
-func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
-
-// DayOf returns the start of the day in which t lies.
-func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
-
-// rollupVersion grows when what is packed changes its meaning.
-const rollupVersion = 6
-
-const rollupStateSQL = `select zone, version from rollup_state`
-
-const setRollupStateSQL = `
-insert into rollup_state (zone, version)
-values (@zone, @version)
-on conflict (one) do update
-set zone = excluded.zone, version = excluded.version`
-
-const markAllSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select epoch from rollup_state), 0)
-from conversations
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
-
-var clearRollupsSQL = []string{
-	`lock table rollup_state, rollup_slots, rollup_days, rollup_day_sums in exclusive mode`, // who stores and who reads goes on
-	`delete from rollup_slots s where not exists (select from rollup_frozen f where f.assistant_id = s.assistant_id and s.at < f.before)`,
-	`delete from rollup_days d where not exists (select from rollup_frozen f where f.assistant_id = d.assistant_id and d.at < f.before)`,
-	`delete from rollup_day_sums d where not exists (select from rollup_frozen f where f.assistant_id = d.assistant_id and d.at < f.before)`,
-	`delete from daily_figures d where not exists (select from rollup_frozen f join rollup_state s on true where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
-	`delete from daily_flow_figures d where not exists (select from rollup_frozen f join rollup_state s on true where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
-	`delete from rollup_stale_days`,
-}
-
-// state tells whether the rollups are those of the grid.
-func (g Grid) current(ctx context.Context, db DB) (bool, error) {
-	rows, _ := db.Query(ctx, rollupStateSQL)
-	type state struct {
-		Zone    string
-		Version int
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[state])
-	return len(all) == 1 && all[0] == state{g.Zone.String(), rollupVersion}, err
-}
-
-// RollupZone returns the zone whose days the rollups have; UTC before there are any.
-func RollupZone(ctx context.Context, db DB) (string, error) {
-	rows, _ := db.Query(ctx, `select coalesce((select zone from rollup_state), 'UTC')`)
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
-}
-
-// PrepareRollups marks everything to be counted again when the zone or the reading of what is packed changed.
-func PrepareRollups(ctx context.Context, pool *pgxpool.Pool, g Grid) error {
-	if ok, err := g.current(ctx, pool); ok || err != nil {
-		return err
-	}
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		for _, sql := range clearRollupsSQL {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.Exec(ctx, setRollupStateSQL, pgx.StrictNamedArgs{"zone": g.Zone.String(), "version": rollupVersion}); err != nil {
-			return err
-		}
-		if err := restFrozen(ctx, tx, g); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, markAllSQL)
-		return err
-	})
-}
-
-const (
-	frozenSlotsSQL      = `select distinct s.at, s.assistant_id from rollup_slots s join rollup_frozen f on f.assistant_id = s.assistant_id and s.at < f.before`
-	forgetFrozenDaysSQL = `delete from rollup_days`
-	forgetFrozenSumsSQL = `delete from rollup_day_sums`
-	forgetAllDailySQL   = `delete from daily_figures`
-	forgetAllFlowsSQL   = `delete from daily_flow_figures`
-)
-
-// restFrozen has the days of frozen slots, which cannot be counted again, added up for the grid's zone.
-func restFrozen(ctx context.Context, tx pgx.Tx, g Grid) error {
-	rows, _ := tx.Query(ctx, frozenSlotsSQL)
-	slots, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
-	if err != nil || len(slots) == 0 {
-		return err
-	}
-	for _, sql := range []string{forgetFrozenDaysSQL, forgetFrozenSumsSQL, forgetAllDailySQL, forgetAllFlowsSQL} {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return err
-		}
-	}
-	seen := map[HourKey]bool{}
-	var days []AssistantHour
-	for _, s := range slots {
-		day := AssistantHour{g.DayOf(s.At), s.Assistant}
-		if k := (HourKey{day.At.UnixMicro(), day.Assistant}); !seen[k] {
-			seen[k] = true
-			days = append(days, day)
-		}
-	}
-	ats, assistants := columns(days)
-	_, err = tx.Exec(ctx, staleDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "now": time.Unix(0, 0)})
-	return err
-}
-
-// RebuildRollups counts everything again.
-func RebuildRollups(ctx context.Context, pool *pgxpool.Pool) error {
-	_, err := pool.Exec(ctx, markAllSQL)
-	return err
-}
 
 // countingSQL lets one process count at a time, and keeps criteria from coming into force meanwhile.
 const countingSQL = `select zone from rollup_state for no key update`
 
-const deleteSlotsSQL = `
-delete from rollup_slots s
-using unnest(@hours::timestamptz[], @assistants::integer[]) as k (hour, assistant)
-where s.at >= k.hour and s.at < k.hour + interval '1 hour' and s.assistant_id = k.assistant`
-
-const insertSlotsSQL = `
-insert into rollup_slots (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents, users)
-select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[], @users::bytea[])`
+const deleteHoursSQL = `
+delete from rollup_hours s
+using unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant)
+where s.at >= k.at and s.at < k.at + interval '1 hour' and s.assistant_id = k.assistant`
 
 const staleDaysSQL = `
 insert into rollup_stale_days (at, assistant_id, marked_at)
@@ -220,15 +77,11 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 		if hours, err = withoutFrozen(ctx, tx, hours); err != nil || len(hours) == 0 {
 			return err
 		}
-		cells, err := countHours(ctx, tx, hours, time.Hour, g.SlotOf, g.Zone)
+		found, err := countHours(ctx, tx, hours, g)
 		if err != nil {
 			return err
 		}
-		ats, assistants := columns(hours)
-		if _, err := tx.Exec(ctx, deleteSlotsSQL, pgx.StrictNamedArgs{"hours": ats, "assistants": assistants}); err != nil {
-			return fmt.Errorf("delete slots: %w", err)
-		}
-		if err := insertCells(ctx, tx, insertSlotsSQL, cells); err != nil {
+		if err := replaceCells(ctx, tx, deleteHoursSQL, insertHoursSQL, hours, found); err != nil {
 			return err
 		}
 		days := map[HourKey]AssistantHour{}
@@ -243,7 +96,7 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 			stale = append(stale, d)
 		}
 		slices.SortFunc(stale, func(a, b AssistantHour) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Assistant, b.Assistant)) })
-		ats, assistants = columns(stale)
+		ats, assistants := columns(stale)
 		_, err = tx.Exec(ctx, staleDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "now": now})
 		return err
 	})
@@ -283,23 +136,18 @@ returning m.at, m.assistant_id`
 
 const deleteDaysSQL = `
 delete from rollup_days d
-using unnest(@hours::timestamptz[], @assistants::integer[]) as k (at, assistant)
+using unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant)
 where d.at = k.at and d.assistant_id = k.assistant`
 
 const deleteDaySumsSQL = `
 delete from rollup_day_sums d
-using unnest(@hours::timestamptz[], @assistants::integer[]) as k (at, assistant)
+using unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant)
 where d.at = k.at and d.assistant_id = k.assistant`
 
 const insertDaySumsSQL = `
-insert into rollup_day_sums (at, assistant_id, flows, hours, intents, users)
+insert into rollup_day_sums (at, assistant_id, family, packed)
 select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[], @users::bytea[])`
-
-const insertDaysSQL = `
-insert into rollup_days (at, assistant_id, environment_id, channel_id, version_id, conversations, tally, flows, hours, intents, users)
-select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[], @conversations::bigint[], @tallies::bytea[], @flows::bytea[], @by_hour::bytea[], @intents::bytea[], @users::bytea[])`
+from unnest(@ats::timestamptz[], @assistants::integer[], @families::smallint[], @packed::bytea[])`
 
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
 func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before, now time.Time) (counted int, err error) {
@@ -315,116 +163,134 @@ func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, befo
 		if counted = len(days); counted == 0 {
 			return nil
 		}
-		cells, err := mergeDays(ctx, tx, g, days)
+		found, err := mergeDays(ctx, tx, g, days)
 		if err != nil {
 			return err
 		}
-		ats, assistants := columns(days)
-		if _, err := tx.Exec(ctx, deleteDaysSQL, pgx.StrictNamedArgs{"hours": ats, "assistants": assistants}); err != nil {
-			return fmt.Errorf("delete days: %w", err)
-		}
-		if _, err := tx.Exec(ctx, deleteDaySumsSQL, pgx.StrictNamedArgs{"hours": ats, "assistants": assistants}); err != nil {
-			return fmt.Errorf("delete sums of days: %w", err)
-		}
-		if err := insertCells(ctx, tx, insertDaysSQL, cells); err != nil {
+		if err := replaceCells(ctx, tx, deleteDaysSQL, insertDaysSQL, days, found); err != nil {
 			return err
 		}
-		if err := insertDaySums(ctx, tx, cells); err != nil {
+		if err := replaceDaySums(ctx, tx, days, byAssistant(found)); err != nil {
 			return err
 		}
-		return storeDaily(ctx, tx, g, days, cells, true, now)
+		return storeDaily(ctx, tx, g, days, found, true, now)
 	})
 	return counted, err
 }
 
-const slotsOfDaysSQL = `
-select s.at, s.assistant_id, s.environment_id, s.channel_id, s.version_id, s.tally, s.flows, s.hours, s.intents, s.users
+const hoursOfDaysSQL = `
+select s.at, s.assistant_id, s.environment_id, s.channel_id, s.version_id, s.tally, s.others
 from (select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at, until)) as d
-cross join lateral (select * from rollup_slots x where x.at >= d.at and x.at < d.until offset 0) as s
+cross join lateral (select * from rollup_hours x where x.at >= d.at and x.at < d.until offset 0) as s
 join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at and k.assistant = s.assistant_id`
 
-const responsesOfDaysSQL = `
-select c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.response_ms` + hoursText + `
-where c.response_ms <> '{}'`
-
-// mergeDays adds up the slots of days. The percentiles of a day's response times are those of the values themselves,
-// which a sum of slots has lost. Slots that are not up to date are marked, and so will the day be once they are counted.
-func mergeDays(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour) ([]Cell, error) {
-	args := daysArgs(days, g)
-	found := newCells()
-	var at time.Time
-	var d Dimensions
-	var tally, flows, hours, intents, users pgtype.DriverBytes
-	rows, _ := tx.Query(ctx, slotsOfDaysSQL, args)
-	if _, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &tally, &flows, &hours, &intents, &users}, func() error {
-		c, err := unpackCell(at, tally, flows, hours, intents, users)
-		if err == nil {
-			c.At, c.Dimensions = g.DayOf(at), d
-			found.merge(&c)
-		}
-		return err
-	}); err != nil {
-		return nil, fmt.Errorf("read slots: %w", err)
+// mergeDays adds up the hours of days. Hours that are not up to date are marked, and so will the day be once they are counted.
+func mergeDays(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour) (*cells, error) {
+	found := newCells(allFamilies())
+	if err := found.unpack(ctx, tx, hoursOfDaysSQL, daysArgs(days, g), g); err != nil {
+		return nil, fmt.Errorf("read hours: %w", err)
 	}
-	values := map[int][]float64{}
-	var responses []float64
-	rows, _ = tx.Query(ctx, responsesOfDaysSQL, args)
-	if _, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &responses}, func() error {
-		if i, ok := found.index[cellKey{g.DayOf(at).UnixMicro(), d}]; ok {
-			values[i] = append(values[i], responses...)
-		}
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read response times: %w", err)
-	}
-	for i, all := range values {
-		if cell := &found.all[i]; int64(len(all)) == cell.Tally.Response.N { // else some were deleted since
-			cell.Tally.Response = metric.NewLatency(all)
+	for _, f := range families {
+		if f, ok := f.(countsDays); ok {
+			if err := f.exact(ctx, tx, g, days, found); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return found.all, nil
+	return found, nil
 }
 
-// insertCells writes counted cells.
-func insertCells(ctx context.Context, tx pgx.Tx, sql string, cells []Cell) error {
-	n := len(cells)
-	ats, conversations := make([]time.Time, n), make([]int64, n)
-	assistants, environments, channels, versions := make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n)
-	tallies, flows, hours, intents, users := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
-	for i, c := range cells {
-		ats[i], conversations[i] = c.At, c.Tally.Count(metric.All)
-		assistants[i], environments[i], channels[i], versions[i] = c.Assistant, c.Environment, c.Channel, c.Version
-		tallies[i], flows[i], hours[i], intents[i], users[i] = c.Tally.Pack(), c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack(), c.Users.Pack(c.At)
+// unpack adds the packed cells that a statement yields to those of their days.
+func (c *cells) unpack(ctx context.Context, tx pgx.Tx, sql string, args pgx.StrictNamedArgs, g Grid) error {
+	var at time.Time
+	var d Dimensions
+	var packed, others pgtype.DriverBytes
+	rows, _ := tx.Query(ctx, sql, args)
+	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &packed, &others}, func() error {
+		day := c.at(g.DayOf(at), d)
+		if err := partOf[*tally](day).unpack(at, packed); err != nil {
+			return err
+		}
+		return eachOther(others, func(family int, packed []byte) error { return day.parts[family].unpack(at, packed) })
+	})
+	return err
+}
+
+// byAssistant adds up what stands beside the tallies by assistant, whatever the environment, channel and version.
+func byAssistant(found *cells) *cells {
+	asked := allFamilies()
+	asked[slices.Index(families, family(tallies{}))] = false
+	sums := newCells(asked)
+	for i := range found.all {
+		c := &found.all[i]
+		sum := sums.at(c.at, Dimensions{Assistant: c.Assistant})
+		for j, p := range sum.parts {
+			if p != nil {
+				p.merge(c.parts[j])
+			}
+		}
 	}
-	if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
+	return sums
+}
+
+const cellsText = ` (at, assistant_id, environment_id, channel_id, version_id, tally, others)
+select *
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[],
+	@tallies::bytea[], @others::bytea[])`
+
+const (
+	insertHoursSQL = `insert into rollup_hours` + cellsText
+	insertDaysSQL  = `insert into rollup_days` + cellsText
+)
+
+// replaceCells writes the cells of hours, or of days, instead of what was there.
+func replaceCells(ctx context.Context, tx pgx.Tx, remove, insert string, of []AssistantHour, found *cells) error {
+	ats, assistants := columns(of)
+	if _, err := tx.Exec(ctx, remove, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants}); err != nil {
+		return fmt.Errorf("delete rollups: %w", err)
+	}
+	n := len(found.all)
+	ats, assistants = make([]time.Time, n), make([]int32, n)
+	environments, channels, versions := make([]int32, n), make([]int32, n), make([]int64, n)
+	packed, others := make([][]byte, n), make([][]byte, n)
+	for i := range found.all {
+		c := &found.all[i]
+		ats[i], assistants[i], environments[i], channels[i], versions[i] = c.at, c.Assistant, c.Environment, c.Channel, c.Version
+		packed[i], others[i] = partOf[*tally](c).pack(c.at), c.packOthers()
+	}
+	if _, err := tx.Exec(ctx, insert, pgx.StrictNamedArgs{
 		"ats": ats, "assistants": assistants, "environments": environments, "channels": channels, "versions": versions,
-		"conversations": conversations, "tallies": tallies, "flows": flows, "by_hour": hours, "intents": intents, "users": users,
+		"tallies": packed, "others": others,
 	}); err != nil {
 		return fmt.Errorf("insert rollups: %w", err)
 	}
 	return nil
 }
 
-// insertDaySums adds up what stands beside the tallies by day and assistant.
-func insertDaySums(ctx context.Context, tx pgx.Tx, cells []Cell) error {
-	sums := newCells()
-	for i := range cells {
-		c := &cells[i]
-		sum := sums.at(c.At, Dimensions{Assistant: c.Assistant})
-		if sum.Hours == nil {
-			sum.Hours = new(metric.HourLatency)
+// replaceDaySums writes the sums of days, a row for each family, instead of what was there.
+func replaceDaySums(ctx context.Context, tx pgx.Tx, days []AssistantHour, sums *cells) error {
+	ats, assistants := columns(days)
+	if _, err := tx.Exec(ctx, deleteDaySumsSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants}); err != nil {
+		return fmt.Errorf("delete sums of days: %w", err)
+	}
+	ats, assistants = nil, nil
+	var numbers []int16
+	var packed [][]byte
+	for i := range sums.all {
+		c := &sums.all[i]
+		for j, p := range c.parts {
+			if p == nil {
+				continue
+			}
+			if b := p.pack(c.at); len(b) > 0 {
+				ats, assistants = append(ats, c.at), append(assistants, c.Assistant)
+				numbers, packed = append(numbers, families[j].number()), append(packed, b)
+			}
 		}
-		sum.Flows.Merge(c.Flows)
-		sum.Hours.Merge(c.Hours)
-		sum.Words.Merge(c.Words)
-		sum.Users = append(sum.Users, c.Users...)
 	}
-	n := len(sums.all)
-	ats, assistants, flows, hours, intents, users := make([]time.Time, n), make([]int32, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
-	for i, c := range sums.all {
-		ats[i], assistants[i], flows[i], hours[i], intents[i], users[i] = c.At, c.Assistant, c.Flows.Pack(), c.Hours.Pack(), c.Words.Pack(), c.Users.Pack(c.At)
-	}
-	if _, err := tx.Exec(ctx, insertDaySumsSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "flows": flows, "by_hour": hours, "intents": intents, "users": users}); err != nil {
+	if _, err := tx.Exec(ctx, insertDaySumsSQL, pgx.StrictNamedArgs{
+		"ats": ats, "assistants": assistants, "families": numbers, "packed": packed,
+	}); err != nil {
 		return fmt.Errorf("insert sums of days: %w", err)
 	}
 	return nil
