@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/jobs"
-	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // rawQueries are what people ask of the events themselves, in the manner of the examples that Rasa's documentation has
@@ -137,11 +137,11 @@ func (b *bench) raw(pool *pgxpool.Pool) error {
 
 // rollups measures counting everything again, and one day.
 func (b *bench) rollups(pool *pgxpool.Pool) error {
-	g := queries.NewGrid(time.UTC)
-	if err := queries.PrepareRollups(b.ctx, pool, g); err != nil {
+	g := figures.NewGrid(time.UTC)
+	if err := figures.PrepareRollups(b.ctx, pool, g); err != nil {
 		return err
 	}
-	if err := queries.RebuildRollups(b.ctx, pool); err != nil {
+	if err := figures.RebuildRollups(b.ctx, pool); err != nil {
 		return err
 	}
 	begun := time.Now()

@@ -12,6 +12,7 @@ import (
 	"turnwise/ingest/rasa"
 	"turnwise/jobs"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // shape is a way in which events may be unlike those of people: all of one sender, user, conversation or flow.
@@ -171,7 +172,7 @@ func (b *bench) oddPages() (err error) {
 		return err
 	}
 	now := func() time.Time { return time.Unix(oddFrom+1e6, 0) }
-	if err := jobs.RollUp(b.ctx, pool, queries.NewGrid(time.UTC), -time.Second, now); err != nil {
+	if err := jobs.RollUp(b.ctx, pool, figures.NewGrid(time.UTC), -time.Second, now); err != nil {
 		return err
 	}
 	client, base, stop, err := b.site(pool)

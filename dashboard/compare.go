@@ -7,6 +7,7 @@ import (
 
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // ComparisonRow is a measure of two groups.
@@ -34,16 +35,16 @@ type Comparison struct {
 // dimension is what two groups of conversations can differ in.
 type dimension struct {
 	key, label string
-	name       func(queries.DimensionNames, queries.Dimensions) string
+	name       func(queries.DimensionNames, figures.Dimensions) string
 	to         func(f *metric.Filter, value string)
 	strata     string // the mix that the comparison is adjusted for
 }
 
 var dimensions = []dimension{
-	{"version", "Versions", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Versions[d.Version] }, func(f *metric.Filter, v string) { f.Versions = []string{v} }, "channel"},
-	{"channel", "Channels", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Channels[d.Channel] }, func(f *metric.Filter, v string) { f.Channels = []string{v} }, "version"},
-	{"environment", "Environments", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }, "channel"},
-	{"assistant", "Assistants", func(n queries.DimensionNames, d queries.Dimensions) string { return n.Assistants[d.Assistant] }, func(f *metric.Filter, v string) { f.Assistants = []string{v} }, "channel"},
+	{"version", "Versions", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Versions[d.Version] }, func(f *metric.Filter, v string) { f.Versions = []string{v} }, "channel"},
+	{"channel", "Channels", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Channels[d.Channel] }, func(f *metric.Filter, v string) { f.Channels = []string{v} }, "version"},
+	{"environment", "Environments", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }, "channel"},
+	{"assistant", "Assistants", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Assistants[d.Assistant] }, func(f *metric.Filter, v string) { f.Assistants = []string{v} }, "channel"},
 }
 
 func dimensionOf(key string) dimension {

@@ -16,6 +16,7 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // Figures are the answer to a question, by bucket and as a whole.
@@ -26,13 +27,13 @@ type Figures struct {
 	spans   []metric.Span
 	points  []metric.Tally // by span
 	whole   metric.Tally
-	sums    map[queries.Dimensions]*metric.Tally
+	sums    map[figures.Dimensions]*metric.Tally
 	flows   metric.FlowTally
 	trend   []metric.FlowTally // by span: one flow; nil where it did not run
 	words   metric.IntentTally
 	hours   [7]metric.HourLatency // by weekday, from Monday on
 	users   metric.Users
-	cells   []queries.Cell
+	cells   []figures.Cell
 	before  *Figures // of the range compared with
 	markers []Marker
 	notes   ChartNotes
@@ -191,13 +192,13 @@ func (v Viewer) askFigures(of context.Context, q Question, what Needs) (*Figures
 // count asks for the figures and sorts them into buckets.
 func (f *Figures) count(ctx context.Context, what Needs) error {
 	from, until := f.Filter.Range.Bounds(f.Now, f.Zone)
-	got, err := queries.CountFigures(ctx, f.viewer.Pool, queries.Question{Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Intents: what.words, Users: what.users, Now: f.Now, Grid: f.viewer.Grid})
+	got, err := figures.Count(ctx, f.viewer.Pool, figures.Question{Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Intents: what.words, Users: what.users, Now: f.Now, Grid: f.viewer.Grid})
 	if err != nil {
 		return err
 	}
 	f.spans = f.used.Spans(from, until, f.Zone)
 	f.points = make([]metric.Tally, len(f.spans))
-	f.sums = map[queries.Dimensions]*metric.Tally{}
+	f.sums = map[figures.Dimensions]*metric.Tally{}
 	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Intents, got.Hours, got.Took, got.Facts
 	for _, c := range got.Cells {
 		f.points[f.spanOf(c.At)].Merge(c.Tally)
@@ -239,12 +240,12 @@ func (f *Figures) exact(ctx context.Context, from, until time.Time) error {
 	if !from.Equal(metric.DayOf(from, f.Zone)) || !until.Equal(metric.AddDays(from, 1, f.Zone)) {
 		return nil
 	}
-	q := queries.Question{Filter: f.Filter, Times: true, Ended: true, Now: f.Now, Grid: f.viewer.Grid}
+	q := figures.Question{Filter: f.Filter, Times: true, Ended: true, Now: f.Now, Grid: f.viewer.Grid}
 	if until.After(f.Now) {
 		q.Facts, q.Most = true, mostExact
 	}
-	day, err := queries.CountFigures(ctx, f.viewer.Pool, q)
-	if errors.Is(err, queries.ErrTooMany) {
+	day, err := figures.Count(ctx, f.viewer.Pool, q)
+	if errors.Is(err, figures.ErrTooMany) {
 		return nil
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // Latency is the model of the page of response times.
@@ -172,13 +173,13 @@ var weekdays = [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 func (f *Figures) breakdowns(names queries.DimensionNames, head []string, values func(t *metric.Tally, filter metric.Filter) []Value) (all []Breakdown) {
 	for _, d := range []struct {
 		title string
-		name  func(queries.Dimensions) string
+		name  func(figures.Dimensions) string
 		to    func(*metric.Filter, string)
 	}{
-		{"Assistant", func(d queries.Dimensions) string { return names.Assistants[d.Assistant] }, func(f *metric.Filter, v string) { f.Assistants = []string{v} }},
-		{"Channel", func(d queries.Dimensions) string { return names.Channels[d.Channel] }, func(f *metric.Filter, v string) { f.Channels = []string{v} }},
-		{"Version", func(d queries.Dimensions) string { return names.Versions[d.Version] }, func(f *metric.Filter, v string) { f.Versions = []string{v} }},
-		{"Environment", func(d queries.Dimensions) string { return names.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }},
+		{"Assistant", func(d figures.Dimensions) string { return names.Assistants[d.Assistant] }, func(f *metric.Filter, v string) { f.Assistants = []string{v} }},
+		{"Channel", func(d figures.Dimensions) string { return names.Channels[d.Channel] }, func(f *metric.Filter, v string) { f.Channels = []string{v} }},
+		{"Version", func(d figures.Dimensions) string { return names.Versions[d.Version] }, func(f *metric.Filter, v string) { f.Versions = []string{v} }},
+		{"Environment", func(d figures.Dimensions) string { return names.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }},
 	} {
 		sums := map[string]*metric.Tally{}
 		for dimensions, t := range f.sums {

@@ -9,6 +9,7 @@ import (
 
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // CountUpTo is where counting ends.
@@ -33,30 +34,30 @@ func (v Viewer) TotalOf(ctx context.Context, f metric.Filter, frozen bool, now t
 	apart := len(f.Is) + len(f.Hours) + len(f.Flows) // rollups know one at a time
 	flow := len(f.Flows) > 0 && f.Flows[0].Visited+f.Flows[0].Stopped == "" && len(f.Weekdays) == 0
 	if !frozen && plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
-		q := queries.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: CountUpTo, Now: now, Grid: v.Grid}
-		figures, err := queries.CountFigures(ctx, v.Pool, q)
+		q := figures.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: CountUpTo, Now: now, Grid: v.Grid}
+		counted, err := figures.Count(ctx, v.Pool, q)
 		switch {
 		case err == nil:
-			return v.rolledUp(&figures, f), false, nil
-		case errors.Is(err, queries.ErrTooMany) && apart+len(f.Weekdays) == 0: // so many of them alone
+			return v.rolledUp(&counted, f), false, nil
+		case errors.Is(err, figures.ErrTooMany) && apart+len(f.Weekdays) == 0: // so many of them alone
 			return CountUpTo, true, nil
-		case !errors.Is(err, queries.ErrTooMany) && !errors.Is(err, queries.ErrBehind):
+		case !errors.Is(err, figures.ErrTooMany) && !errors.Is(err, figures.ErrBehind):
 			return 0, false, err
 		}
 	}
-	counted, err := queries.CountConversations(ctx, v.Pool, asked, CountUpTo+1, now, v.Zone)
-	return int64(min(counted, CountUpTo)), counted > CountUpTo, err
+	all, err := queries.CountConversations(ctx, v.Pool, asked, CountUpTo+1, now, v.Zone)
+	return int64(min(all, CountUpTo)), all > CountUpTo, err
 }
 
-// rolledUp is the number of the filter's conversations, of which the figures are without what rollups tell apart.
-func (v Viewer) rolledUp(figures *queries.Figures, f metric.Filter) (n int64) {
+// rolledUp is the number of the filter's conversations, which the answer holds without what rollups tell apart.
+func (v Viewer) rolledUp(answer *figures.Answer, f metric.Filter) (n int64) {
 	if len(f.Flows) > 0 {
-		if c := figures.Flows[f.Flows[0].Flow]; c != nil {
+		if c := answer.Flows[f.Flows[0].Flow]; c != nil {
 			n = c.Count(f.Flows[0].How)
 		}
 		return n
 	}
-	for _, c := range figures.Cells {
+	for _, c := range answer.Cells {
 		if len(f.Weekdays) > 0 && !slices.Contains(f.Weekdays, isoWeekday(c.At.In(v.Zone))) {
 			continue
 		}
@@ -96,12 +97,12 @@ func (v Viewer) TotalTurns(ctx context.Context, q Question) (int64, error) {
 	if !plain.Plain() || !known(f.Slower) || !known(f.Faster) {
 		return queries.CountTurns(ctx, v.Pool, f, q.Now, v.Zone)
 	}
-	figures, err := queries.CountFigures(ctx, v.Pool, queries.Question{Filter: plain, Times: true, Now: q.Now, Grid: v.Grid})
+	counted, err := figures.Count(ctx, v.Pool, figures.Question{Filter: plain, Times: true, Now: q.Now, Grid: v.Grid})
 	if err != nil {
 		return 0, err
 	}
 	var l metric.Latency
-	for _, c := range figures.Cells {
+	for _, c := range counted.Cells {
 		l.Merge(&c.Tally.Response)
 	}
 	return l.Within(f.Slower, cmp.Or(f.Faster, 1e12)), nil

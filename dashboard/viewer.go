@@ -7,7 +7,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/format"
-	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // Viewer is who asks, and with what eyes: every figure, list and document is as the viewer may see it.
@@ -16,10 +16,10 @@ type Viewer struct {
 	User         access.User
 	Rights       access.Rights
 	Pool         *pgxpool.Pool
-	Grid         queries.Grid // of the rollups
+	Grid         figures.Grid // of the rollups
 }
 
 // NewViewer returns a user who asks at a moment, without an address of a page.
 func NewViewer(pool *pgxpool.Pool, u access.User, zone *time.Location, now time.Time) Viewer {
-	return Viewer{Dates: format.Dates{Zone: zone, Now: now}, User: u, Rights: u.Rights(), Pool: pool, Grid: queries.NewGrid(zone)}
+	return Viewer{Dates: format.Dates{Zone: zone, Now: now}, User: u, Rights: u.Rights(), Pool: pool, Grid: figures.NewGrid(zone)}
 }

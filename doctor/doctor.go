@@ -15,6 +15,7 @@ import (
 
 	"turnwise/access"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // Finding is something that was looked at.
@@ -185,7 +186,7 @@ func (d *Diagnosis) work(ctx context.Context, db queries.DB, now time.Time) erro
 			d.Say(false, "jobs: %s failed; Admin › Jobs says why", j.Kind)
 		}
 	}
-	backlog, err := queries.Backlog(ctx, db)
+	backlog, err := figures.Backlog(ctx, db)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,8 @@ import (
 
 	"turnwise/demo"
 	"turnwise/metric"
-	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 // TestDaily: the plain columns of days are the figures of pages, to the last digit; those of frozen days stay, and come for days that were frozen before
@@ -20,7 +20,7 @@ func TestDaily(t *testing.T) {
 	ctx := t.Context()
 	berlin := zone(t, "Europe/Berlin")
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
-	g := queries.NewGrid(berlin)
+	g := figures.NewGrid(berlin)
 	generate(t, pool, demo.Options{Conversations: 400, Days: 20, Until: now.Add(-3 * time.Hour), Seed: 5})
 	rollUp(t, pool, g, now)
 	type daily struct {
@@ -66,7 +66,7 @@ order by 1, 2, 3, 4, 5`)
 				(*values)[0] = metric.NotTold
 			}
 		}
-		got, err := queries.CountFigures(ctx, pool, queries.Question{Filter: f, Times: true, Facts: true, Ended: true, Now: now, Grid: g})
+		got, err := figures.Count(ctx, pool, figures.Question{Filter: f, Times: true, Facts: true, Ended: true, Now: now, Grid: g})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 // Answers computed by hand, over the night in which the clocks of Berlin are put back.
@@ -68,15 +69,15 @@ func TestByHand(t *testing.T) {
 			return []byte(bodies[i-1]), true
 		})
 		bodies = nil
-		if err := queries.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
+		if err := figures.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
 			t.Fatal(err)
 		}
 	}
 	store()
-	g := queries.NewGrid(berlin)
+	g := figures.NewGrid(berlin)
 	check := func(what string, f metric.Filter, want map[metric.Condition]int64) *metric.Tally {
 		t.Helper()
-		got, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: f, Flows: true, Times: true, Now: now, Grid: g})
+		got, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Flows: true, Times: true, Now: now, Grid: g})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +127,7 @@ func TestByHand(t *testing.T) {
 	// Ann had been there before, as we learn late: she is new no more, whatever was counted.
 	users := func(what string, from, until time.Time, want metric.Active) {
 		t.Helper()
-		got, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: all.Within(from, until), Users: true, Now: now, Grid: g})
+		got, err := figures.Count(t.Context(), pool, figures.Question{Filter: all.Within(from, until), Users: true, Now: now, Grid: g})
 		if err != nil {
 			t.Fatal(err)
 		}

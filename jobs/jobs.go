@@ -17,6 +17,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // Config is what the jobs need from outside.
@@ -61,7 +62,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.Now = time.Now
 	}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &RollUpWorker{counter: counter{pool: cfg.Pool, grid: queries.NewGrid(cfg.Zone), rest: dayRests, now: cfg.Now}})
+	river.AddWorker(workers, &RollUpWorker{counter: counter{pool: cfg.Pool, grid: figures.NewGrid(cfg.Zone), rest: dayRests, now: cfg.Now}})
 	river.AddWorker(workers, &IndexTextsWorker{pool: cfg.Pool, log: cfg.Log})
 	river.AddWorker(workers, &DrawWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
 	river.AddWorker(workers, &BulkWorker{pool: cfg.Pool, now: cfg.Now})

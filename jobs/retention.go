@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // RetentionArgs asks for what is not kept any more to be deleted.
@@ -188,7 +189,7 @@ func (r *retaining) windows(ctx context.Context, of queries.Kept) (err error) {
 func (r *retaining) freeze(ctx context.Context, x queries.RetentionWindow) (frozen bool, err error) {
 	frozen, err = x.Freeze(ctx, r.pool, r.zone)
 	if err == nil && !frozen {
-		if err = RollUp(ctx, r.pool, queries.NewGrid(r.zone), -time.Second, r.now); err == nil {
+		if err = RollUp(ctx, r.pool, figures.NewGrid(r.zone), -time.Second, r.now); err == nil {
 			frozen, err = x.Freeze(ctx, r.pool, r.zone)
 		}
 	}

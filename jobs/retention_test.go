@@ -15,6 +15,7 @@ import (
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 func days(n int32) *int32 { return &n }
@@ -27,16 +28,16 @@ func TestRetention(t *testing.T) {
 	berlin := zone(t, "Europe/Berlin")
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	g := queries.NewGrid(berlin)
+	g := figures.NewGrid(berlin)
 	generate(t, pool, demo.Options{Conversations: 900, Days: 100, Until: now.Add(-3 * time.Hour), Seed: 11})
 	rollUp(t, pool, g, now)
 	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
 	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
-	figures := func(of metric.Filter, g queries.Grid) queries.Figures {
+	figuresOf := func(of metric.Filter, g figures.Grid) figures.Answer {
 		t.Helper()
-		f, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: of, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: now, Grid: g})
+		f, err := figures.Count(t.Context(), pool, figures.Question{Filter: of, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: now, Grid: g})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +45,7 @@ func TestRetention(t *testing.T) {
 	}
 	all := metric.Filter{Range: metric.Range{Days: 120}}
 	old := all.Within(metric.AddDays(now, -99, berlin), metric.AddDays(now, -40, berlin))
-	before, oldBefore := figures(all, g), figures(old, g)
+	before, oldBefore := figuresOf(all, g), figuresOf(old, g)
 	// Harbour bank keeps 60 days, its web chat 80; everybody else 40.
 	for _, r := range []queries.RetentionRule{
 		{ConversationDays: days(40), Most: 100_000}, {Assistant: "harbour-bank", ConversationDays: days(60), Most: 100_000}, {Assistant: "harbour-bank", Channel: "webchat", ConversationDays: days(80), Most: 100_000},
@@ -124,8 +125,8 @@ func TestRetention(t *testing.T) {
 	if len(run.Partitions) == 0 {
 		t.Error("no partition was dropped")
 	}
-	same(t, "all", figures(all, g), before)
-	same(t, "old days", figures(old, g), oldBefore)
+	same(t, "all", figuresOf(all, g), before)
+	same(t, "old days", figuresOf(old, g), oldBefore)
 	// A later version packs more, and its figures cannot be counted again either once this one is back.
 	for _, sql := range []string{
 		`update rollup_hours set tally = tally || '\x4d0101'::bytea, others = others || '\x03e7000000010f'::bytea`, // another family
@@ -137,13 +138,13 @@ func TestRetention(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	same(t, "all, packed by a later version", figures(all, g), before)
+	same(t, "all, packed by a later version", figuresOf(all, g), before)
 	if _, err := pool.Exec(t.Context(), `update rollup_state set version = version + 1`); err != nil {
 		t.Fatal(err)
 	}
 	rollUp(t, pool, g, now)
-	same(t, "all, counted again after a later version", figures(all, g), before)
-	same(t, "old days, counted again after a later version", figures(old, g), oldBefore)
+	same(t, "all, counted again after a later version", figuresOf(all, g), before)
+	same(t, "old days, counted again after a later version", figuresOf(old, g), oldBefore)
 	if again, err := jobs.Retain(t.Context(), pool, berlin, clock); err != nil || again.Conversations != 0 {
 		t.Errorf("again: %+v, %v", again, err)
 	}
@@ -151,7 +152,7 @@ func TestRetention(t *testing.T) {
 	at := metric.AddDays(now, -70, berlin).Add(12 * time.Hour)
 	feed(t, pool, bodies(fmt.Sprintf(`{"sender_id":"late","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"parcel-desk"}}`, at.Unix())))
 	rollUp(t, pool, g, now)
-	same(t, "old days after a late event", figures(old, g), oldBefore)
+	same(t, "old days after a late event", figuresOf(old, g), oldBefore)
 	if again, err := jobs.Retain(t.Context(), pool, berlin, clock); err != nil || again.Conversations != 1 {
 		t.Errorf("the late one: %+v, %v", again, err)
 	}
@@ -166,30 +167,30 @@ func TestRetention(t *testing.T) {
 		t.Errorf("ann's first: %+v, %v", again, err)
 	}
 	second(now.Add(-2 * time.Hour))
-	if err := queries.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
+	if err := figures.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
 		t.Fatal(err)
 	}
 	for range 2 {
 		f := metric.Filter{Range: metric.Range{Days: 7}, Assistants: []string{"zoo"}}
 		from, until := f.Range.Bounds(now, berlin)
-		if u := metric.CountUsers(figures(f, g).Users, []metric.Span{{From: from, Until: until}}, nil); u.Active != (metric.Active{All: 1}) {
+		if u := metric.CountUsers(figuresOf(f, g).Users, []metric.Span{{From: from, Until: until}}, nil); u.Active != (metric.Active{All: 1}) {
 			t.Errorf("ann came again: %+v", u.Active)
 		}
 		rollUp(t, pool, g, now)
 	}
 	// In another zone the days are others, the sum is the same.
 	kathmandu := zone(t, "Asia/Kathmandu")
-	total := func(f queries.Figures) (n int64) {
+	total := func(f figures.Answer) (n int64) {
 		for _, c := range f.Cells {
 			n += c.Tally.Count(metric.All)
 		}
 		return n
 	}
 	wide := metric.Filter{Range: metric.Range{Days: 130}}
-	sum := total(figures(wide, g))
-	g = queries.NewGrid(kathmandu)
+	sum := total(figuresOf(wide, g))
+	g = figures.NewGrid(kathmandu)
 	rollUp(t, pool, g, now)
-	if got := total(figures(wide, g)); got != sum {
+	if got := total(figuresOf(wide, g)); got != sum {
 		t.Errorf("in Kathmandu there are %d conversations, in Berlin %d", got, sum)
 	}
 }
@@ -252,7 +253,7 @@ func TestReviewsStay(t *testing.T) {
 		quarter = append(quarter, fmt.Sprintf(`{"sender_id":"s%d","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, i, now.AddDate(0, 0, -20).Unix()+int64(i)))
 	}
 	feed(t, pool, bodies(quarter...))
-	rollUp(t, pool, queries.NewGrid(time.UTC), now)
+	rollUp(t, pool, figures.NewGrid(time.UTC), now)
 	keep(t, pool, queries.RetentionRule{ConversationDays: days(15)}, now)
 	for _, sql := range []string{
 		`insert into users (id, email, name, role, password_hash, created_at) select gen_random_uuid(), 'r' || n || '@example.org', 'r' || n, 'reviewer', 'x', now() from generate_series(1, 3) as n`,
@@ -330,7 +331,7 @@ func TestRetentionLimit(t *testing.T) {
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 300, Days: 60, Until: now.Add(-3 * time.Hour), Seed: 12})
-	rollUp(t, pool, queries.NewGrid(time.UTC), now)
+	rollUp(t, pool, figures.NewGrid(time.UTC), now)
 	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
 	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
@@ -373,7 +374,7 @@ func TestRetentionBesideHold(t *testing.T) {
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 400, Days: 150, Until: now.Add(-3 * time.Hour), Seed: 12})
-	rollUp(t, pool, queries.NewGrid(time.UTC), now)
+	rollUp(t, pool, figures.NewGrid(time.UTC), now)
 	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
 	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)

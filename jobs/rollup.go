@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"time"
+	"turnwise/queries/figures"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-
-	"turnwise/queries"
 )
 
 // RollUpArgs asks for the hours and days to be counted again that changed.
@@ -52,7 +51,7 @@ const (
 // counter counts what is marked.
 type counter struct {
 	pool  *pgxpool.Pool
-	grid  queries.Grid
+	grid  figures.Grid
 	rest  time.Duration // of days
 	now   func() time.Time
 	again time.Time // until then hot hours stay marked; who asks for figures counts their conversations
@@ -60,23 +59,23 @@ type counter struct {
 
 // RollUp counts the hours that are marked now, and the days that have rested; those that change meanwhile wait for
 // the next time.
-func RollUp(ctx context.Context, pool *pgxpool.Pool, g queries.Grid, rest time.Duration, now func() time.Time) error {
+func RollUp(ctx context.Context, pool *pgxpool.Pool, g figures.Grid, rest time.Duration, now func() time.Time) error {
 	c := counter{pool: pool, grid: g, rest: rest, now: now}
 	return c.run(ctx)
 }
 
 func (c *counter) run(ctx context.Context) error {
-	if err := queries.PrepareRollups(ctx, c.pool, c.grid); err != nil {
+	if err := figures.PrepareRollups(ctx, c.pool, c.grid); err != nil {
 		return err
 	}
-	if err := queries.LinkPersons(ctx, c.pool); err != nil {
+	if err := figures.LinkPersons(ctx, c.pool); err != nil {
 		return err
 	}
-	backlog, err := queries.Backlog(ctx, c.pool)
+	backlog, err := figures.Backlog(ctx, c.pool)
 	if err != nil {
 		return err
 	}
-	if err := queries.NextEpoch(ctx, c.pool, time.Unix(0, 0), c.now().Add(-hot)); err != nil {
+	if err := figures.NextEpoch(ctx, c.pool, time.Unix(0, 0), c.now().Add(-hot)); err != nil {
 		return err
 	}
 	for done := int64(0); done < backlog.Hours; {
@@ -85,7 +84,7 @@ func (c *counter) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		older, err := queries.RollUpHours(ctx, c.pool, c.grid, time.Unix(0, 0), edge, hoursAtOnce, c.now())
+		older, err := figures.RollUpHours(ctx, c.pool, c.grid, time.Unix(0, 0), edge, hoursAtOnce, c.now())
 		if err != nil {
 			return err
 		}
@@ -95,7 +94,7 @@ func (c *counter) run(ctx context.Context) error {
 		done += int64(recent + older)
 	}
 	for {
-		n, err := queries.RollUpDays(ctx, c.pool, c.grid, daysAtOnce, c.now().Add(-c.rest), c.now())
+		n, err := figures.RollUpDays(ctx, c.pool, c.grid, daysAtOnce, c.now().Add(-c.rest), c.now())
 		if err != nil {
 			return err
 		}
@@ -104,7 +103,7 @@ func (c *counter) run(ctx context.Context) error {
 		}
 	}
 	for {
-		n, err := queries.FillDaily(ctx, c.pool, c.grid, c.now())
+		n, err := figures.FillDaily(ctx, c.pool, c.grid, c.now())
 		if n == 0 || err != nil {
 			return err
 		}
@@ -117,10 +116,10 @@ func (c *counter) recent(ctx context.Context, edge time.Time) (counted int, err 
 	if begun.Before(c.again) {
 		return 0, nil
 	}
-	if err := queries.NextEpoch(ctx, c.pool, edge, edge.AddDate(1000, 0, 0)); err != nil {
+	if err := figures.NextEpoch(ctx, c.pool, edge, edge.AddDate(1000, 0, 0)); err != nil {
 		return 0, err
 	}
-	counted, err = queries.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hotAtOnce, begun)
+	counted, err = figures.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hotAtOnce, begun)
 	ended := c.now()
 	c.again = ended.Add(hotRests * ended.Sub(begun))
 	return counted, err

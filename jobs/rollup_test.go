@@ -31,6 +31,7 @@ import (
 	"turnwise/migrations"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -69,7 +70,7 @@ func zone(t testing.TB, name string) *time.Location {
 	return z
 }
 
-func rollUp(t testing.TB, pool *pgxpool.Pool, g queries.Grid, now time.Time) {
+func rollUp(t testing.TB, pool *pgxpool.Pool, g figures.Grid, now time.Time) {
 	t.Helper()
 	var both sync.WaitGroup // as two servers would
 	for range 2 {
@@ -80,7 +81,7 @@ func rollUp(t testing.TB, pool *pgxpool.Pool, g queries.Grid, now time.Time) {
 		})
 	}
 	both.Wait()
-	if b, err := queries.Backlog(t.Context(), pool); err != nil || b.Hours+b.Days != 0 {
+	if b, err := figures.Backlog(t.Context(), pool); err != nil || b.Hours+b.Days != 0 {
 		t.Fatalf("%+v is left to count, %v", b, err)
 	}
 }
@@ -88,13 +89,13 @@ func rollUp(t testing.TB, pool *pgxpool.Pool, g queries.Grid, now time.Time) {
 // row is a cell in comparable form.
 type row struct {
 	at     int64
-	d      queries.Dimensions
+	d      figures.Dimensions
 	counts string
 	n      int64
 	p      [3]float64
 }
 
-func rows(f queries.Figures) []row {
+func rows(f figures.Answer) []row {
 	var all []row
 	for _, c := range f.Cells {
 		r := row{at: c.At.Unix(), d: c.Dimensions, n: c.Tally.Response.N}
@@ -116,7 +117,7 @@ func rows(f queries.Figures) []row {
 }
 
 // sums are flows, words and response times by weekday and hour in comparable form.
-func sums(f queries.Figures) (text string) {
+func sums(f figures.Answer) (text string) {
 	for _, flow := range slices.Sorted(maps.Keys(f.Flows)) {
 		x := f.Flows[flow]
 		if x.Count(metric.FlowTouched) == 0 {
@@ -165,7 +166,7 @@ func people(all []metric.VisitsAt) (text string) {
 }
 
 // same compares figures; percentiles of merged cells may be off by a percent.
-func same(t *testing.T, what string, got, want queries.Figures) {
+func same(t *testing.T, what string, got, want figures.Answer) {
 	t.Helper()
 	a, b := rows(got), rows(want)
 	if len(a) != len(b) {
@@ -199,15 +200,15 @@ func TestFiguresAreTheFacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pool := dbtest.Pool(t)
-			g := queries.NewGrid(zone(t, name))
+			g := figures.NewGrid(zone(t, name))
 			generate(t, pool, demo.Options{Conversations: 400, Days: 5, Until: until, Seed: seed})
 			rollUp(t, pool, g, until)
 			generate(t, pool, demo.Options{Conversations: 60, Days: 4, Until: until, Seed: seed + 1}) // late ones: their hours are marked
 			if r.IntN(2) == 0 {
-				if err := queries.NextEpoch(t.Context(), pool, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1)); err != nil {
+				if err := figures.NextEpoch(t.Context(), pool, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1)); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := queries.RollUpHours(t.Context(), pool, g, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1), 7, until); err != nil {
+				if _, err := figures.RollUpHours(t.Context(), pool, g, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1), 7, until); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -215,8 +216,8 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
-						q := queries.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: until, Grid: g}
-						got, err := queries.CountFigures(t.Context(), pool, q)
+						q := figures.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: until, Grid: g}
+						got, err := figures.Count(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -224,7 +225,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 							t.Errorf("%v: from facts: %t", f.Query(), got.Facts)
 						}
 						q.Facts = true
-						want, err := queries.CountFigures(t.Context(), pool, q)
+						want, err := figures.Count(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -239,7 +240,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 }
 
 // criteria of every kind come into force, half of them after their conversations were counted.
-func criteria(t *testing.T, pool *pgxpool.Pool, g queries.Grid, now time.Time) {
+func criteria(t *testing.T, pool *pgxpool.Pool, g figures.Grid, now time.Time) {
 	t.Helper()
 	for assistant, rules := range map[string]metric.Criteria{
 		"harbour-bank": {Included: []string{"check_balance", "transfer_money"}, Any: true, Excluded: []string{"block_card"}, ReturnDays: 2},
@@ -276,7 +277,7 @@ func someFilters(r *rand.Rand, z *time.Location, now time.Time) []metric.Filter 
 }
 
 // lists compares each figure with the list that it opens.
-func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got queries.Figures, now time.Time, z *time.Location) {
+func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got figures.Answer, now time.Time, z *time.Location) {
 	t.Helper()
 	var sum metric.Tally
 	for _, c := range got.Cells {
@@ -372,9 +373,9 @@ func TestRightFigures(t *testing.T) {
 		return it.Body, err == nil
 	})
 	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
-	g := queries.NewGrid(time.UTC)
+	g := figures.NewGrid(time.UTC)
 	rollUp(t, pool, g, now)
-	got, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 365}}, Times: true, Now: now, Grid: g})
+	got, err := figures.Count(t.Context(), pool, figures.Question{Filter: metric.Filter{Range: metric.Range{Days: 365}}, Times: true, Now: now, Grid: g})
 	if err != nil || got.Facts {
 		t.Fatalf("%v, from facts: %t", err, got.Facts)
 	}
@@ -416,7 +417,7 @@ func TestRightFigures(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := metric.Filter{Range: metric.Range{From: from, Until: from.AddDate(0, 0, 1)}, Assistants: []string{d.assistant}}
-		day, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: f, Flows: true, Now: now, Grid: g})
+		day, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Flows: true, Now: now, Grid: g})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -479,7 +480,7 @@ func TestArrivals(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 9))
 	pool := dbtest.Pool(t)
 	now := time.Date(2026, 10, 27, 9, 0, 0, 0, time.UTC)
-	g := queries.NewGrid(time.UTC)
+	g := figures.NewGrid(time.UTC)
 	var talks [][]string // each one's events
 	for i := range 240 {
 		at := now.Add(-time.Duration(1+r.IntN(40*24*60)) * time.Minute)
@@ -511,9 +512,9 @@ func TestArrivals(t *testing.T) {
 		talks = append(talks, talk)
 	}
 	r.Shuffle(len(talks), func(i, j int) { talks[i], talks[j] = talks[j], talks[i] })
-	figures := func(facts bool) queries.Figures {
+	figuresOf := func(facts bool) figures.Answer {
 		t.Helper()
-		f, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 45}}, Facts: facts, Times: true, Users: true, Now: now, Grid: g})
+		f, err := figures.Count(t.Context(), pool, figures.Question{Filter: metric.Filter{Range: metric.Range{Days: 45}}, Facts: facts, Times: true, Users: true, Now: now, Grid: g})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -542,15 +543,15 @@ func TestArrivals(t *testing.T) {
 			rollUp(t, pool, g, now)
 			linked(t, pool)
 		}
-		same(t, fmt.Sprintf("after %d", i), figures(false), figures(true))
+		same(t, fmt.Sprintf("after %d", i), figuresOf(false), figuresOf(true))
 		if t.Failed() {
 			return
 		}
 	}
 	rollUp(t, pool, g, now)
 	linked(t, pool)
-	got := figures(false)
-	same(t, "at the end", got, figures(true))
+	got := figuresOf(false)
+	same(t, "at the end", got, figuresOf(true))
 	if n := got.Cells; len(n) == 0 {
 		t.Error("nothing was counted")
 	}
@@ -601,7 +602,7 @@ func TestArrivals(t *testing.T) {
 		}
 		rollUp(t, pool, g, now)
 		linked(t, pool)
-		same(t, "without "+sender, figures(false), figures(true))
+		same(t, "without "+sender, figuresOf(false), figuresOf(true))
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 // keep has a rule for everything.
@@ -41,7 +42,7 @@ func TestStripped(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
-	g := queries.NewGrid(time.UTC)
+	g := figures.NewGrid(time.UTC)
 	generate(t, pool, demo.Options{Conversations: 400, Days: 90, Until: now.Add(-3 * time.Hour), Seed: 21})
 	const word = "quokkacanary"
 	say := func(at time.Time, text string) []string {
@@ -59,10 +60,10 @@ func TestStripped(t *testing.T) {
 	feed(t, pool, bodies(first...))
 	rollUp(t, pool, g, now)
 	keep(t, pool, queries.RetentionRule{TextDays: days(30), EventDays: days(60)}, now)
-	all := queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 120}}, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: now, Grid: g}
-	figures := func() queries.Figures {
+	all := figures.Question{Filter: metric.Filter{Range: metric.Range{Days: 120}}, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: now, Grid: g}
+	figuresOf := func() figures.Answer {
 		t.Helper()
-		f, err := queries.CountFigures(t.Context(), pool, all)
+		f, err := figures.Count(t.Context(), pool, all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,7 @@ func TestStripped(t *testing.T) {
 	if err := jobs.IndexTexts(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	before := figures()
+	before := figuresOf()
 	if in := dbtest.Holding(t, pool, word); len(in) < 8 || !slices.Contains(in, "projections") || !slices.Contains(in, "search_words") {
 		t.Fatalf("the word stands only in %v", in)
 	}
@@ -112,7 +113,7 @@ func TestStripped(t *testing.T) {
 	if n := count(`select count(*) from messages m join conversations c on c.id = m.conversation_id where c.stripped = 0 and m.text = ''`); n > 20 {
 		t.Errorf("%d messages that are kept have no text", n)
 	}
-	same(t, "after", figures(), before)
+	same(t, "after", figuresOf(), before)
 	dump := dbtest.Dump(t, pool)
 	// Everything comes again, out of order; and one late event of a sealed time.
 	again := slices.Concat(first, []string{fmt.Sprintf(`{"sender_id":"ann","event":"user","text":"late %s","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, word, old.Unix()-1000)})
@@ -125,11 +126,11 @@ func TestStripped(t *testing.T) {
 	if got := dbtest.Dump(t, pool); got != dump {
 		t.Errorf("after a replay and a rebuild:\n%s", difference(got, dump))
 	}
-	if err := queries.RebuildRollups(t.Context(), pool); err != nil {
+	if err := figures.RebuildRollups(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
 	rollUp(t, pool, g, now)
-	same(t, "counted anew", figures(), before)
+	same(t, "counted anew", figuresOf(), before)
 	// A session that goes on: what is new is kept, what would change the sealed part is set aside.
 	session := func(at time.Time, text string) string {
 		return fmt.Sprintf(`{"sender_id":"bob","event":"user","text":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo","session_id":"bobs"}}`, text, at.Unix())

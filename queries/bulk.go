@@ -71,13 +71,13 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 		r.Total = int32(tag.RowsAffected())
 	} else {
 		f = f.LimitTo(limits)
-		known, err := lookUp(ctx, tx, f, now, zone)
+		known, err := LookUp(ctx, tx, f, now, zone)
 		if err != nil {
 			return r, err
 		}
-		w := filterConversations(f, known, now, zone)
-		w.args["run"], w.args["limit"] = [16]byte(r.ID), MostBulk+1
-		tag, err := tx.Exec(ctx, "insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.args)
+		w := FilterConversations(f, known, now, zone)
+		w.Args["run"], w.Args["limit"] = [16]byte(r.ID), MostBulk+1
+		tag, err := tx.Exec(ctx, "insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.Args)
 		if err != nil {
 			return r, err
 		}

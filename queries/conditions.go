@@ -42,72 +42,72 @@ var conditionText = map[metric.Condition]string{
 }
 
 // at adds a condition that may ask for the time.
-func (w *where) at(condition string, now time.Time) {
-	w.and(condition, "", nil)
+func (w *Where) at(condition string, now time.Time) {
+	w.And(condition, "", nil)
 	if strings.Contains(condition, "@now") {
-		w.args["now"] = now
+		w.Args["now"] = now
 	}
 }
 
 // figures narrows by what figures count.
-func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *time.Location) {
+func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *time.Location) {
 	for _, is := range f.Is {
 		switch is {
 		case metric.Succeeded:
-			w.verdict("succeeded", known.inForce, metric.Success)
+			w.verdict("succeeded", known.Criteria, metric.Success)
 		case metric.Failed:
-			w.verdict("failed", known.inForce, metric.Failure)
+			w.verdict("failed", known.Criteria, metric.Failure)
 		case metric.Judged:
-			w.verdict("judged", known.inForce, metric.EitherVerdict)
+			w.verdict("judged", known.Criteria, metric.EitherVerdict)
 		default:
 			w.at(conditionText[is], now)
 		}
 	}
 	for i, j := range f.Judged {
 		c := known.criteria[j.Criteria]
-		w.and("c.assistant_id = @"+fmt.Sprintf("judged_%d", i), fmt.Sprintf("judged_%d", i), c.AssistantID)
+		w.And("c.assistant_id = @"+fmt.Sprintf("judged_%d", i), fmt.Sprintf("judged_%d", i), c.AssistantID)
 		w.verdict(fmt.Sprintf("by%d_", i), []SuccessCriteria{c}, j.Verdict)
 	}
 	if len(f.Reasons) > 0 {
-		w.and("c.escalated_at is not null and c.escalation_reason = any(@reasons::text[])", "reasons", f.Reasons)
+		w.And("c.escalated_at is not null and c.escalation_reason = any(@reasons::text[])", "reasons", f.Reasons)
 	}
 	from, _ := f.Range.Bounds(now, zone)
 	switch f.Users {
 	case metric.NewUsers:
-		w.and(firstEverText+" >= @new_from", "new_from", from)
+		w.And(firstEverText+" >= @new_from", "new_from", from)
 	case metric.ReturningUsers:
-		w.and(firstEverText+" < @new_from", "new_from", from)
+		w.And(firstEverText+" < @new_from", "new_from", from)
 	}
 	if len(f.Only) > 0 {
-		w.and("c.id = any(@only::uuid[])", "only", f.Only)
+		w.And("c.id = any(@only::uuid[])", "only", f.Only)
 	}
 	if f.Met != (metric.Range{}) {
-		w.and(firstEverText+" >= @met_from", "met_from", f.Met.From)
-		w.and(firstEverText+" < @met_until", "met_until", f.Met.Until)
+		w.And(firstEverText+" >= @met_from", "met_from", f.Met.From)
+		w.And(firstEverText+" < @met_until", "met_until", f.Met.Until)
 	}
 	w.path(f.Path)
 	if f.Turns != (metric.TurnFilter{}) {
-		w.and("exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+w.turn(f.Turns)+")", "", nil)
+		w.And("exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+w.turn(f.Turns)+")", "", nil)
 	}
 	for i, command := range f.Commands {
 		name := fmt.Sprintf("command_%d", i)
-		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, strings.TrimPrefix(command, metric.NotTold))
+		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, strings.TrimPrefix(command, metric.NotTold))
 	}
 	for i, detail := range f.CannotHandle {
 		name := fmt.Sprintf("cannot_handle_%d", i)
-		w.and("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")", name, strings.TrimPrefix(detail, metric.NotTold))
+		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")", name, strings.TrimPrefix(detail, metric.NotTold))
 	}
 	if len(f.Weekdays) > 0 {
-		w.and("extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays", f.Weekdays)
-		w.args["zone"] = zone.String()
+		w.And("extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays", f.Weekdays)
+		w.Args["zone"] = zone.String()
 	}
 	if len(f.Hours) > 0 {
-		w.and("extract(hour from c.started_at at time zone @zone)::integer = any(@hours::integer[])", "hours", f.Hours)
-		w.args["zone"] = zone.String()
+		w.And("extract(hour from c.started_at at time zone @zone)::integer = any(@hours::integer[])", "hours", f.Hours)
+		w.Args["zone"] = zone.String()
 	}
 	if f.Slower > 0 || f.Faster > 0 {
-		w.and("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", slowest(f))
-		w.args["faster"] = fastest(f)
+		w.And("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", slowest(f))
+		w.Args["faster"] = fastest(f)
 	}
 }
 
@@ -115,30 +115,30 @@ func (w *where) figures(f metric.Filter, known filterIDs, now time.Time, zone *t
 var partColumns = map[string]string{"understanding": "t.understanding_ms", "prediction": "t.prediction_ms"}
 
 // turn states what a turn, t, must be.
-func (w *where) turn(f metric.TurnFilter) string {
+func (w *Where) turn(f metric.TurnFilter) string {
 	text := "not t.platform"
 	if f.Intent != "" {
 		text += " and t.intent = @intent"
-		w.args["intent"] = strings.TrimPrefix(f.Intent, metric.NotTold)
+		w.Args["intent"] = strings.TrimPrefix(f.Intent, metric.NotTold)
 	}
 	if f.Flow != "" {
 		text += " and t.flow_id = @turn_flow"
-		w.args["turn_flow"] = strings.TrimPrefix(f.Flow, metric.NotTold)
+		w.Args["turn_flow"] = strings.TrimPrefix(f.Flow, metric.NotTold)
 	}
 	if f.Action != "" {
 		text += " and t.action = @turn_action"
-		w.args["turn_action"] = strings.TrimPrefix(f.Action, metric.NotTold)
+		w.Args["turn_action"] = strings.TrimPrefix(f.Action, metric.NotTold)
 	}
 	if column, ok := partColumns[f.Part]; ok {
 		text += " and t.response_ms is not null and " + column + " is not null"
 		if f.Over > 0 {
 			text += " and " + column + " > @over"
-			w.args["over"] = f.Over
+			w.Args["over"] = f.Over
 		}
 	}
 	if f.Unsure {
 		text += " and t.confidence < @unsure::real"
-		w.args["unsure"] = metric.LowConfidence
+		w.Args["unsure"] = metric.LowConfidence
 	}
 	if f.Fallback {
 		text += " and t.fallback"
@@ -203,7 +203,7 @@ const lastStepText = flowStartedText + ` and not ` + flowCompletedText + `
 const visitedText = `exists (select from flow_steps s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.flow_id = @flow_id and s.step_id = @flow_step)`
 
 // flow narrows by what a flow did; n keeps the names of parameters apart.
-func (w *where) flow(n int, x metric.FlowFilter, now time.Time) {
+func (w *Where) flow(n int, x metric.FlowFilter, now time.Time) {
 	w.facets(fmt.Sprintf("flow_%d", n), "f", []string{x.Flow})
 	text, step := "", cmp.Or(x.Visited, x.Stopped)
 	switch {
@@ -217,26 +217,26 @@ func (w *where) flow(n int, x metric.FlowFilter, now time.Time) {
 		text = flowConditionText[x.How]
 	}
 	id, at := fmt.Sprintf("flow_id_%d", n), fmt.Sprintf("flow_step_%d", n)
-	w.args[id] = x.Flow
+	w.Args[id] = x.Flow
 	if step != "" {
-		w.args[at] = step
+		w.Args[at] = step
 	}
 	w.at(strings.ReplaceAll(strings.ReplaceAll(text, "@flow_id", "@"+id), "@flow_step", "@"+at), now)
 }
 
 // excluded leaves out values.
-func (w *where) excluded(not metric.Excluded, known filterIDs) {
+func (w *Where) excluded(not metric.Excluded, known FilterIDs) {
 	if len(not.Assistants) > 0 {
-		w.and("c.assistant_id <> all(@not_assistants::integer[])", "not_assistants", smallIDs("assistant", not.Assistants))
+		w.And("c.assistant_id <> all(@not_assistants::integer[])", "not_assistants", smallIDs("assistant", not.Assistants))
 	}
 	if len(not.Environments) > 0 {
-		w.and("c.environment_id <> all(@not_environments::integer[])", "not_environments", smallIDs("environment", not.Environments))
+		w.And("c.environment_id <> all(@not_environments::integer[])", "not_environments", smallIDs("environment", not.Environments))
 	}
 	if len(not.Channels) > 0 {
-		w.and("c.channel_id <> all(@not_channels::integer[])", "not_channels", smallIDs("channel", not.Channels))
+		w.And("c.channel_id <> all(@not_channels::integer[])", "not_channels", smallIDs("channel", not.Channels))
 	}
 	if len(known.notVersions) > 0 {
-		w.and("c.version_id <> all(@not_versions::bigint[])", "not_versions", known.notVersions)
+		w.And("c.version_id <> all(@not_versions::bigint[])", "not_versions", known.notVersions)
 	}
 }
 
@@ -250,24 +250,21 @@ func smallIDs(kind string, names []string) []int32 {
 	return ids
 }
 
-// dimensions narrows rolled-up rows as filterConversations narrows conversations, but for time.
-func (r *reading) dimensions() *where { return dimensionsOf(r.Filter, r.known) }
-
-// dimensionsOf narrows to the filter's assistants, environments, channels and versions.
-func dimensionsOf(f metric.Filter, known filterIDs) *where {
-	w := &where{args: pgx.StrictNamedArgs{}}
-	w.and("true", "", nil)
+// FilterDimensions narrows rolled-up rows, c, to the filter's assistants, environments, channels and versions.
+func FilterDimensions(f metric.Filter, known FilterIDs) *Where {
+	w := &Where{Args: pgx.StrictNamedArgs{}}
+	w.And("true", "", nil)
 	if len(f.Assistants) > 0 {
-		w.and("c.assistant_id = any(@assistants::integer[])", "assistants", smallIDs("assistant", f.Assistants))
+		w.And("c.assistant_id = any(@assistants::integer[])", "assistants", smallIDs("assistant", f.Assistants))
 	}
 	if len(f.Environments) > 0 {
-		w.and("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
+		w.And("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
 	}
 	if len(f.Channels) > 0 {
-		w.and("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
+		w.And("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
 	}
 	if len(f.Versions) > 0 {
-		w.and("c.version_id = any(@versions::bigint[])", "versions", known.versions)
+		w.And("c.version_id = any(@versions::bigint[])", "versions", known.versions)
 	}
 	w.excluded(f.Not, known)
 	return w

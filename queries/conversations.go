@@ -16,29 +16,29 @@ import (
 	"turnwise/metric"
 )
 
-// where gathers conditions. They are literals of this room; values only come as parameters.
-type where struct {
+// Where gathers conditions. They are literals of this room; values only come as parameters.
+type Where struct {
 	conditions []string
-	args       pgx.StrictNamedArgs
+	Args       pgx.StrictNamedArgs
 }
 
-func (w *where) and(condition string, name string, value any) {
+func (w *Where) And(condition string, name string, value any) {
 	w.conditions = append(w.conditions, condition)
 	if name != "" {
-		w.args[name] = value
+		w.Args[name] = value
 	}
 }
 
-func (w *where) String() string { return strings.Join(w.conditions, "\n\tand ") }
+func (w *Where) String() string { return strings.Join(w.conditions, "\n\tand ") }
 
-// filterConversations is the one predicate of lists and figures: which conversations a filter means.
+// FilterConversations is the one predicate of lists and figures: which conversations a filter means.
 // known are the ids that names of the filter stand for.
-func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *time.Location) *where {
-	w := &where{args: pgx.StrictNamedArgs{}}
+func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *time.Location) *Where {
+	w := &Where{Args: pgx.StrictNamedArgs{}}
 	if f.ID == "" { // who looks for one by its id looks in all history
 		from, until := f.Range.Bounds(now, zone)
-		w.and("c.started_at >= @from", "from", from)
-		w.and("c.started_at < @until", "until", until)
+		w.And("c.started_at >= @from", "from", from)
+		w.And("c.started_at < @until", "until", until)
 	}
 	if len(f.Assistants) > 0 {
 		ids := make([]string, len(f.Assistants))
@@ -48,12 +48,12 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 		w.facets("assistants", "a", ids)
 	}
 	if slices.Contains(f.Environments, metric.NotTold) {
-		w.and("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
+		w.And("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
 	} else {
 		w.facets("environments", "e", f.Environments)
 	}
 	if slices.Contains(f.Channels, metric.NotTold) {
-		w.and("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
+		w.And("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
 	} else {
 		w.facets("channels", "c", f.Channels)
 	}
@@ -61,9 +61,9 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	if len(f.Versions) > 0 {
 		// Releases come and go: by an index of their own, as a walk back in time would pass over all that came after.
 		if len(known.versions) == 1 {
-			w.and("c.version_id = @version", "version", known.versions[0])
+			w.And("c.version_id = @version", "version", known.versions[0])
 		} else {
-			w.and("c.version_id = any(@versions::bigint[])", "versions", known.versions)
+			w.And("c.version_id = any(@versions::bigint[])", "versions", known.versions)
 		}
 	}
 	if f.Escalated != "" {
@@ -80,9 +80,9 @@ func filterConversations(f metric.Filter, known filterIDs, now time.Time, zone *
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
 		first, last := idRange(f.ID)
-		w.and("(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "first_id", [16]byte(first))
-		w.args["last_id"] = [16]byte(last)
-		w.args["key"], w.args["senders"] = f.ID, known.senders
+		w.And("(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "first_id", [16]byte(first))
+		w.Args["last_id"] = [16]byte(last)
+		w.Args["key"], w.Args["senders"] = f.ID, known.senders
 	}
 	return w
 }
@@ -103,7 +103,7 @@ func idRange(text string) (first, last conversation.UUID) {
 }
 
 // facets asks for any of the values.
-func (w *where) facets(name, prefix string, values []string) {
+func (w *Where) facets(name, prefix string, values []string) {
 	if len(values) == 0 {
 		return
 	}
@@ -115,15 +115,15 @@ func (w *where) facets(name, prefix string, values []string) {
 	if len(all) == 1 {
 		op = "@>"
 	}
-	w.and("c.facets "+op+" @"+name+"::text[]", name, all)
+	w.And("c.facets "+op+" @"+name+"::text[]", name, all)
 }
 
 // outcomes: the stored outcome is that of a closed conversation; open ones are told by the clock.
-func (w *where) outcomes(outcomes []string, now time.Time) {
+func (w *Where) outcomes(outcomes []string, now time.Time) {
 	if len(outcomes) == 0 {
 		return
 	}
-	w.args["now"] = now
+	w.Args["now"] = now
 	closed := slices.DeleteFunc(slices.Clone(outcomes), func(o string) bool { return o == metric.OutcomeOpen })
 	open := len(closed) < len(outcomes)
 	all := make([]string, len(closed))
@@ -132,17 +132,17 @@ func (w *where) outcomes(outcomes []string, now time.Time) {
 	}
 	switch {
 	case len(closed) == 0:
-		w.and("c.closes_at > @now", "", nil)
+		w.And("c.closes_at > @now", "", nil)
 	case open:
-		w.and("(c.closes_at > @now or c.facets && @outcomes::text[])", "outcomes", all)
+		w.And("(c.closes_at > @now or c.facets && @outcomes::text[])", "outcomes", all)
 	default:
-		w.and("c.closes_at <= @now and c.facets && @outcomes::text[]", "outcomes", all)
+		w.And("c.closes_at <= @now and c.facets && @outcomes::text[]", "outcomes", all)
 	}
 }
 
 // filterIDs are the ids behind names that a filter holds: looked up before, so that the plan of the list knows
 // how few they are.
-type filterIDs struct {
+type FilterIDs struct {
 	versions    []int64 // of releases
 	notVersions []int64
 	senders     []int64 // whose key is the filter's id
@@ -150,7 +150,7 @@ type filterIDs struct {
 	noTags      [][16]byte
 	noSuchTag   bool // a tag to be left out is unknown: who asks for that must not get more than was meant
 	text        found
-	inForce     []SuccessCriteria
+	Criteria    []SuccessCriteria
 	criteria    map[int64]SuccessCriteria // that the filter names
 }
 
@@ -166,12 +166,12 @@ from senders
 where sender_key = @key
 limit 1000`
 
-func lookUp(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (ids filterIDs, err error) {
+func LookUp(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (ids FilterIDs, err error) {
 	return lookUpNames(ctx, db, f, 0, now, zone)
 }
 
 // lookUpNames does so; who waits only so long for a search may learn that it hits many without all of them being found.
-func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration, now time.Time, zone *time.Location) (ids filterIDs, err error) {
+func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration, now time.Time, zone *time.Location) (ids FilterIDs, err error) {
 	if f.Text != "" {
 		from, until := f.Range.Bounds(now, zone)
 		if ids.text, err = lookUpText(ctx, db, f, wait, from, until); err != nil {
@@ -202,7 +202,7 @@ func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration
 	if slices.ContainsFunc(f.Is, func(is metric.Condition) bool {
 		return is == metric.Succeeded || is == metric.Failed || is == metric.Judged
 	}) {
-		if ids.inForce, err = CriteriaInForce(ctx, db); err != nil {
+		if ids.Criteria, err = CriteriaInForce(ctx, db); err != nil {
 			return ids, fmt.Errorf("success criteria: %w", err)
 		}
 	}
@@ -272,14 +272,14 @@ order by c.started_at desc, c.id desc`
 // the cursor names (nil: the newest). few says that the filter has few in all: then they are found first and
 // ordered after, where a walk back in time would pass over all the others.
 func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
 	return listed(ctx, db, f, known, at, few, limit, now, zone)
 }
 
-func listed(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+func listed(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
 	if !known.text.many || few {
 		return matching(ctx, db, f, known, at, few, limit, now, zone)
 	}
@@ -312,24 +312,24 @@ func listed(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *me
 }
 
 // matching asks the database for conversations of the filter.
-func matching(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
-	w := filterConversations(f, known, now, zone)
+func matching(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+	w := FilterConversations(f, known, now, zone)
 	order := "c.started_at desc, c.id desc"
 	if at != nil {
-		w.args["cursor_at"], w.args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
+		w.Args["cursor_at"], w.Args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
 		if at.Newer {
-			w.and("(c.started_at, c.id) > (@cursor_at, @cursor_id)", "", nil)
+			w.And("(c.started_at, c.id) > (@cursor_at, @cursor_id)", "", nil)
 			order = "c.started_at, c.id"
 		} else {
-			w.and("(c.started_at, c.id) < (@cursor_at, @cursor_id)", "", nil)
+			w.And("(c.started_at, c.id) < (@cursor_at, @cursor_id)", "", nil)
 		}
 	}
-	w.args["limit"] = limit
+	w.Args["limit"] = limit
 	from := "conversations c\n\twhere " + w.String()
 	if few { // offset 0 keeps the planner from merging the two
 		from = "(select * from conversations c where " + w.String() + " offset 0) as c"
 	}
-	rows, _ := db.Query(ctx, listColumns+from+"\n\torder by "+order+"\n\tlimit @limit"+listJoins, w.args)
+	rows, _ := db.Query(ctx, listColumns+from+"\n\torder by "+order+"\n\tlimit @limit"+listJoins, w.Args)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedConversation])
 	if err != nil {
 		return nil, fmt.Errorf("list conversations: %w", err)
@@ -339,23 +339,23 @@ func matching(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *
 
 // CountConversations counts the conversations of the filter, at most limit.
 func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) (int, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return 0, err
 	}
 	return counted(ctx, db, f, known, limit, now, zone)
 }
 
-func counted(ctx context.Context, db DB, f metric.Filter, known filterIDs, limit int, now time.Time, zone *time.Location) (int, error) {
+func counted(ctx context.Context, db DB, f metric.Filter, known FilterIDs, limit int, now time.Time, zone *time.Location) (int, error) {
 	if known.text.query != "" && textAlone(f) {
 		if known.text.many {
 			return limit, nil
 		}
 		return min(limit, len(known.text.hits)), nil
 	}
-	w := filterConversations(f, known, now, zone)
-	w.args["limit"] = limit
-	rows, _ := db.Query(ctx, "select count(*) from (select from conversations c where "+w.String()+" limit @limit) as found", w.args)
+	w := FilterConversations(f, known, now, zone)
+	w.Args["limit"] = limit
+	rows, _ := db.Query(ctx, "select count(*) from (select from conversations c where "+w.String()+" limit @limit) as found", w.Args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 }
 

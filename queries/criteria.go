@@ -175,7 +175,7 @@ const tagNamedText = `exists (select from conversation_tags x join tags t on t.i
 
 // byAssistant writes an expression for each assistant that has criteria; each returns its own. key keeps the names of
 // parameters apart.
-func (w *where) byAssistant(key string, all []SuccessCriteria, each func(r *metric.Criteria, arg func(name string, value any) string) string) string {
+func (w *Where) byAssistant(key string, all []SuccessCriteria, each func(r *metric.Criteria, arg func(name string, value any) string) string) string {
 	if len(all) == 0 {
 		return "false"
 	}
@@ -184,7 +184,7 @@ func (w *where) byAssistant(key string, all []SuccessCriteria, each func(r *metr
 	for i, c := range all {
 		arg := func(name string, value any) string {
 			name = "criteria_" + key + strconv.Itoa(i) + "_" + name
-			w.args[name] = value
+			w.Args[name] = value
 			return "@" + name
 		}
 		expression := "false"
@@ -202,7 +202,7 @@ func (w *where) byAssistant(key string, all []SuccessCriteria, each func(r *metr
 const lastSlotText = "(select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.name = "
 
 // judged returns an expression that tells whether any of the criteria, each of another assistant, judge a conversation.
-func (w *where) judged(key string, all []SuccessCriteria) string {
+func (w *Where) judged(key string, all []SuccessCriteria) string {
 	return w.byAssistant(key+"judged", all, func(r *metric.Criteria, arg func(string, any) string) string {
 		text := runOfText + arg("in", r.Included) + "::text[]) and r.starts > 0)"
 		if r.Slot != "" { // a value that retention removed says nothing
@@ -213,7 +213,7 @@ func (w *where) judged(key string, all []SuccessCriteria) string {
 }
 
 // success returns an expression that tells whether a judged conversation is a success.
-func (w *where) success(key string, all []SuccessCriteria) string {
+func (w *Where) success(key string, all []SuccessCriteria) string {
 	return w.byAssistant(key+"success", all, func(r *metric.Criteria, arg func(string, any) string) string {
 		included, done := arg("in", r.Included)+"::text[])", "r.status = 'completed'"
 		if r.Started {
@@ -275,15 +275,15 @@ func distinct(names []string) int64 {
 }
 
 // verdict narrows by what criteria say.
-func (w *where) verdict(key string, all []SuccessCriteria, v metric.Verdict) {
+func (w *Where) verdict(key string, all []SuccessCriteria, v metric.Verdict) {
 	switch v {
 	case metric.Success:
-		w.and(w.judged(key, all)+" and "+w.success(key, all), "", nil)
+		w.And(w.judged(key, all)+" and "+w.success(key, all), "", nil)
 	case metric.Failure:
-		w.and(w.judged(key, all)+" and not "+w.success(key, all), "", nil)
+		w.And(w.judged(key, all)+" and not "+w.success(key, all), "", nil)
 	case metric.EitherVerdict:
-		w.and(w.judged(key, all), "", nil)
+		w.And(w.judged(key, all), "", nil)
 	case metric.NotJudged:
-		w.and("not "+w.judged(key, all), "", nil)
+		w.And("not "+w.judged(key, all), "", nil)
 	}
 }

@@ -23,13 +23,13 @@ type EndUser struct {
 
 // When somebody came first is looked up for those who are listed alone.
 const endUserColumns = `
-select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + personFirstText + ` as first_at, c.last_at, c.person`
+select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + PersonFirstText + ` as first_at, c.last_at, c.person`
 
 const endUsersFrom = `
 from (
 	select u.assistant_id, u.person, max(u.user_id) as user_id, (array_agg(u.sender_id order by u.started_at desc, u.id desc))[1] as sender_id,
 		count(*) as conversations, max(u.started_at) as last_at
-	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + personText + ` as person from conversations c where `
+	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + PersonText + ` as person from conversations c where `
 
 const endUsersGroup = `) as u
 	group by u.assistant_id, u.person`
@@ -48,17 +48,17 @@ order by c.last_at desc, c.person desc`
 // EndUsers returns at most limit people with conversations of the filter, those who came last first, after the one that before
 // names (nil: from the first on).
 func EndUsers(ctx context.Context, db DB, f metric.Filter, before *metric.Cursor, limit int, now time.Time, zone *time.Location) ([]EndUser, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
-	w.args["limit"], w.args["before_at"], w.args["before_person"] = limit, (*time.Time)(nil), int64(0)
+	w := FilterConversations(f, known, now, zone)
+	w.Args["limit"], w.Args["before_at"], w.Args["before_person"] = limit, (*time.Time)(nil), int64(0)
 	if before != nil {
 		at := time.UnixMicro(before.At)
-		w.args["before_at"], w.args["before_person"] = &at, before.Person()
+		w.Args["before_at"], w.Args["before_person"] = &at, before.Person()
 	}
-	rows, _ := db.Query(ctx, endUserColumns+endUsersFrom+w.String()+endUsersGroup+endUsersPage+endUserJoins, w.args)
+	rows, _ := db.Query(ctx, endUserColumns+endUsersFrom+w.String()+endUsersGroup+endUsersPage+endUserJoins, w.Args)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[EndUser])
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
@@ -68,11 +68,11 @@ func EndUsers(ctx context.Context, db DB, f metric.Filter, before *metric.Cursor
 
 // CountEndUsers counts the people with conversations of the filter.
 func CountEndUsers(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (int64, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return 0, err
 	}
-	w := filterConversations(f, known, now, zone)
-	rows, _ := db.Query(ctx, "select count(distinct ("+personText+")) from conversations c where "+w.String(), w.args)
+	w := FilterConversations(f, known, now, zone)
+	rows, _ := db.Query(ctx, "select count(distinct ("+PersonText+")) from conversations c where "+w.String(), w.Args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 }

@@ -270,7 +270,7 @@ func rejectedOf(ctx context.Context, tx pgx.Tx, quoted []string) (ids [][16]byte
 // senders' shards, counts or links persons until it ends. ErrConflict says that a legal hold came between.
 func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed map[string]int64, kept []string, err error) {
 	// Whoever links persons just now would store of this one what was read before.
-	if _, err := tx.Exec(ctx, countingSQL); err != nil {
+	if _, err := tx.Exec(ctx, LockRollupsSQL); err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	var senders []int64

@@ -145,7 +145,7 @@ var endUserFields = []ExportColumn{
 	{"user_id", TextColumn, "c.user_id"},
 	{"sender_key", TextColumn, "s.sender_key"},
 	{"conversations", CountColumn, "c.conversations"},
-	{"first_at", InstantColumn, personFirstText},
+	{"first_at", InstantColumn, PersonFirstText},
 	{"last_at", InstantColumn, "c.last_at"},
 }
 
@@ -209,32 +209,32 @@ func ForgetRows(ctx context.Context, db DB, run conversation.UUID) error {
 
 // NoteIncrement keeps the rows that an increment consists of: those of a filter, of conversations that are over, that no other has.
 func NoteIncrement(ctx context.Context, db DB, g Grain, f metric.Filter, i Increment, now time.Time, zone *time.Location) error {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return err
 	}
-	w := filterConversations(f, known, now, zone)
+	w := FilterConversations(f, known, now, zone)
 	id, ok := rowIDs[g]
 	if !ok {
 		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
 	}
 	w.at("c.closes_at <= @now", now)
-	w.args["of_schedule"], w.args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
+	w.Args["of_schedule"], w.Args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
 	same := id[0] + " and x.revision = " + id[1] + ")"
-	if _, err := db.Exec(ctx, "insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+same, w.args); err != nil {
+	if _, err := db.Exec(ctx, "insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+same, w.Args); err != nil {
 		return fmt.Errorf("note new rows: %w", err)
 	}
 	return nil
 }
 
 // noted narrows to the rows of an increment.
-func (w *where) noted(g Grain, i Increment) error {
+func (w *Where) noted(g Grain, i Increment) error {
 	id, ok := rowIDs[g]
 	if !ok {
 		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
 	}
-	w.args["of_schedule"], w.args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
-	w.and(runRowText+id[0]+" and x.revision = "+id[1]+")", "", nil)
+	w.Args["of_schedule"], w.Args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
+	w.And(runRowText+id[0]+" and x.revision = "+id[1]+")", "", nil)
 	return nil
 }
 
@@ -242,19 +242,19 @@ func (w *where) noted(g Grain, i Increment) error {
 // reads within the transaction, which should be one of a single snapshot. With an increment
 // only the rows that were noted for it count.
 func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Increment, now time.Time, zone *time.Location, page func(rows [][]any) error) error {
-	known, err := lookUp(ctx, tx, f, now, zone)
+	known, err := LookUp(ctx, tx, f, now, zone)
 	if err != nil {
 		return err
 	}
-	if known.inForce == nil {
-		if known.inForce, err = CriteriaInForce(ctx, tx); err != nil {
+	if known.Criteria == nil {
+		if known.Criteria, err = CriteriaInForce(ctx, tx); err != nil {
 			return err
 		}
 	}
-	var w *where
+	var w *Where
 	var condition string
 	if g == ByTurn {
-		var turns *where
+		var turns *Where
 		if w, turns, err = turnsOf(ctx, tx, f, now, zone); err != nil {
 			return err
 		}
@@ -262,7 +262,7 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 			condition = " and " + turns.String()
 		}
 	} else {
-		w = filterConversations(f, known, now, zone)
+		w = FilterConversations(f, known, now, zone)
 	}
 	if only != nil {
 		if err := w.noted(g, *only); err != nil {
@@ -279,22 +279,22 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 			text += c.text
 		}
 		text += endUsersFrom + w.String() + endUsersGroup + endUserJoins
-		return fetchExport(ctx, tx, text, w.args, columns, page)
+		return fetchExport(ctx, tx, text, w.Args, columns, page)
 	}
 	for i, c := range columns {
 		if i > 0 {
 			text += ", "
 		}
 		if c.Name == "success" {
-			c.text = "case when " + w.judged("now", known.inForce) + " then " + w.success("now", known.inForce) + " end"
+			c.text = "case when " + w.judged("now", known.Criteria) + " then " + w.success("now", known.Criteria) + " end"
 		}
 		text += c.text
 	}
 	if g == ByConversation {
-		w.args["now"] = now
+		w.Args["now"] = now
 	}
 	text += "\nfrom conversations c" + exportTables[g] + exportJoins + "where " + w.String() + condition + "\norder by c.started_at desc, c.id desc" + exportOrder[g]
-	return fetchExport(ctx, tx, text, w.args, columns, page)
+	return fetchExport(ctx, tx, text, w.Args, columns, page)
 }
 
 // fetchExport calls page for the rows of a cursor, so many at a time.

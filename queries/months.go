@@ -17,9 +17,9 @@ func monthOf(t time.Time) time.Time {
 // WholeMonth tells whether all conversations that have anything in the month of a time are to be deleted.
 func WholeMonth(ctx context.Context, db DB, rules []RetentionRule, at, now time.Time, zone *time.Location) (bool, error) {
 	month := monthOf(at)
-	w := &where{args: pgx.StrictNamedArgs{"month_from": month.AddDate(0, 0, -1), "month_until": month.AddDate(0, 1, 1)}}
+	w := &Where{Args: pgx.StrictNamedArgs{"month_from": month.AddDate(0, 0, -1), "month_until": month.AddDate(0, 1, 1)}}
 	text, _ := w.expired(KeptConversations, rules, now, zone)
-	rows, _ := db.Query(ctx, "select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= @month_from and not ("+text+" and not "+heldText+"))", w.args)
+	rows, _ := db.Query(ctx, "select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= @month_from and not ("+text+" and not "+heldText+"))", w.Args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
 

@@ -22,13 +22,13 @@ const startsText = `(
 	) as q`
 
 // path narrows by the way through flows.
-func (w *where) path(p metric.PathFilter) {
+func (w *Where) path(p metric.PathFilter) {
 	if len(p.Steps) == 0 {
 		return
 	}
 	w.facets("path_begin", "f", p.Steps[:1])
 	for i, s := range p.Steps {
-		w.args[fmt.Sprintf("path_%d", i)] = s
+		w.Args[fmt.Sprintf("path_%d", i)] = s
 	}
 	var b strings.Builder
 	if p.Strict {
@@ -45,7 +45,7 @@ func (w *where) path(p metric.PathFilter) {
 		}
 		if p.Minutes > 0 {
 			fmt.Fprintf(&b, " and q.ats[p %s %d] - q.ats[p] <= 60 * @path_minutes::float8", sign, len(p.Steps)-1)
-			w.args["path_minutes"] = p.Minutes
+			w.Args["path_minutes"] = p.Minutes
 		}
 		b.WriteString(")")
 	} else {
@@ -58,10 +58,10 @@ func (w *where) path(p metric.PathFilter) {
 		if p.Minutes > 0 {
 			at := "(select extract(epoch from r.started_at)::float8 from " + userRuns + " and r.n = %s)"
 			fmt.Fprintf(&b, " and "+at+" - "+at+" <= 60 * @path_minutes::float8", n, first)
-			w.args["path_minutes"] = p.Minutes
+			w.Args["path_minutes"] = p.Minutes
 		}
 	}
-	w.and(b.String(), "", nil)
+	w.And(b.String(), "", nil)
 }
 
 const startsOfText = `
@@ -75,12 +75,12 @@ group by c.sender_id, c.id`
 // FlowStarts returns the starts of user flows, in their order, of each of the filter's conversations in which a flow ran.
 func FlowStarts(ctx context.Context, db DB, f metric.Filter, flow string, now time.Time, zone *time.Location) (all [][]metric.Start, err error) {
 	f = f.InFlow(metric.FlowFilter{Flow: flow})
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
-	rows, _ := db.Query(ctx, startsOfText+w.String()+startsOfJoin, w.args)
+	w := FilterConversations(f, known, now, zone)
+	rows, _ := db.Query(ctx, startsOfText+w.String()+startsOfJoin, w.Args)
 	var flows []string
 	var ats []float64
 	_, err = pgx.ForEachRow(rows, []any{&flows, &ats}, func() error {

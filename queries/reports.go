@@ -65,29 +65,29 @@ var remainsColumns = map[string]string{"": "0", "assistant": "c.assistant_id", "
 
 // remains adds to the arguments of a question those that narrow review_remains to the same, and returns the condition. Of deleted
 // conversations no more is known than when and where they were: other filters find none of them.
-func (w *where) remains(f metric.Filter, known filterIDs, now time.Time, zone *time.Location) string {
+func (w *Where) remains(f metric.Filter, known FilterIDs, now time.Time, zone *time.Location) string {
 	if !f.Plain() {
 		return "false"
 	}
-	r := dimensionsOf(f, known)
+	r := FilterDimensions(f, known)
 	from, until := f.Range.Bounds(now, zone)
-	r.and("c.started_at >= @from", "from", from)
-	r.and("c.started_at < @until", "until", until)
-	for name, value := range r.args {
-		w.args["remains_"+name] = value
+	r.And("c.started_at >= @from", "from", from)
+	r.And("c.started_at < @until", "until", until)
+	for name, value := range r.Args {
+		w.Args["remains_"+name] = value
 	}
 	return strings.ReplaceAll(r.String(), "@", "@remains_")
 }
 
 // CoverageOf counts a filter's conversations and those reviewed, by assistant, channel, outcome or ("") as a whole; deleted ones too.
 func CoverageOf(ctx context.Context, db DB, f metric.Filter, by string, now time.Time, zone *time.Location) ([]Coverage, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
+	w := FilterConversations(f, known, now, zone)
 	if by == "outcome" {
-		w.args["mix_now"] = now
+		w.Args["mix_now"] = now
 	}
 	live, gone := w.String(), w.remains(f, known, now, zone)
 	rows, _ := db.Query(ctx, "select "+coverageText[by][1]+` as name, g.all, g.reviewed, g.partial
@@ -105,7 +105,7 @@ from (
 	) as x
 	group by 1
 ) as g
-order by 2 desc, 1`, w.args)
+order by 2 desc, 1`, w.Args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Coverage])
 	if err != nil {
 		return nil, fmt.Errorf("coverage by %s: %w", by, err)
@@ -126,11 +126,11 @@ type ReviewerFigures struct {
 
 // ReviewersOf tells what each reviewer did to a filter's conversations.
 func ReviewersOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) ([]ReviewerFigures, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
+	w := FilterConversations(f, known, now, zone)
 	live, gone := w.String(), w.remains(f, known, now, zone)
 	rows, _ := db.Query(ctx, `
 select u.id as user_id, u.name, count(*) filter (where r.reviewed) as reviewed, avg(r.rating)::float8 as rating, count(r.rating) as rated,
@@ -148,7 +148,7 @@ from (
 ) as r
 join users u on u.id = r.user_id
 group by u.id, u.name
-order by 3 desc, lower(u.name), u.id`, w.args)
+order by 3 desc, lower(u.name), u.id`, w.Args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[ReviewerFigures])
 	if err != nil {
 		return nil, fmt.Errorf("reviewers: %w", err)
@@ -165,13 +165,13 @@ type TagCounts struct {
 
 // TagsOverTime counts a filter's conversations by tag and by the stretches that begin at starts, the most frequent tag first.
 func TagsOverTime(ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]TagCounts, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
+	w := FilterConversations(f, known, now, zone)
 	live, gone := w.String(), w.remains(f, known, now, zone)
-	w.args["starts"] = starts
+	w.Args["starts"] = starts
 	rows, _ := db.Query(ctx, `
 select (select min(s.name) from tags s where lower(s.name) = k.lower) as name, width_bucket(k.started_at, @starts::timestamptz[]) - 1 as span, count(*)
 from (
@@ -187,7 +187,7 @@ from (
 	group by c.n, c.started_at, lower(t.name)
 ) as k
 group by 1, 2
-order by 1, 2`, w.args)
+order by 1, 2`, w.Args)
 	var all []TagCounts
 	var name string
 	var span int
@@ -228,14 +228,14 @@ where `
 
 // Volume counts the conversations of a filter by stretches of time that begin at starts.
 func Volume(ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]int64, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
-	w.args["starts"] = starts
+	w := FilterConversations(f, known, now, zone)
+	w.Args["starts"] = starts
 	counts := make([]int64, len(starts))
-	rows, _ := db.Query(ctx, volumeHead+w.String()+"\ngroup by 1", w.args)
+	rows, _ := db.Query(ctx, volumeHead+w.String()+"\ngroup by 1", w.Args)
 	var span int
 	var n int64
 	_, err = pgx.ForEachRow(rows, []any{&span, &n}, func() error {

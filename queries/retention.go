@@ -102,13 +102,13 @@ func DeleteRetentionRule(ctx context.Context, db DB, id conversation.UUID) error
 }
 
 // expired states of which conversations the rules remove something at now, holds left aside; and returns the latest cutoff.
-func (w *where) expired(of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (text string, latest time.Time) {
+func (w *Where) expired(of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (text string, latest time.Time) {
 	match := func(i int) string {
 		parts := []string{"true"}
 		for _, x := range [][3]string{{"assistant", "c.assistant_id", rules[i].Assistant}, {"environment", "c.environment_id", rules[i].Environment}, {"channel", "c.channel_id", rules[i].Channel}} {
 			if x[2] != "" {
 				name := fmt.Sprintf("rule_%d_%s", i, x[0])
-				w.args[name] = conversation.SmallID(x[0], x[2])
+				w.Args[name] = conversation.SmallID(x[0], x[2])
 				parts = append(parts, x[1]+" = @"+name)
 			}
 		}
@@ -125,7 +125,7 @@ func (w *where) expired(of Kept, rules []RetentionRule, now time.Time, zone *tim
 			latest = cutoff
 		}
 		name := fmt.Sprintf("cutoff_%d_%d", of, i)
-		w.args[name] = cutoff
+		w.Args[name] = cutoff
 		one := "c.last_at < @" + name + " and " + match(i)
 		for j, other := range rules {
 			if other.specific() > r.specific() {
@@ -137,7 +137,7 @@ func (w *where) expired(of Kept, rules []RetentionRule, now time.Time, zone *tim
 	if len(any) == 0 {
 		return "false", latest
 	}
-	w.args["now"] = now
+	w.Args["now"] = now
 	text = "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")"
 	return [...]string{KeptTexts: "c.stripped <> all ('{1,2}'::smallint[]) and ", KeptEvents: "c.stripped <> 2 and ", KeptConversations: ""}[of] + text, latest
 }
@@ -155,7 +155,7 @@ type RetentionPreview struct {
 
 // PreviewRetention counts the conversations of which the rules would remove no more than that now.
 func PreviewRetention(ctx context.Context, db DB, of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (p RetentionPreview, err error) {
-	w := &where{args: pgx.StrictNamedArgs{}}
+	w := &Where{Args: pgx.StrictNamedArgs{}}
 	text, latest := w.expired(of, rules, now, zone)
 	if text == "false" {
 		return p, nil
@@ -164,8 +164,8 @@ func PreviewRetention(ctx context.Context, db DB, of Kept, rules []RetentionRule
 		other, _ := w.expired(more, rules, now, zone)
 		text += " and not (" + other + " and not " + heldText + ")"
 	}
-	w.args["latest"], w.args["most"] = latest, mostPreviewed
-	rows, _ := db.Query(ctx, "select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held, count(*) = @most as more\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+" order by c.started_at limit @most) as c", w.args)
+	w.Args["latest"], w.Args["most"] = latest, mostPreviewed
+	rows, _ := db.Query(ctx, "select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held, count(*) = @most as more\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+" order by c.started_at limit @most) as c", w.Args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[RetentionPreview])
 }
 
@@ -181,22 +181,22 @@ type RetentionWindow struct {
 
 // NextRetentionWindow returns the oldest window from a time on with anything that the rules remove; false when there is none.
 func NextRetentionWindow(ctx context.Context, db DB, of Kept, rules []RetentionRule, after, now time.Time, zone *time.Location) (x RetentionWindow, ok bool, err error) {
-	w := &where{args: pgx.StrictNamedArgs{}}
+	w := &Where{Args: pgx.StrictNamedArgs{}}
 	text, latest := w.expired(of, rules, now, zone)
 	if text == "false" {
 		return x, false, nil
 	}
-	w.args["latest"], w.args["after"] = latest, after
+	w.Args["latest"], w.Args["after"] = latest, after
 	from := " from conversations c where c.started_at >= @after and c.started_at < @latest and " + text + " and not " + heldText
-	rows, _ := db.Query(ctx, "select c.started_at"+from+" order by c.started_at, c.id limit 1", w.args)
+	rows, _ := db.Query(ctx, "select c.started_at"+from+" order by c.started_at, c.id limit 1", w.Args)
 	oldest, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	if err != nil || len(oldest) == 0 {
 		return x, false, err
 	}
 	x.From = oldest[0].UTC().Truncate(windowLength)
 	x.Until = x.From.Add(windowLength)
-	w.args["window_from"], w.args["window_until"] = x.From, x.Until
-	rows, _ = db.Query(ctx, "select c.sender_id, c.id, c.assistant_id"+from+" and c.started_at >= @window_from and c.started_at < @window_until order by c.sender_id, c.id", w.args)
+	w.Args["window_from"], w.Args["window_until"] = x.From, x.Until
+	rows, _ = db.Query(ctx, "select c.sender_id, c.id, c.assistant_id"+from+" and c.started_at >= @window_from and c.started_at < @window_until order by c.sender_id, c.id", w.Args)
 	var p Place
 	var assistant int32
 	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &assistant}, func() error {
@@ -228,7 +228,7 @@ func (x RetentionWindow) Freeze(ctx context.Context, pool *pgxpool.Pool, zone *t
 	until := metric.AddDays(x.Until.Add(-time.Nanosecond), 1, zone)
 	done := false
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, countingSQL); err != nil { // nobody counts meanwhile
+		if _, err := tx.Exec(ctx, LockRollupsSQL); err != nil { // nobody counts meanwhile
 			return err
 		}
 		rows, _ := tx.Query(ctx, uncountedSQL, pgx.StrictNamedArgs{"assistants": x.Assistants, "until": until})
@@ -245,7 +245,7 @@ func (x RetentionWindow) Freeze(ctx context.Context, pool *pgxpool.Pool, zone *t
 
 const keepFirstsSQL = `
 insert into known_users (assistant_id, person, first_at)
-select c.assistant_id, ` + personText + `, min(c.started_at)
+select c.assistant_id, ` + PersonText + `, min(c.started_at)
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 group by 1, 2
@@ -290,7 +290,7 @@ var forgetSendersSQL = []string{
 // due returns those of the places of which the rules remove something still, and the stretch in which their facts lie. Nobody stores
 // events of their shards, counts or links persons until the transaction ends.
 func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (left []Place, from, until time.Time, err error) {
-	if _, err := tx.Exec(ctx, countingSQL); err != nil {
+	if _, err := tx.Exec(ctx, LockRollupsSQL); err != nil {
 		return nil, from, until, err
 	}
 	senders, ids := places(of)
@@ -301,9 +301,9 @@ func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []
 	if _, _, err := LockShards(ctx, tx, slices.Sorted(maps.Keys(shards)), []int64{}); err != nil {
 		return nil, from, until, err
 	}
-	w := &where{args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}
+	w := &Where{Args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}
 	text, _ := w.expired(kept, rules, now, zone)
-	rows, _ := tx.Query(ctx, "select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText, w.args)
+	rows, _ := tx.Query(ctx, "select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText, w.Args)
 	var p Place
 	var started, last time.Time
 	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &started, &last}, func() error {

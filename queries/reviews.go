@@ -398,7 +398,7 @@ const (
 )
 
 // work narrows by what reviewers made of conversations.
-func (w *where) work(f metric.WorkFilter, known filterIDs) {
+func (w *Where) work(f metric.WorkFilter, known FilterIDs) {
 	has := map[string]bool{}
 	for _, s := range f.States {
 		has[s] = true
@@ -406,26 +406,26 @@ func (w *where) work(f metric.WorkFilter, known filterIDs) {
 	switch {
 	case len(has) == 0 || len(has) == 3:
 	case has[metric.Reviewed] && has[metric.PartiallyReviewed]:
-		w.and(anyStateText, "", nil)
+		w.And(anyStateText, "", nil)
 	case has[metric.Reviewed] && has[metric.Unreviewed]:
-		w.and("not "+partialText, "", nil)
+		w.And("not "+partialText, "", nil)
 	case has[metric.PartiallyReviewed] && has[metric.Unreviewed]:
-		w.and("not "+reviewedText, "", nil)
+		w.And("not "+reviewedText, "", nil)
 	case has[metric.Reviewed]:
-		w.and(reviewedText, "", nil)
+		w.And(reviewedText, "", nil)
 	case has[metric.PartiallyReviewed]:
-		w.and(partialText, "", nil)
+		w.And(partialText, "", nil)
 	default:
-		w.and(unreviewedText, "", nil)
+		w.And(unreviewedText, "", nil)
 	}
 	if len(f.Tags) > 0 {
-		w.and(taggedText+"tags::uuid[]))", "tags", known.tags)
+		w.And(taggedText+"tags::uuid[]))", "tags", known.tags)
 	}
 	if len(f.NoTags) > 0 {
-		w.and("not "+taggedText+"no_tags::uuid[]))", "no_tags", known.noTags)
+		w.And("not "+taggedText+"no_tags::uuid[]))", "no_tags", known.noTags)
 	}
 	if known.noSuchTag {
-		w.and("false", "", nil)
+		w.And("false", "", nil)
 	}
 	var marks []string
 	noted := false
@@ -438,20 +438,20 @@ func (w *where) work(f metric.WorkFilter, known filterIDs) {
 	}
 	switch {
 	case noted && len(marks) > 0:
-		w.and("("+notedText+" or "+markedText+")", "marks", marks)
+		w.And("("+notedText+" or "+markedText+")", "marks", marks)
 	case noted:
-		w.and(notedText, "", nil)
+		w.And(notedText, "", nil)
 	case len(marks) > 0:
-		w.and(markedText, "marks", marks)
+		w.And(markedText, "marks", marks)
 	}
 	if len(f.Reviewers) > 0 {
-		w.and(reviewerText, "reviewers", parseIDs(f.Reviewers))
+		w.And(reviewerText, "reviewers", parseIDs(f.Reviewers))
 	}
 	if len(f.Ratings) > 0 {
-		w.and(ratedText, "rated", f.Ratings)
+		w.And(ratedText, "rated", f.Ratings)
 	}
 	if f.Queue != "" {
-		w.and(queuedText, "queue", parseIDs([]string{f.Queue})[0])
+		w.And(queuedText, "queue", parseIDs([]string{f.Queue})[0])
 	}
 }
 

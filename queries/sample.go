@@ -165,13 +165,13 @@ func portions(n int, shares []Share) []int {
 
 const notInQueueText = `not exists (select from queue_items x where x.queue_id = @of_queue and x.sender_id = c.sender_id and x.conversation_id = c.id)`
 
-func sampled(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (*where, error) {
-	known, err := lookUp(ctx, db, f, due, zone)
+func sampled(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (*Where, error) {
+	known, err := LookUp(ctx, db, f, due, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, due, zone)
-	w.and(notInQueueText, "of_queue", [16]byte(q.ID))
+	w := FilterConversations(f, known, due, zone)
+	w.And(notInQueueText, "of_queue", [16]byte(q.ID))
 	return w, nil
 }
 
@@ -180,7 +180,7 @@ func countFresh(ctx context.Context, db DB, q Queue, f metric.Filter, due time.T
 	if err != nil {
 		return 0, err
 	}
-	rows, _ := db.Query(ctx, "select count(*)\nfrom conversations c\nwhere "+w.String(), w.args)
+	rows, _ := db.Query(ctx, "select count(*)\nfrom conversations c\nwhere "+w.String(), w.Args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 }
 
@@ -189,8 +189,8 @@ func sampleOf(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Tim
 	if err != nil {
 		return nil, err
 	}
-	w.args["key"], w.args["limit"] = fmt.Sprintf("%d/%d/", q.Seed, due.UnixMicro()), limit
-	rows, _ := db.Query(ctx, sampleHead+w.String()+"\norder by md5(@key::text || c.id::text), c.id\nlimit @limit", w.args)
+	w.Args["key"], w.Args["limit"] = fmt.Sprintf("%d/%d/", q.Seed, due.UnixMicro()), limit
+	rows, _ := db.Query(ctx, sampleHead+w.String()+"\norder by md5(@key::text || c.id::text), c.id\nlimit @limit", w.Args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
 	if err != nil {
 		err = fmt.Errorf("sample: %w", err)
@@ -207,15 +207,15 @@ var mixText = map[string][2]string{
 
 // MixOf counts a filter's conversations by channel, version or outcome.
 func MixOf(ctx context.Context, db DB, f metric.Filter, by string, now time.Time, zone *time.Location) (map[string]int64, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
+	w := FilterConversations(f, known, now, zone)
 	if by == "outcome" {
-		w.args["mix_now"] = now
+		w.Args["mix_now"] = now
 	}
-	rows, _ := db.Query(ctx, "select "+mixText[by][1]+", g.n\nfrom (select "+mixText[by][0]+" as id, count(*) as n from conversations c where "+w.String()+" group by 1) as g", w.args)
+	rows, _ := db.Query(ctx, "select "+mixText[by][1]+", g.n\nfrom (select "+mixText[by][0]+" as id, count(*) as n from conversations c where "+w.String()+" group by 1) as g", w.Args)
 	out := map[string]int64{}
 	var name string
 	var n int64

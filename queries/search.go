@@ -289,24 +289,24 @@ func SearchAs(ctx context.Context, db DB, f metric.Filter, personal bool) (metri
 }
 
 // text narrows by a search.
-func (w *where) text(t found) {
+func (w *Where) text(t found) {
 	switch {
 	case t.nothing:
-		w.and("false", "", nil)
+		w.And("false", "", nil)
 	case t.query == "":
 	case t.many:
 		words := "x.words"
 		if t.shown {
 			words = "coalesce(x.shown, x.words)"
 		}
-		w.and("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and "+words+" @@ @search::tsquery)", "search", t.query)
+		w.And("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and "+words+" @@ @search::tsquery)", "search", t.query)
 	default:
 		senders, ids := make([]int64, len(t.hits)), make([][16]byte, len(t.hits))
 		for i, h := range t.hits {
 			senders[i], ids[i] = h.sender, h.id
 		}
-		w.and("(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))", "hit_senders", senders)
-		w.args["hit_ids"] = ids
+		w.And("(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))", "hit_senders", senders)
+		w.Args["hit_ids"] = ids
 	}
 }
 
@@ -363,7 +363,7 @@ const Uncounted = -1
 const lookedAtFirst = 1000
 
 // amongNext returns those of the next hits of a search that match the filter.
-func amongNext(ctx context.Context, db DB, f metric.Filter, known filterIDs, at *metric.Cursor, batch, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+func amongNext(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, batch, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
 	from, until := f.Range.Bounds(now, zone)
 	hits, err := nextHits(ctx, db, known.text, at, batch, from, until)
 	if err != nil || len(hits) == 0 {
@@ -397,9 +397,9 @@ func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, li
 	case textAlone(f) && !known.text.uncounted:
 		total = most
 	case !textAlone(f):
-		w := filterConversations(f, known, now, zone)
-		w.args["limit"] = most
-		rows, _ := db.Query(ctx, "select c.sender_id, c.id, c.started_at\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.args)
+		w := FilterConversations(f, known, now, zone)
+		w.Args["limit"] = most
+		rows, _ := db.Query(ctx, "select c.sender_id, c.id, c.started_at\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.Args)
 		if hits, err = readHits(rows); err != nil {
 			return nil, 0, err
 		}
@@ -412,6 +412,6 @@ func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, li
 	}
 	all := known.text.with(hits)
 	all.page(at, limit)
-	list, err := matching(ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, filterIDs{text: all}, nil, true, limit, now, zone)
+	list, err := matching(ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, FilterIDs{text: all}, nil, true, limit, now, zone)
 	return list, total, err
 }

@@ -31,17 +31,17 @@ type ListedTurn struct {
 
 // turnsOf returns the predicates of the conversations, c, and of the turns, t, of a filter: those that its bounds of
 // response times and its TurnFilter mean. Both have the same arguments.
-func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *where, err error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *Where, err error) {
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, nil, err
 	}
 	without := f
 	without.Turns, without.Slower, without.Faster = metric.TurnFilter{}, 0, 0
-	c = filterConversations(without, known, now, zone)
-	t = &where{args: c.args}
+	c = FilterConversations(without, known, now, zone)
+	t = &Where{Args: c.Args}
 	if f.Turns != (metric.TurnFilter{}) {
-		t.and(t.turn(f.Turns), "", nil)
+		t.And(t.turn(f.Turns), "", nil)
 	}
 	if f.Slower > 0 || f.Faster > 0 {
 		t.timed(f)
@@ -50,7 +50,7 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 }
 
 // listedTurns are turnsOf a list of turns: if the filter asks for no more than a flow or an action, those with a response time.
-func listedTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *where, err error) {
+func listedTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *Where, err error) {
 	c, t, err = turnsOf(ctx, db, f, now, zone)
 	if err == nil && f.Slower == 0 && f.Faster == 0 && f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow, Action: f.Turns.Action}) {
 		t.timed(f)
@@ -59,9 +59,9 @@ func listedTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zon
 }
 
 // timed narrows turns to those with a response time within the filter's bounds.
-func (w *where) timed(f metric.Filter) {
-	w.and("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
-	w.args["above"] = slowest(f)
+func (w *Where) timed(f metric.Filter) {
+	w.And("t.response_ms > @above and t.response_ms <= @below", "below", fastest(f))
+	w.Args["above"] = slowest(f)
 }
 
 const turnColumns = `
@@ -87,14 +87,14 @@ func Turns(ctx context.Context, db DB, f metric.Filter, few bool, skip, limit in
 		return nil, err
 	}
 	if f.ID == "" {
-		t.and("t.at >= @from", "", nil) // no turn comes before its conversation
+		t.And("t.at >= @from", "", nil) // no turn comes before its conversation
 	}
 	from := "turns t\n\tcross join lateral (select * from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id and " + c.String() + " offset 0) as c\n\twhere " + t.String()
 	if few {
 		from = "(select * from conversations c where " + c.String() + " offset 0) as c\n\tcross join lateral (select * from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and " + t.String() + " offset 0) as t"
 	}
-	c.args["limit"], c.args["skip"] = limit, skip
-	rows, _ := db.Query(ctx, turnColumns+from+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins, c.args)
+	c.Args["limit"], c.Args["skip"] = limit, skip
+	rows, _ := db.Query(ctx, turnColumns+from+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins, c.Args)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedTurn])
 	if err != nil {
 		return nil, fmt.Errorf("list turns: %w", err)
@@ -108,6 +108,6 @@ func CountTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone
 	if err != nil {
 		return 0, err
 	}
-	rows, _ := db.Query(ctx, "select count(*) from conversations c\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere "+c.String()+" and "+t.String(), c.args)
+	rows, _ := db.Query(ctx, "select count(*) from conversations c\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere "+c.String()+" and "+t.String(), c.Args)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 }

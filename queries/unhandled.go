@@ -36,13 +36,13 @@ order by t.at desc, t.conversation_id, t.n`
 // UnhandledMessages returns the messages of the filter's conversations that the assistant did not understand, at most
 // limit, the newest first, with the first 2,000 characters of each.
 func UnhandledMessages(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) ([]Unhandled, error) {
-	known, err := lookUp(ctx, db, f, now, zone)
+	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := filterConversations(f, known, now, zone)
-	w.args["limit"] = limit
-	w.args["from"], _ = f.Range.Bounds(now, zone) // nobody writes before the conversation began
-	rows, _ := db.Query(ctx, unhandledText+w.String()+unhandledJoin, w.args)
+	w := FilterConversations(f, known, now, zone)
+	w.Args["limit"] = limit
+	w.Args["from"], _ = f.Range.Bounds(now, zone) // nobody writes before the conversation began
+	rows, _ := db.Query(ctx, unhandledText+w.String()+unhandledJoin, w.Args)
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Unhandled])
 }

@@ -11,6 +11,7 @@ import (
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 // TestBoundaries: a conversation at midnight belongs to the day that begins then, and one exactly at a range's end to none that ends there; for
@@ -68,12 +69,12 @@ func TestBoundaries(t *testing.T) {
 		if n, err := queries.CountConversations(t.Context(), pool, f, 100, now, berlin); err != nil || n != want {
 			t.Errorf("%s: counted %d, %v", query, n, err)
 		}
-		figures, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: f, Times: true, Now: now, Grid: queries.NewGrid(berlin)})
+		counted, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Times: true, Now: now, Grid: figures.NewGrid(berlin)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var sum metric.Tally
-		for _, cell := range figures.Cells {
+		for _, cell := range counted.Cells {
 			sum.Merge(cell.Tally)
 		}
 		if n, turns := sum.Count(metric.All), sum.Response.Within(0, 1e12); n != want || turns != want {
@@ -105,7 +106,7 @@ func TestBoundaries(t *testing.T) {
 	if list, err := queries.Conversations(t.Context(), pool, half, nil, false, 50, now, berlin); err != nil || len(list) != 2 {
 		t.Errorf("%s: listed %d, %v", half.Encode(), len(list), err)
 	}
-	if err := jobs.RollUp(t.Context(), pool, queries.NewGrid(berlin), -time.Second, func() time.Time { return now }); err != nil {
+	if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(berlin), -time.Second, func() time.Time { return now }); err != nil {
 		t.Fatal(err)
 	}
 	all()

@@ -25,8 +25,8 @@ import (
 	"turnwise/ingest/file"
 	"turnwise/jobs"
 	"turnwise/metric"
-	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 	"turnwise/web"
 )
 
@@ -119,7 +119,7 @@ func feedInto(t *testing.T, pool *pgxpool.Pool, environment string, next func() 
 	}), ingest.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := queries.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
+	if err := figures.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
 		t.Fatal(err)
 	}
 }
@@ -180,7 +180,7 @@ func TestCrawl(t *testing.T) {
 			} else {
 				feed(t, pool, demo.New(demo.Options{Conversations: 160, Days: 5, Until: tt.now, Seed: 7}).Next)
 			}
-			if err := jobs.RollUp(t.Context(), pool, queries.NewGrid(zone), -time.Second, func() time.Time { return tt.now }); err != nil {
+			if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(zone), -time.Second, func() time.Time { return tt.now }); err != nil {
 				t.Fatal(err)
 			}
 			if !tt.shared {

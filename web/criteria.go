@@ -18,6 +18,7 @@ import (
 	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 	"turnwise/views"
 )
 
@@ -35,7 +36,7 @@ func (s *server) criteria(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	backlog, err := queries.Backlog(r.Context(), s.Pool)
+	backlog, err := figures.Backlog(r.Context(), s.Pool)
 	if err != nil {
 		return err
 	}
@@ -107,12 +108,12 @@ func (s *server) criteriaForm(w http.ResponseWriter, r *http.Request, status int
 		return queries.ErrNotFound
 	}
 	f := metric.Filter{Range: metric.Range{Days: 90}, Assistants: []string{assistant}}
-	figures, err := queries.CountFigures(r.Context(), s.Pool, queries.Question{Filter: f, Flows: true, Now: s.Now(), Grid: s.grid})
+	counted, err := figures.Count(r.Context(), s.Pool, figures.Question{Filter: f, Flows: true, Now: s.Now(), Grid: s.grid})
 	if err != nil {
 		return err
 	}
 	started := map[string]int64{}
-	for flow, n := range figures.Flows {
+	for flow, n := range counted.Flows {
 		started[flow] = n.Count(metric.FlowStarted)
 	}
 	for _, flow := range append(slices.Clone(rules.Included), rules.Excluded...) {
@@ -217,7 +218,7 @@ func (s *server) criteriaVersion(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	backlog, err := queries.Backlog(r.Context(), s.Pool)
+	backlog, err := figures.Backlog(r.Context(), s.Pool)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"turnwise/demo"
 	"turnwise/jobs"
-	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // TestNothingSearched holds that a search without letters and digits finds nothing, in list and count alike.
@@ -54,7 +54,7 @@ func TestCut(t *testing.T) {
 			}
 			return fmt.Appendf(nil, `{"sender_id":"s%d","event":"flow_started","timestamp":%f,"flow_id":"flow %d","metadata":{"assistant_id":"a%d"}}`, k, at+float64(i), k, k%2), true
 		})
-		if err := jobs.RollUp(t.Context(), pool, queries.NewGrid(time.UTC), -time.Second, time.Now); err != nil {
+		if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, time.Now); err != nil {
 			t.Fatal(err)
 		}
 		c := signIn(t, server.URL, "viewer")

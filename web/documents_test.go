@@ -17,8 +17,8 @@ import (
 	"turnwise/dashboard"
 	"turnwise/demo"
 	"turnwise/metric"
-	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 // TestDocuments takes every page out in every format: the numbers in the files are those on the page.
@@ -32,12 +32,12 @@ func TestDocuments(t *testing.T) {
 	feed(t, pool, demo.New(demo.Options{Conversations: 700, Days: 20, Until: now, Seed: 5}).Next)
 	c, base := exportSite(t, pool, time.UTC, now)
 	f := metric.Filter{Range: metric.Range{Days: 12}}
-	figures, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: f, Flows: true, Now: now, Grid: queries.NewGrid(time.UTC)})
+	counted, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Flows: true, Now: now, Grid: figures.NewGrid(time.UTC)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sum metric.Tally
-	for _, cell := range figures.Cells {
+	for _, cell := range counted.Cells {
 		sum.Merge(cell.Tally)
 	}
 	for _, page := range dashboard.DocumentPages() {
@@ -120,7 +120,7 @@ func TestDocuments(t *testing.T) {
 			}
 		case "flows":
 			for _, r := range tables["Flow"][1:] {
-				if want := figures.Flows[r[0]]; want == nil || r[1] != strconv.FormatInt(want.Count(metric.FlowStarted), 10) || r[2] != strconv.FormatInt(want.Count(metric.FlowFinished), 10) {
+				if want := counted.Flows[r[0]]; want == nil || r[1] != strconv.FormatInt(want.Count(metric.FlowStarted), 10) || r[2] != strconv.FormatInt(want.Count(metric.FlowFinished), 10) {
 					t.Errorf("flow %v", r)
 				}
 			}

@@ -36,6 +36,7 @@ import (
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 	"turnwise/web"
 )
 
@@ -185,12 +186,12 @@ func TestExportEqualsFigures(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				figures, err := queries.CountFigures(t.Context(), pool, queries.Question{Filter: f, Times: true, Now: now, Grid: queries.NewGrid(berlin)})
+				counted, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Times: true, Now: now, Grid: figures.NewGrid(berlin)})
 				if err != nil {
 					t.Fatal(err)
 				}
 				var sum metric.Tally
-				for _, cell := range figures.Cells {
+				for _, cell := range counted.Cells {
 					sum.Merge(cell.Tally)
 				}
 				form := url.Values{"query": {query}, "grain": {"conversation"}, "format": {"csv"}}

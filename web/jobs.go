@@ -11,6 +11,7 @@ import (
 	"turnwise/format"
 	"turnwise/jobs"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 	"turnwise/views"
 )
 
@@ -80,7 +81,7 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 	for _, p := range long {
 		m.Long = append(m.Long, views.ProgressRow(p))
 	}
-	backlog, err := queries.Backlog(ctx, s.Pool)
+	backlog, err := figures.Backlog(ctx, s.Pool)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 	"turnwise/web"
 )
 
@@ -68,7 +69,7 @@ func threeAssistants(t *testing.T, pool *pgxpool.Pool, now time.Time) {
 	if err := jobs.IndexTexts(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	if err := jobs.RollUp(t.Context(), pool, queries.NewGrid(time.UTC), -time.Second, func() time.Time { return now }); err != nil {
+	if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, func() time.Time { return now }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pool.Exec(t.Context(), `vacuum analyze`); err != nil {

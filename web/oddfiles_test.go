@@ -18,6 +18,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // badBodies are the events of ../shared/bad-inputs, as far as that is here.
@@ -58,7 +59,7 @@ func TestOddFiles(t *testing.T) {
 		}
 		return []byte(bodies[i-1]), true
 	})
-	if err := jobs.RollUp(t.Context(), pool, queries.NewGrid(time.UTC), -time.Second, time.Now); err != nil {
+	if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	if err := jobs.IndexTexts(t.Context(), pool); err != nil {

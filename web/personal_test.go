@@ -21,6 +21,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 	"turnwise/web"
 )
 
@@ -101,7 +102,7 @@ func TestErased(t *testing.T) {
 		if err := jobs.IndexTexts(t.Context(), pool); err != nil {
 			t.Fatal(err)
 		}
-		if err := jobs.RollUp(t.Context(), pool, queries.NewGrid(time.UTC), -time.Second, func() time.Time { return now }); err != nil {
+		if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, func() time.Time { return now }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // Search finds words, phrases, beginnings, without accents and case, in all scripts, ids, tags and notes; what is only asked for
@@ -163,7 +164,7 @@ func TestHandOn(t *testing.T) {
 func TestCriteriaByTag(t *testing.T) {
 	t.Parallel()
 	s := newReviewSite(t, 300)
-	g := queries.NewGrid(time.UTC)
+	g := figures.NewGrid(time.UTC)
 	c := signIn(t, s.url, "supervisor")
 	id, err := queries.DraftCriteria(t.Context(), s.pool, "parcel-desk", metric.Criteria{Included: []string{"track_parcel"}, Started: true, Tag: "Exemplary", NoTag: "rude"}, "ann", s.now)
 	if err == nil {
@@ -185,7 +186,7 @@ func TestCriteriaByTag(t *testing.T) {
 			if rolled {
 				rollUp()
 			}
-			got, err := queries.CountFigures(t.Context(), s.pool, queries.Question{Filter: metric.Filter{Range: metric.Range{Days: 28}}, Now: s.now, Grid: g})
+			got, err := figures.Count(t.Context(), s.pool, figures.Question{Filter: metric.Filter{Range: metric.Range{Days: 28}}, Now: s.now, Grid: g})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -25,6 +25,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 	"turnwise/secret"
 	"turnwise/views"
 )
@@ -59,7 +60,7 @@ type Replay func(ctx context.Context, r queries.RejectedEvent, body []byte) erro
 
 type server struct {
 	Config
-	grid      queries.Grid // of the rollups
+	grid      figures.Grid // of the rollups
 	sessions  *scs.SessionManager
 	hashing   *hashers
 	stiles    *stiles
@@ -76,7 +77,7 @@ func New(cfg Config) (http.Handler, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, grid: queries.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe), stranger: new(atomic.Bool)}
+	s := &server{Config: cfg, grid: figures.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe), stranger: new(atomic.Bool)}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = sessionLife

@@ -15,6 +15,7 @@ import (
 	"turnwise/ingest"
 	"turnwise/localdb"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 type rebuildCmd struct {
@@ -26,7 +27,7 @@ func (b *rebuildCmd) Run(c *cli) error {
 	log := c.logger()
 	return c.with(func(pool *pgxpool.Pool) error {
 		if b.Figures {
-			return queries.RebuildRollups(c.ctx, pool)
+			return figures.RebuildRollups(c.ctx, pool)
 		}
 		total, err := queries.CountSenders(c.ctx, pool, b.Assistant)
 		if err != nil {

@@ -25,6 +25,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 	"turnwise/web"
 )
 
@@ -177,7 +178,7 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 		where = " --data-dir " + c.DataDir
 	}
 	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, where, set.url, where)
-	if err := queries.PrepareRollups(ctx, pool, queries.NewGrid(zone)); err != nil {
+	if err := figures.PrepareRollups(ctx, pool, figures.NewGrid(zone)); err != nil {
 		return err
 	}
 	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: writer.FoldStored})

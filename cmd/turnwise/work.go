@@ -14,6 +14,7 @@ import (
 	"turnwise/ingest"
 	"turnwise/jobs"
 	"turnwise/queries"
+	"turnwise/queries/figures"
 )
 
 // jobConnections is how many connections to the database the jobs use at most.
@@ -63,7 +64,7 @@ type inForce struct {
 func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	name, err := queries.RollupZone(ctx, pool)
+	name, err := figures.RollupZone(ctx, pool)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 	select {
 	case <-c.ctx.Done():
 	case <-changed(ctx, inForce{name, workspace}, func(ctx context.Context) (now inForce, err error) {
-		if now.zone, err = queries.RollupZone(ctx, pool); err == nil {
+		if now.zone, err = figures.RollupZone(ctx, pool); err == nil {
 			now.workspace, err = queries.WorkspaceSettings(ctx, pool)
 		}
 		return now, err

@@ -6,13 +6,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/queries"
 )
+
+// hourKey names an hour (UTC) of an assistant.
+type hourKey struct {
+	Hour      int64 // microseconds
+	Assistant int32
+}
 
 // marks gathers the hours that a batch changes. Its lane is a shard that the transaction has locked, so no
 // other writer waits for its rows.
 type marks struct {
-	hours map[queries.HourKey]struct{}
+	hours map[hourKey]struct{}
 	lane  int16
 
 	// Conversations that are new, or in which somebody writes for the first time.
@@ -33,9 +38,9 @@ const hourMicros = int64(time.Hour / time.Microsecond)
 
 func (m *marks) add(sender int64, assistant int32, startedAt int64) {
 	if m.hours == nil {
-		m.hours, m.lane = map[queries.HourKey]struct{}{}, int16(conversation.Shard(sender))
+		m.hours, m.lane = map[hourKey]struct{}{}, int16(conversation.Shard(sender))
 	}
-	m.hours[queries.HourKey{Hour: startedAt - startedAt%hourMicros, Assistant: assistant}] = struct{}{} // starts lie after 1970
+	m.hours[hourKey{startedAt - startedAt%hourMicros, assistant}] = struct{}{} // starts lie after 1970
 }
 
 // An existing mark is updated, not left alone: a recount must see that somebody is at it. A mark that is being taken

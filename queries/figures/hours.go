@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"time"
@@ -40,11 +40,13 @@ func (h *hourLatency) settle() *metric.HourLatency {
 	return &h.HourLatency
 }
 
-func (h *hourLatency) merge(o part)          { h.settle().Merge(o.(*hourLatency).settle()) }
-func (h *hourLatency) pack(time.Time) []byte { return h.settle().Pack() }
+func (h *hourLatency) merge(o part)                            { h.settle().Merge(o.(*hourLatency).settle()) }
+func (h *hourLatency) pack(time.Time) []byte                   { return h.settle().Pack() }
 func (h *hourLatency) unpack(_ time.Time, packed []byte) error { return h.settle().MergePacked(packed) }
 
-func (h *hourLatency) answer(r *reading, at time.Time, _ *cell) { r.weekdayOf(at).Merge(h.settle()) }
+func (h *hourLatency) answer(r *reading, at time.Time, _ *cell) {
+	r.weekdayOf(at).Merge(h.settle())
+}
 
 // weekdayOf returns the sum of the weekday on which a cell begins.
 func (r *reading) weekdayOf(at time.Time) *metric.HourLatency {

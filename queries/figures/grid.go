@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"time"
@@ -34,3 +34,9 @@ func (g Grid) SlotOf(t time.Time) time.Time { return t.Truncate(g.Slot) }
 
 // DayOf returns the start of the day in which t lies.
 func (g Grid) DayOf(t time.Time) time.Time { return metric.DayOf(t, g.Zone) }
+
+// hourKey names an hour (UTC) of an assistant.
+type hourKey struct {
+	Hour      int64 // microseconds
+	Assistant int32
+}

@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // storeDaily writes the figures of days as plain columns. facts tells whether the conversations are there: then what packed
@@ -109,7 +110,7 @@ func FillDaily(ctx context.Context, pool *pgxpool.Pool, g Grid, now time.Time) (
 		return 0, err
 	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, countingSQL); err != nil {
+		if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, unfilledDaysSQL, pgx.StrictNamedArgs{"zone": g.Zone.String()})

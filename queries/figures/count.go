@@ -1,48 +1,18 @@
-package queries
+package figures
 
 import (
 	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 )
-
-// cameBackText tells whether the same person came back within some days, and wrote: a page that was opened is no return.
-const cameBackText = `coalesce((
-		select p.next_at <= c.last_at + @days * interval '1 day'
-		from conversation_persons p
-		where p.sender_id = c.sender_id and p.conversation_id = c.id), false)`
-
-// returnedText tells whether the person of a resolved conversation came back within the days for which a resolution
-// must last.
-var cameBackAlways = strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metric.DurableDays))
-
-var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
-	and ` + cameBackAlways
-
-// personText makes a person's number, firstEverText says when the person's first conversation ever with the assistant began.
-const (
-	personText    = `case when c.user_id <> '' then hashtextextended(c.user_id, c.assistant_id) else c.sender_id end`
-	firstEverText = `coalesce((select p.first_at from conversation_persons p where p.sender_id = c.sender_id and p.conversation_id = c.id), c.started_at)`
-)
-
-// countedColumns are those that are counted, judged by the criteria; users says whether people are counted.
-func (w *where) countedColumns(criteria []SuccessCriteria, users bool) string {
-	person := "0::bigint, 0::bigint"
-	if users {
-		person = personText + ", floor(extract(epoch from " + firstEverText + "))::bigint"
-	}
-	return person + `, c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
-	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms, case when not ` + w.judged("now", criteria) + ` then 0 when ` + w.success("now", criteria) + ` then 1 else 2 end`
-}
 
 // spansText are the conversations of spans of time of assistants. Each span is looked up by itself (offset 0), as nobody can
 // know beforehand how short they are, and once for all assistants of which it is asked.
@@ -52,7 +22,7 @@ join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on
 
 // counting counts conversations by cell.
 type counting struct {
-	db     DB
+	db     queries.DB
 	from   string                    // conversations, as c
 	args   pgx.StrictNamedArgs       // of from
 	cellOf func(time.Time) time.Time // the start of the cell in which a conversation is counted
@@ -61,30 +31,30 @@ type counting struct {
 }
 
 // countHours counts the conversations of hours as if all had ended.
-func countHours(ctx context.Context, tx DB, hours []AssistantHour, g Grid) (*cells, error) {
+func countHours(ctx context.Context, tx queries.DB, hours []AssistantHour, g Grid) (*cells, error) {
 	ats, assistants := columns(hours)
 	untils := make([]time.Time, len(ats))
 	for i, at := range ats {
 		untils[i] = at.Add(time.Hour)
 	}
-	criteria, err := CriteriaInForce(ctx, tx)
+	criteria, err := queries.CriteriaInForce(ctx, tx)
 	if err != nil {
 		return nil, fmt.Errorf("success criteria: %w", err)
 	}
-	w := &where{args: pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}}
+	w := &queries.Where{Args: pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}}
 	return (&counting{db: tx, from: spansText, cellOf: g.SlotOf, zone: g.Zone, asked: allFamilies()}).count(ctx, w, criteria)
 }
 
 // count counts the conversations of w's arguments, judged by the criteria.
-func (n *counting) count(ctx context.Context, w *where, criteria []SuccessCriteria) (*cells, error) {
+func (n *counting) count(ctx context.Context, w *queries.Where, criteria []queries.SuccessCriteria) (*cells, error) {
 	found := newCells(n.asked)
-	n.args = maps.Clone(w.args)
+	n.args = maps.Clone(w.Args)
 	var tables []func() error
-	places := map[ConversationKey]int{}
+	places := map[queries.ConversationKey]int{}
 	for i, f := range families {
 		if f, ok := f.(countsTables); ok && n.asked[i] {
 			tables = append(tables, func() error {
-				return f.tables(ctx, n, func(k ConversationKey) part {
+				return f.tables(ctx, n, func(k queries.ConversationKey) part {
 					if at, ok := places[k]; ok {
 						return found.all[at].parts[i]
 					}
@@ -93,7 +63,7 @@ func (n *counting) count(ctx context.Context, w *where, criteria []SuccessCriter
 			})
 		}
 	}
-	if err := n.conversations(ctx, w, criteria, func(at time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
+	if err := n.conversations(ctx, w, criteria, func(at time.Time, d Dimensions, k queries.ConversationKey, c *metric.Counted) {
 		place := found.place(at, d)
 		for _, p := range found.all[place].parts {
 			if p != nil {
@@ -116,11 +86,11 @@ func (n *counting) count(ctx context.Context, w *where, criteria []SuccessCriter
 
 // conversations reads the conversations and calls each for all of them.
 func (n *counting) conversations(
-	ctx context.Context, w *where, criteria []SuccessCriteria,
-	each func(cell time.Time, d Dimensions, k ConversationKey, c *metric.Counted),
+	ctx context.Context, w *queries.Where, criteria []queries.SuccessCriteria,
+	each func(cell time.Time, d Dimensions, k queries.ConversationKey, c *metric.Counted),
 ) error {
 	var (
-		k       ConversationKey
+		k       queries.ConversationKey
 		id      [16]byte
 		at      time.Time
 		d       Dimensions
@@ -129,8 +99,8 @@ func (n *counting) conversations(
 		rating  string
 		verdict int32
 	)
-	columns := w.countedColumns(criteria, n.asked[slices.Index(families, family(visits{}))])
-	rows, _ := n.db.Query(ctx, "select "+columns+"\nfrom "+n.from, w.args)
+	columns := w.FactColumns(criteria, n.asked[slices.Index(families, family(visits{}))])
+	rows, _ := n.db.Query(ctx, "select "+columns+"\nfrom "+n.from, w.Args)
 	into := []any{
 		&c.Visit.Person, &c.Visit.First, &k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating,
 		&c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict,

@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // Cell is the tally of the conversations that began in a span of time and have the same dimensions.
@@ -22,8 +23,8 @@ type Cell struct {
 	Tally *metric.Tally
 }
 
-// Figures are what was counted for a question.
-type Figures struct {
+// Answer is what was counted for a question.
+type Answer struct {
 	Cells   []Cell // by time and dimensions
 	Flows   metric.FlowTally
 	Trend   map[time.Time]metric.FlowTally // by time: the flow of the question alone
@@ -59,14 +60,14 @@ var (
 	ErrBehind  = errors.New("the rollups are far behind")
 )
 
-// CountFigures answers a question, from the rollups where they are up to date and from the conversations where
+// Count answers a question, from the rollups where they are up to date and from the conversations where
 // they are not: what is committed is counted, at any time.
-func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figures, err error) {
+func Count(ctx context.Context, pool *pgxpool.Pool, q Question) (f Answer, err error) {
 	begun := time.Now()
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		known, err := lookUp(ctx, tx, q.Filter, q.Now, q.Grid.Zone)
-		if err == nil && known.inForce == nil {
-			known.inForce, err = CriteriaInForce(ctx, tx)
+		known, err := queries.LookUp(ctx, tx, q.Filter, q.Now, q.Grid.Zone)
+		if err == nil && known.Criteria == nil {
+			known.Criteria, err = queries.CriteriaInForce(ctx, tx)
 		}
 		if err != nil {
 			return err
@@ -75,7 +76,7 @@ func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figure
 		if err != nil {
 			return err
 		}
-		f = Figures{Flows: metric.FlowTally{}, Trend: map[time.Time]metric.FlowTally{}}
+		f = Answer{Flows: metric.FlowTally{}, Trend: map[time.Time]metric.FlowTally{}}
 		r := &reading{Question: q, tx: tx, known: known, found: map[cellKey]int{}, sum: &f}
 		r.from, r.until = q.Filter.Range.Bounds(q.Now, q.Grid.Zone)
 		if f.Facts = q.Facts || !current || !q.Filter.Plain(); f.Facts {
@@ -97,9 +98,9 @@ func CountFigures(ctx context.Context, pool *pgxpool.Pool, q Question) (f Figure
 type reading struct {
 	Question
 	tx          pgx.Tx
-	known       filterIDs
+	known       queries.FilterIDs
 	found       map[cellKey]int // places in sum.Cells
-	sum         *Figures
+	sum         *Answer
 	from, until time.Time
 }
 
@@ -110,8 +111,8 @@ func (r *reading) cellOf(t time.Time) time.Time {
 	return r.Grid.DayOf(t)
 }
 
-func (r *reading) where() *where {
-	return filterConversations(r.Filter, r.known, r.Now, r.Grid.Zone)
+func (r *reading) where() *queries.Where {
+	return queries.FilterConversations(r.Filter, r.known, r.Now, r.Grid.Zone)
 }
 
 // facts counts all conversations of the filter.
@@ -142,8 +143,8 @@ func (r *reading) counting(from string, asked []bool) *counting {
 }
 
 // counted counts what a from clause yields and adds it to the answer.
-func (r *reading) counted(ctx context.Context, w *where, from string) error {
-	found, err := r.counting(from, r.askedFor()).count(ctx, w, r.known.inForce)
+func (r *reading) counted(ctx context.Context, w *queries.Where, from string) error {
+	found, err := r.counting(from, r.askedFor()).count(ctx, w, r.known.Criteria)
 	if err != nil {
 		return err
 	}
@@ -162,15 +163,15 @@ func (r *reading) counted(ctx context.Context, w *where, from string) error {
 // have ended.
 func (r *reading) open(ctx context.Context) error {
 	w := r.where()
-	w.and("c.closes_at > @closing", "closing", r.Now)
+	w.And("c.closes_at > @closing", "closing", r.Now)
 	from := "conversations c\nwhere " + w.String()
 	if err := r.bound(ctx, w, from); err != nil {
 		return err
 	}
-	open := map[ConversationKey]time.Time{} // the starts of their cells
-	args := maps.Clone(w.args)
+	open := map[queries.ConversationKey]time.Time{} // the starts of their cells
+	args := maps.Clone(w.Args)
 	n := r.counting(from, make([]bool, len(families)))
-	if err := n.conversations(ctx, w, r.known.inForce, func(at time.Time, d Dimensions, k ConversationKey, c *metric.Counted) {
+	if err := n.conversations(ctx, w, r.known.Criteria, func(at time.Time, d Dimensions, k queries.ConversationKey, c *metric.Counted) {
 		r.tallyAt(at, d).Reopen(*c)
 		open[k] = at
 	}); err != nil {
@@ -196,12 +197,12 @@ func (p *pieces) add(from, until time.Time, assistant int32) {
 	}
 }
 
-func (p pieces) args(w *where) {
+func (p pieces) args(w *queries.Where) {
 	froms, untils, assistants := make([]time.Time, len(p)), make([]time.Time, len(p)), make([]int32, len(p))
 	for i, x := range p {
 		froms[i], untils[i], assistants[i] = x.from, x.until, x.assistant
 	}
-	w.args["froms"], w.args["untils"], w.args["of"] = froms, untils, assistants
+	w.Args["froms"], w.Args["untils"], w.Args["of"] = froms, untils, assistants
 }
 
 const unnestPieces = `unnest(@froms::timestamptz[], @untils::timestamptz[], @of::integer[]) as k (from_at, until_at, assistant)`
@@ -254,12 +255,12 @@ func (r *reading) rollups(ctx context.Context) error {
 	}
 	var raw, slots pieces
 	raw.add(r.from, first, 0)
-	marked, stale := map[HourKey]bool{}, map[HourKey]bool{}
+	marked, stale := map[hourKey]bool{}, map[hourKey]bool{}
 	for _, m := range marks {
-		marked[HourKey{m.At.UnixMicro(), m.Assistant}] = true
+		marked[hourKey{m.At.UnixMicro(), m.Assistant}] = true
 		raw.add(latest(m.At, first), earliest(m.At.Add(time.Hour), last), m.Assistant)
 		for at := m.At; at.Before(m.At.Add(time.Hour)); at = at.Add(r.Grid.Slot) {
-			stale[HourKey{r.Grid.DayOf(at).UnixMicro(), m.Assistant}] = true
+			stale[hourKey{r.Grid.DayOf(at).UnixMicro(), m.Assistant}] = true
 		}
 	}
 	raw.add(last, r.until, 0)
@@ -277,12 +278,12 @@ func (r *reading) rollups(ctx context.Context) error {
 		slots.add(lastDay, last, 0)
 	}
 	if len(slots) > 0 {
-		w := r.dimensions()
+		w := queries.FilterDimensions(r.Filter, r.known)
 		slots.args(w)
-		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
+		w.And("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
 		from := unnestPieces + "\ncross join lateral (select * from rollup_hours x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
 		if err := r.cells(ctx, w, from, r.askedFor(), func(at time.Time, assistant int32) bool {
-			return marked[HourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
+			return marked[hourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
 		}); err != nil {
 			return err
 		}
@@ -290,7 +291,7 @@ func (r *reading) rollups(ctx context.Context) error {
 	if len(raw) > 0 {
 		w := r.where()
 		raw.args(w)
-		w.and("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
+		w.And("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
 		from := unnestPieces + "\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at < k.until_at offset 0) as c\nwhere " + w.String()
 		if err := r.bound(ctx, w, from); err != nil {
 			return err
@@ -301,11 +302,11 @@ func (r *reading) rollups(ctx context.Context) error {
 }
 
 // bound returns ErrTooMany when a from clause yields more conversations than the question allows.
-func (r *reading) bound(ctx context.Context, w *where, from string) error {
+func (r *reading) bound(ctx context.Context, w *queries.Where, from string) error {
 	if r.Most == 0 {
 		return nil
 	}
-	args := maps.Clone(w.args)
+	args := maps.Clone(w.Args)
 	args["most"] = r.Most
 	rows, _ := r.tx.Query(ctx, "select count(*) > @most from (select from "+from+" limit @most + 1) as found", args)
 	many, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
@@ -316,24 +317,24 @@ func (r *reading) bound(ctx context.Context, w *where, from string) error {
 }
 
 // days reads the days in [first, last) and adds to slots those that are stale.
-func (r *reading) days(ctx context.Context, first, last time.Time, stale map[HourKey]bool, slots *pieces) error {
+func (r *reading) days(ctx context.Context, first, last time.Time, stale map[hourKey]bool, slots *pieces) error {
 	rows, _ := r.tx.Query(ctx, staleInSQL, pgx.StrictNamedArgs{"from": first, "until": last})
 	more, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
 	if err != nil {
 		return fmt.Errorf("stale days: %w", err)
 	}
 	for _, d := range more {
-		stale[HourKey{d.At.UnixMicro(), d.Assistant}] = true
+		stale[hourKey{d.At.UnixMicro(), d.Assistant}] = true
 	}
 	for d := range stale {
 		if at := time.UnixMicro(d.Hour); !at.Before(first) && at.Before(last) {
 			slots.add(at, metric.AddDays(at, 1, r.Grid.Zone), d.Assistant)
 		}
 	}
-	w := r.dimensions()
-	w.and("c.at >= @from", "from", first)
-	w.and("c.at < @until", "until", last)
-	skip := func(at time.Time, assistant int32) bool { return stale[HourKey{at.UnixMicro(), assistant}] }
+	w := queries.FilterDimensions(r.Filter, r.known)
+	w.And("c.at >= @from", "from", first)
+	w.And("c.at < @until", "until", last)
+	skip := func(at time.Time, assistant int32) bool { return stale[hourKey{at.UnixMicro(), assistant}] }
 	asked := r.askedFor()
 	if r.Filter.WholeAssistants() { // what stands beside their tallies was added up
 		if err := r.daySums(ctx, w, familyNumbers(asked), skip); err != nil {
@@ -348,11 +349,11 @@ func (r *reading) days(ctx context.Context, first, last time.Time, stale map[Hou
 type skipping func(at time.Time, assistant int32) bool
 
 // daySums reads what stands beside the tallies of whole assistants.
-func (r *reading) daySums(ctx context.Context, w *where, numbers []int16, skip skipping) error {
+func (r *reading) daySums(ctx context.Context, w *queries.Where, numbers []int16, skip skipping) error {
 	if len(numbers) == 0 {
 		return nil
 	}
-	args := maps.Clone(w.args)
+	args := maps.Clone(w.Args)
 	args["families"] = numbers
 	var at time.Time
 	var d Dimensions
@@ -378,7 +379,7 @@ from rollup_day_sums c
 where c.family = any(@families::smallint[]) and `
 
 // cells reads the rolled-up cells that a from clause yields: their tallies, and of the other families what is asked for.
-func (r *reading) cells(ctx context.Context, w *where, from string, asked []bool, skip skipping) error {
+func (r *reading) cells(ctx context.Context, w *queries.Where, from string, asked []bool, skip skipping) error {
 	others := "''::bytea"
 	if len(familyNumbers(asked)) > 0 {
 		others = "c.others"
@@ -387,7 +388,7 @@ func (r *reading) cells(ctx context.Context, w *where, from string, asked []bool
 	var d Dimensions
 	var packed, beside pgtype.DriverBytes
 	sql := "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, " + others + "\nfrom " + from
-	rows, _ := r.tx.Query(ctx, sql, w.args)
+	rows, _ := r.tx.Query(ctx, sql, w.Args)
 	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &packed, &beside}, func() error {
 		if skip(at, d.Assistant) {
 			return nil

@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // flowTallies count runs of flows and steps within them, by flow.
@@ -78,9 +79,9 @@ where s.step_id <> '' and s.flow_id = any(c.flows)
 order by s.sender_id, s.conversation_id, s.seq`
 )
 
-func (flowTallies) tables(ctx context.Context, n *counting, of func(ConversationKey) part) error {
+func (flowTallies) tables(ctx context.Context, n *counting, of func(queries.ConversationKey) part) error {
 	rows, _ := n.db.Query(ctx, flowRunsText+n.from+flowRunsJoin, n.args)
-	if err := readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
+	if err := readVisits(rows, func(k queries.ConversationKey, v *metric.FlowVisit) {
 		if t, ok := of(k).(flowTally); ok {
 			metric.FlowTally(t).Add(v)
 		}
@@ -88,7 +89,7 @@ func (flowTallies) tables(ctx context.Context, n *counting, of func(Conversation
 		return fmt.Errorf("count flow runs: %w", err)
 	}
 	rows, _ = n.db.Query(ctx, flowStepsText+n.from+flowStepsJoin, n.args)
-	if err := readSteps(rows, func(k ConversationKey, flow string, steps []string) {
+	if err := readSteps(rows, func(k queries.ConversationKey, flow string, steps []string) {
 		if t, ok := of(k).(flowTally); ok {
 			metric.FlowTally(t).Visit(flow, steps)
 		}
@@ -99,9 +100,9 @@ func (flowTallies) tables(ctx context.Context, n *counting, of func(Conversation
 }
 
 // reopenFlows counts the flows of conversations that are still open as what they are; open has the start of their cells.
-func (r *reading) reopenFlows(ctx context.Context, from string, args pgx.StrictNamedArgs, open map[ConversationKey]time.Time) error {
+func (r *reading) reopenFlows(ctx context.Context, from string, args pgx.StrictNamedArgs, open map[queries.ConversationKey]time.Time) error {
 	rows, _ := r.tx.Query(ctx, flowRunsText+from+flowRunsJoin, args)
-	err := readVisits(rows, func(k ConversationKey, v *metric.FlowVisit) {
+	err := readVisits(rows, func(k queries.ConversationKey, v *metric.FlowVisit) {
 		if at, ok := open[k]; ok {
 			r.sum.Flows.Reopen(*v)
 			if v.Flow == r.Flow {
@@ -117,9 +118,9 @@ func (r *reading) reopenFlows(ctx context.Context, from string, args pgx.StrictN
 
 // readVisits reads runs, those of one conversation one after the other and in their order, and calls each for
 // every flow of a conversation.
-func readVisits(rows pgx.Rows, each func(k ConversationKey, v *metric.FlowVisit)) error {
+func readVisits(rows pgx.Rows, each func(k queries.ConversationKey, v *metric.FlowVisit)) error {
 	var (
-		k, last    ConversationKey
+		k, last    queries.ConversationKey
 		id         [16]byte
 		r          conversation.Run
 		start, end *time.Time
@@ -165,8 +166,8 @@ func readVisits(rows pgx.Rows, each func(k ConversationKey, v *metric.FlowVisit)
 
 // readSteps reads steps, those of one conversation one after the other and in their order, and calls each for
 // every flow of a conversation.
-func readSteps(rows pgx.Rows, each func(k ConversationKey, flow string, steps []string)) error {
-	var k, last ConversationKey
+func readSteps(rows pgx.Rows, each func(k queries.ConversationKey, flow string, steps []string)) error {
+	var k, last queries.ConversationKey
 	var id [16]byte
 	var flow, step string
 	open := map[string][]string{}

@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // intentTallies count what users wanted and what the language model commanded, and how long turns took by flow and part.
@@ -23,10 +24,12 @@ func (intentTallies) read(r *reading, _ time.Time, _ Dimensions, packed []byte) 
 
 type intentTally struct{ metric.IntentTally }
 
-func (t *intentTally) add(*metric.Counted)                     {}
-func (t *intentTally) merge(o part)                            { t.Merge(&o.(*intentTally).IntentTally) }
-func (t *intentTally) pack(time.Time) []byte                   { return t.Pack() }
-func (t *intentTally) answer(r *reading, _ time.Time, _ *cell) { r.sum.Intents.Merge(&t.IntentTally) }
+func (t *intentTally) add(*metric.Counted)   {}
+func (t *intentTally) merge(o part)          { t.Merge(&o.(*intentTally).IntentTally) }
+func (t *intentTally) pack(time.Time) []byte { return t.Pack() }
+func (t *intentTally) answer(r *reading, _ time.Time, _ *cell) {
+	r.sum.Intents.Merge(&t.IntentTally)
+}
 
 func (t *intentTally) unpack(_ time.Time, packed []byte) error {
 	return t.MergePacked(packed, true, true)
@@ -48,8 +51,8 @@ from (select c.sender_id, c.id from `
 join commands t on t.sender_id = c.sender_id and t.conversation_id = c.id`
 )
 
-func (intentTallies) tables(ctx context.Context, n *counting, of func(ConversationKey) part) error {
-	var k ConversationKey
+func (intentTallies) tables(ctx context.Context, n *counting, of func(queries.ConversationKey) part) error {
+	var k queries.ConversationKey
 	var id [16]byte
 	var intent, command, detail string
 	var fallback bool
@@ -68,7 +71,7 @@ func (intentTallies) tables(ctx context.Context, n *counting, of func(Conversati
 		return fmt.Errorf("count intents: %w", err)
 	}
 	type seenCommand struct {
-		ConversationKey
+		queries.ConversationKey
 		name string
 	}
 	seen := map[seenCommand]bool{} // one with several reasons counts once

@@ -1,8 +1,9 @@
-package queries
+package figures
 
 import (
 	"context"
 	"time"
+	"turnwise/queries"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -37,7 +38,7 @@ var clearRollupsSQL = []string{
 }
 
 // state tells whether the rollups are those of the grid.
-func (g Grid) current(ctx context.Context, db DB) (bool, error) {
+func (g Grid) current(ctx context.Context, db queries.DB) (bool, error) {
 	rows, _ := db.Query(ctx, rollupStateSQL)
 	type state struct {
 		Zone    string
@@ -48,7 +49,7 @@ func (g Grid) current(ctx context.Context, db DB) (bool, error) {
 }
 
 // RollupZone returns the zone whose days the rollups have; UTC before there are any.
-func RollupZone(ctx context.Context, db DB) (string, error) {
+func RollupZone(ctx context.Context, db queries.DB) (string, error) {
 	rows, _ := db.Query(ctx, `select coalesce((select zone from rollup_state), 'UTC')`)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 }
@@ -95,11 +96,11 @@ func restFrozen(ctx context.Context, tx pgx.Tx, g Grid) error {
 			return err
 		}
 	}
-	seen := map[HourKey]bool{}
+	seen := map[hourKey]bool{}
 	var days []AssistantHour
 	for _, s := range slots {
 		day := AssistantHour{g.DayOf(s.At), s.Assistant}
-		if k := (HourKey{day.At.UnixMicro(), day.Assistant}); !seen[k] {
+		if k := (hourKey{day.At.UnixMicro(), day.Assistant}); !seen[k] {
 			seen[k] = true
 			days = append(days, day)
 		}

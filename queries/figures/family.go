@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // family is one kind of figures. Of each cell it counts a part, which is stored packed, by the hour and by the day, and
@@ -25,7 +26,7 @@ type family interface {
 // countsTables is a family that counts more than conversations tell.
 type countsTables interface {
 	// tables counts what belongs to the conversations of n; part returns the part of a conversation's cell.
-	tables(ctx context.Context, n *counting, part func(ConversationKey) part) error
+	tables(ctx context.Context, n *counting, part func(queries.ConversationKey) part) error
 }
 
 // countsDays is a family of which a sum of hours cannot tell all of a day.

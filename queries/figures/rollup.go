@@ -1,4 +1,4 @@
-package queries
+package figures
 
 import (
 	"cmp"
@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"turnwise/queries"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// countingSQL lets one process count at a time, and keeps criteria from coming into force meanwhile.
-const countingSQL = `select zone from rollup_state for no key update`
 
 const deleteHoursSQL = `
 delete from rollup_hours s
@@ -55,15 +53,15 @@ func NextEpoch(ctx context.Context, pool *pgxpool.Pool, from, until time.Time) e
 // again and does not wait.
 func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, countingSQL); err != nil {
+		if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{"limit": limit, "from": from, "until": until})
 		var hours []AssistantHour
-		seen := map[HourKey]bool{}
+		seen := map[hourKey]bool{}
 		var h AssistantHour
 		if _, err := pgx.ForEachRow(rows, []any{&h.At, &h.Assistant}, func() error {
-			if k := (HourKey{h.At.UnixMicro(), h.Assistant}); !seen[k] {
+			if k := (hourKey{h.At.UnixMicro(), h.Assistant}); !seen[k] {
 				seen[k] = true
 				hours = append(hours, h)
 			}
@@ -84,11 +82,11 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 		if err := replaceCells(ctx, tx, deleteHoursSQL, insertHoursSQL, hours, found); err != nil {
 			return err
 		}
-		days := map[HourKey]AssistantHour{}
+		days := map[hourKey]AssistantHour{}
 		for _, h := range hours {
 			for at := h.At; at.Before(h.At.Add(time.Hour)); at = at.Add(g.Slot) { // a day may begin within
 				day := g.DayOf(at)
-				days[HourKey{day.UnixMicro(), h.Assistant}] = AssistantHour{day, h.Assistant}
+				days[hourKey{day.UnixMicro(), h.Assistant}] = AssistantHour{day, h.Assistant}
 			}
 		}
 		var stale []AssistantHour
@@ -152,7 +150,7 @@ from unnest(@ats::timestamptz[], @assistants::integer[], @families::smallint[], 
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
 func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before, now time.Time) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, countingSQL); err != nil {
+		if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
 			return err
 		}
 		rows, _ := tx.Query(ctx, takeDaysSQL, pgx.StrictNamedArgs{"limit": limit, "before": before})
@@ -302,7 +300,7 @@ const rollupBacklogSQL = `select (select count(*) from (select distinct hour, as
 type RollupBacklog struct{ Hours, Days int64 }
 
 // Backlog returns what is still to be counted.
-func Backlog(ctx context.Context, db DB) (RollupBacklog, error) {
+func Backlog(ctx context.Context, db queries.DB) (RollupBacklog, error) {
 	rows, _ := db.Query(ctx, rollupBacklogSQL)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[RollupBacklog])
 }

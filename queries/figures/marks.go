@@ -1,18 +1,13 @@
-package queries
+package figures
 
 import (
 	"context"
 	"fmt"
+	"turnwise/queries"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// HourKey names an hour (UTC) of an assistant.
-type HourKey struct {
-	Hour      int64 // microseconds
-	Assistant int32
-}
 
 // linkPersonsSQL keeps, of conversations that came or went, when their persons first came and came again, and marks the hours of those of which that
 // changed. A person is told by the user's id, or by the sender where none is told; whoever had no id may come back with one.
@@ -67,7 +62,7 @@ with taken as (
 	join conversations c on c.sender_id = k.sender and c.user_id = '' and c.started_at > k.at
 	where not exists (select from conversations e where e.sender_id = k.sender and e.user_id = '' and e.started_at < k.at)
 ), linked as (
-	select c.sender_id, c.id, c.assistant_id, c.started_at, ` + personFirstText + ` as first_at,
+	select c.sender_id, c.id, c.assistant_id, c.started_at, ` + queries.PersonFirstText + ` as first_at,
 		case
 			when c.user_id <> '' then (
 				select n.started_at
@@ -110,26 +105,12 @@ with taken as (
 )
 select count(*) from taken`
 
-// personFirstText says when the first conversation ever began of the person of a conversation, by looking at all of them.
-const personFirstText = `least(
-		(select k.first_at from known_users k where k.assistant_id = c.assistant_id and k.person = ` + personText + `),
-		case
-			when c.user_id <> '' then (
-				select min(n.started_at)
-				from conversations n
-				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id)
-			else (
-				select min(n.started_at)
-				from conversations n
-				where n.sender_id = c.sender_id and n.user_id = '')
-		end)`
-
 // LinkPersons follows who came or went, a portion at a time: what is done of many stays done.
 func LinkPersons(ctx context.Context, pool *pgxpool.Pool) error {
 	for {
 		var taken int
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, countingSQL); err != nil {
+			if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
 				return err
 			}
 			return tx.QueryRow(ctx, linkPersonsSQL).Scan(&taken)
