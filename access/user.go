@@ -24,7 +24,7 @@ type User struct {
 	Revision     int32
 	CreatedAt    time.Time
 	LastSeenAt   *time.Time
-	Calls        int64 // notes that call the user and that he has not seen
+	Mentions     int64 // of the user in notes, not read yet
 	IsToken      bool  `db:"-"` // a token, which has no account
 }
 

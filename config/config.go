@@ -156,7 +156,7 @@ func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUI
 		}
 		add(queries.AuditSettingsChanged, "mail", was, *m, func(ctx context.Context, tx pgx.Tx) error {
 			kept := *m
-			if old, err := queries.Mail(ctx, tx); err == nil && old.Place() == kept.Place() { // the password is for that server
+			if old, err := queries.Mail(ctx, tx); err == nil && old.Server() == kept.Server() { // the password is for that server
 				kept.Sealed = old.Sealed
 			}
 			return queries.SetMail(ctx, tx, kept, by, now)

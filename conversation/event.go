@@ -120,7 +120,7 @@ type Event struct {
 	Original []byte // the bytes as received when Body had to be repaired, else nil
 	BodyHash int64  // of the bytes as received; of what is stored of a masked event
 	Told     []Told // digests of what was masked in it as the value of a slot
-	Twin     UUID   // the id that the event has, or had, in its other form: masked, or as it came; zero when they are the same
+	OtherID  UUID   // the id that the event has, or had, in its other form: masked, or as it came; zero when they are the same
 }
 
 // Told is the digest of words that were told as the value of a slot which is masked by name: what repeats them is masked too.

@@ -126,11 +126,11 @@ func (v Viewer) Bar(q Question, c queries.Choices) FilterBar {
 		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: metric.OutcomeName},
 		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: metric.RatingName},
 		{Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated}, One: true},
-		{Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Work.States, Text: metric.ReviewStateName},
-		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Work.Tags},
+		{Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Review.States, Text: metric.ReviewStateName},
+		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Review.Tags},
 	}
-	if len(c.Reviewers) > 1 || len(f.Work.Reviewers) > 0 {
-		people := Choice{Name: "reviewer", Label: "Reviewer", Chosen: f.Work.Reviewers, Text: func(id string) string { return cmp.Or(c.Reviewers[id], "somebody who is gone") }}
+	if len(c.Reviewers) > 1 || len(f.Review.Reviewers) > 0 {
+		people := Choice{Name: "reviewer", Label: "Reviewer", Chosen: f.Review.Reviewers, Text: func(id string) string { return cmp.Or(c.Reviewers[id], "somebody who is gone") }}
 		people.Values = slices.SortedFunc(maps.Keys(c.Reviewers), func(a, b string) int { return cmp.Compare(c.Reviewers[a], c.Reviewers[b]) })
 		b.Choices = append(b.Choices, people)
 	}
@@ -213,7 +213,7 @@ func (q Question) Chips(choices []Choice) (all []Chip) {
 		case "queue":
 			c.Value = q.QueueName
 		case "only": // all in one
-			if n := len(q.Filter.Only); a.Text == q.Filter.Only[0] {
+			if n := len(q.Filter.IDs); a.Text == q.Filter.IDs[0] {
 				rest := q.Query()
 				rest.Del("only")
 				c.Value, c.Without = format.Plural(int64(n), "conversation that was chosen", "conversations that were chosen"), to(rest)
@@ -234,8 +234,8 @@ func FilterWords(f metric.Filter) string {
 		value := a.Words(format.Millis)
 		switch key := a.Key; {
 		case a.Name == "only" && last == key:
-		case a.Name == "only" && len(f.Only) > 3:
-			words = append(words, "Only "+format.Plural(int64(len(f.Only)), "conversation", "conversations")+" that were chosen")
+		case a.Name == "only" && len(f.IDs) > 3:
+			words = append(words, "Only "+format.Plural(int64(len(f.IDs)), "conversation", "conversations")+" that were chosen")
 		case last == key && a.Name != "is" && a.Name != "flow": // any of them, or none of them
 			join := " or "
 			if a.Verb == "is not" {

@@ -119,7 +119,7 @@ func (f *Figures) groups(by dimension, names queries.DimensionNames) []*group {
 	strata := dimensionOf(by.strata)
 	found := map[string]*group{}
 	for d, t := range f.sums {
-		name := cmp.Or(by.name(names, d), metric.NotTold)
+		name := cmp.Or(by.name(names, d), metric.Unknown)
 		g := found[name]
 		if g == nil {
 			g = &group{name: name, of: d.Assistant, filter: f.Filter, strata: map[string]*metric.Tally{}}

@@ -279,7 +279,7 @@ func (f *Figures) link(filter metric.Filter, is metric.Condition) string {
 	if !f.links {
 		return ""
 	}
-	return Address(filter.That(is))
+	return Address(filter.With(is))
 }
 
 // at returns the filter narrowed to a span.
@@ -327,7 +327,7 @@ func (f *Figures) turns(filter metric.Filter, slower float64) string {
 	if !f.links {
 		return ""
 	}
-	filter.Slower = slower
+	filter.ResponseOver = slower
 	return listAddress("/turns", filter)
 }
 

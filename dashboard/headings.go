@@ -49,12 +49,12 @@ func TurnsHeading(f metric.Filter) string {
 		}
 	}
 	switch {
-	case f.Slower > 0 && f.Faster > 0:
-		words = "Turns answered after " + format.Millis(f.Slower) + " to " + format.Millis(f.Faster)
-	case f.Slower > 0:
-		words = "Turns answered after more than " + format.Millis(f.Slower)
-	case f.Faster > 0:
-		words = "Turns answered within " + format.Millis(f.Faster)
+	case f.ResponseOver > 0 && f.ResponseUpTo > 0:
+		words = "Turns answered after " + format.Millis(f.ResponseOver) + " to " + format.Millis(f.ResponseUpTo)
+	case f.ResponseOver > 0:
+		words = "Turns answered after more than " + format.Millis(f.ResponseOver)
+	case f.ResponseUpTo > 0:
+		words = "Turns answered within " + format.Millis(f.ResponseUpTo)
 	}
 	return words
 }
@@ -68,8 +68,8 @@ func UsersHeading(f metric.Filter) string {
 	case metric.ReturningUsers:
 		words = "Returning users"
 	}
-	if f.Met != (metric.Range{}) {
-		words += " met from " + f.Met.From.Format("2 Jan") + " to " + f.Met.Until.AddDate(0, 0, -1).Format("2 Jan 2006")
+	if f.FirstSeen != (metric.Range{}) {
+		words += " met from " + f.FirstSeen.From.Format("2 Jan") + " to " + f.FirstSeen.Until.AddDate(0, 0, -1).Format("2 Jan 2006")
 	}
 	return words
 }

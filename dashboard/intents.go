@@ -78,7 +78,7 @@ func (f *Figures) Intents(ctx context.Context) (m Intents, err error) {
 	}
 	for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
 		c := f.words.Intents[intent]
-		name := cmp.Or(intent, metric.NotTold)
+		name := cmp.Or(intent, metric.Unknown)
 		row := IntentRow{Intent: intent, Turns: Count(c.Turns, f.turnLink(metric.TurnFilter{Intent: name})), Deciles: c.Deciles}
 		row.Unsure = f.turnRate(metric.Rate{Of: c.Unsure(), Among: sum(c.Deciles[:])}, metric.TurnFilter{Intent: name, Unsure: true})
 		row.Fallback = f.turnRate(metric.Rate{Of: c.Fallback, Among: c.Turns}, metric.TurnFilter{Intent: name, Fallback: true})
@@ -175,7 +175,7 @@ func (f *Figures) commandCard(name, command string) Card {
 func (f *Figures) mix(counts map[string]int64, among int64, to func(*metric.Filter, string)) (all []Reason) {
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		filter := f.Filter
-		to(&filter, cmp.Or(name, metric.NotTold))
+		to(&filter, cmp.Or(name, metric.Unknown))
 		link := f.link(filter, metric.All)
 		all = append(all, Reason{Name: name, Count: Count(counts[name], link), Share: metric.Rate{Of: counts[name], Among: among}})
 	}

@@ -90,7 +90,7 @@ func (f *Figures) histogram() Chart {
 			t = Tick{Label: format.Bound(high), Long: format.Bound(low) + " – " + format.Bound(high)}
 		}
 		n := f.whole.Response.Within(low, cmp.Or(high, 1e12))
-		filter.Faster = high
+		filter.ResponseUpTo = high
 		c.X = append(c.X, t)
 		s.Values = append(s.Values, Count(n, f.turns(filter, low)))
 	}
@@ -105,7 +105,7 @@ func (f *Figures) latencyBy(title string, by map[string]*metric.Latency, to func
 	most, b.Cut = cut(f, most)
 	for _, name := range most {
 		filter, l := f.Filter, by[name]
-		to(&filter.Turns, cmp.Or(name, metric.NotTold))
+		to(&filter.Turns, cmp.Or(name, metric.Unknown))
 		row := BreakdownRow{Name: name, N: l.N, Values: f.latencyValues(l, filter)}
 		if title == "Flow" && conversation.UserFlow(name) {
 			row.Link = f.flowPage(name)
@@ -200,7 +200,7 @@ func (f *Figures) breakdowns(names queries.DimensionNames, head []string, values
 		most, b.Cut = cut(f, most)
 		for _, name := range most {
 			filter := f.Filter
-			d.to(&filter, cmp.Or(name, metric.NotTold))
+			d.to(&filter, cmp.Or(name, metric.Unknown))
 			b.Rows = append(b.Rows, BreakdownRow{Name: name, N: sums[name].Count(metric.All), Link: f.with(filter).Address(), Values: values(sums[name], filter)})
 		}
 		all = append(all, b)

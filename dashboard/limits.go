@@ -10,13 +10,14 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 )
 
 // Filter reads a filter, within what who asks is limited to: every filter of a request comes from here, so that none is wider. Figures
 // tell who may not read conversations nothing about what was said or about one person.
 func (v Viewer) Filter(ctx context.Context, q url.Values) (metric.Filter, error) {
 	f, err := metric.ParseFilter(q, v.Zone)
-	if err == nil && !v.Rights[access.SeeTranscripts] && (f.Text != "" || f.ID != "" || len(f.Only) > 0) {
+	if err == nil && !v.Rights[access.SeeTranscripts] && (f.Text != "" || f.ID != "" || len(f.IDs) > 0) {
 		err = &metric.InputError{Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations"}
 	}
 	if err == nil {
@@ -32,13 +33,13 @@ func (v Viewer) Filter(ctx context.Context, q url.Values) (metric.Filter, error)
 	if err != nil || limits == nil {
 		return f, err
 	}
-	if f.Work.Queue != "" {
-		id, err := conversation.ParseUUID(f.Work.Queue)
+	if f.Review.Queue != "" {
+		id, err := conversation.ParseUUID(f.Review.Queue)
 		if err == nil {
 			_, err = v.QueueByID(ctx, id)
 		}
 		if errors.Is(err, queries.ErrNotFound) {
-			f.Work.Queue = conversation.UUID{}.String() // which none has
+			f.Review.Queue = conversation.UUID{}.String() // which none has
 		} else if err != nil {
 			return f, err
 		}
@@ -62,7 +63,7 @@ func (v Viewer) Choices(ctx context.Context) (queries.Choices, error) {
 
 // MayQueue tells whether who asks may see a queue: one of other assistants too is for those who see them all. What people were given one by
 // one is everybody's, each seeing what he may.
-func (v Viewer) MayQueue(ctx context.Context, q queries.Queue) bool {
+func (v Viewer) MayQueue(ctx context.Context, q work.Queue) bool {
 	limits := v.User.Assistants
 	return limits == nil || q.Assigned() || v.Within(ctx, q.Query)
 }
@@ -73,7 +74,7 @@ func (v Viewer) Within(ctx context.Context, query string) bool {
 	if limits == nil {
 		return true
 	}
-	f, err := queries.KeptFilter(query, v.Zone)
+	f, err := work.KeptFilter(query, v.Zone)
 	if err == nil {
 		f, err = queries.Survivors(ctx, v.Pool, f)
 	}
@@ -86,7 +87,7 @@ func (v Viewer) MayView(ctx context.Context, x queries.SavedView) bool {
 	if limits == nil {
 		return true
 	}
-	f, err := queries.KeptFilter(x.Query, v.Zone)
+	f, err := work.KeptFilter(x.Query, v.Zone)
 	if err == nil {
 		f, err = queries.Survivors(ctx, v.Pool, f)
 	}
@@ -94,11 +95,11 @@ func (v Viewer) MayView(ctx context.Context, x queries.SavedView) bool {
 }
 
 // QueueByID returns a queue that who asks may see.
-func (v Viewer) QueueByID(ctx context.Context, id conversation.UUID) (queries.Queue, error) {
+func (v Viewer) QueueByID(ctx context.Context, id conversation.UUID) (work.Queue, error) {
 	u := v.User
-	q, err := queries.QueueByID(ctx, v.Pool, id, u.ID)
+	q, err := work.QueueByID(ctx, v.Pool, id, u.ID)
 	if err == nil && !v.MayQueue(ctx, q) {
-		return queries.Queue{}, queries.ErrNotFound
+		return work.Queue{}, queries.ErrNotFound
 	}
 	return q, err
 }

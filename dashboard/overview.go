@@ -179,7 +179,7 @@ func (f *Figures) volume() Chart {
 		{metric.HandedOff, "Escalated", "--c-escalated"},
 		{metric.Abandoned, "Abandoned", "--c-abandoned"},
 		{metric.Open, "Open", "--c-open"},
-		{metric.NotEngaged, "Not engaged", "--c-none"},
+		{metric.EndedNotEngaged, "Not engaged", "--c-none"},
 	} {
 		n := f.whole.Count(o.is)
 		s := Series{Name: o.name, Color: o.color, Link: f.link(f.Filter, o.is), N: n, Share: format.Percent(metric.Rate{Of: n, Among: total})}

@@ -28,12 +28,12 @@ func (v Viewer) Total(ctx context.Context, f metric.Filter, now time.Time) (n in
 // count what was deleted, else counted up to countUpTo, beyond which more is set.
 func (v Viewer) TotalOf(ctx context.Context, f metric.Filter, frozen bool, now time.Time) (n int64, more bool, err error) {
 	asked := f
-	f = f.Conditioned()
+	f = f.Normalized()
 	plain := f
 	plain.Is, plain.Weekdays, plain.Hours, plain.Flows = nil, nil, nil, nil
 	apart := len(f.Is) + len(f.Hours) + len(f.Flows) // rollups know one at a time
 	flow := len(f.Flows) > 0 && f.Flows[0].Visited+f.Flows[0].Stopped == "" && len(f.Weekdays) == 0
-	if !frozen && plain.Plain() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
+	if !frozen && plain.FromRollups() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
 		q := figures.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: CountUpTo, Now: now, Grid: v.Grid}
 		counted, err := figures.Count(ctx, v.Pool, q)
 		switch {
@@ -92,9 +92,9 @@ func listAddress(path string, f metric.Filter) string {
 func (v Viewer) TotalTurns(ctx context.Context, q Question) (int64, error) {
 	f := q.Filter
 	plain := f
-	plain.Slower, plain.Faster = 0, 0
+	plain.ResponseOver, plain.ResponseUpTo = 0, 0
 	known := func(ms float64) bool { return ms == 0 || metric.NearBound(ms) == ms }
-	if !plain.Plain() || !known(f.Slower) || !known(f.Faster) {
+	if !plain.FromRollups() || !known(f.ResponseOver) || !known(f.ResponseUpTo) {
 		return queries.CountTurns(ctx, v.Pool, f, q.Now, v.Zone)
 	}
 	counted, err := figures.Count(ctx, v.Pool, figures.Question{Filter: plain, Times: true, Now: q.Now, Grid: v.Grid})
@@ -105,7 +105,7 @@ func (v Viewer) TotalTurns(ctx context.Context, q Question) (int64, error) {
 	for _, c := range counted.Cells {
 		l.Merge(&c.Tally.Response)
 	}
-	return l.Within(f.Slower, cmp.Or(f.Faster, 1e12)), nil
+	return l.Within(f.ResponseOver, cmp.Or(f.ResponseUpTo, 1e12)), nil
 }
 
 // Newest tells, where a question's range holds nothing, of which day the newest conversation is that its filter matches, or without the filter any;

@@ -90,11 +90,11 @@ func (f *Figures) cohorts() (all []Cohort) {
 			continue
 		}
 		of := f.Filter.Within(c.Week.From.In(f.Zone), until.In(f.Zone))
-		of.Met = metric.Range{From: c.Week.From.In(f.Zone), Until: c.Week.Until.In(f.Zone)}
+		of.FirstSeen = metric.Range{From: c.Week.From.In(f.Zone), Until: c.Week.Until.In(f.Zone)}
 		row := Cohort{Week: f.viewer.Day(c.Week.From), Size: Count(c.Size, f.peopleOf(of))}
 		for k, n := range c.Active {
 			week := f.users.Cohorts[len(f.users.Cohorts)-len(c.Active)+k].Week
-			in := of.Within(week.From.In(f.Zone), week.Until.In(f.Zone)).That(metric.Engaged)
+			in := of.Within(week.From.In(f.Zone), week.Until.In(f.Zone)).With(metric.Engaged)
 			row.Weeks = append(row.Weeks, Rate(metric.Rate{Of: n, Among: c.Size}, f.peopleOf(in), row.Size.Link, "met in this week"))
 		}
 		all = append(all, row)
@@ -105,7 +105,7 @@ func (f *Figures) cohorts() (all []Cohort) {
 // people returns the address of the list of those who wrote: all, the new or the returning.
 func (f *Figures) people(filter metric.Filter, which string) string {
 	filter.Users = which
-	return f.peopleOf(filter.That(metric.Engaged))
+	return f.peopleOf(filter.With(metric.Engaged))
 }
 
 func (f *Figures) peopleOf(filter metric.Filter) string {

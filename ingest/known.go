@@ -57,8 +57,8 @@ func group(events []*conversation.Event) (units []*unit, counts Counts) {
 func dropTwins(events []*conversation.Event, counts *Counts) []*conversation.Event {
 	masked := map[conversation.UUID]bool{}
 	for _, e := range events {
-		if e.Masks > 0 && e.Twin != (conversation.UUID{}) {
-			masked[e.Twin] = true
+		if e.Masks > 0 && e.OtherID != (conversation.UUID{}) {
+			masked[e.OtherID] = true
 		}
 	}
 	if len(masked) == 0 {
@@ -151,14 +151,14 @@ const farApart = 10 * 60 * 1e6
 
 // dropKnown looks up the events that may be stored and keeps those that are new or change something.
 func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts *Counts) error {
-	var stretches []store.Stretch
+	var stretches []store.TimeSpan
 	for _, u := range units {
 		for i, e := range u.maybe {
 			if n := len(stretches) - 1; i > 0 && e.At-stretches[n].Until < farApart {
 				stretches[n].Until = max(stretches[n].Until, e.At)
 				continue
 			}
-			stretches = append(stretches, store.Stretch{Sender: u.id, From: e.At, Until: e.At})
+			stretches = append(stretches, store.TimeSpan{Sender: u.id, From: e.At, Until: e.At})
 		}
 	}
 	if len(stretches) == 0 {
@@ -185,8 +185,8 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	for _, u := range units {
 		for _, e := range u.maybe {
 			s, ok := byID[e.ID]
-			if !ok && e.Twin != (conversation.UUID{}) { // stored in its other form
-				s, ok = byID[e.Twin]
+			if !ok && e.OtherID != (conversation.UUID{}) { // stored in its other form
+				s, ok = byID[e.OtherID]
 			}
 			at := instants[instantKey{u.id, e.At}]
 			if !ok {
@@ -295,7 +295,7 @@ func sealed(e *conversation.Event, stored *store.StoredEvent, stripped map[queri
 	case e.SessionID != "":
 		id = conversation.SessionUUID(e)
 	}
-	gone, known := stripped[queries.ConversationKey{Sender: e.SenderID, ID: id}]
+	gone, known := stripped[queries.ConversationKey{SenderID: e.SenderID, ID: id}]
 	return gone || !known
 }
 

@@ -34,12 +34,12 @@ type run struct {
 	*Writer
 	src     Source
 	o       Options
-	settler settler
+	acker   acker
 	copies  atomic.Int32    // the share of known events lately, in percent: much makes a first look worth its while
 	glanced atomic.Int64    // known events that were found so and wait to be counted
 	resent  atomic.Int64    // redelivered bodies that wait to be counted
 	empty   atomic.Int64    // messages that hold nothing and wait to be counted
-	hurry   []chan struct{} // to each writer: what is in flight is at its bound, so waiting for more is in vain
+	flush   []chan struct{} // to each writer: what is in flight is at its bound, so waiting for more is in vain
 	mu      sync.Mutex
 	sum     Counts
 }
@@ -68,11 +68,11 @@ func (w *Writer) Run(ctx context.Context, src Source, feed Feed, o Options) (Cou
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	r := &run{Writer: w, src: src, o: o}
-	r.settler.space = semaphore.NewWeighted(inFlight)
+	r.acker.space = semaphore.NewWeighted(inFlight)
 	r.copies.Store(manyCopies)
 	decode, ordered := make(chan *chunk), make(chan *chunk, 4)
 	for range o.Writers {
-		r.hurry = append(r.hurry, make(chan struct{}, 1))
+		r.flush = append(r.flush, make(chan struct{}, 1))
 	}
 	var broken error // the feed's
 	g.Go(func() error { return r.read(ctx, feed, decode, ordered, &broken) })
@@ -82,7 +82,7 @@ func (w *Writer) Run(ctx context.Context, src Source, feed Feed, o Options) (Cou
 	queues := make([]chan item, o.Writers)
 	for i := range queues {
 		queues[i] = make(chan item, o.Batch)
-		g.Go(func() error { return r.drain(ctx, queues[i], r.hurry[i]) })
+		g.Go(func() error { return r.drain(ctx, queues[i], r.flush[i]) })
 	}
 	g.Go(func() error { return r.route(ctx, ordered, queues) })
 	if err := g.Wait(); err != nil {
@@ -112,7 +112,7 @@ func (r *run) read(ctx context.Context, feed Feed, decode, ordered chan<- *chunk
 			return err
 		}
 		c.open.Store(1)
-		r.settler.add(c)
+		r.acker.add(c)
 		for _, to := range []chan<- *chunk{ordered, decode} {
 			select {
 			case to <- c:
@@ -125,18 +125,18 @@ func (r *run) read(ctx context.Context, feed Feed, decode, ordered chan<- *chunk
 
 // acquire waits for space in flight.
 func (r *run) acquire(ctx context.Context, size int64) error {
-	if r.settler.space.TryAcquire(size) {
+	if r.acker.space.TryAcquire(size) {
 		return nil
 	}
 	for { // again, as what waits may have reached its writer since
-		for _, h := range r.hurry {
+		for _, h := range r.flush {
 			select {
 			case h <- struct{}{}:
 			default:
 			}
 		}
 		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-		err := r.settler.space.Acquire(soon, size)
+		err := r.acker.space.Acquire(soon, size)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -196,7 +196,7 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 			}
 		}
 		c.entries = nil
-		r.settler.done(c, 1)
+		r.acker.done(c, 1)
 	}
 }
 
@@ -301,7 +301,7 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 func (r *run) glance(ctx context.Context, d wire.Decoder, c *chunk) []entry {
 	bodies := c.Bodies
 	glances := make([]wire.Glance, len(bodies))
-	spans := map[int64]*store.Stretch{}
+	spans := map[int64]*store.TimeSpan{}
 	from := r.src.Intake()
 	for i, body := range bodies {
 		g, ok := d.Glance(body, c.intake(from, i))
@@ -314,12 +314,12 @@ func (r *run) glance(ctx context.Context, d wire.Decoder, c *chunk) []entry {
 		glances[i] = g
 		s := spans[g.Sender]
 		if s == nil {
-			s = &store.Stretch{Sender: g.Sender, From: g.At, Until: g.At}
+			s = &store.TimeSpan{Sender: g.Sender, From: g.At, Until: g.At}
 			spans[g.Sender] = s
 		}
 		s.From, s.Until = min(s.From, g.At), max(s.Until, g.At)
 	}
-	stretches := make([]store.Stretch, 0, len(spans))
+	stretches := make([]store.TimeSpan, 0, len(spans))
 	for _, s := range spans {
 		if s.Until-s.From < 6*farApart { // the events between are read too
 			stretches = append(stretches, *s)
@@ -390,7 +390,7 @@ func (r *run) drain(ctx context.Context, in <-chan item, hurry <-chan struct{}) 
 			for until < len(batch) && batch[until].chunk == batch[from].chunk {
 				until++
 			}
-			r.settler.done(batch[from].chunk, int64(until-from))
+			r.acker.done(batch[from].chunk, int64(until-from))
 			from = until
 		}
 		clear(batch)

@@ -113,20 +113,20 @@ type item struct {
 }
 
 // settler acknowledges chunks in their order.
-type settler struct {
+type acker struct {
 	mu     sync.Mutex
 	chunks []*chunk
 	space  *semaphore.Weighted
 }
 
-func (s *settler) add(c *chunk) {
+func (s *acker) add(c *chunk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.chunks = append(s.chunks, c)
 }
 
 // done notes that n of the chunk's events are committed.
-func (s *settler) done(c *chunk, n int64) {
+func (s *acker) done(c *chunk, n int64) {
 	if c.open.Add(-n) > 0 {
 		return
 	}

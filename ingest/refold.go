@@ -245,7 +245,7 @@ func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r
 // storedFacts are what is stored of conversations, to be folded again.
 type storedFacts struct {
 	events  []*conversation.Event
-	stretch store.Stretch
+	stretch store.TimeSpan
 	ids     []conversation.UUID        // of the conversations
 	kept    map[conversation.UUID]bool // of the events
 
@@ -262,7 +262,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s store.Sender, conversa
 	if len(conversations) == 0 {
 		return out, nil
 	}
-	stretch := store.Stretch{Sender: s.ID, From: conversations[0].StartedAt, Until: conversations[0].LastAt}
+	stretch := store.TimeSpan{Sender: s.ID, From: conversations[0].StartedAt, Until: conversations[0].LastAt}
 	in := make(map[conversation.UUID]bool, len(conversations))
 	for _, c := range conversations {
 		out.ids = append(out.ids, c.ID)
@@ -270,11 +270,11 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s store.Sender, conversa
 		stretch.From, stretch.Until = min(stretch.From, c.StartedAt), max(stretch.Until, c.LastAt)
 	}
 	out.stretch = stretch
-	rows, err := store.StoredEvents(ctx, tx, []store.Stretch{stretch})
+	rows, err := store.StoredEvents(ctx, tx, []store.TimeSpan{stretch})
 	if err != nil {
 		return nil, fmt.Errorf("load events: %w", err)
 	}
-	facts := make(map[store.BodyPlace]*store.StoredEvent, len(rows))
+	facts := make(map[store.BodyPosition]*store.StoredEvent, len(rows))
 	known := make(map[conversation.UUID]bool, len(rows))
 	for i := range rows {
 		if in[rows[i].Conversation] {
@@ -294,7 +294,7 @@ func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s store.Sender, conversa
 		if rej != nil {
 			return nil, fmt.Errorf("%w: a stored event of sender %d: %w", errUnfit, s.ID, rej)
 		}
-		f, ok := facts[body.BodyPlace]
+		f, ok := facts[body.BodyPosition]
 		if !ok || f.At != e.At {
 			return nil, fmt.Errorf("%w: sender %d, a stored body has no event row %s", errUnfit, s.ID, e.ID)
 		}

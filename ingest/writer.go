@@ -526,7 +526,7 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *stor
 		sender := store.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.known}
 		if u.again == nil {
 			stored := func(id conversation.UUID) (conversation.Key, bool) {
-				key, ok := first[queries.ConversationKey{Sender: u.id, ID: id}]
+				key, ok := first[queries.ConversationKey{SenderID: u.id, ID: id}]
 				return key, ok
 			}
 			if !u.known {
@@ -566,7 +566,7 @@ func sessions(u *unit, p *conversation.Projection) (keys []queries.ConversationK
 	}
 	for _, e := range u.append {
 		if e.SessionID != "" && e.SessionID != last {
-			keys = append(keys, queries.ConversationKey{Sender: u.id, ID: conversation.SessionUUID(e)})
+			keys = append(keys, queries.ConversationKey{SenderID: u.id, ID: conversation.SessionUUID(e)})
 			last = e.SessionID
 		}
 	}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"time"
 
+	"turnwise/queries/work"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-
-	"turnwise/queries"
 )
 
 // BulkArgs asks for what people do to many conversations at once to be gone on with.
@@ -32,7 +32,7 @@ func (w *BulkWorker) Timeout(*river.Job[BulkArgs]) time.Duration { return rollUp
 func (w *BulkWorker) Work(ctx context.Context, _ *river.Job[BulkArgs]) error {
 	for more := true; more; {
 		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
-			more, err = queries.GoOn(ctx, tx, nil, w.now())
+			more, err = work.ContinueBulk(ctx, tx, nil, w.now())
 			return err
 		})
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {

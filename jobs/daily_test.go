@@ -63,7 +63,7 @@ order by 1, 2, 3, 4, 5`)
 		f := metric.Filter{Range: metric.Range{From: from, Until: metric.AddDays(from, 1, berlin)}, Assistants: []string{d.Assistant}, Environments: []string{d.Environment}, Channels: []string{d.Channel}, Versions: []string{d.Version}}
 		for _, values := range []*[]string{&f.Environments, &f.Channels, &f.Versions} {
 			if (*values)[0] == "" {
-				(*values)[0] = metric.NotTold
+				(*values)[0] = metric.Unknown
 			}
 		}
 		got, err := figures.Count(ctx, pool, figures.Question{Filter: f, Times: true, Facts: true, Ended: true, Now: now, Grid: g})

@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
+	"turnwise/queries/work"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-
-	"turnwise/queries"
 )
 
 // DrawArgs asks for queues to be filled whose time has come.
@@ -40,7 +40,7 @@ func (w *DrawWorker) Work(ctx context.Context, _ *river.Job[DrawArgs]) error {
 func DrawQueues(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now time.Time) error {
 	for more := true; more; {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
-			more, err = queries.DrawDue(ctx, tx, now, zone)
+			more, err = work.DrawDue(ctx, tx, now, zone)
 			return err
 		})
 		if err != nil {

@@ -99,7 +99,7 @@ func TestByHand(t *testing.T) {
 		}
 		sum := check("all", all, map[metric.Condition]int64{
 			metric.All: 6, metric.Engaged: 5, metric.Ended: 4, metric.Contained: 3, metric.Confirmed: 1, metric.Assumed: 1, metric.Resolved: 2, metric.Durable: 1, metric.HandedOff: 1,
-			metric.Abandoned: 1, metric.Open: 1, metric.NotEngaged: 1, metric.Escalated: 1, metric.Satisfied: 1, metric.Unsatisfied: 1, metric.Rated: 2, metric.Asked: 2, metric.Judged: 0,
+			metric.Abandoned: 1, metric.Open: 1, metric.EndedNotEngaged: 1, metric.Escalated: 1, metric.Satisfied: 1, metric.Unsatisfied: 1, metric.Rated: 2, metric.Asked: 2, metric.Judged: 0,
 		})
 		if r := sum.Rate(metric.DurableShare); r != (metric.Rate{Of: 1, Among: 4}) {
 			t.Errorf("durable: %+v", r)

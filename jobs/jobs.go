@@ -85,7 +85,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
 	s := &server{id: client.ID(), version: cfg.Version, pool: cfg.Pool, log: cfg.Log}
-	if err := queries.BeatServer(ctx, cfg.Pool, s.id, s.version); err != nil {
+	if err := queries.Heartbeat(ctx, cfg.Pool, s.id, s.version); err != nil {
 		return nil, fmt.Errorf("start jobs: %w", err)
 	}
 	if err := client.Start(ctx); err != nil {

@@ -204,7 +204,7 @@ func (r *retaining) window(ctx context.Context, of queries.Kept, x queries.Reten
 	whole := false
 	if of == queries.KeptConversations {
 		if whole, err = queries.WholeMonth(ctx, r.pool, r.rules, x.From, r.now(), r.zone); err == nil && whole {
-			err = queries.Doom(ctx, r.pool, x.From)
+			err = queries.MarkForDrop(ctx, r.pool, x.From)
 		}
 		if err != nil {
 			return 0, err

@@ -16,6 +16,7 @@ import (
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 	"turnwise/queries/figures"
+	"turnwise/queries/work"
 )
 
 func days(n int32) *int32 { return &n }
@@ -286,20 +287,20 @@ func TestReviewsStay(t *testing.T) {
 		t.Helper()
 		for _, f := range []metric.Filter{all, bank, notWeb, cut} {
 			for _, by := range []string{"", "assistant", "channel", "outcome"} {
-				c, err := queries.CoverageOf(t.Context(), pool, f, by, now, time.UTC)
+				c, err := work.CoverageOf(t.Context(), pool, f, by, now, time.UTC)
 				if err != nil {
 					t.Fatal(err)
 				}
 				out += fmt.Sprintln(f.Encode(), by, c)
 			}
-			people, err := queries.ReviewersOf(t.Context(), pool, f, now, time.UTC)
+			people, err := work.ReviewersOf(t.Context(), pool, f, now, time.UTC)
 			if err != nil || len(people) != 3 {
 				t.Fatal(people, err)
 			}
 			for _, p := range people {
 				out += fmt.Sprintln(p.Name, p.Reviewed, *p.Rating, p.Rated, *p.MedianS, p.Timed)
 			}
-			tags, err := queries.TagsOverTime(t.Context(), pool, f, starts, now, time.UTC)
+			tags, err := work.TagsOverTime(t.Context(), pool, f, starts, now, time.UTC)
 			if err != nil || len(tags) != 2 {
 				t.Fatal(tags, err)
 			}
@@ -318,7 +319,7 @@ func TestReviewsStay(t *testing.T) {
 	}
 	open := all
 	open.Escalated = "yes" // of the deleted ones nobody knows
-	c, err := queries.CoverageOf(t.Context(), pool, open, "", now, time.UTC)
+	c, err := work.CoverageOf(t.Context(), pool, open, "", now, time.UTC)
 	if err != nil || len(c) != 1 || c[0].All > 500 {
 		t.Errorf("escalated ones that are left: %v, %v", c, err)
 	}

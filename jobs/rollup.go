@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"time"
+
 	"turnwise/queries/figures"
 
 	"github.com/jackc/pgx/v5/pgxpool"

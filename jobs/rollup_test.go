@@ -221,7 +221,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if got.Facts != !f.Plain() {
+						if got.Facts != !f.FromRollups() {
 							t.Errorf("%v: from facts: %t", f.Query(), got.Facts)
 						}
 						q.Facts = true
@@ -291,19 +291,19 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got figures.Answer
 		}
 	}
 	for is := metric.All; is <= metric.Judged; is++ {
-		check(f.That(is), sum.Count(is))
+		check(f.With(is), sum.Count(is))
 	}
 	from, until := f.Range.Bounds(now, z)
 	users := metric.CountUsers(got.Users, []metric.Span{{From: from, Until: until}}, nil)
 	for which, n := range map[string]int64{"": users.All, metric.NewUsers: users.New, metric.ReturningUsers: users.Returning()} {
-		of := f.That(metric.Engaged)
+		of := f.With(metric.Engaged)
 		of.Users = which
 		if listed, err := queries.CountEndUsers(t.Context(), pool, of, now, z); err != nil || listed != n {
 			t.Errorf("%s: %d users in the list, %v; the figure says %d", of.Query().Encode(), listed, err, n)
 		}
 	}
 	for reason, n := range sum.Reasons {
-		with := f.That(metric.Escalated)
+		with := f.With(metric.Escalated)
 		with.Reasons = []string{reason}
 		check(with, n)
 	}

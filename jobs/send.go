@@ -71,7 +71,7 @@ func (s *sending) send(ctx context.Context, d queries.Delivery) error {
 
 // MailClient returns who hands mail over.
 func MailClient(m queries.MailSettings, box *secret.Box) (*mail.Client, error) {
-	password, err := box.Open(m.Sealed, m.Place())
+	password, err := box.Open(m.Sealed, m.Server())
 	if err != nil {
 		return nil, err
 	}

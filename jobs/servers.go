@@ -25,7 +25,7 @@ func (s *server) live(ctx context.Context) {
 	since := time.Now() // when this process could last not reach the database, and so perhaps the others neither
 	for last := since; ; {
 		beating, cancel := context.WithTimeout(ctx, beatEvery)
-		err := queries.BeatServer(beating, s.pool, s.id, s.version)
+		err := queries.Heartbeat(beating, s.pool, s.id, s.version)
 		now := time.Now()
 		if err != nil || now.Sub(last) > 2*beatEvery {
 			since = now
@@ -33,7 +33,7 @@ func (s *server) live(ctx context.Context) {
 		last = now
 		if err == nil && now.Sub(since) > deadAfter {
 			var n int64
-			if n, err = queries.TakeBack(beating, s.pool, deadAfter); n > 0 {
+			if n, err = queries.RescueJobs(beating, s.pool, deadAfter); n > 0 {
 				s.log.WarnContext(ctx, "jobs of a server that ended are begun again", "jobs", n)
 			}
 		}

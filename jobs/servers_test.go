@@ -26,7 +26,7 @@ func TestTakenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := queries.BeatServer(ctx, pool, "alive", "1"); err != nil {
+	if err := queries.Heartbeat(ctx, pool, "alive", "1"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pool.Exec(ctx, `
@@ -37,7 +37,7 @@ update river_job set attempt = max_attempts where args->>'id' = 'last'`); err !=
 		t.Fatal(err)
 	}
 	for _, want := range []int64{3, 0} {
-		if n, err := queries.TakeBack(ctx, pool, 30*time.Second); err != nil || n != want {
+		if n, err := queries.RescueJobs(ctx, pool, 30*time.Second); err != nil || n != want {
 			t.Fatalf("%d taken back, %v; want %d", n, err, want)
 		}
 	}

@@ -11,7 +11,7 @@ type Condition int
 const (
 	All Condition = iota
 	Engaged
-	Unengaged // nobody wrote, open or not
+	NobodyWrote // nobody wrote, open or not
 	Ended
 	Contained // ended, not escalated
 	Confirmed // resolved: the user said so
@@ -21,8 +21,8 @@ const (
 	HandedOff // ended, escalated
 	Abandoned
 	Open
-	NotEngaged // ended, nobody wrote
-	Escalated  // open or not
+	EndedNotEngaged // ended, nobody wrote
+	Escalated       // open or not
 	Satisfied
 	Unsatisfied
 	Unanswered
@@ -41,7 +41,7 @@ var conditionNames = [conditions]string{
 
 // conditionNumbers are what the conditions are called in packed figures. A number is never given to another condition.
 var conditionNumbers = [conditions]int64{
-	All: 1, Engaged: 2, Unengaged: 3, Ended: 4, Contained: 5, Confirmed: 6, Assumed: 7, Resolved: 8, Durable: 9, HandedOff: 10, Abandoned: 11, Open: 12, NotEngaged: 13,
+	All: 1, Engaged: 2, NobodyWrote: 3, Ended: 4, Contained: 5, Confirmed: 6, Assumed: 7, Resolved: 8, Durable: 9, HandedOff: 10, Abandoned: 11, Open: 12, EndedNotEngaged: 13,
 	Escalated: 14, Satisfied: 15, Unsatisfied: 16, Unanswered: 17, Rated: 18, Asked: 19, Succeeded: 20, Failed: 21, Judged: 22,
 }
 
@@ -68,7 +68,7 @@ func (is Condition) Words() string {
 	}[is]
 }
 
-func (is Condition) holds(c *Counted) bool {
+func (is Condition) holds(c *ConversationFacts) bool {
 	engaged := c.Outcome != conversation.NotEngaged
 	ended := engaged && !c.Open
 	switch is {
@@ -76,7 +76,7 @@ func (is Condition) holds(c *Counted) bool {
 		return true
 	case Engaged:
 		return engaged
-	case Unengaged:
+	case NobodyWrote:
 		return !engaged
 	case Ended:
 		return ended
@@ -94,7 +94,7 @@ func (is Condition) holds(c *Counted) bool {
 		return ended && c.Outcome == conversation.Abandoned
 	case Open:
 		return c.Open
-	case NotEngaged:
+	case EndedNotEngaged:
 		return !engaged && !c.Open
 	case Escalated:
 		return engaged && c.Escalated
@@ -120,4 +120,4 @@ func (is Condition) holds(c *Counted) bool {
 }
 
 // OutcomeConditions are the outcomes, of which each conversation has exactly one, in the order in which charts stack them.
-var OutcomeConditions = []Condition{Confirmed, Assumed, HandedOff, Abandoned, Open, NotEngaged}
+var OutcomeConditions = []Condition{Confirmed, Assumed, HandedOff, Abandoned, Open, EndedNotEngaged}

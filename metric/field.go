@@ -73,10 +73,10 @@ var Fields = []Field{
 	names("outcome", "Outcome", "is", Outcomes, func(f *Filter) *[]string { return &f.Outcomes }).carried().said(OutcomeName),
 	names("csat", "CSAT", "is", Ratings, func(f *Filter) *[]string { return &f.Ratings }).carried().said(RatingName),
 	text("escalated", "Escalated", "is", []string{"yes", "no"}, func(f *Filter) *string { return &f.Escalated }).carried(),
-	names("review", "Review", "is", ReviewStates, func(f *Filter) *[]string { return &f.Work.States }).carried().said(ReviewStateName),
-	names("tag", "Tag", "is", nil, func(f *Filter) *[]string { return &f.Work.Tags }).carried().or("tag.not"),
-	names("tag.not", "Tag", "is not", nil, func(f *Filter) *[]string { return &f.Work.NoTags }).carried().or("tag"),
-	names("reviewer", "Reviewer", "is", nil, func(f *Filter) *[]string { return &f.Work.Reviewers }).carried(),
+	names("review", "Review", "is", ReviewStates, func(f *Filter) *[]string { return &f.Review.States }).carried().said(ReviewStateName),
+	names("tag", "Tag", "is", nil, func(f *Filter) *[]string { return &f.Review.Tags }).carried().or("tag.not"),
+	names("tag.not", "Tag", "is not", nil, func(f *Filter) *[]string { return &f.Review.NoTags }).carried().or("tag"),
+	names("reviewer", "Reviewer", "is", nil, func(f *Filter) *[]string { return &f.Review.Reviewers }).carried(),
 	{
 		Name: "flow", Label: "Flow", Carried: true, read: func(f *Filter, q url.Values, _ *time.Location) error { return f.parseFlows(q) },
 		write: func(f *Filter, add func(name, value string)) {
@@ -93,14 +93,14 @@ var Fields = []Field{
 		},
 	},
 	{
-		Name: "is", Label: "Only",
+		Name: "is", Label: "IDs",
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q["is"] {
 				is, ok := ParseCondition(v)
 				if !ok {
 					return &InputError{"is", fmt.Sprintf("%.40q is no condition", v)}
 				}
-				*f = f.That(is)
+				*f = f.With(is)
 			}
 			return nil
 		},
@@ -192,12 +192,12 @@ var Fields = []Field{
 	numbers("hour", "Began", 0, 23, func(f *Filter) *[]int { return &f.Hours }, func(n int) string { return fmt.Sprintf("%02d:00–%02d:00", n, n+1) }),
 	text("users", "Users", "", []string{NewUsers, ReturningUsers}, func(f *Filter) *string { return &f.Users }),
 	{
-		Name: "only", Label: "Only",
+		Name: "only", Label: "IDs",
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
-			if err := readNames("only", nil, &f.Only, q["only"]); err != nil {
+			if err := readNames("only", nil, &f.IDs, q["only"]); err != nil {
 				return err
 			}
-			for _, id := range f.Only {
+			for _, id := range f.IDs {
 				if _, err := conversation.ParseUUID(id); err != nil {
 					return &InputError{"only", "are ids of conversations"}
 				}
@@ -205,7 +205,7 @@ var Fields = []Field{
 			return nil
 		},
 		write: func(f *Filter, add func(name, value string)) {
-			for _, id := range f.Only {
+			for _, id := range f.IDs {
 				add("only", id)
 			}
 		},
@@ -215,27 +215,27 @@ var Fields = []Field{
 		read: func(f *Filter, q url.Values, zone *time.Location) (err error) {
 			if v := q.Get("met"); v != "" {
 				from, until, _ := strings.Cut(v, "..")
-				if f.Met, err = parseAbsolute(from, until, zone); err != nil {
+				if f.FirstSeen, err = parseAbsolute(from, until, zone); err != nil {
 					return &InputError{"met", "is two dates such as 2026-11-02..2026-11-08"}
 				}
 			}
 			return nil
 		},
 		write: func(f *Filter, add func(name, value string)) {
-			if f.Met != (Range{}) {
-				from, until := f.Met.absolute()
+			if f.FirstSeen != (Range{}) {
+				from, until := f.FirstSeen.absolute()
 				add("met", from+".."+until)
 			}
 		},
 		words: func(v string, _ func(float64) string) string { return strings.ReplaceAll(v, "..", " to ") },
 	},
-	milliseconds("slower", "A response", "slower than ", func(f *Filter) *float64 { return &f.Slower }),
-	milliseconds("faster", "A response", "not slower than ", func(f *Filter) *float64 { return &f.Faster }),
-	names("marked", "Has", "", MarkKinds, func(f *Filter) *[]string { return &f.Work.Marks }).carried().said(func(v string) string {
+	milliseconds("slower", "A response", "slower than ", func(f *Filter) *float64 { return &f.ResponseOver }),
+	milliseconds("faster", "A response", "not slower than ", func(f *Filter) *float64 { return &f.ResponseUpTo }),
+	names("marked", "Has", "", MarkKinds, func(f *Filter) *[]string { return &f.Review.Marks }).carried().said(func(v string) string {
 		return map[string]string{"good": "a message marked good", "bad": "a message marked bad", "note": "a note"}[v]
 	}),
-	numbers("rated", "Rated", 1, 5, func(f *Filter) *[]int { return &f.Work.Ratings }, func(n int) string { return fmt.Sprintf("%d of 5", n) }).carried(),
-	text("queue", "In queue", "", nil, func(f *Filter) *string { return &f.Work.Queue }).carried(),
+	numbers("rated", "Rated", 1, 5, func(f *Filter) *[]int { return &f.Review.Ratings }, func(n int) string { return fmt.Sprintf("%d of 5", n) }).carried(),
+	text("queue", "In queue", "", nil, func(f *Filter) *string { return &f.Review.Queue }).carried(),
 	text("q", "Search", "", nil, func(f *Filter) *string { return &f.Text }),
 	text("id", "Id", "is", nil, func(f *Filter) *string { return &f.ID }).lists(),
 }
@@ -424,7 +424,7 @@ func (f Filter) asks(which func(x *Field) bool) bool {
 }
 
 // Plain tells whether the filter asks for nothing but what rollups are kept by: time, assistants, environments, channels and versions.
-func (f Filter) Plain() bool { return !f.asks(func(x *Field) bool { return !x.rollup }) }
+func (f Filter) FromRollups() bool { return !f.asks(func(x *Field) bool { return !x.rollup }) }
 
 // ForLists tells whether the filter asks for something that lists alone can show.
 func (f Filter) ForLists() bool { return f.asks(func(x *Field) bool { return x.Lists }) }

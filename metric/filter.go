@@ -68,19 +68,19 @@ type Filter struct {
 	Is           []Condition // all of them
 	Judged       []JudgedBy  // all of them
 	Turns        TurnFilter
-	Path         PathFilter // through flows
-	Commands     []string   // that the model gave, all of them
-	CannotHandle []string   // what the command "cannot handle" said, all of them
-	Weekdays     []int      // on which they began, 1 for Monday to 7
-	Hours        []int      // of the day at which they began, 0 to 23
-	Text         string     // words that people search for; see package search
-	Shown        bool       // they are looked for in what is shown alone, where personal data are masked; no part of the query
-	Work         WorkFilter // what reviewers made of them
-	Users        string     // NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
-	Only         []string   // these conversations, by their ids; none: any
-	Met          Range      // of people whose first conversation ever lies in it; absolute, zero for any
-	Slower       float64    // a response took longer than this many milliseconds
-	Faster       float64    // and not longer than this; 0 for no bound
+	Path         PathFilter   // through flows
+	Commands     []string     // that the model gave, all of them
+	CannotHandle []string     // what the command "cannot handle" said, all of them
+	Weekdays     []int        // on which they began, 1 for Monday to 7
+	Hours        []int        // of the day at which they began, 0 to 23
+	Text         string       // words that people search for; see package search
+	Shown        bool         // they are looked for in what is shown alone, where personal data are masked; no part of the query
+	Review       ReviewFilter // what reviewers made of them
+	Users        string       // NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
+	IDs          []string     // these conversations, by their ids; none: any
+	FirstSeen    Range        // of people whose first conversation ever lies in it; absolute, zero for any
+	ResponseOver float64      // a response took longer than this many milliseconds
+	ResponseUpTo float64      // and not longer than this; 0 for no bound
 }
 
 // People by whether their first conversation ever lies in the filter's range or before it.
@@ -105,7 +105,7 @@ type TurnFilter struct {
 var Parts = []string{"understanding", "prediction"}
 
 // WorkFilter asks for conversations by what reviewers made of them.
-type WorkFilter struct {
+type ReviewFilter struct {
 	States    []string // any of ReviewStates
 	Reviewers []string // ids of users, of whom one marked it as reviewed
 	Ratings   []int    // 1 to 5, one that a reviewer gave
@@ -143,7 +143,7 @@ func (f Filter) LimitTo(assistants []string) Filter {
 	}
 	f.Assistants = slices.DeleteFunc(slices.Clone(f.Assistants), func(a string) bool { return !slices.Contains(assistants, a) })
 	if len(f.Assistants) == 0 {
-		f.Assistants = []string{NotTold} // which none is called
+		f.Assistants = []string{Unknown} // which none is called
 	}
 	return f
 }
@@ -154,7 +154,7 @@ func (f Filter) WholeAssistants() bool {
 }
 
 // That returns the filter narrowed by a condition.
-func (f Filter) That(is ...Condition) Filter {
+func (f Filter) With(is ...Condition) Filter {
 	f.Is = slices.Clone(f.Is)
 	for _, c := range is {
 		if c != All && !slices.Contains(f.Is, c) {
@@ -165,7 +165,7 @@ func (f Filter) That(is ...Condition) Filter {
 }
 
 // Conditioned returns the filter with one rating, or one outcome, that it asks for as the condition that says the same.
-func (f Filter) Conditioned() Filter {
+func (f Filter) Normalized() Filter {
 	for _, x := range []struct {
 		values *[]string
 		same   map[string]Condition
@@ -173,13 +173,13 @@ func (f Filter) Conditioned() Filter {
 		{&f.Ratings, map[string]Condition{string(conversation.Satisfied): Satisfied, string(conversation.Unsatisfied): Unsatisfied, string(conversation.Unanswered): Unanswered}},
 		{&f.Outcomes, map[string]Condition{
 			string(conversation.ResolvedConfirmed): Confirmed, string(conversation.ResolvedAssumed): Assumed, string(conversation.Escalated): HandedOff,
-			string(conversation.Abandoned): Abandoned, OutcomeOpen: Open, string(conversation.NotEngaged): NotEngaged,
+			string(conversation.Abandoned): Abandoned, OutcomeOpen: Open, string(conversation.NotEngaged): EndedNotEngaged,
 		}},
 	} {
 		if len(*x.values) == 1 {
 			if is, ok := x.same[(*x.values)[0]]; ok {
 				*x.values = nil
-				f = f.That(is)
+				f = f.With(is)
 			}
 		}
 	}
@@ -194,7 +194,7 @@ func (f Filter) Within(from, until time.Time) Filter {
 
 // NotTold stands, in a filter, for conversations of which the platform did not tell environment, channel or version. Of assistants there are
 // none such: each has a name.
-const NotTold = "(not told)"
+const Unknown = "(not told)"
 
 // OutcomeOpen selects conversations that are not closed yet.
 const OutcomeOpen = "open"

@@ -26,20 +26,20 @@ var everyField = map[string]struct {
 	"Turns.Intent": {"greet", false}, "Turns.Unsure": {true, false}, "Turns.Fallback": {true, false}, "Turns.Flow": {"f", false}, "Turns.Action": {"utter_x", false}, "Turns.Part": {"prediction", false}, "Turns.Over": {1.25, false},
 	"Path.Steps": {[]string{"a b", "c"}, false}, "Path.Strict": {true, false}, "Path.Back": {true, false}, "Path.End": {true, false}, "Path.Minutes": {5, false},
 	"Commands": {[]string{"clarify"}, false}, "CannotHandle": {[]string{"x"}, false}, "Weekdays": {[]int{1, 7}, false}, "Hours": {[]int{0, 23}, false}, "Text": {"refund", false},
-	"Work.States": {[]string{Reviewed}, false}, "Work.Reviewers": {[]string{"r"}, false}, "Work.Ratings": {[]int{1, 5}, false}, "Work.Tags": {[]string{"good one"}, false}, "Work.NoTags": {[]string{"spam"}, false},
-	"Work.Marks": {[]string{"bad"}, false}, "Work.Queue": {conversation.UUID{1}.String(), false},
-	"Users": {NewUsers, false}, "Only": {[]string{conversation.UUID{2}.String()}, false}, "Met.From": {time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), false}, "Met.Until": {time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC), false},
-	"Slower": {1.5, false}, "Faster": {Bound(7), false},
+	"Review.States": {[]string{Reviewed}, false}, "Review.Reviewers": {[]string{"r"}, false}, "Review.Ratings": {[]int{1, 5}, false}, "Review.Tags": {[]string{"good one"}, false}, "Review.NoTags": {[]string{"spam"}, false},
+	"Review.Marks": {[]string{"bad"}, false}, "Review.Queue": {conversation.UUID{1}.String(), false},
+	"Users": {NewUsers, false}, "IDs": {[]string{conversation.UUID{2}.String()}, false}, "FirstSeen.From": {time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), false}, "FirstSeen.Until": {time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC), false},
+	"ResponseOver": {1.5, false}, "ResponseUpTo": {Bound(7), false},
 }
 
 // together are fields that mean nothing without another, with that.
 var together = map[string]string{
-	"Range.From": "Range.Until", "Range.Until": "Range.From", "Met.From": "Met.Until", "Met.Until": "Met.From", "Judged.Criteria": "Judged.Verdict", "Judged.Verdict": "Judged.Criteria", "Turns.Over": "Turns.Part",
+	"Range.From": "Range.Until", "Range.Until": "Range.From", "FirstSeen.From": "FirstSeen.Until", "FirstSeen.Until": "FirstSeen.From", "Judged.Criteria": "Judged.Verdict", "Judged.Verdict": "Judged.Criteria", "Turns.Over": "Turns.Part",
 	"Flows.How": "Flows.Flow", "Flows.Visited": "Flows.Flow", "Flows.Stopped": "Flows.Flow", "Path.Strict": "Path.Steps", "Path.Back": "Path.Steps", "Path.End": "Path.Steps", "Path.Minutes": "Path.Steps",
 }
 
 // notAsked are fields that are no part of an address.
-var notAsked = []string{"Shown", "Met.Days", "Met.Moving"}
+var notAsked = []string{"Shown", "FirstSeen.Days", "FirstSeen.Moving"}
 
 // TestEveryField: each field of a filter comes back from an address, alone and beside the others, and no figures of days are taken for one that they
 // do not know of.
@@ -74,7 +74,7 @@ func TestEveryField(t *testing.T) {
 	for name := range fields {
 		x, ok := everyField[name]
 		if !ok {
-			t.Errorf("%s has no value here: is it in the address, and does Plain know of it?", name)
+			t.Errorf("%s has no value here: is it in the address, and does FromRollups know of it?", name)
 			continue
 		}
 		f := Filter{}
@@ -96,8 +96,8 @@ func TestEveryField(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, f) {
 			t.Errorf("%s: %q is read as %+v, %v; want %+v", name, f.Encode(), got, err, f)
 		}
-		if f.Plain() != x.plain {
-			t.Errorf("%s: plain is %t, want %t", name, f.Plain(), x.plain)
+		if f.FromRollups() != x.plain {
+			t.Errorf("%s: plain is %t, want %t", name, f.FromRollups(), x.plain)
 		}
 	}
 }
@@ -174,13 +174,13 @@ func TestFew(t *testing.T) {
 // TestNobodyWrote: a conversation in which nobody wrote counts as nothing else, though it was handed over and rated.
 func TestNobodyWrote(t *testing.T) {
 	t.Parallel()
-	c := Counted{Outcome: conversation.NotEngaged, Escalated: true, Reason: "pause", Rating: conversation.Satisfied, Verdict: Success}
+	c := ConversationFacts{Outcome: conversation.NotEngaged, Escalated: true, Reason: "pause", Rating: conversation.Satisfied, Verdict: Success}
 	var tally Tally
 	tally.Add(&c)
 	for is := range conditions {
 		want := int64(0)
 		switch is {
-		case All, Unengaged, NotEngaged:
+		case All, NobodyWrote, EndedNotEngaged:
 			want = 1
 		case Satisfied, Rated, Asked, Succeeded, Judged: // told, whoever wrote
 			continue

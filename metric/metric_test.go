@@ -65,7 +65,7 @@ func TestParseFilter(t *testing.T) {
 	}
 	full := Filter{
 		Range: Range{From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)}, Assistants: []string{"a", "b&c"}, Environments: []string{"prod"},
-		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Turns: TurnFilter{"greet", true, true, "f", "utter_ok", "prediction", 1.25}, Commands: []string{"clarify"}, Path: PathFilter{Steps: []string{"a b", "c"}, Strict: true, Back: true, End: true, Minutes: 5}, CannotHandle: []string{"x"}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, Slower: 1.5, Faster: Bound(7), Users: ReturningUsers, Met: Range{From: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC)},
+		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Turns: TurnFilter{"greet", true, true, "f", "utter_ok", "prediction", 1.25}, Commands: []string{"clarify"}, Path: PathFilter{Steps: []string{"a b", "c"}, Strict: true, Back: true, End: true, Minutes: 5}, CannotHandle: []string{"x"}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, ResponseOver: 1.5, ResponseUpTo: Bound(7), Users: ReturningUsers, FirstSeen: Range{From: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC)},
 		Not: Excluded{Assistants: []string{"n"}, Versions: []string{"v"}}, Flows: []FlowFilter{{Flow: "f"}, {Flow: "g h/|", How: FlowMissed}, {Flow: "a b", Stopped: "s t"}, {Flow: "a", Visited: "ü"}},
 	}
 	for _, f := range []Filter{full, {Range: Range{Days: 28}}, {Range: Range{Days: 7}, Flows: []FlowFilter{{Flow: "ü"}}}, {Range: Range{From: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC)}}} {
@@ -82,11 +82,11 @@ func TestParseFilter(t *testing.T) {
 func TestConditioned(t *testing.T) {
 	t.Parallel()
 	f := Filter{Channels: []string{"web"}, Ratings: []string{"SATISFIED"}, Outcomes: []string{"abandoned"}}
-	if got := f.Conditioned(); !reflect.DeepEqual(got, Filter{Channels: []string{"web"}, Is: []Condition{Satisfied, Abandoned}}) || f.Ratings == nil {
+	if got := f.Normalized(); !reflect.DeepEqual(got, Filter{Channels: []string{"web"}, Is: []Condition{Satisfied, Abandoned}}) || f.Ratings == nil {
 		t.Errorf("%+v of %+v", got, f)
 	}
-	if f = (Filter{Ratings: []string{"SATISFIED", "UNSATISFIED"}}); !reflect.DeepEqual(f.Conditioned(), f) {
-		t.Errorf("%+v", f.Conditioned())
+	if f = (Filter{Ratings: []string{"SATISFIED", "UNSATISFIED"}}); !reflect.DeepEqual(f.Normalized(), f) {
+		t.Errorf("%+v", f.Normalized())
 	}
 }
 

@@ -26,7 +26,7 @@ type packedKind struct {
 func sampleTally() *Tally {
 	t := &Tally{}
 	for i, o := range []conversation.Outcome{conversation.ResolvedConfirmed, conversation.ResolvedAssumed, conversation.ResolvedAssumed, conversation.Escalated, conversation.Abandoned, conversation.NotEngaged} {
-		c := Counted{Outcome: o, Open: i == 2, Hour: 7 * i % 24, Returned: i == 1, Responses: []float64{float64(100 * (i + 1)), 0.5, 7e9}}
+		c := ConversationFacts{Outcome: o, Open: i == 2, Hour: 7 * i % 24, Returned: i == 1, Responses: []float64{float64(100 * (i + 1)), 0.5, 7e9}}
 		if o == conversation.Escalated {
 			c.Escalated, c.Reason, c.Rating, c.Verdict = true, "action_human_handoff", conversation.Unsatisfied, Failure
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // Counted is what the figures need to know of one conversation.
-type Counted struct {
+type ConversationFacts struct {
 	Outcome   conversation.Outcome // as if it ended now
 	Open      bool
 	Rating    conversation.Rating
@@ -69,20 +69,20 @@ type Tally struct {
 }
 
 // Add counts a conversation.
-func (t *Tally) Add(c *Counted) {
+func (t *Tally) Add(c *ConversationFacts) {
 	t.add(c, 1)
 	t.responses = append(t.responses, c.Responses...)
 }
 
 // Reopen counts as open a conversation that was counted as ended. Its response times stay.
-func (t *Tally) Reopen(c Counted) {
+func (t *Tally) Reopen(c ConversationFacts) {
 	c.Open = false
 	t.add(&c, -1)
 	c.Open = true
 	t.add(&c, 1)
 }
 
-func (t *Tally) add(c *Counted, n int64) {
+func (t *Tally) add(c *ConversationFacts, n int64) {
 	for is := range conditions {
 		if is.holds(c) {
 			t.counts[is] += n

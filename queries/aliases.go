@@ -117,7 +117,7 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 	if _, err := tx.Exec(ctx, dropAliasSQL, pgx.StrictNamedArgs{"name": to}); err != nil { // back to a name that it had
 		return false, err
 	}
-	if _, err := tx.Exec(ctx, addAliasSQL, pgx.StrictNamedArgs{"name": from, "assistant": to, "at": now, "by": subject(by)}); err != nil {
+	if _, err := tx.Exec(ctx, addAliasSQL, pgx.StrictNamedArgs{"name": from, "assistant": to, "at": now, "by": NullUUID(by)}); err != nil {
 		return false, fmt.Errorf("alias %q: %w", from, err)
 	}
 	for _, sql := range []string{holdsFollowSQL, tagsFollowSQL, notesFollowSQL} {

@@ -156,7 +156,7 @@ func Record(ctx context.Context, tx pgx.Tx, who Actor, now time.Time, act AuditA
 // RecordAll writes down several at once, in their order.
 func RecordAll(ctx context.Context, tx pgx.Tx, all []Noted) error {
 	rows, _ := tx.Query(ctx, lockAuditSQL)
-	head, err := one[AuditHead](rows)
+	head, err := One[AuditHead](rows)
 	if err != nil {
 		return fmt.Errorf("audit log: %w", err)
 	}
@@ -253,7 +253,7 @@ func (e *AuditBroken) Error() string {
 // VerifyAudit reads the whole audit log and returns where it ends, or an *AuditBroken.
 func VerifyAudit(ctx context.Context, db DB) (AuditHead, error) {
 	rows, _ := db.Query(ctx, auditHeadSQL)
-	head, err := one[AuditHead](rows)
+	head, err := One[AuditHead](rows)
 	if err != nil {
 		return head, err
 	}
@@ -292,7 +292,7 @@ func VerifyAudit(ctx context.Context, db DB) (AuditHead, error) {
 // ExpireAudit removes entries from before a time and writes down how many.
 func ExpireAudit(ctx context.Context, tx pgx.Tx, who Actor, before, now time.Time) (int64, error) {
 	rows, _ := tx.Query(ctx, lockAuditSQL)
-	head, err := one[AuditHead](rows)
+	head, err := One[AuditHead](rows)
 	if err != nil {
 		return 0, err
 	}

@@ -21,24 +21,24 @@ const (
 
 // conditionText states each metric.Condition for the database.
 var conditionText = map[metric.Condition]string{
-	metric.Engaged:     engagedText,
-	metric.Unengaged:   `c.outcome = 'not_engaged'`,
-	metric.Ended:       engagedText + ` and ` + endedText,
-	metric.Contained:   engagedText + ` and ` + endedText + ` and c.outcome <> 'escalated'`,
-	metric.Confirmed:   endedText + ` and c.outcome = 'resolved_confirmed'`,
-	metric.Assumed:     endedText + ` and c.outcome = 'resolved_assumed'`,
-	metric.Resolved:    resolvedText,
-	metric.Durable:     resolvedText + ` and not (` + returnedText + `)`,
-	metric.HandedOff:   endedText + ` and c.outcome = 'escalated'`,
-	metric.Abandoned:   endedText + ` and c.outcome = 'abandoned'`,
-	metric.Open:        `c.closes_at > @now`,
-	metric.NotEngaged:  endedText + ` and c.outcome = 'not_engaged'`,
-	metric.Escalated:   engagedText + ` and c.escalated_at is not null`,
-	metric.Satisfied:   `c.csat = 'SATISFIED'`,
-	metric.Unsatisfied: `c.csat = 'UNSATISFIED'`,
-	metric.Unanswered:  `c.csat = 'UNANSWERED'`,
-	metric.Rated:       `c.csat in ('SATISFIED', 'UNSATISFIED')`,
-	metric.Asked:       `c.csat <> ''`,
+	metric.Engaged:         engagedText,
+	metric.NobodyWrote:     `c.outcome = 'not_engaged'`,
+	metric.Ended:           engagedText + ` and ` + endedText,
+	metric.Contained:       engagedText + ` and ` + endedText + ` and c.outcome <> 'escalated'`,
+	metric.Confirmed:       endedText + ` and c.outcome = 'resolved_confirmed'`,
+	metric.Assumed:         endedText + ` and c.outcome = 'resolved_assumed'`,
+	metric.Resolved:        resolvedText,
+	metric.Durable:         resolvedText + ` and not (` + returnedText + `)`,
+	metric.HandedOff:       endedText + ` and c.outcome = 'escalated'`,
+	metric.Abandoned:       endedText + ` and c.outcome = 'abandoned'`,
+	metric.Open:            `c.closes_at > @now`,
+	metric.EndedNotEngaged: endedText + ` and c.outcome = 'not_engaged'`,
+	metric.Escalated:       engagedText + ` and c.escalated_at is not null`,
+	metric.Satisfied:       `c.csat = 'SATISFIED'`,
+	metric.Unsatisfied:     `c.csat = 'UNSATISFIED'`,
+	metric.Unanswered:      `c.csat = 'UNANSWERED'`,
+	metric.Rated:           `c.csat in ('SATISFIED', 'UNSATISFIED')`,
+	metric.Asked:           `c.csat <> ''`,
 }
 
 // at adds a condition that may ask for the time.
@@ -78,12 +78,12 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 	case metric.ReturningUsers:
 		w.And(firstEverText+" < @new_from", "new_from", from)
 	}
-	if len(f.Only) > 0 {
-		w.And("c.id = any(@only::uuid[])", "only", f.Only)
+	if len(f.IDs) > 0 {
+		w.And("c.id = any(@only::uuid[])", "only", f.IDs)
 	}
-	if f.Met != (metric.Range{}) {
-		w.And(firstEverText+" >= @met_from", "met_from", f.Met.From)
-		w.And(firstEverText+" < @met_until", "met_until", f.Met.Until)
+	if f.FirstSeen != (metric.Range{}) {
+		w.And(firstEverText+" >= @met_from", "met_from", f.FirstSeen.From)
+		w.And(firstEverText+" < @met_until", "met_until", f.FirstSeen.Until)
 	}
 	w.path(f.Path)
 	if f.Turns != (metric.TurnFilter{}) {
@@ -91,11 +91,11 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 	}
 	for i, command := range f.Commands {
 		name := fmt.Sprintf("command_%d", i)
-		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, strings.TrimPrefix(command, metric.NotTold))
+		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, strings.TrimPrefix(command, metric.Unknown))
 	}
 	for i, detail := range f.CannotHandle {
 		name := fmt.Sprintf("cannot_handle_%d", i)
-		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")", name, strings.TrimPrefix(detail, metric.NotTold))
+		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")", name, strings.TrimPrefix(detail, metric.Unknown))
 	}
 	if len(f.Weekdays) > 0 {
 		w.And("extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays", f.Weekdays)
@@ -105,7 +105,7 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 		w.And("extract(hour from c.started_at at time zone @zone)::integer = any(@hours::integer[])", "hours", f.Hours)
 		w.Args["zone"] = zone.String()
 	}
-	if f.Slower > 0 || f.Faster > 0 {
+	if f.ResponseOver > 0 || f.ResponseUpTo > 0 {
 		w.And("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", slowest(f))
 		w.Args["faster"] = fastest(f)
 	}
@@ -119,15 +119,15 @@ func (w *Where) turn(f metric.TurnFilter) string {
 	text := "not t.platform"
 	if f.Intent != "" {
 		text += " and t.intent = @intent"
-		w.Args["intent"] = strings.TrimPrefix(f.Intent, metric.NotTold)
+		w.Args["intent"] = strings.TrimPrefix(f.Intent, metric.Unknown)
 	}
 	if f.Flow != "" {
 		text += " and t.flow_id = @turn_flow"
-		w.Args["turn_flow"] = strings.TrimPrefix(f.Flow, metric.NotTold)
+		w.Args["turn_flow"] = strings.TrimPrefix(f.Flow, metric.Unknown)
 	}
 	if f.Action != "" {
 		text += " and t.action = @turn_action"
-		w.Args["turn_action"] = strings.TrimPrefix(f.Action, metric.NotTold)
+		w.Args["turn_action"] = strings.TrimPrefix(f.Action, metric.Unknown)
 	}
 	if column, ok := partColumns[f.Part]; ok {
 		text += " and t.response_ms is not null and " + column + " is not null"
@@ -148,16 +148,16 @@ func (w *Where) turn(f metric.TurnFilter) string {
 
 // slowest is the lower bound of response times, exclusive: those that took no time lie above it when none is asked for.
 func slowest(f metric.Filter) float64 {
-	if f.Slower > 0 {
-		return f.Slower
+	if f.ResponseOver > 0 {
+		return f.ResponseOver
 	}
 	return -1
 }
 
 // fastest is the upper bound of response times.
 func fastest(f metric.Filter) float64 {
-	if f.Faster > 0 {
-		return f.Faster
+	if f.ResponseUpTo > 0 {
+		return f.ResponseUpTo
 	}
 	return math.Inf(1)
 }
@@ -243,7 +243,7 @@ func (w *Where) excluded(not metric.Excluded, known FilterIDs) {
 func smallIDs(kind string, names []string) []int32 {
 	ids := make([]int32, len(names))
 	for i, name := range names {
-		if name != metric.NotTold { // whose id is 0
+		if name != metric.Unknown { // whose id is 0
 			ids[i] = conversation.SmallID(kind, name)
 		}
 	}

@@ -47,12 +47,12 @@ func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *
 		}
 		w.facets("assistants", "a", ids)
 	}
-	if slices.Contains(f.Environments, metric.NotTold) {
+	if slices.Contains(f.Environments, metric.Unknown) {
 		w.And("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
 	} else {
 		w.facets("environments", "e", f.Environments)
 	}
-	if slices.Contains(f.Channels, metric.NotTold) {
+	if slices.Contains(f.Channels, metric.Unknown) {
 		w.And("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))
 	} else {
 		w.facets("channels", "c", f.Channels)
@@ -75,7 +75,7 @@ func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *
 	w.outcomes(f.Outcomes, now)
 	w.figures(f, known, now, zone)
 	w.excluded(f.Not, known)
-	w.work(f.Work, known)
+	w.review(f.Review, known)
 	w.text(known.text)
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
@@ -178,10 +178,10 @@ func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration
 			return ids, err
 		}
 	}
-	if ids.tags, _, err = tagIDs(ctx, db, f.Work.Tags); err != nil {
+	if ids.tags, _, err = tagIDs(ctx, db, f.Review.Tags); err != nil {
 		return ids, err
 	}
-	if ids.noTags, ids.noSuchTag, err = tagIDs(ctx, db, f.Work.NoTags); err != nil {
+	if ids.noTags, ids.noSuchTag, err = tagIDs(ctx, db, f.Review.NoTags); err != nil {
 		return ids, err
 	}
 	for _, v := range []struct {
@@ -195,7 +195,7 @@ func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration
 		if *v.into, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 			return ids, fmt.Errorf("versions: %w", err)
 		}
-		if slices.Contains(v.names, metric.NotTold) {
+		if slices.Contains(v.names, metric.Unknown) {
 			*v.into = append(*v.into, 0)
 		}
 	}
@@ -413,7 +413,7 @@ limit 3000`
 func limitedChoices(ctx context.Context, db DB, limits []string) (Choices, error) {
 	c := Choices{Assistants: slices.Clone(limits), Reviewers: map[string]string{}}
 	into := map[string]*[]string{"environment": &c.Environments, "channel": &c.Channels, "version": &c.Versions, "flow": &c.Flows, "tag": &c.Tags}
-	rows, _ := db.Query(ctx, limitedChoicesSQL, pgx.StrictNamedArgs{"limits": limitIDs(limits), "names": limits})
+	rows, _ := db.Query(ctx, limitedChoicesSQL, pgx.StrictNamedArgs{"limits": AssistantIDs(limits), "names": limits})
 	var kind, name string
 	_, err := pgx.ForEachRow(rows, []any{&kind, &name}, func() error {
 		if to := into[kind]; to != nil {
@@ -430,7 +430,7 @@ func limitedChoices(ctx context.Context, db DB, limits []string) (Choices, error
 }
 
 // limitIDs are the ids of the assistants that somebody is limited to; nil for all.
-func limitIDs(limits []string) []int32 {
+func AssistantIDs(limits []string) []int32 {
 	if limits == nil {
 		return nil
 	}
@@ -488,4 +488,23 @@ func FirstCounted(ctx context.Context, db DB) (time.Time, error) {
 func FirstConversation(ctx context.Context, db DB) (time.Time, error) {
 	rows, _ := db.Query(ctx, firstConversationSQL)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
+}
+
+const placeSQL = `
+select sender_id, id, events
+from conversations
+where id = @id
+order by started_at desc
+limit 1`
+
+// PlaceOf returns where a conversation is stored and how many events it has, or ErrNotFound.
+func FindConversation(ctx context.Context, db DB, id conversation.UUID) (ConversationKey, int32, error) {
+	rows, _ := db.Query(ctx, placeSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	type row struct {
+		SenderID int64
+		ID       conversation.UUID
+		Events   int32
+	}
+	r, err := One[row](rows)
+	return ConversationKey{r.SenderID, r.ID}, r.Events, err
 }

@@ -141,7 +141,7 @@ on conflict (hour, assistant_id, lane, epoch) do update
 set changes = rollup_marks.changes + 1`
 
 // markTaggedSQL marks the hours of conversations whose tags changed, if any criteria in force ask for tags.
-const markTaggedSQL = `
+const MarkTaggedSQL = `
 insert into rollup_marks (hour, assistant_id, lane, epoch)
 select distinct date_trunc('hour', c.started_at, 'UTC'), c.assistant_id, -1, coalesce((select epoch from rollup_state), 0)
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)

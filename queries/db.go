@@ -170,7 +170,7 @@ func Internal(err error) bool {
 	return errors.As(err, &pg) && pg.Code[:2] == "XX"
 }
 
-func unique(err error) error {
+func Unique(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23505" {
 		return ErrConflict
@@ -179,7 +179,7 @@ func unique(err error) error {
 }
 
 // one reads a single row by field names and turns none into ErrNotFound.
-func one[T any](rows pgx.Rows) (T, error) {
+func One[T any](rows pgx.Rows) (T, error) {
 	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return v, ErrNotFound
@@ -208,3 +208,11 @@ const DeleteConversationsSQL = `
 delete from conversations c
 using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 where c.sender_id = k.sender_id and c.id = k.id`
+
+// subject tells SQL a zero id as null.
+func NullUUID(id conversation.UUID) any {
+	if id == (conversation.UUID{}) {
+		return nil
+	}
+	return [16]byte(id)
+}

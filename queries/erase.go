@@ -367,7 +367,7 @@ func KeepErasure(ctx context.Context, db DB, e Erasure, by conversation.UUID) er
 	if err1 != nil || err2 != nil {
 		return fmt.Errorf("erasure: %w, %w", err1, err2)
 	}
-	_, err := db.Exec(ctx, insertErasureSQL, pgx.StrictNamedArgs{"id": [16]byte(e.ID), "person": e.Person, "at": e.At, "user": subject(by), "reason": e.Reason, "removed": string(removed), "kept": string(kept)})
+	_, err := db.Exec(ctx, insertErasureSQL, pgx.StrictNamedArgs{"id": [16]byte(e.ID), "person": e.Person, "at": e.At, "user": NullUUID(by), "reason": e.Reason, "removed": string(removed), "kept": string(kept)})
 	return err
 }
 

@@ -48,7 +48,7 @@ values (@id, @user, @title, @query, @grain, @format, @file, @total, @at, @clear)
 // AddExport notes that a file is wanted.
 func AddExport(ctx context.Context, db DB, e ExportFile) error {
 	_, err := db.Exec(ctx, insertExportSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(e.ID), "user": subject(*e.UserID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
+		"id": [16]byte(e.ID), "user": NullUUID(*e.UserID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
 	})
 	return err
 }
@@ -104,7 +104,7 @@ returning export_id`
 // ExportByID returns an export, or ErrNotFound.
 func ExportByID(ctx context.Context, db DB, id conversation.UUID) (ExportFile, error) {
 	rows, _ := db.Query(ctx, exportByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[ExportFile](rows)
+	return One[ExportFile](rows)
 }
 
 // Exports returns the last exports of a user, or of everybody for nil, the newest first.
@@ -143,7 +143,7 @@ func ClaimExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now, dead
 
 // Beat tells that the worker is alive, and how far it is.
 func (c ExportClaim) Beat(ctx context.Context, db DB, rows, bytes int64, now time.Time) error {
-	return changed(ctx, db, beatExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "rows": rows, "bytes": bytes, "now": now})
+	return Changed(ctx, db, beatExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "rows": rows, "bytes": bytes, "now": now})
 }
 
 // Release has another worker begin at once.
@@ -158,12 +158,12 @@ func (c ExportClaim) End(ctx context.Context, db DB, failure string, rows, bytes
 	if failure != "" {
 		state = ExportFailed
 	}
-	return changed(ctx, db, endExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "rows": rows, "bytes": bytes, "now": now, "expires": expires})
+	return Changed(ctx, db, endExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "rows": rows, "bytes": bytes, "now": now, "expires": expires})
 }
 
 // Part stores a part of the file, counted from 0.
 func (c ExportClaim) Part(ctx context.Context, db DB, n int, body []byte) error {
-	return changed(ctx, db, insertPartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "n": n, "body": body})
+	return Changed(ctx, db, insertPartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "n": n, "body": body})
 }
 
 // ExportPart returns a part of a file, counted from 0; ErrNotFound after the last.
@@ -178,7 +178,7 @@ func ExportPart(ctx context.Context, db DB, id conversation.UUID, n int) ([]byte
 
 // CancelExport ends an export that is not made yet, or returns ErrNotFound.
 func CancelExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now time.Time) error {
-	if err := changed(ctx, tx, cancelExportSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now}); err != nil {
+	if err := Changed(ctx, tx, cancelExportSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now}); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, forgetPartsSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})

@@ -77,7 +77,7 @@ func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(run.ID), "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target, "user": subject(*run.UserID), "rules": rules, "at": run.CreatedAt})
+	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(run.ID), "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target, "user": NullUUID(*run.UserID), "rules": rules, "at": run.CreatedAt})
 	return err
 }
 
@@ -90,7 +90,7 @@ func FoldRuns(ctx context.Context, db DB, kind FoldKind) ([]FoldRun, error) {
 // FoldRunByID returns a run, or ErrNotFound.
 func FoldRunByID(ctx context.Context, db DB, id conversation.UUID) (FoldRun, error) {
 	rows, _ := db.Query(ctx, foldRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[FoldRun](rows)
+	return One[FoldRun](rows)
 }
 
 // AdvanceFold notes how far a run came, in the transaction that came there.

@@ -178,7 +178,7 @@ limit @limit`
 // RejectedEventByID returns one, or ErrNotFound.
 func RejectedEventByID(ctx context.Context, db DB, id conversation.UUID) (RejectedEvent, error) {
 	rows, _ := db.Query(ctx, rejectedByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[RejectedEvent](rows)
+	return One[RejectedEvent](rows)
 }
 
 // RejectedFilter narrows a list of rejected events; zero fields do not.
@@ -202,7 +202,7 @@ func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]
 
 // SettleRejected notes that an open rejected event was replayed or discarded, or returns ErrNotFound.
 func SettleRejected(ctx context.Context, db DB, id conversation.UUID, state, by string, at time.Time) error {
-	return changed(ctx, db, settleRejectedSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "state": state, "by": by, "at": at})
+	return Changed(ctx, db, settleRejectedSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "state": state, "by": by, "at": at})
 }
 
 // Totals are the sizes that doctor tells.
@@ -228,7 +228,7 @@ select (select count(*) from assistants) as assistants,
 // DatabaseTotals returns the sizes of the database; counts of rows are the server's estimates.
 func DatabaseTotals(ctx context.Context, db DB) (Totals, error) {
 	rows, _ := db.Query(ctx, totalsSQL)
-	return one[Totals](rows)
+	return One[Totals](rows)
 }
 
 const hasEventsSQL = `select exists (select from conversations)`

@@ -62,7 +62,7 @@ func AddLegalHold(ctx context.Context, db DB, h LegalHold, by conversation.UUID)
 
 // ReleaseHold ends a hold, or returns ErrNotFound.
 func ReleaseHold(ctx context.Context, db DB, id, by conversation.UUID, now time.Time) error {
-	return changed(ctx, db, releaseHoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "by": [16]byte(by), "now": now})
+	return Changed(ctx, db, releaseHoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "by": [16]byte(by), "now": now})
 }
 
 // heldText tells whether a conversation, c, must be kept.

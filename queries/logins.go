@@ -65,7 +65,7 @@ func Sessions(ctx context.Context, db DB, user conversation.UUID, since time.Tim
 
 // EndSession ends one session of a user, or returns ErrNotFound.
 func EndSession(ctx context.Context, db DB, user, id conversation.UUID) error {
-	return changed(ctx, db, endSessionSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "id": [16]byte(id)})
+	return Changed(ctx, db, endSessionSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "id": [16]byte(id)})
 }
 
 // EndSessions ends a user's sessions but for one.
@@ -106,12 +106,12 @@ func NewLink(ctx context.Context, db DB, user conversation.UUID, kind string, no
 // LinkByHash returns a link that is in force, or ErrNotFound.
 func LinkByHash(ctx context.Context, db DB, hash []byte, now time.Time) (access.Link, error) {
 	rows, _ := db.Query(ctx, linkSQL, pgx.StrictNamedArgs{"hash": hash, "now": now})
-	return one[access.Link](rows)
+	return One[access.Link](rows)
 }
 
 // UseLink uses a link up, or returns ErrNotFound when it was.
 func UseLink(ctx context.Context, db DB, hash []byte, now time.Time) error {
-	return changed(ctx, db, useLinkSQL, pgx.StrictNamedArgs{"hash": hash, "now": now})
+	return Changed(ctx, db, useLinkSQL, pgx.StrictNamedArgs{"hash": hash, "now": now})
 }
 
 // ForgetLinks takes a user's links out of force.
@@ -131,7 +131,7 @@ func SetRecoveryCodes(ctx context.Context, db DB, user conversation.UUID, hashes
 
 // UseRecoveryCode uses a code up, or returns ErrNotFound.
 func UseRecoveryCode(ctx context.Context, db DB, user conversation.UUID, hash []byte) error {
-	return changed(ctx, db, useCodeSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "hash": hash})
+	return Changed(ctx, db, useCodeSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "hash": hash})
 }
 
 // RecoveryCodes counts the codes that are left.

@@ -193,7 +193,7 @@ set reason = excluded.reason, at = excluded.at, until = excluded.until`
 )
 
 // Reveal lets a user see the personal data of a conversation for a while.
-func Reveal(ctx context.Context, tx pgx.Tx, of Place, user conversation.UUID, reason string, now, until time.Time) error {
+func Reveal(ctx context.Context, tx pgx.Tx, of ConversationKey, user conversation.UUID, reason string, now, until time.Time) error {
 	if _, err := tx.Exec(ctx, forgetRevealSQL, pgx.StrictNamedArgs{"now": now}); err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func Reveal(ctx context.Context, tx pgx.Tx, of Place, user conversation.UUID, re
 }
 
 // RevealedUntil is until when a user sees the personal data of a conversation; nil: not.
-func RevealedUntil(ctx context.Context, db DB, of Place, user conversation.UUID, now time.Time) (*time.Time, error) {
+func RevealedUntil(ctx context.Context, db DB, of ConversationKey, user conversation.UUID, now time.Time) (*time.Time, error) {
 	rows, _ := db.Query(ctx, revealedSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "sender": of.SenderID, "conversation": [16]byte(of.ID), "now": now})
 	all, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	if err != nil || len(all) == 0 {

@@ -103,7 +103,7 @@ const (
 )
 
 // Doom notes that the partitions of the month of a time are going to be dropped.
-func Doom(ctx context.Context, db DB, at time.Time) error {
+func MarkForDrop(ctx context.Context, db DB, at time.Time) error {
 	_, err := db.Exec(ctx, doomSQL, pgx.StrictNamedArgs{"month": monthOf(at)})
 	return err
 }

@@ -12,7 +12,7 @@ import (
 
 const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at,
 	greatest(last_seen_at, (select max(s.seen_at) from user_sessions s where s.user_id = users.id)) as last_seen_at,
-	(select count(*) from mentions m join notes n on n.id = m.note_id where m.user_id = users.id and m.seen_at is null and n.deleted_at is null and (users.assistants is null or exists ( select from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(users.assistants)))) as calls
+	(select count(*) from mentions m join notes n on n.id = m.note_id where m.user_id = users.id and m.seen_at is null and n.deleted_at is null and (users.assistants is null or exists ( select from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(users.assistants)))) as mentions
 from users `
 
 const (
@@ -39,25 +39,25 @@ returning id`
 // UserByEmail returns a user, or ErrNotFound.
 func UserByEmail(ctx context.Context, db DB, email string) (access.User, error) {
 	rows, _ := db.Query(ctx, userByEmailSQL, pgx.StrictNamedArgs{"email": email})
-	return one[access.User](rows)
+	return One[access.User](rows)
 }
 
 // UserByID returns a user, or ErrNotFound.
 func UserByID(ctx context.Context, db DB, id conversation.UUID) (access.User, error) {
 	rows, _ := db.Query(ctx, userByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[access.User](rows)
+	return One[access.User](rows)
 }
 
 // UserBySubject returns who signs in by an issuer, or ErrNotFound.
 func UserBySubject(ctx context.Context, db DB, issuer, subject string) (access.User, error) {
 	rows, _ := db.Query(ctx, userBySubjectSQL, pgx.StrictNamedArgs{"issuer": issuer, "subject": subject})
-	return one[access.User](rows)
+	return One[access.User](rows)
 }
 
 // UserOfSession returns whose session it is, and notes that it is in use; ErrNotFound for one that is over.
 func UserOfSession(ctx context.Context, db DB, session conversation.UUID, now time.Time) (access.User, error) {
 	rows, _ := db.Query(ctx, userOfSessionSQL, pgx.StrictNamedArgs{"session": [16]byte(session), "now": now})
-	return one[access.User](rows)
+	return One[access.User](rows)
 }
 
 // Users returns all users by address.
@@ -72,7 +72,7 @@ func AddUser(ctx context.Context, db DB, u access.User) error {
 		"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
 		"issuer": u.Issuer, "subject": u.Subject, "at": u.CreatedAt,
 	})
-	return unique(err)
+	return Unique(err)
 }
 
 // ChangeUser keeps what a user is and may; ErrNotFound when somebody changed the user meanwhile, ErrLastAdmin when nobody would be left to
@@ -86,7 +86,7 @@ func ChangeUser(ctx context.Context, tx pgx.Tx, u access.User) error {
 	if len(admins) == 1 && admins[0] == [16]byte(u.ID) && (u.Role != "admin" || u.Disabled) {
 		return ErrLastAdmin
 	}
-	return changed(ctx, tx, changeUserSQL, pgx.StrictNamedArgs{
+	return Changed(ctx, tx, changeUserSQL, pgx.StrictNamedArgs{
 		"id": [16]byte(u.ID), "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "disabled": u.Disabled,
 		"issuer": u.Issuer, "subject": u.Subject, "revision": u.Revision,
 	})
@@ -94,7 +94,7 @@ func ChangeUser(ctx context.Context, tx pgx.Tx, u access.User) error {
 
 // SetPassword changes a user's password and ends the user's sessions and links, or returns ErrNotFound.
 func SetPassword(ctx context.Context, tx pgx.Tx, id conversation.UUID, hash string) error {
-	if err := changed(ctx, tx, passwordSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "hash": hash}); err != nil {
+	if err := Changed(ctx, tx, passwordSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "hash": hash}); err != nil {
 		return err
 	}
 	if err := ForgetLinks(ctx, tx, id); err != nil {
@@ -105,15 +105,15 @@ func SetPassword(ctx context.Context, tx pgx.Tx, id conversation.UUID, hash stri
 
 // SetSecondFactor keeps the sealed secret of one-time codes; nil for none.
 func SetSecondFactor(ctx context.Context, db DB, id conversation.UUID, sealed []byte) error {
-	return changed(ctx, db, secondSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "secret": sealed})
+	return Changed(ctx, db, secondSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "secret": sealed})
 }
 
 // UseStep notes that a one-time code was used; ErrNotFound when it or a later one was used before.
 func UseStep(ctx context.Context, db DB, id conversation.UUID, step int64) error {
-	return changed(ctx, db, stepSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "step": step})
+	return Changed(ctx, db, stepSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "step": step})
 }
 
-func changed(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) error {
+func Changed(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) error {
 	rows, _ := db.Query(ctx, sql, args)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err == nil && len(ids) == 0 {
@@ -123,7 +123,7 @@ func changed(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) e
 }
 
 // Seen notes that a user signed in.
-func Seen(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
+func TouchLastSeen(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
 	_, err := db.Exec(ctx, seenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
 	return err
 }

@@ -68,6 +68,15 @@ func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (st
 
 // ConversationKey names a conversation.
 type ConversationKey struct {
-	Sender int64
-	ID     conversation.UUID
+	SenderID int64
+	ID       conversation.UUID
+}
+
+// KeyColumns are the keys of conversations as columns.
+func KeyColumns(all []ConversationKey) (senders []int64, ids [][16]byte) {
+	senders, ids = make([]int64, len(all)), make([][16]byte, len(all))
+	for i, p := range all {
+		senders[i], ids[i] = p.SenderID, p.ID
+	}
+	return senders, ids
 }

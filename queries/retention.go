@@ -87,18 +87,18 @@ func RetentionRules(ctx context.Context, db DB) ([]RetentionRule, error) {
 
 // AddRetentionRule keeps a rule; ErrConflict when there is one for the same.
 func AddRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": subject(by)})
-	return unique(err)
+	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": NullUUID(by)})
+	return Unique(err)
 }
 
 // ChangeRetentionRule changes the durations of a rule, or returns ErrNotFound when somebody else did so meanwhile.
 func ChangeRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	return changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": subject(by)})
+	return Changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": NullUUID(by)})
 }
 
 // DeleteRetentionRule deletes a rule.
 func DeleteRetentionRule(ctx context.Context, db DB, id conversation.UUID) error {
-	return changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return Changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
 }
 
 // expired states of which conversations the rules remove something at now, holds left aside; and returns the latest cutoff.
@@ -175,7 +175,7 @@ const windowLength = 6 * time.Hour
 // RetentionWindow is a stretch of starts from which something of conversations is to be removed.
 type RetentionWindow struct {
 	From, Until time.Time
-	Places      []Place
+	Places      []ConversationKey
 	Assistants  []int32
 }
 
@@ -197,7 +197,7 @@ func NextRetentionWindow(ctx context.Context, db DB, of Kept, rules []RetentionR
 	x.Until = x.From.Add(windowLength)
 	w.Args["window_from"], w.Args["window_until"] = x.From, x.Until
 	rows, _ = db.Query(ctx, "select c.sender_id, c.id, c.assistant_id"+from+" and c.started_at >= @window_from and c.started_at < @window_until order by c.sender_id, c.id", w.Args)
-	var p Place
+	var p ConversationKey
 	var assistant int32
 	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &assistant}, func() error {
 		x.Places = append(x.Places, p)
@@ -289,11 +289,11 @@ var forgetSendersSQL = []string{
 
 // due returns those of the places of which the rules remove something still, and the stretch in which their facts lie. Nobody stores
 // events of their shards, counts or links persons until the transaction ends.
-func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (left []Place, from, until time.Time, err error) {
+func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []ConversationKey, now time.Time, zone *time.Location) (left []ConversationKey, from, until time.Time, err error) {
 	if _, err := tx.Exec(ctx, LockRollupsSQL); err != nil {
 		return nil, from, until, err
 	}
-	senders, ids := places(of)
+	senders, ids := KeyColumns(of)
 	shards := map[int16]bool{}
 	for _, id := range senders {
 		shards[int16(conversation.Shard(id))] = true
@@ -304,7 +304,7 @@ func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []
 	w := &Where{Args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}
 	text, _ := w.expired(kept, rules, now, zone)
 	rows, _ := tx.Query(ctx, "select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText, w.Args)
-	var p Place
+	var p ConversationKey
 	var started, last time.Time
 	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &started, &last}, func() error {
 		if left = append(left, p); len(left) == 1 || started.Before(from) {
@@ -320,7 +320,7 @@ func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []
 
 // Expire deletes those of the places that the rules delete still, and returns how many those were. whole says
 // that the partitions of their months are going to be dropped.
-func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, whole bool, now time.Time, zone *time.Location) (int, error) {
+func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []ConversationKey, whole bool, now time.Time, zone *time.Location) (int, error) {
 	left, from, until, err := due(ctx, tx, KeptConversations, rules, of, now, zone)
 	if err != nil || len(left) == 0 {
 		return 0, err
@@ -328,7 +328,7 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Place, w
 	if err := forgetWords(ctx, tx, left, 2); err != nil {
 		return 0, err
 	}
-	senders, ids := places(left)
+	senders, ids := KeyColumns(left)
 	keys := pgx.StrictNamedArgs{"senders": senders, "ids": ids}
 	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
 	var q pgx.Batch

@@ -45,7 +45,7 @@ func SavedViews(ctx context.Context, db DB, user conversation.UUID) ([]SavedView
 // SavedViewByID returns a view that a user may see, or ErrNotFound.
 func SavedViewByID(ctx context.Context, db DB, id, user conversation.UUID) (SavedView, error) {
 	rows, _ := db.Query(ctx, savedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
-	return one[SavedView](rows)
+	return One[SavedView](rows)
 }
 
 const insertSavedViewSQL = `
@@ -55,7 +55,7 @@ values (@id, @name, @query, @columns, @oldest, @shared, @user, @at)`
 // AddSavedView keeps a view; ErrConflict when the user has one of that name.
 func AddSavedView(ctx context.Context, db DB, v SavedView) error {
 	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared, "user": [16]byte(v.UserID), "at": v.CreatedAt})
-	return unique(err)
+	return Unique(err)
 }
 
 const changeSavedViewSQL = `
@@ -66,7 +66,7 @@ returning id`
 
 // ChangeSavedView makes a view of the user what it now shows, with any a shared one of anybody; or ErrNotFound.
 func ChangeSavedView(ctx context.Context, db DB, v SavedView, anyShared bool) error {
-	return changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.UserID), "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
+	return Changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.UserID), "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
 }
 
 const deleteSavedViewSQL = `
@@ -76,5 +76,5 @@ returning id`
 
 // DeleteSavedView forgets a view of the user, with any a shared one of anybody; or ErrNotFound.
 func DeleteSavedView(ctx context.Context, db DB, id, user conversation.UUID, anyShared bool) error {
-	return changed(ctx, db, deleteSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user), "any": anyShared})
+	return Changed(ctx, db, deleteSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user), "any": anyShared})
 }

@@ -158,7 +158,7 @@ func Schedules(ctx context.Context, db DB, user *conversation.UUID) ([]Schedule,
 // ScheduleByID returns a schedule, or ErrNotFound.
 func ScheduleByID(ctx context.Context, db DB, id conversation.UUID) (Schedule, error) {
 	rows, _ := db.Query(ctx, scheduleByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[Schedule](rows)
+	return One[Schedule](rows)
 }
 
 func (s Schedule) args() (pgx.StrictNamedArgs, error) {
@@ -187,17 +187,17 @@ func ChangeSchedule(ctx context.Context, db DB, s Schedule) error {
 		return err
 	}
 	args["revision"] = s.Revision
-	return changed(ctx, db, updateScheduleSQL, args)
+	return Changed(ctx, db, updateScheduleSQL, args)
 }
 
 // SetNextRun sets when a schedule comes due; nil pauses it.
 func SetNextRun(ctx context.Context, db DB, id conversation.UUID, next *time.Time) error {
-	return changed(ctx, db, nextRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "next": next})
+	return Changed(ctx, db, nextRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "next": next})
 }
 
 // DeleteSchedule deletes one with its runs.
 func DeleteSchedule(ctx context.Context, db DB, id conversation.UUID) error {
-	return changed(ctx, db, deleteScheduleSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return Changed(ctx, db, deleteScheduleSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
 }
 
 // StartDue makes a run of each schedule whose time has come; what was missed while nobody was there is made up once. It
@@ -348,7 +348,7 @@ func FailedReports(ctx context.Context, db DB) ([]string, error) {
 // RunByID returns a run, or ErrNotFound.
 func RunByID(ctx context.Context, db DB, id conversation.UUID) (ReportRun, error) {
 	rows, _ := db.Query(ctx, runByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return one[ReportRun](rows)
+	return One[ReportRun](rows)
 }
 
 // RunsOf returns the last runs of a schedule, the newest first.
@@ -391,7 +391,7 @@ func ClaimRun(ctx context.Context, db DB, id conversation.UUID, now, dead time.T
 
 // Beat tells that the worker is alive.
 func (c RunClaim) Beat(ctx context.Context, db DB, now time.Time) error {
-	return changed(ctx, db, beatRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "now": now})
+	return Changed(ctx, db, beatRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "now": now})
 }
 
 // Release has another worker go on at once.
@@ -408,7 +408,7 @@ func (c RunClaim) Begin(ctx context.Context, db DB) error {
 
 // Part stores a part of a file.
 func (c RunClaim) Part(ctx context.Context, db DB, n, part int, body []byte) error {
-	return changed(ctx, db, insertFilePartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "n": n, "part": part, "body": body})
+	return Changed(ctx, db, insertFilePartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "n": n, "part": part, "body": body})
 }
 
 // Made notes that all files of the run are made: from now on they stay as they are.
@@ -417,17 +417,17 @@ func (c RunClaim) Made(ctx context.Context, db DB, files []ReportFile, rows int6
 	if err != nil {
 		return err
 	}
-	return changed(ctx, db, filesRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "files": text, "rows": rows})
+	return Changed(ctx, db, filesRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "files": text, "rows": rows})
 }
 
 // End notes how the run stands: done, failed, skipped, or waiting until retry.
 func (c RunClaim) End(ctx context.Context, db DB, state, failure string, retry *time.Time, now time.Time) error {
-	return changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "retry": retry, "now": now})
+	return Changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "retry": retry, "now": now})
 }
 
 // CancelRun ends a run that is not over; ErrNotFound when it is.
 func CancelRun(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
-	return changed(ctx, db, cancelRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now})
+	return Changed(ctx, db, cancelRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now})
 }
 
 // ReportPart returns a part of a run's file; ErrNotFound after the last.
@@ -479,20 +479,20 @@ func DeliveriesOf(ctx context.Context, db DB, run conversation.UUID) ([]Delivery
 
 // Sending notes that a delivery is being handed over; ErrNotFound when it was already, or the run is another's.
 func (c RunClaim) Sending(ctx context.Context, db DB, d Delivery) error {
-	return changed(ctx, db, sendingSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "claim": [16]byte(c.claim), "recipient": d.Recipient})
+	return Changed(ctx, db, sendingSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "claim": [16]byte(c.claim), "recipient": d.Recipient})
 }
 
 // Delivered notes how it went: sent, failed, or waiting until retry.
 func Delivered(ctx context.Context, db DB, d Delivery, now time.Time) error {
-	return changed(ctx, db, deliveredSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "recipient": d.Recipient, "state": d.State, "error": d.Error, "retry": d.RetryAt, "now": now})
+	return Changed(ctx, db, deliveredSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "recipient": d.Recipient, "state": d.State, "error": d.Error, "retry": d.RetryAt, "now": now})
 }
 
 // RetryDelivery has a failed delivery, and its run, gone on with.
 func RetryDelivery(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipient string) error {
-	if err := changed(ctx, tx, retryDeliverySQL, pgx.StrictNamedArgs{"id": [16]byte(run), "recipient": recipient}); err != nil {
+	if err := Changed(ctx, tx, retryDeliverySQL, pgx.StrictNamedArgs{"id": [16]byte(run), "recipient": recipient}); err != nil {
 		return err
 	}
-	return changed(ctx, tx, reopenRunSQL, pgx.StrictNamedArgs{"id": [16]byte(run)})
+	return Changed(ctx, tx, reopenRunSQL, pgx.StrictNamedArgs{"id": [16]byte(run)})
 }
 
 // Subscription is a recipient of a schedule.
@@ -505,7 +505,7 @@ type Subscription struct {
 // SubscriptionByToken returns whose mail has a token, or ErrNotFound.
 func SubscriptionByToken(ctx context.Context, db DB, token conversation.UUID) (Subscription, error) {
 	rows, _ := db.Query(ctx, deliveryByTokenSQL, pgx.StrictNamedArgs{"token": [16]byte(token)})
-	return one[Subscription](rows)
+	return One[Subscription](rows)
 }
 
 // Unsubscribe keeps a recipient from getting any more of a schedule.

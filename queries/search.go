@@ -38,7 +38,7 @@ cross join lateral (
 const mostAlike = 5
 
 // Forgive returns, for long words that occur nowhere, those that occur and are nearly the same.
-func Forgive(ctx context.Context, db DB, words []string) (map[string][]string, error) {
+func CorrectSpelling(ctx context.Context, db DB, words []string) (map[string][]string, error) {
 	if len(words) == 0 {
 		return nil, nil
 	}
@@ -252,7 +252,7 @@ func nextHits(ctx context.Context, db DB, t found, at *metric.Cursor, limit int,
 // textAlone tells whether a filter asks for nothing but words and a range.
 func textAlone(f metric.Filter) bool {
 	f.Text = ""
-	return f.Plain() && f.WholeAssistants() && len(f.Assistants)+len(f.Not.Assistants) == 0
+	return f.FromRollups() && f.WholeAssistants() && len(f.Assistants)+len(f.Not.Assistants) == 0
 }
 
 // SearchTyped reads what somebody looks for as it was typed.
@@ -271,7 +271,7 @@ func Search(ctx context.Context, db DB, text string) (search.Query, error) {
 	if err != nil {
 		return q, err
 	}
-	others, err := Forgive(ctx, db, q.Long())
+	others, err := CorrectSpelling(ctx, db, q.Long())
 	if err != nil {
 		return q, fmt.Errorf("vocabulary: %w", err)
 	}

@@ -38,7 +38,7 @@ where state = 'running' and not exists (
 )
 
 // BeatServer tells that a process is alive, by the database's clock.
-func BeatServer(ctx context.Context, db DB, id, version string) error {
+func Heartbeat(ctx context.Context, db DB, id, version string) error {
 	_, err := db.Exec(ctx, beatServerSQL, pgx.StrictNamedArgs{"id": id, "version": version})
 	return err
 }
@@ -56,7 +56,7 @@ func Servers(ctx context.Context, db DB) ([]Server, error) {
 }
 
 // TakeBack has the jobs of processes that have been silent so long begun again, and returns how many.
-func TakeBack(ctx context.Context, db DB, dead time.Duration) (int64, error) {
+func RescueJobs(ctx context.Context, db DB, dead time.Duration) (int64, error) {
 	if _, err := db.Exec(ctx, forgetDeadSQL); err != nil {
 		return 0, err
 	}

@@ -25,7 +25,7 @@ type MailSettings struct {
 }
 
 // Place is what the password is sealed for.
-func (m MailSettings) Place() string { return fmt.Sprintf("smtp://%s@%s:%d", m.User, m.Host, m.Port) }
+func (m MailSettings) Server() string { return fmt.Sprintf("smtp://%s@%s:%d", m.User, m.Host, m.Port) }
 
 const (
 	settingSQL    = `select value, secret from settings where name = @name`
@@ -63,7 +63,7 @@ func setSetting(ctx context.Context, db DB, name string, v any, sealed []byte, b
 	if err != nil {
 		return err
 	}
-	_, err = db.Exec(ctx, setSettingSQL, pgx.StrictNamedArgs{"name": name, "value": value, "secret": sealed, "now": now, "by": subject(by)})
+	_, err = db.Exec(ctx, setSettingSQL, pgx.StrictNamedArgs{"name": name, "value": value, "secret": sealed, "now": now, "by": NullUUID(by)})
 	return err
 }
 

@@ -44,7 +44,7 @@ const (
 // SourcePause tells whether a source is paused.
 func SourcePause(ctx context.Context, db DB, source int64) (Pause, error) {
 	rows, _ := db.Query(ctx, sourcePauseSQL, pgx.StrictNamedArgs{"id": source})
-	return one[Pause](rows)
+	return One[Pause](rows)
 }
 
 // PauseSource pauses a source that is read from a broker. ErrNotFound: there is none, or it is paused already.

@@ -46,7 +46,7 @@ where p.sender_id = k.sender_id`
 
 // Strip removes the texts of those of the places of which the rules remove them still, and their events too if
 // these are what is kept; and returns how many those were. Their conversations are never folded again.
-func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []Place, now time.Time, zone *time.Location) (int, error) {
+func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []ConversationKey, now time.Time, zone *time.Location) (int, error) {
 	left, from, until, err := due(ctx, tx, kept, rules, of, now, zone)
 	if err != nil || len(left) == 0 {
 		return 0, err
@@ -58,7 +58,7 @@ func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of 
 	if err := forgetWords(ctx, tx, left, level); err != nil {
 		return 0, err
 	}
-	senders, ids := places(left)
+	senders, ids := KeyColumns(left)
 	keys := pgx.StrictNamedArgs{"senders": senders, "ids": ids}
 	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
 	var q pgx.Batch
@@ -94,8 +94,8 @@ func ExpireSealed(ctx context.Context, db DB, rules []RetentionRule, now time.Ti
 }
 
 // forgetWords takes what was said in the places out of the states of folds. Their shards are locked.
-func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) error {
-	senders, _ := places(of)
+func forgetWords(ctx context.Context, tx pgx.Tx, of []ConversationKey, stripped int16) error {
+	senders, _ := KeyColumns(of)
 	gone := make(map[conversation.UUID]bool, len(of))
 	for _, p := range of {
 		gone[p.ID] = true
@@ -118,7 +118,7 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) err
 	}); err != nil {
 		return err
 	}
-	var next []Place // that the stack of a place may reach into
+	var next []ConversationKey // that the stack of a place may reach into
 	var checkpoints [][]byte
 	var id [16]byte
 	rows, _ = tx.Query(ctx, checkpointsOfSQL, pgx.StrictNamedArgs{"senders": senders})
@@ -130,7 +130,7 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) err
 			b = p.Marshal()
 		}
 		if !gone[id] && !bytes.Equal(b, state) {
-			next, checkpoints = append(next, Place{SenderID: sender, ID: id}), append(checkpoints, b)
+			next, checkpoints = append(next, ConversationKey{SenderID: sender, ID: id}), append(checkpoints, b)
 		}
 		return nil
 	}); err != nil {
@@ -138,7 +138,7 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []Place, stripped int16) err
 	}
 	var q pgx.Batch
 	q.Queue(StoreStateSQL, pgx.StrictNamedArgs{"senders": changed, "states": states})
-	followers, ids := places(next)
+	followers, ids := KeyColumns(next)
 	q.Queue(StoreCheckpointSQL, pgx.StrictNamedArgs{"senders": followers, "ids": ids, "states": checkpoints})
 	return tx.SendBatch(ctx, &q).Close()
 }

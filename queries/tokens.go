@@ -25,7 +25,7 @@ const (
 // TokenByPrefix returns a token that is in force, or ErrNotFound.
 func TokenByPrefix(ctx context.Context, db DB, prefix string, now time.Time) (access.Token, error) {
 	rows, _ := db.Query(ctx, tokenSQL, pgx.StrictNamedArgs{"prefix": prefix, "now": now})
-	return one[access.Token](rows)
+	return One[access.Token](rows)
 }
 
 // TokenBySecret returns the token in force that a program shows, or ErrNotFound.
@@ -56,7 +56,7 @@ func AddToken(ctx context.Context, db DB, t access.Token) error {
 		"id": [16]byte(t.ID), "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant, "always": t.Always,
 		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt, "by": t.CreatedBy, "expires": t.ExpiresAt,
 	})
-	return unique(err)
+	return Unique(err)
 }
 
 // NewToken makes a token, in force for that many days (0: for ever), and returns its secret, which is kept nowhere.
@@ -105,7 +105,7 @@ func UseQuota(ctx context.Context, db DB, t access.Token, events, size int, now 
 	if t.MostEvents != nil && events > int(*t.MostEvents) || t.MostBytes != nil && int64(size) > *t.MostBytes {
 		return false, nil
 	}
-	err := changed(ctx, db, useQuotaSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "minute": now.Truncate(time.Minute), "events": events, "bytes": size, "most_events": t.MostEvents, "most_bytes": t.MostBytes})
+	err := Changed(ctx, db, useQuotaSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "minute": now.Truncate(time.Minute), "events": events, "bytes": size, "most_events": t.MostEvents, "most_bytes": t.MostBytes})
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}

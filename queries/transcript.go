@@ -51,8 +51,8 @@ limit 1`
 // Conversation returns one conversation of the assistants that somebody is limited to, nil for all; or ErrNotFound. A platform may tell the same
 // id for conversations of two assistants.
 func Conversation(ctx context.Context, db DB, id conversation.UUID, limits []string) (ConversationFacts, error) {
-	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "limits": limitIDs(limits)})
-	c, err := one[ConversationFacts](rows)
+	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "limits": AssistantIDs(limits)})
+	c, err := One[ConversationFacts](rows)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("conversation %s: %w", id, err)
 	}
@@ -86,7 +86,7 @@ limit 6`
 
 // EarlierConversations returns the last conversations of the same end user before this one.
 func EarlierConversations(ctx context.Context, db DB, c ConversationFacts, limits []string) ([]Earlier, error) {
-	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt, "limits": limitIDs(limits)})
+	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt, "limits": AssistantIDs(limits)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Earlier])
 }
 

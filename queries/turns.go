@@ -37,13 +37,13 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 		return nil, nil, err
 	}
 	without := f
-	without.Turns, without.Slower, without.Faster = metric.TurnFilter{}, 0, 0
+	without.Turns, without.ResponseOver, without.ResponseUpTo = metric.TurnFilter{}, 0, 0
 	c = FilterConversations(without, known, now, zone)
 	t = &Where{Args: c.Args}
 	if f.Turns != (metric.TurnFilter{}) {
 		t.And(t.turn(f.Turns), "", nil)
 	}
-	if f.Slower > 0 || f.Faster > 0 {
+	if f.ResponseOver > 0 || f.ResponseUpTo > 0 {
 		t.timed(f)
 	}
 	return c, t, nil
@@ -52,7 +52,7 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 // listedTurns are turnsOf a list of turns: if the filter asks for no more than a flow or an action, those with a response time.
 func listedTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *Where, err error) {
 	c, t, err = turnsOf(ctx, db, f, now, zone)
-	if err == nil && f.Slower == 0 && f.Faster == 0 && f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow, Action: f.Turns.Action}) {
+	if err == nil && f.ResponseOver == 0 && f.ResponseUpTo == 0 && f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow, Action: f.Turns.Action}) {
 		t.timed(f)
 	}
 	return c, t, err

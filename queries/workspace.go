@@ -128,7 +128,7 @@ func SetAssistant(ctx context.Context, db DB, name string, s conversation.Settin
 	if err != nil {
 		return err
 	}
-	if _, err := db.Exec(ctx, setAssistantSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", name), "name": name, "settings": stored, "now": now, "by": subject(by)}); err != nil {
+	if _, err := db.Exec(ctx, setAssistantSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", name), "name": name, "settings": stored, "now": now, "by": NullUUID(by)}); err != nil {
 		return fmt.Errorf("settings of assistant %q: %w", name, err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/views"
 )
 
@@ -135,7 +136,7 @@ func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s 
 			}
 		}
 	}
-	work, err := queries.WorkOf(ctx, db, queries.Place{SenderID: c.SenderID, ID: c.ID}, c.Events, conversation.UUID{})
+	work, err := work.WorkOf(ctx, db, queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, c.Events, conversation.UUID{})
 	if err != nil {
 		return p, err
 	}

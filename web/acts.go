@@ -16,6 +16,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 )
 
 // undo answers POST /undo: takes back what the user did last.
@@ -27,9 +28,9 @@ func (s *server) undo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	var places []queries.Place
+	var places []queries.ConversationKey
 	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
-		places, err = queries.Undo(ctx, tx, id, u.ID, s.Now())
+		places, err = work.Undo(ctx, tx, id, u.ID, s.Now())
 		return err
 	})
 	if errors.Is(err, queries.ErrConflict) {
@@ -58,7 +59,7 @@ func (s *server) tagOne(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a := v.act(queries.ActTag, "yes")
+	a := v.act(work.ActTag, "yes")
 	name := strings.Join(strings.Fields(r.PostFormValue("name")), " ")
 	if id := r.PostFormValue("tag"); id != "" {
 		if a.Subject, err = conversation.ParseUUID(id); err != nil {
@@ -67,11 +68,11 @@ func (s *server) tagOne(w http.ResponseWriter, r *http.Request) error {
 	} else if err := named(name, 60); err != nil {
 		return v.answer(w, r, nil, "A tag needs a name of 1 to 60 characters.", "")
 	}
-	choices, err := queries.TagChoices(ctx, s.Pool, v.of, limitsOf(ctx))
+	choices, err := work.TagChoices(ctx, s.Pool, v.of, limitsOf(ctx))
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(choices, func(t queries.Tag) bool {
+	i := slices.IndexFunc(choices, func(t work.Tag) bool {
 		return t.ID == a.Subject || a.Subject == (conversation.UUID{}) && strings.EqualFold(t.Name, name)
 	})
 	if i < 0 && a.Subject != (conversation.UUID{}) {
@@ -79,22 +80,22 @@ func (s *server) tagOne(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		if i < 0 {
-			t := queries.Tag{ID: queries.NewID(), Name: name, Color: int16(len(choices) % 7), CreatedAt: s.Now()}
-			if err := queries.AddTag(ctx, tx, t, v.user.ID); err != nil {
+			t := work.Tag{ID: queries.NewID(), Name: name, Color: int16(len(choices) % 7), CreatedAt: s.Now()}
+			if err := work.AddTag(ctx, tx, t, v.user.ID); err != nil {
 				return err
 			}
 			a.Subject = t.ID
 		} else {
 			a.Subject = choices[i].ID
-			work, err := queries.WorkOf(ctx, tx, v.place, v.events, v.user.ID)
+			was, err := work.WorkOf(ctx, tx, v.place, v.events, v.user.ID)
 			if err != nil {
 				return err
 			}
-			if name == "" && slices.ContainsFunc(work.Tags, func(t queries.Tag) bool { return t.ID == a.Subject }) {
+			if name == "" && slices.ContainsFunc(was.Tags, func(t work.Tag) bool { return t.ID == a.Subject }) {
 				a.Value = "" // pressed again
 			}
 		}
-		_, err := queries.Do(ctx, tx, a)
+		_, err := work.ApplyReviewAction(ctx, tx, a)
 		return err
 	})
 	if err != nil {
@@ -114,21 +115,21 @@ func (s *server) markMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || value != "good" && value != "bad" {
 		return &metric.InputError{Field: "mark", Msg: "is good or bad, and a message"}
 	}
-	if ok, err := queries.HasMessage(r.Context(), s.Pool, v.place, id); err != nil {
+	if ok, err := work.HasMessage(r.Context(), s.Pool, v.place, id); err != nil {
 		return err
 	} else if !ok {
 		return queries.ErrNotFound
 	}
-	work, err := queries.WorkOf(r.Context(), s.Pool, v.place, v.events, v.user.ID)
+	was, err := work.WorkOf(r.Context(), s.Pool, v.place, v.events, v.user.ID)
 	if err != nil {
 		return err
 	}
-	for _, m := range work.Marks {
+	for _, m := range was.Marks {
 		if m.MessageID == id && m.UserID == v.user.ID && m.Mark == value {
 			value = "" // pressed again
 		}
 	}
-	a := v.act(queries.ActMark, value)
+	a := v.act(work.ActMark, value)
 	a.Subject = id
 	if err := v.do(r.Context(), a); err != nil {
 		return err
@@ -151,11 +152,11 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 	if n := utf8.RuneCountInString(text); !remove && (n == 0 || n > longestText || !utf8.ValidString(text) || strings.ContainsRune(text, 0)) {
 		return v.answer(w, r, nil, "A note has 1 to 4,000 characters.", text)
 	}
-	a := v.act(queries.ActNote, text)
+	a := v.act(work.ActNote, text)
 	var about *conversation.UUID
 	if r.PostFormValue("about") != "" {
 		if id, err := conversation.ParseUUID(r.PostFormValue("message")); err == nil {
-			if ok, err := queries.HasMessage(ctx, s.Pool, v.place, id); err != nil {
+			if ok, err := work.HasMessage(ctx, s.Pool, v.place, id); err != nil {
 				return err
 			} else if ok {
 				a.Message, about = id, &id
@@ -172,7 +173,7 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 			if a.Subject, err = conversation.ParseUUID(id); err != nil {
 				return queries.ErrNotFound
 			}
-			n, err := queries.NoteByID(ctx, tx, v.place, a.Subject)
+			n, err := work.NoteByID(ctx, tx, v.place, a.Subject)
 			if err != nil {
 				return err
 			}
@@ -192,10 +193,10 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 		} else {
 			a.Subject = queries.NewID()
 		}
-		if _, err := queries.Do(ctx, tx, a); err != nil || remove {
+		if _, err := work.ApplyReviewAction(ctx, tx, a); err != nil || remove {
 			return err
 		}
-		return queries.Mention(ctx, tx, a.Subject, v.user.ID, calls)
+		return work.Mention(ctx, tx, a.Subject, v.user.ID, calls)
 	})
 	if err != nil {
 		return err
@@ -214,7 +215,7 @@ func (v *reviewing) called(ctx context.Context, text string) (ids []conversation
 	if len(found) == 0 {
 		return nil, nil
 	}
-	people, err := queries.Colleagues(ctx, v.Pool)
+	people, err := work.Colleagues(ctx, v.Pool)
 	if err != nil {
 		return nil, err
 	}
@@ -240,11 +241,11 @@ func (s *server) assignOne(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	people, err := queries.Colleagues(ctx, s.Pool)
+	people, err := work.Colleagues(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(people, func(p queries.Colleague) bool { return p.ID.String() == r.PostFormValue("to") })
+	i := slices.IndexFunc(people, func(p work.Colleague) bool { return p.ID.String() == r.PostFormValue("to") })
 	if i < 0 {
 		return v.answer(w, r, nil, "Choose a colleague first.", "")
 	}
@@ -256,7 +257,7 @@ func (s *server) assignOne(w http.ResponseWriter, r *http.Request) error {
 		return v.answer(w, r, nil, to.Name+" may not see conversations of this assistant.", "")
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		_, err := queries.Assign(ctx, tx, []queries.Place{v.place}, people[i].ID, v.user.ID, s.Now())
+		_, err := work.Assign(ctx, tx, []queries.ConversationKey{v.place}, people[i].ID, v.user.ID, s.Now())
 		return deed{act: queries.AuditAssigned, id: v.place.ID.String(), after: map[string]any{"to": to.Email}}, err
 	}); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/views"
 )
 
@@ -20,7 +21,7 @@ import (
 const bulkPatience = 1500 * time.Millisecond
 
 // showOnly asks for the list of what is selected, which can be exported or sent to somebody like any other.
-const showOnly queries.BulkKind = "only"
+const showOnly work.BulkKind = "only"
 
 // act answers POST /conversations/act: something is done to many conversations at once.
 func (s *server) act(w http.ResponseWriter, r *http.Request) error {
@@ -38,10 +39,10 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	run := queries.BulkRun{ID: queries.NewID(), UserID: u.ID, Kind: queries.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
+	run := work.BulkRun{ID: queries.NewID(), UserID: u.ID, Kind: work.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
 	if run.Kind == showOnly {
 		if r.PostFormValue("all") == "" {
-			if f.Only = r.PostForm["c"]; len(f.Only) == 0 {
+			if f.IDs = r.PostForm["c"]; len(f.IDs) == 0 {
 				return &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
 			}
 			f.Range = metric.Range{Days: metric.MaxDays} // it stays the same when time goes on
@@ -66,7 +67,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	limits := u.Assistants
-	if run.Kind == queries.BulkAssign {
+	if run.Kind == work.BulkAssign {
 		to, err := queries.UserByID(ctx, s.Pool, *run.Subject)
 		if err != nil {
 			return err
@@ -81,7 +82,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
-		run, err = queries.StartBulk(ctx, tx, run, ids, f, limits, s.Now(), s.Zone)
+		run, err = work.StartBulk(ctx, tx, run, ids, f, limits, s.Now(), s.Zone)
 		after := map[string]any{"conversations": len(ids)}
 		if len(ids) == 0 { // all of the filter
 			after = map[string]any{"filter": withoutPeople(f, p).Encode()}
@@ -103,7 +104,7 @@ func (s *server) goOn(r *http.Request, id conversation.UUID) error {
 	for until := time.Now().Add(bulkPatience); time.Now().Before(until); {
 		var more bool
 		err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
-			more, err = queries.GoOn(ctx, tx, &id, s.Now())
+			more, err = work.ContinueBulk(ctx, tx, &id, s.Now())
 			return err
 		})
 		if err != nil || !more {
@@ -114,25 +115,25 @@ func (s *server) goOn(r *http.Request, id conversation.UUID) error {
 }
 
 // describeBulk reads what is to be done.
-func (s *server) describeBulk(r *http.Request, run *queries.BulkRun) error {
+func (s *server) describeBulk(r *http.Request, run *work.BulkRun) error {
 	switch run.Kind {
-	case queries.BulkTag, queries.BulkUntag:
-		tags, err := queries.TagChoices(r.Context(), s.Pool, "", limitsOf(r.Context()))
+	case work.BulkTag, work.BulkUntag:
+		tags, err := work.TagChoices(r.Context(), s.Pool, "", limitsOf(r.Context()))
 		if err != nil {
 			return err
 		}
 		for _, t := range tags {
 			if t.ID.String() == r.PostFormValue("tag") {
 				run.Subject, run.Words = &t.ID, "Tag “"+t.Name+"” added"
-				if run.Kind == queries.BulkUntag {
+				if run.Kind == work.BulkUntag {
 					run.Words = "Tag “" + t.Name + "” removed"
 				}
 				return nil
 			}
 		}
 		return &metric.InputError{Field: "tag", Msg: "is to be chosen first"}
-	case queries.BulkAssign:
-		people, err := queries.Colleagues(r.Context(), s.Pool)
+	case work.BulkAssign:
+		people, err := work.Colleagues(r.Context(), s.Pool)
 		if err != nil {
 			return err
 		}
@@ -143,7 +144,7 @@ func (s *server) describeBulk(r *http.Request, run *queries.BulkRun) error {
 			}
 		}
 		return &metric.InputError{Field: "colleague", Msg: "is to be chosen first"}
-	case queries.BulkReview:
+	case work.BulkReview:
 		run.Words = "Marked as reviewed"
 		return nil
 	}
@@ -157,7 +158,7 @@ func (s *server) bulkRun(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	run, err := queries.BulkByID(r.Context(), s.Pool, id, u.ID)
+	run, err := work.BulkByID(r.Context(), s.Pool, id, u.ID)
 	if err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func (s *server) undoAct(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	if err := queries.UndoBulk(r.Context(), s.Pool, id, u.ID); err != nil {
+	if err := work.UndoBulk(r.Context(), s.Pool, id, u.ID); err != nil {
 		return err
 	}
 	if err := s.goOn(r, id); err != nil {

@@ -33,7 +33,7 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	if err != nil {
 		return c, nil, nil, err
 	}
-	sight, err := s.sightOf(r.Context(), queries.Place{SenderID: c.SenderID, ID: c.ID})
+	sight, err := s.sightOf(r.Context(), queries.ConversationKey{SenderID: c.SenderID, ID: c.ID})
 	if err != nil {
 		return c, nil, nil, err
 	}
@@ -152,7 +152,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	if c.Stripped > 0 {
 		return errStripped
 	}
-	sight, err := s.sightOf(r.Context(), queries.Place{SenderID: c.SenderID, ID: c.ID})
+	sight, err := s.sightOf(r.Context(), queries.ConversationKey{SenderID: c.SenderID, ID: c.ID})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/search"
 	"turnwise/views"
 )
@@ -31,10 +32,10 @@ type listing struct {
 
 	list       []queries.ListedConversation
 	choices    queries.Choices
-	tags       []queries.Tag
-	colleagues []queries.Colleague
+	tags       []work.Tag
+	colleagues []work.Colleague
 	saved      []queries.SavedView
-	worked     map[conversation.UUID]queries.Worked
+	worked     map[conversation.UUID]work.Worked
 	excerpts   map[conversation.UUID]queries.Excerpt
 }
 
@@ -72,7 +73,7 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		if err != nil {
 			return err
 		}
-		if l.worked, err = queries.WorkedOn(inner, l.Pool, l.list); err != nil || len(l.words.Terms) == 0 {
+		if l.worked, err = work.WorkedOn(inner, l.Pool, l.list); err != nil || len(l.words.Terms) == 0 {
 			return err
 		}
 		l.excerpts, err = queries.Excerpts(inner, db, l.words, l.list, excerptLength)
@@ -88,11 +89,11 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 		return err
 	})
 	g.Go(func() (err error) {
-		l.tags, err = queries.TagChoices(inner, db, "", limitsOf(inner))
+		l.tags, err = work.TagChoices(inner, db, "", limitsOf(inner))
 		return err
 	})
 	g.Go(func() (err error) {
-		l.colleagues, err = queries.Colleagues(inner, l.Pool)
+		l.colleagues, err = work.Colleagues(inner, l.Pool)
 		return err
 	})
 	if l.err = g.Wait(); l.err != nil {
@@ -103,9 +104,9 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			return false
 		}
 	}
-	if id := f.Work.Queue; id != "" {
+	if id := f.Review.Queue; id != "" {
 		if key, err := conversation.ParseUUID(id); err == nil {
-			var q queries.Queue
+			var q work.Queue
 			if q, l.err = l.viewer(ctx).QueueByID(ctx, key); l.err == nil || errors.Is(l.err, queries.ErrNotFound) {
 				l.QueueName, l.err = q.Name, nil
 			}
@@ -128,7 +129,7 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			return false
 		}
 	}
-	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: queries.MostBulk, Lead: m.Rights[access.ManageReviews]}
+	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: work.MostBulk, Lead: m.Rights[access.ManageReviews]}
 	for _, t := range l.tags {
 		m.Bulk.Tags = append(m.Bulk.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Color: t.Color})
 	}
@@ -310,22 +311,22 @@ func (l *listing) views(m *views.Conversations) {
 	}
 	gone := func(kind string, asked, there []string) {
 		for _, a := range asked {
-			if a != metric.NotTold && !slices.ContainsFunc(there, func(t string) bool { return strings.EqualFold(a, t) }) {
+			if a != metric.Unknown && !slices.ContainsFunc(there, func(t string) bool { return strings.EqualFold(a, t) }) {
 				v.Missing = append(v.Missing, "There is no "+kind+" “"+a+"” any more, so that part of the filter matches nothing.")
 			}
 		}
 	}
 	f := l.Filter
-	gone("tag", append(slices.Clone(f.Work.Tags), f.Work.NoTags...), l.choices.Tags)
+	gone("tag", append(slices.Clone(f.Review.Tags), f.Review.NoTags...), l.choices.Tags)
 	if len(l.choices.Assistants) < 500 {
 		gone("assistant", f.Assistants, l.choices.Assistants)
 	}
-	for _, id := range f.Work.Reviewers {
+	for _, id := range f.Review.Reviewers {
 		if l.choices.Reviewers[id] == "" {
 			v.Missing = append(v.Missing, "A reviewer of this filter is gone, so that part of it matches nothing.")
 		}
 	}
-	if f.Work.Queue != "" && l.QueueName == "" {
+	if f.Review.Queue != "" && l.QueueName == "" {
 		v.Missing = append(v.Missing, "The queue of this filter is gone, so that it matches nothing.")
 	}
 }

@@ -220,7 +220,7 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, u access.User, by
 		if err := queries.AddSession(ctx, tx, x); err != nil {
 			return d, err
 		}
-		return d, queries.Seen(ctx, tx, u.ID, s.Now())
+		return d, queries.TouchLastSeen(ctx, tx, u.ID, s.Now())
 	}); err != nil {
 		return err
 	}

@@ -57,8 +57,8 @@ func (s *server) keepMail(w http.ResponseWriter, r *http.Request) error {
 	switch password := r.PostFormValue("password"); {
 	case wrong != nil:
 	case password != "":
-		m.Sealed, wrong = s.Box.Seal(password, m.Place())
-	case m.Place() == was.Place():
+		m.Sealed, wrong = s.Box.Seal(password, m.Server())
+	case m.Server() == was.Server():
 		m.Sealed = was.Sealed
 	}
 	if wrong != nil {

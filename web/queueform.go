@@ -16,6 +16,7 @@ import (
 	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/schedule"
 	"turnwise/views"
 )
@@ -53,7 +54,7 @@ func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
 		for _, x := range q.Shares {
 			m.Shares[x.Is] = strconv.FormatFloat(x.Percent, 'f', -1, 64)
 		}
-		people, err := queries.QueueReviewers(r.Context(), s.Pool, id, m.Now)
+		people, err := work.QueueReviewers(r.Context(), s.Pool, id, m.Now)
 		if err != nil {
 			return err
 		}
@@ -66,7 +67,7 @@ func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
 
 // queueForm fills in what the form offers.
 func (s *server) queueForm(w http.ResponseWriter, r *http.Request, status int, m views.QueueForm) error {
-	people, err := queries.Colleagues(r.Context(), s.Pool)
+	people, err := work.Colleagues(r.Context(), s.Pool)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func (s *server) queueForm(w http.ResponseWriter, r *http.Request, status int, m
 	}
 	if kept, err := url.ParseQuery(m.Query); err == nil {
 		if f, err := s.viewer(r.Context()).Filter(r.Context(), kept); err == nil {
-			m.Rule = s.ruleWords(r.Context(), queries.Queue{Query: f.Encode(), ID: queries.NewID()})
+			m.Rule = s.ruleWords(r.Context(), work.Queue{Query: f.Encode(), ID: queries.NewID()})
 			m.Rule = m.Rule[:len(m.Rule)-2]
 			m.Total, m.More, err = s.viewer(r.Context()).Total(r.Context(), f, m.Now)
 			if err != nil {
@@ -104,13 +105,13 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
-			if err := queries.SaveQueue(ctx, tx, q, people, u.ID); err != nil {
+			if err := work.SaveQueue(ctx, tx, q, people, u.ID); err != nil {
 				return err
 			}
 			if q.Schedule != "" {
 				return nil
 			}
-			saved, err := queries.QueueByID(ctx, tx, q.ID, u.ID)
+			saved, err := work.QueueByID(ctx, tx, q.ID, u.ID)
 			if err != nil {
 				return err
 			}
@@ -118,7 +119,7 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 			if r.PostFormValue("again") != "" {
 				due = s.Now()
 			}
-			_, _, err = queries.Draw(ctx, tx, saved, due, s.Now(), s.Zone)
+			_, _, err = work.Draw(ctx, tx, saved, due, s.Now(), s.Zone)
 			return err
 		})
 	}
@@ -159,8 +160,8 @@ func number(r *http.Request, name string, most float64) (float64, error) {
 	return v, nil
 }
 
-func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.QueueReviewer, err error) {
-	q = queries.Queue{ID: queries.NewID(), Name: strings.Join(strings.Fields(r.PostFormValue("name")), " "), CreatedAt: s.Now(), Zone: strings.TrimSpace(r.PostFormValue("zone"))}
+func (s *server) parseQueue(r *http.Request) (q work.Queue, people []work.QueueReviewer, err error) {
+	q = work.Queue{ID: queries.NewID(), Name: strings.Join(strings.Fields(r.PostFormValue("name")), " "), CreatedAt: s.Now(), Zone: strings.TrimSpace(r.PostFormValue("zone"))}
 	if id := r.PostFormValue("id"); id != "" {
 		if q.ID, err = conversation.ParseUUID(id); err != nil {
 			return q, nil, queries.ErrNotFound
@@ -183,7 +184,7 @@ func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.
 		return q, nil, err
 	}
 	q.Query = f.Encode()
-	count, err := number(r, "count", queries.MostDrawn)
+	count, err := number(r, "count", work.MostDrawn)
 	if err != nil {
 		return q, nil, err
 	}
@@ -203,7 +204,7 @@ func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.
 			return q, nil, err
 		}
 		if part > 0 {
-			q.Shares = append(q.Shares, queries.Share{Is: is.String(), Percent: part})
+			q.Shares = append(q.Shares, work.Share{Is: is.String(), Percent: part})
 			sum += part
 		}
 	}
@@ -216,7 +217,7 @@ func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.
 			return q, nil, err
 		}
 		q.Schedule = when.String()
-		if q.NextAt, err = queries.NextDraw(q, s.Now(), s.Zone); err != nil {
+		if q.NextAt, err = work.NextDraw(q, s.Now(), s.Zone); err != nil {
 			return q, nil, err
 		}
 	}
@@ -233,7 +234,7 @@ func (s *server) parseQueue(r *http.Request) (q queries.Queue, people []queries.
 		if err != nil {
 			return q, nil, err
 		}
-		people = append(people, queries.QueueReviewer{UserID: id, Share: int32(share), Goal: int32(goal)})
+		people = append(people, work.QueueReviewer{UserID: id, Share: int32(share), Goal: int32(goal)})
 	}
 	return q, people, nil
 }

@@ -23,6 +23,7 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/views"
 )
 
@@ -31,7 +32,7 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 	m := views.ReviewPageModel{Page: s.page(r, "Review", "Review")}
 	u, _ := userOf(r.Context())
 	m.Lead = m.Rights[access.ManageReviews]
-	all, err := queries.Queues(r.Context(), s.Pool, u.ID, m.Lead)
+	all, err := work.Queues(r.Context(), s.Pool, u.ID, m.Lead)
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mentions, err := queries.Mentions(r.Context(), db, u.ID)
+	mentions, err := work.Mentions(r.Context(), db, u.ID)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 		}
 		m.Mentions = append(m.Mentions, views.MentionRow{By: x.By, Text: hide(x.ConversationID, x.Text), At: x.CreatedAt, Link: link, New: x.SeenAt == nil})
 	}
-	bulk, err := queries.LastBulks(r.Context(), s.Pool, u.ID)
+	bulk, err := work.LastBulks(r.Context(), s.Pool, u.ID)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.ReviewPage(m))
 }
 
-func queueRow(q queries.Queue) views.QueueRow {
+func queueRow(q work.Queue) views.QueueRow {
 	row := views.QueueRow{
 		ID: q.ID.String(), Name: q.Name, By: q.By, Schedule: q.Schedule, NextAt: q.NextAt, Items: q.Items, Reviewed: q.Reviewed, Skipped: q.Skipped, Open: q.Open, MineOpen: q.MineOpen, MineDone: q.MineDone, MineGoal: q.MineGoal,
 		Assigned: q.Assigned(), Closed: q.ClosedAt != nil,
@@ -96,7 +97,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	m := views.QueuePageModel{Page: s.page(r, q.Name, "Review"), Queue: queueRow(q), Done: r.URL.Query().Get("done") != "" && q.MineOpen == 0, Waiting: r.URL.Query().Get("done") != "" && q.MineOpen > 0}
 	m.Lead = m.Rights[access.ManageReviews]
 	m.Rule = s.ruleWords(r.Context(), q)
-	people, err := queries.QueueReviewers(r.Context(), s.Pool, id, m.Now)
+	people, err := work.QueueReviewers(r.Context(), s.Pool, id, m.Now)
 	if err != nil {
 		return err
 	}
@@ -105,11 +106,11 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		if p.MedianS != nil {
 			row.Median = format.Span(time.Duration(*p.MedianS * float64(time.Second)))
 		}
-		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Work: metric.WorkFilter{Queue: q.ID.String(), Reviewers: []string{p.UserID.String()}}}
+		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Queue: q.ID.String(), Reviewers: []string{p.UserID.String()}}}
 		row.Link = dashboard.Address(f)
 		m.Reviewers = append(m.Reviewers, row)
 	}
-	draws, err := queries.QueueDraws(r.Context(), s.Pool, id)
+	draws, err := work.QueueDraws(r.Context(), s.Pool, id)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	items, err := queries.QueueItems(r.Context(), db, id, after, u.Assistants, pageSize+1, m.Now)
+	items, err := work.QueueItems(r.Context(), db, id, after, u.Assistants, pageSize+1, m.Now)
 	if err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func (s *server) queueMix(w http.ResponseWriter, r *http.Request) error {
 }
 
 // parseItem reads a place in a queue; "" is its beginning.
-func parseItem(text string) (at queries.Item, err error) {
+func parseItem(text string) (at work.Item, err error) {
 	at.Place, at.SenderID = -1, math.MinInt64
 	if text == "" {
 		return at, nil
@@ -185,7 +186,7 @@ func parseItem(text string) (at queries.Item, err error) {
 }
 
 // ruleWords say what a queue draws.
-func (s *server) ruleWords(ctx context.Context, q queries.Queue) (words []string) {
+func (s *server) ruleWords(ctx context.Context, q work.Queue) (words []string) {
 	if q.Assigned() {
 		return []string{"Conversations that somebody gave to a colleague."}
 	}
@@ -216,7 +217,7 @@ func (s *server) ruleWords(ctx context.Context, q queries.Queue) (words []string
 }
 
 // mix compares what was drawn with what it was drawn from, by channel, version and outcome.
-func (s *server) mix(r *http.Request, q queries.Queue) (all []views.MixTable, err error) {
+func (s *server) mix(r *http.Request, q work.Queue) (all []views.MixTable, err error) {
 	f, err := q.Filter(s.Zone)
 	if err != nil {
 		return nil, nil //nolint:nilerr // the rule says so already
@@ -225,20 +226,20 @@ func (s *server) mix(r *http.Request, q queries.Queue) (all []views.MixTable, er
 		return nil, err
 	}
 	asOf := s.Now()
-	draws, err := queries.QueueDraws(r.Context(), s.Pool, q.ID)
+	draws, err := work.QueueDraws(r.Context(), s.Pool, q.ID)
 	if err != nil {
 		return nil, err
 	}
 	if len(draws) > 0 { // a range of days ended then
 		asOf = draws[0].DueAt
 	}
-	drawn := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Work: metric.WorkFilter{Queue: q.ID.String()}}
+	drawn := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Queue: q.ID.String()}}
 	for _, by := range []string{"channel", "version", "outcome"} {
-		sample, err := queries.MixOf(r.Context(), s.Pool, drawn, by, s.Now(), s.Zone)
+		sample, err := work.MixOf(r.Context(), s.Pool, drawn, by, s.Now(), s.Zone)
 		if err != nil {
 			return nil, err
 		}
-		whole, err := queries.MixOf(r.Context(), s.Pool, f, by, asOf, s.Zone)
+		whole, err := work.MixOf(r.Context(), s.Pool, f, by, asOf, s.Zone)
 		if err != nil {
 			return nil, err
 		}
@@ -253,7 +254,7 @@ func (s *server) mix(r *http.Request, q queries.Queue) (all []views.MixTable, er
 		names := maps.Clone(whole)
 		maps.Copy(names, sample)
 		for _, name := range slices.SortedFunc(maps.Keys(names), func(x, y string) int { return cmp.Or(cmp.Compare(whole[y], whole[x]), cmp.Compare(x, y)) }) {
-			row := views.MixRow{Name: cmp.Or(name, metric.NotTold), Sample: metric.Rate{Of: sample[name], Among: a}, Whole: metric.Rate{Of: whole[name], Among: b}}
+			row := views.MixRow{Name: cmp.Or(name, metric.Unknown), Sample: metric.Rate{Of: sample[name], Among: a}, Whole: metric.Rate{Of: whole[name], Among: b}}
 			if by == "outcome" {
 				row.Name = metric.OutcomeName(name)
 			}
@@ -295,19 +296,19 @@ func (s *server) replaceItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	place, _, err := queries.PlaceOf(ctx, s.Pool, of)
+	place, _, err := queries.FindConversation(ctx, s.Pool, of)
 	if err != nil {
 		return err
 	}
 	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
-		may, err := queries.MayEnd(ctx, tx, id, u.ID, place, s.Now())
+		may, err := work.MayEnd(ctx, tx, id, u.ID, place, s.Now())
 		if err != nil {
 			return err
 		}
 		if !may {
 			return &metric.InputError{Field: "conversation", Msg: "was taken by a colleague meanwhile"}
 		}
-		_, err = queries.Replace(ctx, tx, q, place, u.ID, reason, s.Now(), s.Zone)
+		_, err = work.Replace(ctx, tx, q, place, u.ID, reason, s.Now(), s.Zone)
 		return err
 	})
 	if errors.Is(err, queries.ErrConflict) {
@@ -328,7 +329,7 @@ func (s *server) closeQueue(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.viewer(r.Context()).QueueByID(r.Context(), id); err != nil {
 		return err
 	}
-	if err := queries.CloseQueue(r.Context(), s.Pool, id, s.Now()); err != nil {
+	if err := work.CloseQueue(r.Context(), s.Pool, id, s.Now()); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/review", http.StatusSeeOther)

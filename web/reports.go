@@ -10,6 +10,7 @@ import (
 	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/report"
 	"turnwise/views"
 )
@@ -89,24 +90,24 @@ func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page vi
 	if err != nil {
 		return m, err
 	}
-	m.How = dashboard.FrozenWords(page.Dates, frozen, !f.Plain())
+	m.How = dashboard.FrozenWords(page.Dates, frozen, !f.FromRollups())
 	m.Bar = s.viewer(ctx).Bar(q, choices)
 	m.Bar.Compares = nil
 	states := func(f metric.Filter, state string) string {
-		if len(f.Work.States) > 0 && !slices.Contains(f.Work.States, state) {
+		if len(f.Review.States) > 0 && !slices.Contains(f.Review.States, state) {
 			return "" // there are none
 		}
-		f.Work.States = []string{state}
+		f.Review.States = []string{state}
 		return dashboard.Address(f)
 	}
-	row := func(c queries.Coverage, f metric.Filter) views.CoverageRow {
+	row := func(c work.Coverage, f metric.Filter) views.CoverageRow {
 		return views.CoverageRow{
 			Name: c.Name, All: dashboard.Count(c.All, dashboard.Address(f)), Partial: dashboard.Count(c.Partial, states(f, metric.PartiallyReviewed)),
 			Rate: dashboard.Rate(metric.Rate{Of: c.Reviewed, Among: c.All}, states(f, metric.Reviewed), dashboard.Address(f), "conversations"), Reviewed: dashboard.Count(c.Reviewed, states(f, metric.Reviewed)),
 		}
 	}
 	for _, by := range []string{"", "assistant", "channel", "outcome"} {
-		all, err := queries.CoverageOf(ctx, s.Pool, f, by, page.Now, s.Zone)
+		all, err := work.CoverageOf(ctx, s.Pool, f, by, page.Now, s.Zone)
 		if err != nil {
 			return m, err
 		}
@@ -123,7 +124,7 @@ func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page vi
 			case by == "assistant":
 				to.Assistants = []string{name}
 			case by == "channel" && name == "":
-				to.Channels, c.Name = []string{metric.NotTold}, metric.NotTold
+				to.Channels, c.Name = []string{metric.Unknown}, metric.Unknown
 			case by == "channel":
 				to.Channels = []string{name}
 			default:
@@ -133,14 +134,14 @@ func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page vi
 		}
 		m.Tables = append(m.Tables, t)
 	}
-	people, err := queries.ReviewersOf(ctx, s.Pool, f, page.Now, s.Zone)
+	people, err := work.ReviewersOf(ctx, s.Pool, f, page.Now, s.Zone)
 	if err != nil {
 		return m, err
 	}
 	for _, p := range people {
 		to, link := f, ""
-		if id := p.UserID.String(); len(f.Work.Reviewers) == 0 || slices.Equal(f.Work.Reviewers, []string{id}) { // a filter holds one or another, not both
-			to.Work.Reviewers = []string{id}
+		if id := p.UserID.String(); len(f.Review.Reviewers) == 0 || slices.Equal(f.Review.Reviewers, []string{id}) { // a filter holds one or another, not both
+			to.Review.Reviewers = []string{id}
 			link = dashboard.Address(to)
 		}
 		m.Reviewers = append(m.Reviewers, views.ReviewerReport{Name: p.Name, Reviewed: dashboard.Count(p.Reviewed, link), Rating: p.Rating, Rated: p.Rated, MedianS: p.MedianS, Timed: p.Timed})
@@ -157,7 +158,7 @@ func (s *server) tagReport(ctx context.Context, q dashboard.Question, m *views.R
 	for i, x := range spans {
 		starts[i] = x.From
 	}
-	tags, err := queries.TagsOverTime(ctx, s.Pool, q.Filter, starts, m.Now, s.Zone)
+	tags, err := work.TagsOverTime(ctx, s.Pool, q.Filter, starts, m.Now, s.Zone)
 	if err != nil {
 		return err
 	}
@@ -168,10 +169,10 @@ func (s *server) tagReport(ctx context.Context, q dashboard.Question, m *views.R
 			color = "--c-" + strconv.Itoa(i+1)
 		}
 		link := func(f metric.Filter) string {
-			if len(f.Work.Tags) > 0 && !slices.Equal(f.Work.Tags, []string{t.Name}) {
+			if len(f.Review.Tags) > 0 && !slices.Equal(f.Review.Tags, []string{t.Name}) {
 				return "" // a filter holds one or another, not both
 			}
-			f.Work.Tags = []string{t.Name}
+			f.Review.Tags = []string{t.Name}
 			return dashboard.Address(f)
 		}
 		series := dashboard.Series{Name: t.Name, Color: color, Link: link(q.Filter), N: t.Sum}

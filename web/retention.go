@@ -272,7 +272,7 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return &metric.InputError{Field: "conversation", Msg: "is an id such as its page shows"}
 			}
-			if _, _, err := queries.PlaceOf(ctx, s.Pool, id); err != nil {
+			if _, _, err := queries.FindConversation(ctx, s.Pool, id); err != nil {
 				return &metric.InputError{Field: "conversation", Msg: "there is none of this id"}
 			}
 			h.ConversationID = &id

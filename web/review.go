@@ -18,6 +18,7 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/views"
 )
 
@@ -30,18 +31,18 @@ type reviewing struct {
 	db     queries.DB // as the user sees the conversation
 	page   views.Page
 	user   access.User
-	place  queries.Place
+	place  queries.ConversationKey
 	events int32
 	shown  int32             // events that there were when the user's page was made
 	of     string            // its assistant
 	in     conversation.UUID // the queue that is worked through; zero for none
 	linked *conversation.UUID
-	work   queries.Work
+	work   work.Work
 }
 
 // panel reads what was made of the conversation.
 func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
-	if v.work, err = queries.WorkOf(ctx, v.db, v.place, v.events, v.user.ID); err != nil {
+	if v.work, err = work.WorkOf(ctx, v.db, v.place, v.events, v.user.ID); err != nil {
 		return m, err
 	}
 	w := v.work
@@ -55,17 +56,17 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 	for _, o := range w.Others {
 		m.Others = append(m.Others, views.OtherReview{By: o.By, Rating: o.Rating, At: o.ReviewedAt})
 	}
-	choices, err := queries.TagChoices(ctx, v.Pool, v.of, limitsOf(ctx))
+	choices, err := work.TagChoices(ctx, v.Pool, v.of, limitsOf(ctx))
 	if err != nil {
 		return m, err
 	}
 	for _, t := range choices {
-		has := slices.ContainsFunc(w.Tags, func(x queries.Tag) bool { return x.ID == t.ID })
+		has := slices.ContainsFunc(w.Tags, func(x work.Tag) bool { return x.ID == t.ID })
 		m.Tags = append(m.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color, Has: has})
 	}
 	raw := map[conversation.UUID]string{}
 	if v.db != queries.DB(v.Pool) { // who changed what he sees would keep the masks
-		clear, err := queries.WorkOf(ctx, v.Pool, v.place, v.events, v.user.ID)
+		clear, err := work.WorkOf(ctx, v.Pool, v.place, v.events, v.user.ID)
 		if err != nil {
 			return m, err
 		}
@@ -87,7 +88,7 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 	if !m.May {
 		return m, nil
 	}
-	colleagues, err := queries.Colleagues(ctx, v.Pool)
+	colleagues, err := work.Colleagues(ctx, v.Pool)
 	if err != nil {
 		return m, err
 	}
@@ -98,7 +99,7 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 	if v.in != (conversation.UUID{}) {
 		within = conversation.UUID{}
 	}
-	last, err := queries.LastActOf(ctx, v.Pool, v.user.ID, within, v.page.Now.Add(-undoFor))
+	last, err := work.LastActOf(ctx, v.Pool, v.user.ID, within, v.page.Now.Add(-undoFor))
 	if err == nil {
 		m.Undo = &views.UndoChoice{ID: last.ID.String(), Words: actWords(last.Kind, last.Tag, last.Was, last.Became)}
 	} else if !errors.Is(err, queries.ErrNotFound) {
@@ -115,7 +116,7 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 
 // progress tells where the user stands in the queue.
 func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) {
-	item, err := queries.ItemOf(ctx, v.Pool, v.in, v.place)
+	item, err := work.ItemOf(ctx, v.Pool, v.in, v.place)
 	if errors.Is(err, queries.ErrNotFound) {
 		return nil, nil
 	}
@@ -127,7 +128,7 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 		return nil, err
 	}
 	p := &views.QueueProgress{ID: q.ID.String(), Name: q.Name, Why: item.Why, Done: q.Reviewed + q.Skipped, Items: q.Items, Mine: q.MineDone, MineGoal: q.MineGoal}
-	people, err := queries.QueueReviewers(ctx, v.Pool, v.in, v.page.Now)
+	people, err := work.QueueReviewers(ctx, v.Pool, v.in, v.page.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +157,8 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 
 // actWords say what an act did.
 func actWords(kind, name, was, became string) string {
-	switch queries.ActKind(kind) {
-	case queries.ActTag:
+	switch work.ActKind(kind) {
+	case work.ActTag:
 		if name == "" {
 			name = "a tag that is gone"
 		}
@@ -165,12 +166,12 @@ func actWords(kind, name, was, became string) string {
 			return "removed " + name
 		}
 		return "tagged " + name
-	case queries.ActMark:
+	case work.ActMark:
 		if became == "" {
 			return "took a mark from a message"
 		}
 		return "marked a message " + became
-	case queries.ActNote:
+	case work.ActNote:
 		switch {
 		case became == "":
 			return "deleted a note"
@@ -178,13 +179,13 @@ func actWords(kind, name, was, became string) string {
 			return "wrote a note"
 		}
 		return "edited a note"
-	case queries.ActQueue:
+	case work.ActQueue:
 		if became == "" {
 			return "put back into a queue"
 		}
 		return became + " in a queue"
-	case queries.ActReview:
-		a, b := queries.ParseReview(was), queries.ParseReview(became)
+	case work.ActReview:
+		a, b := work.ParseReview(was), work.ParseReview(became)
 		switch {
 		case b.ReviewedAt != nil && (a.ReviewedAt == nil || !a.ReviewedAt.Equal(*b.ReviewedAt)):
 			return "marked it as reviewed"
@@ -233,7 +234,7 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	if err != nil {
 		return nil, err
 	}
-	place := queries.Place{SenderID: c.SenderID, ID: c.ID}
+	place := queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}
 	sight, err := s.sightOf(r.Context(), place)
 	if err != nil {
 		return nil, err
@@ -248,7 +249,7 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 		if v.in, err = conversation.ParseUUID(in); err != nil {
 			return nil, queries.ErrNotFound
 		}
-		if err := queries.KeepClaim(r.Context(), s.Pool, v.in, v.user.ID, v.place, s.Now()); err != nil {
+		if err := work.KeepClaim(r.Context(), s.Pool, v.in, v.user.ID, v.place, s.Now()); err != nil {
 			return nil, err
 		}
 	}
@@ -256,8 +257,8 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 }
 
 // act is an act of the user on the conversation.
-func (v *reviewing) act(kind queries.ActKind, value string) queries.Act {
-	return queries.Act{ID: queries.NewID(), Place: v.place, User: v.user.ID, Kind: kind, Value: value, At: v.Now()}
+func (v *reviewing) act(kind work.ActKind, value string) work.Act {
+	return work.Act{ID: queries.NewID(), Place: v.place, User: v.user.ID, Kind: kind, Value: value, At: v.Now()}
 }
 
 // answer shows the panel after an act: itself to htmx, else by way of the page.
@@ -297,10 +298,10 @@ func (v *reviewing) answer(w http.ResponseWriter, r *http.Request, about *conver
 }
 
 // do acts in one transaction.
-func (v *reviewing) do(ctx context.Context, acts ...queries.Act) error {
+func (v *reviewing) do(ctx context.Context, acts ...work.Act) error {
 	return pgx.BeginFunc(ctx, v.Pool, func(tx pgx.Tx) error {
 		for _, a := range acts {
-			if _, err := queries.Do(ctx, tx, a); err != nil {
+			if _, err := work.ApplyReviewAction(ctx, tx, a); err != nil {
 				return err
 			}
 		}
@@ -323,8 +324,8 @@ func (s *server) review(w http.ResponseWriter, r *http.Request) error {
 			return &metric.InputError{Field: "rating", Msg: "is from 1 to 5"}
 		}
 	}
-	a := v.act(queries.ActReview, "")
-	a.Change = func(own queries.Review) queries.Review {
+	a := v.act(work.ActReview, "")
+	a.Change = func(own work.Review) work.Review {
 		switch {
 		case rating > 0 && own.Rating == rating:
 			own.Rating = 0 // pressed again
@@ -346,7 +347,7 @@ func (s *server) review(w http.ResponseWriter, r *http.Request) error {
 }
 
 // reviewed marks as reviewed what the user was shown: events that came meanwhile make it partial at once.
-func (v *reviewing) reviewed(own queries.Review) queries.Review {
+func (v *reviewing) reviewed(own work.Review) work.Review {
 	now := v.Now()
 	own.ReviewedAt, own.Events = &now, v.shown
 	return own
@@ -355,20 +356,20 @@ func (v *reviewing) reviewed(own queries.Review) queries.Review {
 // endItem ends an item of a queue and goes on to the next. The review is kept also when somebody else has taken the item meanwhile.
 func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 	ctx, now := r.Context(), v.Now()
-	item := v.act(queries.ActQueue, "skipped")
+	item := v.act(work.ActQueue, "skipped")
 	item.Subject, item.Batch = v.in, queries.NewID()
-	acts := []queries.Act{item}
+	acts := []work.Act{item}
 	if r.PostFormValue("reviewed") == "yes" {
 		acts[0].Value = "reviewed"
-		mark := v.act(queries.ActReview, "")
+		mark := v.act(work.ActReview, "")
 		mark.Batch, mark.Change = item.Batch, v.reviewed
 		acts = append(acts, mark)
 	}
 	err := pgx.BeginFunc(ctx, v.Pool, func(tx pgx.Tx) error {
-		if err := queries.Hold(ctx, tx, v.place); err != nil {
+		if err := work.LockConversation(ctx, tx, v.place); err != nil {
 			return err
 		}
-		may, err := queries.MayEnd(ctx, tx, v.in, v.user.ID, v.place, now)
+		may, err := work.MayEnd(ctx, tx, v.in, v.user.ID, v.place, now)
 		if err != nil {
 			return err
 		}
@@ -376,7 +377,7 @@ func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 			acts = acts[1:]
 		}
 		for _, a := range acts {
-			if _, err := queries.Do(ctx, tx, a); err != nil {
+			if _, err := work.ApplyReviewAction(ctx, tx, a); err != nil {
 				return err
 			}
 		}
@@ -390,7 +391,7 @@ func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 
 // next sends a reviewer to the next item of a queue, or to the queue's page when there is none.
 func (s *server) next(w http.ResponseWriter, r *http.Request, queue conversation.UUID, u access.User) error {
-	item, err := queries.Claim(r.Context(), s.Pool, queue, u.ID, u.Assistants, s.Now())
+	item, err := work.Claim(r.Context(), s.Pool, queue, u.ID, u.Assistants, s.Now())
 	to := "/conversations/" + item.ID.String() + "?in=" + queue.String()
 	if errors.Is(err, queries.ErrNotFound) {
 		to = "/queues/" + queue.String() + "?done=yes"

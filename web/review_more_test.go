@@ -17,6 +17,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 )
 
 // goOn ends all that is to be done to many.
@@ -24,7 +25,7 @@ func (s *reviewSite) goOn() {
 	s.t.Helper()
 	for more := true; more; {
 		if err := pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) (err error) {
-			more, err = queries.GoOn(s.t.Context(), tx, nil, s.clock())
+			more, err = work.ContinueBulk(s.t.Context(), tx, nil, s.clock())
 			return err
 		}); err != nil {
 			s.t.Fatal(err)
@@ -79,12 +80,12 @@ func TestBulkOfGoneTag(t *testing.T) {
 	s.post(c, "/tags", url.Values{"name": {"for parcels"}, "color": {"2"}, "assistant": {"parcel-desk"}})
 	start := func(name string) {
 		t.Helper()
-		run := queries.BulkRun{ID: queries.NewID(), Kind: queries.BulkTag, Words: name, CreatedAt: s.clock()}
+		run := work.BulkRun{ID: queries.NewID(), Kind: work.BulkTag, Words: name, CreatedAt: s.clock()}
 		id := parse(t, s.one(`select id::text from tags where name = $1`, name))
 		run.Subject, run.UserID = &id, parse(t, s.user("supervisor"))
 		s.later(time.Second)
 		if err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-			_, err := queries.StartBulk(t.Context(), tx, run, nil, metric.Filter{Range: metric.Range{Days: 90}}, nil, s.clock(), time.UTC)
+			_, err := work.StartBulk(t.Context(), tx, run, nil, metric.Filter{Range: metric.Range{Days: 90}}, nil, s.clock(), time.UTC)
 			return err
 		}); err != nil {
 			t.Fatal(err)

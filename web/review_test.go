@@ -22,6 +22,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/work"
 	"turnwise/web"
 )
 
@@ -121,7 +122,7 @@ func TestTwoReviewers(t *testing.T) {
 	}
 	given := map[string]string{}
 	var mu sync.Mutex
-	work := func(role string) {
+	reviewAs := func(role string) {
 		c := signIn(t, s.url, role)
 		_, to := s.post(c, queue+"/next", nil)
 		for {
@@ -148,14 +149,14 @@ func TestTwoReviewers(t *testing.T) {
 	}
 	var both sync.WaitGroup
 	for _, role := range []string{"reviewer", "supervisor"} {
-		both.Go(func() { work(role) })
+		both.Go(func() { reviewAs(role) })
 	}
 	both.Wait()
 	if len(given) != 199 || given[held[1]] != "" {
 		t.Errorf("%d were given, the held one to %q", len(given), given[held[1]])
 	}
-	s.later(queries.ClaimLasts + time.Second)
-	work("reviewer")
+	s.later(work.ClaimLasts + time.Second)
+	reviewAs("reviewer")
 	if len(given) != 200 || given[held[1]] != "reviewer" {
 		t.Errorf("after the claim expired %d were given, the held one to %q", len(given), given[held[1]])
 	}
@@ -175,7 +176,7 @@ func TestLateReviewer(t *testing.T) {
 	id := strings.TrimPrefix(queue, "/queues/")
 	slow, quick := signIn(t, s.url, "reviewer"), signIn(t, s.url, "admin")
 	_, to := s.post(slow, queue+"/next", nil)
-	s.later(queries.ClaimLasts + time.Minute)
+	s.later(work.ClaimLasts + time.Minute)
 	if _, again := s.post(quick, queue+"/next", nil); again != to {
 		t.Fatalf("%s, not %s", again, to)
 	}
@@ -367,10 +368,10 @@ func TestSample(t *testing.T) {
 	t.Parallel()
 	s := newReviewSite(t, 600)
 	due := s.now
-	q := queries.Queue{ID: queries.NewID(), Query: "range=90d", Count: 40, Seed: 11, Shares: []queries.Share{{Is: "", Percent: 50}, {Is: "unsatisfied", Percent: 30}, {Is: "escalated", Percent: 20}}}
-	draw := func(q queries.Queue) (ids []conversation.UUID, whys map[string]int) {
+	q := work.Queue{ID: queries.NewID(), Query: "range=90d", Count: 40, Seed: 11, Shares: []work.Share{{Is: "", Percent: 50}, {Is: "unsatisfied", Percent: 30}, {Is: "escalated", Percent: 20}}}
+	draw := func(q work.Queue) (ids []conversation.UUID, whys map[string]int) {
 		t.Helper()
-		all, population, err := queries.Sample(t.Context(), s.pool, q, due, time.UTC)
+		all, population, err := work.Sample(t.Context(), s.pool, q, due, time.UTC)
 		if err != nil || population < 500 {
 			t.Fatalf("from %d, %v", population, err)
 		}
@@ -471,7 +472,7 @@ func TestBulk(t *testing.T) {
 		t.Helper()
 		for more := true; more; {
 			if err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) (err error) {
-				more, err = queries.GoOn(t.Context(), tx, nil, s.clock())
+				more, err = work.ContinueBulk(t.Context(), tx, nil, s.clock())
 				return err
 			}); err != nil {
 				t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/views"
 )
 
@@ -39,7 +40,7 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 	if err != nil {
 		return false, err
 	}
-	f, err := queries.KeptFilter(v.Query, s.Zone)
+	f, err := work.KeptFilter(v.Query, s.Zone)
 	if err != nil {
 		s.message(w, r, http.StatusConflict, views.Message{
 			Page: s.page(r, v.Name, "Conversations"), Heading: "This view no longer applies", Text: "“" + v.Name + "” cannot be read as it was saved: " + err.Error() + ". Nothing is shown in its place.",

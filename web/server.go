@@ -178,7 +178,7 @@ func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m v
 func (s *server) page(r *http.Request, title, nav string) views.Page {
 	p := views.Page{Title: title, Nav: nav, Dates: format.Dates{Zone: s.Zone, Now: s.Now()}, Version: s.Version}
 	if u, ok := userOf(r.Context()); ok {
-		p.Name, p.Role, p.Rights, p.Calls = u.Name, u.Role, u.Rights(), u.Calls
+		p.Name, p.Role, p.Rights, p.Mentions = u.Name, u.Role, u.Rights(), u.Mentions
 	}
 	p.Carry = templ.SafeURL(dashboard.Carried(r.URL, s.Zone))
 	return p

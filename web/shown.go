@@ -27,7 +27,7 @@ type sight struct {
 }
 
 // sightOf tells how who asks sees a conversation.
-func (s *server) sightOf(ctx context.Context, of queries.Place) (x sight, err error) {
+func (s *server) sightOf(ctx context.Context, of queries.ConversationKey) (x sight, err error) {
 	x.db, x.as = s.Pool, func(text string) string { return text }
 	m, err := queries.DisplayMask(ctx, s.Pool)
 	if err != nil || m == nil {
@@ -99,7 +99,7 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 		if reason == "" {
 			d.after = map[string]any{"hidden": true}
 		}
-		return d, queries.Reveal(ctx, tx, queries.Place{SenderID: c.SenderID, ID: c.ID}, u.ID, reason, s.Now(), until)
+		return d, queries.Reveal(ctx, tx, queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, u.ID, reason, s.Now(), until)
 	}); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/views"
 )
 
@@ -28,7 +29,7 @@ func (s *server) tags(w http.ResponseWriter, r *http.Request) error {
 func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, trouble string) error {
 	m := views.TagsModel{Page: s.page(r, "Tags", "Review"), Error: trouble}
 	m.May, m.Lead = m.Rights[access.Review], m.Rights[access.ManageReviews]
-	all, err := queries.Tags(r.Context(), s.Pool, limitsOf(r.Context()))
+	all, err := work.Tags(r.Context(), s.Pool, limitsOf(r.Context()))
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, tr
 		if !mayOf(r.Context(), t.Assistant) {
 			continue
 		}
-		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Work: metric.WorkFilter{Tags: []string{t.Name}}}
+		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Tags: []string{t.Name}}}
 		if t.Assistant != "" {
 			f.Assistants = []string{t.Assistant}
 		}
@@ -50,7 +51,7 @@ func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, tr
 	return s.render(w, r, status, views.TagsPage(m))
 }
 
-func parseTag(r *http.Request) (t queries.Tag, err error) {
+func parseTag(r *http.Request) (t work.Tag, err error) {
 	t.Name = strings.Join(strings.Fields(r.PostFormValue("name")), " ")
 	t.Description = strings.TrimSpace(r.PostFormValue("description"))
 	t.Assistant = r.PostFormValue("assistant")
@@ -78,7 +79,7 @@ func (s *server) addTag(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		u, _ := userOf(r.Context())
 		t.ID, t.CreatedAt = queries.NewID(), s.Now()
-		if err = queries.AddTag(r.Context(), s.Pool, t, u.ID); errors.Is(err, queries.ErrConflict) {
+		if err = work.AddTag(r.Context(), s.Pool, t, u.ID); errors.Is(err, queries.ErrConflict) {
 			err = &metric.InputError{Field: "name", Msg: "is that of another tag"}
 		}
 	}
@@ -105,11 +106,11 @@ func (s *server) mayTag(ctx context.Context, db queries.DB, id conversation.UUID
 	if limits == nil {
 		return nil
 	}
-	all, err := queries.Tags(ctx, db, limits)
+	all, err := work.Tags(ctx, db, limits)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(all, func(t queries.Tag) bool { return t.ID == id })
+	i := slices.IndexFunc(all, func(t work.Tag) bool { return t.ID == id })
 	switch {
 	case i < 0 || !mayOf(ctx, all[i].Assistant):
 		return queries.ErrNotFound
@@ -142,9 +143,9 @@ func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 				return d, err
 			}
 			gone.after = map[string]any{"merged_into": into.String()}
-			return gone, queries.MergeTag(ctx, tx, id, into, s.Now())
+			return gone, work.MergeTag(ctx, tx, id, into, s.Now())
 		case "delete":
-			return gone, queries.DeleteTag(ctx, tx, id, s.Now())
+			return gone, work.DeleteTag(ctx, tx, id, s.Now())
 		}
 		t, err := parseTag(r)
 		if err != nil {
@@ -159,7 +160,7 @@ func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 			return d, &metric.InputError{Field: "revision", Msg: "is missing"}
 		}
 		t.Revision = int32(n)
-		return d, queries.ChangeTag(ctx, tx, t)
+		return d, work.ChangeTag(ctx, tx, t)
 	})
 	if errors.Is(err, queries.ErrConflict) {
 		err = &metric.InputError{Field: "tag", Msg: "was changed meanwhile by somebody else, or the name is that of another tag: what stands here now is theirs; yours was “" + r.PostFormValue("name") + "”"}

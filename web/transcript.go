@@ -18,6 +18,7 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
+	"turnwise/queries/work"
 	"turnwise/views"
 )
 
@@ -40,7 +41,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	place := queries.Place{SenderID: c.SenderID, ID: c.ID}
+	place := queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}
 	sight, err := s.sightOf(r.Context(), place)
 	if err != nil {
 		return err
@@ -68,10 +69,10 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.Query = r.URL.Query().Get("q")
-	work := &reviewing{server: s, db: sight.db, page: m.Page, place: place, events: c.Events, of: c.Assistant, linked: window.Message}
-	work.user, _ = userOf(r.Context())
-	work.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
-	if m.Work, err = work.panel(r.Context()); err != nil {
+	v := &reviewing{server: s, db: sight.db, page: m.Page, place: place, events: c.Events, of: c.Assistant, linked: window.Message}
+	v.user, _ = userOf(r.Context())
+	v.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
+	if m.Work, err = v.panel(r.Context()); err != nil {
 		return err
 	}
 	m.In = m.Work.In
@@ -82,7 +83,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	m.Lines = lines(m.Page, c, t, window.Message)
 	for i := range m.Lines {
 		if l := &m.Lines[i]; l.Kind == "message" {
-			l.Tools = work.tools(l.ID)
+			l.Tools = v.tools(l.ID)
 			l.Hits = words.Hits(l.Text)
 		}
 	}
@@ -129,7 +130,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		if err := s.neighbours(r, &m, c); err != nil {
 			return err
 		}
-		if err := queries.SawMentions(r.Context(), s.Pool, work.place, work.user.ID, m.Now); err != nil {
+		if err := work.MarkMentionsRead(r.Context(), s.Pool, v.place, v.user.ID, m.Now); err != nil {
 			return err
 		}
 	}

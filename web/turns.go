@@ -47,7 +47,7 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() (err error) {
 		of := q.Filter
-		of.Turns, of.Slower, of.Faster = metric.TurnFilter{}, 0, 0
+		of.Turns, of.ResponseOver, of.ResponseUpTo = metric.TurnFilter{}, 0, 0
 		n, _, err := s.viewer(ctx).Total(ctx, of, q.Now)
 		if err == nil {
 			list, err = queries.Turns(ctx, db, q.Filter, n <= fewOfTurns, at, turnsSize+1, q.Now, s.Zone)

@@ -25,7 +25,7 @@ func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*co
 	telling := len(key) > 0 && !masked && telling(e)
 	if n == 0 {
 		if telling {
-			e.Twin = conversation.KeyedID(key, e.ID)
+			e.OtherID = conversation.KeyedID(key, e.ID)
 		}
 		return e, nil
 	}
@@ -40,7 +40,7 @@ func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*co
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
 	x.Masks = int16(min(mask.Count(body), math.MaxInt16))
 	if telling {
-		x.ID, x.Twin = conversation.KeyedID(key, e.ID), e.ID
+		x.ID, x.OtherID = conversation.KeyedID(key, e.ID), e.ID
 	}
 	return x, nil
 }
@@ -114,9 +114,9 @@ func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key 
 	if rej != nil {
 		return nil, rej
 	}
-	x.ID, x.Twin, x.Place, x.Via = e.ID, e.Twin, e.Place, e.Via
+	x.ID, x.OtherID, x.Place, x.Via = e.ID, e.OtherID, e.Place, e.Via
 	if e.Flags&conversation.FlagMasked == 0 {
-		x.ID, x.Twin = conversation.KeyedID(key, e.ID), e.ID
+		x.ID, x.OtherID = conversation.KeyedID(key, e.ID), e.ID
 	}
 	x.Flags |= e.Flags&conversation.FlagRepaired | conversation.FlagMasked
 	x.Masks = int16(min(mask.Count(body), math.MaxInt16))

@@ -79,7 +79,7 @@ func Count(ctx context.Context, pool *pgxpool.Pool, q Question) (f Answer, err e
 		f = Answer{Flows: metric.FlowTally{}, Trend: map[time.Time]metric.FlowTally{}}
 		r := &reading{Question: q, tx: tx, known: known, found: map[cellKey]int{}, sum: &f}
 		r.from, r.until = q.Filter.Range.Bounds(q.Now, q.Grid.Zone)
-		if f.Facts = q.Facts || !current || !q.Filter.Plain(); f.Facts {
+		if f.Facts = q.Facts || !current || !q.Filter.FromRollups(); f.Facts {
 			err = r.facts(ctx)
 		} else {
 			err = r.rollups(ctx)
@@ -171,7 +171,7 @@ func (r *reading) open(ctx context.Context) error {
 	open := map[queries.ConversationKey]time.Time{} // the starts of their cells
 	args := maps.Clone(w.Args)
 	n := r.counting(from, make([]bool, len(families)))
-	if err := n.conversations(ctx, w, r.known.Criteria, func(at time.Time, d Dimensions, k queries.ConversationKey, c *metric.Counted) {
+	if err := n.conversations(ctx, w, r.known.Criteria, func(at time.Time, d Dimensions, k queries.ConversationKey, c *metric.ConversationFacts) {
 		r.tallyAt(at, d).Reopen(*c)
 		open[k] = at
 	}); err != nil {

@@ -63,7 +63,7 @@ func (n *counting) count(ctx context.Context, w *queries.Where, criteria []queri
 			})
 		}
 	}
-	if err := n.conversations(ctx, w, criteria, func(at time.Time, d Dimensions, k queries.ConversationKey, c *metric.Counted) {
+	if err := n.conversations(ctx, w, criteria, func(at time.Time, d Dimensions, k queries.ConversationKey, c *metric.ConversationFacts) {
 		place := found.place(at, d)
 		for _, p := range found.all[place].parts {
 			if p != nil {
@@ -87,14 +87,14 @@ func (n *counting) count(ctx context.Context, w *queries.Where, criteria []queri
 // conversations reads the conversations and calls each for all of them.
 func (n *counting) conversations(
 	ctx context.Context, w *queries.Where, criteria []queries.SuccessCriteria,
-	each func(cell time.Time, d Dimensions, k queries.ConversationKey, c *metric.Counted),
+	each func(cell time.Time, d Dimensions, k queries.ConversationKey, c *metric.ConversationFacts),
 ) error {
 	var (
 		k       queries.ConversationKey
 		id      [16]byte
 		at      time.Time
 		d       Dimensions
-		c       metric.Counted
+		c       metric.ConversationFacts
 		outcome string
 		rating  string
 		verdict int32
@@ -102,7 +102,7 @@ func (n *counting) conversations(
 	columns := w.FactColumns(criteria, n.asked[slices.Index(families, family(visits{}))])
 	rows, _ := n.db.Query(ctx, "select "+columns+"\nfrom "+n.from, w.Args)
 	into := []any{
-		&c.Visit.Person, &c.Visit.First, &k.Sender, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating,
+		&c.Visit.Person, &c.Visit.First, &k.SenderID, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating,
 		&c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict,
 	}
 	_, err := pgx.ForEachRow(rows, into, func() error {

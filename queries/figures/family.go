@@ -41,7 +41,7 @@ type keepsColumns interface {
 
 // part is what one family counted of the conversations of a cell.
 type part interface {
-	add(c *metric.Counted)                      // counts a conversation
+	add(c *metric.ConversationFacts)            // counts a conversation
 	merge(o part)                               // adds another part of the family, whose memory it may keep
 	pack(from time.Time) []byte                 // empty when there is nothing to store
 	unpack(from time.Time, packed []byte) error // adds what pack wrote

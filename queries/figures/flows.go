@@ -34,9 +34,9 @@ func (flowTallies) read(r *reading, from time.Time, _ Dimensions, packed []byte)
 
 type flowTally metric.FlowTally
 
-func (t flowTally) add(*metric.Counted)   {}
-func (t flowTally) merge(o part)          { metric.FlowTally(t).Merge(metric.FlowTally(o.(flowTally))) }
-func (t flowTally) pack(time.Time) []byte { return metric.FlowTally(t).Pack() }
+func (t flowTally) add(*metric.ConversationFacts) {}
+func (t flowTally) merge(o part)                  { metric.FlowTally(t).Merge(metric.FlowTally(o.(flowTally))) }
+func (t flowTally) pack(time.Time) []byte         { return metric.FlowTally(t).Pack() }
 func (t flowTally) unpack(_ time.Time, packed []byte) error {
 	return metric.FlowTally(t).MergePacked(packed, true)
 }
@@ -136,7 +136,7 @@ func readVisits(rows pgx.Rows, each func(k queries.ConversationKey, v *metric.Fl
 		}
 		open = open[:0]
 	}
-	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &r.FlowID, &start, &end, &status, &starts, &broken, &resumed, &r.LastStep, &r.Escalated}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&k.SenderID, &id, &r.FlowID, &start, &end, &status, &starts, &broken, &resumed, &r.LastStep, &r.Escalated}, func() error {
 		k.ID = id
 		if k != last {
 			flush()
@@ -177,7 +177,7 @@ func readSteps(rows pgx.Rows, each func(k queries.ConversationKey, flow string, 
 		}
 		clear(open)
 	}
-	_, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &flow, &step}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&k.SenderID, &id, &flow, &step}, func() error {
 		if k.ID = id; k != last {
 			flush()
 			last = k

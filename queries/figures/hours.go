@@ -22,7 +22,7 @@ type hourLatency struct {
 	values *[24][]float64 // those of conversations, before they are made a distribution
 }
 
-func (h *hourLatency) add(c *metric.Counted) {
+func (h *hourLatency) add(c *metric.ConversationFacts) {
 	if h.values == nil {
 		h.values = new([24][]float64)
 	}

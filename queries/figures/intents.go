@@ -24,9 +24,9 @@ func (intentTallies) read(r *reading, _ time.Time, _ Dimensions, packed []byte) 
 
 type intentTally struct{ metric.IntentTally }
 
-func (t *intentTally) add(*metric.Counted)   {}
-func (t *intentTally) merge(o part)          { t.Merge(&o.(*intentTally).IntentTally) }
-func (t *intentTally) pack(time.Time) []byte { return t.Pack() }
+func (t *intentTally) add(*metric.ConversationFacts) {}
+func (t *intentTally) merge(o part)                  { t.Merge(&o.(*intentTally).IntentTally) }
+func (t *intentTally) pack(time.Time) []byte         { return t.Pack() }
 func (t *intentTally) answer(r *reading, _ time.Time, _ *cell) {
 	r.sum.Intents.Merge(&t.IntentTally)
 }
@@ -59,7 +59,7 @@ func (intentTallies) tables(ctx context.Context, n *counting, of func(queries.Co
 	var confidence *float32
 	var took metric.Timing
 	rows, _ := n.db.Query(ctx, turnsText+n.from+turnsJoin, n.args)
-	into := []any{&k.Sender, &id, &intent, &fallback, &confidence, &took.Response, &took.Understanding, &took.Prediction, &took.Flow, &took.Action}
+	into := []any{&k.SenderID, &id, &intent, &fallback, &confidence, &took.Response, &took.Understanding, &took.Prediction, &took.Flow, &took.Action}
 	if _, err := pgx.ForEachRow(rows, into, func() error {
 		k.ID = id
 		if t, ok := of(k).(*intentTally); ok {
@@ -76,7 +76,7 @@ func (intentTallies) tables(ctx context.Context, n *counting, of func(queries.Co
 	}
 	seen := map[seenCommand]bool{} // one with several reasons counts once
 	rows, _ = n.db.Query(ctx, commandsText+n.from+commandsJoin, n.args)
-	if _, err := pgx.ForEachRow(rows, []any{&k.Sender, &id, &command, &detail}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&k.SenderID, &id, &command, &detail}, func() error {
 		k.ID = id
 		t, ok := of(k).(*intentTally)
 		if !ok {

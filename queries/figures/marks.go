@@ -3,6 +3,7 @@ package figures
 import (
 	"context"
 	"fmt"
+
 	"turnwise/queries"
 
 	"github.com/jackc/pgx/v5"

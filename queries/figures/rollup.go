@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
 	"turnwise/queries"
 
 	"github.com/jackc/pgx/v5"

@@ -3,6 +3,7 @@ package figures
 import (
 	"context"
 	"time"
+
 	"turnwise/queries"
 
 	"github.com/jackc/pgx/v5"

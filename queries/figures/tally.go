@@ -28,9 +28,9 @@ func (tallies) read(r *reading, from time.Time, d Dimensions, packed []byte) err
 
 type tally struct{ metric.Tally }
 
-func (t *tally) add(c *metric.Counted) { t.Add(c) }
-func (t *tally) merge(o part)          { t.Merge(&o.(*tally).Tally) }
-func (t *tally) pack(time.Time) []byte { return t.Pack() }
+func (t *tally) add(c *metric.ConversationFacts) { t.Add(c) }
+func (t *tally) merge(o part)                    { t.Merge(&o.(*tally).Tally) }
+func (t *tally) pack(time.Time) []byte           { return t.Pack() }
 func (t *tally) answer(r *reading, at time.Time, of *cell) {
 	t.Settle()
 	r.tallyAt(at, of.Dimensions).Merge(&t.Tally)
@@ -77,7 +77,7 @@ func (tallies) exact(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHou
 var dailyColumns = map[string]metric.Condition{
 	"conversations": metric.All, "engaged": metric.Engaged, "contained": metric.Contained, "resolved": metric.Resolved, "resolved_confirmed": metric.Confirmed,
 	"resolved_assumed": metric.Assumed, "durable": metric.Durable, "handed_off": metric.HandedOff, "escalated": metric.Escalated, "abandoned": metric.Abandoned,
-	"not_engaged": metric.NotEngaged, "asked": metric.Asked, "rated": metric.Rated, "satisfied": metric.Satisfied, "unsatisfied": metric.Unsatisfied,
+	"not_engaged": metric.EndedNotEngaged, "asked": metric.Asked, "rated": metric.Rated, "satisfied": metric.Satisfied, "unsatisfied": metric.Unsatisfied,
 	"judged": metric.Judged, "succeeded": metric.Succeeded,
 }
 

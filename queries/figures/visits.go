@@ -21,9 +21,9 @@ func (visits) read(r *reading, from time.Time, _ Dimensions, packed []byte) erro
 
 type visitors struct{ metric.Visits }
 
-func (v *visitors) add(c *metric.Counted)      { v.Visits = append(v.Visits, c.Visit) }
-func (v *visitors) merge(o part)               { v.Visits = append(v.Visits, o.(*visitors).Visits...) }
-func (v *visitors) pack(from time.Time) []byte { return v.Pack(from) }
+func (v *visitors) add(c *metric.ConversationFacts) { v.Visits = append(v.Visits, c.Visit) }
+func (v *visitors) merge(o part)                    { v.Visits = append(v.Visits, o.(*visitors).Visits...) }
+func (v *visitors) pack(from time.Time) []byte      { return v.Pack(from) }
 
 func (v *visitors) unpack(from time.Time, packed []byte) (err error) {
 	v.Visits, err = v.AppendPacked(packed, from)

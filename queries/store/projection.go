@@ -13,7 +13,7 @@ import (
 )
 
 // Stretch is a stretch of a sender's time, both ends included, in microseconds.
-type Stretch struct {
+type TimeSpan struct {
 	Sender      int64
 	From, Until int64
 }
@@ -46,7 +46,7 @@ cross join lateral (
 ) as e`
 
 // StoredEvents returns the events in the stretches.
-func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []Stretch) ([]StoredEvent, error) {
+func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []TimeSpan) ([]StoredEvent, error) {
 	rows, _ := tx.Query(ctx, storedEventsSQL, stretchArgs(stretches))
 	defer rows.Close()
 	var out []StoredEvent
@@ -96,7 +96,7 @@ cross join lateral (
 type SenderBody struct{ Sender, BodyHash int64 }
 
 // StoredBodies returns the places of the events in the stretches by their bodies alone; of equal ones the least.
-func StoredBodies(ctx context.Context, db queries.DB, stretches []Stretch) (map[SenderBody]int, error) {
+func StoredBodies(ctx context.Context, db queries.DB, stretches []TimeSpan) (map[SenderBody]int, error) {
 	rows, _ := db.Query(ctx, storedBodiesSQL, stretchArgs(stretches))
 	defer rows.Close()
 	out := map[SenderBody]int{}
@@ -110,7 +110,7 @@ func StoredBodies(ctx context.Context, db queries.DB, stretches []Stretch) (map[
 	return out, rows.Err()
 }
 
-func stretchArgs(stretches []Stretch) pgx.StrictNamedArgs {
+func stretchArgs(stretches []TimeSpan) pgx.StrictNamedArgs {
 	senders, froms, untils := make([]int64, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches))
 	for i, s := range stretches {
 		senders[i], froms[i], untils[i] = s.Sender, s.From, s.Until
@@ -164,7 +164,7 @@ func StrippedOf(ctx context.Context, db queries.DB, senders []int64) (map[querie
 	var id [16]byte
 	var stripped bool
 	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &stripped}, func() error {
-		out[queries.ConversationKey{Sender: sender, ID: id}] = stripped
+		out[queries.ConversationKey{SenderID: sender, ID: id}] = stripped
 		return nil
 	})
 	return out, err
@@ -194,7 +194,7 @@ where c.absorbed <> '{}' and c.sender_id = any(@senders::bigint[]) and a.id = an
 func FirstKeys(ctx context.Context, db queries.DB, keys []queries.ConversationKey) (map[queries.ConversationKey]conversation.Key, error) {
 	var k convKeys
 	for _, c := range keys {
-		k.add2(c.Sender, c.ID)
+		k.add2(c.SenderID, c.ID)
 	}
 	rows, _ := db.Query(ctx, firstKeysSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids)})
 	out := map[queries.ConversationKey]conversation.Key{}
@@ -203,7 +203,7 @@ func FirstKeys(ctx context.Context, db queries.DB, keys []queries.ConversationKe
 	var key conversation.Key
 	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &key.Time, &key.Place, &key.Rank, &first}, func() error {
 		key.ID = first
-		out[queries.ConversationKey{Sender: sender, ID: id}] = key
+		out[queries.ConversationKey{SenderID: sender, ID: id}] = key
 		return nil
 	})
 	return out, err
@@ -220,22 +220,22 @@ order by conversation_id, part`
 
 // StoredBody is the body of an event at its place.
 type StoredBody struct {
-	BodyPlace
+	BodyPosition
 	Format uint8 // of the wire
 	Body   string
 }
 
 // BodyPlace is where the body of an event is stored.
-type BodyPlace struct {
+type BodyPosition struct {
 	Conversation conversation.UUID
 	Part, Pos    int16
 }
 
 // BodyAt is where the event's body is.
-func (e StoredEvent) BodyAt() BodyPlace { return BodyPlace{e.Conversation, e.Part, e.Pos} }
+func (e StoredEvent) BodyAt() BodyPosition { return BodyPosition{e.Conversation, e.Part, e.Pos} }
 
 // Bodies returns the bodies of all events of the conversations of a sender, which lie in [from, until].
-func Bodies(ctx context.Context, db queries.DB, s Stretch, conversations []conversation.UUID) ([]StoredBody, error) {
+func Bodies(ctx context.Context, db queries.DB, s TimeSpan, conversations []conversation.UUID) ([]StoredBody, error) {
 	rows, _ := db.Query(ctx, bodiesSQL, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": queries.UUIDs(conversations)})
 	var out []StoredBody
 	var id [16]byte
@@ -243,7 +243,7 @@ func Bodies(ctx context.Context, db queries.DB, s Stretch, conversations []conve
 	var bundle string
 	_, err := pgx.ForEachRow(rows, []any{&id, &part, &format, &bundle}, func() error {
 		for i, body := range strings.Split(bundle, queries.BodySeparator) {
-			out = append(out, StoredBody{BodyPlace{id, part, int16(i)}, uint8(format), body})
+			out = append(out, StoredBody{BodyPosition{id, part, int16(i)}, uint8(format), body})
 		}
 		return nil
 	})
@@ -288,7 +288,7 @@ var forgetPartitionedSQL = []string{
 
 // Forget deletes all facts of a sender's conversations, which lie in the stretch, so that they can be
 // written anew.
-func Forget(ctx context.Context, tx pgx.Tx, s Stretch, conversations []conversation.UUID) error {
+func Forget(ctx context.Context, tx pgx.Tx, s TimeSpan, conversations []conversation.UUID) error {
 	var q pgx.Batch
 	q.Queue(markForgottenSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations), "lane": int16(conversation.Shard(s.Sender))})
 	q.Queue(goneSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations)})

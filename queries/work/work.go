@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // Work is all that reviewers made of one conversation.
@@ -116,7 +117,7 @@ limit 100`
 )
 
 // WorkOf returns what reviewers made of a conversation that has so many events.
-func WorkOf(ctx context.Context, db DB, p Place, events int32, user conversation.UUID) (w Work, err error) {
+func WorkOf(ctx context.Context, db queries.DB, p queries.ConversationKey, events int32, user conversation.UUID) (w Work, err error) {
 	var q pgx.Batch
 	args := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID)}
 	mine := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID), "user": [16]byte(user)}
@@ -134,9 +135,9 @@ func WorkOf(ctx context.Context, db DB, p Place, events int32, user conversation
 		Events     int32
 	}
 	rows, _ := res.Query()
-	v, err := one[state](rows)
+	v, err := queries.One[state](rows)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, queries.ErrNotFound):
 		w.State = metric.Unreviewed
 	case err != nil:
 		return w, fmt.Errorf("review state: %w", err)
@@ -149,7 +150,7 @@ func WorkOf(ctx context.Context, db DB, p Place, events int32, user conversation
 		}
 	}
 	rows, _ = res.Query()
-	if w.Own, err = one[Review](rows); err != nil && !errors.Is(err, ErrNotFound) {
+	if w.Own, err = queries.One[Review](rows); err != nil && !errors.Is(err, queries.ErrNotFound) {
 		return w, fmt.Errorf("own review: %w", err)
 	}
 	rows, _ = res.Query()
@@ -193,13 +194,13 @@ from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join review_states v on v.sender_id = k.sender_id and v.conversation_id = k.id`
 
 // WorkedOn returns what was made of those conversations of a list that somebody worked on.
-func WorkedOn(ctx context.Context, db DB, list []ListedConversation) (map[conversation.UUID]Worked, error) {
-	all := make([]Place, len(list))
+func WorkedOn(ctx context.Context, db queries.DB, list []queries.ListedConversation) (map[conversation.UUID]Worked, error) {
+	all := make([]queries.ConversationKey, len(list))
 	events := make(map[conversation.UUID]int32, len(list))
 	for i, c := range list {
-		all[i], events[c.ID] = Place{c.SenderID, c.ID}, c.Events
+		all[i], events[c.ID] = queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, c.Events
 	}
-	senders, ids := places(all)
+	senders, ids := queries.KeyColumns(all)
 	rows, _ := db.Query(ctx, workedSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids})
 	out := map[conversation.UUID]Worked{}
 	var id conversation.UUID
@@ -235,7 +236,7 @@ type Colleague struct {
 }
 
 // Colleagues returns who may review, by name.
-func Colleagues(ctx context.Context, db DB) ([]Colleague, error) {
+func Colleagues(ctx context.Context, db queries.DB) ([]Colleague, error) {
 	rows, _ := db.Query(ctx, colleaguesSQL)
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Colleague])
 }
@@ -248,11 +249,11 @@ where u.id = any(@users::uuid[]) and u.id <> @by
 on conflict (user_id, note_id) do nothing`
 
 // Mention has a note call colleagues, each once.
-func Mention(ctx context.Context, db DB, note, by conversation.UUID, users []conversation.UUID) error {
+func Mention(ctx context.Context, db queries.DB, note, by conversation.UUID, users []conversation.UUID) error {
 	if len(users) == 0 {
 		return nil
 	}
-	_, err := db.Exec(ctx, mentionSQL, pgx.StrictNamedArgs{"note": [16]byte(note), "by": [16]byte(by), "users": UUIDs(users)})
+	_, err := db.Exec(ctx, mentionSQL, pgx.StrictNamedArgs{"note": [16]byte(note), "by": [16]byte(by), "users": queries.UUIDs(users)})
 	return err
 }
 
@@ -280,7 +281,7 @@ order by m.seen_at is not null, n.created_at desc
 limit 30`
 
 // Mentions returns the notes that call a user: those not seen first, the newest first.
-func Mentions(ctx context.Context, db DB, user conversation.UUID) ([]MentionOf, error) {
+func Mentions(ctx context.Context, db queries.DB, user conversation.UUID) ([]MentionOf, error) {
 	rows, _ := db.Query(ctx, mentionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[MentionOf])
 }
@@ -292,7 +293,7 @@ from notes n
 where m.user_id = @user and m.seen_at is null and n.id = m.note_id and n.sender_id = @sender and n.conversation_id = @conversation`
 
 // SawMentions notes that a user opened a conversation in which notes call him.
-func SawMentions(ctx context.Context, db DB, p Place, user conversation.UUID, now time.Time) error {
+func MarkMentionsRead(ctx context.Context, db queries.DB, p queries.ConversationKey, user conversation.UUID, now time.Time) error {
 	_, err := db.Exec(ctx, seenMentionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "now": now, "sender": p.SenderID, "conversation": [16]byte(p.ID)})
 	return err
 }
@@ -305,9 +306,9 @@ where n.id = @id and n.sender_id = @sender and n.conversation_id = @conversation
 for update of n`
 
 // NoteByID returns a note of a conversation, locked, or ErrNotFound.
-func NoteByID(ctx context.Context, tx pgx.Tx, p Place, id conversation.UUID) (Note, error) {
+func NoteByID(ctx context.Context, tx pgx.Tx, p queries.ConversationKey, id conversation.UUID) (Note, error) {
 	rows, _ := tx.Query(ctx, noteByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "sender": p.SenderID, "conversation": [16]byte(p.ID)})
-	return one[Note](rows)
+	return queries.One[Note](rows)
 }
 
 const hasMessageSQL = `
@@ -318,7 +319,7 @@ select exists (
 	where c.sender_id = @sender and c.id = @conversation and m.id = @message)`
 
 // HasMessage tells whether a message is one of the conversation.
-func HasMessage(ctx context.Context, db DB, p Place, message conversation.UUID) (bool, error) {
+func HasMessage(ctx context.Context, db queries.DB, p queries.ConversationKey, message conversation.UUID) (bool, error) {
 	rows, _ := db.Query(ctx, hasMessageSQL, pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID), "message": [16]byte(message)})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }

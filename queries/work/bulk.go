@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // BulkKind is what is done to many conversations at once.
@@ -64,18 +65,18 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 		return r, fmt.Errorf("note a bulk act: %w", err)
 	}
 	if len(ids) > 0 {
-		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": UUIDs(ids), "limits": limitIDs(limits)})
+		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": queries.UUIDs(ids), "limits": queries.AssistantIDs(limits)})
 		if err != nil {
 			return r, err
 		}
 		r.Total = int32(tag.RowsAffected())
 	} else {
 		f = f.LimitTo(limits)
-		known, err := LookUp(ctx, tx, f, now, zone)
+		known, err := queries.LookUp(ctx, tx, f, now, zone)
 		if err != nil {
 			return r, err
 		}
-		w := FilterConversations(f, known, now, zone)
+		w := queries.FilterConversations(f, known, now, zone)
 		w.Args["run"], w.Args["limit"] = [16]byte(r.ID), MostBulk+1
 		tag, err := tx.Exec(ctx, "insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.Args)
 		if err != nil {
@@ -118,20 +119,20 @@ returning id`
 )
 
 // BulkByID returns a run of a user, or ErrNotFound.
-func BulkByID(ctx context.Context, db DB, id, user conversation.UUID) (BulkRun, error) {
+func BulkByID(ctx context.Context, db queries.DB, id, user conversation.UUID) (BulkRun, error) {
 	rows, _ := db.Query(ctx, bulkByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
-	return one[BulkRun](rows)
+	return queries.One[BulkRun](rows)
 }
 
 // LastBulks returns what a user did to many at once, the newest first.
-func LastBulks(ctx context.Context, db DB, user conversation.UUID) ([]BulkRun, error) {
+func LastBulks(ctx context.Context, db queries.DB, user conversation.UUID) ([]BulkRun, error) {
 	rows, _ := db.Query(ctx, lastBulksSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[BulkRun])
 }
 
 // UndoBulk has a run taken back, once; ErrNotFound when it is or while it goes on.
-func UndoBulk(ctx context.Context, db DB, id, user conversation.UUID) error {
-	return changed(ctx, db, undoBulkSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+func UndoBulk(ctx context.Context, db queries.DB, id, user conversation.UUID) error {
+	return queries.Changed(ctx, db, undoBulkSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
 }
 
 // bulkPart is how many conversations are acted on in one transaction.
@@ -139,14 +140,14 @@ const bulkPart = 100
 
 // GoOn does the next part of a run, or of the oldest that is not ended (nil). It returns false when there is none, or
 // somebody else is at it.
-func GoOn(ctx context.Context, tx pgx.Tx, id *conversation.UUID, now time.Time) (more bool, err error) {
+func ContinueBulk(ctx context.Context, tx pgx.Tx, id *conversation.UUID, now time.Time) (more bool, err error) {
 	var which any
 	if id != nil {
 		which = [16]byte(*id)
 	}
 	rows, _ := tx.Query(ctx, nextBulkSQL, pgx.StrictNamedArgs{"id": which})
-	r, err := one[BulkRun](rows)
-	if errors.Is(err, ErrNotFound) {
+	r, err := queries.One[BulkRun](rows)
+	if errors.Is(err, queries.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
@@ -167,11 +168,11 @@ func GoOn(ctx context.Context, tx pgx.Tx, id *conversation.UUID, now time.Time) 
 
 func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, changed int, err error) {
 	rows, _ := tx.Query(ctx, bulkPartSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "limit": bulkPart})
-	part, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	part, err := pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 	if err != nil || len(part) == 0 {
 		return 0, 0, err
 	}
-	senders, ids := places(part)
+	senders, ids := queries.KeyColumns(part)
 	if r.Kind == BulkAssign {
 		if err := NoteAssigned(ctx, tx, r.ID, part, *r.Subject); err != nil {
 			return 0, 0, err
@@ -186,7 +187,7 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 		if r.Kind == BulkAssign {
 			break
 		}
-		a := Act{ID: NewID(), Place: p, User: r.UserID, Batch: r.ID, At: now}
+		a := Act{ID: queries.NewID(), Place: p, User: r.UserID, Batch: r.ID, At: now}
 		switch r.Kind {
 		case BulkTag:
 			a.Kind, a.Subject, a.Value = ActTag, *r.Subject, "yes"
@@ -198,7 +199,7 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 			}
 		case BulkAssign:
 		}
-		did, err := Do(ctx, tx, a)
+		did, err := ApplyReviewAction(ctx, tx, a)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -213,8 +214,8 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 // reviewed makes an act one that marks a conversation as reviewed, and keeps a rating; one that is reviewed as it stands stays so.
 func reviewed(ctx context.Context, tx pgx.Tx, a Act) (Act, error) {
 	a.Kind = ActReview
-	_, events, err := PlaceOf(ctx, tx, a.Place.ID)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	_, events, err := queries.FindConversation(ctx, tx, a.Place.ID)
+	if err != nil && !errors.Is(err, queries.ErrNotFound) {
 		return a, err
 	}
 	a.Change = func(own Review) Review {
@@ -238,7 +239,7 @@ func undoPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (int, er
 		return 0, err
 	}
 	for _, id := range acts {
-		if _, err := Undo(ctx, tx, id, r.UserID, now); errors.Is(err, ErrConflict) {
+		if _, err := Undo(ctx, tx, id, r.UserID, now); errors.Is(err, queries.ErrConflict) {
 			if _, err := tx.Exec(ctx, undoneSQL, pgx.StrictNamedArgs{"ids": [][16]byte{id}, "at": now}); err != nil {
 				return 0, err
 			}

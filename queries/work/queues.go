@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 	"turnwise/schedule"
 )
 
@@ -87,17 +88,17 @@ func scanQueue(row pgx.CollectableRow) (q Queue, err error) {
 }
 
 // Queues returns those that are open, what the user has to do first.
-func Queues(ctx context.Context, db DB, user conversation.UUID, lead bool) ([]Queue, error) {
+func Queues(ctx context.Context, db queries.DB, user conversation.UUID, lead bool) ([]Queue, error) {
 	rows, _ := db.Query(ctx, queuesSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "lead": lead, "assigned": [16]byte(assignedQueue)})
 	return pgx.CollectRows(rows, scanQueue)
 }
 
 // QueueByID returns a queue as a user sees it, or ErrNotFound.
-func QueueByID(ctx context.Context, db DB, id, user conversation.UUID) (Queue, error) {
+func QueueByID(ctx context.Context, db queries.DB, id, user conversation.UUID) (Queue, error) {
 	rows, _ := db.Query(ctx, queueSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "lead": true, "id": [16]byte(id), "assigned": [16]byte(assignedQueue)})
 	q, err := pgx.CollectExactlyOneRow(rows, scanQueue)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNotFound
+		err = queries.ErrNotFound
 	}
 	return q, err
 }
@@ -129,7 +130,7 @@ group by u.id, u.name, u.disabled, u.role, u.transcripts, r.share, r.goal
 order by lower(u.name), u.id`
 
 // QueueReviewers returns who reviews a queue and how far each is.
-func QueueReviewers(ctx context.Context, db DB, id conversation.UUID, now time.Time) ([]QueueReviewer, error) {
+func QueueReviewers(ctx context.Context, db queries.DB, id conversation.UUID, now time.Time) ([]QueueReviewer, error) {
 	rows, _ := db.Query(ctx, queueReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueueReviewer])
 }
@@ -165,16 +166,16 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 	if q.Revision == 0 {
 		args["at"], args["by"] = q.CreatedAt, [16]byte(by)
 		if _, err := tx.Exec(ctx, insertQueueSQL, args); err != nil {
-			return unique(err)
+			return queries.Unique(err)
 		}
 	} else {
 		args["revision"] = q.Revision
-		err := changed(ctx, tx, changeQueueSQL, args)
-		if errors.Is(err, ErrNotFound) {
-			return ErrConflict
+		err := queries.Changed(ctx, tx, changeQueueSQL, args)
+		if errors.Is(err, queries.ErrNotFound) {
+			return queries.ErrConflict
 		}
 		if err != nil {
-			return unique(err)
+			return queries.Unique(err)
 		}
 	}
 	if _, err := tx.Exec(ctx, dropReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID)}); err != nil {
@@ -191,8 +192,8 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 const closeQueueSQL = `update queues set closed_at = @at, next_at = null where id = @id and closed_at is null and id <> '61730000-0000-8000-8000-000000000001' returning id`
 
 // CloseQueue ends a queue: nobody is given anything of it any more. What was reviewed stays.
-func CloseQueue(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
-	return changed(ctx, db, closeQueueSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": now})
+func CloseQueue(ctx context.Context, db queries.DB, id conversation.UUID, now time.Time) error {
+	return queries.Changed(ctx, db, closeQueueSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": now})
 }
 
 const dueQueuesSQL = `
@@ -267,7 +268,7 @@ on conflict (queue_id, sender_id, conversation_id) do nothing`
 // Draw fills a queue as of a time that was due, unless that was done, and returns how many it was drawn from and how many
 // were drawn. The same seed, time and conversations give the same ones.
 func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *time.Location) (population, picked int, err error) {
-	draw := NewID()
+	draw := queries.NewID()
 	rows, _ := tx.Query(ctx, insertDrawSQL, pgx.StrictNamedArgs{"id": [16]byte(draw), "queue": [16]byte(q.ID), "due": due, "seed": q.Seed, "now": now})
 	made, err := pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
 	if err != nil || len(made) == 0 {
@@ -288,11 +289,11 @@ func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *tim
 	}
 	reviewers = slices.DeleteFunc(reviewers, func(r QueueReviewer) bool { return !r.May })
 	n := len(all)
-	spots, whys, placed, users := make([]Place, n), make([]string, n), make([]int32, n), allot(n, reviewers)
+	spots, whys, placed, users := make([]queries.ConversationKey, n), make([]string, n), make([]int32, n), allot(n, reviewers)
 	for i, d := range all {
-		spots[i], whys[i], placed[i] = d.Place, d.Why, last+int32(i)+1
+		spots[i], whys[i], placed[i] = d.ConversationKey, d.Why, last+int32(i)+1
 	}
-	senders, ids := places(spots)
+	senders, ids := queries.KeyColumns(spots)
 	if _, err := tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(q.ID), "draw": [16]byte(draw), "senders": senders, "ids": ids, "places": placed, "whys": whys, "users": users}); err != nil {
 		return 0, 0, fmt.Errorf("fill the queue: %w", err)
 	}

@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"context"
@@ -10,39 +10,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
-)
-
-// What reviews say of a conversation, c: whether it is reviewed (2) or in part (1), v being its row of review_states; and how many
-// seconds the reviewer of r took from claiming to ending it.
-const (
-	reviewStateText = `case when v.sender_id is null then 0 when v.reviewed_at is not null and v.events = c.events then 2 else 1 end`
-	tookText        = `(
-		select extract(epoch from min(x.ended_at - x.claimed_at))
-		from queue_items x
-		where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed' and x.ended_by = r.user_id and x.claimed_at is not null)`
-)
-
-const (
-	keepReviewsSQL = `
-insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state, tags, reviews)
-select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, 1, ` + reviewStateText + `,
-	array(select t.tag_id from conversation_tags t where t.sender_id = c.sender_id and t.conversation_id = c.id order by t.tag_id),
-	coalesce((
-		select jsonb_agg(jsonb_build_object('user_id', r.user_id, 'reviewed', r.reviewed_at is not null, 'rating', r.rating, 'took', ` + tookText + `))
-		from reviews r
-		where r.sender_id = c.sender_id and r.conversation_id = c.id), '[]')
-from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
-join conversations c on c.sender_id = k.sender_id and c.id = k.id
-join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id`
-	keepUntouchedSQL = `
-insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state)
-select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, count(*), 0
-from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
-join conversations c on c.sender_id = k.sender_id and c.id = k.id
-where not exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)
-group by 1, 2, 3, 4, 5, 6
-on conflict (started_at, assistant_id, environment_id, channel_id, version_id, outcome) where state = 0 do update
-set conversations = review_remains.conversations + excluded.conversations`
+	"turnwise/queries"
 )
 
 // Coverage is how many of some conversations are reviewed.
@@ -65,11 +33,11 @@ var remainsColumns = map[string]string{"": "0", "assistant": "c.assistant_id", "
 
 // remains adds to the arguments of a question those that narrow review_remains to the same, and returns the condition. Of deleted
 // conversations no more is known than when and where they were: other filters find none of them.
-func (w *Where) remains(f metric.Filter, known FilterIDs, now time.Time, zone *time.Location) string {
-	if !f.Plain() {
+func remains(w *queries.Where, f metric.Filter, known queries.FilterIDs, now time.Time, zone *time.Location) string {
+	if !f.FromRollups() {
 		return "false"
 	}
-	r := FilterDimensions(f, known)
+	r := queries.FilterDimensions(f, known)
 	from, until := f.Range.Bounds(now, zone)
 	r.And("c.started_at >= @from", "from", from)
 	r.And("c.started_at < @until", "until", until)
@@ -80,21 +48,21 @@ func (w *Where) remains(f metric.Filter, known FilterIDs, now time.Time, zone *t
 }
 
 // CoverageOf counts a filter's conversations and those reviewed, by assistant, channel, outcome or ("") as a whole; deleted ones too.
-func CoverageOf(ctx context.Context, db DB, f metric.Filter, by string, now time.Time, zone *time.Location) ([]Coverage, error) {
-	known, err := LookUp(ctx, db, f, now, zone)
+func CoverageOf(ctx context.Context, db queries.DB, f metric.Filter, by string, now time.Time, zone *time.Location) ([]Coverage, error) {
+	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := FilterConversations(f, known, now, zone)
+	w := queries.FilterConversations(f, known, now, zone)
 	if by == "outcome" {
 		w.Args["mix_now"] = now
 	}
-	live, gone := w.String(), w.remains(f, known, now, zone)
+	live, gone := w.String(), remains(w, f, known, now, zone)
 	rows, _ := db.Query(ctx, "select "+coverageText[by][1]+` as name, g.all, g.reviewed, g.partial
 from (
 	select x.id, sum(x.n)::bigint as all, coalesce(sum(x.n) filter (where x.state = 2), 0)::bigint as reviewed, coalesce(sum(x.n) filter (where x.state = 1), 0)::bigint as partial
 	from (
-		select `+coverageText[by][0]+` as id, 1 as n, `+reviewStateText+` as state
+		select `+coverageText[by][0]+` as id, 1 as n, `+queries.ReviewStateText+` as state
 		from conversations c
 		left join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id
 		where `+live+`
@@ -125,18 +93,18 @@ type ReviewerFigures struct {
 }
 
 // ReviewersOf tells what each reviewer did to a filter's conversations.
-func ReviewersOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) ([]ReviewerFigures, error) {
-	known, err := LookUp(ctx, db, f, now, zone)
+func ReviewersOf(ctx context.Context, db queries.DB, f metric.Filter, now time.Time, zone *time.Location) ([]ReviewerFigures, error) {
+	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := FilterConversations(f, known, now, zone)
-	live, gone := w.String(), w.remains(f, known, now, zone)
+	w := queries.FilterConversations(f, known, now, zone)
+	live, gone := w.String(), remains(w, f, known, now, zone)
 	rows, _ := db.Query(ctx, `
 select u.id as user_id, u.name, count(*) filter (where r.reviewed) as reviewed, avg(r.rating)::float8 as rating, count(r.rating) as rated,
 	percentile_cont(0.5) within group (order by r.took::float8) as median_s, count(r.took) as timed
 from (
-	select r.user_id, r.reviewed_at is not null as reviewed, r.rating, `+tookText+` as took
+	select r.user_id, r.reviewed_at is not null as reviewed, r.rating, `+queries.ReviewTookText+` as took
 	from conversations c
 	join reviews r on r.sender_id = c.sender_id and r.conversation_id = c.id
 	where `+live+`
@@ -164,13 +132,13 @@ type TagCounts struct {
 }
 
 // TagsOverTime counts a filter's conversations by tag and by the stretches that begin at starts, the most frequent tag first.
-func TagsOverTime(ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]TagCounts, error) {
-	known, err := LookUp(ctx, db, f, now, zone)
+func TagsOverTime(ctx context.Context, db queries.DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]TagCounts, error) {
+	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := FilterConversations(f, known, now, zone)
-	live, gone := w.String(), w.remains(f, known, now, zone)
+	w := queries.FilterConversations(f, known, now, zone)
+	live, gone := w.String(), remains(w, f, known, now, zone)
 	w.Args["starts"] = starts
 	rows, _ := db.Query(ctx, `
 select (select min(s.name) from tags s where lower(s.name) = k.lower) as name, width_bucket(k.started_at, @starts::timestamptz[]) - 1 as span, count(*)
@@ -205,45 +173,4 @@ order by 1, 2`, w.Args)
 		return nil, fmt.Errorf("tags over time: %w", err)
 	}
 	return all, nil
-}
-
-// BodySeparator stands between the bodies of a bundle: valid JSON cannot hold it outside an escape.
-const BodySeparator = "\x1e"
-
-const bodiesOfSQL = `
-select bodies
-from event_payloads
-where sender_id = @sender and at between @from and @until and conversation_id = @id
-order by part`
-
-// BodiesOf returns the events of a conversation as they were received, in bundles that BodySeparator divides.
-func BodiesOf(ctx context.Context, db DB, c ConversationFacts) ([]string, error) {
-	rows, _ := db.Query(ctx, bodiesOfSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": [16]byte(c.ID)})
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
-const volumeHead = `select width_bucket(c.started_at, @starts::timestamptz[]) - 1 as span, count(*)
-from conversations c
-where `
-
-// Volume counts the conversations of a filter by stretches of time that begin at starts.
-func Volume(ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]int64, error) {
-	known, err := LookUp(ctx, db, f, now, zone)
-	if err != nil {
-		return nil, err
-	}
-	w := FilterConversations(f, known, now, zone)
-	w.Args["starts"] = starts
-	counts := make([]int64, len(starts))
-	rows, _ := db.Query(ctx, volumeHead+w.String()+"\ngroup by 1", w.Args)
-	var span int
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&span, &n}, func() error {
-		counts[min(max(span, 0), len(counts)-1)] += n
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("volume: %w", err)
-	}
-	return counts, nil
 }

@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/queries"
 )
 
 // assignedQueue is the queue of conversations that were given to somebody one by one. It has no rule.
@@ -52,20 +53,20 @@ where b.run_id = @run and b.was <> '{}' and q.queue_id = @queue and q.sender_id 
 )
 
 // NoteAssigned keeps, for undo, what an assignment of a run is about to change.
-func NoteAssigned(ctx context.Context, tx pgx.Tx, run conversation.UUID, all []Place, to conversation.UUID) error {
-	senders, ids := places(all)
+func NoteAssigned(ctx context.Context, tx pgx.Tx, run conversation.UUID, all []queries.ConversationKey, to conversation.UUID) error {
+	senders, ids := queries.KeyColumns(all)
 	_, err := tx.Exec(ctx, noteAssignedSQL, pgx.StrictNamedArgs{"run": [16]byte(run), "queue": [16]byte(assignedQueue), "senders": senders, "ids": ids, "user": [16]byte(to)})
 	return err
 }
 
 // Assign gives conversations to a colleague to review, and returns how many he did not have.
-func Assign(ctx context.Context, tx pgx.Tx, all []Place, to, by conversation.UUID, now time.Time) (int, error) {
+func Assign(ctx context.Context, tx pgx.Tx, all []queries.ConversationKey, to, by conversation.UUID, now time.Time) (int, error) {
 	if _, err := tx.Exec(ctx, ensureAssignedSQL, pgx.StrictNamedArgs{"queue": [16]byte(assignedQueue), "at": now, "by": [16]byte(by)}); err != nil {
 		return 0, err
 	}
-	senders, ids := places(all)
+	senders, ids := queries.KeyColumns(all)
 	rows, _ := tx.Query(ctx, assignSQL, pgx.StrictNamedArgs{"queue": [16]byte(assignedQueue), "senders": senders, "ids": ids, "user": [16]byte(to), "by": [16]byte(by), "at": now})
-	given, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	given, err := pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 	return len(given), err
 }
 

@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // Tag is a label for conversations.
@@ -40,7 +41,7 @@ order by lower(t.name), t.assistant
 limit 2000`
 
 // Tags returns all tags by name, with how many conversations of the assistants have each; nil: of all.
-func Tags(ctx context.Context, db DB, limits []string) ([]Tag, error) {
+func Tags(ctx context.Context, db queries.DB, limits []string) ([]Tag, error) {
 	rows, _ := db.Query(ctx, tagsSQL, pgx.StrictNamedArgs{"limits": limits})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Tag])
 }
@@ -53,7 +54,7 @@ order by lower(t.name), t.assistant
 limit 2000`
 
 // TagChoices returns the tags that a conversation of the assistant may have ("": those of all), by name, without their numbers.
-func TagChoices(ctx context.Context, db DB, assistant string, limits []string) ([]Tag, error) {
+func TagChoices(ctx context.Context, db queries.DB, assistant string, limits []string) ([]Tag, error) {
 	rows, _ := db.Query(ctx, tagChoicesSQL, pgx.StrictNamedArgs{"assistant": assistant, "limits": limits})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Tag])
 }
@@ -63,9 +64,9 @@ insert into tags (id, assistant, name, description, color, created_at, created_b
 values (@id, @assistant, @name, @description, @color, @at, @by)`
 
 // AddTag makes a tag; ErrConflict when there is one of that name for that assistant.
-func AddTag(ctx context.Context, db DB, t Tag, by conversation.UUID) error {
+func AddTag(ctx context.Context, db queries.DB, t Tag, by conversation.UUID) error {
 	_, err := db.Exec(ctx, insertTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "assistant": t.Assistant, "name": t.Name, "description": t.Description, "color": t.Color, "at": t.CreatedAt, "by": [16]byte(by)})
-	return unique(err)
+	return queries.Unique(err)
 }
 
 const changeTagSQL = `
@@ -81,15 +82,15 @@ func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
 	rows, _ := tx.Query(ctx, tagNameSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID)})
 	old, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(old) == 0 {
-		return cmp.Or(err, ErrNotFound)
+		return cmp.Or(err, queries.ErrNotFound)
 	}
 	rows, _ = tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {
-		return unique(err)
+		return queries.Unique(err)
 	}
 	if len(ids) == 0 {
-		return ErrConflict
+		return queries.ErrConflict
 	}
 	if old[0] == t.Name {
 		return nil
@@ -102,13 +103,13 @@ func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
 }
 
 // tagged returns the conversations that have a tag.
-func tagged(ctx context.Context, tx pgx.Tx, tag conversation.UUID) ([]Place, error) {
+func tagged(ctx context.Context, tx pgx.Tx, tag conversation.UUID) ([]queries.ConversationKey, error) {
 	rows, _ := tx.Query(ctx, taggedSQL, pgx.StrictNamedArgs{"id": [16]byte(tag)})
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	return pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 }
 
 // retagged has conversations indexed and judged again whose tags changed.
-func retagged(ctx context.Context, tx pgx.Tx, touched []Place) error {
+func retagged(ctx context.Context, tx pgx.Tx, touched []queries.ConversationKey) error {
 	if err := markTagged(ctx, tx, touched); err != nil {
 		return err
 	}
@@ -116,12 +117,12 @@ func retagged(ctx context.Context, tx pgx.Tx, touched []Place) error {
 	for i, p := range touched {
 		senders[i] = p.SenderID
 	}
-	return RefreshTexts(ctx, tx, senders)
+	return queries.RefreshTexts(ctx, tx, senders)
 }
 
-func markTagged(ctx context.Context, tx pgx.Tx, touched []Place) error {
-	senders, ids := places(touched)
-	if _, err := tx.Exec(ctx, markTaggedSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids}); err != nil {
+func markTagged(ctx context.Context, tx pgx.Tx, touched []queries.ConversationKey) error {
+	senders, ids := queries.KeyColumns(touched)
+	if _, err := tx.Exec(ctx, queries.MarkTaggedSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids}); err != nil {
 		return fmt.Errorf("mark what is judged by tags: %w", err)
 	}
 	return nil
@@ -165,32 +166,11 @@ func DeleteTag(ctx context.Context, tx pgx.Tx, id conversation.UUID, now time.Ti
 	if err != nil {
 		return err
 	}
-	if err := changed(ctx, tx, deleteTagSQL, pgx.StrictNamedArgs{"id": [16]byte(id)}); err != nil {
+	if err := queries.Changed(ctx, tx, deleteTagSQL, pgx.StrictNamedArgs{"id": [16]byte(id)}); err != nil {
 		return err
 	}
 	if err := settle(ctx, tx, touched, now); err != nil {
 		return err
 	}
 	return retagged(ctx, tx, touched)
-}
-
-const tagIDsSQL = `select id, lower(name) from tags where lower(name) in (select lower(n) from unnest(@names::text[]) as n)`
-
-// tagIDs returns the tags of those names, of any assistant. unknown tells that one of the names is none.
-func tagIDs(ctx context.Context, db DB, names []string) (ids [][16]byte, unknown bool, err error) {
-	if len(names) == 0 {
-		return nil, false, nil
-	}
-	rows, _ := db.Query(ctx, tagIDsSQL, pgx.StrictNamedArgs{"names": names})
-	var id [16]byte
-	var name string
-	known := map[string]bool{}
-	if _, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error {
-		ids = append(ids, id)
-		known[name] = true
-		return nil
-	}); err != nil {
-		return nil, false, fmt.Errorf("tags: %w", err)
-	}
-	return ids, len(known) < len(names), nil
 }

@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/queries"
 )
 
 // Item is a conversation of a queue.
@@ -48,9 +49,9 @@ where i.queue_id = @queue and i.sender_id = k.sender_id and i.conversation_id = 
 returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_user, i.claimed_by, i.claimed_until, i.ended, i.reason`
 
 // Claim gives a user the next item of a queue, for ClaimLasts, or again the one that he holds. ErrNotFound says that there is none.
-func Claim(ctx context.Context, db DB, queue, user conversation.UUID, limits []string, now time.Time) (Item, error) {
-	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "user": [16]byte(user), "now": now, "until": now.Add(ClaimLasts), "limits": limitIDs(limits)})
-	return one[Item](rows)
+func Claim(ctx context.Context, db queries.DB, queue, user conversation.UUID, limits []string, now time.Time) (Item, error) {
+	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "user": [16]byte(user), "now": now, "until": now.Add(ClaimLasts), "limits": queries.AssistantIDs(limits)})
+	return queries.One[Item](rows)
 }
 
 const itemSQL = `
@@ -59,9 +60,9 @@ from queue_items
 where queue_id = @queue and sender_id = @sender and conversation_id = @conversation`
 
 // ItemOf returns a queue's item, or ErrNotFound.
-func ItemOf(ctx context.Context, db DB, queue conversation.UUID, p Place) (Item, error) {
+func ItemOf(ctx context.Context, db queries.DB, queue conversation.UUID, p queries.ConversationKey) (Item, error) {
 	rows, _ := db.Query(ctx, itemSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "sender": p.SenderID, "conversation": [16]byte(p.ID)})
-	return one[Item](rows)
+	return queries.One[Item](rows)
 }
 
 const keepClaimSQL = `
@@ -70,7 +71,7 @@ set claimed_until = @until
 where queue_id = @queue and sender_id = @sender and conversation_id = @conversation and ended_at is null and claimed_by = @user and claimed_until >= @now`
 
 // KeepClaim lets a user hold an item for longer, if it is still his.
-func KeepClaim(ctx context.Context, db DB, queue, user conversation.UUID, p Place, now time.Time) error {
+func KeepClaim(ctx context.Context, db queries.DB, queue, user conversation.UUID, p queries.ConversationKey, now time.Time) error {
 	_, err := db.Exec(ctx, keepClaimSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "sender": p.SenderID, "conversation": [16]byte(p.ID), "user": [16]byte(user), "now": now, "until": now.Add(ClaimLasts)})
 	return err
 }
@@ -98,7 +99,7 @@ where x.queue_id = @queue and x.sender_id = @sender and x.conversation_id = @con
 for update`
 
 // MayEnd tells, and locks the item, whether a user may end it: nobody else holds or ended it.
-func MayEnd(ctx context.Context, tx pgx.Tx, queue, user conversation.UUID, p Place, now time.Time) (bool, error) {
+func MayEnd(ctx context.Context, tx pgx.Tx, queue, user conversation.UUID, p queries.ConversationKey, now time.Time) (bool, error) {
 	rows, _ := tx.Query(ctx, mayEndSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "user": [16]byte(user), "sender": p.SenderID, "conversation": [16]byte(p.ID), "now": now})
 	may, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -129,9 +130,9 @@ type LastAct struct {
 }
 
 // LastActOf returns what a user did last since a time, in one conversation or (zero) in any; or ErrNotFound.
-func LastActOf(ctx context.Context, db DB, user, in conversation.UUID, since time.Time) (LastAct, error) {
-	rows, _ := db.Query(ctx, lastActSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "since": since, "conversation": subject(in)})
-	return one[LastAct](rows)
+func LastActOf(ctx context.Context, db queries.DB, user, in conversation.UUID, since time.Time) (LastAct, error) {
+	rows, _ := db.Query(ctx, lastActSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "since": since, "conversation": queries.NullUUID(in)})
+	return queries.One[LastAct](rows)
 }
 
 // QueuedItem is an item as the queue's page lists it.
@@ -160,8 +161,8 @@ order by x.place, x.sender_id, x.conversation_id
 limit @limit`
 
 // QueueItems returns the items of a queue in their order, from behind a place on.
-func QueueItems(ctx context.Context, db DB, queue conversation.UUID, after Item, limits []string, limit int, now time.Time) ([]QueuedItem, error) {
-	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "after": after.Place, "after_sender": after.SenderID, "after_id": [16]byte(after.ID), "limit": limit, "now": now, "limits": limitIDs(limits)})
+func QueueItems(ctx context.Context, db queries.DB, queue conversation.UUID, after Item, limits []string, limit int, now time.Time) ([]QueuedItem, error) {
+	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "after": after.Place, "after_sender": after.SenderID, "after_id": [16]byte(after.ID), "limit": limit, "now": now, "limits": queries.AssistantIDs(limits)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueuedItem])
 }
 
@@ -180,7 +181,7 @@ type QueueDraw struct {
 }
 
 // QueueDraws returns the last times that a queue was filled, the newest first.
-func QueueDraws(ctx context.Context, db DB, queue conversation.UUID) ([]QueueDraw, error) {
+func QueueDraws(ctx context.Context, db queries.DB, queue conversation.UUID) ([]QueueDraw, error) {
 	rows, _ := db.Query(ctx, drawsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueueDraw])
 }
@@ -189,7 +190,7 @@ const lockQueueSQL = `select id from queues where id = @id for update`
 
 // Replace takes an item out of a queue, with a reason, and puts the next of the same draw's order into its place. It returns false
 // when there is none left to put there.
-func Replace(ctx context.Context, tx pgx.Tx, q Queue, p Place, by conversation.UUID, reason string, now time.Time, zone *time.Location) (bool, error) {
+func Replace(ctx context.Context, tx pgx.Tx, q Queue, p queries.ConversationKey, by conversation.UUID, reason string, now time.Time, zone *time.Location) (bool, error) {
 	if _, err := tx.Exec(ctx, lockQueueSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID)}); err != nil { // two would draw the same
 		return false, err
 	}
@@ -198,9 +199,9 @@ func Replace(ctx context.Context, tx pgx.Tx, q Queue, p Place, by conversation.U
 		return false, err
 	}
 	if item.Ended != "" {
-		return false, ErrConflict
+		return false, queries.ErrConflict
 	}
-	if _, err := Do(ctx, tx, Act{ID: NewID(), Place: p, User: by, Kind: ActQueue, Subject: q.ID, Value: "replaced: " + reason, At: now}); err != nil {
+	if _, err := ApplyReviewAction(ctx, tx, Act{ID: queries.NewID(), Place: p, User: by, Kind: ActQueue, Subject: q.ID, Value: "replaced: " + reason, At: now}); err != nil {
 		return false, err
 	}
 	if q.Assigned() {

@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"cmp"
@@ -13,11 +13,12 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // Drawn is a conversation that was drawn, and why.
 type Drawn struct {
-	Place
+	queries.ConversationKey
 	Why string
 }
 
@@ -67,12 +68,12 @@ where `
 
 // Sample draws conversations for a queue as of a time, in the order in which they are to be reviewed. Those that are in the queue
 // already are left out. population is how many there were to draw from.
-func Sample(ctx context.Context, db DB, q Queue, due time.Time, zone *time.Location) (drawn []Drawn, population int, err error) {
+func Sample(ctx context.Context, db queries.DB, q Queue, due time.Time, zone *time.Location) (drawn []Drawn, population int, err error) {
 	f, err := q.Filter(zone)
 	if err != nil {
 		return nil, 0, err
 	}
-	if f, err = Survivors(ctx, db, f); err != nil {
+	if f, err = queries.Survivors(ctx, db, f); err != nil {
 		return nil, 0, err
 	}
 	if population, err = countFresh(ctx, db, q, f, due, zone); err != nil {
@@ -95,7 +96,7 @@ func Sample(ctx context.Context, db DB, q Queue, due time.Time, zone *time.Locat
 		if want <= 0 {
 			return nil
 		}
-		all, err := sampleOf(ctx, db, q, f.That(is), due, zone, want+len(seen))
+		all, err := sampleOf(ctx, db, q, f.With(is), due, zone, want+len(seen))
 		for _, p := range all {
 			if want > 0 && !seen[p.ID] {
 				seen[p.ID] = true
@@ -165,17 +166,17 @@ func portions(n int, shares []Share) []int {
 
 const notInQueueText = `not exists (select from queue_items x where x.queue_id = @of_queue and x.sender_id = c.sender_id and x.conversation_id = c.id)`
 
-func sampled(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (*Where, error) {
-	known, err := LookUp(ctx, db, f, due, zone)
+func sampled(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (*queries.Where, error) {
+	known, err := queries.LookUp(ctx, db, f, due, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := FilterConversations(f, known, due, zone)
+	w := queries.FilterConversations(f, known, due, zone)
 	w.And(notInQueueText, "of_queue", [16]byte(q.ID))
 	return w, nil
 }
 
-func countFresh(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (int, error) {
+func countFresh(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (int, error) {
 	w, err := sampled(ctx, db, q, f, due, zone)
 	if err != nil {
 		return 0, err
@@ -184,14 +185,14 @@ func countFresh(ctx context.Context, db DB, q Queue, f metric.Filter, due time.T
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 }
 
-func sampleOf(ctx context.Context, db DB, q Queue, f metric.Filter, due time.Time, zone *time.Location, limit int) ([]Place, error) {
+func sampleOf(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location, limit int) ([]queries.ConversationKey, error) {
 	w, err := sampled(ctx, db, q, f, due, zone)
 	if err != nil {
 		return nil, err
 	}
 	w.Args["key"], w.Args["limit"] = fmt.Sprintf("%d/%d/", q.Seed, due.UnixMicro()), limit
 	rows, _ := db.Query(ctx, sampleHead+w.String()+"\norder by md5(@key::text || c.id::text), c.id\nlimit @limit", w.Args)
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Place])
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 	if err != nil {
 		err = fmt.Errorf("sample: %w", err)
 	}
@@ -206,12 +207,12 @@ var mixText = map[string][2]string{
 }
 
 // MixOf counts a filter's conversations by channel, version or outcome.
-func MixOf(ctx context.Context, db DB, f metric.Filter, by string, now time.Time, zone *time.Location) (map[string]int64, error) {
-	known, err := LookUp(ctx, db, f, now, zone)
+func MixOf(ctx context.Context, db queries.DB, f metric.Filter, by string, now time.Time, zone *time.Location) (map[string]int64, error) {
+	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
 	}
-	w := FilterConversations(f, known, now, zone)
+	w := queries.FilterConversations(f, known, now, zone)
 	if by == "outcome" {
 		w.Args["mix_now"] = now
 	}

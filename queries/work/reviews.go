@@ -1,4 +1,4 @@
-package queries
+package work
 
 import (
 	"context"
@@ -11,41 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
-	"turnwise/metric"
+	"turnwise/queries"
 )
-
-// Place is where a conversation is stored.
-type Place struct {
-	SenderID int64
-	ID       conversation.UUID
-}
-
-func places(all []Place) (senders []int64, ids [][16]byte) {
-	senders, ids = make([]int64, len(all)), make([][16]byte, len(all))
-	for i, p := range all {
-		senders[i], ids[i] = p.SenderID, p.ID
-	}
-	return senders, ids
-}
-
-const placeSQL = `
-select sender_id, id, events
-from conversations
-where id = @id
-order by started_at desc
-limit 1`
-
-// PlaceOf returns where a conversation is stored and how many events it has, or ErrNotFound.
-func PlaceOf(ctx context.Context, db DB, id conversation.UUID) (Place, int32, error) {
-	rows, _ := db.Query(ctx, placeSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	type row struct {
-		SenderID int64
-		ID       conversation.UUID
-		Events   int32
-	}
-	r, err := one[row](rows)
-	return Place{r.SenderID, r.ID}, r.Events, err
-}
 
 // ActKind is what a reviewer does.
 type ActKind string
@@ -62,7 +29,7 @@ const (
 // Act is what one person did to one conversation.
 type Act struct {
 	ID      conversation.UUID
-	Place   Place
+	Place   queries.ConversationKey
 	User    conversation.UUID
 	Kind    ActKind
 	Subject conversation.UUID   // zero for a review
@@ -94,14 +61,6 @@ func (r Review) Value() string {
 	return string(b)
 }
 
-// subject tells SQL a zero id as null.
-func subject(id conversation.UUID) any {
-	if id == (conversation.UUID{}) {
-		return nil
-	}
-	return [16]byte(id)
-}
-
 const insertActSQL = `
 insert into review_acts (id, sender_id, conversation_id, user_id, at, kind, subject, was, became, batch)
 values (@id, @sender, @conversation, @user, @at, @kind, @subject, @was, @became, @batch)`
@@ -109,7 +68,7 @@ values (@id, @sender, @conversation, @user, @at, @kind, @subject, @was, @became,
 const holdSQL = `select pg_advisory_xact_lock(hashtextextended(@conversation::uuid::text, @sender::bigint))`
 
 // Hold lets nobody else act on a conversation until the transaction ends: each act is to see all that were before.
-func Hold(ctx context.Context, tx pgx.Tx, p Place) error {
+func LockConversation(ctx context.Context, tx pgx.Tx, p queries.ConversationKey) error {
 	if _, err := tx.Exec(ctx, holdSQL, pgx.StrictNamedArgs{"conversation": [16]byte(p.ID), "sender": p.SenderID}); err != nil {
 		return fmt.Errorf("hold a conversation: %w", err)
 	}
@@ -117,8 +76,8 @@ func Hold(ctx context.Context, tx pgx.Tx, p Place) error {
 }
 
 // Do acts, unless nothing would change; then it returns false.
-func Do(ctx context.Context, tx pgx.Tx, a Act) (done bool, err error) {
-	if err := Hold(ctx, tx, a.Place); err != nil {
+func ApplyReviewAction(ctx context.Context, tx pgx.Tx, a Act) (done bool, err error) {
+	if err := LockConversation(ctx, tx, a.Place); err != nil {
 		return false, err
 	}
 	was, err := valueOf(ctx, tx, a)
@@ -138,7 +97,7 @@ func Do(ctx context.Context, tx pgx.Tx, a Act) (done bool, err error) {
 	}
 	_, err = tx.Exec(ctx, insertActSQL, pgx.StrictNamedArgs{
 		"id": [16]byte(a.ID), "sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID), "user": [16]byte(a.User), "at": a.At, "kind": string(a.Kind),
-		"subject": subject(a.Subject), "was": was, "became": a.Value, "batch": subject(a.Batch),
+		"subject": queries.NullUUID(a.Subject), "was": was, "became": a.Value, "batch": queries.NullUUID(a.Batch),
 	})
 	if err != nil {
 		return false, fmt.Errorf("note an act: %w", err)
@@ -147,16 +106,16 @@ func Do(ctx context.Context, tx pgx.Tx, a Act) (done bool, err error) {
 }
 
 func afterwards(ctx context.Context, tx pgx.Tx, a Act) error {
-	if err := settle(ctx, tx, []Place{a.Place}, a.At); err != nil {
+	if err := settle(ctx, tx, []queries.ConversationKey{a.Place}, a.At); err != nil {
 		return err
 	}
 	if a.Kind == ActTag {
-		if err := markTagged(ctx, tx, []Place{a.Place}); err != nil {
+		if err := markTagged(ctx, tx, []queries.ConversationKey{a.Place}); err != nil {
 			return err
 		}
 	}
 	if a.Kind == ActTag || a.Kind == ActNote {
-		return RefreshTexts(ctx, tx, []int64{a.Place.SenderID})
+		return queries.RefreshTexts(ctx, tx, []int64{a.Place.SenderID})
 	}
 	return nil
 }
@@ -178,8 +137,8 @@ func valueOf(ctx context.Context, tx pgx.Tx, a Act) (string, error) {
 	if a.Kind == ActReview {
 		args["user"] = [16]byte(a.User)
 		rows, _ := tx.Query(ctx, reviewOfSQL, args)
-		r, err := one[Review](rows)
-		if errors.Is(err, ErrNotFound) {
+		r, err := queries.One[Review](rows)
+		if errors.Is(err, queries.ErrNotFound) {
 			return "", nil
 		}
 		return r.Value(), err
@@ -258,7 +217,7 @@ func set(ctx context.Context, tx pgx.Tx, a Act) error {
 	case ActNote:
 		sql, args["subject"], args["at"] = dropNoteSQL, [16]byte(a.Subject), a.At
 		if a.Value != "" {
-			sql, args["user"], args["value"], args["message"] = setNoteSQL, [16]byte(a.User), a.Value, subject(a.Message)
+			sql, args["user"], args["value"], args["message"] = setNoteSQL, [16]byte(a.User), a.Value, queries.NullUUID(a.Message)
 		}
 	case ActQueue:
 		ended, reason, _ := strings.Cut(a.Value, ": ")
@@ -294,7 +253,7 @@ const undoneSQL = `update review_acts set undone_at = @at where id = any(@ids::u
 
 // Undo takes back an act of a user, or a batch of them, and returns the conversations concerned. ErrNotFound says that
 // it is undone already; ErrConflict that somebody changed it since.
-func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.Time) (undone []Place, err error) {
+func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.Time) (undone []queries.ConversationKey, err error) {
 	type row struct {
 		ID             conversation.UUID
 		SenderID       int64
@@ -308,18 +267,18 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 	rows, _ := tx.Query(ctx, actsToUndoSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
 	acts, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
 	if err == nil && len(acts) == 0 {
-		err = ErrNotFound
+		err = queries.ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
 	var ids [][16]byte
 	for _, r := range acts {
-		a := Act{ID: r.ID, Place: Place{r.SenderID, r.ConversationID}, User: r.UserID, Kind: ActKind(r.Kind), Value: r.Was, At: now}
+		a := Act{ID: r.ID, Place: queries.ConversationKey{SenderID: r.SenderID, ID: r.ConversationID}, User: r.UserID, Kind: ActKind(r.Kind), Value: r.Was, At: now}
 		if r.Subject != nil {
 			a.Subject = *r.Subject
 		}
-		if err := Hold(ctx, tx, a.Place); err != nil {
+		if err := LockConversation(ctx, tx, a.Place); err != nil {
 			return nil, err
 		}
 		current, err := valueOf(ctx, tx, a)
@@ -327,7 +286,7 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 			return nil, err
 		}
 		if current != r.Became || r.Later {
-			return nil, ErrConflict
+			return nil, queries.ErrConflict
 		}
 		if err := set(ctx, tx, a); err != nil {
 			return nil, err
@@ -375,94 +334,12 @@ on conflict (sender_id, conversation_id) do update
 set touched_at = excluded.touched_at, reviewed_at = excluded.reviewed_at, reviewed_by = excluded.reviewed_by, rating = excluded.rating, events = excluded.events`
 
 // settle makes the states of conversations what their reviews, tags, notes and marks say.
-func settle(ctx context.Context, tx pgx.Tx, touched []Place, now time.Time) error {
-	senders, ids := places(touched)
+func settle(ctx context.Context, tx pgx.Tx, touched []queries.ConversationKey, now time.Time) error {
+	senders, ids := queries.KeyColumns(touched)
 	if _, err := tx.Exec(ctx, settleSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "now": now}); err != nil {
 		return fmt.Errorf("review states: %w", err)
 	}
 	return nil
-}
-
-// The conditions of review states, on c.
-const (
-	reviewedText   = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id and v.reviewed_at is not null and v.events = c.events)`
-	partialText    = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id and (v.reviewed_at is null or v.events <> c.events))`
-	unreviewedText = `not exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)`
-	anyStateText   = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)`
-	taggedText     = `exists (select from conversation_tags x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.tag_id = any(@`
-	markedText     = `exists (select from message_marks x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.mark = any(@marks::text[]))`
-	notedText      = `exists (select from notes x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.deleted_at is null)`
-	reviewerText   = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.reviewed_at is not null and x.user_id = any(@reviewers::uuid[]))`
-	ratedText      = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.rating = any(@rated::smallint[]))`
-	queuedText     = `exists (select from queue_items x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.queue_id = @queue and x.ended <> 'replaced')`
-)
-
-// work narrows by what reviewers made of conversations.
-func (w *Where) work(f metric.WorkFilter, known FilterIDs) {
-	has := map[string]bool{}
-	for _, s := range f.States {
-		has[s] = true
-	}
-	switch {
-	case len(has) == 0 || len(has) == 3:
-	case has[metric.Reviewed] && has[metric.PartiallyReviewed]:
-		w.And(anyStateText, "", nil)
-	case has[metric.Reviewed] && has[metric.Unreviewed]:
-		w.And("not "+partialText, "", nil)
-	case has[metric.PartiallyReviewed] && has[metric.Unreviewed]:
-		w.And("not "+reviewedText, "", nil)
-	case has[metric.Reviewed]:
-		w.And(reviewedText, "", nil)
-	case has[metric.PartiallyReviewed]:
-		w.And(partialText, "", nil)
-	default:
-		w.And(unreviewedText, "", nil)
-	}
-	if len(f.Tags) > 0 {
-		w.And(taggedText+"tags::uuid[]))", "tags", known.tags)
-	}
-	if len(f.NoTags) > 0 {
-		w.And("not "+taggedText+"no_tags::uuid[]))", "no_tags", known.noTags)
-	}
-	if known.noSuchTag {
-		w.And("false", "", nil)
-	}
-	var marks []string
-	noted := false
-	for _, m := range f.Marks {
-		if m == "note" {
-			noted = true
-		} else {
-			marks = append(marks, m)
-		}
-	}
-	switch {
-	case noted && len(marks) > 0:
-		w.And("("+notedText+" or "+markedText+")", "marks", marks)
-	case noted:
-		w.And(notedText, "", nil)
-	case len(marks) > 0:
-		w.And(markedText, "marks", marks)
-	}
-	if len(f.Reviewers) > 0 {
-		w.And(reviewerText, "reviewers", parseIDs(f.Reviewers))
-	}
-	if len(f.Ratings) > 0 {
-		w.And(ratedText, "rated", f.Ratings)
-	}
-	if f.Queue != "" {
-		w.And(queuedText, "queue", parseIDs([]string{f.Queue})[0])
-	}
-}
-
-// parseIDs reads ids; what is none becomes the id of nothing.
-func parseIDs(all []string) [][16]byte {
-	ids := make([][16]byte, len(all))
-	for i, s := range all {
-		id, _ := conversation.ParseUUID(s)
-		ids[i] = id
-	}
-	return ids
 }
 
 // ParseReview reads what Review.Value wrote; what is none says nothing.
