@@ -10,8 +10,8 @@ import (
 
 // Link is by which a user sets a password or signs in, once.
 type Link struct {
-	UserID conversation.UUID
-	Kind   string // one of Links
+	AccountID conversation.UUID
+	Kind      string // one of Links
 }
 
 // The kinds of links.

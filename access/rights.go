@@ -24,7 +24,7 @@ const (
 	ManageRejected Right = "see rejected events" // which hold what people wrote
 	SeePersonal    Right = "see personal data"   // where they are masked on display
 	ManagePrivacy  Right = "hand over or erase personal data"
-	Account        Right = "have an account" // programs have none
+	OwnAccount     Right = "have an account" // programs have none
 )
 
 // Roles are the roles of users, the least mighty first.
@@ -40,10 +40,10 @@ var (
 
 // byRole are the rights that a role has besides SeeFigures, which all but ingest have.
 var byRole = map[string][]Right{
-	"viewer":           {Account},
-	"reviewer":         append(slices.Clone(ofReviewers), Account),
-	"supervisor":       append(slices.Clone(ofSupervisors), Account),
-	"admin":            append(slices.Clone(ofSupervisors), Account, Administer),
+	"viewer":           {OwnAccount},
+	"reviewer":         append(slices.Clone(ofReviewers), OwnAccount),
+	"supervisor":       append(slices.Clone(ofSupervisors), OwnAccount),
+	"admin":            append(slices.Clone(ofSupervisors), OwnAccount, Administer),
 	"analytics_viewer": {},
 	"analytics_admin":  {SeeTranscripts, ExportFigures},
 }
@@ -52,7 +52,7 @@ var byRole = map[string][]Right{
 type Rights map[Right]bool
 
 // Rights is the one place that says who may do what: what the role gives, and what was given to or taken from the user.
-func (u User) Rights() Rights {
+func (u Account) Rights() Rights {
 	given, known := byRole[u.Role]
 	if !known {
 		return nil
@@ -70,7 +70,7 @@ func (u User) Rights() Rights {
 	}
 	all[SeePersonal] = u.SeesPersonal() && all[SeeTranscripts]
 	if u.IsToken {
-		delete(all, Account)
+		delete(all, OwnAccount)
 	}
 	all[ExportRows] = all[ExportFigures] && all[SeeTranscripts]
 	if len(u.Assistants) == 0 { // sources are not of one assistant
@@ -82,7 +82,7 @@ func (u User) Rights() Rights {
 }
 
 // MaySend tells whether a user may send reports; rows: of what was said, not of figures.
-func (u User) MaySend(rows bool) bool {
+func (u Account) MaySend(rows bool) bool {
 	if rows {
 		return u.Rights()[ExportRows]
 	}

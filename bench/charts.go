@@ -152,7 +152,7 @@ func (b *bench) rollups(pool *pgxpool.Pool) error {
 	b.note("counting all rollups again", all, "s", "< 60")
 	var days []float64
 	for i := range 9 {
-		if _, err := pool.Exec(b.ctx, `insert into rollup_marks (hour, assistant_id, lane) select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, 0 from conversations
+		if _, err := pool.Exec(b.ctx, `insert into dirty_hours (hour, assistant_id, shard) select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, 0 from conversations
 			where started_at >= date_trunc('day', now() - $1 * interval '1 day') and started_at < date_trunc('day', now() - $1 * interval '1 day') + interval '1 day'`, 10+30*i); err != nil {
 			return err
 		}

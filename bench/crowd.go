@@ -88,8 +88,8 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 		return nil, err
 	}
 	for i := range 12 {
-		user := access.User{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()}
-		if err := queries.AddUser(c.ctx, c.pool, user); err != nil {
+		user := access.Account{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()}
+		if err := queries.AddAccount(c.ctx, c.pool, user); err != nil {
 			return nil, err
 		}
 		secret, err := queries.NewToken(c.ctx, c.pool, access.Token{Name: fmt.Sprint("bench", i), Role: "ingest", Assistant: "bench", CreatedBy: "bench", CreatedAt: time.Now()}, 0)

@@ -48,11 +48,11 @@ func (b *bench) hanging() (err error) {
 			return 0, err
 		}
 		now := time.Now()
-		keep := func(owner access.User, n int, to string) error {
+		keep := func(owner access.Account, n int, to string) error {
 			for i := range n {
 				due := now
 				err := queries.AddSchedule(b.ctx, pool, queries.Schedule{
-					ID: queries.NewID(), UserID: owner.ID, Name: fmt.Sprint("report ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: to},
+					ID: queries.NewID(), AccountID: owner.ID, Name: fmt.Sprint("report ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: to},
 					Zone: "UTC", CreatedAt: now, NextAt: &due, Schedule: "daily 13:00", IfEmpty: "send",
 				})
 				if err != nil {
@@ -61,10 +61,10 @@ func (b *bench) hanging() (err error) {
 			}
 			return nil
 		}
-		var people [2]access.User
+		var people [2]access.Account
 		for i := range people {
-			people[i] = access.User{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "supervisor", PasswordHash: "x", CreatedAt: now}
-			if err := queries.AddUser(b.ctx, pool, people[i]); err != nil {
+			people[i] = access.Account{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "supervisor", PasswordHash: "x", CreatedAt: now}
+			if err := queries.AddAccount(b.ctx, pool, people[i]); err != nil {
 				return 0, err
 			}
 		}

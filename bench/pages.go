@@ -235,7 +235,7 @@ func (b *bench) site(pool *pgxpool.Pool) (*http.Client, string, func(), error) {
 	}
 	hash, err := access.HashPassword("a password of the bench")
 	if err == nil {
-		err = queries.AddUser(context.WithoutCancel(b.ctx), pool, access.User{ID: queries.NewID(), Email: "bench@example.org", Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()})
+		err = queries.AddAccount(context.WithoutCancel(b.ctx), pool, access.Account{ID: queries.NewID(), Email: "bench@example.org", Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()})
 	}
 	if err != nil && err != queries.ErrConflict { //nolint:errorlint // returned as it is
 		stop()

@@ -67,7 +67,7 @@ func (b *bench) reports(conversations int) error {
 
 // mailed makes pages into mails and PDFs.
 func (b *bench) mailed(pool *pgxpool.Pool) error {
-	user := access.User{ID: queries.NewID(), Name: "bench", Role: "admin"}
+	user := access.Account{ID: queries.NewID(), Name: "bench", Role: "admin"}
 	for _, page := range []string{"overview", "latency"} {
 		begun := time.Now()
 		v := dashboard.NewViewer(pool, user, time.UTC, time.Now())
@@ -94,8 +94,8 @@ func (b *bench) mailed(pool *pgxpool.Pool) error {
 
 // retained deletes conversations older than 300 days, and texts older than 200, while a writer stores small batches.
 func (b *bench) retained(pool *pgxpool.Pool) error {
-	user := access.User{ID: queries.NewID(), Email: "retention@example.org", Name: "bench", Role: "admin", PasswordHash: "x", CreatedAt: time.Now()}
-	if err := queries.AddUser(b.ctx, pool, user); err != nil {
+	user := access.Account{ID: queries.NewID(), Email: "retention@example.org", Name: "bench", Role: "admin", PasswordHash: "x", CreatedAt: time.Now()}
+	if err := queries.AddAccount(b.ctx, pool, user); err != nil {
 		return err
 	}
 	whole, texts := int32(300), int32(200)

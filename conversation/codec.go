@@ -54,11 +54,12 @@ func (p *Projection) Marshal() []byte {
 	return encode(b, reflect.ValueOf(p).Elem())
 }
 
-// ForgetWords takes out what was said in the current conversation, of which as much is stripped. The bodies of its events are gone
+// ForgetWords takes out what was said in the current conversation, of which retention removed as much. The bodies of its events are gone
 // from the store, so those of further ones begin a new bundle.
-func (p *Projection) ForgetWords(stripped int16) {
+func (p *Projection) ForgetWords(removed int16) {
 	if c := p.Current; c != nil {
-		c.FirstText, c.BundleLen, c.Stripped, c.Provisional, c.Checkpoint = "", BundleSize, stripped, false, nil
+		c.FirstText, c.BundleLen, c.Provisional, c.Checkpoint = "", BundleSize, false, nil
+		c.Removed, c.Resumed = removed, false
 	}
 	p.Stack.forget()
 	p.BeforeReset.forget()

@@ -52,7 +52,8 @@ type Conversation struct {
 	OnlyAsked        bool     // since the user's last message there were only closing questions
 	Closing          bool     // the user's last message leaves nothing open
 	Rated            bool     // the assistant's last words asked for a rating
-	Stripped         int16    // what retention removed of it: 1 its texts, 2 its events too; with 10 added, more came since. Only a session that is told goes on
+	Removed          int16    // what retention removed of it: 1 its texts, 2 its events too
+	Resumed          bool     // events came after that; only a session that is told goes on
 	FlowDone         bool     // a user flow was completed in the open turn
 
 	Turn     *Turn // the open one; nil before the first user event

@@ -116,9 +116,7 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 		c.FirstSeq = seq
 	}
 	c.Events++
-	if c.Stripped == 1 || c.Stripped == 2 {
-		c.Stripped += 10
-	}
+	c.Resumed = c.Removed > 0
 	c.LastAt = max(c.LastAt, e.At)
 	if e.Kind != KindEnd && e.Kind != KindInactive && e.Kind != KindSilent || c.ActiveAt == 0 {
 		c.ActiveAt = max(c.ActiveAt, e.At)
@@ -146,7 +144,7 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	switch {
-	case !p.Current.Started && !p.Current.Ended && p.Current.Stripped == 0 && (!starts(e) || e.At-p.Current.LastAt <= p.Current.Idle):
+	case !p.Current.Started && !p.Current.Ended && p.Current.Removed == 0 && (!starts(e) || e.At-p.Current.LastAt <= p.Current.Idle):
 		return p.Current, Key{}, true // a start repeated, as by a widget, or what belongs to it
 	case e.Kind == KindBegin,
 		p.Current.Ended && e.Kind == KindUser:
@@ -158,7 +156,7 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 			return c, Key{}, true
 		}
 	}
-	if p.Current.Stripped > 0 {
+	if p.Current.Removed > 0 {
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	return p.Current, Key{}, true
@@ -199,7 +197,7 @@ func (f *Fold) sessionOf(e *Event) (c *Conversation, back Key, ok bool) {
 			return nil, first, false
 		}
 	}
-	if c := p.Current; c != nil && c.silent() && len(c.Absorbed) < MaxAbsorbed && !c.Parted && c.Stripped == 0 && !c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
+	if c := p.Current; c != nil && c.silent() && len(c.Absorbed) < MaxAbsorbed && !c.Parted && c.Removed == 0 && !c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
 		return nil, before(c), false // the later id names it
 	}
 	f.leave()

@@ -9,7 +9,7 @@ import (
 )
 
 // note puts notes on the charts and into the menu of their page.
-func (f *Figures) note(notes []queries.ChartNote, u access.User) {
+func (f *Figures) note(notes []queries.ChartNote, u access.Account) {
 	for _, n := range notes {
 		if n.Assistant != "" && !f.of(n.Assistant) {
 			continue
@@ -17,7 +17,7 @@ func (f *Figures) note(notes []queries.ChartNote, u access.User) {
 		f.markers = append(f.markers, Marker{At: f.spanOf(n.At), Name: n.Text})
 		f.notes.All = append(f.notes.All, ChartNote{
 			ID: conversation.UUID(n.ID).String(), At: n.At, Text: n.Text, Assistant: n.Assistant, Shared: n.Shared, By: n.By,
-			Mine: n.UserID == u.ID || n.Shared && u.Rights()[access.Administer],
+			Mine: n.AccountID == u.ID || n.Shared && u.Rights()[access.Administer],
 		})
 	}
 	f.notes.Back, f.notes.Now = f.Address(), f.Now.In(f.Zone).Format("2006-01-02T15:04")

@@ -99,7 +99,7 @@ func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) e
 		if s.LastReceivedAt != nil {
 			last = clock(s.LastReceivedAt, now)
 		}
-		d.Say(true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected", s.Name, s.Kind, last, s.LastHour, s.Known, s.Rejected)
+		d.Say(true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected", s.Name, s.Kind, last, s.LastHour, s.Duplicates, s.Rejected)
 		if s.Kind == "kafka" || s.Kind == "rabbitmq" {
 			if err := d.readers(ctx, db, s, now); err != nil {
 				return err
@@ -261,7 +261,7 @@ func (d *Diagnosis) audit(ctx context.Context, db queries.DB) error {
 
 // people tells whether somebody can sign in and administer.
 func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) error {
-	users, err := queries.Users(ctx, db)
+	users, err := queries.Accounts(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) er
 		return err
 	}
 	for _, t := range tokens {
-		if t.InForce(now) && slices.ContainsFunc(users, func(u access.User) bool { return u.Disabled && u.Email == t.CreatedBy }) {
+		if t.InForce(now) && slices.ContainsFunc(users, func(u access.Account) bool { return u.Disabled && u.Email == t.CreatedBy }) {
 			d.Say(false, "token %q: in force, made by %s, who is disabled. Revoke it under Admin › Tokens if nobody needs it.", t.Name, t.CreatedBy)
 		}
 	}

@@ -128,7 +128,7 @@ func TestBadInputs(t *testing.T) {
 			}
 			sent := slices.Concat([]string{goodEvent("before", 1785800001)}, bodies, []string{goodEvent("behind", 1785800002), goodEvent(strings.ToLower("bad-"+b.ID), 1785990000)})
 			counts := feed(t, pool, sent...)
-			if counts.Stored+counts.Known+counts.Revised+counts.Rejected != int64(len(sent)) {
+			if counts.Stored+counts.Duplicates+counts.Revised+counts.Rejected != int64(len(sent)) {
 				t.Fatalf("%d bodies became %+v", len(sent), counts)
 			}
 			bad := counts
@@ -139,7 +139,7 @@ func TestBadInputs(t *testing.T) {
 				case "stored":
 					ok = ok || bad.Rejected == 0 && bad.Stored == int64(len(bodies))
 				case "stored_once":
-					ok = ok || bad.Rejected == 0 && bad.Known == 1 && bad.Stored == int64(len(bodies)-1)
+					ok = ok || bad.Rejected == 0 && bad.Duplicates == 1 && bad.Stored == int64(len(bodies)-1)
 				case "revised":
 					ok = ok || bad.Stored == 1 && bad.Rejected == 0
 				case "rejected":
@@ -277,7 +277,7 @@ func TestRefusedByTheDatabase(t *testing.T) {
 	if got, want := feed(t, pool, bodies...), (ingest.Counts{Stored: 200 - n, Rejected: n}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got, want := feed(t, pool, bodies...), (ingest.Counts{Known: 200 - n, Rejected: n}); got != want {
+	if got, want := feed(t, pool, bodies...), (ingest.Counts{Duplicates: 200 - n, Rejected: n}); got != want {
 		t.Errorf("again: got %+v, want %+v", got, want)
 	}
 	rows, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 20)

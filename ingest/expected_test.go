@@ -137,7 +137,7 @@ func TestRightAnswers(t *testing.T) {
 	}
 	pool := dbtest.Pool(t)
 	counts := importAll(t, pool, data, ingest.Options{})
-	if counts.Stored != int64(expected.Totals.Events) || counts.Known+counts.Revised+counts.Rejected != 0 {
+	if counts.Stored != int64(expected.Totals.Events) || counts.Duplicates+counts.Revised+counts.Rejected != 0 {
 		t.Fatalf("counts %+v; want %d stored", counts, expected.Totals.Events)
 	}
 

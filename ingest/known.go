@@ -75,12 +75,12 @@ func dropTwins(events []*conversation.Event, counts *Counts) []*conversation.Eve
 // replaces decides between two events of one identity and counts what came of it.
 func replaces(e, old *conversation.Event, counts *Counts) bool {
 	if e.BodyHash == old.BodyHash {
-		counts.Known++
+		counts.Duplicates++
 		return false
 	}
 	digest, oldDigest := FormatOf(e.Format).Digest(e.Body), FormatOf(old.Format).Digest(old.Body)
 	if digest == oldDigest {
-		counts.Known++
+		counts.Duplicates++
 		return false
 	}
 	counts.Revised++
@@ -133,8 +133,8 @@ func redactCopies(events []*conversation.Event, counts *Counts) []*conversation.
 
 // split parts the events that must be new from those that may be known.
 func (u *unit) split() {
-	u.append, u.maybe = u.events, nil
-	if !u.known {
+	u.append, u.candidates = u.events, nil
+	if !u.hasState {
 		return
 	}
 	n, _ := slices.BinarySearchFunc(u.events, u.state.Newest, func(e *conversation.Event, t float64) int {
@@ -143,7 +143,7 @@ func (u *unit) split() {
 		}
 		return -1
 	})
-	u.maybe, u.append = u.events[:n:n], u.events[n:]
+	u.candidates, u.append = u.events[:n:n], u.events[n:]
 }
 
 // farApart is the gap between events, in microseconds, at which a look-up is cut in two.
@@ -153,7 +153,7 @@ const farApart = 10 * 60 * 1e6
 func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts *Counts) error {
 	var stretches []store.TimeSpan
 	for _, u := range units {
-		for i, e := range u.maybe {
+		for i, e := range u.candidates {
 			if n := len(stretches) - 1; i > 0 && e.At-stretches[n].Until < farApart {
 				stretches[n].Until = max(stretches[n].Until, e.At)
 				continue
@@ -168,7 +168,7 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 	if err != nil {
 		return fmt.Errorf("look up stored events: %w", err)
 	}
-	stripped, err := sealedOf(ctx, tx, units)
+	removed, err := sealedOf(ctx, tx, units)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 		}
 	}
 	for _, u := range units {
-		for _, e := range u.maybe {
+		for _, e := range u.candidates {
 			s, ok := byID[e.ID]
 			if !ok && e.OtherID != (conversation.UUID{}) { // stored in its other form
 				s, ok = byID[e.OtherID]
@@ -195,8 +195,8 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 				}
 				ok = s != nil
 			}
-			if e.At <= u.state.Sealed && sealed(e, s, stripped) {
-				counts.Known++
+			if e.At <= u.state.BodiesRemovedUntil && sealed(e, s, removed) {
+				counts.Duplicates++
 				continue
 			}
 			if ok && s.Sender == u.id {
@@ -224,7 +224,7 @@ type instantKey struct{ sender, at int64 }
 func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, s *store.StoredEvent, counts *Counts) error {
 	further := e.Place > max(s.Place, 0)
 	if s.BodyHash == e.BodyHash && !further {
-		counts.Known++
+		counts.Duplicates++
 		return nil
 	}
 	old, err := w.load(ctx, tx, *s, e)
@@ -267,27 +267,27 @@ func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, i
 	return nil, nil
 }
 
-// sealedOf tells of the conversations of those units that may hold events of a sealed time whether they are stripped.
+// sealedOf tells of the conversations of those units that may hold events of a time whose bodies retention removed whether it removed their texts.
 func sealedOf(ctx context.Context, tx pgx.Tx, units []*unit) (map[queries.ConversationKey]bool, error) {
 	var senders []int64
 	for _, u := range units {
-		if len(u.maybe) > 0 && u.maybe[0].At <= u.state.Sealed {
+		if len(u.candidates) > 0 && u.candidates[0].At <= u.state.BodiesRemovedUntil {
 			senders = append(senders, u.id)
 		}
 	}
 	if len(senders) == 0 {
 		return nil, nil
 	}
-	all, err := store.StrippedOf(ctx, tx, senders)
+	all, err := store.TextsRemovedOf(ctx, tx, senders)
 	if err != nil {
-		return nil, fmt.Errorf("look up stripped conversations: %w", err)
+		return nil, fmt.Errorf("look up conversations without texts: %w", err)
 	}
 	return all, nil
 }
 
 // sealed tells of an event of a sealed time, and the stored one of its identity (nil: none), whether retention removed what it
 // belongs to, so that it would be removed too. What belongs to a conversation that is whole is not.
-func sealed(e *conversation.Event, stored *store.StoredEvent, stripped map[queries.ConversationKey]bool) bool {
+func sealed(e *conversation.Event, stored *store.StoredEvent, removed map[queries.ConversationKey]bool) bool {
 	var id conversation.UUID
 	switch {
 	case stored != nil:
@@ -295,7 +295,7 @@ func sealed(e *conversation.Event, stored *store.StoredEvent, stripped map[queri
 	case e.SessionID != "":
 		id = conversation.SessionUUID(e)
 	}
-	gone, known := stripped[queries.ConversationKey{SenderID: e.SenderID, ID: id}]
+	gone, known := removed[queries.ConversationKey{SenderID: e.SenderID, ID: id}]
 	return gone || !known
 }
 

@@ -185,7 +185,7 @@ func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []store.Nam
 // sealedUntil tells up to which of a sender's conversations nothing can be folded again, and until when these reach.
 func sealedUntil(all []store.StoredConversation) (floor int, until int64) {
 	for i, c := range all {
-		if c.Stripped {
+		if c.TextsRemoved {
 			floor = i + 1
 		}
 	}

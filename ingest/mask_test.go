@@ -145,7 +145,7 @@ func runMasking(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		return queries.StartFold(t.Context(), tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, UserID: new(conversation.UUID), CreatedAt: time.Now()}, &rules)
+		return queries.StartFold(t.Context(), tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, AccountID: new(conversation.UUID), CreatedAt: time.Now()}, &rules)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func TestMaskedBesideStripped(t *testing.T) {
 	)
 	// As retention leaves the second, but for the value of a slot by which success is judged.
 	if _, err := pool.Exec(t.Context(), `
-		update conversations set stripped = 1, first_text = '', checkpoint = '' where session_id = 'b';
+		update conversations set removed = 1, first_text = '', checkpoint = '' where session_id = 'b';
 		update messages m set text = '', rich = null, entities = null from conversations c where c.id = m.conversation_id and c.session_id = 'b';
 		delete from event_payloads p using conversations c where c.id = p.conversation_id and c.session_id = 'b'`); err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestMaskedBesideStripped(t *testing.T) {
 		t, pool, event("d", "session_started", 13001, ""), event("d", "user", 13002, `,"text":"I am Zephyrine","message_id":"4","parse_data":{"entities":[{"entity":"customer","start":5,"end":14,"value":"Zephyrine"}]}`),
 		event("d", "stack", 13003, `,"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"flow_id\":\"f\",\"said\":\"`+planted[5]+`\"}}]"`),
 	)
-	if _, err := pool.Exec(t.Context(), `update conversations set stripped = 11 where session_id = 'd'`); err != nil {
+	if _, err := pool.Exec(t.Context(), `update conversations set removed = 1, resumed = true where session_id = 'd'`); err != nil {
 		t.Fatal(err)
 	}
 	slots, err := queries.MaskingRules(t.Context(), pool)

@@ -45,7 +45,7 @@ func (m *Metrics) count(source string, c Counts) {
 	if m == nil {
 		return
 	}
-	for result, n := range map[string]int64{"stored": c.Stored, "known": c.Known, "revised": c.Revised, "rejected": c.Rejected} {
+	for result, n := range map[string]int64{"stored": c.Stored, "duplicate": c.Duplicates, "revised": c.Revised, "rejected": c.Rejected} {
 		if n > 0 {
 			m.events.WithLabelValues(source, result).Add(float64(n))
 		}

@@ -43,7 +43,7 @@ func (w *Writer) aliasesNow(ctx context.Context) map[string]string {
 }
 
 // moveSenders gives events of an assistant's senders to the senders of the same keys of another assistant: all of them, or those that came by that
-// one's name. What retention stripped stays. It returns how many events went.
+// one's name. What retention removed stays. It returns how many events went.
 func (w *Writer) moveSenders(ctx context.Context, tx pgx.Tx, senders []store.NamedSender, to string, byName bool) (moved int64, err error) {
 	var all []store.NamedSender
 	for _, s := range senders {
@@ -69,7 +69,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to store.Named
 		return 0, err
 	}
 	floor, _ := sealedUntil(conversations)
-	for sealed := states[to.ID].Sealed; floor < len(conversations) && conversation.MicrosOf(conversations[floor].First.Time) <= sealed; {
+	for sealed := states[to.ID].BodiesRemovedUntil; floor < len(conversations) && conversation.MicrosOf(conversations[floor].First.Time) <= sealed; {
 		floor++ // what retention sealed there takes nothing in
 	}
 	conversations = conversations[floor:]
@@ -145,7 +145,7 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to store.Named
 		}
 	}
 	u := &unit{id: to.ID, events: events}
-	u.state, u.known = states[to.ID]
+	u.state, u.hasState = states[to.ID]
 	slices.SortStableFunc(u.events, byKey)
 	u.split()
 	var counts Counts

@@ -33,7 +33,7 @@ func TestOddNumbers(t *testing.T) {
 	}
 	all, good := brokertest.Between(append(brokertest.OddTimes(), brokertest.OddNumbers()...), "steady")
 	c := feed(t, pool, all...)
-	if n := c.Stored + c.Rejected + c.Known + c.Revised; n != int64(len(all)) || c.Stored < int64(good) {
+	if n := c.Stored + c.Rejected + c.Duplicates + c.Revised; n != int64(len(all)) || c.Stored < int64(good) {
 		t.Errorf("%d bodies, %d of them good, became %+v", len(all), good, c)
 	}
 	before := dbtest.Dump(t, pool)

@@ -283,7 +283,7 @@ func TestFromStores(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	deliverFile(t, pool, findings(t, "15a"))
-	if c := deliverFile(t, pool, findings(t, "15b")); c.Known != 21 || c.Stored+c.Revised+c.Rejected != 0 {
+	if c := deliverFile(t, pool, findings(t, "15b")); c.Duplicates != 21 || c.Stored+c.Revised+c.Rejected != 0 {
 		t.Errorf("out of DynamoDB: %+v", c)
 	}
 	pool = dbtest.Pool(t)
@@ -292,7 +292,7 @@ func TestFromStores(t *testing.T) {
 		c := deliverFile(t, pool, findings(t, name))
 		switch {
 		case name == "02j" || name == "02x" || name == "02h" || name == "02i" || name == "02c" || name == "02d" || name == "02f":
-			if c.Known < 1 || c.Stored+c.Revised+c.Rejected != 0 {
+			if c.Duplicates < 1 || c.Stored+c.Revised+c.Rejected != 0 {
 				t.Errorf("%s: %+v, of %d", name, c, all.Stored)
 			}
 		case c.Rejected != 0:

@@ -148,7 +148,7 @@ func (r *run) acquire(ctx context.Context, size int64) error {
 func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan item) error {
 	var counted time.Time
 	defer func() {
-		r.countKnown(context.WithoutCancel(ctx), &counted, 0)
+		r.countDuplicates(context.WithoutCancel(ctx), &counted, 0)
 		for _, q := range queues {
 			close(q)
 		}
@@ -165,7 +165,7 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 			}
 			c = next
 		case <-tick.C:
-			r.countKnown(ctx, &counted, 0)
+			r.countDuplicates(ctx, &counted, 0)
 			continue
 		}
 		select {
@@ -181,12 +181,12 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 			r.o.Judged(len(events)+int(known) > 0, len(c.rejected))
 		}
 		r.glanced.Add(known)
-		r.done(Counts{Rejected: int64(len(c.rejected)), Known: known})
-		r.metrics.count(r.src.Name, Counts{Known: known})
+		r.done(Counts{Rejected: int64(len(c.rejected)), Duplicates: known})
+		r.metrics.count(r.src.Name, Counts{Duplicates: known})
 		r.resent.Add(c.Redelivered)
 		r.empty.Add(c.Empty)
 		r.metrics.again(r.src.Name, c.Redelivered)
-		r.countKnown(ctx, &counted, time.Second)
+		r.countDuplicates(ctx, &counted, time.Second)
 		c.open.Add(int64(len(events)))
 		for _, e := range events {
 			select {
@@ -348,20 +348,20 @@ func (r *run) glance(ctx context.Context, d wire.Decoder, c *chunk) []entry {
 
 // countKnown adds glanced events and redelivered bodies to the source's counts of the minute, once in that
 // long: they change nothing else, and a commit for each chunk would cost more than all the rest.
-func (r *run) countKnown(ctx context.Context, last *time.Time, every time.Duration) {
+func (r *run) countDuplicates(ctx context.Context, last *time.Time, every time.Duration) {
 	if now := r.now(); now.Sub(*last) < every || r.glanced.Load()+r.resent.Load()+r.empty.Load() == 0 {
 		return
 	}
-	m := store.Minute{Source: r.src.ID, Shard: -1, Known: r.glanced.Swap(0), Redelivered: r.resent.Swap(0), Empty: r.empty.Swap(0)}
+	m := store.Minute{Source: r.src.ID, Shard: -1, Duplicates: r.glanced.Swap(0), Redelivered: r.resent.Swap(0), Empty: r.empty.Swap(0)}
 	*last = r.now()
 	m.At = *last
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if err := store.CountMinute(ctx, r.pool, m); err != nil {
-		r.glanced.Add(m.Known) // the next time
+		r.glanced.Add(m.Duplicates) // the next time
 		r.resent.Add(m.Redelivered)
 		r.empty.Add(m.Empty)
-		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", m.Known, "error", err)
+		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", m.Duplicates, "error", err)
 	}
 }
 
@@ -383,7 +383,7 @@ func (r *run) drain(ctx context.Context, in <-chan item, hurry <-chan struct{}) 
 		if err != nil {
 			return err
 		}
-		r.copies.Store(int32(100 * counts.Known / int64(len(batch))))
+		r.copies.Store(int32(100 * counts.Duplicates / int64(len(batch))))
 		r.done(counts)
 		for from := 0; from < len(batch); {
 			until := from + 1

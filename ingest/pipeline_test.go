@@ -162,7 +162,7 @@ func TestErasedUntil(t *testing.T) {
 	for i := range 3 {
 		bodies = append(bodies, fmt.Sprintf(`{"sender_id":"s","event":"user","text":"%d","timestamp":%.6f,"metadata":{"assistant_id":"bank"}}`, i-1, float64(at.UnixMicro()+int64(i-1))/1e6))
 	}
-	if counts := deliverFile(t, pool, bodies); counts.Stored != 1 || counts.Known != 2 {
+	if counts := deliverFile(t, pool, bodies); counts.Stored != 1 || counts.Duplicates != 2 {
 		t.Errorf("%+v", counts)
 	}
 	// Erased by a name that belongs to another assistant since: what comes by that name is still not stored, what is of the other one is.
@@ -174,7 +174,7 @@ func TestErasedUntil(t *testing.T) {
 	for i, name := range []string{"shop", "mall"} {
 		bodies = append(bodies, strings.ReplaceAll(bodies[i], "bank", name))
 	}
-	if counts := deliverFile(t, pool, bodies[3:]); counts.Stored != 1 || counts.Known != 1 {
+	if counts := deliverFile(t, pool, bodies[3:]); counts.Stored != 1 || counts.Duplicates != 1 {
 		t.Errorf("by its former name: %+v", counts)
 	}
 	var text string

@@ -31,10 +31,10 @@ type refold struct {
 }
 
 func (u *unit) refold() *refold {
-	if u.again == nil {
-		u.again = &refold{state: u.state, replaced: map[conversation.UUID]*conversation.Event{}}
+	if u.refolding == nil {
+		u.refolding = &refold{state: u.state, replaced: map[conversation.UUID]*conversation.Event{}}
 	}
-	return u.again
+	return u.refolding
 }
 
 // reach makes the refold begin no later than key.
@@ -94,12 +94,12 @@ func affected(all []store.StoredConversation, from conversation.Key) int {
 }
 
 // refuse sets aside the events that would change conversations that cannot be folded again, which are those up to the last
-// stripped one, and returns how many these are.
+// one of which retention removed the texts, and returns how many these are.
 func (r *refold) refuse(all []store.StoredConversation) int {
 	floor, until := 0, int64(0)
 	sealed := map[conversation.UUID]bool{}
 	for i, c := range all {
-		if c.Stripped {
+		if c.TextsRemoved {
 			floor = i + 1
 		}
 	}

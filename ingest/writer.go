@@ -72,10 +72,10 @@ func (s *Source) trouble(err error) {
 
 // Counts says what became of events.
 type Counts struct {
-	Stored   int64 // new
-	Known    int64 // stored before, or of a time of which retention removed the sender's texts; dropped
-	Revised  int64 // replaced a stored one, or came as a copy that its redaction had replaced
-	Rejected int64 // set aside
+	Stored     int64 // new
+	Duplicates int64 // stored before, or of a time of which retention removed the sender's texts; dropped
+	Revised    int64 // replaced a stored one, or came as a copy that its redaction had replaced
+	Rejected   int64 // set aside
 
 	First, Last int64 // times of the oldest and newest event that is new, in microseconds; 0 when none is
 }
@@ -83,7 +83,7 @@ type Counts struct {
 // Add adds o to c.
 func (c *Counts) Add(o Counts) {
 	c.Stored += o.Stored
-	c.Known += o.Known
+	c.Duplicates += o.Duplicates
 	c.Revised += o.Revised
 	c.Rejected += o.Rejected
 	if o.First != 0 && (c.First == 0 || o.First < c.First) {
@@ -319,13 +319,13 @@ func whyNot(cause error) string {
 
 // unit is one sender's share of a batch.
 type unit struct {
-	id     int64
-	events []*conversation.Event // sorted by key, each identity once
-	state  queries.State
-	known  bool // there is a state
-	append []*conversation.Event
-	maybe  []*conversation.Event // not later than the newest stored: may be known
-	again  *refold               // nil when the state can simply be continued
+	id         int64
+	events     []*conversation.Event // sorted by key, each identity once
+	state      queries.State
+	hasState   bool // there is a state
+	append     []*conversation.Event
+	candidates []*conversation.Event // not later than the newest stored: may be known
+	refolding  *refold               // nil when the state can simply be continued
 
 	refused []*conversation.Event // that cannot be stored, as retention removed what they belong to
 }
@@ -361,7 +361,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 			units = forgotten(units, erased, w.aliasesNow(ctx), &counts)
 		}
 		for _, u := range units {
-			u.state, u.known = states[u.id]
+			u.state, u.hasState = states[u.id]
 			u.split()
 		}
 		if err := w.dropKnown(ctx, tx, units, &counts); err != nil {
@@ -379,7 +379,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 				return err
 			}
 		}
-		minute = store.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Known: counts.Known, Revised: counts.Revised, Types: map[string]int64{}}
+		minute = store.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Duplicates: counts.Duplicates, Revised: counts.Revised, Types: map[string]int64{}}
 		committed := w.now().UnixMicro() // as near as can be told before it is
 		for _, e := range fresh {
 			counts.Add(Counts{First: e.At, Last: e.At})
@@ -445,7 +445,7 @@ func forgotten(units []*unit, erased map[int64]int64, aliases map[string]string,
 				u.events = slices.DeleteFunc(u.events, func(e *conversation.Event) bool { return e.Via == via && e.At <= until })
 			}
 		}
-		counts.Known += int64(n - len(u.events))
+		counts.Duplicates += int64(n - len(u.events))
 		if len(u.events) > 0 {
 			left = append(left, u)
 		}
@@ -484,18 +484,18 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *stor
 	projections := make(map[*unit]*conversation.Projection, len(units))
 	var keys []queries.ConversationKey
 	for _, u := range units {
-		if len(u.append) == 0 && u.again == nil {
+		if len(u.append) == 0 && u.refolding == nil {
 			continue
 		}
 		p := new(conversation.Projection)
-		if u.known && u.again == nil {
+		if u.hasState && u.refolding == nil {
 			// A state of another version, or a damaged one: the stored events tell all.
 			if p, err = conversation.UnmarshalProjection(u.state.Bytes); err != nil {
 				u.refold().all = true
 			}
 		}
 		projections[u] = p
-		if u.known && u.again == nil {
+		if u.hasState && u.refolding == nil {
 			keys = append(keys, sessions(u, p)...)
 		}
 	}
@@ -518,18 +518,18 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *stor
 	}
 	for _, u := range units {
 		p := projections[u]
-		if len(u.append) == 0 && u.again == nil {
+		if len(u.append) == 0 && u.refolding == nil {
 			continue
 		}
 		e := u.events[0]
 		rules := book[e.Assistant]
-		sender := store.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.known}
-		if u.again == nil {
+		sender := store.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.hasState}
+		if u.refolding == nil {
 			stored := func(id conversation.UUID) (conversation.Key, bool) {
 				key, ok := first[queries.ConversationKey{SenderID: u.id, ID: id}]
 				return key, ok
 			}
-			if !u.known {
+			if !u.hasState {
 				stored = nil
 			}
 			if u.append, err = w.hideRepeats(ctx, p.Told, u.append); err != nil {
@@ -544,16 +544,16 @@ func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *stor
 			}
 			u.refold().reach(back)
 		}
-		u.again.inserted = append(u.again.inserted, u.append...)
-		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, u.again, rules); err != nil {
+		u.refolding.inserted = append(u.refolding.inserted, u.append...)
+		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, u.refolding, rules); err != nil {
 			return nil, err
 		}
-		u.refused = u.again.refused
+		u.refused = u.refolding.refused
 		if sender.Projection == nil {
 			continue
 		}
 		batch.Add(sender)
-		fresh = append(fresh, u.again.inserted...)
+		fresh = append(fresh, u.refolding.inserted...)
 	}
 	return fresh, nil
 }

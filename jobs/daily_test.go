@@ -132,7 +132,7 @@ group by d.day, d.assistant_id, d.flow, d.run_p95_ms`)
 	// Frozen before there were columns: what is packed is all there is.
 	flowsBefore := flows()
 	if _, err := pool.Exec(ctx, `
-insert into rollup_frozen (assistant_id, before) select id, timestamptz '2026-11-01' from assistants`); err != nil {
+insert into final_figures (assistant_id, before) select id, timestamptz '2026-11-01' from assistants`); err != nil {
 		t.Fatal(err)
 	}
 	for _, sql := range []string{`delete from conversations`, `delete from flow_runs`, `delete from daily_figures`, `delete from daily_flow_figures`, `update rollup_state set daily_filled = false`} {

@@ -100,10 +100,10 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 		if err != nil {
 			return err
 		}
-		if e.UserID == nil {
+		if e.AccountID == nil {
 			return &metric.InputError{Field: "owner", Msg: "is gone"}
 		}
-		owner, err := queries.UserByID(ctx, pool, *e.UserID)
+		owner, err := queries.AccountByID(ctx, pool, *e.AccountID)
 		if err != nil {
 			return err
 		}

@@ -41,6 +41,9 @@ type Client struct {
 	leave  context.CancelFunc
 }
 
+// Outdated yields queries.ErrOutdated once a newer version has changed the tables: the process must end.
+func (c *Client) Outdated() <-chan error { return c.server.outdated }
+
 // waiting are the states of a job that is still to be done: one more of the same kind adds nothing.
 var waiting = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
 
@@ -84,7 +87,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	s := &server{id: client.ID(), version: cfg.Version, pool: cfg.Pool, log: cfg.Log}
+	s := &server{id: client.ID(), version: cfg.Version, pool: cfg.Pool, log: cfg.Log, outdated: make(chan error, 1)}
 	if err := queries.Heartbeat(ctx, cfg.Pool, s.id, s.version); err != nil {
 		return nil, fmt.Errorf("start jobs: %w", err)
 	}

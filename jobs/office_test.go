@@ -36,7 +36,7 @@ type office struct {
 	t    *testing.T
 	pool *pgxpool.Pool
 	post *posttest.Post
-	user access.User
+	user access.Account
 	sent jobs.Reports
 	mu   sync.Mutex
 	now  time.Time
@@ -50,8 +50,8 @@ func newOffice(t *testing.T, conversations int) *office {
 	if conversations > 0 {
 		feed(t, o.pool, demo.New(demo.Options{Conversations: conversations, Days: 12, Until: noon.Add(-3 * time.Hour), Seed: 3}).Next)
 	}
-	o.user = access.User{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
-	if err := queries.AddUser(t.Context(), o.pool, o.user); err != nil {
+	o.user = access.Account{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
+	if err := queries.AddAccount(t.Context(), o.pool, o.user); err != nil {
 		t.Fatal(err)
 	}
 	box, err := secret.NewBox("a key for tests, long enough")
@@ -92,7 +92,7 @@ func (o *office) set(t time.Time) {
 func (o *office) keep(x queries.Schedule) queries.Schedule {
 	o.t.Helper()
 	due := noon
-	x.ID, x.UserID, x.Zone, x.CreatedAt, x.NextAt, x.Schedule = queries.NewID(), o.user.ID, "Europe/Berlin", noon, &due, "daily 13:00"
+	x.ID, x.AccountID, x.Zone, x.CreatedAt, x.NextAt, x.Schedule = queries.NewID(), o.user.ID, "Europe/Berlin", noon, &due, "daily 13:00"
 	if x.IfEmpty == "" {
 		x.IfEmpty = "send"
 	}

@@ -146,7 +146,7 @@ type sending struct {
 	claim    queries.RunClaim
 	run      queries.ReportRun
 	schedule queries.Schedule
-	owner    access.User
+	owner    access.Account
 	mail     queries.MailSettings
 	hasMail  bool
 }
@@ -235,7 +235,7 @@ func (s *sending) read(ctx context.Context, id conversation.UUID) (err error) {
 	if s.schedule, err = queries.ScheduleByID(ctx, s.pool, s.run.ScheduleID); err != nil {
 		return err
 	}
-	if s.owner, err = queries.UserByID(ctx, s.pool, s.schedule.UserID); err != nil {
+	if s.owner, err = queries.AccountByID(ctx, s.pool, s.schedule.AccountID); err != nil {
 		return err
 	}
 	if s.owner.Disabled || !s.owner.MaySend(s.schedule.Page == "") {

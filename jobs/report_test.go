@@ -534,8 +534,8 @@ func TestHanging(t *testing.T) {
 			o.keep(queries.Schedule{Name: fmt.Sprint("Hanging ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: "http://" + l.Addr().String()}})
 		}
 		if other {
-			o.user = access.User{ID: queries.NewID(), Email: "ben@example.org", Name: "Ben", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
-			if err := queries.AddUser(t.Context(), o.pool, o.user); err != nil {
+			o.user = access.Account{ID: queries.NewID(), Email: "ben@example.org", Name: "Ben", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
+			if err := queries.AddAccount(t.Context(), o.pool, o.user); err != nil {
 				t.Fatal(err)
 			}
 		}

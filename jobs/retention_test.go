@@ -32,8 +32,8 @@ func TestRetention(t *testing.T) {
 	g := figures.NewGrid(berlin)
 	generate(t, pool, demo.Options{Conversations: 900, Days: 100, Until: now.Add(-3 * time.Hour), Seed: 11})
 	rollUp(t, pool, g, now)
-	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
-	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
+	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
 	figuresOf := func(of metric.Filter, g figures.Grid) figures.Answer {
@@ -257,21 +257,21 @@ func TestReviewsStay(t *testing.T) {
 	rollUp(t, pool, figures.NewGrid(time.UTC), now)
 	keep(t, pool, queries.RetentionRule{ConversationDays: days(15)}, now)
 	for _, sql := range []string{
-		`insert into users (id, email, name, role, password_hash, created_at) select gen_random_uuid(), 'r' || n || '@example.org', 'r' || n, 'reviewer', 'x', now() from generate_series(1, 3) as n`,
-		`insert into tags (id, name, assistant, created_at, created_by) select gen_random_uuid(), x.name, x.assistant, now(), (select id from users limit 1) from (values ('rude', ''), ('Rude', 'parcel-desk'), ('late', '')) as x (name, assistant)`,
-		`insert into reviews (sender_id, conversation_id, user_id, rating, reviewed_at, events)
+		`insert into accounts (id, email, name, role, password_hash, created_at) select gen_random_uuid(), 'r' || n || '@example.org', 'r' || n, 'reviewer', 'x', now() from generate_series(1, 3) as n`,
+		`insert into tags (id, name, assistant, created_at, created_by) select gen_random_uuid(), x.name, x.assistant, now(), (select id from accounts limit 1) from (values ('rude', ''), ('Rude', 'parcel-desk'), ('late', '')) as x (name, assistant)`,
+		`insert into reviews (sender_id, conversation_id, account_id, rating, reviewed_at, events)
 			select c.sender_id, c.id, u.id, case when hashtext(u.id::text || c.id::text) % 3 <> 0 then 1 + abs(hashtext(c.id::text || u.id::text)) % 5 end, case when hashtext(c.id::text) % 4 <> 0 then c.last_at end, c.events
-			from conversations c, users u
+			from conversations c, accounts u
 			where u.role = 'reviewer' and abs(hashtext(c.id::text || u.id::text)) % 3 = 0`,
-		`insert into conversation_tags (sender_id, conversation_id, tag_id, user_id, tagged_at) select c.sender_id, c.id, t.id, (select id from users limit 1), c.last_at from conversations c, tags t where abs(hashtext(c.id::text || t.id::text)) % 4 = 0`,
+		`insert into conversation_tags (sender_id, conversation_id, tag_id, account_id, tagged_at) select c.sender_id, c.id, t.id, (select id from accounts limit 1), c.last_at from conversations c, tags t where abs(hashtext(c.id::text || t.id::text)) % 4 = 0`,
 		`insert into review_states (sender_id, conversation_id, touched_at, reviewed_at, events)
 			select c.sender_id, c.id, c.last_at, (select max(r.reviewed_at) from reviews r where r.conversation_id = c.id), c.events - abs(hashtext(c.id::text)) % 2
 			from conversations c
 			where exists (select from reviews r where r.conversation_id = c.id) or exists (select from conversation_tags t where t.conversation_id = c.id)`,
-		`insert into queues (id, name, query, count, seed, created_by, created_at) select gen_random_uuid(), 'all', '', 0, 1, id, now() from users limit 1`,
+		`insert into queues (id, name, query, count, seed, created_by, created_at) select gen_random_uuid(), 'all', '', 0, 1, id, now() from accounts limit 1`,
 		`insert into queue_items (queue_id, place, sender_id, conversation_id, why, claimed_at, ended, ended_by, ended_at)
-			select (select id from queues), row_number() over (), r.sender_id, r.conversation_id, '', r.reviewed_at - abs(hashtext(r.conversation_id::text)) % 1000000 * interval '1 ms', 'reviewed', r.user_id, r.reviewed_at
-			from (select distinct on (r.sender_id, r.conversation_id) r.* from reviews r where r.reviewed_at is not null order by r.sender_id, r.conversation_id, hashtext(r.user_id::text || r.conversation_id::text)) as r`,
+			select (select id from queues), row_number() over (), r.sender_id, r.conversation_id, '', r.reviewed_at - abs(hashtext(r.conversation_id::text)) % 1000000 * interval '1 ms', 'reviewed', r.account_id, r.reviewed_at
+			from (select distinct on (r.sender_id, r.conversation_id) r.* from reviews r where r.reviewed_at is not null order by r.sender_id, r.conversation_id, hashtext(r.account_id::text || r.conversation_id::text)) as r`,
 	} {
 		if _, err := pool.Exec(t.Context(), sql); err != nil {
 			t.Fatalf("%v\n%s", err, sql)
@@ -333,8 +333,8 @@ func TestRetentionLimit(t *testing.T) {
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 300, Days: 60, Until: now.Add(-3 * time.Hour), Seed: 12})
 	rollUp(t, pool, figures.NewGrid(time.UTC), now)
-	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
-	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
+	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
 	r := queries.RetentionRule{ID: queries.NewID(), ConversationDays: days(10), Most: 20, ChangedAt: now}
@@ -376,8 +376,8 @@ func TestRetentionBesideHold(t *testing.T) {
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 400, Days: 150, Until: now.Add(-3 * time.Hour), Seed: 12})
 	rollUp(t, pool, figures.NewGrid(time.UTC), now)
-	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
-	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
+	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
 	var first conversation.UUID
@@ -395,7 +395,7 @@ func TestRetentionBesideHold(t *testing.T) {
 	}
 	nothingLoose(t, pool)
 	// A month that was doomed, and whose rule is gone before it was dropped.
-	if _, err := pool.Exec(t.Context(), `insert into doomed_months values ('2026-10-01'); delete from conversations where id in (select id from conversations where started_at > '2026-10-05' order by started_at limit 20)`); err != nil {
+	if _, err := pool.Exec(t.Context(), `insert into dropping_months values ('2026-10-01'); delete from conversations where id in (select id from conversations where started_at > '2026-10-05' order by started_at limit 20)`); err != nil {
 		t.Fatal(err)
 	}
 	if err := queries.DeleteRetentionRule(t.Context(), pool, r.ID); err != nil {

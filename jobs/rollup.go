@@ -76,7 +76,7 @@ func (c *counter) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := figures.NextEpoch(ctx, c.pool, time.Unix(0, 0), c.now().Add(-hot)); err != nil {
+	if err := figures.NextGeneration(ctx, c.pool, time.Unix(0, 0), c.now().Add(-hot)); err != nil {
 		return err
 	}
 	for done := int64(0); done < backlog.Hours; {
@@ -117,7 +117,7 @@ func (c *counter) recent(ctx context.Context, edge time.Time) (counted int, err 
 	if begun.Before(c.again) {
 		return 0, nil
 	}
-	if err := figures.NextEpoch(ctx, c.pool, edge, edge.AddDate(1000, 0, 0)); err != nil {
+	if err := figures.NextGeneration(ctx, c.pool, edge, edge.AddDate(1000, 0, 0)); err != nil {
 		return 0, err
 	}
 	counted, err = figures.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hotAtOnce, begun)

@@ -205,7 +205,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			rollUp(t, pool, g, until)
 			generate(t, pool, demo.Options{Conversations: 60, Days: 4, Until: until, Seed: seed + 1}) // late ones: their hours are marked
 			if r.IntN(2) == 0 {
-				if err := figures.NextEpoch(t.Context(), pool, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1)); err != nil {
+				if err := figures.NextGeneration(t.Context(), pool, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1)); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := figures.RollUpHours(t.Context(), pool, g, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1), 7, until); err != nil {

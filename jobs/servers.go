@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,7 @@ type server struct {
 	id, version string
 	pool        *pgxpool.Pool
 	log         *slog.Logger
+	outdated    chan error // gets queries.ErrOutdated when the process must end
 }
 
 // live goes on until the context ends.
@@ -38,6 +40,10 @@ func (s *server) live(ctx context.Context) {
 			}
 		}
 		cancel()
+		if errors.Is(err, queries.ErrOutdated) {
+			s.outdated <- err
+			return
+		}
 		if err != nil && ctx.Err() == nil {
 			s.log.DebugContext(ctx, "the server could not tell that it is alive", "error", err)
 		}

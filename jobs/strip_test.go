@@ -26,8 +26,8 @@ import (
 // keep has a rule for everything.
 func keep(t *testing.T, pool *pgxpool.Pool, r queries.RetentionRule, now time.Time) {
 	t.Helper()
-	admin := access.User{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
-	if err := queries.AddUser(t.Context(), pool, admin); err != nil {
+	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
 	r.ID, r.Most, r.ChangedAt = queries.NewID(), 100_000, now
@@ -104,13 +104,13 @@ func TestStripped(t *testing.T) {
 	if in := dbtest.Holding(t, pool, word); len(in) > 0 {
 		t.Errorf("the word is left in %v", in)
 	}
-	if n := count(`select count(*) from events e join conversations c on c.id = e.conversation_id where c.stripped = 2`); n > 0 {
+	if n := count(`select count(*) from events e join conversations c on c.id = e.conversation_id where c.removed = 2`); n > 0 {
 		t.Errorf("%d events are left", n)
 	}
-	if n := count(`select count(*) from event_payloads p join conversations c on c.id = p.conversation_id where c.stripped > 0`); n > 0 {
+	if n := count(`select count(*) from event_payloads p join conversations c on c.id = p.conversation_id where c.removed > 0`); n > 0 {
 		t.Errorf("%d bodies are left", n)
 	}
-	if n := count(`select count(*) from messages m join conversations c on c.id = m.conversation_id where c.stripped = 0 and m.text = ''`); n > 20 {
+	if n := count(`select count(*) from messages m join conversations c on c.id = m.conversation_id where c.removed = 0 and m.text = ''`); n > 20 {
 		t.Errorf("%d messages that are kept have no text", n)
 	}
 	same(t, "after", figuresOf(), before)

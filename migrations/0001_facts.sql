@@ -87,7 +87,7 @@ create table event_payloads (
 	at timestamptz not null,
 	conversation_id uuid not null,
 	part smallint not null,
-	bodies text compression lz4 not null,
+	bodies text not null,
 	primary key (sender_id, at, conversation_id, part)
 ) partition by range (at);
 comment on table event_payloads is 'The bodies of up to 64 events of a conversation, in order, divided by the character U+001E.';
@@ -110,13 +110,13 @@ create table messages (
 	turn integer not null,
 	author smallint not null check (author between 1 and 3),
 	confidence real,
-	text text compression lz4 not null,
-	rich text compression lz4,
+	text text not null,
+	rich text,
 	intent text not null,
 	retrieval_intent text not null,
 	template text not null,
 	message_id text not null,
-	entities text compression lz4,
+	entities text,
 	primary key (sender_id, at, id)
 ) partition by range (at);
 comment on table messages is 'What was said. author: 1 user, 2 assistant, 3 human agent. id is the event''s.';
@@ -241,7 +241,20 @@ create table slots (
 	turn integer not null,
 	at timestamptz not null,
 	name text not null,
-	value text compression lz4 not null,
+	value text not null,
 	primary key (sender_id, conversation_id, seq)
 );
 comment on table slots is 'Each change of a slot, carried-over ones included; value is JSON.';
+
+-- lz4 where the server was built with it; else as the server compresses.
+-- +goose StatementBegin
+do $$
+begin
+	if exists (select from pg_settings where name = 'default_toast_compression' and 'lz4' = any(enumvals)) then
+		alter table event_payloads alter column bodies set compression lz4;
+		alter table messages alter column text set compression lz4, alter column rich set compression lz4, alter column entities set compression lz4;
+		alter table slots alter column value set compression lz4;
+	end if;
+end
+$$;
+-- +goose StatementEnd

@@ -25,7 +25,7 @@ const (
 	aliasesSQL = `
 select x.name, x.assistant, x.created_at, coalesce(u.name, '') as by
 from assistant_aliases x
-left join users u on u.id = x.created_by
+left join accounts u on u.id = x.created_by
 order by x.assistant, x.name`
 	addAliasSQL      = `insert into assistant_aliases (name, assistant, created_at, created_by) values (@name, @assistant, @at, @by)`
 	followAliasesSQL = `update assistant_aliases set assistant = @to where assistant = @from`
@@ -39,7 +39,7 @@ set settings = excluded.settings, changed_at = excluded.changed_at, changed_by =
 	freeUUIDSQL       = `update assistants set uuid = gen_random_uuid() where name = @name`
 	assistantUUIDSQL  = `select uuid from assistants where name = @name`
 	setUUIDSQL        = `update assistants set uuid = @uuid where name = @name`
-	renameLimitsSQL   = `update users set assistants = array_replace(assistants, @from, @to) where @from = any(assistants)`
+	renameLimitsSQL   = `update accounts set assistants = array_replace(assistants, @from, @to) where @from = any(assistants)`
 	renameTokensSQL   = `update tokens set assistants = array_replace(assistants, @from, @to), assistant = case when assistant = @from then @to else assistant end where @from = any(assistants) or assistant = @from`
 	mergeTokensSQL    = `update tokens set assistants = array_append(assistants, @to) where role = 'ingest' and @from = any(assistants) and not @to = any(assistants)`
 	holdsFollowSQL    = `update legal_holds set assistant = @to where assistant = @from`
@@ -49,8 +49,8 @@ set settings = excluded.settings, changed_at = excluded.changed_at, changed_by =
 	criteriaFollowSQL = `update success_criteria set assistant_id = @to_id where assistant_id = @from_id`
 	mergePreviewSQL   = `
 select (select count(*) from senders where assistant_id = @id), (select count(*) from conversations where assistant_id = @id),
-	(select count(*) from conversations where assistant_id = @id and stripped > 0),
-	(select count(*) from users where @name = any(assistants)) + (select count(*) from tokens where revoked_at is null and @name = any(assistants))`
+	(select count(*) from conversations where assistant_id = @id and removed > 0),
+	(select count(*) from accounts where @name = any(assistants)) + (select count(*) from tokens where revoked_at is null and @name = any(assistants))`
 	byUUIDSQL = `
 select coalesce(x.assistant, a.name)
 from assistants a
@@ -88,14 +88,14 @@ func AssistantUUID(ctx context.Context, db DB, name string) (conversation.UUID, 
 // MergePreview is what a merge or a rename moves.
 type MergePreview struct {
 	Senders, Conversations int64
-	Stripped               int64 // of the conversations, those of which retention removed the texts: they stay under the old name
+	WithoutTexts           int64 // of the conversations, those of which retention removed the texts: they stay under the old name
 	Limited                int64 // accounts and tokens that are limited to the old name
 }
 
 // PreviewMerge says what would move.
 func PreviewMerge(ctx context.Context, db DB, from string) (p MergePreview, err error) {
 	rows, _ := db.Query(ctx, mergePreviewSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", from), "name": from})
-	_, err = pgx.ForEachRow(rows, []any{&p.Senders, &p.Conversations, &p.Stripped, &p.Limited}, func() error { return nil })
+	_, err = pgx.ForEachRow(rows, []any{&p.Senders, &p.Conversations, &p.WithoutTexts, &p.Limited}, func() error { return nil })
 	return p, err
 }
 
@@ -211,8 +211,8 @@ func LimitTo(ctx context.Context, db DB, f metric.Filter, limits []string) (metr
 var moveConversationsSQL = []string{
 	`update conversation_tags t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from conversation_tags x where x.sender_id = @to and x.conversation_id = k.new and x.tag_id = t.tag_id)`,
 	`update notes t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old`,
-	`update message_marks t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from message_marks x where x.sender_id = @to and x.conversation_id = k.new and x.message_id = t.message_id and x.user_id = t.user_id)`,
-	`update reviews t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from reviews x where x.sender_id = @to and x.conversation_id = k.new and x.user_id = t.user_id)`,
+	`update message_marks t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from message_marks x where x.sender_id = @to and x.conversation_id = k.new and x.message_id = t.message_id and x.account_id = t.account_id)`,
+	`update reviews t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from reviews x where x.sender_id = @to and x.conversation_id = k.new and x.account_id = t.account_id)`,
 	`update review_states t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from review_states x where x.sender_id = @to and x.conversation_id = k.new)`,
 	`update review_acts t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old`,
 	`update queue_items t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from queue_items x where x.queue_id = t.queue_id and x.sender_id = @to and x.conversation_id = k.new)`,

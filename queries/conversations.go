@@ -246,7 +246,7 @@ type ListedConversation struct {
 	Flows            []string
 	LastFlow         string
 	FirstText        string
-	Stripped         int16    // 1: retention removed the texts, 2: the events too
+	Removed          int16    // by retention: 1 the texts, 2 the events too
 	ResponseMedianMS *float64 `db:"response_median_ms"`
 }
 
@@ -255,7 +255,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
 	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
 	c.user_messages, c.turns, c.events, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
-	c.first_text, c.stripped, c.response_median_ms
+	c.first_text, c.removed, c.response_median_ms
 from (
 	select *
 	from `
@@ -378,7 +378,7 @@ where schemaname = 'public' and tablename = 'conversations' and attname = 'facet
 order by 1
 limit 500`
 	tagNamesSQL      = `select min(name) from tags group by lower(name) order by lower(min(name)) limit 500`
-	reviewerNamesSQL = `select id || ' ' || name from users where role <> 'viewer' order by lower(name), id limit 500`
+	reviewerNamesSQL = `select id || ' ' || name from accounts where role <> 'viewer' order by lower(name), id limit 500`
 	someFlowsSQL     = `
 select distinct unnest(c.flows) as flow
 from (select flows from conversations order by started_at desc, id desc limit 500) as c
@@ -405,7 +405,7 @@ select 'flow', unnest(flows) from recent
 union
 select 'tag', min(t.name) from tags t where t.assistant = '' or t.assistant = any(@names) group by lower(t.name)
 union
-select 'reviewer', u.id || ' ' || u.name from users u where u.role <> 'viewer'
+select 'reviewer', u.id || ' ' || u.name from accounts u where u.role <> 'viewer'
 order by 1, 2
 limit 3000`
 

@@ -133,23 +133,23 @@ returning assistant_id`
 
 // What has been counted; the rest is marked already.
 const markAssistantSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', at, 'UTC'), assistant_id, -1, (select epoch from rollup_state)
+insert into dirty_hours (hour, assistant_id, shard, generation)
+select distinct date_trunc('hour', at, 'UTC'), assistant_id, -1, (select generation from rollup_state)
 from rollup_hours
 where assistant_id = @assistant
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
+on conflict (hour, assistant_id, shard, generation) do update
+set changes = dirty_hours.changes + 1`
 
 // markTaggedSQL marks the hours of conversations whose tags changed, if any criteria in force ask for tags.
 const MarkTaggedSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', c.started_at, 'UTC'), c.assistant_id, -1, coalesce((select epoch from rollup_state), 0)
+insert into dirty_hours (hour, assistant_id, shard, generation)
+select distinct date_trunc('hour', c.started_at, 'UTC'), c.assistant_id, -1, coalesce((select generation from rollup_state), 0)
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 where exists (select from success_criteria s where s.activated_at is not null and (s.rules ? 'tag' or s.rules ? 'no_tag'))
 order by 1, 2
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
+on conflict (hour, assistant_id, shard, generation) do update
+set changes = dirty_hours.changes + 1`
 
 // ActivateCriteria puts a draft into force: all conversations of its assistant are counted again by it.
 func ActivateCriteria(ctx context.Context, tx pgx.Tx, id int64, by string, now time.Time) error {
@@ -206,7 +206,7 @@ func (w *Where) judged(key string, all []SuccessCriteria) string {
 	return w.byAssistant(key+"judged", all, func(r *metric.Criteria, arg func(string, any) string) string {
 		text := runOfText + arg("in", r.Included) + "::text[]) and r.starts > 0)"
 		if r.Slot != "" { // a value that retention removed says nothing
-			text += " and not (c.stripped > 0 and " + lastSlotText + arg("slot", r.Slot) + "::text order by s.seq desc limit 1) = '')"
+			text += " and not (c.removed > 0 and " + lastSlotText + arg("slot", r.Slot) + "::text order by s.seq desc limit 1) = '')"
 		}
 		return text
 	})

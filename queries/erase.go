@@ -107,7 +107,7 @@ var eraseFactsSQL = []string{
 	`delete from review_acts where sender_id = any(@senders::bigint[])`,
 	`delete from queue_items where sender_id = any(@senders::bigint[])`,
 	`delete from bulk_items where sender_id = any(@senders::bigint[])`,
-	`delete from known_users k using senders s
+	`delete from removed_users k using senders s
 		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id and k.person in (s.id, hashtextextended(s.user_id, s.assistant_id))`,
 	`delete from conversations where sender_id = any(@senders::bigint[])`,
 	`delete from projections where sender_id = any(@senders::bigint[])`,
@@ -170,13 +170,13 @@ order by 1
 on conflict (sender_id) do update
 set until = excluded.until`
 	markErasedSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', c.started_at), c.assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
+insert into dirty_hours (hour, assistant_id, shard, generation)
+select distinct date_trunc('hour', c.started_at), c.assistant_id, @shard::smallint, coalesce((select generation from rollup_state), 0)
 from conversations c
 where c.sender_id = any(@senders::bigint[])
 order by 1, 2
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
+on conflict (hour, assistant_id, shard, generation) do update
+set changes = dirty_hours.changes + 1`
 )
 
 const otherNamesSQL = `
@@ -312,7 +312,7 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	for _, shard := range locked {
-		if _, err := tx.Exec(ctx, markErasedSQL, pgx.StrictNamedArgs{"senders": shards[shard], "lane": shard}); err != nil {
+		if _, err := tx.Exec(ctx, markErasedSQL, pgx.StrictNamedArgs{"senders": shards[shard], "shard": shard}); err != nil {
 			return nil, nil, fmt.Errorf("erase: %w", err)
 		}
 	}
@@ -350,11 +350,11 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 }
 
 const (
-	insertErasureSQL = `insert into erasures (id, person, at, user_id, reason, removed, kept) values (@id, @person, @at, @user, @reason, @removed::jsonb, @kept::jsonb)`
+	insertErasureSQL = `insert into erasures (id, person, at, account_id, reason, removed, kept) values (@id, @person, @at, @user, @reason, @removed::jsonb, @kept::jsonb)`
 	erasureColumns   = `
 select e.id, e.person, e.at, coalesce(u.name, '') as by, e.reason, e.removed::text as removed, e.kept::text as kept
 from erasures e
-left join users u on u.id = e.user_id
+left join accounts u on u.id = e.account_id
 `
 	erasuresSQL = erasureColumns + `order by e.at desc, e.id limit 100`
 	erasureSQL  = erasureColumns + `where e.id = @id`

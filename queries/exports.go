@@ -13,7 +13,7 @@ import (
 // ExportFile is a file that somebody asked for.
 type ExportFile struct {
 	ID        conversation.UUID
-	UserID    *conversation.UUID
+	AccountID *conversation.UUID
 	Title     string
 	Query     string // the filter
 	Grain     Grain
@@ -42,26 +42,26 @@ const (
 )
 
 const insertExportSQL = `
-insert into exports (id, user_id, title, query, grain, format, file_name, total, created_at, clear)
+insert into exports (id, account_id, title, query, grain, format, file_name, total, created_at, clear)
 values (@id, @user, @title, @query, @grain, @format, @file, @total, @at, @clear)`
 
 // AddExport notes that a file is wanted.
 func AddExport(ctx context.Context, db DB, e ExportFile) error {
 	_, err := db.Exec(ctx, insertExportSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(e.ID), "user": NullUUID(*e.UserID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
+		"id": [16]byte(e.ID), "user": NullUUID(*e.AccountID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
 	})
 	return err
 }
 
 const exportFileColumns = `
-select e.id, e.user_id, e.title, e.query, e.grain, e.format, e.file_name, e.state, e.rows, e.total, e.bytes, e.error, e.created_at, e.started_at, e.ended_at, e.expires_at, e.clear, coalesce(u.name, '') as by
+select e.id, e.account_id, e.title, e.query, e.grain, e.format, e.file_name, e.state, e.rows, e.total, e.bytes, e.error, e.created_at, e.started_at, e.ended_at, e.expires_at, e.clear, coalesce(u.name, '') as by
 from exports e
-left join users u on u.id = e.user_id
+left join accounts u on u.id = e.account_id
 `
 
 const (
 	exportByIDSQL  = exportFileColumns + `where e.id = @id`
-	exportsOfSQL   = exportFileColumns + `where @user::uuid is null or e.user_id = @user order by e.created_at desc, e.id limit 50`
+	exportsOfSQL   = exportFileColumns + `where @user::uuid is null or e.account_id = @user order by e.created_at desc, e.id limit 50`
 	openExportsSQL = `
 select id
 from exports

@@ -28,7 +28,7 @@ type FoldRun struct {
 	Kind      FoldKind
 	Assistant string // "" for all
 	Target    string // of a merge or a separation
-	UserID    *conversation.UUID
+	AccountID *conversation.UUID
 	By        string
 	Rules     []byte // of masking, as they were when it was asked for
 	CreatedAt time.Time
@@ -43,13 +43,13 @@ type FoldRun struct {
 
 const (
 	foldColumns = `
-select r.id, r.kind, r.assistant, r.target, r.user_id, coalesce(u.name, '') as by, r.rules, r.created_at, r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error
+select r.id, r.kind, r.assistant, r.target, r.account_id, coalesce(u.name, '') as by, r.rules, r.created_at, r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error
 from fold_runs r
-left join users u on u.id = r.user_id
+left join accounts u on u.id = r.account_id
 `
 	foldRunsSQL   = foldColumns + `where r.kind = @kind order by r.created_at desc, r.id limit 20`
 	foldRunSQL    = foldColumns + `where r.id = @id`
-	insertFoldSQL = `insert into fold_runs (id, kind, assistant, target, user_id, rules, created_at, total) select @id, @kind, @assistant, @target, @user, @rules::jsonb, @at, (select count(*) from senders s join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
+	insertFoldSQL = `insert into fold_runs (id, kind, assistant, target, account_id, rules, created_at, total) select @id, @kind, @assistant, @target, @user, @rules::jsonb, @at, (select count(*) from senders s join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
 	lockFoldsSQL  = `lock table fold_runs in share row exclusive mode`
 	openFoldSQL   = `
 select exists (
@@ -77,7 +77,7 @@ func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(run.ID), "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target, "user": NullUUID(*run.UserID), "rules": rules, "at": run.CreatedAt})
+	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(run.ID), "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target, "user": NullUUID(*run.AccountID), "rules": rules, "at": run.CreatedAt})
 	return err
 }
 

@@ -13,15 +13,15 @@ import (
 
 // SourceHealth is how a source is doing.
 type SourceHealth struct {
-	ID                                          int64
-	Name                                        string
-	Kind                                        string
-	Today, LastHour, LastMinute, Known, Revised int64   // stored today, in the last 60 and 1 minutes; today's copies and revisions
-	Rejected, Redelivered, Empty                int64   // today
-	Open                                        int64   // rejected and not settled, of all time
-	Ahead                                       float64 // seconds by which the time of an event was later than its arrival, at most, today; 0: none was
-	LastEventAt                                 *time.Time
-	LastReceivedAt                              *time.Time
+	ID                                               int64
+	Name                                             string
+	Kind                                             string
+	Today, LastHour, LastMinute, Duplicates, Revised int64   // stored today, in the last 60 and 1 minutes; today's copies and revisions
+	Rejected, Redelivered, Empty                     int64   // today
+	Open                                             int64   // rejected and not settled, of all time
+	Ahead                                            float64 // seconds by which the time of an event was later than its arrival, at most, today; 0: none was
+	LastEventAt                                      *time.Time
+	LastReceivedAt                                   *time.Time
 }
 
 const sourceHealthSQL = `
@@ -29,7 +29,7 @@ select s.id, s.name, s.kind,
 	coalesce(sum(m.stored) filter (where m.minute >= @today), 0)::bigint as today,
 	coalesce(sum(m.stored) filter (where m.minute > @now::timestamptz - interval '1 hour'), 0)::bigint as last_hour,
 	coalesce(sum(m.stored) filter (where m.received_at > @now::timestamptz - interval '1 minute'), 0)::bigint as last_minute,
-	coalesce(sum(m.known) filter (where m.minute >= @today), 0)::bigint as known,
+	coalesce(sum(m.duplicates) filter (where m.minute >= @today), 0)::bigint as duplicates,
 	coalesce(sum(m.revised) filter (where m.minute >= @today), 0)::bigint as revised,
 	coalesce(sum(m.rejected) filter (where m.minute >= @today), 0)::bigint as rejected,
 	(select count(*) from rejected_events r where r.source_id = s.id and r.state = 'open') as open,

@@ -26,8 +26,8 @@ const (
 	holdsSQL = `
 select h.id, h.assistant, h.person, h.conversation_id, h.reason, h.created_at, coalesce(u.name, '') as by, h.released_at, coalesce(v.name, '') as released_by
 from legal_holds h
-left join users u on u.id = h.created_by
-left join users v on v.id = h.released_by
+left join accounts u on u.id = h.created_by
+left join accounts v on v.id = h.released_by
 order by h.released_at is not null, h.created_at desc
 limit 200`
 	insertHoldSQL = `

@@ -13,47 +13,47 @@ import (
 
 // Session is a place where a user is signed in.
 type Session struct {
-	ID      conversation.UUID
-	UserID  conversation.UUID
-	BegunAt time.Time
-	SeenAt  time.Time
-	Address string
-	Agent   string // what the browser says it is
+	ID        conversation.UUID
+	AccountID conversation.UUID
+	BegunAt   time.Time
+	SeenAt    time.Time
+	Address   string
+	Agent     string // what the browser says it is
 }
 
 // NoSession is the id that no session has.
 var NoSession conversation.UUID
 
 const (
-	insertSessionSQL = `insert into user_sessions (id, user_id, begun_at, seen_at, address, agent) values (@id, @user, @at, @at, @address, @agent)`
-	sessionsSQL      = `select id, user_id, begun_at, seen_at, address, agent from user_sessions where user_id = @user and seen_at > @since order by seen_at desc, id limit 100`
-	endSessionSQL    = `delete from user_sessions where user_id = @user and id = @id returning id`
-	endSessionsSQL   = `delete from user_sessions where user_id = @user and id <> @but`
-	endAllSQL        = `delete from user_sessions where id <> @but`
-	oldSessionsSQL   = `delete from user_sessions where seen_at < @before`
+	insertSessionSQL = `insert into account_sessions (id, account_id, begun_at, seen_at, address, agent) values (@id, @user, @at, @at, @address, @agent)`
+	sessionsSQL      = `select id, account_id, begun_at, seen_at, address, agent from account_sessions where account_id = @user and seen_at > @since order by seen_at desc, id limit 100`
+	endSessionSQL    = `delete from account_sessions where account_id = @user and id = @id returning id`
+	endSessionsSQL   = `delete from account_sessions where account_id = @user and id <> @but`
+	endAllSQL        = `delete from account_sessions where id <> @but`
+	oldSessionsSQL   = `delete from account_sessions where seen_at < @before`
 	expiredLoginsSQL = `delete from sessions where expiry < @now`
-	oldLinksSQL      = `delete from user_links where expires_at < @now`
+	oldLinksSQL      = `delete from account_links where expires_at < @now`
 
-	insertLinkSQL  = `insert into user_links (hash, user_id, kind, created_at, expires_at) values (@hash, @user, @kind, @at, @expires)`
-	linkSQL        = `select user_id, kind from user_links where hash = @hash and expires_at > @now`
-	useLinkSQL     = `delete from user_links where hash = @hash and expires_at > @now returning user_id`
-	forgetLinksSQL = `delete from user_links where user_id = @user`
+	insertLinkSQL  = `insert into account_links (hash, account_id, kind, created_at, expires_at) values (@hash, @user, @kind, @at, @expires)`
+	linkSQL        = `select account_id, kind from account_links where hash = @hash and expires_at > @now`
+	useLinkSQL     = `delete from account_links where hash = @hash and expires_at > @now returning account_id`
+	forgetLinksSQL = `delete from account_links where account_id = @user`
 
-	insertCodesSQL = `insert into recovery_codes (user_id, hash) select @user, h from unnest(@hashes::bytea[]) h`
-	forgetCodesSQL = `delete from recovery_codes where user_id = @user`
-	useCodeSQL     = `delete from recovery_codes where user_id = @user and hash = @hash returning user_id`
+	insertCodesSQL = `insert into recovery_codes (account_id, hash) select @user, h from unnest(@hashes::bytea[]) h`
+	forgetCodesSQL = `delete from recovery_codes where account_id = @user`
+	useCodeSQL     = `delete from recovery_codes where account_id = @user and hash = @hash returning account_id`
 	failedCodesSQL = `select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'code'`
 	triedSQL       = `
 select
 	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'password' and after->>'account' = @account)::int as failed,
 	exists (select from audit_log where act = 'sign-in.done' and actor = @email and at > @long_since
 		and (address = @address or address ~ '^[0-9a-fA-F:]+$' and address::inet <<= nullif(@network, '')::cidr)) as known`
-	countCodesSQL = `select count(*) from recovery_codes where user_id = @user`
+	countCodesSQL = `select count(*) from recovery_codes where account_id = @user`
 )
 
 // AddSession notes that a user signed in somewhere.
 func AddSession(ctx context.Context, db DB, s Session) error {
-	_, err := db.Exec(ctx, insertSessionSQL, pgx.StrictNamedArgs{"id": [16]byte(s.ID), "user": [16]byte(s.UserID), "at": s.BegunAt, "address": s.Address, "agent": s.Agent})
+	_, err := db.Exec(ctx, insertSessionSQL, pgx.StrictNamedArgs{"id": [16]byte(s.ID), "user": [16]byte(s.AccountID), "at": s.BegunAt, "address": s.Address, "agent": s.Agent})
 	return err
 }
 
@@ -92,14 +92,14 @@ func ForgetLogins(ctx context.Context, db DB, now, before time.Time) error {
 
 // AddLink keeps a link, by its hash.
 func AddLink(ctx context.Context, db DB, hash []byte, l access.Link, now, expires time.Time) error {
-	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{"hash": hash, "user": [16]byte(l.UserID), "kind": l.Kind, "at": now, "expires": expires})
+	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{"hash": hash, "user": [16]byte(l.AccountID), "kind": l.Kind, "at": now, "expires": expires})
 	return err
 }
 
 // NewLink makes a link for a user, and returns its secret part, which is kept nowhere.
 func NewLink(ctx context.Context, db DB, user conversation.UUID, kind string, now time.Time) (string, error) {
 	key, hash := access.NewKey()
-	l := access.Link{UserID: user, Kind: kind}
+	l := access.Link{AccountID: user, Kind: kind}
 	return key, AddLink(ctx, db, hash, l, now, now.Add(l.Life()))
 }
 

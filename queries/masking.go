@@ -184,11 +184,11 @@ func DisplayMask(ctx context.Context, db DB) (*mask.Masker, error) {
 
 const (
 	revealSQL = `
-insert into reveals (user_id, sender_id, conversation_id, reason, at, until)
+insert into reveals (account_id, sender_id, conversation_id, reason, at, until)
 values (@user, @sender, @conversation, @reason, @at, @until)
-on conflict (sender_id, conversation_id, user_id) do update
+on conflict (sender_id, conversation_id, account_id) do update
 set reason = excluded.reason, at = excluded.at, until = excluded.until`
-	revealedSQL     = `select until from reveals where sender_id = @sender and conversation_id = @conversation and user_id = @user and until > @now`
+	revealedSQL     = `select until from reveals where sender_id = @sender and conversation_id = @conversation and account_id = @user and until > @now`
 	forgetRevealSQL = `delete from reveals where until < @now::timestamptz - interval '1 day'`
 )
 

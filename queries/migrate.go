@@ -3,6 +3,7 @@ package queries
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -33,9 +34,37 @@ func migrator(pool *pgxpool.Pool, db *sql.DB, more ...goose.ProviderOption) (*go
 	return goose.NewProvider(goose.DialectPostgres, db, migrations.FS, append(more, goose.WithGoMigrations(goMigrations(pool)...))...)
 }
 
+// schema is the newest migration that changed what was there: programs from before it cannot work with the database. Migrations
+// since then only add.
+const schema = 46
+
+// ErrOutdated says that a newer version has changed the tables in a way that this one does not know.
+var ErrOutdated = errors.New("a newer version of Turnwise has changed the tables of this database: replace this one by it")
+
+const knowsSchemaSQL = `
+select exists (select from pg_proc where proname = 'oldest_schema' and pronamespace = current_schema()::regnamespace)`
+
+// outdated returns ErrOutdated where a newer version has changed the tables.
+func outdated(ctx context.Context, pool *pgxpool.Pool) error {
+	var known bool
+	if err := pool.QueryRow(ctx, knowsSchemaSQL).Scan(&known); err != nil || !known {
+		return err
+	}
+	var oldest int
+	err := pool.QueryRow(ctx, `select oldest_schema()`).Scan(&oldest)
+	if err == nil && oldest > schema {
+		err = ErrOutdated
+	}
+	return err
+}
+
 // Migrate brings the schema up to date and returns the names of the files it ran. Any number of starting
-// servers may call it at once: they wait for each other up to five minutes.
+// servers may call it at once: they wait for each other up to five minutes. ErrOutdated says that a
+// newer version was here.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) (ran []string, err error) {
+	if err := outdated(ctx, pool); err != nil {
+		return nil, err
+	}
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))

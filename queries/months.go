@@ -97,9 +97,9 @@ func emptyMonth(ctx context.Context, db DB, month time.Time) (bool, error) {
 }
 
 const (
-	doomSQL   = `insert into doomed_months (month) values (@month) on conflict do nothing`
-	doomedSQL = `select month::timestamptz from doomed_months order by month`
-	spareSQL  = `delete from doomed_months where month = @month`
+	doomSQL   = `insert into dropping_months (month) values (@month) on conflict do nothing`
+	doomedSQL = `select month::timestamptz from dropping_months order by month`
+	spareSQL  = `delete from dropping_months where month = @month`
 )
 
 // Doom notes that the partitions of the month of a time are going to be dropped.

@@ -14,16 +14,16 @@ type ChartNote struct {
 	Text      string
 	Assistant string // "" for all
 	Shared    bool
-	UserID    [16]byte
+	AccountID [16]byte
 	By        string // the writer's name
 	CreatedAt time.Time
 }
 
 const chartNotesSQL = `
-select n.id, n.at, n.text, n.assistant, n.shared, n.user_id, u.name as by, n.created_at
+select n.id, n.at, n.text, n.assistant, n.shared, n.account_id, u.name as by, n.created_at
 from chart_notes n
-join users u on u.id = n.user_id
-where n.at >= @from and n.at < @until and (n.shared or n.user_id = @user)
+join accounts u on u.id = n.account_id
+where n.at >= @from and n.at < @until and (n.shared or n.account_id = @user)
 order by n.at, n.id
 limit 500`
 
@@ -34,18 +34,18 @@ func ChartNotes(ctx context.Context, db DB, user [16]byte, from, until time.Time
 }
 
 const addChartNoteSQL = `
-insert into chart_notes (id, at, text, assistant, shared, user_id, created_at)
+insert into chart_notes (id, at, text, assistant, shared, account_id, created_at)
 values (@id, @at, @text, @assistant, @shared, @user, @now)`
 
 // AddChartNote stores a note.
 func AddChartNote(ctx context.Context, db DB, n ChartNote) error {
-	_, err := db.Exec(ctx, addChartNoteSQL, pgx.StrictNamedArgs{"id": n.ID, "at": n.At, "text": n.Text, "assistant": n.Assistant, "shared": n.Shared, "user": n.UserID, "now": n.CreatedAt})
+	_, err := db.Exec(ctx, addChartNoteSQL, pgx.StrictNamedArgs{"id": n.ID, "at": n.At, "text": n.Text, "assistant": n.Assistant, "shared": n.Shared, "user": n.AccountID, "now": n.CreatedAt})
 	return err
 }
 
 const deleteChartNoteSQL = `
 delete from chart_notes
-where id = @id and (user_id = @user or shared and @any::boolean)
+where id = @id and (account_id = @user or shared and @any::boolean)
 returning id`
 
 // DeleteChartNote deletes a note of the user, or with anyShared a shared one of anybody.

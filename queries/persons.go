@@ -39,7 +39,7 @@ func (w *Where) FactColumns(criteria []SuccessCriteria, users bool) string {
 
 // PersonFirstText says when the first conversation ever began of the person of a conversation, by looking at all of them.
 const PersonFirstText = `least(
-		(select k.first_at from known_users k where k.assistant_id = c.assistant_id and k.person = ` + PersonText + `),
+		(select k.first_at from removed_users k where k.assistant_id = c.assistant_id and k.person = ` + PersonText + `),
 		case
 			when c.user_id <> '' then (
 				select min(n.started_at)

@@ -14,13 +14,13 @@ const lockShardsSQL = `select shard from ingest_shards where shard = any(@shards
 // A lock that is not to be had in a minute is the database's trouble; work that takes longer is the batch's.
 const LockTimeoutSQL = `set local lock_timeout = '60s'`
 
-const projectionsSQL = `select sender_id, newest_time, sealed, state from projections where sender_id = any(@ids::bigint[])`
+const projectionsSQL = `select sender_id, newest_time, bodies_removed_until, state from projections where sender_id = any(@ids::bigint[])`
 
 // State is the stored state of a sender's fold.
 type State struct {
-	Newest float64 // time of the newest event, seconds
-	Sealed int64   // time up to which bodies of events are gone, microseconds; 0 for none
-	Bytes  []byte
+	Newest             float64 // time of the newest event, seconds
+	BodiesRemovedUntil int64   // time up to which bodies of events are gone, microseconds; 0 for none
+	Bytes              []byte
 }
 
 const erasedSQL = `select sender_id, (extract(epoch from until) * 1000000)::bigint as until from erased where sender_id = any(@ids::bigint[])`

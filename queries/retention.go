@@ -66,7 +66,7 @@ const (
 	retentionRulesSQL = `
 select r.id, r.assistant, r.environment, r.channel, r.text_days, r.event_days, r.conversation_days, r.statistics_days, r.most, r.revision, r.changed_at, coalesce(u.name, '') as by
 from retention_rules r
-left join users u on u.id = r.changed_by
+left join accounts u on u.id = r.changed_by
 order by r.assistant, r.environment, r.channel`
 	insertRetentionSQL = `
 insert into retention_rules (id, assistant, environment, channel, text_days, event_days, conversation_days, statistics_days, most, changed_at, changed_by)
@@ -139,7 +139,7 @@ func (w *Where) expired(of Kept, rules []RetentionRule, now time.Time, zone *tim
 	}
 	w.Args["now"] = now
 	text = "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")"
-	return [...]string{KeptTexts: "c.stripped <> all ('{1,2}'::smallint[]) and ", KeptEvents: "c.stripped <> 2 and ", KeptConversations: ""}[of] + text, latest
+	return [...]string{KeptTexts: "(c.removed = 0 or c.resumed) and ", KeptEvents: "(c.removed < 2 or c.resumed) and ", KeptConversations: ""}[of] + text, latest
 }
 
 // mostPreviewed is up to how many conversations a preview counts.
@@ -211,16 +211,16 @@ func NextRetentionWindow(ctx context.Context, db DB, of Kept, rules []RetentionR
 
 const uncountedSQL = `
 select exists (
-		select from rollup_marks m
+		select from dirty_hours m
 		where m.assistant_id = any(@assistants::integer[]) and m.hour < @until
-			and not exists (select from rollup_frozen f where f.assistant_id = m.assistant_id and m.hour < f.before))
-	or exists (select from rollup_stale_days where assistant_id = any(@assistants::integer[]) and at < @until)`
+			and not exists (select from final_figures f where f.assistant_id = m.assistant_id and m.hour < f.before))
+	or exists (select from dirty_days where assistant_id = any(@assistants::integer[]) and at < @until)`
 
 const freezeSQL = `
-insert into rollup_frozen (assistant_id, before)
+insert into final_figures (assistant_id, before)
 select a, @before::timestamptz from unnest(@assistants::integer[]) as a
 on conflict (assistant_id) do update
-set before = greatest(rollup_frozen.before, excluded.before)`
+set before = greatest(final_figures.before, excluded.before)`
 
 // Freeze has the rollups of the window's days stay as they are for ever. It returns false, and does nothing, while some of
 // them are not counted yet.
@@ -244,14 +244,14 @@ func (x RetentionWindow) Freeze(ctx context.Context, pool *pgxpool.Pool, zone *t
 }
 
 const keepFirstsSQL = `
-insert into known_users (assistant_id, person, first_at)
+insert into removed_users (assistant_id, person, first_at)
 select c.assistant_id, ` + PersonText + `, min(c.started_at)
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 group by 1, 2
 order by 1, 2
 on conflict (assistant_id, person) do update
-set first_at = least(known_users.first_at, excluded.first_at)`
+set first_at = least(removed_users.first_at, excluded.first_at)`
 
 // deleteFactsSQL deletes what belongs to conversations.
 var deleteFactsSQL = []string{
@@ -369,7 +369,7 @@ var expireStatisticsSQL = []string{
 	`delete from daily_figures where assistant_id = any(@assistants::integer[]) and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
 	`delete from daily_flow_figures where assistant_id = any(@assistants::integer[]) and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
 	`delete from review_remains where assistant_id = any(@assistants::integer[]) and started_at < @cutoff`,
-	`delete from known_users where assistant_id = any(@assistants::integer[]) and first_at < @cutoff`,
+	`delete from removed_users where assistant_id = any(@assistants::integer[]) and first_at < @cutoff`,
 }
 
 // ExpireStatistics deletes figures that the rules do not keep, and returns how many rows those were.
@@ -425,7 +425,7 @@ set ended_at = excluded.ended_at, texts = excluded.texts, events = excluded.even
 	more = excluded.more, error = excluded.error`
 	frozenSQL = `
 select min(f.before)
-from rollup_frozen f
+from final_figures f
 join assistants a on a.id = f.assistant_id
 where (@all::boolean or a.name = any(@assistants::text[])) and f.before > @from`
 )

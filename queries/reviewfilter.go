@@ -19,7 +19,7 @@ const (
 	taggedText     = `exists (select from conversation_tags x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.tag_id = any(@`
 	markedText     = `exists (select from message_marks x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.mark = any(@marks::text[]))`
 	notedText      = `exists (select from notes x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.deleted_at is null)`
-	reviewerText   = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.reviewed_at is not null and x.user_id = any(@reviewers::uuid[]))`
+	reviewerText   = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.reviewed_at is not null and x.account_id = any(@reviewers::uuid[]))`
 	ratedText      = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.rating = any(@rated::smallint[]))`
 	queuedText     = `exists (select from queue_items x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.queue_id = @queue and x.ended <> 'replaced')`
 )
@@ -120,7 +120,7 @@ const (
 	ReviewTookText  = `(
 		select extract(epoch from min(x.ended_at - x.claimed_at))
 		from queue_items x
-		where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed' and x.ended_by = r.user_id and x.claimed_at is not null)`
+		where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed' and x.ended_by = r.account_id and x.claimed_at is not null)`
 )
 
 const (
@@ -129,7 +129,7 @@ insert into review_remains (started_at, assistant_id, environment_id, channel_id
 select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, 1, ` + ReviewStateText + `,
 	array(select t.tag_id from conversation_tags t where t.sender_id = c.sender_id and t.conversation_id = c.id order by t.tag_id),
 	coalesce((
-		select jsonb_agg(jsonb_build_object('user_id', r.user_id, 'reviewed', r.reviewed_at is not null, 'rating', r.rating, 'took', ` + ReviewTookText + `))
+		select jsonb_agg(jsonb_build_object('account_id', r.account_id, 'reviewed', r.reviewed_at is not null, 'rating', r.rating, 'took', ` + ReviewTookText + `))
 		from reviews r
 		where r.sender_id = c.sender_id and r.conversation_id = c.id), '[]')
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)

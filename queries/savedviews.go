@@ -17,21 +17,21 @@ type SavedView struct {
 	Columns   []string
 	Oldest    bool // the oldest stand first
 	Shared    bool
-	UserID    conversation.UUID
+	AccountID conversation.UUID
 	By        string
 	Revision  int32
 	CreatedAt time.Time
 }
 
 const savedViewColumns = `
-select v.id, v.name, v.query, v.columns, v.oldest, v.shared, v.user_id, u.name as by, v.revision, v.created_at
+select v.id, v.name, v.query, v.columns, v.oldest, v.shared, v.account_id, u.name as by, v.revision, v.created_at
 from saved_views v
-join users u on u.id = v.user_id
-where (v.shared or v.user_id = @user)`
+join accounts u on u.id = v.account_id
+where (v.shared or v.account_id = @user)`
 
 const (
 	savedViewsSQL = savedViewColumns + `
-order by v.user_id <> @user, lower(v.name), v.id
+order by v.account_id <> @user, lower(v.name), v.id
 limit 500`
 	savedViewSQL = savedViewColumns + ` and v.id = @id`
 )
@@ -49,29 +49,29 @@ func SavedViewByID(ctx context.Context, db DB, id, user conversation.UUID) (Save
 }
 
 const insertSavedViewSQL = `
-insert into saved_views (id, name, query, columns, oldest, shared, user_id, created_at)
+insert into saved_views (id, name, query, columns, oldest, shared, account_id, created_at)
 values (@id, @name, @query, @columns, @oldest, @shared, @user, @at)`
 
 // AddSavedView keeps a view; ErrConflict when the user has one of that name.
 func AddSavedView(ctx context.Context, db DB, v SavedView) error {
-	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared, "user": [16]byte(v.UserID), "at": v.CreatedAt})
+	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared, "user": [16]byte(v.AccountID), "at": v.CreatedAt})
 	return Unique(err)
 }
 
 const changeSavedViewSQL = `
 update saved_views
 set query = @query, columns = @columns, oldest = @oldest, revision = revision + 1
-where id = @id and (user_id = @user or shared and @any::boolean)
+where id = @id and (account_id = @user or shared and @any::boolean)
 returning id`
 
 // ChangeSavedView makes a view of the user what it now shows, with any a shared one of anybody; or ErrNotFound.
 func ChangeSavedView(ctx context.Context, db DB, v SavedView, anyShared bool) error {
-	return Changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.UserID), "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
+	return Changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.AccountID), "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
 }
 
 const deleteSavedViewSQL = `
 delete from saved_views
-where id = @id and (user_id = @user or shared and @any::boolean)
+where id = @id and (account_id = @user or shared and @any::boolean)
 returning id`
 
 // DeleteSavedView forgets a view of the user, with any a shared one of anybody; or ErrNotFound.

@@ -21,7 +21,7 @@ import (
 type Schedule struct {
 	ID          conversation.UUID
 	Name        string
-	UserID      conversation.UUID // whose rights it has
+	AccountID   conversation.UUID // whose rights it has
 	Page        string            // of charts; or
 	Grain       string            // of rows
 	Query       string
@@ -107,17 +107,17 @@ type Target struct {
 }
 
 const scheduleColumns = `
-select s.id, s.name, s.user_id, s.page, s.grain, s.query, s.formats, s.schedule, s.zone, s.destination, s.target, s.secret, s.if_empty, s.incremental, s.next_at, s.revision, s.created_at, u.name as by
+select s.id, s.name, s.account_id, s.page, s.grain, s.query, s.formats, s.schedule, s.zone, s.destination, s.target, s.secret, s.if_empty, s.incremental, s.next_at, s.revision, s.created_at, u.name as by
 from schedules s
-join users u on u.id = s.user_id
+join accounts u on u.id = s.account_id
 `
 
 const (
-	schedulesSQL      = scheduleColumns + `where @user::uuid is null or s.user_id = @user order by lower(s.name), s.id limit 500`
+	schedulesSQL      = scheduleColumns + `where @user::uuid is null or s.account_id = @user order by lower(s.name), s.id limit 500`
 	scheduleByIDSQL   = scheduleColumns + `where s.id = @id`
 	dueSchedulesSQL   = scheduleColumns + `where s.next_at <= @now order by s.next_at, s.id limit 20 for update of s skip locked`
 	insertScheduleSQL = `
-insert into schedules (id, name, user_id, page, query, grain, formats, schedule, zone, destination, target, secret, if_empty, incremental, next_at, created_at)
+insert into schedules (id, name, account_id, page, query, grain, formats, schedule, zone, destination, target, secret, if_empty, incremental, next_at, created_at)
 values (@id, @name, @user, @page, @query, @grain, @formats, @schedule, @zone, @destination, @target, @secret, @if_empty, @incremental, @next, @at)`
 	updateScheduleSQL = `
 update schedules
@@ -128,7 +128,7 @@ returning id`
 	nextRunSQL        = `update schedules set next_at = @next where id = @id returning id`
 	deleteScheduleSQL = `delete from schedules where id = @id returning id`
 	busySQL           = `select exists (select from report_runs where schedule_id = @id and (state = 'running' or state = 'waiting' and retry_at is null) and test_for = '')`
-	runOwnerSQL       = `select s.user_id from report_runs r join schedules s on s.id = r.schedule_id where r.id = @id`
+	runOwnerSQL       = `select s.account_id from report_runs r join schedules s on s.id = r.schedule_id where r.id = @id`
 	insertRunSQL      = `
 insert into report_runs (id, schedule_id, due_at, test_for, state, error, created_at, ended_at)
 values (@id, @schedule, @due, @test, @state, @error, @now, @ended)
@@ -175,7 +175,7 @@ func AddSchedule(ctx context.Context, db DB, s Schedule) error {
 	if err != nil {
 		return err
 	}
-	args["user"], args["at"] = [16]byte(s.UserID), s.CreatedAt
+	args["user"], args["at"] = [16]byte(s.AccountID), s.CreatedAt
 	_, err = db.Exec(ctx, insertScheduleSQL, args)
 	return err
 }
@@ -290,7 +290,7 @@ cross join lateral (` + reportRunColumns + `where schedule_id = s.id order by cr
 	openRunsSQL = `
 select id
 from (
-	select r.id, r.created_at, row_number() over (partition by s.user_id order by r.created_at) as turn
+	select r.id, r.created_at, row_number() over (partition by s.account_id order by r.created_at) as turn
 	from report_runs r
 	join schedules s on s.id = r.schedule_id
 	where r.state = 'waiting' and (r.retry_at is null or r.retry_at <= @now) or r.state = 'running' and r.alive_at < @dead

@@ -2,9 +2,11 @@ package queries
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Server is a process that does jobs.
@@ -16,9 +18,9 @@ type Server struct {
 }
 
 const (
-	beatServerSQL = `
-insert into servers (id, version, started_at, alive_at)
-values (@id, @version, now(), now())
+	heartbeatSQL = `
+insert into servers (id, version, schema, started_at, alive_at)
+values (@id, @version, @schema, now(), now())
 on conflict (id) do update
 set alive_at = now()`
 	endServerSQL  = `delete from servers where id = @id`
@@ -26,7 +28,7 @@ set alive_at = now()`
 	serversSQL    = `select id, version, started_at, alive_at from servers order by started_at, id`
 
 	// A job that may be tried again is; the others have failed. Their kind can then be put in anew.
-	takeBackSQL = `
+	rescueJobsSQL = `
 update river_job
 set state = case when attempt < max_attempts then 'available' else 'discarded' end::river_job_state,
 	scheduled_at = case when attempt < max_attempts then now() else scheduled_at end,
@@ -37,9 +39,13 @@ where state = 'running' and not exists (
 	where s.id = river_job.attempted_by[array_upper(river_job.attempted_by, 1)] and s.alive_at > now() - make_interval(secs => @dead))`
 )
 
-// BeatServer tells that a process is alive, by the database's clock.
+// Heartbeat tells that a process is alive, by the database's clock. ErrOutdated says that it must end.
 func Heartbeat(ctx context.Context, db DB, id, version string) error {
-	_, err := db.Exec(ctx, beatServerSQL, pgx.StrictNamedArgs{"id": id, "version": version})
+	_, err := db.Exec(ctx, heartbeatSQL, pgx.StrictNamedArgs{"id": id, "version": version, "schema": schema})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "TWOLD" {
+		return ErrOutdated
+	}
 	return err
 }
 
@@ -55,11 +61,11 @@ func Servers(ctx context.Context, db DB) ([]Server, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Server])
 }
 
-// TakeBack has the jobs of processes that have been silent so long begun again, and returns how many.
+// RescueJobs has the jobs of processes that have been silent so long begun again, and returns how many.
 func RescueJobs(ctx context.Context, db DB, dead time.Duration) (int64, error) {
 	if _, err := db.Exec(ctx, forgetDeadSQL); err != nil {
 		return 0, err
 	}
-	tag, err := db.Exec(ctx, takeBackSQL, pgx.StrictNamedArgs{"dead": dead.Seconds()})
+	tag, err := db.Exec(ctx, rescueJobsSQL, pgx.StrictNamedArgs{"dead": dead.Seconds()})
 	return tag.RowsAffected(), err
 }

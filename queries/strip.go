@@ -27,10 +27,10 @@ const (
 	stripCommandsSQL = `update commands t set value = case when t.slot in ` + judgedSlots + ` then t.value else '' end, detail = case t.command when 'cannot handle' then t.detail else '' end
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value || t.detail <> ''`
 	stripWordsSQL        = `delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`
-	stripConversationSQL = `update conversations c set first_text = '', stripped = greatest(c.stripped % 10, @level::smallint), checkpoint = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where c.sender_id = k.sender_id and c.id = k.id`
+	stripConversationSQL = `update conversations c set first_text = '', removed = greatest(c.removed, @level::smallint), resumed = false, checkpoint = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where c.sender_id = k.sender_id and c.id = k.id`
 	sealSQL              = `
 update projections p
-set sealed = greatest(p.sealed, k.until)
+set bodies_removed_until = greatest(p.bodies_removed_until, k.until)
 from (
 	select c.sender_id, max((extract(epoch from c.last_at) * 1000000)::bigint) as until
 	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
@@ -38,7 +38,7 @@ from (
 	group by 1
 ) as k
 where p.sender_id = k.sender_id`
-	checkpointsOfSQL   = `select sender_id, id, checkpoint from conversations where sender_id = any(@senders::bigint[]) and stripped = 0`
+	checkpointsOfSQL   = `select sender_id, id, checkpoint from conversations where sender_id = any(@senders::bigint[]) and removed = 0`
 	StoreCheckpointSQL = `update conversations c set checkpoint = k.state from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state) where c.sender_id = k.sender_id and c.id = k.id`
 	statesOfSQL        = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
 	StoreStateSQL      = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
@@ -94,7 +94,7 @@ func ExpireSealed(ctx context.Context, db DB, rules []RetentionRule, now time.Ti
 }
 
 // forgetWords takes what was said in the places out of the states of folds. Their shards are locked.
-func forgetWords(ctx context.Context, tx pgx.Tx, of []ConversationKey, stripped int16) error {
+func forgetWords(ctx context.Context, tx pgx.Tx, of []ConversationKey, removed int16) error {
 	senders, _ := KeyColumns(of)
 	gone := make(map[conversation.UUID]bool, len(of))
 	for _, p := range of {
@@ -111,7 +111,7 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []ConversationKey, stripped 
 		case err != nil: // nobody reads it any more
 			changed, states = append(changed, sender), append(states, []byte{})
 		case p.Current != nil && gone[p.Current.ID]:
-			p.ForgetWords(stripped)
+			p.ForgetWords(removed)
 			changed, states = append(changed, sender), append(states, p.Marshal())
 		}
 		return nil

@@ -16,6 +16,7 @@ import (
 // ConversationFacts are what the page of one conversation says of it.
 type ConversationFacts struct {
 	ListedConversation
+	Resumed          bool // events came after retention removed something
 	SenderKey        string
 	UserID           string
 	SessionID        string
@@ -35,7 +36,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
 	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
 	c.user_messages, c.turns, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
-	c.first_text, c.stripped, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at, c.end_reason,
+	c.first_text, c.removed, c.resumed, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at, c.end_reason,
 	c.bot_messages, c.agent_messages, c.events, c.escalated_at, c.escalation_reason,
 	coalesce(v.model_id, '') as model_id, c.outcome_because, c.response_ms
 from conversations c

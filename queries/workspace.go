@@ -81,7 +81,7 @@ const (
 	allAssistantsSQL = `
 select a.id, a.uuid, a.name, a.settings, a.changed_at, coalesce(u.name, '') as by
 from assistants a
-left join users u on u.id = a.changed_by
+left join accounts u on u.id = a.changed_by
 where not exists (select from assistant_aliases x where x.name = a.name)
 order by a.name`
 	setAssistantSQL = `
@@ -92,7 +92,7 @@ set settings = excluded.settings, changed_at = excluded.changed_at, changed_by =
 	settingChangesSQL = `
 select s.name, s.changed_at as at, coalesce(u.name, '') as by
 from settings s
-left join users u on u.id = s.changed_by
+left join accounts u on u.id = s.changed_by
 where s.name <> 'pseudonyms'
 order by s.name`
 )

@@ -19,13 +19,13 @@ import (
 
 // SourceRow is how a source does.
 type SourceRow struct {
-	ID                                                                              int64
-	Name, Kind                                                                      string
-	Today, LastHour, LastMinute, Known, Revised, Rejected, Redelivered, Empty, Open int64
-	LastEvent, LastReceived                                                         *time.Time
-	Delay50, Delay95                                                                string
-	Ahead                                                                           time.Duration // by which events are from later than they arrive; 0: not by much
-	Broker                                                                          *Broker       // nil: not read from one
+	ID                                                                                   int64
+	Name, Kind                                                                           string
+	Today, LastHour, LastMinute, Duplicates, Revised, Rejected, Redelivered, Empty, Open int64
+	LastEvent, LastReceived                                                              *time.Time
+	Delay50, Delay95                                                                     string
+	Ahead                                                                                time.Duration // by which events are from later than they arrive; 0: not by much
+	Broker                                                                               *Broker       // nil: not read from one
 }
 
 // ReasonRow counts rejected events of one reason.
@@ -416,7 +416,7 @@ func HealthView(m Health) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<div class=\"list-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"Sources\"><table class=\"list\"><thead><tr><th>Source</th><th>Kind</th><th>State</th><th class=\"num\" title=\"Messages that wait at the broker\">Lag</th><th class=\"num\" title=\"Stored in the last minute, a second\">Events/s</th><th class=\"num\" title=\"Stored today\">Today</th><th class=\"num\" title=\"From the event to its commit, of the last 15 minutes: half arrive within\">Delay p50</th><th class=\"num\" title=\"From the event to its commit, of the last 15 minutes: 95 % arrive within\">p95</th><th>Last event</th><th>Last arrival</th><th class=\"num\" title=\"Known already, today\">Duplicates</th><th class=\"num\" title=\"Replaced by a redacted or changed copy, today\">Revised</th><th class=\"num\" title=\"Set aside today, settled ones included\">Rejected</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<div class=\"list-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"Sources\"><table class=\"list\"><thead><tr><th>Source</th><th>Kind</th><th>State</th><th class=\"num\" title=\"Messages that wait at the broker\">Lag</th><th class=\"num\" title=\"Stored in the last minute, a second\">Events/s</th><th class=\"num\" title=\"Stored today\">Today</th><th class=\"num\" title=\"From the event to its commit, of the last 15 minutes: half arrive within\">Delay p50</th><th class=\"num\" title=\"From the event to its commit, of the last 15 minutes: 95 % arrive within\">p95</th><th>Last event</th><th>Last arrival</th><th class=\"num\" title=\"Sent again, today\">Duplicates</th><th class=\"num\" title=\"Replaced by a redacted or changed copy, today\">Revised</th><th class=\"num\" title=\"Set aside today, settled ones included\">Rejected</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -688,9 +688,9 @@ func HealthView(m Health) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var35 string
-				templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinStringErrs(format.Count(s.Known))
+				templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinStringErrs(format.Count(s.Duplicates))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/health.templ`, Line: 176, Col: 47}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/health.templ`, Line: 176, Col: 52}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var35))
 				if templ_7745c5c3_Err != nil {

@@ -35,7 +35,7 @@ func (s *server) account(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) showAccount(w http.ResponseWriter, r *http.Request, status int, m views.Account) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	m.Page, m.Email, m.Person, m.HasPassword, m.HasKey = s.page(r, "Account", "Account"), u.Email, u.Name, u.PasswordHash != "" && s.passwords(), s.Box != nil
 	m.Limits, m.HasSecond = strings.Join(u.Assistants, ", "), u.SecondFactor != nil
 	var err error
@@ -70,14 +70,14 @@ func (s *server) accountRefused(w http.ResponseWriter, r *http.Request, err erro
 // rename answers POST /account/name.
 func (s *server) rename(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	was := u.Name
 	u.Name = strings.Join(strings.Fields(r.PostFormValue("name")), " ")
 	if err := checkName(u.Name); err != nil {
 		return s.accountRefused(w, r, err)
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditUserChanged, id: u.ID.String(), name: u.Email, before: map[string]any{"name": was}, after: map[string]any{"name": u.Name}}, queries.ChangeUser(ctx, tx, u)
+		return deed{act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: map[string]any{"name": was}, after: map[string]any{"name": u.Name}}, queries.ChangeAccount(ctx, tx, u)
 	}); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s *server) rename(w http.ResponseWriter, r *http.Request) error {
 }
 
 // ownPassword asks for the password once more, where something is changed that whoever sits at an unlocked screen must not.
-func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u access.User) error {
+func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u access.Account) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if u.PasswordHash == "" || !s.passwords() {
 		return nil
@@ -107,7 +107,7 @@ func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u access.Us
 // changePassword answers POST /account/password.
 func (s *server) changePassword(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	err := s.ownPassword(w, r, u)
 	if err == nil && (u.PasswordHash == "" || !s.passwords()) {
 		return queries.ErrNotFound
@@ -133,12 +133,12 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) error {
 
 // endSessions answers POST /account/sessions/end: everywhere else; with id, there.
 func (s *server) endSessions(w http.ResponseWriter, r *http.Request) error {
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	return s.endSessionsOf(w, r, u, "/account?said=session")
 }
 
 // endSessionsOf ends a user's session that the form names, or all but the one that asks.
-func (s *server) endSessionsOf(w http.ResponseWriter, r *http.Request, u access.User, back string) error {
+func (s *server) endSessionsOf(w http.ResponseWriter, r *http.Request, u access.Account, back string) error {
 	ctx := r.Context()
 	text := r.PostFormValue("id")
 	id, bad := conversation.ParseUUID(text)
@@ -170,7 +170,7 @@ func secondPlace(id conversation.UUID) string { return "totp:" + id.String() }
 // offerSecond answers POST /account/second: a secret is made and shown, and kept once a code of it was typed.
 func (s *server) offerSecond(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if s.Box == nil || u.SecondFactor != nil {
 		return queries.ErrNotFound
 	}
@@ -191,7 +191,7 @@ func (s *server) offerSecond(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) showOffer(w http.ResponseWriter, r *http.Request, status int, secret, mistake string) error {
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	key, err := otp.NewKeyFromURL("otpauth://totp/" + "Turnwise:" + strings.ReplaceAll(u.Email, "%", "") + "?issuer=Turnwise&secret=" + secret)
 	if err != nil {
 		return err
@@ -211,7 +211,7 @@ func (s *server) showOffer(w http.ResponseWriter, r *http.Request, status int, s
 // keepSecond answers POST /account/second/keep with a code of the secret that was shown; the recovery codes are shown this once.
 func (s *server) keepSecond(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	sealed, err := base64.StdEncoding.DecodeString(s.sessions.GetString(ctx, setSecond))
 	if err != nil || len(sealed) == 0 || s.Box == nil || u.SecondFactor != nil {
@@ -240,7 +240,7 @@ func (s *server) keepSecond(w http.ResponseWriter, r *http.Request) error {
 // removeSecond answers POST /account/second/remove.
 func (s *server) removeSecond(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	err := s.ownPassword(w, r, u)
 	if err == nil {
 		err = s.dropSecond(r, u)
@@ -252,7 +252,7 @@ func (s *server) removeSecond(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *server) dropSecond(r *http.Request, u access.User) error {
+func (s *server) dropSecond(r *http.Request, u access.Account) error {
 	ctx := r.Context()
 	return s.audited(r, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email, before: map[string]any{"second factor": true}}
@@ -261,7 +261,7 @@ func (s *server) dropSecond(r *http.Request, u access.User) error {
 }
 
 // secondFactor checks a one-time code or a recovery code and uses it up; ErrNotFound for a wrong or used one.
-func (s *server) secondFactor(ctx context.Context, u access.User, code string) (how string, err error) {
+func (s *server) secondFactor(ctx context.Context, u access.Account, code string) (how string, err error) {
 	code = strings.ToUpper(strings.Join(strings.Fields(strings.ReplaceAll(code, "-", "")), ""))
 	if len(code) > 6 {
 		sum := sha256.Sum256([]byte(code))
@@ -301,7 +301,7 @@ func recoveryCodes() (codes []string, hashes [][]byte) {
 // newCodes answers POST /account/codes: other recovery codes in place of those there were.
 func (s *server) newCodes(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if u.SecondFactor == nil {
 		return queries.ErrNotFound
 	}
@@ -319,10 +319,10 @@ func (s *server) newCodes(w http.ResponseWriter, r *http.Request) error {
 }
 
 // userByURL returns the user of the address.
-func (s *server) userByURL(r *http.Request) (access.User, error) {
+func (s *server) userByURL(r *http.Request) (access.Account, error) {
 	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
 	if err != nil {
-		return access.User{}, queries.ErrNotFound
+		return access.Account{}, queries.ErrNotFound
 	}
-	return queries.UserByID(r.Context(), s.Pool, id)
+	return queries.AccountByID(r.Context(), s.Pool, id)
 }

@@ -82,9 +82,9 @@ func (o *office) get(c *http.Client, path string) (int, string) {
 	return status, body
 }
 
-func (o *office) user(email string) access.User {
+func (o *office) user(email string) access.Account {
 	o.t.Helper()
-	u, err := queries.UserByEmail(o.t.Context(), o.pool, email)
+	u, err := queries.AccountByEmail(o.t.Context(), o.pool, email)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -222,14 +222,14 @@ func TestLastAdmin(t *testing.T) {
 			t.Errorf("%v: %d", form, status)
 		}
 	}
-	if err := change(t, o.pool, "viewer@example.org", func(u *access.User) { u.Role = "admin" }); err != nil {
+	if err := change(t, o.pool, "viewer@example.org", func(u *access.Account) { u.Role = "admin" }); err != nil {
 		t.Fatal(err)
 	}
 	// Two admins take the right from each other at the same time: one of them stays.
 	other := o.user("viewer@example.org")
 	second := signIn(t, o.url, "viewer")
 	results := make(chan int, 2)
-	for c, of := range map[*http.Client]access.User{admin: other, second: u} {
+	for c, of := range map[*http.Client]access.Account{admin: other, second: u} {
 		go func() {
 			resp, err := c.PostForm(o.url+"/admin/users/"+of.ID.String(), url.Values{"role": {"viewer"}, "name": {"x"}, "revision": {string(rune('0' + of.Revision))}})
 			if err != nil {
@@ -245,8 +245,8 @@ func TestLastAdmin(t *testing.T) {
 	if got[0] != 303 || got[1] == 303 {
 		t.Errorf("answers %v", got)
 	}
-	users, err := queries.Users(t.Context(), o.pool)
-	if err != nil || !slices.ContainsFunc(users, func(u access.User) bool { return u.Role == "admin" && !u.Disabled }) {
+	users, err := queries.Accounts(t.Context(), o.pool)
+	if err != nil || !slices.ContainsFunc(users, func(u access.Account) bool { return u.Role == "admin" && !u.Disabled }) {
 		t.Errorf("no admin is left: %v", err)
 	}
 }
@@ -394,7 +394,7 @@ func TestOwnRights(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
 	no := false
-	if err := change(t, o.pool, "supervisor@example.org", func(u *access.User) { u.Role, u.Transcripts = "admin", &no }); err != nil {
+	if err := change(t, o.pool, "supervisor@example.org", func(u *access.Account) { u.Role, u.Transcripts = "admin", &no }); err != nil {
 		t.Fatal(err)
 	}
 	c := signIn(t, o.url, "supervisor")

@@ -54,7 +54,7 @@ func (s *server) admin(w http.ResponseWriter, r *http.Request) error {
 func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	t := access.Token{Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Always: p("always") == "yes", Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now()}
 	if once, err := conversation.ParseUUID(p("once")); err == nil { // the page that is loaded again makes none again
 		t.ID = once

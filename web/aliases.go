@@ -40,10 +40,10 @@ func (s *server) mergeAssistant(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		m.Merge = &views.MergePreview{To: to, Rename: !exists, Senders: p.Senders, Conversations: p.Conversations, Stripped: p.Stripped, Limited: p.Limited}
+		m.Merge = &views.MergePreview{To: to, Rename: !exists, Senders: p.Senders, Conversations: p.Conversations, WithoutTexts: p.WithoutTexts, Limited: p.Limited}
 		return s.showAssistant(w, r, http.StatusOK, a, m)
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
 		renamed, err := queries.MergeAssistant(ctx, tx, a.Name, to, u.ID, s.Now())
 		if err != nil {
@@ -78,8 +78,8 @@ func nameWrong(to, from string) string {
 
 // follow has what is stored follow a changed name, once every server knows of it.
 func (s *server) follow(r *http.Request, tx pgx.Tx, kind queries.FoldKind, from, to string) error {
-	u, _ := userOf(r.Context())
-	run := queries.FoldRun{ID: queries.NewID(), Kind: kind, Assistant: from, Target: to, UserID: &u.ID, CreatedAt: s.Now()}
+	u, _ := accountOf(r.Context())
+	run := queries.FoldRun{ID: queries.NewID(), Kind: kind, Assistant: from, Target: to, AccountID: &u.ID, CreatedAt: s.Now()}
 	if err := queries.StartFold(r.Context(), tx, run, nil); err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func TestMergePage(t *testing.T) {
 	if aliases, err := queries.Aliases(t.Context(), o.pool); err != nil || len(aliases) != 0 {
 		t.Errorf("a preview changes something: %v, %v", aliases, err)
 	}
-	if _, err := o.pool.Exec(t.Context(), `insert into legal_holds (id, assistant, reason, created_at, created_by) select gen_random_uuid(), $1, 'a case', now(), (select id from users where role = 'admin')`, first); err != nil {
+	if _, err := o.pool.Exec(t.Context(), `insert into legal_holds (id, assistant, reason, created_at, created_by) select gen_random_uuid(), $1, 'a case', now(), (select id from accounts where role = 'admin')`, first); err != nil {
 		t.Fatal(err)
 	}
 	if status, to, _ := o.post(admin, "/admin/assistant/merge", "name", first, "to", second, "confirmed", "yes"); status != 303 || !strings.Contains(to, url.QueryEscape(second)) {

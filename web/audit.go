@@ -31,7 +31,7 @@ type deed struct {
 // actor is who asks, and from where.
 func (s *server) actor(r *http.Request) queries.Actor {
 	who := queries.Actor{Address: s.address(r)}
-	if u, ok := userOf(r.Context()); ok {
+	if u, ok := accountOf(r.Context()); ok {
 		who.ID, who.Name = &u.ID, u.Email
 	}
 	return who
@@ -130,7 +130,7 @@ func (s *server) showAudit(w http.ResponseWriter, r *http.Request, status int, m
 	for _, e := range list {
 		m.Rows = append(m.Rows, views.AuditRow{ID: e.ID, At: e.At, Actor: e.Actor, Address: e.Address, Act: string(e.Act), Object: e.Object, ObjectID: e.ObjectID, Change: changeWords(e.Before, e.After)})
 	}
-	users, err := queries.Users(ctx, s.Pool)
+	users, err := queries.Accounts(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (s *server) keepAudit(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		was, err := queries.LoadAuditSettings(ctx, tx)
 		if err != nil {

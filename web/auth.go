@@ -18,7 +18,7 @@ import (
 
 // may tells whether who asks has a right.
 func may(ctx context.Context, right access.Right) bool {
-	u, ok := userOf(ctx)
+	u, ok := accountOf(ctx)
 	return ok && u.Rights()[right]
 }
 
@@ -27,8 +27,8 @@ type (
 	sessionKey struct{}
 )
 
-func userOf(ctx context.Context) (access.User, bool) {
-	u, ok := ctx.Value(userKey{}).(access.User)
+func accountOf(ctx context.Context) (access.Account, bool) {
+	u, ok := ctx.Value(userKey{}).(access.Account)
 	return u, ok
 }
 
@@ -42,7 +42,7 @@ func sessionOf(ctx context.Context) conversation.UUID {
 // acts at once.
 func (s *server) loadUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var u access.User
+		var u access.Account
 		var session conversation.UUID
 		var err error
 		if scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
@@ -53,7 +53,7 @@ func (s *server) loadUser(next http.Handler) http.Handler {
 		} else if session, err = conversation.ParseUUID(s.sessions.GetString(r.Context(), sessionID)); err != nil {
 			err = queries.ErrNotFound // nobody signed in
 		} else {
-			u, err = queries.UserOfSession(r.Context(), s.Pool, session, s.Now())
+			u, err = queries.AccountOfSession(r.Context(), s.Pool, session, s.Now())
 		}
 		if err != nil && !errors.Is(err, queries.ErrNotFound) {
 			s.fail(w, r, err)
@@ -67,7 +67,7 @@ func (s *server) loadUser(next http.Handler) http.Handler {
 }
 
 // program returns who a token stands for: programs may read but not change anything. It answers itself when the token is refused.
-func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) (u access.User, refused bool, err error) {
+func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) (u access.Account, refused bool, err error) {
 	ctx := r.Context()
 	t, err := queries.TokenBySecret(ctx, s.Pool, secret, s.Now())
 	switch {
@@ -83,7 +83,7 @@ func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) 
 		http.Error(w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.", http.StatusForbidden)
 		return u, true, nil
 	}
-	u = access.User{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, IsToken: true}
+	u = access.Account{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, IsToken: true}
 	return u, false, queries.TokenUsed(ctx, s.Pool, t.ID, s.Now())
 }
 
@@ -93,7 +93,7 @@ const longestForm = 8 << 20
 // need lets only those through who have the right.
 func (s *server) need(to route) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		u, ok := userOf(r.Context())
+		u, ok := accountOf(r.Context())
 		if !ok {
 			if r.Header.Get("HX-Request") == "true" {
 				if r.Method == http.MethodGet {
@@ -124,7 +124,7 @@ func (s *server) need(to route) handler {
 				return err
 			}
 			defer leave()
-			if dear == s.stiles.drawn {
+			if dear == s.limiters.drawn {
 				w = &leaving{w, leave}
 			}
 		}

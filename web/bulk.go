@@ -27,7 +27,7 @@ const showOnly work.BulkKind = "only"
 func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if err := r.ParseForm(); err != nil {
 		return &metric.InputError{Field: "selection", Msg: "is too large"}
 	}
@@ -39,7 +39,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	run := work.BulkRun{ID: queries.NewID(), UserID: u.ID, Kind: work.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
+	run := work.BulkRun{ID: queries.NewID(), AccountID: u.ID, Kind: work.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
 	if run.Kind == showOnly {
 		if r.PostFormValue("all") == "" {
 			if f.IDs = r.PostForm["c"]; len(f.IDs) == 0 {
@@ -68,7 +68,7 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	}
 	limits := u.Assistants
 	if run.Kind == work.BulkAssign {
-		to, err := queries.UserByID(ctx, s.Pool, *run.Subject)
+		to, err := queries.AccountByID(ctx, s.Pool, *run.Subject)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (s *server) describeBulk(r *http.Request, run *work.BulkRun) error {
 
 // bulkRun answers GET /acts/{id}: how far it is.
 func (s *server) bulkRun(w http.ResponseWriter, r *http.Request) error {
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
 	if err != nil {
 		return queries.ErrNotFound
@@ -172,7 +172,7 @@ func (s *server) bulkRun(w http.ResponseWriter, r *http.Request) error {
 // undoBulk answers POST /acts/{id}/undo: of a run, or of one act.
 func (s *server) undoAct(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
 	if err != nil {
 		return queries.ErrNotFound

@@ -63,7 +63,7 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	} else {
 		l.first = at == nil
 	}
-	if l.user, _ = userOf(r.Context()); !l.read(&m, r.Context()) {
+	if l.user, _ = accountOf(r.Context()); !l.read(&m, r.Context()) {
 		return l.err
 	}
 	shownRows(r.Context(), len(m.Rows))

@@ -172,7 +172,7 @@ func (s *server) draftCriteria(w http.ResponseWriter, r *http.Request) error {
 	} else if len(rules.Included) == 0 && len(past) == 0 {
 		return s.criteriaForm(w, r, http.StatusUnprocessableEntity, assistant, rules, "Name at least one flow that must be completed or started: without, no conversation is judged.")
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	id, err := queries.DraftCriteria(r.Context(), s.Pool, assistant, rules, u.Name, s.Now())
 	if err != nil {
 		return err
@@ -263,7 +263,7 @@ func (s *server) useCriteria(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	ctx := r.Context()
 	err = s.audited(r, func(tx pgx.Tx) (d deed, err error) {
 		past, err := queries.CriteriaOf(ctx, tx, c.Assistant)

@@ -32,7 +32,7 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &metric.InputError{Field: "query", Msg: "is no filter"}
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	x, err := s.wanted(ctx, kept, r.PostFormValue("grain"), r.PostFormValue("format"), u)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	if more {
 		n = 0
 	}
-	e := queries.ExportFile{ID: queries.NewID(), UserID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain, Format: string(x.Format), FileName: name, Total: n, CreatedAt: now, Clear: x.Clear}
+	e := queries.ExportFile{ID: queries.NewID(), AccountID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain, Format: string(x.Format), FileName: name, Total: n, CreatedAt: now, Clear: x.Clear}
 	made.id = e.ID.String()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		if err := queries.AddExport(ctx, tx, e); err != nil {
@@ -79,7 +79,7 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 // rows answers GET /rows, for programs: a row for each conversation, turn, message, event or user of a filter, streamed in whole.
 func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 	ctx, q := r.Context(), r.URL.Query()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	x, err := s.wanted(ctx, q, q.Get("grain"), q.Get("format"), u)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 }
 
 // wanted reads what is to be taken out.
-func (s *server) wanted(ctx context.Context, query url.Values, grain, format string, u access.User) (x report.Wanted, err error) {
+func (s *server) wanted(ctx context.Context, query url.Values, grain, format string, u access.Account) (x report.Wanted, err error) {
 	x = report.Wanted{Grain: queries.Grain(grain), By: u.Name}
 	if !slices.Contains(queries.Grains, x.Grain) && x.Grain != queries.ByUser {
 		return x, &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event, user"}
@@ -170,9 +170,9 @@ func (s *server) exportByURL(r *http.Request) (e queries.ExportFile, err error) 
 	if err != nil {
 		return e, queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	e, err = queries.ExportByID(r.Context(), s.Pool, id)
-	if err == nil && (e.UserID == nil || *e.UserID != u.ID) && !u.Rights()[access.Administer] {
+	if err == nil && (e.AccountID == nil || *e.AccountID != u.ID) && !u.Rights()[access.Administer] {
 		return e, queries.ErrNotFound
 	}
 	if err == nil && !s.viewer(r.Context()).Within(r.Context(), e.Query) { // made before the user was limited

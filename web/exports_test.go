@@ -416,7 +416,7 @@ func TestExportInBackground(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := queries.AddUser(t.Context(), pool, access.User{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: hash, CreatedAt: now}); err != nil {
+	if err := queries.AddAccount(t.Context(), pool, access.Account{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: hash, CreatedAt: now}); err != nil {
 		t.Fatal(err)
 	}
 	for role, want := range map[string]int{"other": 404, "admin": 200, "reviewer": 403} {

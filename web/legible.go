@@ -63,7 +63,7 @@ func legibleQuery(field, raw string) error {
 
 func legibleForm(w http.ResponseWriter, r *http.Request) error {
 	most := int64(largestForm)
-	if _, known := userOf(r.Context()); !known {
+	if _, known := accountOf(r.Context()); !known {
 		most = 64 << 10 // as much as those have that are for everybody
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))

@@ -130,7 +130,7 @@ func TestForms(t *testing.T) {
 		resp.Body.Close()
 		sent++
 		if strings.HasPrefix(resp.Header.Get("Location"), "/login") { // it ended the session
-			if err := change(t, pool, "admin@example.org", func(u *access.User) { u.Disabled, u.Role = false, "admin" }); err != nil {
+			if err := change(t, pool, "admin@example.org", func(u *access.Account) { u.Disabled, u.Role = false, "admin" }); err != nil {
 				t.Fatal(err)
 			}
 			c = signIn(t, server.URL, "admin")

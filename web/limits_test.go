@@ -151,7 +151,7 @@ func TestLimits(t *testing.T) {
 	made("/queues", "name", canary+" queue", "query", "assistant="+canary+"&range=28d", "count", "5", "seed", "1")
 	made("/queues", "name", "queue of all "+canary, "query", "range=28d", "count", "5", "seed", "1")
 	made("/queues", "name", "own queue", "query", "assistant=harbour-bank&range=28d", "count", "5", "seed", "1")
-	reviewer, err := queries.UserByEmail(ctx, pool, "reviewer@example.org")
+	reviewer, err := queries.AccountByEmail(ctx, pool, "reviewer@example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestLimits(t *testing.T) {
 	}
 
 	for _, role := range []string{"viewer", "reviewer", "supervisor"} {
-		if err := change(t, pool, role+"@example.org", func(u *access.User) { u.Assistants = []string{"harbour-bank"} }); err != nil {
+		if err := change(t, pool, role+"@example.org", func(u *access.Account) { u.Assistants = []string{"harbour-bank"} }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -307,7 +307,7 @@ func TestLimits(t *testing.T) {
 	if all != 1 {
 		t.Errorf("the rows of all environments are %d more than those of each", all-1)
 	}
-	u, err := queries.UserByEmail(ctx, pool, "supervisor@example.org")
+	u, err := queries.AccountByEmail(ctx, pool, "supervisor@example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func TestLimits(t *testing.T) {
 	if b, err := json.Marshal(document); err != nil || bytes.Contains(b, []byte(canary)) {
 		t.Errorf("a report by mail holds the foreign one: %v", err)
 	}
-	e := queries.ExportFile{ID: queries.NewID(), UserID: &u.ID, Title: "x", Query: metric.Filter{Range: metric.Range{Days: 28}}.Encode(), Grain: queries.ByMessage, Format: "csv", FileName: "x.csv", CreatedAt: now}
+	e := queries.ExportFile{ID: queries.NewID(), AccountID: &u.ID, Title: "x", Query: metric.Filter{Range: metric.Range{Days: 28}}.Encode(), Grain: queries.ByMessage, Format: "csv", FileName: "x.csv", CreatedAt: now}
 	if err := queries.AddExport(ctx, pool, e); err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestNoTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := []string{"/overview?range=28d", "/flows", "/latency", "/csat", "/intents?range=28d", "/users?range=28d", "/compare", "/reports", "/account", "/documents/intents?as=csv&range=28d", "/documents/csat?as=csv&range=28d", "/health"}
-	if err := change(t, o.pool, "supervisor@example.org", func(u *access.User) { no := false; u.Transcripts = &no }); err != nil {
+	if err := change(t, o.pool, "supervisor@example.org", func(u *access.Account) { no := false; u.Transcripts = &no }); err != nil {
 		t.Fatal(err)
 	}
 	for _, role := range []string{"viewer", "supervisor"} {

@@ -27,7 +27,7 @@ type listing struct {
 	first  bool         // the first page
 	oldest bool         // the oldest stand first
 	words  search.Query // what is searched for
-	user   access.User
+	user   access.Account
 	err    error
 
 	list       []queries.ListedConversation
@@ -210,7 +210,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 	for _, c := range list {
 		r := views.ConversationRow{
 			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt), Outcome: queries.OutcomeAt(c.Outcome, c.ClosesAt, m.Now),
-			FirstText: c.FirstText, Stripped: c.Stripped > 0, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
+			FirstText: c.FirstText, Stripped: c.Removed > 0, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
 			Flows: c.Flows, Messages: c.UserMessages, Turns: c.Turns, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT, Escalated: c.Escalated,
 		}
 		to := from
@@ -302,7 +302,7 @@ func (l *listing) views(m *views.Conversations) {
 	v.Query, v.Columns, v.Order, v.MayShare = l.Filter.Encode(), l.Own.Get("cols"), l.Own.Get("order"), m.Rights[access.ShareViews]
 	for _, x := range l.saved {
 		link := views.ViewLink{ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String()}
-		link.Mine = x.UserID == l.user.ID || x.Shared && m.Rights[access.ShareViews]
+		link.Mine = x.AccountID == l.user.ID || x.Shared && m.Rights[access.ShareViews]
 		if link.Current = link.ID == l.Own.Get("view"); link.Current {
 			v.Current = &link
 			v.Changed = x.Query != v.Query || strings.Join(x.Columns, ",") != v.Columns || x.Oldest != l.oldest

@@ -46,7 +46,7 @@ const (
 
 func (s *server) loginPage(w http.ResponseWriter, r *http.Request) error {
 	next := local(r.URL.Query().Get("next"))
-	if _, ok := userOf(r.Context()); ok {
+	if _, ok := accountOf(r.Context()); ok {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return nil
 	}
@@ -85,7 +85,7 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 		m.Error = triedTooOften
 		return s.showLogin(w, r, http.StatusTooManyRequests, m)
 	}
-	u, err := queries.UserByEmail(ctx, s.Pool, email)
+	u, err := queries.AccountByEmail(ctx, s.Pool, email)
 	if err != nil && !errors.Is(err, queries.ErrNotFound) {
 		return err
 	}
@@ -179,14 +179,14 @@ func (s *server) matches(password, hash string, known bool) (match bool, err err
 
 // signInFailed writes down a try. What was typed for a user that is not known may be a password: it is not kept.
 // The account is the same told by a pseudonym.
-func (s *server) signInFailed(r *http.Request, u access.User, known bool, by, account string) error {
+func (s *server) signInFailed(r *http.Request, u access.Account, known bool, by, account string) error {
 	return s.auditedAs(r, queries.Actor{Name: u.Email, Address: s.address(r)}, func(pgx.Tx) (deed, error) {
 		return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": known, "disabled": u.Disabled, "by": by, "account": account}}, nil
 	})
 }
 
 // welcome signs a user in who has proved to be the one, or asks for the second factor first.
-func (s *server) welcome(w http.ResponseWriter, r *http.Request, u access.User, by, next string) error {
+func (s *server) welcome(w http.ResponseWriter, r *http.Request, u access.Account, by, next string) error {
 	if u.SecondFactor == nil {
 		return s.enter(w, r, u, by, next)
 	}
@@ -204,7 +204,7 @@ func (s *server) welcome(w http.ResponseWriter, r *http.Request, u access.User, 
 }
 
 // enter begins a session.
-func (s *server) enter(w http.ResponseWriter, r *http.Request, u access.User, by, next string) error {
+func (s *server) enter(w http.ResponseWriter, r *http.Request, u access.Account, by, next string) error {
 	ctx := r.Context()
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, u access.User, by
 		_, size := utf8.DecodeLastRuneInString(agent)
 		agent = agent[:len(agent)-size]
 	}
-	x := queries.Session{ID: queries.NewID(), UserID: u.ID, BegunAt: s.Now(), Address: s.address(r), Agent: strings.ReplaceAll(agent, "\x00", "")}
+	x := queries.Session{ID: queries.NewID(), AccountID: u.ID, BegunAt: s.Now(), Address: s.address(r), Agent: strings.ReplaceAll(agent, "\x00", "")}
 	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: x.Address}, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditSignedIn, after: map[string]any{"by": by}}
 		if err := queries.AddSession(ctx, tx, x); err != nil {
@@ -236,13 +236,13 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, u access.User, by
 }
 
 // halfway returns who has proved one factor and not the other yet, and how.
-func (s *server) halfway(ctx context.Context) (u access.User, by string, err error) {
+func (s *server) halfway(ctx context.Context) (u access.Account, by string, err error) {
 	text, by, _ := strings.Cut(s.sessions.GetString(ctx, halfUser), " ")
 	id, bad := conversation.ParseUUID(text)
 	if bad != nil || s.sessions.GetInt64(ctx, halfUntil) < s.Now().Unix() {
 		return u, "", queries.ErrNotFound
 	}
-	u, err = queries.UserByID(ctx, s.Pool, id)
+	u, err = queries.AccountByID(ctx, s.Pool, id)
 	if err == nil && u.Disabled {
 		err = queries.ErrNotFound
 	}
@@ -294,7 +294,7 @@ func (s *server) code(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) logout(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	if u, ok := userOf(ctx); ok {
+	if u, ok := accountOf(ctx); ok {
 		if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 			err := queries.EndSession(ctx, tx, u.ID, sessionOf(ctx))
 			if errors.Is(err, queries.ErrNotFound) {
@@ -318,9 +318,9 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	key := access.KeyHash(chi.URLParam(r, "key"))
 	l, err := queries.LinkByHash(ctx, s.Pool, key, s.Now())
-	var u access.User
+	var u access.Account
 	if err == nil {
-		u, err = queries.UserByID(ctx, s.Pool, l.UserID)
+		u, err = queries.AccountByID(ctx, s.Pool, l.AccountID)
 	}
 	if errors.Is(err, queries.ErrNotFound) || err == nil && (u.Disabled || l.Kind != access.LinkSignIn && !s.passwords()) {
 		s.message(w, r, http.StatusNotFound, views.Message{Page: s.page(r, "", ""), Heading: "This link is not in force", Text: "It was used, or has expired. Ask an admin for another one.", Back: "/login", BackText: "Sign in"})
@@ -360,7 +360,7 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 		}
 		if u.Name != name {
 			u.Name = name
-			if err := queries.ChangeUser(ctx, tx, u); err != nil {
+			if err := queries.ChangeAccount(ctx, tx, u); err != nil {
 				return d, err
 			}
 		}

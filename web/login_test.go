@@ -70,14 +70,20 @@ func TestSignIn(t *testing.T) {
 		want   int
 	}{
 		{func() error { return nil }, "/admin", 200},
-		{func() error { return change(t, pool, "viewer@example.org", func(u *access.User) { u.Role = "admin" }) }, "/admin", 200},
-		{func() error { return change(t, pool, "admin@example.org", func(u *access.User) { u.Role = "viewer" }) }, "/admin", 403},
-		{func() error { return change(t, pool, "admin@example.org", func(u *access.User) { u.Disabled = true }) }, "/health", 303},
 		{func() error {
-			return change(t, pool, "admin@example.org", func(u *access.User) { u.Disabled = false })
+			return change(t, pool, "viewer@example.org", func(u *access.Account) { u.Role = "admin" })
+		}, "/admin", 200},
+		{func() error {
+			return change(t, pool, "admin@example.org", func(u *access.Account) { u.Role = "viewer" })
+		}, "/admin", 403},
+		{func() error {
+			return change(t, pool, "admin@example.org", func(u *access.Account) { u.Disabled = true })
+		}, "/health", 303},
+		{func() error {
+			return change(t, pool, "admin@example.org", func(u *access.Account) { u.Disabled = false })
 		}, "/health", 200},
 		{func() error {
-			u, err := queries.UserByEmail(t.Context(), pool, "admin@example.org")
+			u, err := queries.AccountByEmail(t.Context(), pool, "admin@example.org")
 			if err != nil {
 				return err
 			}
@@ -191,7 +197,7 @@ func TestGuesses(t *testing.T) {
 	if got := try(home, password); got != 303 {
 		t.Errorf("the owner at home: %d", got)
 	}
-	if _, err := pool.Exec(t.Context(), `update users set second_factor = '\x01' where email = 'admin@example.org'`); err != nil {
+	if _, err := pool.Exec(t.Context(), `update accounts set second_factor = '\x01' where email = 'admin@example.org'`); err != nil {
 		t.Fatal(err)
 	}
 	if got := try("198.51.99.2", password); got != 303 {

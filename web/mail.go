@@ -35,7 +35,7 @@ func (s *server) mailForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) showMail(w http.ResponseWriter, r *http.Request, status int, m queries.MailSettings, said, failure string) error {
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	return s.render(w, r, status, views.MailFormPage(views.MailForm{
 		Page: s.page(r, "Mail", "Admin"), Error: failure, Said: said, Host: m.Host, Port: strconv.Itoa(m.Port), Security: m.Security, User: m.User, From: m.From, Sender: m.Sender, Line: m.Line,
 		Kept: len(m.Sealed) > 0, HasKey: s.Box != nil, TestTo: u.Email, Tested: strings.HasPrefix(failure, testFailed),
@@ -64,7 +64,7 @@ func (s *server) keepMail(w http.ResponseWriter, r *http.Request) error {
 	if wrong != nil {
 		return s.showMail(w, r, http.StatusUnprocessableEntity, m, "", wrong.Error())
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditSettingsChanged, name: "mail", before: was, after: m}
 		if !bytes.Equal(was.Sealed, m.Sealed) {

@@ -72,7 +72,7 @@ func (s *server) keepMasking(w http.ResponseWriter, r *http.Request) error {
 		tried, _ := masker.Text(form.Sample)
 		return s.showMasking(w, r, http.StatusOK, views.Masking{Form: form, Tried: tried})
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		was, err := queries.MaskingRules(ctx, tx)
 		if err != nil {
@@ -143,10 +143,10 @@ func (s *server) maskStored(w http.ResponseWriter, r *http.Request) error {
 	if rules.Key == nil {
 		return refuse("Keep the rules first.")
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	id := queries.NewID()
 	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-		if err := queries.StartFold(ctx, tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, UserID: &u.ID, CreatedAt: s.Now()}, &rules); err != nil {
+		if err := queries.StartFold(ctx, tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, AccountID: &u.ID, CreatedAt: s.Now()}, &rules); err != nil {
 			return deed{}, err
 		}
 		return deed{act: queries.AuditMasked, id: id.String(), after: rules.Rules}, s.Jobs.AddLater(ctx, tx, jobs.FoldArgs{ID: id.String()}, s.Now().Add(jobs.SettledAfter))

@@ -20,8 +20,8 @@ const longestNote = 200
 // addNote answers POST /notes: a mark on the charts.
 func (s *server) addNote(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	u, _ := userOf(r.Context())
-	n := queries.ChartNote{ID: queries.NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), UserID: u.ID, CreatedAt: s.Now()}
+	u, _ := accountOf(r.Context())
+	n := queries.ChartNote{ID: queries.NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), AccountID: u.ID, CreatedAt: s.Now()}
 	n.Shared = r.PostFormValue("shared") != "" && u.Rights()[access.ShareNotes]
 	var err error
 	if n.At, err = time.ParseInLocation("2006-01-02T15:04", r.PostFormValue("at"), s.Zone); err != nil {
@@ -49,7 +49,7 @@ func (s *server) deleteNote(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	if err := queries.DeleteChartNote(r.Context(), s.Pool, id, u.ID, u.Rights()[access.Administer]); err != nil {
 		return err
 	}

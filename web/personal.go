@@ -162,7 +162,7 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	e := queries.Erasure{ID: queries.NewID(), Person: p.Of(who), At: s.Now(), Reason: reason}
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
 		d = deed{act: queries.AuditPersonErased, id: e.ID.String(), name: e.Person, after: map[string]any{"senders": len(of), "why": reason}}

@@ -145,7 +145,7 @@ func TestErased(t *testing.T) {
 		t.Errorf("an export before: %d", status)
 	}
 	u := o.user("admin@example.org")
-	e := queries.ExportFile{ID: queries.NewID(), UserID: &u.ID, Title: "of user-" + marked, Query: "id=user-" + marked, Grain: queries.ByMessage, Format: "csv", FileName: "x.csv", CreatedAt: now}
+	e := queries.ExportFile{ID: queries.NewID(), AccountID: &u.ID, Title: "of user-" + marked, Query: "id=user-" + marked, Grain: queries.ByMessage, Format: "csv", FileName: "x.csv", CreatedAt: now}
 	if err := queries.AddExport(t.Context(), pool, e); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestErased(t *testing.T) {
 	}
 	// All of it again, in any order, and a rebuild: nothing comes back.
 	slices.Reverse(bodies)
-	if counts := store(bodies); counts.Stored != 0 || counts.Known != int64(len(bodies)) {
+	if counts := store(bodies); counts.Stored != 0 || counts.Duplicates != int64(len(bodies)) {
 		t.Errorf("again: %+v", counts)
 	}
 	if err := ingest.NewWriter(pool, slog.New(slog.DiscardHandler)).Rebuild(t.Context(), "", func(int) {}); err != nil {

@@ -59,7 +59,7 @@ func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		for _, p := range people {
-			m.People[p.UserID.String()] = views.ReviewerShare{Share: strconv.Itoa(int(p.Share)), Goal: strconv.Itoa(int(p.Goal)), In: true}
+			m.People[p.AccountID.String()] = views.ReviewerShare{Share: strconv.Itoa(int(p.Share)), Goal: strconv.Itoa(int(p.Goal)), In: true}
 		}
 	}
 	return s.queueForm(w, r, http.StatusOK, m)
@@ -95,7 +95,7 @@ func (s *server) queueForm(w http.ResponseWriter, r *http.Request, status int, m
 func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if err := r.ParseForm(); err != nil {
 		return &metric.InputError{Field: "form", Msg: "is too large"}
 	}
@@ -234,7 +234,7 @@ func (s *server) parseQueue(r *http.Request) (q work.Queue, people []work.QueueR
 		if err != nil {
 			return q, nil, err
 		}
-		people = append(people, work.QueueReviewer{UserID: id, Share: int32(share), Goal: int32(goal)})
+		people = append(people, work.QueueReviewer{AccountID: id, Share: int32(share), Goal: int32(goal)})
 	}
 	return q, people, nil
 }

@@ -30,7 +30,7 @@ import (
 // reviewPage answers GET /review: what there is to do.
 func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 	m := views.ReviewPageModel{Page: s.page(r, "Review", "Review")}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	m.Lead = m.Rights[access.ManageReviews]
 	all, err := work.Queues(r.Context(), s.Pool, u.ID, m.Lead)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	q, err := s.viewer(r.Context()).QueueByID(r.Context(), id)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		if p.MedianS != nil {
 			row.Median = format.Span(time.Duration(*p.MedianS * float64(time.Second)))
 		}
-		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Queue: q.ID.String(), Reviewers: []string{p.UserID.String()}}}
+		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Queue: q.ID.String(), Reviewers: []string{p.AccountID.String()}}}
 		row.Link = dashboard.Address(f)
 		m.Reviewers = append(m.Reviewers, row)
 	}
@@ -271,7 +271,7 @@ func (s *server) nextItem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	if _, err := s.viewer(r.Context()).QueueByID(r.Context(), id); err != nil && len(u.Assistants) > 0 {
 		return err
 	}
@@ -291,7 +291,7 @@ func (s *server) replaceItem(w http.ResponseWriter, r *http.Request) error {
 	if reason == "" || len(reason) > 800 || strings.ToValidUTF8(reason, "") != reason || strings.ContainsRune(reason, 0) {
 		return &metric.InputError{Field: "reason", Msg: "has 1 to 200 characters"}
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	q, err := s.viewer(ctx).QueueByID(ctx, id)
 	if err != nil {
 		return err

@@ -249,7 +249,7 @@ func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (s *server) settle(r *http.Request, x queries.RejectedEvent, state string) error {
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	err := queries.SettleRejected(r.Context(), s.Pool, x.ID, state, u.Email, s.Now())
 	if errors.Is(err, queries.ErrNotFound) {
 		return nil // settled by somebody else meanwhile

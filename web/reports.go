@@ -140,7 +140,7 @@ func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page vi
 	}
 	for _, p := range people {
 		to, link := f, ""
-		if id := p.UserID.String(); len(f.Review.Reviewers) == 0 || slices.Equal(f.Review.Reviewers, []string{id}) { // a filter holds one or another, not both
+		if id := p.AccountID.String(); len(f.Review.Reviewers) == 0 || slices.Equal(f.Review.Reviewers, []string{id}) { // a filter holds one or another, not both
 			to.Review.Reviewers = []string{id}
 			link = dashboard.Address(to)
 		}

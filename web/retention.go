@@ -169,7 +169,7 @@ func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	x := queries.RetentionRule{ID: queries.NewID(), Assistant: r.PostFormValue("assistant"), Environment: r.PostFormValue("environment"), Channel: r.PostFormValue("channel"), ChangedAt: s.Now()}
 	err := parseDurations(r, &x)
 	form := views.Retention{Form: views.RetentionRow{
@@ -214,7 +214,7 @@ func (s *server) changeRetention(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	for _, x := range rules {
 		if x.ID != id {
 			continue
@@ -264,7 +264,7 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	h := queries.LegalHold{ID: queries.NewID(), Assistant: p("assistant"), Person: p("person"), Reason: p("reason"), CreatedAt: s.Now()}
 	err := func() error {
 		if text := p("conversation"); text != "" {
@@ -308,7 +308,7 @@ func (s *server) releaseHold(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
 		return deed{act: queries.AuditHoldReleased, id: id.String()}, queries.ReleaseHold(ctx, tx, id, u.ID, s.Now())
 	})

@@ -30,7 +30,7 @@ type reviewing struct {
 	*server
 	db     queries.DB // as the user sees the conversation
 	page   views.Page
-	user   access.User
+	user   access.Account
 	place  queries.ConversationKey
 	events int32
 	shown  int32             // events that there were when the user's page was made
@@ -75,7 +75,7 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		}
 	}
 	for _, n := range w.Notes {
-		row := views.NoteRow{ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt, Edited: n.EditedAt != nil, Mine: n.UserID == v.user.ID && (len(raw) == 0 || raw[n.ID] == n.Text), Revision: n.Revision}
+		row := views.NoteRow{ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt, Edited: n.EditedAt != nil, Mine: n.AccountID == v.user.ID && (len(raw) == 0 || raw[n.ID] == n.Text), Revision: n.Revision}
 		if n.MessageID != nil {
 			row.Message = n.MessageID.String()
 			row.MessageLink = m.Action + "?m=" + row.Message
@@ -134,7 +134,7 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 	}
 	rest := q.MineOpen
 	for _, r := range people {
-		if r.UserID != v.user.ID {
+		if r.AccountID != v.user.ID {
 			continue
 		}
 		if r.Share > 0 && p.MineGoal == 0 {
@@ -206,7 +206,7 @@ func (v *reviewing) tools(id conversation.UUID) views.MessageTools {
 		if m.MessageID != id {
 			continue
 		}
-		if m.UserID == v.user.ID {
+		if m.AccountID == v.user.ID {
 			t.Mine = m.Mark
 		} else {
 			t.Marks = append(t.Marks, m.By+": "+m.Mark)
@@ -240,7 +240,7 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 		return nil, err
 	}
 	v = &reviewing{server: s, db: sight.db, page: s.page(r, "Conversation", "Conversations"), place: place, events: c.Events, of: c.Assistant}
-	v.user, _ = userOf(r.Context())
+	v.user, _ = accountOf(r.Context())
 	v.shown = c.Events
 	if n, err := strconv.Atoi(r.PostFormValue("events")); err == nil {
 		v.shown = min(v.shown, int32(n))
@@ -390,7 +390,7 @@ func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 }
 
 // next sends a reviewer to the next item of a queue, or to the queue's page when there is none.
-func (s *server) next(w http.ResponseWriter, r *http.Request, queue conversation.UUID, u access.User) error {
+func (s *server) next(w http.ResponseWriter, r *http.Request, queue conversation.UUID, u access.Account) error {
 	item, err := work.Claim(r.Context(), s.Pool, queue, u.ID, u.Assistants, s.Now())
 	to := "/conversations/" + item.ID.String() + "?in=" + queue.String()
 	if errors.Is(err, queries.ErrNotFound) {

@@ -34,7 +34,7 @@ func (s *reviewSite) goOn() {
 }
 
 func (s *reviewSite) user(role string) string {
-	return s.one(`select id::text from users where name = $1`, role)
+	return s.one(`select id::text from accounts where name = $1`, role)
 }
 
 // Whoever acts on a conversation at once, none of it is lost, and its state is what its reviews say.
@@ -82,7 +82,7 @@ func TestBulkOfGoneTag(t *testing.T) {
 		t.Helper()
 		run := work.BulkRun{ID: queries.NewID(), Kind: work.BulkTag, Words: name, CreatedAt: s.clock()}
 		id := parse(t, s.one(`select id::text from tags where name = $1`, name))
-		run.Subject, run.UserID = &id, parse(t, s.user("supervisor"))
+		run.Subject, run.AccountID = &id, parse(t, s.user("supervisor"))
 		s.later(time.Second)
 		if err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
 			_, err := work.StartBulk(t.Context(), tx, run, nil, metric.Filter{Range: metric.Range{Days: 90}}, nil, s.clock(), time.UTC)
@@ -120,11 +120,11 @@ func TestUndoAssignment(t *testing.T) {
 		return strings.SplitN(run, "?", 2)[0]
 	}
 	state := func() string {
-		return s.one(`select coalesce(string_agg(u.name || ' ' || i.ended, ', ' order by i.conversation_id), '') from queue_items i join users u on u.id = i.for_user`)
+		return s.one(`select coalesce(string_agg(u.name || ' ' || i.ended, ', ' order by i.conversation_id), '') from queue_items i join accounts u on u.id = i.for_account`)
 	}
 	assign("reviewer", ids[0], ids[1])
 	assign("admin", ids[2], ids[3])
-	if _, err := s.pool.Exec(t.Context(), `update queue_items set ended = 'reviewed', ended_at = now(), ended_by = for_user where conversation_id = $1`, ids[3]); err != nil {
+	if _, err := s.pool.Exec(t.Context(), `update queue_items set ended = 'reviewed', ended_at = now(), ended_by = for_account where conversation_id = $1`, ids[3]); err != nil {
 		t.Fatal(err)
 	}
 	before := state()
@@ -171,10 +171,10 @@ func TestWhoLeft(t *testing.T) {
 	reviewer, admin := s.user("reviewer"), s.user("admin")
 	queue := s.queue(c, url.Values{"count": {"10"}, "person": {reviewer, admin}, "part." + reviewer: {"1"}, "part." + admin: {"1"}})
 	mine := signIn(t, s.url, "admin")
-	if n := s.count(`select count(*) from queue_items where for_user = $1`, reviewer); n != 5 {
+	if n := s.count(`select count(*) from queue_items where for_account = $1`, reviewer); n != 5 {
 		t.Errorf("%d of 10 are the reviewer's", n)
 	}
-	if _, err := s.pool.Exec(t.Context(), `update users set disabled = true where id = $1`, reviewer); err != nil {
+	if _, err := s.pool.Exec(t.Context(), `update accounts set disabled = true where id = $1`, reviewer); err != nil {
 		t.Fatal(err)
 	}
 	_, to := s.post(mine, queue+"/next", nil)

@@ -315,7 +315,7 @@ func TestReviewsStay(t *testing.T) {
 	// A late one, too: it lies before the others.
 	store(event(start.Add(30*time.Second), "bot", "Still there?"))
 	holds("after a late event", "3 events came after")
-	if n := s.count(`select count(*) from mentions m join users u on u.id = m.user_id where u.name = 'supervisor'`); n != 1 {
+	if n := s.count(`select count(*) from mentions m join accounts u on u.id = m.account_id where u.name = 'supervisor'`); n != 1 {
 		t.Error("the supervisor is not called")
 	}
 	called := signIn(t, s.url, "supervisor")

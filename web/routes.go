@@ -137,22 +137,22 @@ func (s *server) signed() []route {
 		{"POST", "/criteria", access.Administer, page, s.draftCriteria},
 		{"GET", "/criteria/{id}", access.Administer, page, s.criteriaVersion},
 		{"POST", "/criteria/{id}/use", access.Administer, page, s.useCriteria},
-		{"GET", "/account", access.Account, page, s.account},
-		{"POST", "/account/name", access.Account, page, s.rename},
-		{"POST", "/account/password", access.Account, page, s.changePassword},
-		{"POST", "/account/sessions/end", access.Account, page, s.endSessions},
-		{"POST", "/account/second", access.Account, page, s.offerSecond},
-		{"POST", "/account/second/keep", access.Account, page, s.keepSecond},
-		{"POST", "/account/second/remove", access.Account, page, s.removeSecond},
-		{"POST", "/account/codes", access.Account, page, s.newCodes},
+		{"GET", "/account", access.OwnAccount, page, s.account},
+		{"POST", "/account/name", access.OwnAccount, page, s.rename},
+		{"POST", "/account/password", access.OwnAccount, page, s.changePassword},
+		{"POST", "/account/sessions/end", access.OwnAccount, page, s.endSessions},
+		{"POST", "/account/second", access.OwnAccount, page, s.offerSecond},
+		{"POST", "/account/second/keep", access.OwnAccount, page, s.keepSecond},
+		{"POST", "/account/second/remove", access.OwnAccount, page, s.removeSecond},
+		{"POST", "/account/codes", access.OwnAccount, page, s.newCodes},
 		{"GET", "/admin", access.Administer, page, s.admin},
-		{"GET", "/admin/users", access.Administer, page, s.people},
+		{"GET", "/admin/users", access.Administer, page, s.accounts},
 		{"POST", "/admin/users", access.Administer, page, s.invite},
 		{"POST", "/admin/users/sessions", access.Administer, page, s.endEverybody},
-		{"GET", "/admin/users/{id}", access.Administer, page, s.person},
-		{"POST", "/admin/users/{id}", access.Administer, page, s.changePerson},
-		{"POST", "/admin/users/{id}/link", access.Administer, page, s.linkPerson},
-		{"POST", "/admin/users/{id}/sessions", access.Administer, page, s.endPerson},
+		{"GET", "/admin/users/{id}", access.Administer, page, s.oneAccount},
+		{"POST", "/admin/users/{id}", access.Administer, page, s.changeAccount},
+		{"POST", "/admin/users/{id}/link", access.Administer, page, s.linkAccount},
+		{"POST", "/admin/users/{id}/sessions", access.Administer, page, s.endAccountSessions},
 		{"POST", "/admin/users/{id}/second", access.Administer, page, s.resetSecond},
 		{"GET", "/admin/jobs", access.Administer, page, s.jobsPage},
 		{"POST", "/admin/jobs/pause", access.Administer, page, s.pauseJobs(false)},
@@ -244,7 +244,7 @@ func (s *server) notFound(w http.ResponseWriter, r *http.Request) error {
 // start sends everybody to the first page that is for them.
 func (s *server) start(w http.ResponseWriter, r *http.Request) error {
 	to := "/login"
-	if _, ok := userOf(r.Context()); ok {
+	if _, ok := accountOf(r.Context()); ok {
 		to = "/overview"
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)

@@ -28,7 +28,7 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 	if id == "" || len(q) > 1 {
 		return false, nil
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	key, err := conversation.ParseUUID(id)
 	if err != nil {
 		return false, queries.ErrNotFound
@@ -86,12 +86,12 @@ func (s *server) keptView(r *http.Request) (v queries.SavedView, err error) {
 // addView answers POST /views.
 func (s *server) addView(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	v, err := s.keptView(r)
 	if err != nil {
 		return err
 	}
-	v.ID, v.UserID, v.CreatedAt, v.Name = queries.NewID(), u.ID, s.Now(), strings.Join(strings.Fields(r.PostFormValue("name")), " ")
+	v.ID, v.AccountID, v.CreatedAt, v.Name = queries.NewID(), u.ID, s.Now(), strings.Join(strings.Fields(r.PostFormValue("name")), " ")
 	v.Shared = r.PostFormValue("shared") != "" && u.Rights()[access.ShareViews]
 	if err := named(v.Name, 80); err != nil {
 		return err
@@ -116,7 +116,7 @@ func named(name string, most int) error {
 // changeView answers POST /views/{id}.
 func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	v, err := s.keptView(r)
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
 	if v.ID, err = conversation.ParseUUID(chi.URLParam(r, "id")); err != nil {
 		return queries.ErrNotFound
 	}
-	v.UserID = u.ID
+	v.AccountID = u.ID
 	if err := s.reachView(r.Context(), v.ID); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (s *server) changeView(w http.ResponseWriter, r *http.Request) error {
 
 // reachView refuses a view that who asks may not see.
 func (s *server) reachView(ctx context.Context, id conversation.UUID) error {
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	v, err := queries.SavedViewByID(ctx, s.Pool, id, u.ID)
 	if err == nil && !s.viewer(ctx).MayView(ctx, v) {
 		err = queries.ErrNotFound
@@ -151,7 +151,7 @@ func (s *server) deleteView(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	if err := s.reachView(r.Context(), id); err != nil {
 		return err
 	}

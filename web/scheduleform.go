@@ -99,7 +99,7 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int, m views.ScheduleForm) (err error) {
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil, u.Rights()[access.Administer]
 	if m.List, m.Rule, err = s.madeOf(r, m.PageName, m.Query); err != nil {
 		return err
@@ -126,8 +126,8 @@ func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "form", Msg: "is too large"}
 	}
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
-	u, _ := userOf(ctx)
-	x := queries.Schedule{ID: queries.NewID(), UserID: u.ID, CreatedAt: s.Now()}
+	u, _ := accountOf(ctx)
+	x := queries.Schedule{ID: queries.NewID(), AccountID: u.ID, CreatedAt: s.Now()}
 	if p("id") != "" {
 		var err error
 		if x, err = s.scheduleByURL(r, p("id")); err != nil {

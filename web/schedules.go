@@ -25,7 +25,7 @@ import (
 // reportsPage answers GET /reports: what is sent by itself, and the files that were asked for.
 func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	m := views.Sent{Page: s.page(r, "Reports", "Reports"), Admin: u.Rights()[access.Administer]}
 	of := &u.ID
 	if m.Admin {
@@ -108,9 +108,9 @@ func (s *server) scheduleByURL(r *http.Request, value string) (x queries.Schedul
 	if err != nil {
 		return x, queries.ErrNotFound
 	}
-	u, _ := userOf(r.Context())
+	u, _ := accountOf(r.Context())
 	x, err = queries.ScheduleByID(r.Context(), s.Pool, id)
-	if err == nil && x.UserID != u.ID && !u.Rights()[access.Administer] {
+	if err == nil && x.AccountID != u.ID && !u.Rights()[access.Administer] {
 		return x, queries.ErrNotFound
 	}
 	return x, err
@@ -149,7 +149,7 @@ func (s *server) schedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m := views.Schedule{Page: s.page(r, x.Name, "Reports"), ScheduleRow: scheduleRow(x), Zone: x.Zone, IfEmpty: x.IfEmpty, Incremental: x.Incremental}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	m.Admin = u.Rights()[access.Administer]
 	m.Said = map[string]string{"kept": "Saved.", "test": "A test is on its way to " + u.Email + ".", "now": "It is on its way."}[r.URL.Query().Get("said")]
 	var made []string
@@ -193,7 +193,7 @@ func (s *server) sendNow(test bool) handler {
 		if err != nil {
 			return err
 		}
-		u, _ := userOf(ctx)
+		u, _ := accountOf(ctx)
 		now := s.Now()
 		run := queries.ReportRun{ID: queries.NewID(), ScheduleID: x.ID, DueAt: now, State: queries.RunWaiting, CreatedAt: now}
 		said := "now"

@@ -138,7 +138,7 @@ func TestSchedules(t *testing.T) {
 	if status, _, _ := get(t, signIn(t, server.URL, "admin"), "GET", server.URL+at); status != 200 {
 		t.Errorf("an admin: %d", status)
 	}
-	if err := queries.AddUser(t.Context(), pool, access.User{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: passwordHash(t), CreatedAt: now}); err != nil {
+	if err := queries.AddAccount(t.Context(), pool, access.Account{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: passwordHash(t), CreatedAt: now}); err != nil {
 		t.Fatal(err)
 	}
 	other := signIn(t, server.URL, "other")
@@ -272,11 +272,11 @@ func TestPublicLinks(t *testing.T) {
 	server, pool := site(t, nil)
 	now := time.Now()
 	ctx := t.Context()
-	u, err := queries.UserByEmail(ctx, pool, "supervisor@example.org")
+	u, err := queries.AccountByEmail(ctx, pool, "supervisor@example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := queries.Schedule{ID: queries.NewID(), Name: "Weekly", UserID: u.ID, Page: "overview", Formats: []string{"pdf"}, Schedule: "daily 8:00", Zone: "UTC", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}, IfEmpty: "send", CreatedAt: now}
+	x := queries.Schedule{ID: queries.NewID(), Name: "Weekly", AccountID: u.ID, Page: "overview", Formats: []string{"pdf"}, Schedule: "daily 8:00", Zone: "UTC", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}, IfEmpty: "send", CreatedAt: now}
 	run := queries.ReportRun{ID: queries.NewID(), ScheduleID: x.ID, DueAt: now, State: queries.RunWaiting, CreatedAt: now}
 	var claim queries.RunClaim
 	var all []queries.Delivery

@@ -63,7 +63,7 @@ type server struct {
 	grid      figures.Grid // of the rollups
 	sessions  *scs.SessionManager
 	hashing   *hashers
-	stiles    *stiles
+	limiters  *limiters
 	readers   *readers
 	probe     *probe
 	stranger  *atomic.Bool // that an unknown proxy is met is said once
@@ -77,7 +77,7 @@ func New(cfg Config) (http.Handler, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, grid: figures.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), stiles: newStiles(), probe: new(probe), stranger: new(atomic.Bool)}
+	s := &server{Config: cfg, grid: figures.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), limiters: newLimiters(), probe: new(probe), stranger: new(atomic.Bool)}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = sessionLife
@@ -177,7 +177,7 @@ func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m v
 // page returns what every page needs.
 func (s *server) page(r *http.Request, title, nav string) views.Page {
 	p := views.Page{Title: title, Nav: nav, Dates: format.Dates{Zone: s.Zone, Now: s.Now()}, Version: s.Version}
-	if u, ok := userOf(r.Context()); ok {
+	if u, ok := accountOf(r.Context()); ok {
 		p.Name, p.Role, p.Rights, p.Mentions = u.Name, u.Role, u.Rights(), u.Mentions
 	}
 	p.Carry = templ.SafeURL(dashboard.Carried(r.URL, s.Zone))

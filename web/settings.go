@@ -65,7 +65,7 @@ func (s *server) keepWorkspace(w http.ResponseWriter, r *http.Request) error {
 	if err := x.Check(); err != nil {
 		return s.showSettings(w, r, http.StatusUnprocessableEntity, views.Settings{Form: views.WorkspaceForm(x), Error: err.Error()})
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		was, err := queries.WorkspaceSettings(ctx, tx)
 		if err != nil {
@@ -227,7 +227,7 @@ func (s *server) keepAssistant(w http.ResponseWriter, r *http.Request) error {
 	if wrong != nil {
 		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, views.AssistantSettings{Form: form, Error: wrong.Error()})
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	fold := r.PostFormValue("fold") == "yes"
 	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
 		if err := queries.SetAssistant(ctx, tx, a.Name, x, u.ID, s.Now()); err != nil {
@@ -261,8 +261,8 @@ type assistantDeed struct {
 
 // foldAgain has what is stored of an assistant folded again.
 func (s *server) foldAgain(r *http.Request, tx pgx.Tx, assistant string) error {
-	u, _ := userOf(r.Context())
-	run := queries.FoldRun{ID: queries.NewID(), Kind: queries.FoldToRebuild, Assistant: assistant, UserID: &u.ID, CreatedAt: s.Now()}
+	u, _ := accountOf(r.Context())
+	run := queries.FoldRun{ID: queries.NewID(), Kind: queries.FoldToRebuild, Assistant: assistant, AccountID: &u.ID, CreatedAt: s.Now()}
 	if err := queries.StartFold(r.Context(), tx, run, nil); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (s *server) sightOf(ctx context.Context, of queries.ConversationKey) (x sig
 	if err != nil || m == nil {
 		return x, err
 	}
-	if u, ok := userOf(ctx); ok && may(ctx, access.SeePersonal) {
+	if u, ok := accountOf(ctx); ok && may(ctx, access.SeePersonal) {
 		if x.until, err = queries.RevealedUntil(ctx, s.Pool, of, u.ID, s.Now()); err != nil || x.until != nil {
 			return x, err
 		}
@@ -85,7 +85,7 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	until := s.Now().Add(revealLasts)
 	if r.PostFormValue("hide") != "" {
 		until = s.Now()

@@ -191,7 +191,7 @@ func TestMaskedOnDisplay(t *testing.T) {
 	if _, body := o.get(admin, "/admin/audit"); !strings.Contains(body, "a court asks") {
 		t.Error("the audit log does not say why a file is in the clear")
 	}
-	if err := change(t, o.pool, "admin@example.org", func(u *access.User) { no := false; u.Personal = &no }); err != nil {
+	if err := change(t, o.pool, "admin@example.org", func(u *access.Account) { no := false; u.Personal = &no }); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{reveal, "/admin/masking/run"} {

@@ -58,7 +58,7 @@ func (s *server) sourceRows(ctx context.Context, now time.Time) ([]views.SourceR
 	var rows []views.SourceRow
 	for _, x := range sources {
 		row := views.SourceRow{
-			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Known: x.Known, Revised: x.Revised,
+			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Duplicates: x.Duplicates, Revised: x.Revised,
 			Rejected: x.Rejected, Redelivered: x.Redelivered, Empty: x.Empty, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[x.ID],
 		}
 		if ahead := time.Duration(x.Ahead * float64(time.Second)); ahead >= clockAhead {
@@ -191,7 +191,7 @@ func (s *server) pauseSource(w http.ResponseWriter, r *http.Request) error {
 	if len(why) > 300 || !utf8.ValidString(why) {
 		return &metric.InputError{Field: "why", Msg: "is longer than 300 bytes, or no text"}
 	}
-	u, _ := userOf(r.Context()) // the route needs one
+	u, _ := accountOf(r.Context()) // the route needs one
 	ctx := r.Context()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		return deed{act: queries.AuditSourcePaused, id: strconv.FormatInt(id, 10), after: map[string]any{"why": why}}, queries.PauseSource(ctx, tx, id, s.Now(), u.Email, why)

@@ -49,7 +49,7 @@ func TestSource(t *testing.T) {
 	if err := queries.SaveMember(ctx, pool, member); err != nil {
 		t.Fatal(err)
 	}
-	minute := store.Minute{Source: id, At: now, Stored: 10, Known: 3, Redelivered: 2}
+	minute := store.Minute{Source: id, At: now, Stored: 10, Duplicates: 3, Redelivered: 2}
 	minute.Delays = metric.Delays{3: 10} // half a second to one
 	for range 2 {                        // added up in one row
 		if err := store.CountMinute(ctx, pool, minute); err != nil {

@@ -210,13 +210,13 @@ func (s *server) ssoClaims(ctx context.Context, code string, asked ssoAsked) (c 
 }
 
 // ssoUser finds or makes the user, with the role that the groups give now; or says why there is none.
-func (s *server) ssoUser(r *http.Request, c ssoClaims) (u access.User, why string, err error) {
+func (s *server) ssoUser(r *http.Request, c ssoClaims) (u access.Account, why string, err error) {
 	ctx := r.Context()
 	role, decided := s.SSO.roleOf(c.Groups)
-	u, err = queries.UserBySubject(ctx, s.Pool, s.SSO.Issuer, c.Subject)
+	u, err = queries.AccountBySubject(ctx, s.Pool, s.SSO.Issuer, c.Subject)
 	found := err == nil
 	if errors.Is(err, queries.ErrNotFound) && c.Email != "" {
-		u, err = queries.UserByEmail(ctx, s.Pool, c.Email)
+		u, err = queries.AccountByEmail(ctx, s.Pool, c.Email)
 	}
 	switch {
 	case err != nil && !errors.Is(err, queries.ErrNotFound):
@@ -239,9 +239,9 @@ func (s *server) ssoUser(r *http.Request, c ssoClaims) (u access.User, why strin
 		if checkName(name) != nil {
 			name = c.Email
 		}
-		u = access.User{ID: queries.NewID(), Email: c.Email, Name: name, Role: role, Issuer: &s.SSO.Issuer, Subject: &c.Subject, CreatedAt: s.Now()}
+		u = access.Account{ID: queries.NewID(), Email: c.Email, Name: name, Role: role, Issuer: &s.SSO.Issuer, Subject: &c.Subject, CreatedAt: s.Now()}
 		err = s.auditedAs(r, ssoActor(s.address(r)), func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditUserMade, id: u.ID.String(), name: u.Email, after: userDeed(u)}, queries.AddUser(ctx, tx, u)
+			return deed{act: queries.AuditAccountMade, id: u.ID.String(), name: u.Email, after: userDeed(u)}, queries.AddAccount(ctx, tx, u)
 		})
 		return u, "", err
 	}
@@ -253,7 +253,7 @@ func (s *server) ssoUser(r *http.Request, c ssoClaims) (u access.User, why strin
 		return u, "", nil
 	}
 	err = s.auditedAs(r, ssoActor(s.address(r)), func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditUserChanged, id: u.ID.String(), name: u.Email, before: userDeed(was), after: userDeed(u)}, queries.ChangeUser(ctx, tx, u)
+		return deed{act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: userDeed(was), after: userDeed(u)}, queries.ChangeAccount(ctx, tx, u)
 	})
 	if errors.Is(err, queries.ErrLastAdmin) {
 		s.Log.WarnContext(ctx, "the groups of the last admin make him none; he stays one")

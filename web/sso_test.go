@@ -120,7 +120,7 @@ func TestSSO(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	// Groups that make an admin of somebody, and take that back, take no limit away.
-	if err := change(t, o.pool, "reviewer@example.org", func(u *access.User) { u.Assistants = []string{"only-this"} }); err != nil {
+	if err := change(t, o.pool, "reviewer@example.org", func(u *access.Account) { u.Assistants = []string{"only-this"} }); err != nil {
 		t.Fatal(err)
 	}
 	for group, role := range map[string]string{"it": "admin", "staff": "viewer"} {
@@ -132,7 +132,7 @@ func TestSSO(t *testing.T) {
 			t.Errorf("in %s: %s of %v", group, u.Role, u.Assistants)
 		}
 	}
-	if err := change(t, o.pool, "reviewer@example.org", func(u *access.User) { u.Disabled = true }); err != nil {
+	if err := change(t, o.pool, "reviewer@example.org", func(u *access.Account) { u.Disabled = true }); err != nil {
 		t.Fatal(err)
 	}
 	as("s7", "reviewer@example.org", true, "it")

@@ -77,7 +77,7 @@ func (s *server) addTag(w http.ResponseWriter, r *http.Request) error {
 		err = &metric.InputError{Field: "assistant", Msg: "is not one of yours"}
 	}
 	if err == nil {
-		u, _ := userOf(r.Context())
+		u, _ := accountOf(r.Context())
 		t.ID, t.CreatedAt = queries.NewID(), s.Now()
 		if err = work.AddTag(r.Context(), s.Pool, t, u.ID); errors.Is(err, queries.ErrConflict) {
 			err = &metric.InputError{Field: "name", Msg: "is that of another tag"}

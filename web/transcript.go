@@ -58,7 +58,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	seen := sight.facts(c)
 	m := views.Transcript{
 		Page: s.page(r, "Conversation", "Conversations"), ID: c.ID, StartedAt: c.StartedAt, Channel: c.Channel,
-		View: "business", Back: s.back(r), Stripped: c.Stripped, Revealed: sight.until,
+		View: "business", Back: s.back(r), Removed: c.Removed, Resumed: c.Resumed, Revealed: sight.until,
 	}
 	m.Here, m.Masked = r.URL.RawQuery, sight.masker != nil
 	if r.URL.Query().Get("view") == "builder" {
@@ -70,7 +70,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.Query = r.URL.Query().Get("q")
 	v := &reviewing{server: s, db: sight.db, page: m.Page, place: place, events: c.Events, of: c.Assistant, linked: window.Message}
-	v.user, _ = userOf(r.Context())
+	v.user, _ = accountOf(r.Context())
 	v.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
 	if m.Work, err = v.panel(r.Context()); err != nil {
 		return err

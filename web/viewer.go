@@ -10,13 +10,13 @@ import (
 
 // viewer is who asks.
 func (s *server) viewer(ctx context.Context) dashboard.Viewer {
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	return dashboard.Viewer{Dates: format.Dates{Zone: s.Zone, Now: s.Now()}, User: u, Rights: u.Rights(), Pool: s.Pool, Grid: s.grid}
 }
 
 // limitsOf are the assistants that who asks is limited to; nil: not limited.
 func limitsOf(ctx context.Context) []string {
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	return u.Assistants
 }
 

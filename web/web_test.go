@@ -42,7 +42,7 @@ func addUsers(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	for _, role := range access.Roles {
-		if err := queries.AddUser(t.Context(), pool, access.User{ID: queries.NewID(), Email: role + "@example.org", Name: role, Role: role, PasswordHash: hash, CreatedAt: time.Now()}); err != nil {
+		if err := queries.AddAccount(t.Context(), pool, access.Account{ID: queries.NewID(), Email: role + "@example.org", Name: role, Role: role, PasswordHash: hash, CreatedAt: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,14 +63,14 @@ func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
 }
 
 // change changes what a user is and may.
-func change(t *testing.T, pool *pgxpool.Pool, email string, do func(u *access.User)) error {
+func change(t *testing.T, pool *pgxpool.Pool, email string, do func(u *access.Account)) error {
 	t.Helper()
-	u, err := queries.UserByEmail(t.Context(), pool, email)
+	u, err := queries.AccountByEmail(t.Context(), pool, email)
 	if err != nil {
 		return err
 	}
 	do(&u)
-	return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return queries.ChangeUser(t.Context(), tx, u) })
+	return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return queries.ChangeAccount(t.Context(), tx, u) })
 }
 
 func client(t *testing.T) *http.Client {
@@ -386,7 +386,7 @@ func TestRejected(t *testing.T) {
 	}
 	// Bodies are what people said: no admin without the right to personal data sees, takes out or mends them.
 	no := false
-	if err := change(t, pool, "admin@example.org", func(u *access.User) { u.Personal = &no }); err != nil {
+	if err := change(t, pool, "admin@example.org", func(u *access.Account) { u.Personal = &no }); err != nil {
 		t.Fatal(err)
 	}
 	masked := signIn(t, server.URL, "admin")

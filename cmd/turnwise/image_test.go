@@ -142,12 +142,12 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	users, err := queries.Users(t.Context(), pool)
+	users, err := queries.Accounts(t.Context(), pool)
 	if err != nil || len(users) != 1 {
 		t.Fatal(users, err)
 	}
 	due := time.Now()
-	x := queries.Schedule{ID: queries.NewID(), Name: "Upload", UserID: users[0].ID, Page: "csat", Query: "range=28d", Formats: []string{"csv"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "http", IfEmpty: "send", NextAt: &due, CreatedAt: due}
+	x := queries.Schedule{ID: queries.NewID(), Name: "Upload", AccountID: users[0].ID, Page: "csat", Query: "range=28d", Formats: []string{"csv"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "http", IfEmpty: "send", NextAt: &due, CreatedAt: due}
 	x.Target.URL = target.URL
 	if err := queries.AddSchedule(t.Context(), pool, x); err != nil {
 		t.Fatal(err)

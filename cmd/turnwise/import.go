@@ -300,7 +300,7 @@ func (t *tally) draw() {
 		case <-tick.C:
 		}
 		t.mu.Lock()
-		n := t.counts.Stored + t.counts.Known + t.counts.Revised + t.counts.Rejected
+		n := t.counts.Stored + t.counts.Duplicates + t.counts.Revised + t.counts.Rejected
 		t.mu.Unlock()
 		share := ""
 		switch {
@@ -325,8 +325,8 @@ func (t *tally) finish(ctx context.Context, pool *pgxpool.Pool) {
 	t.drawn.Wait()
 	n := t.counts
 	seconds := time.Since(t.begun).Seconds()
-	read := max(t.read.Load(), n.Stored+n.Known+n.Revised+n.Rejected)
-	fmt.Fprintf(t.c.stdout, "read           %d\nstored         %d\nalready known  %d\nrevised        %d\nrejected       %d\nevents/s       %.0f\n", read, n.Stored, n.Known, n.Revised, n.Rejected, float64(read)/seconds)
+	read := max(t.read.Load(), n.Stored+n.Duplicates+n.Revised+n.Rejected)
+	fmt.Fprintf(t.c.stdout, "read           %d\nstored         %d\nalready known  %d\nrevised        %d\nrejected       %d\nevents/s       %.0f\n", read, n.Stored, n.Duplicates, n.Revised, n.Rejected, float64(read)/seconds)
 	if n.First != 0 {
 		fmt.Fprintf(t.c.stdout, "first          %s\nlast           %s\n", stamp(n.First), stamp(n.Last))
 	}

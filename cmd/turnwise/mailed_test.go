@@ -36,15 +36,15 @@ func TestKilledMail(t *testing.T) {
 	if m.Port, err = strconv.Atoi(port); err != nil {
 		t.Fatal(err)
 	}
-	u := access.User{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: time.Now()}
-	if err := queries.AddUser(t.Context(), pool, u); err != nil {
+	u := access.Account{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: time.Now()}
+	if err := queries.AddAccount(t.Context(), pool, u); err != nil {
 		t.Fatal(err)
 	}
 	if err := queries.SetMail(t.Context(), pool, m, u.ID, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	due := time.Now()
-	x := queries.Schedule{ID: queries.NewID(), Name: "Killed", UserID: u.ID, Page: "csat", Query: "range=28d", Formats: []string{"html"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "mail", IfEmpty: "send", NextAt: &due, CreatedAt: due}
+	x := queries.Schedule{ID: queries.NewID(), Name: "Killed", AccountID: u.ID, Page: "csat", Query: "range=28d", Formats: []string{"html"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "mail", IfEmpty: "send", NextAt: &due, CreatedAt: due}
 	for i := range 30 {
 		x.Target.Recipients = append(x.Target.Recipients, fmt.Sprintf("r%02d@example.org", i))
 	}

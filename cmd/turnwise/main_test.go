@@ -123,8 +123,8 @@ func discreet(t testing.TB, s site) {
 		(select distinct left(text, 200) from messages where length(text) > 14 and text not like '%"%' limit 2000)
 		union all (select distinct user_id from conversations where length(user_id) > 8 limit 500)
 		union all (select text from notes where length(text) > 8 limit 200)
-		union all (select email from users where email <> 'admin@example.org')
-		union all (select password_hash from users where password_hash <> '')`)
+		union all (select email from accounts where email <> 'admin@example.org')
+		union all (select password_hash from accounts where password_hash <> '')`)
 	secrets, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		t.Error(err)

@@ -42,9 +42,9 @@ func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, passwor
 	if err != nil {
 		return err
 	}
-	u := access.User{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()}
+	u := access.Account{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()}
 	err = audited(ctx, pool, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditUserMade, id: u.ID.String(), name: email, after: map[string]any{"role": role}}, queries.AddUser(ctx, tx, u)
+		return deed{act: queries.AuditAccountMade, id: u.ID.String(), name: email, after: map[string]any{"role": role}}, queries.AddAccount(ctx, tx, u)
 	})
 	if errors.Is(err, queries.ErrConflict) {
 		return fmt.Errorf("a user %s exists already", email)
@@ -141,7 +141,7 @@ type userListCmd struct{}
 
 func (userListCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
-		users, err := queries.Users(c.ctx, pool)
+		users, err := queries.Accounts(c.ctx, pool)
 		for _, u := range users {
 			state := ""
 			if u.Disabled {
@@ -170,7 +170,7 @@ func (u *userPasswordCmd) Run(c *cli) error {
 		return err
 	}
 	return c.with(func(pool *pgxpool.Pool) error {
-		x, err := queries.UserByEmail(c.ctx, pool, u.Email)
+		x, err := queries.AccountByEmail(c.ctx, pool, u.Email)
 		if err != nil {
 			return known(u.Email, err)
 		}
@@ -185,16 +185,16 @@ func (u *userPasswordCmd) Run(c *cli) error {
 }
 
 // changeUser changes what a user is and may.
-func (c *cli) changeUser(email string, change func(u *access.User), told map[string]any) error {
+func (c *cli) changeUser(email string, change func(u *access.Account), told map[string]any) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-			u, err := queries.UserByEmail(c.ctx, tx, email)
+			u, err := queries.AccountByEmail(c.ctx, tx, email)
 			if err != nil {
 				return d, err
 			}
 			change(&u)
-			d = deed{act: queries.AuditUserChanged, id: u.ID.String(), name: u.Email, after: told}
-			if err := queries.ChangeUser(c.ctx, tx, u); err != nil || !u.Disabled {
+			d = deed{act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, after: told}
+			if err := queries.ChangeAccount(c.ctx, tx, u); err != nil || !u.Disabled {
 				return d, err
 			}
 			return d, queries.EndSessions(c.ctx, tx, u.ID, queries.NoSession)
@@ -212,7 +212,7 @@ type userRoleCmd struct {
 }
 
 func (u *userRoleCmd) Run(c *cli) error {
-	return c.changeUser(u.Email, func(x *access.User) {
+	return c.changeUser(u.Email, func(x *access.Account) {
 		if x.Role = u.Role; x.Role == "admin" {
 			x.Assistants = nil // an admin sets up all of them
 		}
@@ -224,7 +224,7 @@ type userDisableCmd struct {
 }
 
 func (u *userDisableCmd) Run(c *cli) error {
-	return c.changeUser(u.Email, func(x *access.User) { x.Disabled = true }, map[string]any{"disabled": true})
+	return c.changeUser(u.Email, func(x *access.Account) { x.Disabled = true }, map[string]any{"disabled": true})
 }
 
 type userEnableCmd struct {
@@ -232,7 +232,7 @@ type userEnableCmd struct {
 }
 
 func (u *userEnableCmd) Run(c *cli) error {
-	return c.changeUser(u.Email, func(x *access.User) { x.Disabled = false }, map[string]any{"disabled": false})
+	return c.changeUser(u.Email, func(x *access.Account) { x.Disabled = false }, map[string]any{"disabled": false})
 }
 
 type userLinkCmd struct {
@@ -245,7 +245,7 @@ func (u *userLinkCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		key := ""
 		if err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-			x, err := queries.UserByEmail(c.ctx, tx, u.Email)
+			x, err := queries.AccountByEmail(c.ctx, tx, u.Email)
 			if err != nil {
 				return d, err
 			}

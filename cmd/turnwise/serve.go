@@ -193,6 +193,7 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 		err = errAgain
 	case err = <-reading.failed:
 	case err = <-failed:
+	case err = <-work.Outdated():
 	}
 	ready.stopping.Store(true)
 	log.InfoContext(ctx, "stopping")
@@ -207,7 +208,7 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 
 // firstAdmin makes the first user, and returns what to say about signing in.
 func (s *serveCmd) firstAdmin(ctx context.Context, c *cli, pool *pgxpool.Pool) (string, error) {
-	users, err := queries.Users(ctx, pool)
+	users, err := queries.Accounts(ctx, pool)
 	if err != nil {
 		return "", err
 	}
@@ -221,7 +222,7 @@ func (s *serveCmd) firstAdmin(ctx context.Context, c *cli, pool *pgxpool.Pool) (
 				hint = " The first admin's password is in " + filepath.Join(dir, loginFile) + "."
 			}
 		}
-		who := slices.IndexFunc(users, func(u access.User) bool { return u.Role == "admin" && !u.Disabled })
+		who := slices.IndexFunc(users, func(u access.Account) bool { return u.Role == "admin" && !u.Disabled })
 		if who < 0 {
 			return "No admin can sign in:   turnwise user add you@example.org --role admin", nil
 		}

@@ -18,9 +18,14 @@ import (
 
 	"turnwise/localdb"
 	"turnwise/queries/dbtest"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// olderProgram builds the program as it was before its newest migration came.
+// lastChange is the last migration that changed what was there: programs from before it are refused (TestOutdated).
+const lastChange = "0046_plain_names.sql"
+
+// olderProgram builds the program as it was before its newest migration came, or with the last that changed what was there.
 func olderProgram(t *testing.T) string {
 	t.Helper()
 	git := func(args ...string) ([]byte, error) {
@@ -35,7 +40,10 @@ func olderProgram(t *testing.T) string {
 	if err != nil || len(bytes.TrimSpace(added)) == 0 {
 		t.Skipf("SKIPPED: there is no history of git from which an older program could be built (%s, %v)", newest, err)
 	}
-	before := strings.TrimSpace(string(added)) + "^"
+	before := strings.TrimSpace(string(added))
+	if newest != lastChange {
+		before += "^"
+	}
 	source, err := git("archive", "--format=tar", before)
 	if err != nil {
 		t.Skipf("SKIPPED: there is no history of git before %s: %v", newest, err)
@@ -51,7 +59,7 @@ func olderProgram(t *testing.T) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("the older program is that before %s", newest)
+	t.Logf("the older program is %s, the newest migration %s", before, newest)
 	return filepath.Join(dir, "older")
 }
 
@@ -220,5 +228,52 @@ func TestUpgrade(t *testing.T) {
 			}
 		}
 		t.Fatalf("%d and %d rows", len(a), len(b))
+	}
+}
+
+// TestOutdated: a server that is older than the last change of its database's tables does not start, and one that runs ends; both say why.
+func TestOutdated(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	why := "a newer version of Turnwise has changed the tables"
+	listen, admin := freePort(t), freePort(t)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "--database-url", url, "serve", "--listen", listen, "--admin-listen", admin)
+	cmd.Env = append(os.Environ(), "TURNWISE_TEST_RUN_MAIN=1")
+	out := new(output)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get("http://" + admin + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not start:\n%s", out)
+		}
+	}
+	db, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(t.Context())
+	if _, err := db.Exec(t.Context(), `create or replace function oldest_schema() returns integer language sql immutable as 'select 9999'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), why) {
+		t.Errorf("the running server ends with %v:\n%s", err, out)
+	}
+	for _, args := range [][]string{{"serve", "--listen", freePort(t), "--admin-listen", freePort(t)}, {"user", "list"}} {
+		if out, err := turnwise(t, append([]string{"--database-url", url}, args...)...); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	// What is older still does not tell which tables it knows.
+	_, err = db.Exec(t.Context(), `insert into servers (id, version, started_at, alive_at) values ('old', 'old', now(), now())`)
+	if err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("a server from before: %v", err)
 	}
 }

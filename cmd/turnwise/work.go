@@ -101,6 +101,7 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 	}):
 		err = errAgain
 	case err = <-failed:
+	case err = <-work.Outdated():
 	}
 	ready.stopping.Store(true)
 	for _, server := range servers {

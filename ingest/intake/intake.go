@@ -298,6 +298,6 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 		}
 		counts.Add(n)
 	}
-	a.Accepted, a.Duplicates, a.Revised = counts.Stored+counts.Revised, counts.Known, counts.Revised
+	a.Accepted, a.Duplicates, a.Revised = counts.Stored+counts.Revised, counts.Duplicates, counts.Revised
 	return a, err
 }

@@ -359,7 +359,7 @@ func TestPatternAndBackfill(t *testing.T) {
 		t.Fatal(err)
 	}
 	counts, err := w.Run(t.Context(), src, feed, ingest.Options{})
-	if err != nil || counts.Stored+counts.Known != total {
+	if err != nil || counts.Stored+counts.Duplicates != total {
 		t.Fatalf("back-fill of %d: %+v, %v", total, counts, err)
 	}
 	if n := brokertest.Count(t, pool, `select count(*) from messages where text ~ ' [0-9]$'`); n != 7 {

@@ -209,15 +209,15 @@ const unnestPieces = `unnest(@froms::timestamptz[], @untils::timestamptz[], @of:
 
 const marksInSQL = `
 select distinct m.hour as at, m.assistant_id
-from rollup_marks m
+from dirty_hours m
 where m.hour > @from::timestamptz - interval '1 hour' and m.hour < @until
-	and not exists (select from rollup_frozen f where f.assistant_id = m.assistant_id and m.hour < f.before)`
+	and not exists (select from final_figures f where f.assistant_id = m.assistant_id and m.hour < f.before)`
 
-const anyFrozenSQL = `select exists (select from rollup_frozen where before > @from)`
+const anyFrozenSQL = `select exists (select from final_figures where before > @from)`
 
 const staleInSQL = `
 select at, assistant_id
-from rollup_stale_days
+from dirty_days
 where at >= @from and at < @until`
 
 // manyPieces is how many stretches are looked up one by one; more are read in one go.

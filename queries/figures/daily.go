@@ -92,7 +92,7 @@ const (
 	unfilledDaysSQL   = `
 select distinct d.at, d.assistant_id
 from rollup_days d
-join rollup_frozen f on f.assistant_id = d.assistant_id and d.at < f.before
+join final_figures f on f.assistant_id = d.assistant_id and d.at < f.before
 where not exists (select from daily_figures x where x.day = (d.at at time zone @zone)::date and x.assistant_id = d.assistant_id)
 limit 100`
 	packedDaysSQL = `

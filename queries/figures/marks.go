@@ -96,13 +96,13 @@ with taken as (
 	where p.sender_id = l.sender_id and p.conversation_id = l.id and l.first_at >= l.started_at and l.next_at is null
 	returning p.sender_id, p.conversation_id
 ), marked as (
-	insert into rollup_marks (hour, assistant_id, lane, epoch)
-	select distinct date_trunc('hour', l.started_at, 'UTC'), l.assistant_id, -1, coalesce((select epoch from rollup_state), 0)
+	insert into dirty_hours (hour, assistant_id, shard, generation)
+	select distinct date_trunc('hour', l.started_at, 'UTC'), l.assistant_id, -1, coalesce((select generation from rollup_state), 0)
 	from (select * from stored union all select * from dropped) as x
 	join linked l on l.sender_id = x.sender_id and l.id = x.conversation_id
 	order by 1, 2
-	on conflict (hour, assistant_id, lane, epoch) do update
-	set changes = rollup_marks.changes + 1
+	on conflict (hour, assistant_id, shard, generation) do update
+	set changes = dirty_hours.changes + 1
 )
 select count(*) from taken`
 
@@ -125,29 +125,29 @@ func LinkPersons(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 }
 
-// nextEpochSQL comes before marks are taken, in a transaction of its own.
-const nextEpochSQL = `
+// nextGenerationSQL comes before marks are taken, in a transaction of its own.
+const nextGenerationSQL = `
 update rollup_state
-set epoch = epoch + 1
-where exists (select from rollup_marks m where m.hour >= @from and m.hour < @until and m.epoch = rollup_state.epoch)`
+set generation = generation + 1
+where exists (select from dirty_hours m where m.hour >= @from and m.hour < @until and m.generation = rollup_state.generation)`
 
-// takeMarksSQL takes hours that no writer is at, the newest first. One of which another lane is taken is taken
-// again later.
+// takeMarksSQL takes hours that no writer is at, the newest first. An hour of which another shard is taken is
+// taken again later.
 const takeMarksSQL = `
 with hours as (
 	select distinct hour, assistant_id
-	from rollup_marks
-	where hour >= @from and hour < @until and epoch < (select epoch from rollup_state)
+	from dirty_hours
+	where hour >= @from and hour < @until and generation < (select generation from rollup_state)
 	order by hour desc, assistant_id desc -- as the index is, so that it need not be read to its end
 	limit @limit
 )
-delete from rollup_marks m
+delete from dirty_hours m
 using (
-	select hour, assistant_id, lane, epoch
+	select hour, assistant_id, shard, generation
 	from hours
-	join rollup_marks using (hour, assistant_id)
-	where epoch < (select epoch from rollup_state)
-	for update of rollup_marks skip locked
+	join dirty_hours using (hour, assistant_id)
+	where generation < (select generation from rollup_state)
+	for update of dirty_hours skip locked
 ) as k
-where m.hour = k.hour and m.assistant_id = k.assistant_id and m.lane = k.lane and m.epoch = k.epoch
+where m.hour = k.hour and m.assistant_id = k.assistant_id and m.shard = k.shard and m.generation = k.generation
 returning m.hour, m.assistant_id`

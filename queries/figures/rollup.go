@@ -20,7 +20,7 @@ using unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant)
 where s.at >= k.at and s.at < k.at + interval '1 hour' and s.assistant_id = k.assistant`
 
 const staleDaysSQL = `
-insert into rollup_stale_days (at, assistant_id, marked_at)
+insert into dirty_days (at, assistant_id, marked_at)
 select *, @now::timestamptz
 from unnest(@ats::timestamptz[], @assistants::integer[])
 on conflict (at, assistant_id) do update
@@ -39,11 +39,11 @@ func columns(all []AssistantHour) (ats []time.Time, assistants []int32) {
 	return ats, assistants
 }
 
-// NextEpoch lets the marked hours in [from, until) be counted: RollUpHours takes those that were marked before. Who marks one
+// NextGeneration lets the marked hours in [from, until) be counted: RollUpHours takes those that were marked before. Who marks one
 // afterwards never waits for who counts it.
-func NextEpoch(ctx context.Context, pool *pgxpool.Pool, from, until time.Time) error {
-	if _, err := pool.Exec(ctx, nextEpochSQL, pgx.StrictNamedArgs{"from": from, "until": until}); err != nil {
-		return fmt.Errorf("next epoch: %w", err)
+func NextGeneration(ctx context.Context, pool *pgxpool.Pool, from, until time.Time) error {
+	if _, err := pool.Exec(ctx, nextGenerationSQL, pgx.StrictNamedArgs{"from": from, "until": until}); err != nil {
+		return fmt.Errorf("next generation: %w", err)
 	}
 	return nil
 }
@@ -102,7 +102,7 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 	return counted, err
 }
 
-const frozenHoursSQL = `select assistant_id, before from rollup_frozen`
+const frozenHoursSQL = `select assistant_id, before from final_figures`
 
 // withoutFrozen leaves out hours whose conversations may have been deleted: what was counted of them stays.
 func withoutFrozen(ctx context.Context, tx pgx.Tx, hours []AssistantHour) ([]AssistantHour, error) {
@@ -121,10 +121,10 @@ func withoutFrozen(ctx context.Context, tx pgx.Tx, hours []AssistantHour) ([]Ass
 
 // Days rest a while before they are counted, as one that changes all the time is read by its slots anyway.
 const takeDaysSQL = `
-delete from rollup_stale_days m
+delete from dirty_days m
 using (
 	select at, assistant_id
-	from rollup_stale_days
+	from dirty_days
 	where marked_at < @before
 	order by at desc
 	limit @limit
@@ -295,7 +295,7 @@ func replaceDaySums(ctx context.Context, tx pgx.Tx, days []AssistantHour, sums *
 	return nil
 }
 
-const rollupBacklogSQL = `select (select count(*) from (select distinct hour, assistant_id from rollup_marks) as k) as hours, (select count(*) from rollup_stale_days) as days`
+const rollupBacklogSQL = `select (select count(*) from (select distinct hour, assistant_id from dirty_hours) as k) as hours, (select count(*) from dirty_days) as days`
 
 // RollupBacklog is what is still to be counted.
 type RollupBacklog struct{ Hours, Days int64 }

@@ -327,7 +327,7 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	version := versionID(name, c.ModelID, c.ModelName)
 	responses := c.ResponseTimes()
 	r := &b.conversations
-	r.row(39)
+	r.row(40)
 	r.int8(sender)
 	r.uuid(c.ID)
 	r.int4(assistant)
@@ -361,7 +361,8 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 	r.texts(c.Flows)
 	r.text(c.LastFlow)
 	r.text(c.FirstText)
-	r.int2(int(c.Stripped))
+	r.int2(int(c.Removed))
+	r.bool(c.Resumed)
 	r.float8s(responses)
 	if median, ok := metric.Percentile(responses, 0.5); ok {
 		r.float8(median)
@@ -436,7 +437,7 @@ const (
 	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, format, bodies) from stdin binary`
 	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
 	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, confidence_sent, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
-	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, outcome_because, escalated_at, escalation_reason, csat, flows, last_flow, first_text, stripped, response_ms, response_median_ms, facets, absorbed, checkpoint) from stdin binary`
+	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, outcome_because, escalated_at, escalation_reason, csat, flows, last_flow, first_text, removed, resumed, response_ms, response_median_ms, facets, absorbed, checkpoint) from stdin binary`
 	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, confidence_sent, flow_id, action) from stdin binary`
 	copyRunsSQL          = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status, starts, interrupted, resumed, last_step, escalated) from stdin binary`
 	copyStepsSQL         = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`

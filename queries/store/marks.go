@@ -14,11 +14,11 @@ type hourKey struct {
 	Assistant int32
 }
 
-// marks gathers the hours that a batch changes. Its lane is a shard that the transaction has locked, so no
+// marks gathers the hours that a batch changes. Its shard is one that the transaction has locked, so no
 // other writer waits for its rows.
 type marks struct {
 	hours map[hourKey]struct{}
-	lane  int16
+	shard int16
 
 	// Conversations that are new, or in which somebody writes for the first time.
 	senders    []int64
@@ -38,20 +38,20 @@ const hourMicros = int64(time.Hour / time.Microsecond)
 
 func (m *marks) add(sender int64, assistant int32, startedAt int64) {
 	if m.hours == nil {
-		m.hours, m.lane = map[hourKey]struct{}{}, int16(conversation.Shard(sender))
+		m.hours, m.shard = map[hourKey]struct{}{}, int16(conversation.Shard(sender))
 	}
 	m.hours[hourKey{startedAt - startedAt%hourMicros, assistant}] = struct{}{} // starts lie after 1970
 }
 
 // An existing mark is updated, not left alone: a recount must see that somebody is at it. A mark that is being taken
-// belongs to an epoch that is over, so that nobody waits for the count.
+// belongs to a generation that is over, so that nobody waits for the count.
 const markHoursSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select timestamptz 'epoch' + k.hour * interval '1 microsecond', k.assistant, @lane::smallint, coalesce((select epoch from rollup_state), 0)
+insert into dirty_hours (hour, assistant_id, shard, generation)
+select timestamptz 'epoch' + k.hour * interval '1 microsecond', k.assistant, @shard::smallint, coalesce((select generation from rollup_state), 0)
 from unnest(@hours::bigint[], @assistants::integer[]) as k (hour, assistant)
 order by 1, 2
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
+on conflict (hour, assistant_id, shard, generation) do update
+set changes = dirty_hours.changes + 1`
 
 const arrivedSQL = `
 insert into rollup_arrivals (sender_id, user_id, assistant_id, at, engaged)
@@ -76,15 +76,15 @@ func (m *marks) queue(q *pgx.Batch) {
 	for k := range m.hours {
 		hours, assistants = append(hours, k.Hour), append(assistants, k.Assistant)
 	}
-	q.Queue(markHoursSQL, pgx.StrictNamedArgs{"hours": hours, "assistants": assistants, "lane": m.lane})
+	q.Queue(markHoursSQL, pgx.StrictNamedArgs{"hours": hours, "assistants": assistants, "shard": m.shard})
 }
 
 // markForgottenSQL marks the hours of conversations that are about to be deleted.
 const markForgottenSQL = `
-insert into rollup_marks (hour, assistant_id, lane, epoch)
-select distinct date_trunc('hour', started_at, 'UTC') as hour, assistant_id, @lane::smallint, coalesce((select epoch from rollup_state), 0)
+insert into dirty_hours (hour, assistant_id, shard, generation)
+select distinct date_trunc('hour', started_at, 'UTC') as hour, assistant_id, @shard::smallint, coalesce((select generation from rollup_state), 0)
 from conversations
 where sender_id = @sender and id = any(@ids::uuid[])
 order by 1, 2
-on conflict (hour, assistant_id, lane, epoch) do update
-set changes = rollup_marks.changes + 1`
+on conflict (hour, assistant_id, shard, generation) do update
+set changes = dirty_hours.changes + 1`

@@ -120,17 +120,17 @@ func stretchArgs(stretches []TimeSpan) pgx.StrictNamedArgs {
 
 // StoredConversation is what a fold from an earlier state needs to know of a conversation.
 type StoredConversation struct {
-	ID         conversation.UUID
-	First      conversation.Key
-	StartedAt  int64
-	LastAt     int64
-	Stripped   bool                // retention removed its texts: it cannot be folded again
-	Absorbed   []conversation.UUID // ids of the sessions that it took in
-	Checkpoint []byte
+	ID           conversation.UUID
+	First        conversation.Key
+	StartedAt    int64
+	LastAt       int64
+	TextsRemoved bool                // retention removed its texts: it cannot be folded again
+	Absorbed     []conversation.UUID // ids of the sessions that it took in
+	Checkpoint   []byte
 }
 
 const senderConversationsSQL = `
-select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, stripped > 0, absorbed, checkpoint
+select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, removed > 0, absorbed, checkpoint
 from conversations
 where sender_id = @sender
 order by first_time, first_place, first_rank, first_event`
@@ -142,7 +142,7 @@ func SenderConversations(ctx context.Context, db queries.DB, sender int64) ([]St
 	var c StoredConversation
 	var id, first [16]byte
 	var absorbed [][16]byte
-	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.Stripped, &absorbed, &c.Checkpoint}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.TextsRemoved, &absorbed, &c.Checkpoint}, func() error {
 		c.ID, c.First.ID, c.Absorbed = id, first, nil
 		for _, a := range absorbed {
 			c.Absorbed = append(c.Absorbed, a)
@@ -154,17 +154,17 @@ func SenderConversations(ctx context.Context, db queries.DB, sender int64) ([]St
 	return out, err
 }
 
-const strippedOfSQL = `select sender_id, id, stripped > 0 from conversations where sender_id = any(@senders::bigint[])`
+const textsRemovedOfSQL = `select sender_id, id, removed > 0 from conversations where sender_id = any(@senders::bigint[])`
 
 // StrippedOf tells of all conversations of the senders whether retention removed their texts.
-func StrippedOf(ctx context.Context, db queries.DB, senders []int64) (map[queries.ConversationKey]bool, error) {
-	rows, _ := db.Query(ctx, strippedOfSQL, pgx.StrictNamedArgs{"senders": senders})
+func TextsRemovedOf(ctx context.Context, db queries.DB, senders []int64) (map[queries.ConversationKey]bool, error) {
+	rows, _ := db.Query(ctx, textsRemovedOfSQL, pgx.StrictNamedArgs{"senders": senders})
 	out := map[queries.ConversationKey]bool{}
 	var sender int64
 	var id [16]byte
-	var stripped bool
-	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &stripped}, func() error {
-		out[queries.ConversationKey{SenderID: sender, ID: id}] = stripped
+	var removed bool
+	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &removed}, func() error {
+		out[queries.ConversationKey{SenderID: sender, ID: id}] = removed
 		return nil
 	})
 	return out, err
@@ -290,7 +290,7 @@ var forgetPartitionedSQL = []string{
 // written anew.
 func Forget(ctx context.Context, tx pgx.Tx, s TimeSpan, conversations []conversation.UUID) error {
 	var q pgx.Batch
-	q.Queue(markForgottenSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations), "lane": int16(conversation.Shard(s.Sender))})
+	q.Queue(markForgottenSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations), "shard": int16(conversation.Shard(s.Sender))})
 	q.Queue(goneSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations)})
 	for _, sql := range forgetSQL {
 		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations)})

@@ -27,16 +27,16 @@ func AddSource(ctx context.Context, db queries.DB, name, kind string, format uin
 
 // Minute is what a source brought in one transaction.
 type Minute struct {
-	Source                           int64
-	At                               time.Time
-	Shard                            int16
-	Stored, Known, Revised, Rejected int64
-	DelayMS                          float64 // sum over stored events
-	NewestAt                         int64   // microseconds; 0 for none
-	Delays                           metric.Delays
-	Redelivered                      int64 // of them, marked so by the broker
-	Empty                            int64 // messages that held nothing
-	Types                            map[string]int64
+	Source                                int64
+	At                                    time.Time
+	Shard                                 int16
+	Stored, Duplicates, Revised, Rejected int64
+	DelayMS                               float64 // sum over stored events
+	NewestAt                              int64   // microseconds; 0 for none
+	Delays                                metric.Delays
+	Redelivered                           int64 // of them, marked so by the broker
+	Empty                                 int64 // messages that held nothing
+	Types                                 map[string]int64
 }
 
 // manyTypes is how many types of events a batch is counted by; the rarest beyond count together.
@@ -78,12 +78,12 @@ with types as (
 	set stored = event_types.stored + excluded.stored,
 		last_at = greatest(event_types.last_at, excluded.last_at)
 )
-insert into ingest_minutes (source_id, minute, shard, stored, known, revised, rejected, delay_ms, newest_at, received_at, delays, redelivered, empty)
-values (@source, date_trunc('minute', @at::timestamptz), @shard, @stored, @known, @revised, @rejected, @delay,
+insert into ingest_minutes (source_id, minute, shard, stored, duplicates, revised, rejected, delay_ms, newest_at, received_at, delays, redelivered, empty)
+values (@source, date_trunc('minute', @at::timestamptz), @shard, @stored, @duplicates, @revised, @rejected, @delay,
 	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end, @at::timestamptz, @delays, @redelivered, @empty)
 on conflict (source_id, minute, shard) do update
 set stored = ingest_minutes.stored + excluded.stored,
-	known = ingest_minutes.known + excluded.known,
+	duplicates = ingest_minutes.duplicates + excluded.duplicates,
 	revised = ingest_minutes.revised + excluded.revised,
 	rejected = ingest_minutes.rejected + excluded.rejected,
 	delay_ms = ingest_minutes.delay_ms + excluded.delay_ms,
@@ -104,7 +104,7 @@ func CountMinute(ctx context.Context, db queries.DB, m Minute) error {
 	}
 	types, ofTypes := typesOf(m.Types)
 	_, err := db.Exec(ctx, countMinuteSQL, pgx.StrictNamedArgs{
-		"source": m.Source, "at": m.At, "shard": m.Shard, "stored": m.Stored, "known": m.Known, "revised": m.Revised,
+		"source": m.Source, "at": m.At, "shard": m.Shard, "stored": m.Stored, "duplicates": m.Duplicates, "revised": m.Revised,
 		"rejected": m.Rejected, "delay": m.DelayMS, "newest": m.NewestAt,
 		"delays": delays, "redelivered": m.Redelivered, "empty": m.Empty,
 		"types": types, "of_types": ofTypes,

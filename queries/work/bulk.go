@@ -30,7 +30,7 @@ const MostBulk = 100_000
 // BulkRun is one act on many conversations, with its progress.
 type BulkRun struct {
 	ID        conversation.UUID
-	UserID    conversation.UUID
+	AccountID conversation.UUID
 	Kind      BulkKind
 	Subject   *conversation.UUID // a tag, a colleague
 	Words     string
@@ -43,7 +43,7 @@ type BulkRun struct {
 }
 
 const insertBulkSQL = `
-insert into bulk_runs (id, user_id, kind, subject, words, total, created_at)
+insert into bulk_runs (id, account_id, kind, subject, words, total, created_at)
 values (@id, @user, @kind, @subject, @words, @total, @at)`
 
 const bulkItemsByIDSQL = `
@@ -60,7 +60,7 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 	if r.Subject != nil {
 		s = [16]byte(*r.Subject)
 	}
-	args := pgx.StrictNamedArgs{"id": [16]byte(r.ID), "user": [16]byte(r.UserID), "kind": string(r.Kind), "subject": s, "words": r.Words, "total": 0, "at": r.CreatedAt}
+	args := pgx.StrictNamedArgs{"id": [16]byte(r.ID), "user": [16]byte(r.AccountID), "kind": string(r.Kind), "subject": s, "words": r.Words, "total": 0, "at": r.CreatedAt}
 	if _, err := tx.Exec(ctx, insertBulkSQL, args); err != nil {
 		return r, fmt.Errorf("note a bulk act: %w", err)
 	}
@@ -97,11 +97,11 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 const bulkTotalSQL = `update bulk_runs set total = @total where id = @id`
 
 const bulkColumns = `
-select id, user_id, kind, subject, words, total, done, changed, undo, created_at, ended_at
+select id, account_id, kind, subject, words, total, done, changed, undo, created_at, ended_at
 from bulk_runs `
 
 const (
-	bulkByIDSQL  = bulkColumns + `where id = @id and user_id = @user`
+	bulkByIDSQL  = bulkColumns + `where id = @id and account_id = @user`
 	nextBulkSQL  = bulkColumns + `where ended_at is null and (@id::uuid is null or id = @id) order by created_at, id limit 1 for update skip locked`
 	bulkPartSQL  = `select sender_id, conversation_id as id from bulk_items where run_id = @run and not done order by sender_id, conversation_id limit @limit`
 	bulkDoneSQL  = `update bulk_items set done = true where run_id = @run and (sender_id, conversation_id) in (select k.sender_id, k.id from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id))`
@@ -112,10 +112,10 @@ where id = @run`
 	undoBulkSQL = `
 update bulk_runs
 set undo = true, total = changed, done = 0, ended_at = null
-where id = @id and user_id = @user and not undo and ended_at is not null
+where id = @id and account_id = @user and not undo and ended_at is not null
 returning id`
 	bulkActsSQL  = `select id from review_acts where batch = @run and undone_at is null order by n desc limit @limit`
-	lastBulksSQL = bulkColumns + `where user_id = @user order by created_at desc, id limit 20`
+	lastBulksSQL = bulkColumns + `where account_id = @user order by created_at desc, id limit 20`
 )
 
 // BulkByID returns a run of a user, or ErrNotFound.
@@ -177,7 +177,7 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 		if err := NoteAssigned(ctx, tx, r.ID, part, *r.Subject); err != nil {
 			return 0, 0, err
 		}
-		n, err := Assign(ctx, tx, part, *r.Subject, r.UserID, now)
+		n, err := Assign(ctx, tx, part, *r.Subject, r.AccountID, now)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -187,7 +187,7 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 		if r.Kind == BulkAssign {
 			break
 		}
-		a := Act{ID: queries.NewID(), Place: p, User: r.UserID, Batch: r.ID, At: now}
+		a := Act{ID: queries.NewID(), Place: p, User: r.AccountID, Batch: r.ID, At: now}
 		switch r.Kind {
 		case BulkTag:
 			a.Kind, a.Subject, a.Value = ActTag, *r.Subject, "yes"
@@ -239,7 +239,7 @@ func undoPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (int, er
 		return 0, err
 	}
 	for _, id := range acts {
-		if _, err := Undo(ctx, tx, id, r.UserID, now); errors.Is(err, queries.ErrConflict) {
+		if _, err := Undo(ctx, tx, id, r.AccountID, now); errors.Is(err, queries.ErrConflict) {
 			if _, err := tx.Exec(ctx, undoneSQL, pgx.StrictNamedArgs{"ids": [][16]byte{id}, "at": now}); err != nil {
 				return 0, err
 			}

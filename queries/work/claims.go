@@ -18,7 +18,7 @@ type Item struct {
 	Why          string
 	SenderID     int64
 	ID           conversation.UUID
-	ForUser      *conversation.UUID
+	ForAccount   *conversation.UUID
 	ClaimedBy    *conversation.UUID
 	ClaimedUntil *time.Time
 	Ended        string
@@ -28,17 +28,17 @@ type Item struct {
 // What a user may take: what is given to him or to nobody, and nobody else holds. It is materialized, as a join that asked
 // again would take another one.
 // freeText: given to nobody, or to somebody who no longer reviews.
-const freeText = `not exists (select from users f where f.id = x.for_user and not f.disabled and f.role <> 'viewer' and coalesce(f.transcripts, true))`
+const freeText = `not exists (select from accounts f where f.id = x.for_account and not f.disabled and f.role <> 'viewer' and coalesce(f.transcripts, true))`
 
 const claimSQL = `
 with k as materialized (
 	select x.sender_id, x.conversation_id
 	from queue_items x
-	where x.queue_id = @queue and x.ended_at is null and (x.for_user = @user or ` + freeText + `)
+	where x.queue_id = @queue and x.ended_at is null and (x.for_account = @user or ` + freeText + `)
 		and exists (select from queues q where q.id = x.queue_id and q.closed_at is null)
 		and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
 		and exists (select from conversations c where c.sender_id = x.sender_id and c.id = x.conversation_id and (@limits::integer[] is null or c.assistant_id = any(@limits)))
-	order by coalesce(x.claimed_by = @user and x.claimed_until >= @now, false) desc, x.for_user is null, x.place, x.sender_id
+	order by coalesce(x.claimed_by = @user and x.claimed_until >= @now, false) desc, x.for_account is null, x.place, x.sender_id
 	limit 1
 	for update of x skip locked
 )
@@ -46,7 +46,7 @@ update queue_items i
 set claimed_by = @user, claimed_at = case when i.claimed_by = @user and i.claimed_until >= @now then i.claimed_at else @now end, claimed_until = @until
 from k
 where i.queue_id = @queue and i.sender_id = k.sender_id and i.conversation_id = k.conversation_id
-returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_user, i.claimed_by, i.claimed_until, i.ended, i.reason`
+returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_account, i.claimed_by, i.claimed_until, i.ended, i.reason`
 
 // Claim gives a user the next item of a queue, for ClaimLasts, or again the one that he holds. ErrNotFound says that there is none.
 func Claim(ctx context.Context, db queries.DB, queue, user conversation.UUID, limits []string, now time.Time) (Item, error) {
@@ -55,7 +55,7 @@ func Claim(ctx context.Context, db queries.DB, queue, user conversation.UUID, li
 }
 
 const itemSQL = `
-select queue_id, place, why, sender_id, conversation_id as id, for_user, claimed_by, claimed_until, ended, reason
+select queue_id, place, why, sender_id, conversation_id as id, for_account, claimed_by, claimed_until, ended, reason
 from queue_items
 where queue_id = @queue and sender_id = @sender and conversation_id = @conversation`
 
@@ -93,7 +93,7 @@ where queue_id = @subject and sender_id = @sender and conversation_id = @convers
 )
 
 const mayEndSQL = `
-select x.ended_at is null and (x.for_user = @user or ` + freeText + `) and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
+select x.ended_at is null and (x.for_account = @user or ` + freeText + `) and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
 from queue_items x
 where x.queue_id = @queue and x.sender_id = @sender and x.conversation_id = @conversation
 for update`
@@ -113,7 +113,7 @@ select coalesce(a.batch, a.id) as id, a.kind, a.conversation_id, a.at, coalesce(
 	(select q.subject from review_acts q where q.batch = a.batch and q.kind = 'queue' limit 1) as queue_id
 from review_acts a
 left join tags t on a.kind = 'tag' and t.id = a.subject
-where a.user_id = @user and a.undone_at is null and a.at >= @since and (@conversation::uuid is null or a.conversation_id = @conversation)
+where a.account_id = @user and a.undone_at is null and a.at >= @since and (@conversation::uuid is null or a.conversation_id = @conversation)
 	and not exists (select from bulk_runs b where b.id = a.batch)
 order by a.n desc
 limit 1`
@@ -147,14 +147,14 @@ type QueuedItem struct {
 }
 
 const queueItemsSQL = `
-select x.queue_id, x.place, x.why, x.sender_id, x.conversation_id as id, x.for_user, x.claimed_by, x.claimed_until, x.ended, x.reason, x.ended_at,
+select x.queue_id, x.place, x.why, x.sender_id, x.conversation_id as id, x.for_account, x.claimed_by, x.claimed_until, x.ended, x.reason, x.ended_at,
 	c.started_at, c.first_text, coalesce(f.name, '') as for, coalesce(e.name, '') as ended_by,
 	case when x.ended_at is null and x.claimed_until >= @now then coalesce(h.name, '') else '' end as holder
 from queue_items x
 left join conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id
-left join users f on f.id = x.for_user
-left join users h on h.id = x.claimed_by
-left join users e on e.id = x.ended_by
+left join accounts f on f.id = x.for_account
+left join accounts h on h.id = x.claimed_by
+left join accounts e on e.id = x.ended_by
 where x.queue_id = @queue and (x.place, x.sender_id, x.conversation_id) > (@after, @after_sender, @after_id)
 	and (@limits::integer[] is null or c.assistant_id = any(@limits))
 order by x.place, x.sender_id, x.conversation_id
@@ -219,8 +219,8 @@ func Replace(ctx context.Context, tx pgx.Tx, q Queue, p queries.ConversationKey,
 		return false, err
 	}
 	user := ""
-	if item.ForUser != nil {
-		user = item.ForUser.String()
+	if item.ForAccount != nil {
+		user = item.ForAccount.String()
 	}
 	_, err = tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{
 		"queue": [16]byte(q.ID), "draw": nil, "senders": []int64{next[0].SenderID}, "ids": [][16]byte{next[0].ID}, "places": []int32{item.Place},

@@ -57,12 +57,12 @@ const queueColumns = `
 select q.id, q.name, q.query, q.shares::text as shares, q.count, q.percent, q.seed, q.schedule, q.zone, q.next_at, q.revision, q.created_at, u.name as by, q.closed_at,
 	i.items, i.reviewed, i.skipped, i.open, i.mine_open, i.mine_done, coalesce(r.goal, 0)::bigint as mine_goal
 from queues q
-join users u on u.id = q.created_by
-left join queue_reviewers r on r.queue_id = q.id and r.user_id = @user
+join accounts u on u.id = q.created_by
+left join queue_reviewers r on r.queue_id = q.id and r.account_id = @user
 cross join lateral (
 	select count(*) filter (where x.ended <> 'replaced') as items, count(*) filter (where x.ended = 'reviewed') as reviewed, count(*) filter (where x.ended = 'skipped') as skipped,
 		count(*) filter (where x.ended_at is null) as open,
-		count(*) filter (where x.ended_at is null and (x.for_user = @user or ` + freeText + `)) as mine_open,
+		count(*) filter (where x.ended_at is null and (x.for_account = @user or ` + freeText + `)) as mine_open,
 		count(*) filter (where x.ended in ('reviewed', 'skipped') and x.ended_by = @user) as mine_done
 	from queue_items x
 	where x.queue_id = q.id
@@ -105,7 +105,7 @@ func QueueByID(ctx context.Context, db queries.DB, id, user conversation.UUID) (
 
 // QueueReviewer is somebody who reviews a queue.
 type QueueReviewer struct {
-	UserID           conversation.UUID
+	AccountID        conversation.UUID
 	Name             string
 	Share, Goal      int32
 	Open, Done       int64
@@ -115,17 +115,17 @@ type QueueReviewer struct {
 }
 
 const queueReviewersSQL = `
-select u.id as user_id, u.name, coalesce(r.share, 0) as share, coalesce(r.goal, 0) as goal,
-	count(x.queue_id) filter (where x.ended_at is null and x.for_user = u.id) as open,
+select u.id as account_id, u.name, coalesce(r.share, 0) as share, coalesce(r.goal, 0) as goal,
+	count(x.queue_id) filter (where x.ended_at is null and x.for_account = u.id) as open,
 	count(x.queue_id) filter (where x.ended = 'reviewed' and x.ended_by = u.id) as done,
 	percentile_cont(0.5) within group (order by extract(epoch from x.ended_at - x.claimed_at)) filter (where x.ended = 'reviewed' and x.ended_by = u.id and x.claimed_at is not null) as median_s,
 	count(x.queue_id) filter (where x.ended = 'skipped' and x.ended_by = u.id) as skipped,
 	count(x.queue_id) filter (where x.ended_at is null and x.claimed_by = u.id and x.claimed_until > @now) as claimed,
 	not u.disabled and u.role <> 'viewer' and coalesce(u.transcripts, true) as may
-from users u
-left join queue_reviewers r on r.queue_id = @id and r.user_id = u.id
-left join queue_items x on x.queue_id = @id and (x.for_user = u.id or x.ended_by = u.id or x.claimed_by = u.id)
-where r.user_id is not null or x.queue_id is not null
+from accounts u
+left join queue_reviewers r on r.queue_id = @id and r.account_id = u.id
+left join queue_items x on x.queue_id = @id and (x.for_account = u.id or x.ended_by = u.id or x.claimed_by = u.id)
+where r.account_id is not null or x.queue_id is not null
 group by u.id, u.name, u.disabled, u.role, u.transcripts, r.share, r.goal
 order by lower(u.name), u.id`
 
@@ -148,7 +148,7 @@ returning id`
 const dropReviewersSQL = `delete from queue_reviewers where queue_id = @id`
 
 const insertReviewersSQL = `
-insert into queue_reviewers (queue_id, user_id, share, goal)
+insert into queue_reviewers (queue_id, account_id, share, goal)
 select @id::uuid, k.id, k.share, k.goal
 from unnest(@users::uuid[], @shares::integer[], @goals::integer[]) as k (id, share, goal)
 order by 2`
@@ -183,7 +183,7 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 	}
 	users, parts, goals := make([][16]byte, len(reviewers)), make([]int32, len(reviewers)), make([]int32, len(reviewers))
 	for i, r := range reviewers {
-		users[i], parts[i], goals[i] = r.UserID, r.Share, r.Goal
+		users[i], parts[i], goals[i] = r.AccountID, r.Share, r.Goal
 	}
 	_, err = tx.Exec(ctx, insertReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID), "users": users, "shares": parts, "goals": goals})
 	return err
@@ -259,7 +259,7 @@ const drawnSQL = `update queue_draws set population = @population, picked = @pic
 const lastPlaceSQL = `select coalesce(max(place), 0) from queue_items where queue_id = @queue`
 
 const insertItemsSQL = `
-insert into queue_items (queue_id, sender_id, conversation_id, draw_id, place, why, for_user)
+insert into queue_items (queue_id, sender_id, conversation_id, draw_id, place, why, for_account)
 select @queue::uuid, k.sender_id, k.id, @draw::uuid, k.place, k.why, nullif(k.usr, '')::uuid
 from unnest(@senders::bigint[], @ids::uuid[], @places::integer[], @whys::text[], @users::text[]) as k (sender_id, id, place, why, usr)
 order by k.sender_id, k.id

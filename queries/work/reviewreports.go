@@ -83,13 +83,13 @@ order by 2 desc, 1`, w.Args)
 
 // ReviewerFigures are what one reviewer did.
 type ReviewerFigures struct {
-	UserID   conversation.UUID
-	Name     string
-	Reviewed int64
-	Rating   *float64 // mean
-	Rated    int64
-	MedianS  *float64 // seconds from taking an item of a queue to ending it
-	Timed    int64
+	AccountID conversation.UUID
+	Name      string
+	Reviewed  int64
+	Rating    *float64 // mean
+	Rated     int64
+	MedianS   *float64 // seconds from taking an item of a queue to ending it
+	Timed     int64
 }
 
 // ReviewersOf tells what each reviewer did to a filter's conversations.
@@ -101,20 +101,20 @@ func ReviewersOf(ctx context.Context, db queries.DB, f metric.Filter, now time.T
 	w := queries.FilterConversations(f, known, now, zone)
 	live, gone := w.String(), remains(w, f, known, now, zone)
 	rows, _ := db.Query(ctx, `
-select u.id as user_id, u.name, count(*) filter (where r.reviewed) as reviewed, avg(r.rating)::float8 as rating, count(r.rating) as rated,
+select u.id as account_id, u.name, count(*) filter (where r.reviewed) as reviewed, avg(r.rating)::float8 as rating, count(r.rating) as rated,
 	percentile_cont(0.5) within group (order by r.took::float8) as median_s, count(r.took) as timed
 from (
-	select r.user_id, r.reviewed_at is not null as reviewed, r.rating, `+queries.ReviewTookText+` as took
+	select r.account_id, r.reviewed_at is not null as reviewed, r.rating, `+queries.ReviewTookText+` as took
 	from conversations c
 	join reviews r on r.sender_id = c.sender_id and r.conversation_id = c.id
 	where `+live+`
 	union all
-	select r.user_id, r.reviewed, r.rating, r.took
+	select r.account_id, r.reviewed, r.rating, r.took
 	from review_remains c
-	cross join lateral jsonb_to_recordset(c.reviews) as r (user_id uuid, reviewed boolean, rating smallint, took numeric)
+	cross join lateral jsonb_to_recordset(c.reviews) as r (account_id uuid, reviewed boolean, rating smallint, took numeric)
 	where c.state > 0 and `+gone+`
 ) as r
-join users u on u.id = r.user_id
+join accounts u on u.id = r.account_id
 group by u.id, u.name
 order by 3 desc, lower(u.name), u.id`, w.Args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[ReviewerFigures])

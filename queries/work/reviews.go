@@ -62,7 +62,7 @@ func (r Review) Value() string {
 }
 
 const insertActSQL = `
-insert into review_acts (id, sender_id, conversation_id, user_id, at, kind, subject, was, became, batch)
+insert into review_acts (id, sender_id, conversation_id, account_id, at, kind, subject, was, became, batch)
 values (@id, @sender, @conversation, @user, @at, @kind, @subject, @was, @became, @batch)`
 
 const holdSQL = `select pg_advisory_xact_lock(hashtextextended(@conversation::uuid::text, @sender::bigint))`
@@ -124,10 +124,10 @@ const (
 	reviewOfSQL = `
 select coalesce(rating, 0) as rating, reviewed_at, events, spent_ms
 from reviews
-where sender_id = @sender and conversation_id = @conversation and user_id = @user
+where sender_id = @sender and conversation_id = @conversation and account_id = @user
 for update`
 	tagOfSQL  = `select 'yes' from conversation_tags where sender_id = @sender and conversation_id = @conversation and tag_id = @subject`
-	markOfSQL = `select mark from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and user_id = @user for update`
+	markOfSQL = `select mark from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and account_id = @user for update`
 	noteOfSQL = `select text from notes where id = @subject and sender_id = @sender and conversation_id = @conversation and deleted_at is null for update`
 )
 
@@ -158,13 +158,13 @@ func valueOf(ctx context.Context, tx pgx.Tx, a Act) (string, error) {
 
 const (
 	setReviewSQL = `
-insert into reviews (sender_id, conversation_id, user_id, rating, reviewed_at, events, spent_ms)
+insert into reviews (sender_id, conversation_id, account_id, rating, reviewed_at, events, spent_ms)
 values (@sender, @conversation, @user, nullif(@rating::smallint, 0), @at, @events, @spent)
-on conflict (sender_id, conversation_id, user_id) do update
+on conflict (sender_id, conversation_id, account_id) do update
 set rating = excluded.rating, reviewed_at = excluded.reviewed_at, events = excluded.events, spent_ms = excluded.spent_ms`
-	dropReviewSQL = `delete from reviews where sender_id = @sender and conversation_id = @conversation and user_id = @user`
+	dropReviewSQL = `delete from reviews where sender_id = @sender and conversation_id = @conversation and account_id = @user`
 	setTagSQL     = `
-insert into conversation_tags (sender_id, conversation_id, tag_id, user_id, tagged_at)
+insert into conversation_tags (sender_id, conversation_id, tag_id, account_id, tagged_at)
 select c.sender_id, c.id, t.id, @user, @at
 from conversations c
 join assistants a on a.id = c.assistant_id
@@ -173,13 +173,13 @@ where c.sender_id = @sender and c.id = @conversation
 on conflict (sender_id, conversation_id, tag_id) do nothing`
 	dropTagSQL = `delete from conversation_tags where sender_id = @sender and conversation_id = @conversation and tag_id = @subject`
 	setMarkSQL = `
-insert into message_marks (sender_id, conversation_id, message_id, user_id, mark, marked_at)
+insert into message_marks (sender_id, conversation_id, message_id, account_id, mark, marked_at)
 values (@sender, @conversation, @subject, @user, @value, @at)
-on conflict (sender_id, conversation_id, message_id, user_id) do update
+on conflict (sender_id, conversation_id, message_id, account_id) do update
 set mark = excluded.mark, marked_at = excluded.marked_at`
-	dropMarkSQL = `delete from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and user_id = @user`
+	dropMarkSQL = `delete from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and account_id = @user`
 	setNoteSQL  = `
-insert into notes (id, sender_id, conversation_id, message_id, user_id, text, created_at)
+insert into notes (id, sender_id, conversation_id, message_id, account_id, text, created_at)
 values (@subject, @sender, @conversation, @message, @user, @value, @at)
 on conflict (id) do update
 set text = excluded.text, deleted_at = null, edited_at = @at, revision = notes.revision + 1`
@@ -238,14 +238,14 @@ func set(ctx context.Context, tx pgx.Tx, a Act) error {
 
 // A tag that was deleted, a note that somebody else wrote on: what an act set may be gone.
 const actsToUndoSQL = `
-select a.id, a.sender_id, a.conversation_id, a.user_id, a.kind, a.subject, a.was, a.became,
+select a.id, a.sender_id, a.conversation_id, a.account_id, a.kind, a.subject, a.was, a.became,
 	exists (
 		select from review_acts b
 		where b.sender_id = a.sender_id and b.conversation_id = a.conversation_id and b.kind = a.kind and b.subject is not distinct from a.subject
 			and b.n > a.n and b.undone_at is null and (a.batch is null or b.batch is distinct from a.batch)
-			and (a.kind not in ('review', 'mark') or b.user_id = a.user_id)) as later
+			and (a.kind not in ('review', 'mark') or b.account_id = a.account_id)) as later
 from review_acts a
-where (a.id = @id or a.batch = @id) and a.user_id = @user and a.undone_at is null
+where (a.id = @id or a.batch = @id) and a.account_id = @user and a.undone_at is null
 order by a.n desc
 for update of a`
 
@@ -258,7 +258,7 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 		ID             conversation.UUID
 		SenderID       int64
 		ConversationID conversation.UUID
-		UserID         conversation.UUID
+		AccountID      conversation.UUID
 		Kind           string
 		Subject        *conversation.UUID
 		Was, Became    string
@@ -274,7 +274,7 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 	}
 	var ids [][16]byte
 	for _, r := range acts {
-		a := Act{ID: r.ID, Place: queries.ConversationKey{SenderID: r.SenderID, ID: r.ConversationID}, User: r.UserID, Kind: ActKind(r.Kind), Value: r.Was, At: now}
+		a := Act{ID: r.ID, Place: queries.ConversationKey{SenderID: r.SenderID, ID: r.ConversationID}, User: r.AccountID, Kind: ActKind(r.Kind), Value: r.Was, At: now}
 		if r.Subject != nil {
 			a.Subject = *r.Subject
 		}
@@ -305,7 +305,7 @@ with k as (
 	select distinct u.sender_id, u.id
 	from unnest(@senders::bigint[], @ids::uuid[]) as u (sender_id, id)
 ), s as (
-	select k.sender_id, k.id, r.reviewed_at, r.user_id, r.events,
+	select k.sender_id, k.id, r.reviewed_at, r.account_id, r.events,
 		(select x.rating from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.rating is not null order by x.reviewed_at desc nulls last limit 1) as rating,
 		r.reviewed_at is not null
 			or exists (select from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.rating is not null)
@@ -314,7 +314,7 @@ with k as (
 			or exists (select from message_marks x where x.sender_id = k.sender_id and x.conversation_id = k.id) as touched
 	from k
 	left join lateral (
-		select x.reviewed_at, x.user_id, x.events
+		select x.reviewed_at, x.account_id, x.events
 		from reviews x
 		where x.sender_id = k.sender_id and x.conversation_id = k.id and x.reviewed_at is not null
 		order by x.reviewed_at desc
@@ -326,7 +326,7 @@ with k as (
 	where v.sender_id = s.sender_id and v.conversation_id = s.id and not s.touched
 )
 insert into review_states (sender_id, conversation_id, touched_at, reviewed_at, reviewed_by, rating, events)
-select s.sender_id, s.id, @now, s.reviewed_at, s.user_id, s.rating, coalesce(s.events, 0)
+select s.sender_id, s.id, @now, s.reviewed_at, s.account_id, s.rating, coalesce(s.events, 0)
 from s
 where s.touched
 order by s.sender_id, s.id

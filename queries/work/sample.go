@@ -42,7 +42,7 @@ func allot(n int, reviewers []QueueReviewer) []string {
 			}
 		}
 		due[best] -= sum
-		users[i] = reviewers[best].UserID.String()
+		users[i] = reviewers[best].AccountID.String()
 	}
 	return users
 }

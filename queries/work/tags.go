@@ -36,7 +36,7 @@ select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_
 		join assistants a on a.id = c.assistant_id
 		where lower(s.name) = lower(t.name) and (t.assistant = '' or a.name = t.assistant) and (@limits::text[] is null or a.name = any(@limits))) as conversations
 from tags t
-join users u on u.id = t.created_by
+join accounts u on u.id = t.created_by
 order by lower(t.name), t.assistant
 limit 2000`
 
@@ -130,8 +130,8 @@ func markTagged(ctx context.Context, tx pgx.Tx, touched []queries.ConversationKe
 
 const (
 	mergeTagSQL = `
-insert into conversation_tags (sender_id, conversation_id, tag_id, user_id, tagged_at)
-select sender_id, conversation_id, @into, user_id, tagged_at
+insert into conversation_tags (sender_id, conversation_id, tag_id, account_id, tagged_at)
+select sender_id, conversation_id, @into, account_id, tagged_at
 from conversation_tags
 where tag_id = @id
 order by sender_id, conversation_id

@@ -38,7 +38,7 @@ type OtherReview struct {
 type Note struct {
 	ID        conversation.UUID
 	MessageID *conversation.UUID
-	UserID    conversation.UUID
+	AccountID conversation.UUID
 	By        string
 	Text      string
 	Revision  int32
@@ -49,67 +49,67 @@ type Note struct {
 // MessageMark is a reviewer's mark on a message.
 type MessageMark struct {
 	MessageID conversation.UUID
-	UserID    conversation.UUID
+	AccountID conversation.UUID
 	By        string
 	Mark      string
 }
 
 // HistoryAct is an act as the history tells it.
 type HistoryAct struct {
-	ID       conversation.UUID
-	UserID   conversation.UUID
-	By       string
-	At       time.Time
-	Kind     string
-	Name     string // of the tag
-	Was      string
-	Became   string
-	UndoneAt *time.Time
+	ID        conversation.UUID
+	AccountID conversation.UUID
+	By        string
+	At        time.Time
+	Kind      string
+	Name      string // of the tag
+	Was       string
+	Became    string
+	UndoneAt  *time.Time
 }
 
 const (
 	workStateSQL = `
 select v.reviewed_at, coalesce(u.name, '') as by, v.events
 from review_states v
-left join users u on u.id = v.reviewed_by
+left join accounts u on u.id = v.reviewed_by
 where v.sender_id = @sender and v.conversation_id = @conversation`
 	ownReviewSQL = `
 select coalesce(rating, 0) as rating, reviewed_at, events, spent_ms
 from reviews
-where sender_id = @sender and conversation_id = @conversation and user_id = @user`
+where sender_id = @sender and conversation_id = @conversation and account_id = @user`
 	otherReviewsSQL = `
 select u.name as by, coalesce(r.rating, 0::smallint) as rating, r.reviewed_at
 from reviews r
-join users u on u.id = r.user_id
-where r.sender_id = @sender and r.conversation_id = @conversation and r.user_id <> @user
+join accounts u on u.id = r.account_id
+where r.sender_id = @sender and r.conversation_id = @conversation and r.account_id <> @user
 order by r.reviewed_at nulls last, u.name
 limit 50`
 	tagsOfSQL = `
 select t.id, t.assistant, t.name, t.description, t.color, t.revision, x.tagged_at as created_at, u.name as by, 0::bigint as conversations
 from conversation_tags x
 join tags t on t.id = x.tag_id
-join users u on u.id = x.user_id
+join accounts u on u.id = x.account_id
 where x.sender_id = @sender and x.conversation_id = @conversation
 order by lower(t.name)
 limit 200`
 	notesOfSQL = `
-select n.id, n.message_id, n.user_id, u.name as by, n.text, n.revision, n.created_at, n.edited_at
+select n.id, n.message_id, n.account_id, u.name as by, n.text, n.revision, n.created_at, n.edited_at
 from notes n
-join users u on u.id = n.user_id
+join accounts u on u.id = n.account_id
 where n.sender_id = @sender and n.conversation_id = @conversation and n.deleted_at is null
 order by n.created_at, n.id
 limit 500`
 	marksOfSQL = `
-select m.message_id, m.user_id, u.name as by, m.mark
+select m.message_id, m.account_id, u.name as by, m.mark
 from message_marks m
-join users u on u.id = m.user_id
+join accounts u on u.id = m.account_id
 where m.sender_id = @sender and m.conversation_id = @conversation
 order by m.marked_at
 limit 2000`
 	historyOfSQL = `
-select a.id, a.user_id, u.name as by, a.at, a.kind, coalesce(t.name, '') as name, a.was, a.became, a.undone_at
+select a.id, a.account_id, u.name as by, a.at, a.kind, coalesce(t.name, '') as name, a.was, a.became, a.undone_at
 from review_acts a
-join users u on u.id = a.user_id
+join accounts u on u.id = a.account_id
 left join tags t on a.kind = 'tag' and t.id = a.subject
 where a.sender_id = @sender and a.conversation_id = @conversation
 order by a.n desc
@@ -223,7 +223,7 @@ func WorkedOn(ctx context.Context, db queries.DB, list []queries.ListedConversat
 
 const colleaguesSQL = `
 select id, name, email
-from users
+from accounts
 where not disabled and role <> 'viewer' and coalesce(transcripts, true)
 order by lower(name), id
 limit 1000`
@@ -242,11 +242,11 @@ func Colleagues(ctx context.Context, db queries.DB) ([]Colleague, error) {
 }
 
 const mentionSQL = `
-insert into mentions (note_id, user_id)
+insert into mentions (note_id, account_id)
 select @note, u.id
-from users u
+from accounts u
 where u.id = any(@users::uuid[]) and u.id <> @by
-on conflict (user_id, note_id) do nothing`
+on conflict (account_id, note_id) do nothing`
 
 // Mention has a note call colleagues, each once.
 func Mention(ctx context.Context, db queries.DB, note, by conversation.UUID, users []conversation.UUID) error {
@@ -272,9 +272,9 @@ const mentionsSQL = `
 select n.id as note_id, n.conversation_id, n.message_id, u.name as by, n.text, n.created_at, m.seen_at
 from mentions m
 join notes n on n.id = m.note_id
-join users u on u.id = n.user_id
-join users me on me.id = m.user_id
-where m.user_id = @user and n.deleted_at is null and (me.assistants is null or exists (
+join accounts u on u.id = n.account_id
+join accounts me on me.id = m.account_id
+where m.account_id = @user and n.deleted_at is null and (me.assistants is null or exists (
 	select from conversations c join assistants a on a.id = c.assistant_id
 	where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(me.assistants)))
 order by m.seen_at is not null, n.created_at desc
@@ -290,7 +290,7 @@ const seenMentionsSQL = `
 update mentions m
 set seen_at = @now
 from notes n
-where m.user_id = @user and m.seen_at is null and n.id = m.note_id and n.sender_id = @sender and n.conversation_id = @conversation`
+where m.account_id = @user and m.seen_at is null and n.id = m.note_id and n.sender_id = @sender and n.conversation_id = @conversation`
 
 // SawMentions notes that a user opened a conversation in which notes call him.
 func MarkMentionsRead(ctx context.Context, db queries.DB, p queries.ConversationKey, user conversation.UUID, now time.Time) error {
@@ -299,9 +299,9 @@ func MarkMentionsRead(ctx context.Context, db queries.DB, p queries.Conversation
 }
 
 const noteByIDSQL = `
-select n.id, n.message_id, n.user_id, u.name as by, n.text, n.revision, n.created_at, n.edited_at
+select n.id, n.message_id, n.account_id, u.name as by, n.text, n.revision, n.created_at, n.edited_at
 from notes n
-join users u on u.id = n.user_id
+join accounts u on u.id = n.account_id
 where n.id = @id and n.sender_id = @sender and n.conversation_id = @conversation and n.deleted_at is null
 for update of n`
 

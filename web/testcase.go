@@ -27,7 +27,7 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	if err != nil {
 		return c, nil, nil, queries.ErrNotFound
 	}
-	if c, err = s.viewer(r.Context()).Conversation(r.Context(), id); err == nil && c.Stripped > 0 {
+	if c, err = s.viewer(r.Context()).Conversation(r.Context(), id); err == nil && c.Removed > 0 {
 		err = errStripped
 	}
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if c.Stripped > 0 {
+	if c.Removed > 0 {
 		return errStripped
 	}
 	sight, err := s.sightOf(r.Context(), queries.ConversationKey{SenderID: c.SenderID, ID: c.ID})

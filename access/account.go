@@ -7,7 +7,7 @@ import (
 )
 
 // User is somebody who may sign in.
-type User struct {
+type Account struct {
 	ID           conversation.UUID
 	Email        string
 	Name         string
@@ -29,7 +29,7 @@ type User struct {
 }
 
 // SeesPersonal tells whether a user sees personal data that are masked for others.
-func (u User) SeesPersonal() bool {
+func (u Account) SeesPersonal() bool {
 	if u.Personal != nil {
 		return *u.Personal
 	}

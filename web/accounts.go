@@ -21,14 +21,14 @@ import (
 )
 
 // people answers GET /admin/users.
-func (s *server) people(w http.ResponseWriter, r *http.Request) error {
+func (s *server) accounts(w http.ResponseWriter, r *http.Request) error {
 	return s.showPeople(w, r, http.StatusOK, views.People{Form: views.PersonForm{Role: "viewer"}})
 }
 
 func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, m views.People) error {
 	ctx := r.Context()
 	m.Page, m.Roles, m.SSO, m.Passwords = s.page(r, "Users", "Admin"), access.Roles, s.SSO != nil, s.passwords()
-	users, err := queries.Users(ctx, s.Pool)
+	users, err := queries.Accounts(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 // parsePerson reads what a user is and may.
-func parsePerson(r *http.Request, u *access.User) (views.PersonForm, error) {
+func parsePerson(r *http.Request, u *access.Account) (views.PersonForm, error) {
 	if err := r.ParseForm(); err != nil {
 		return views.PersonForm{}, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
@@ -91,7 +91,7 @@ func toldRight(r *bool) string {
 }
 
 // userDeed is what the audit log tells of a user.
-func userDeed(u access.User) map[string]any {
+func userDeed(u access.Account) map[string]any {
 	d := map[string]any{"name": u.Name, "role": u.Role, "disabled": u.Disabled, "assistants": "all", "conversations": "as the role"}
 	if u.Assistants != nil {
 		d["assistants"] = u.Assistants
@@ -109,7 +109,7 @@ func userDeed(u access.User) map[string]any {
 func (s *server) invite(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 256<<10)
-	u := access.User{ID: queries.NewID(), CreatedAt: s.Now()}
+	u := access.Account{ID: queries.NewID(), CreatedAt: s.Now()}
 	form, err := parsePerson(r, &u)
 	if a, bad := mail.ParseAddress(form.Email); bad != nil || a.Address != form.Email || len(form.Email) > 300 {
 		err = &metric.InputError{Field: "address", Msg: "is one such as ann@example.org"}
@@ -118,7 +118,7 @@ func (s *server) invite(w http.ResponseWriter, r *http.Request) error {
 	key := ""
 	if err == nil {
 		err = s.audited(r, func(tx pgx.Tx) (d deed, err error) {
-			if err := queries.AddUser(ctx, tx, u); err != nil {
+			if err := queries.AddAccount(ctx, tx, u); err != nil {
 				return d, err
 			}
 			key, err = queries.NewLink(ctx, tx, u.ID, access.LinkInvitation, s.Now())
@@ -144,7 +144,7 @@ func (s *server) invite(w http.ResponseWriter, r *http.Request) error {
 }
 
 // mailLink sends a link to the user whose it is, and says what became of it; "" when mail is not set up.
-func (s *server) mailLink(ctx context.Context, u access.User, link, subject, text string) string {
+func (s *server) mailLink(ctx context.Context, u access.Account, link, subject, text string) string {
 	m, err := queries.Mail(ctx, s.Pool)
 	if err != nil {
 		return ""
@@ -161,7 +161,7 @@ func (s *server) mailLink(ctx context.Context, u access.User, link, subject, tex
 }
 
 // person answers GET /admin/users/{id}.
-func (s *server) person(w http.ResponseWriter, r *http.Request) error {
+func (s *server) oneAccount(w http.ResponseWriter, r *http.Request) error {
 	u, err := s.userByURL(r)
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (s *server) person(w http.ResponseWriter, r *http.Request) error {
 	return s.showPerson(w, r, http.StatusOK, u, m)
 }
 
-func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, u access.User, m views.PersonModel) error {
+func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, u access.Account, m views.PersonModel) error {
 	ctx := r.Context()
 	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), access.Roles, u.ID.String(), u.Email, strconv.Itoa(int(u.Revision))
 	m.Passwords = s.passwords()
@@ -181,7 +181,7 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 	if u.Subject != nil {
 		m.SSO = *u.Issuer
 	}
-	me, _ := userOf(ctx)
+	me, _ := accountOf(ctx)
 	m.Self = me.ID == u.ID
 	for right, has := range u.Rights() {
 		if has {
@@ -216,7 +216,7 @@ func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, 
 }
 
 // changePerson answers POST /admin/users/{id}.
-func (s *server) changePerson(w http.ResponseWriter, r *http.Request) error {
+func (s *server) changeAccount(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 256<<10)
 	u, err := s.userByURL(r)
@@ -229,7 +229,7 @@ func (s *server) changePerson(w http.ResponseWriter, r *http.Request) error {
 	if revision, bad := strconv.ParseInt(r.PostForm.Get("revision"), 10, 32); bad == nil {
 		u.Revision = int32(revision)
 	}
-	if me, _ := userOf(ctx); err == nil && me.ID == u.ID {
+	if me, _ := accountOf(ctx); err == nil && me.ID == u.ID {
 		for right, has := range u.Rights() {
 			if has && !was.Rights()[right] {
 				err = &metric.InputError{Field: "rights", Msg: "nobody gives more to himself: ask another admin"}
@@ -238,8 +238,8 @@ func (s *server) changePerson(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-			d := deed{act: queries.AuditUserChanged, id: u.ID.String(), name: u.Email, before: userDeed(was), after: userDeed(u)}
-			if err := queries.ChangeUser(ctx, tx, u); err != nil {
+			d := deed{act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: userDeed(was), after: userDeed(u)}
+			if err := queries.ChangeAccount(ctx, tx, u); err != nil {
 				return d, err
 			}
 			if u.Disabled {
@@ -266,7 +266,7 @@ func (s *server) changePerson(w http.ResponseWriter, r *http.Request) error {
 }
 
 // linkPerson answers POST /admin/users/{id}/link: another link, those before are not in force any more.
-func (s *server) linkPerson(w http.ResponseWriter, r *http.Request) error {
+func (s *server) linkAccount(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	u, err := s.userByURL(r)
 	if err != nil || !s.passwords() {
@@ -292,7 +292,7 @@ func (s *server) linkPerson(w http.ResponseWriter, r *http.Request) error {
 }
 
 // endPerson answers POST /admin/users/{id}/sessions.
-func (s *server) endPerson(w http.ResponseWriter, r *http.Request) error {
+func (s *server) endAccountSessions(w http.ResponseWriter, r *http.Request) error {
 	u, err := s.userByURL(r)
 	if err != nil {
 		return err

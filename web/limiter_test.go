@@ -9,9 +9,9 @@ import (
 )
 
 // TestStile holds that one who asks for much waits or is turned away, and that another gets a turn all the same.
-func TestStile(t *testing.T) {
+func TestLimiter(t *testing.T) {
 	t.Parallel()
-	s := newStile(2, 3)
+	s := newLimiter(2, 3)
 	var leaves []func()
 	for range 2 {
 		leave, err := s.enter(t.Context(), "greedy")

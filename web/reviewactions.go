@@ -23,7 +23,7 @@ import (
 func (s *server) undo(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-	u, _ := userOf(ctx)
+	u, _ := accountOf(ctx)
 	id, err := conversation.ParseUUID(r.PostFormValue("undo"))
 	if err != nil {
 		return queries.ErrNotFound
@@ -125,7 +125,7 @@ func (s *server) markMessage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, m := range was.Marks {
-		if m.MessageID == id && m.UserID == v.user.ID && m.Mark == value {
+		if m.MessageID == id && m.AccountID == v.user.ID && m.Mark == value {
 			value = "" // pressed again
 		}
 	}
@@ -177,7 +177,7 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return err
 			}
-			if n.UserID != v.user.ID {
+			if n.AccountID != v.user.ID {
 				return queries.ErrNotFound
 			}
 			if revision := r.PostFormValue("revision"); revision != strconv.Itoa(int(n.Revision)) {
@@ -249,7 +249,7 @@ func (s *server) assignOne(w http.ResponseWriter, r *http.Request) error {
 	if i < 0 {
 		return v.answer(w, r, nil, "Choose a colleague first.", "")
 	}
-	to, err := queries.UserByID(ctx, s.Pool, people[i].ID)
+	to, err := queries.AccountByID(ctx, s.Pool, people[i].ID)
 	if err != nil {
 		return err
 	}

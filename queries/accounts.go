@@ -11,63 +11,63 @@ import (
 )
 
 const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at,
-	greatest(last_seen_at, (select max(s.seen_at) from user_sessions s where s.user_id = users.id)) as last_seen_at,
-	(select count(*) from mentions m join notes n on n.id = m.note_id where m.user_id = users.id and m.seen_at is null and n.deleted_at is null and (users.assistants is null or exists ( select from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(users.assistants)))) as mentions
-from users `
+	greatest(last_seen_at, (select max(s.seen_at) from account_sessions s where s.account_id = accounts.id)) as last_seen_at,
+	(select count(*) from mentions m join notes n on n.id = m.note_id where m.account_id = accounts.id and m.seen_at is null and n.deleted_at is null and (accounts.assistants is null or exists ( select from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(accounts.assistants)))) as mentions
+from accounts `
 
 const (
 	userByEmailSQL   = userColumns + `where lower(email) = lower(@email)`
 	userByIDSQL      = userColumns + `where id = @id`
 	userBySubjectSQL = userColumns + `where issuer = @issuer and subject = @subject`
-	userOfSessionSQL = `with seen as (update user_sessions set seen_at = @now where id = @session and seen_at < @now::timestamptz - interval '1 minute') ` + userColumns + `where id = (select user_id from user_sessions where id = @session)`
+	userOfSessionSQL = `with seen as (update account_sessions set seen_at = @now where id = @session and seen_at < @now::timestamptz - interval '1 minute') ` + userColumns + `where id = (select account_id from account_sessions where id = @session)`
 	usersSQL         = userColumns + `order by lower(email) limit 10000`
 	insertUserSQL    = `
-insert into users (id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, created_at)
+insert into accounts (id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, created_at)
 values (@id, @email, @name, @role, @assistants, @transcripts, @personal, @hash, @issuer, @subject, @at)`
 	changeUserSQL = `
-update users
+update accounts
 set name = @name, role = @role, assistants = @assistants, transcripts = @transcripts, personal = @personal, disabled = @disabled, issuer = @issuer, subject = @subject, revision = revision + 1
 where id = @id and revision = @revision
 returning id`
-	passwordSQL  = `update users set password_hash = @hash where id = @id returning id`
-	seenSQL      = `update users set last_seen_at = @at where id = @id`
-	lockAdminSQL = `select id from users where role = 'admin' and not disabled and (password_hash <> '' or subject is not null) order by id for update`
-	secondSQL    = `update users set second_factor = @secret, second_step = 0 where id = @id returning id`
-	stepSQL      = `update users set second_step = @step where id = @id and second_step < @step returning id`
+	passwordSQL  = `update accounts set password_hash = @hash where id = @id returning id`
+	seenSQL      = `update accounts set last_seen_at = @at where id = @id`
+	lockAdminSQL = `select id from accounts where role = 'admin' and not disabled and (password_hash <> '' or subject is not null) order by id for update`
+	secondSQL    = `update accounts set second_factor = @secret, second_step = 0 where id = @id returning id`
+	stepSQL      = `update accounts set second_step = @step where id = @id and second_step < @step returning id`
 )
 
 // UserByEmail returns a user, or ErrNotFound.
-func UserByEmail(ctx context.Context, db DB, email string) (access.User, error) {
+func AccountByEmail(ctx context.Context, db DB, email string) (access.Account, error) {
 	rows, _ := db.Query(ctx, userByEmailSQL, pgx.StrictNamedArgs{"email": email})
-	return One[access.User](rows)
+	return One[access.Account](rows)
 }
 
 // UserByID returns a user, or ErrNotFound.
-func UserByID(ctx context.Context, db DB, id conversation.UUID) (access.User, error) {
+func AccountByID(ctx context.Context, db DB, id conversation.UUID) (access.Account, error) {
 	rows, _ := db.Query(ctx, userByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
-	return One[access.User](rows)
+	return One[access.Account](rows)
 }
 
 // UserBySubject returns who signs in by an issuer, or ErrNotFound.
-func UserBySubject(ctx context.Context, db DB, issuer, subject string) (access.User, error) {
+func AccountBySubject(ctx context.Context, db DB, issuer, subject string) (access.Account, error) {
 	rows, _ := db.Query(ctx, userBySubjectSQL, pgx.StrictNamedArgs{"issuer": issuer, "subject": subject})
-	return One[access.User](rows)
+	return One[access.Account](rows)
 }
 
 // UserOfSession returns whose session it is, and notes that it is in use; ErrNotFound for one that is over.
-func UserOfSession(ctx context.Context, db DB, session conversation.UUID, now time.Time) (access.User, error) {
+func AccountOfSession(ctx context.Context, db DB, session conversation.UUID, now time.Time) (access.Account, error) {
 	rows, _ := db.Query(ctx, userOfSessionSQL, pgx.StrictNamedArgs{"session": [16]byte(session), "now": now})
-	return One[access.User](rows)
+	return One[access.Account](rows)
 }
 
 // Users returns all users by address.
-func Users(ctx context.Context, db DB) ([]access.User, error) {
+func Accounts(ctx context.Context, db DB) ([]access.Account, error) {
 	rows, _ := db.Query(ctx, usersSQL)
-	return pgx.CollectRows(rows, pgx.RowToStructByName[access.User])
+	return pgx.CollectRows(rows, pgx.RowToStructByName[access.Account])
 }
 
 // AddUser makes a user; ErrConflict when the address is taken.
-func AddUser(ctx context.Context, db DB, u access.User) error {
+func AddAccount(ctx context.Context, db DB, u access.Account) error {
 	_, err := db.Exec(ctx, insertUserSQL, pgx.StrictNamedArgs{
 		"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
 		"issuer": u.Issuer, "subject": u.Subject, "at": u.CreatedAt,
@@ -77,7 +77,7 @@ func AddUser(ctx context.Context, db DB, u access.User) error {
 
 // ChangeUser keeps what a user is and may; ErrNotFound when somebody changed the user meanwhile, ErrLastAdmin when nobody would be left to
 // administer.
-func ChangeUser(ctx context.Context, tx pgx.Tx, u access.User) error {
+func ChangeAccount(ctx context.Context, tx pgx.Tx, u access.Account) error {
 	rows, _ := tx.Query(ctx, lockAdminSQL)
 	admins, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"turnwise/metric"
 )
 
-// stile bounds what is dear: so many are at it at once, the others wait their turn, and nobody has more than a few at it and waiting. So one who asks for
+// limiter bounds what is dear: so many are at it at once, the others wait their turn, and nobody has more than a few at it and waiting. So one who asks for
 // much delays nobody else's pages.
-type stile struct {
+type limiter struct {
 	seats chan struct{}
 	each  int
 	rests bool // a seat stays free for half as long as it was taken, so that others get on with what they do
@@ -23,8 +23,8 @@ type stile struct {
 	held map[string]int // by account
 }
 
-func newStile(seats, each int) *stile {
-	return &stile{seats: make(chan struct{}, seats), each: each, held: map[string]int{}}
+func newLimiter(seats, each int) *limiter {
+	return &limiter{seats: make(chan struct{}, seats), each: each, held: map[string]int{}}
 }
 
 // errBusy says that somebody has as much under way as one may, or that the turn does not come.
@@ -84,7 +84,7 @@ func (s *steady) Write(p []byte) (n int, err error) {
 func (s *steady) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // enter waits for the turn.
-func (s *stile) enter(ctx context.Context, who string) (leave func(), err error) {
+func (s *limiter) enter(ctx context.Context, who string) (leave func(), err error) {
 	s.mu.Lock()
 	if s.held[who] >= s.each {
 		s.mu.Unlock()
@@ -121,22 +121,22 @@ func (s *stile) enter(ctx context.Context, who string) (leave func(), err error)
 	return nil, err
 }
 
-// stiles are those of the site: one of what is reckoned and drawn, which takes a processor each, and one of rows that are streamed.
-type stiles struct{ drawn, rows *stile }
+// limiters are those of the site: one of what is reckoned and drawn, which takes a processor each, and one of rows that are streamed.
+type limiters struct{ drawn, rows *limiter }
 
-func newStiles() *stiles {
-	s := &stiles{newStile(max(1, runtime.NumCPU()/2), 3), newStile(6, 2)}
+func newLimiters() *limiters {
+	s := &limiters{newLimiter(max(1, runtime.NumCPU()/2), 3), newLimiter(6, 2)}
 	s.drawn.rests = true
 	return s
 }
 
-// dear returns the stile that a request must pass; nil: none.
-func (s *server) dear(c cost, r *http.Request) *stile {
+// dear returns the limiter that a request must pass; nil: none.
+func (s *server) dear(c cost, r *http.Request) *limiter {
 	switch c {
 	case drawing:
-		return s.stiles.drawn
+		return s.limiters.drawn
 	case table:
-		return s.stiles.rows
+		return s.limiters.rows
 	case page, sweep, file:
 	case chart:
 		f, err := metric.ParseFilter(r.URL.Query(), s.Zone)
@@ -144,7 +144,7 @@ func (s *server) dear(c cost, r *http.Request) *stile {
 			return nil // the page says so
 		}
 		if from, until := f.Range.Bounds(s.Now(), s.Zone); until.Sub(from) > dashboard.LongRange*24*time.Hour {
-			return s.stiles.drawn
+			return s.limiters.drawn
 		}
 	}
 	return nil
