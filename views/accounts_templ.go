@@ -15,7 +15,7 @@ import (
 	"turnwise/format"
 )
 
-// PersonRow is a user of the list.
+// PersonRow is an account of the list.
 type PersonRow struct {
 	ID, Email, Name, Role                       string
 	Limits                                      []string
@@ -23,7 +23,7 @@ type PersonRow struct {
 	LastSeen                                    *time.Time
 }
 
-// PersonForm is what a user is and may, as it was typed.
+// PersonForm is what an account is and may, as it was typed.
 type PersonForm struct {
 	Email, Name, Role string
 	Limited           []string
@@ -31,7 +31,7 @@ type PersonForm struct {
 	Personal          string // likewise
 }
 
-// People is the model of the page of users.
+// People is the model of the page of accounts.
 type People struct {
 	Page
 	Error                   string
@@ -42,7 +42,7 @@ type People struct {
 	HasMail, SSO, Passwords bool
 }
 
-// PersonModel is the model of the page of one user.
+// PersonModel is the model of the page of one account.
 type PersonModel struct {
 	Page
 	Error, Said, Link, Mailed           string
@@ -64,7 +64,7 @@ type SessionRow struct {
 	This               bool
 }
 
-// PeoplePage lists users and invites others.
+// PeoplePage lists accounts and invites others.
 func PeoplePage(m People) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -106,7 +106,7 @@ func PeoplePage(m People) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</a><h1>Users</h1><span class=\"end\"><form method=\"post\" action=\"/admin/users/sessions\" data-confirm=\"Sign everybody out but yourself?\"><button class=\"btn\">Sign everybody out</button></form></span></header>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</a><h1>Accounts</h1><span class=\"end\"><form method=\"post\" action=\"/admin/users/sessions\" data-confirm=\"Sign everybody out but yourself?\"><button class=\"btn\">Sign everybody out</button></form></span></header>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -155,14 +155,14 @@ func PeoplePage(m People) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, " is a user now. ")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, " has an account now. ")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var5 string
 				templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(m.Mailed)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/accounts.templ`, Line: 78, Col: 44}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/accounts.templ`, Line: 78, Col: 49}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 				if templ_7745c5c3_Err != nil {
@@ -173,7 +173,7 @@ func PeoplePage(m People) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if m.Link != "" {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p>With this link, which is shown only now and is in force for seven days, a password is chosen:</p><p class=\"secret mono\">")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p>Send this link: it sets a password, works once, expires in seven days and is shown only now.</p><p class=\"secret mono\">")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
@@ -201,7 +201,7 @@ func PeoplePage(m People) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, " <div class=\"list-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"Users\"><table class=\"list\"><thead><tr><th>Address</th><th>Name</th><th>Role</th><th>Assistants</th><th>Conversations</th><th>Sign-in</th><th>Last seen</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, " <div class=\"list-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"Accounts\"><table class=\"list\"><thead><tr><th>Address</th><th>Name</th><th>Role</th><th>Assistants</th><th>Conversations</th><th>Sign-in</th><th>Last seen</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -405,13 +405,13 @@ func PeoplePage(m People) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if !m.HasMail {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "Mail is not set up: you get a link to hand on.  ")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "Mail is not set up: you get a link to send yourself.  ")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
 			if m.SSO {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "Who signs in by single sign-on becomes a user by itself, with the role of the groups.")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "Single sign-on creates an account at the first sign-in, with the role of the person's groups.")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -635,7 +635,7 @@ var roleWords = map[string]string{
 }
 
 func personWords(m PersonModel) string {
-	return "With this, the user may " + strings.Join(m.May, ", ") + ". Made " + m.Moment(m.CreatedAt) + ", last seen " + format.Ago(m.LastSeen, m.Now) + "."
+	return "This account may " + strings.Join(m.May, ", ") + ". Created " + m.Moment(m.CreatedAt) + ", last seen " + format.Ago(m.LastSeen, m.Now) + "."
 }
 
 func limitWords(all []string) string {
@@ -663,7 +663,7 @@ func signInWords(u PersonRow) string {
 	return words
 }
 
-// PersonPage changes one user.
+// PersonPage changes one account.
 func PersonPage(m PersonModel) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

@@ -27,7 +27,7 @@ func (s *server) accounts(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, m views.People) error {
 	ctx := r.Context()
-	m.Page, m.Roles, m.SSO, m.Passwords = s.page(r, "Users", "Admin"), access.Roles, s.SSO != nil, s.passwords()
+	m.Page, m.Roles, m.SSO, m.Passwords = s.page(r, "Accounts", "Admin"), access.Roles, s.SSO != nil, s.passwords()
 	users, err := queries.Accounts(ctx, s.Pool)
 	if err != nil {
 		return err
