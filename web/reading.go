@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -20,6 +21,7 @@ import (
 // is killed is lost.
 type readers struct {
 	server  *server
+	zone    atomic.Pointer[time.Location]
 	entries chan read
 	ended   chan struct{}
 
@@ -52,7 +54,9 @@ const (
 )
 
 func newReaders(s *server) *readers {
-	return &readers{server: s, entries: make(chan read, 10*readsAtOnce), ended: make(chan struct{}), refused: map[string]time.Time{}}
+	l := &readers{server: s, entries: make(chan read, 10*readsAtOnce), ended: make(chan struct{}), refused: map[string]time.Time{}}
+	l.zone.Store(s.Zone)
+	return l
 }
 
 // note takes an entry; when very many wait, so does who asks, also one who has gone.
@@ -118,7 +122,7 @@ func (l *readers) write(ctx context.Context, all []read) bool {
 		for i, e := range all {
 			noted[i] = queries.Noted{Who: e.who, At: e.at, Act: e.act, ObjectID: e.id, Object: e.name}
 			after := map[string]any{}
-			if q := filterWords(e.query, p, s.Zone); q != "" {
+			if q := filterWords(e.query, p, l.zone.Load()); q != "" {
 				after["filter"] = q
 			}
 			if e.rows >= 0 {

@@ -72,8 +72,32 @@ type server struct {
 	decoy     string // a hash that unknown users are compared with, so that they cost the same time
 }
 
-// New returns the handler of the whole site and a function that ends its background work.
-func New(cfg Config) (http.Handler, func()) {
+// Site is the handler of the whole site.
+type Site struct {
+	now atomic.Pointer[pages]
+}
+
+// pages are the site as it stands: a request that has begun keeps its own.
+type pages struct {
+	server  *server
+	handler http.Handler
+}
+
+// ServeHTTP answers a request.
+func (x *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x.now.Load().handler.ServeHTTP(w, r)
+}
+
+// UseZone counts days in another time zone from now on. Requests that have begun end as they began.
+func (x *Site) UseZone(zone *time.Location) {
+	s := *x.now.Load().server
+	s.Zone, s.grid = zone, figures.NewGrid(zone)
+	s.readers.zone.Store(zone)
+	x.now.Store(&pages{&s, s.routes()})
+}
+
+// New returns the site and a function that ends its background work.
+func New(cfg Config) (*Site, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -101,7 +125,9 @@ func New(cfg Config) (http.Handler, func()) {
 	}()
 	s.readers = newReaders(s)
 	go s.readers.run(ctx)
-	return s.routes(), func() {
+	site := new(Site)
+	site.now.Store(&pages{s, s.routes()})
+	return site, func() {
 		stop()
 		<-ended
 		<-s.readers.ended

@@ -113,23 +113,10 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	defer closePool(pages)
-	for anew := false; ; anew = true {
-		switch err = s.serve(ctx, c, pool, pages, log, set, sources, sso); {
-		case errors.Is(err, errAgain):
-			log.InfoContext(ctx, "the settings of the workspace changed: the server begins anew")
-		case anew && queries.Temporary(err) && ctx.Err() == nil:
-			log.WarnContext(ctx, "the database is away while the server begins anew, trying again", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-		default:
-			return err
-		}
-	}
+	return s.serve(ctx, c, pool, pages, log, set, sources, sso)
 }
 
-// serve serves until the context ends or something breaks; errAgain says that it must begin anew.
+// serve serves until the context ends or something breaks.
 func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool, log *slog.Logger, set settings, sources []sourceConfig, sso *web.SSO) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -178,29 +165,51 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 		where = " --data-dir " + c.DataDir
 	}
 	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, where, set.url, where)
-	if err := figures.PrepareRollups(ctx, pool, figures.NewGrid(zone)); err != nil {
-		return err
+	begin := func(zone *time.Location) (*jobs.Client, error) {
+		if err := figures.PrepareRollups(ctx, pool, figures.NewGrid(zone)); err != nil {
+			return nil, err
+		}
+		return jobs.Start(ctx, jobs.Config{
+			Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: writer.FoldStored,
+		})
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: writer.FoldStored})
+	work, err := begin(zone)
 	if err != nil {
 		return err
 	}
 	reading = startStreams(ctx, writer, sources, log)
 	ready.begun.Store(true)
-	select {
-	case <-c.ctx.Done():
-	case <-changed(ctx, workspace, func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) }):
-		err = errAgain
-	case err = <-reading.failed:
-	case err = <-failed:
-	case err = <-work.Outdated():
+	for again := true; again; {
+		again = false
+		select {
+		case <-c.ctx.Done():
+		case <-changed(ctx, workspace, func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) }):
+			log.InfoContext(ctx, "the settings of the workspace changed")
+			// Pages go on; jobs begin again, as what they count by days changes.
+			stopJobs(ctx, log, work)
+			workspace, work, err = takeUpAgain(ctx, c, log, func() (queries.Workspace, *jobs.Client, error) {
+				now, zone, err := takeUp(ctx, pages, s.TimeZone)
+				if err != nil {
+					return now, nil, err
+				}
+				site.UseZone(zone)
+				work, err := begin(zone)
+				return now, work, err
+			})
+			again = work != nil && err == nil
+		case err = <-reading.failed:
+		case err = <-failed:
+		case err = <-work.Outdated():
+		}
 	}
 	ready.stopping.Store(true)
 	log.InfoContext(ctx, "stopping")
 	// Side by side, so that together it takes no longer than the longest of them.
 	var ends sync.WaitGroup
 	ends.Go(reading.wait)
-	ends.Go(func() { stopJobs(ctx, log, work) })
+	if work != nil {
+		ends.Go(func() { stopJobs(ctx, log, work) })
+	}
 	ends.Go(func() { stopServers(ctx, log, servers) })
 	ends.Wait()
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/user"
@@ -18,6 +19,7 @@ import (
 	"turnwise/config"
 	"turnwise/conversation"
 	"turnwise/format"
+	"turnwise/jobs"
 	"turnwise/metric"
 	"turnwise/queries"
 )
@@ -154,6 +156,24 @@ func changed[T comparable](ctx context.Context, was T, look func(ctx context.Con
 		}
 	}()
 	return out
+}
+
+// takeUpAgain tries until the settings are in force, while the database is away.
+func takeUpAgain(
+	ctx context.Context, c *cli, log *slog.Logger, take func() (queries.Workspace, *jobs.Client, error),
+) (now queries.Workspace, work *jobs.Client, err error) {
+	for {
+		now, work, err = take()
+		if err == nil || !queries.Temporary(err) {
+			return now, work, err
+		}
+		log.WarnContext(ctx, "the database is away while settings are taken up, trying again", "error", err)
+		select {
+		case <-c.ctx.Done():
+			return now, nil, nil
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // errAgain asks for a process to begin anew, with other settings.
