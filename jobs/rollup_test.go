@@ -561,6 +561,7 @@ func TestArrivals(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, fill, _ := strings.Cut(string(sql), "insert into conversation_persons")
+	fill = strings.ReplaceAll(fill, "known_users", "removed_users") // as it is called since
 	for _, sql := range []string{"truncate conversation_persons", "insert into conversation_persons" + fill} {
 		if _, err := pool.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)

@@ -30,7 +30,8 @@ func TestTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := pool.Exec(ctx, `
-insert into servers (id, version, started_at, alive_at) values ('dead', '1', now() - interval '1 hour', now() - interval '1 minute'), ('old', '1', now() - interval '2 days', now() - interval '2 days');
+insert into servers (id, version, schema, started_at, alive_at)
+values ('dead', '1', 9999, now() - interval '1 hour', now() - interval '1 minute'), ('old', '1', 9999, now() - interval '2 days', now() - interval '2 days');
 update river_job set state = 'running', attempt = 1, attempted_at = now() - interval '1 minute',
 	attempted_by = case args->>'id' when 'held' then '{dead,alive}' when 'unknown' then '{gone}' else '{alive,dead}' end::text[];
 update river_job set attempt = max_attempts where args->>'id' = 'last'`); err != nil {

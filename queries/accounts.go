@@ -44,7 +44,7 @@ func AccountByEmail(ctx context.Context, db DB, email string) (access.Account, e
 
 // UserByID returns a user, or ErrNotFound.
 func AccountByID(ctx context.Context, db DB, id conversation.UUID) (access.Account, error) {
-	rows, _ := db.Query(ctx, userByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, userByIDSQL, pgx.StrictNamedArgs{"id": id})
 	return One[access.Account](rows)
 }
 
@@ -56,7 +56,7 @@ func AccountBySubject(ctx context.Context, db DB, issuer, subject string) (acces
 
 // UserOfSession returns whose session it is, and notes that it is in use; ErrNotFound for one that is over.
 func AccountOfSession(ctx context.Context, db DB, session conversation.UUID, now time.Time) (access.Account, error) {
-	rows, _ := db.Query(ctx, userOfSessionSQL, pgx.StrictNamedArgs{"session": [16]byte(session), "now": now})
+	rows, _ := db.Query(ctx, userOfSessionSQL, pgx.StrictNamedArgs{"session": session, "now": now})
 	return One[access.Account](rows)
 }
 
@@ -69,7 +69,7 @@ func Accounts(ctx context.Context, db DB) ([]access.Account, error) {
 // AddUser makes a user; ErrConflict when the address is taken.
 func AddAccount(ctx context.Context, db DB, u access.Account) error {
 	_, err := db.Exec(ctx, insertUserSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(u.ID), "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
+		"id": u.ID, "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
 		"issuer": u.Issuer, "subject": u.Subject, "at": u.CreatedAt,
 	})
 	return Unique(err)
@@ -87,14 +87,14 @@ func ChangeAccount(ctx context.Context, tx pgx.Tx, u access.Account) error {
 		return ErrLastAdmin
 	}
 	return Changed(ctx, tx, changeUserSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(u.ID), "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "disabled": u.Disabled,
+		"id": u.ID, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "disabled": u.Disabled,
 		"issuer": u.Issuer, "subject": u.Subject, "revision": u.Revision,
 	})
 }
 
 // SetPassword changes a user's password and ends the user's sessions and links, or returns ErrNotFound.
 func SetPassword(ctx context.Context, tx pgx.Tx, id conversation.UUID, hash string) error {
-	if err := Changed(ctx, tx, passwordSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "hash": hash}); err != nil {
+	if err := Changed(ctx, tx, passwordSQL, pgx.StrictNamedArgs{"id": id, "hash": hash}); err != nil {
 		return err
 	}
 	if err := ForgetLinks(ctx, tx, id); err != nil {
@@ -105,12 +105,12 @@ func SetPassword(ctx context.Context, tx pgx.Tx, id conversation.UUID, hash stri
 
 // SetSecondFactor keeps the sealed secret of one-time codes; nil for none.
 func SetSecondFactor(ctx context.Context, db DB, id conversation.UUID, sealed []byte) error {
-	return Changed(ctx, db, secondSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "secret": sealed})
+	return Changed(ctx, db, secondSQL, pgx.StrictNamedArgs{"id": id, "secret": sealed})
 }
 
 // UseStep notes that a one-time code was used; ErrNotFound when it or a later one was used before.
 func UseStep(ctx context.Context, db DB, id conversation.UUID, step int64) error {
-	return Changed(ctx, db, stepSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "step": step})
+	return Changed(ctx, db, stepSQL, pgx.StrictNamedArgs{"id": id, "step": step})
 }
 
 func Changed(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) error {
@@ -124,6 +124,6 @@ func Changed(ctx context.Context, db DB, sql string, args pgx.StrictNamedArgs) e
 
 // Seen notes that a user signed in.
 func TouchLastSeen(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
-	_, err := db.Exec(ctx, seenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
+	_, err := db.Exec(ctx, seenSQL, pgx.StrictNamedArgs{"id": id, "at": at})
 	return err
 }

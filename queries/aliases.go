@@ -67,7 +67,7 @@ func Aliases(ctx context.Context, db DB) ([]Alias, error) {
 // AssistantByUUID returns the name of an assistant by its UUID, which a rename keeps; that of one which was merged is answered by the assistant
 // that it was merged into. ErrNotFound for none.
 func AssistantByUUID(ctx context.Context, db DB, id conversation.UUID) (string, error) {
-	rows, _ := db.Query(ctx, byUUIDSQL, pgx.StrictNamedArgs{"uuid": [16]byte(id)})
+	rows, _ := db.Query(ctx, byUUIDSQL, pgx.StrictNamedArgs{"uuid": id})
 	name, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNotFound
@@ -139,7 +139,7 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 	if _, err := tx.Exec(ctx, freeUUIDSQL, pgx.StrictNamedArgs{"name": from}); err != nil {
 		return true, err
 	}
-	if _, err := tx.Exec(ctx, setUUIDSQL, pgx.StrictNamedArgs{"name": to, "uuid": [16]byte(id)}); err != nil {
+	if _, err := tx.Exec(ctx, setUUIDSQL, pgx.StrictNamedArgs{"name": to, "uuid": id}); err != nil {
 		return true, err
 	}
 	for _, sql := range []string{renameLimitsSQL, renameTokensSQL, rulesFollowSQL} {

@@ -21,7 +21,7 @@ order by part`
 
 // BodiesOf returns the events of a conversation as they were received, in bundles that BodySeparator divides.
 func BodiesOf(ctx context.Context, db DB, c ConversationFacts) ([]string, error) {
-	rows, _ := db.Query(ctx, bodiesOfSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": [16]byte(c.ID)})
+	rows, _ := db.Query(ctx, bodiesOfSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": c.ID})
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 

@@ -80,8 +80,8 @@ func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
 		first, last := idRange(f.ID)
-		w.And("(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "first_id", [16]byte(first))
-		w.Args["last_id"] = [16]byte(last)
+		w.And("(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "first_id", first)
+		w.Args["last_id"] = last
 		w.Args["key"], w.Args["senders"] = f.ID, known.senders
 	}
 	return w
@@ -316,7 +316,7 @@ func matching(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *
 	w := FilterConversations(f, known, now, zone)
 	order := "c.started_at desc, c.id desc"
 	if at != nil {
-		w.Args["cursor_at"], w.Args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
+		w.Args["cursor_at"], w.Args["cursor_id"] = time.UnixMicro(at.At), at.ID
 		if at.Newer {
 			w.And("(c.started_at, c.id) > (@cursor_at, @cursor_id)", "", nil)
 			order = "c.started_at, c.id"
@@ -499,7 +499,7 @@ limit 1`
 
 // PlaceOf returns where a conversation is stored and how many events it has, or ErrNotFound.
 func FindConversation(ctx context.Context, db DB, id conversation.UUID) (ConversationKey, int32, error) {
-	rows, _ := db.Query(ctx, placeSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, placeSQL, pgx.StrictNamedArgs{"id": id})
 	type row struct {
 		SenderID int64
 		ID       conversation.UUID

@@ -82,6 +82,7 @@ func open(ctx context.Context, url string, size int, plans string) (*pgxpool.Poo
 	cfg.ConnConfig.RuntimeParams["application_name"] = "turnwise"
 	cfg.ConnConfig.RuntimeParams["jit"] = "off"
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = plans
+	cfg.AfterConnect = registerUUID
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -214,5 +215,5 @@ func NullUUID(id conversation.UUID) any {
 	if id == (conversation.UUID{}) {
 		return nil
 	}
-	return [16]byte(id)
+	return id
 }

@@ -367,7 +367,7 @@ func KeepErasure(ctx context.Context, db DB, e Erasure, by conversation.UUID) er
 	if err1 != nil || err2 != nil {
 		return fmt.Errorf("erasure: %w, %w", err1, err2)
 	}
-	_, err := db.Exec(ctx, insertErasureSQL, pgx.StrictNamedArgs{"id": [16]byte(e.ID), "person": e.Person, "at": e.At, "user": NullUUID(by), "reason": e.Reason, "removed": string(removed), "kept": string(kept)})
+	_, err := db.Exec(ctx, insertErasureSQL, pgx.StrictNamedArgs{"id": e.ID, "person": e.Person, "at": e.At, "user": NullUUID(by), "reason": e.Reason, "removed": string(removed), "kept": string(kept)})
 	return err
 }
 
@@ -390,7 +390,7 @@ func Erasures(ctx context.Context, db DB) ([]Erasure, error) {
 
 // ErasureByID returns an erasure, or ErrNotFound.
 func ErasureByID(ctx context.Context, db DB, id conversation.UUID) (Erasure, error) {
-	rows, _ := db.Query(ctx, erasureSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, erasureSQL, pgx.StrictNamedArgs{"id": id})
 	all, err := pgx.CollectRows(rows, scanErasure)
 	if err == nil && len(all) == 0 {
 		return Erasure{}, ErrNotFound

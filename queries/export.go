@@ -203,7 +203,7 @@ var rowIDs = map[Grain][2]string{ByConversation: {"c.id", "c.events"}, ByMessage
 
 // ForgetRows has the rows of a run taken by the next: its files did not arrive.
 func ForgetRows(ctx context.Context, db DB, run conversation.UUID) error {
-	_, err := db.Exec(ctx, forgetRowsSQL, pgx.StrictNamedArgs{"run": [16]byte(run)})
+	_, err := db.Exec(ctx, forgetRowsSQL, pgx.StrictNamedArgs{"run": run})
 	return err
 }
 
@@ -219,7 +219,7 @@ func NoteIncrement(ctx context.Context, db DB, g Grain, f metric.Filter, i Incre
 		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
 	}
 	w.at("c.closes_at <= @now", now)
-	w.Args["of_schedule"], w.Args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
+	w.Args["of_schedule"], w.Args["of_run"] = i.Schedule, i.Run
 	same := id[0] + " and x.revision = " + id[1] + ")"
 	if _, err := db.Exec(ctx, "insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+same, w.Args); err != nil {
 		return fmt.Errorf("note new rows: %w", err)
@@ -233,7 +233,7 @@ func (w *Where) noted(g Grain, i Increment) error {
 	if !ok {
 		return &metric.InputError{Field: "grain", Msg: "turns cannot be sent by increments"}
 	}
-	w.Args["of_schedule"], w.Args["of_run"] = [16]byte(i.Schedule), [16]byte(i.Run)
+	w.Args["of_schedule"], w.Args["of_run"] = i.Schedule, i.Run
 	w.And(runRowText+id[0]+" and x.revision = "+id[1]+")", "", nil)
 	return nil
 }

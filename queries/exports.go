@@ -48,7 +48,7 @@ values (@id, @user, @title, @query, @grain, @format, @file, @total, @at, @clear)
 // AddExport notes that a file is wanted.
 func AddExport(ctx context.Context, db DB, e ExportFile) error {
 	_, err := db.Exec(ctx, insertExportSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(e.ID), "user": NullUUID(*e.AccountID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
+		"id": e.ID, "user": NullUUID(*e.AccountID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
 	})
 	return err
 }
@@ -103,7 +103,7 @@ returning export_id`
 
 // ExportByID returns an export, or ErrNotFound.
 func ExportByID(ctx context.Context, db DB, id conversation.UUID) (ExportFile, error) {
-	rows, _ := db.Query(ctx, exportByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, exportByIDSQL, pgx.StrictNamedArgs{"id": id})
 	return One[ExportFile](rows)
 }
 
@@ -111,7 +111,7 @@ func ExportByID(ctx context.Context, db DB, id conversation.UUID) (ExportFile, e
 func Exports(ctx context.Context, db DB, user *conversation.UUID) ([]ExportFile, error) {
 	var of any
 	if user != nil {
-		of = [16]byte(*user)
+		of = *user
 	}
 	rows, _ := db.Query(ctx, exportsOfSQL, pgx.StrictNamedArgs{"user": of})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[ExportFile])
@@ -132,23 +132,23 @@ type ExportClaim struct {
 // ClaimExport takes an export that nobody is at, or returns ErrNotFound. What another worker left of its file is deleted.
 func ClaimExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now, dead time.Time) (ExportClaim, error) {
 	c := ExportClaim{ID: id, claim: NewID()}
-	rows, _ := tx.Query(ctx, claimExportSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "claim": [16]byte(c.claim), "now": now, "dead": dead})
+	rows, _ := tx.Query(ctx, claimExportSQL, pgx.StrictNamedArgs{"id": id, "claim": c.claim, "now": now, "dead": dead})
 	var err error
 	if c.Deaths, err = only[int](rows); err != nil {
 		return c, err
 	}
-	_, err = tx.Exec(ctx, forgetPartsSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	_, err = tx.Exec(ctx, forgetPartsSQL, pgx.StrictNamedArgs{"id": id})
 	return c, err
 }
 
 // Beat tells that the worker is alive, and how far it is.
 func (c ExportClaim) Beat(ctx context.Context, db DB, rows, bytes int64, now time.Time) error {
-	return Changed(ctx, db, beatExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "rows": rows, "bytes": bytes, "now": now})
+	return Changed(ctx, db, beatExportSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "rows": rows, "bytes": bytes, "now": now})
 }
 
 // Release has another worker begin at once.
 func (c ExportClaim) Release(ctx context.Context, db DB) error {
-	_, err := db.Exec(ctx, releaseExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim)})
+	_, err := db.Exec(ctx, releaseExportSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim})
 	return err
 }
 
@@ -158,17 +158,17 @@ func (c ExportClaim) End(ctx context.Context, db DB, failure string, rows, bytes
 	if failure != "" {
 		state = ExportFailed
 	}
-	return Changed(ctx, db, endExportSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "rows": rows, "bytes": bytes, "now": now, "expires": expires})
+	return Changed(ctx, db, endExportSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "state": state, "error": failure, "rows": rows, "bytes": bytes, "now": now, "expires": expires})
 }
 
 // Part stores a part of the file, counted from 0.
 func (c ExportClaim) Part(ctx context.Context, db DB, n int, body []byte) error {
-	return Changed(ctx, db, insertPartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "n": n, "body": body})
+	return Changed(ctx, db, insertPartSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "n": n, "body": body})
 }
 
 // ExportPart returns a part of a file, counted from 0; ErrNotFound after the last.
 func ExportPart(ctx context.Context, db DB, id conversation.UUID, n int) ([]byte, error) {
-	rows, _ := db.Query(ctx, partSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "n": n})
+	rows, _ := db.Query(ctx, partSQL, pgx.StrictNamedArgs{"id": id, "n": n})
 	body, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
@@ -178,10 +178,10 @@ func ExportPart(ctx context.Context, db DB, id conversation.UUID, n int) ([]byte
 
 // CancelExport ends an export that is not made yet, or returns ErrNotFound.
 func CancelExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now time.Time) error {
-	if err := Changed(ctx, tx, cancelExportSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now}); err != nil {
+	if err := Changed(ctx, tx, cancelExportSQL, pgx.StrictNamedArgs{"id": id, "now": now}); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, forgetPartsSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	_, err := tx.Exec(ctx, forgetPartsSQL, pgx.StrictNamedArgs{"id": id})
 	return err
 }
 

@@ -77,7 +77,7 @@ func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(run.ID), "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target, "user": NullUUID(*run.AccountID), "rules": rules, "at": run.CreatedAt})
+	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": run.ID, "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target, "user": NullUUID(*run.AccountID), "rules": rules, "at": run.CreatedAt})
 	return err
 }
 
@@ -89,19 +89,19 @@ func FoldRuns(ctx context.Context, db DB, kind FoldKind) ([]FoldRun, error) {
 
 // FoldRunByID returns a run, or ErrNotFound.
 func FoldRunByID(ctx context.Context, db DB, id conversation.UUID) (FoldRun, error) {
-	rows, _ := db.Query(ctx, foldRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, foldRunSQL, pgx.StrictNamedArgs{"id": id})
 	return One[FoldRun](rows)
 }
 
 // AdvanceFold notes how far a run came, in the transaction that came there.
 func AdvanceFold(ctx context.Context, tx pgx.Tx, id conversation.UUID, after, senders, events int64) error {
-	_, err := tx.Exec(ctx, advanceFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "after": after, "senders": senders, "events": events})
+	_, err := tx.Exec(ctx, advanceFoldSQL, pgx.StrictNamedArgs{"id": id, "after": after, "senders": senders, "events": events})
 	return err
 }
 
 // EndFold ends a run.
 func EndFold(ctx context.Context, db DB, id conversation.UUID, others int64, failure string, now time.Time) error {
-	_, err := db.Exec(ctx, endFoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "others": others, "error": failure, "at": now})
+	_, err := db.Exec(ctx, endFoldSQL, pgx.StrictNamedArgs{"id": id, "others": others, "error": failure, "at": now})
 	return err
 }
 

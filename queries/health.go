@@ -177,7 +177,7 @@ limit @limit`
 
 // RejectedEventByID returns one, or ErrNotFound.
 func RejectedEventByID(ctx context.Context, db DB, id conversation.UUID) (RejectedEvent, error) {
-	rows, _ := db.Query(ctx, rejectedByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, rejectedByIDSQL, pgx.StrictNamedArgs{"id": id})
 	return One[RejectedEvent](rows)
 }
 
@@ -196,13 +196,13 @@ func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]
 	if f.Before.IsZero() {
 		f.Before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"state": cmp.Or(f.State, "open"), "source": f.Source, "code": f.Code, "detail": f.Detail, "before": f.Before, "before_id": [16]byte(f.BeforeID), "limit": limit})
+	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"state": cmp.Or(f.State, "open"), "source": f.Source, "code": f.Code, "detail": f.Detail, "before": f.Before, "before_id": f.BeforeID, "limit": limit})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedEvent])
 }
 
 // SettleRejected notes that an open rejected event was replayed or discarded, or returns ErrNotFound.
 func SettleRejected(ctx context.Context, db DB, id conversation.UUID, state, by string, at time.Time) error {
-	return Changed(ctx, db, settleRejectedSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "state": state, "by": by, "at": at})
+	return Changed(ctx, db, settleRejectedSQL, pgx.StrictNamedArgs{"id": id, "state": state, "by": by, "at": at})
 }
 
 // Totals are the sizes that doctor tells.

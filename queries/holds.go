@@ -54,15 +54,15 @@ func KnowsPerson(ctx context.Context, db DB, person string) (bool, error) {
 func AddLegalHold(ctx context.Context, db DB, h LegalHold, by conversation.UUID) error {
 	var c any
 	if h.ConversationID != nil {
-		c = [16]byte(*h.ConversationID)
+		c = *h.ConversationID
 	}
-	_, err := db.Exec(ctx, insertHoldSQL, pgx.StrictNamedArgs{"id": [16]byte(h.ID), "assistant": h.Assistant, "person": h.Person, "conversation": c, "reason": h.Reason, "now": h.CreatedAt, "by": [16]byte(by)})
+	_, err := db.Exec(ctx, insertHoldSQL, pgx.StrictNamedArgs{"id": h.ID, "assistant": h.Assistant, "person": h.Person, "conversation": c, "reason": h.Reason, "now": h.CreatedAt, "by": by})
 	return err
 }
 
 // ReleaseHold ends a hold, or returns ErrNotFound.
 func ReleaseHold(ctx context.Context, db DB, id, by conversation.UUID, now time.Time) error {
-	return Changed(ctx, db, releaseHoldSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "by": [16]byte(by), "now": now})
+	return Changed(ctx, db, releaseHoldSQL, pgx.StrictNamedArgs{"id": id, "by": by, "now": now})
 }
 
 // heldText tells whether a conversation, c, must be kept.

@@ -53,30 +53,30 @@ select
 
 // AddSession notes that a user signed in somewhere.
 func AddSession(ctx context.Context, db DB, s Session) error {
-	_, err := db.Exec(ctx, insertSessionSQL, pgx.StrictNamedArgs{"id": [16]byte(s.ID), "user": [16]byte(s.AccountID), "at": s.BegunAt, "address": s.Address, "agent": s.Agent})
+	_, err := db.Exec(ctx, insertSessionSQL, pgx.StrictNamedArgs{"id": s.ID, "user": s.AccountID, "at": s.BegunAt, "address": s.Address, "agent": s.Agent})
 	return err
 }
 
 // Sessions returns where a user is signed in and was active since a time, the last first.
 func Sessions(ctx context.Context, db DB, user conversation.UUID, since time.Time) ([]Session, error) {
-	rows, _ := db.Query(ctx, sessionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "since": since})
+	rows, _ := db.Query(ctx, sessionsSQL, pgx.StrictNamedArgs{"user": user, "since": since})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Session])
 }
 
 // EndSession ends one session of a user, or returns ErrNotFound.
 func EndSession(ctx context.Context, db DB, user, id conversation.UUID) error {
-	return Changed(ctx, db, endSessionSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "id": [16]byte(id)})
+	return Changed(ctx, db, endSessionSQL, pgx.StrictNamedArgs{"user": user, "id": id})
 }
 
 // EndSessions ends a user's sessions but for one.
 func EndSessions(ctx context.Context, db DB, user, but conversation.UUID) error {
-	_, err := db.Exec(ctx, endSessionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "but": [16]byte(but)})
+	_, err := db.Exec(ctx, endSessionsSQL, pgx.StrictNamedArgs{"user": user, "but": but})
 	return err
 }
 
 // EndAllSessions ends everybody's sessions but for one, and returns how many.
 func EndAllSessions(ctx context.Context, db DB, but conversation.UUID) (int64, error) {
-	tag, err := db.Exec(ctx, endAllSQL, pgx.StrictNamedArgs{"but": [16]byte(but)})
+	tag, err := db.Exec(ctx, endAllSQL, pgx.StrictNamedArgs{"but": but})
 	return tag.RowsAffected(), err
 }
 
@@ -92,7 +92,7 @@ func ForgetLogins(ctx context.Context, db DB, now, before time.Time) error {
 
 // AddLink keeps a link, by its hash.
 func AddLink(ctx context.Context, db DB, hash []byte, l access.Link, now, expires time.Time) error {
-	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{"hash": hash, "user": [16]byte(l.AccountID), "kind": l.Kind, "at": now, "expires": expires})
+	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{"hash": hash, "user": l.AccountID, "kind": l.Kind, "at": now, "expires": expires})
 	return err
 }
 
@@ -116,27 +116,27 @@ func UseLink(ctx context.Context, db DB, hash []byte, now time.Time) error {
 
 // ForgetLinks takes a user's links out of force.
 func ForgetLinks(ctx context.Context, db DB, user conversation.UUID) error {
-	_, err := db.Exec(ctx, forgetLinksSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	_, err := db.Exec(ctx, forgetLinksSQL, pgx.StrictNamedArgs{"user": user})
 	return err
 }
 
 // SetRecoveryCodes replaces a user's recovery codes, by their hashes.
 func SetRecoveryCodes(ctx context.Context, db DB, user conversation.UUID, hashes [][]byte) error {
-	if _, err := db.Exec(ctx, forgetCodesSQL, pgx.StrictNamedArgs{"user": [16]byte(user)}); err != nil {
+	if _, err := db.Exec(ctx, forgetCodesSQL, pgx.StrictNamedArgs{"user": user}); err != nil {
 		return err
 	}
-	_, err := db.Exec(ctx, insertCodesSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "hashes": hashes})
+	_, err := db.Exec(ctx, insertCodesSQL, pgx.StrictNamedArgs{"user": user, "hashes": hashes})
 	return err
 }
 
 // UseRecoveryCode uses a code up, or returns ErrNotFound.
 func UseRecoveryCode(ctx context.Context, db DB, user conversation.UUID, hash []byte) error {
-	return Changed(ctx, db, useCodeSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "hash": hash})
+	return Changed(ctx, db, useCodeSQL, pgx.StrictNamedArgs{"user": user, "hash": hash})
 }
 
 // RecoveryCodes counts the codes that are left.
 func RecoveryCodes(ctx context.Context, db DB, user conversation.UUID) (int64, error) {
-	rows, _ := db.Query(ctx, countCodesSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	rows, _ := db.Query(ctx, countCodesSQL, pgx.StrictNamedArgs{"user": user})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 }
 

@@ -144,7 +144,7 @@ func maskPage(ctx context.Context, pool interface {
 		var bodies [][]byte
 		var id [16]byte
 		var body []byte
-		rows, _ := tx.Query(ctx, read, pgx.StrictNamedArgs{"after": [16]byte(after)})
+		rows, _ := tx.Query(ctx, read, pgx.StrictNamedArgs{"after": after})
 		if _, err := pgx.ForEachRow(rows, []any{&id, &body}, func() error {
 			last = id
 			if masked, found := mask(body); found > 0 {
@@ -198,14 +198,14 @@ func Reveal(ctx context.Context, tx pgx.Tx, of ConversationKey, user conversatio
 		return err
 	}
 	_, err := tx.Exec(ctx, revealSQL, pgx.StrictNamedArgs{
-		"user": [16]byte(user), "sender": of.SenderID, "conversation": [16]byte(of.ID), "reason": reason, "at": now, "until": until,
+		"user": user, "sender": of.SenderID, "conversation": of.ID, "reason": reason, "at": now, "until": until,
 	})
 	return err
 }
 
 // RevealedUntil is until when a user sees the personal data of a conversation; nil: not.
 func RevealedUntil(ctx context.Context, db DB, of ConversationKey, user conversation.UUID, now time.Time) (*time.Time, error) {
-	rows, _ := db.Query(ctx, revealedSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "sender": of.SenderID, "conversation": [16]byte(of.ID), "now": now})
+	rows, _ := db.Query(ctx, revealedSQL, pgx.StrictNamedArgs{"user": user, "sender": of.SenderID, "conversation": of.ID, "now": now})
 	all, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	if err != nil || len(all) == 0 {
 		return nil, err

@@ -87,18 +87,18 @@ func RetentionRules(ctx context.Context, db DB) ([]RetentionRule, error) {
 
 // AddRetentionRule keeps a rule; ErrConflict when there is one for the same.
 func AddRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": NullUUID(by)})
+	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": r.ID, "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": NullUUID(by)})
 	return Unique(err)
 }
 
 // ChangeRetentionRule changes the durations of a rule, or returns ErrNotFound when somebody else did so meanwhile.
 func ChangeRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	return Changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": NullUUID(by)})
+	return Changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": r.ID, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": NullUUID(by)})
 }
 
 // DeleteRetentionRule deletes a rule.
 func DeleteRetentionRule(ctx context.Context, db DB, id conversation.UUID) error {
-	return Changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return Changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": id})
 }
 
 // expired states of which conversations the rules remove something at now, holds left aside; and returns the latest cutoff.
@@ -442,7 +442,7 @@ func KeepRetentionRun(ctx context.Context, db DB, r RetentionRun) error {
 		r.Partitions = []string{}
 	}
 	_, err := db.Exec(ctx, keepRunSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(r.ID), "started": r.StartedAt, "ended": r.EndedAt, "texts": r.Texts, "events": r.Events, "conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
+		"id": r.ID, "started": r.StartedAt, "ended": r.EndedAt, "texts": r.Texts, "events": r.Events, "conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
 		"partitions": r.Partitions, "more": r.More, "error": r.Error,
 	})
 	return err

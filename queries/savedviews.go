@@ -38,13 +38,13 @@ limit 500`
 
 // SavedViews returns the views that a user may see: his own first, by name.
 func SavedViews(ctx context.Context, db DB, user conversation.UUID) ([]SavedView, error) {
-	rows, _ := db.Query(ctx, savedViewsSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	rows, _ := db.Query(ctx, savedViewsSQL, pgx.StrictNamedArgs{"user": user})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[SavedView])
 }
 
 // SavedViewByID returns a view that a user may see, or ErrNotFound.
 func SavedViewByID(ctx context.Context, db DB, id, user conversation.UUID) (SavedView, error) {
-	rows, _ := db.Query(ctx, savedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+	rows, _ := db.Query(ctx, savedViewSQL, pgx.StrictNamedArgs{"id": id, "user": user})
 	return One[SavedView](rows)
 }
 
@@ -54,7 +54,7 @@ values (@id, @name, @query, @columns, @oldest, @shared, @user, @at)`
 
 // AddSavedView keeps a view; ErrConflict when the user has one of that name.
 func AddSavedView(ctx context.Context, db DB, v SavedView) error {
-	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared, "user": [16]byte(v.AccountID), "at": v.CreatedAt})
+	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": v.ID, "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared, "user": v.AccountID, "at": v.CreatedAt})
 	return Unique(err)
 }
 
@@ -66,7 +66,7 @@ returning id`
 
 // ChangeSavedView makes a view of the user what it now shows, with any a shared one of anybody; or ErrNotFound.
 func ChangeSavedView(ctx context.Context, db DB, v SavedView, anyShared bool) error {
-	return Changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(v.ID), "user": [16]byte(v.AccountID), "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
+	return Changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": v.ID, "user": v.AccountID, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
 }
 
 const deleteSavedViewSQL = `
@@ -76,5 +76,5 @@ returning id`
 
 // DeleteSavedView forgets a view of the user, with any a shared one of anybody; or ErrNotFound.
 func DeleteSavedView(ctx context.Context, db DB, id, user conversation.UUID, anyShared bool) error {
-	return Changed(ctx, db, deleteSavedViewSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user), "any": anyShared})
+	return Changed(ctx, db, deleteSavedViewSQL, pgx.StrictNamedArgs{"id": id, "user": user, "any": anyShared})
 }

@@ -137,7 +137,7 @@ on conflict do nothing`
 
 // OwnerOfRun returns whose report a run is, or ErrNotFound.
 func OwnerOfRun(ctx context.Context, db DB, id conversation.UUID) (conversation.UUID, error) {
-	rows, _ := db.Query(ctx, runOwnerSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, runOwnerSQL, pgx.StrictNamedArgs{"id": id})
 	owner, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[16]byte])
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNotFound
@@ -149,7 +149,7 @@ func OwnerOfRun(ctx context.Context, db DB, id conversation.UUID) (conversation.
 func Schedules(ctx context.Context, db DB, user *conversation.UUID) ([]Schedule, error) {
 	var of any
 	if user != nil {
-		of = [16]byte(*user)
+		of = *user
 	}
 	rows, _ := db.Query(ctx, schedulesSQL, pgx.StrictNamedArgs{"user": of})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Schedule])
@@ -157,14 +157,14 @@ func Schedules(ctx context.Context, db DB, user *conversation.UUID) ([]Schedule,
 
 // ScheduleByID returns a schedule, or ErrNotFound.
 func ScheduleByID(ctx context.Context, db DB, id conversation.UUID) (Schedule, error) {
-	rows, _ := db.Query(ctx, scheduleByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, scheduleByIDSQL, pgx.StrictNamedArgs{"id": id})
 	return One[Schedule](rows)
 }
 
 func (s Schedule) args() (pgx.StrictNamedArgs, error) {
 	target, err := json.Marshal(s.Target)
 	return pgx.StrictNamedArgs{
-		"id": [16]byte(s.ID), "name": s.Name, "page": s.Page, "query": s.Query, "grain": s.Grain, "formats": s.Formats, "schedule": s.Schedule, "zone": s.Zone, "destination": s.Destination,
+		"id": s.ID, "name": s.Name, "page": s.Page, "query": s.Query, "grain": s.Grain, "formats": s.Formats, "schedule": s.Schedule, "zone": s.Zone, "destination": s.Destination,
 		"target": target, "secret": s.Sealed, "if_empty": s.IfEmpty, "incremental": s.Incremental, "next": s.NextAt,
 	}, err
 }
@@ -175,7 +175,7 @@ func AddSchedule(ctx context.Context, db DB, s Schedule) error {
 	if err != nil {
 		return err
 	}
-	args["user"], args["at"] = [16]byte(s.AccountID), s.CreatedAt
+	args["user"], args["at"] = s.AccountID, s.CreatedAt
 	_, err = db.Exec(ctx, insertScheduleSQL, args)
 	return err
 }
@@ -192,12 +192,12 @@ func ChangeSchedule(ctx context.Context, db DB, s Schedule) error {
 
 // SetNextRun sets when a schedule comes due; nil pauses it.
 func SetNextRun(ctx context.Context, db DB, id conversation.UUID, next *time.Time) error {
-	return Changed(ctx, db, nextRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "next": next})
+	return Changed(ctx, db, nextRunSQL, pgx.StrictNamedArgs{"id": id, "next": next})
 }
 
 // DeleteSchedule deletes one with its runs.
 func DeleteSchedule(ctx context.Context, db DB, id conversation.UUID) error {
-	return Changed(ctx, db, deleteScheduleSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	return Changed(ctx, db, deleteScheduleSQL, pgx.StrictNamedArgs{"id": id})
 }
 
 // StartDue makes a run of each schedule whose time has come; what was missed while nobody was there is made up once. It
@@ -209,7 +209,7 @@ func StartDue(ctx context.Context, tx pgx.Tx, now time.Time) (int, error) {
 		return 0, fmt.Errorf("due schedules: %w", err)
 	}
 	for _, s := range due {
-		rows, _ := tx.Query(ctx, busySQL, pgx.StrictNamedArgs{"id": [16]byte(s.ID)})
+		rows, _ := tx.Query(ctx, busySQL, pgx.StrictNamedArgs{"id": s.ID})
 		busy, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 		if err != nil {
 			return 0, err
@@ -274,7 +274,7 @@ const (
 
 // AddRun notes a run, once for each due time.
 func AddRun(ctx context.Context, db DB, r ReportRun) error {
-	_, err := db.Exec(ctx, insertRunSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "schedule": [16]byte(r.ScheduleID), "due": r.DueAt, "test": r.TestFor, "state": r.State, "error": r.Error, "now": r.CreatedAt, "ended": r.EndedAt})
+	_, err := db.Exec(ctx, insertRunSQL, pgx.StrictNamedArgs{"id": r.ID, "schedule": r.ScheduleID, "due": r.DueAt, "test": r.TestFor, "state": r.State, "error": r.Error, "now": r.CreatedAt, "ended": r.EndedAt})
 	return err
 }
 
@@ -347,13 +347,13 @@ func FailedReports(ctx context.Context, db DB) ([]string, error) {
 
 // RunByID returns a run, or ErrNotFound.
 func RunByID(ctx context.Context, db DB, id conversation.UUID) (ReportRun, error) {
-	rows, _ := db.Query(ctx, runByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id)})
+	rows, _ := db.Query(ctx, runByIDSQL, pgx.StrictNamedArgs{"id": id})
 	return One[ReportRun](rows)
 }
 
 // RunsOf returns the last runs of a schedule, the newest first.
 func RunsOf(ctx context.Context, db DB, schedule conversation.UUID) ([]ReportRun, error) {
-	rows, _ := db.Query(ctx, runsOfSQL, pgx.StrictNamedArgs{"id": [16]byte(schedule)})
+	rows, _ := db.Query(ctx, runsOfSQL, pgx.StrictNamedArgs{"id": schedule})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[ReportRun])
 }
 
@@ -383,7 +383,7 @@ type RunClaim struct {
 // ClaimRun takes a run that nobody is at, or returns ErrNotFound.
 func ClaimRun(ctx context.Context, db DB, id conversation.UUID, now, dead time.Time) (RunClaim, error) {
 	c := RunClaim{ID: id, claim: NewID()}
-	rows, _ := db.Query(ctx, claimRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "claim": [16]byte(c.claim), "now": now, "dead": dead})
+	rows, _ := db.Query(ctx, claimRunSQL, pgx.StrictNamedArgs{"id": id, "claim": c.claim, "now": now, "dead": dead})
 	var err error
 	c.Deaths, err = only[int](rows)
 	return c, err
@@ -391,24 +391,24 @@ func ClaimRun(ctx context.Context, db DB, id conversation.UUID, now, dead time.T
 
 // Beat tells that the worker is alive.
 func (c RunClaim) Beat(ctx context.Context, db DB, now time.Time) error {
-	return Changed(ctx, db, beatRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "now": now})
+	return Changed(ctx, db, beatRunSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "now": now})
 }
 
 // Release has another worker go on at once.
 func (c RunClaim) Release(ctx context.Context, db DB) error {
-	_, err := db.Exec(ctx, releaseRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim)})
+	_, err := db.Exec(ctx, releaseRunSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim})
 	return err
 }
 
 // Begin forgets files that another worker left half made.
 func (c RunClaim) Begin(ctx context.Context, db DB) error {
-	_, err := db.Exec(ctx, forgetFilesSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim)})
+	_, err := db.Exec(ctx, forgetFilesSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim})
 	return err
 }
 
 // Part stores a part of a file.
 func (c RunClaim) Part(ctx context.Context, db DB, n, part int, body []byte) error {
-	return Changed(ctx, db, insertFilePartSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "n": n, "part": part, "body": body})
+	return Changed(ctx, db, insertFilePartSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "n": n, "part": part, "body": body})
 }
 
 // Made notes that all files of the run are made: from now on they stay as they are.
@@ -417,22 +417,22 @@ func (c RunClaim) Made(ctx context.Context, db DB, files []ReportFile, rows int6
 	if err != nil {
 		return err
 	}
-	return Changed(ctx, db, filesRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "files": text, "rows": rows})
+	return Changed(ctx, db, filesRunSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "files": text, "rows": rows})
 }
 
 // End notes how the run stands: done, failed, skipped, or waiting until retry.
 func (c RunClaim) End(ctx context.Context, db DB, state, failure string, retry *time.Time, now time.Time) error {
-	return Changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{"id": [16]byte(c.ID), "claim": [16]byte(c.claim), "state": state, "error": failure, "retry": retry, "now": now})
+	return Changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "state": state, "error": failure, "retry": retry, "now": now})
 }
 
 // CancelRun ends a run that is not over; ErrNotFound when it is.
 func CancelRun(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
-	return Changed(ctx, db, cancelRunSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now})
+	return Changed(ctx, db, cancelRunSQL, pgx.StrictNamedArgs{"id": id, "now": now})
 }
 
 // ReportPart returns a part of a run's file; ErrNotFound after the last.
 func ReportPart(ctx context.Context, db DB, run conversation.UUID, n, part int) ([]byte, error) {
-	rows, _ := db.Query(ctx, filePartSQL, pgx.StrictNamedArgs{"id": [16]byte(run), "n": n, "part": part})
+	rows, _ := db.Query(ctx, filePartSQL, pgx.StrictNamedArgs{"id": run, "n": n, "part": part})
 	body, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
@@ -461,11 +461,11 @@ type Delivery struct {
 // Deliveries returns those of a run, and makes them first for recipients that have none.
 func Deliveries(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipients []string) ([]Delivery, error) {
 	for _, r := range recipients {
-		if _, err := tx.Exec(ctx, insertDeliverySQL, pgx.StrictNamedArgs{"id": [16]byte(run), "recipient": r, "token": [16]byte(NewID())}); err != nil {
+		if _, err := tx.Exec(ctx, insertDeliverySQL, pgx.StrictNamedArgs{"id": run, "recipient": r, "token": NewID()}); err != nil {
 			return nil, fmt.Errorf("deliveries: %w", err)
 		}
 	}
-	if _, err := tx.Exec(ctx, leftSQL, pgx.StrictNamedArgs{"id": [16]byte(run)}); err != nil {
+	if _, err := tx.Exec(ctx, leftSQL, pgx.StrictNamedArgs{"id": run}); err != nil {
 		return nil, fmt.Errorf("deliveries: %w", err)
 	}
 	return DeliveriesOf(ctx, tx, run)
@@ -473,26 +473,26 @@ func Deliveries(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipient
 
 // DeliveriesOf returns the deliveries of a run, by recipient.
 func DeliveriesOf(ctx context.Context, db DB, run conversation.UUID) ([]Delivery, error) {
-	rows, _ := db.Query(ctx, deliveriesSQL, pgx.StrictNamedArgs{"id": [16]byte(run)})
+	rows, _ := db.Query(ctx, deliveriesSQL, pgx.StrictNamedArgs{"id": run})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Delivery])
 }
 
 // Sending notes that a delivery is being handed over; ErrNotFound when it was already, or the run is another's.
 func (c RunClaim) Sending(ctx context.Context, db DB, d Delivery) error {
-	return Changed(ctx, db, sendingSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "claim": [16]byte(c.claim), "recipient": d.Recipient})
+	return Changed(ctx, db, sendingSQL, pgx.StrictNamedArgs{"id": d.RunID, "claim": c.claim, "recipient": d.Recipient})
 }
 
 // Delivered notes how it went: sent, failed, or waiting until retry.
 func Delivered(ctx context.Context, db DB, d Delivery, now time.Time) error {
-	return Changed(ctx, db, deliveredSQL, pgx.StrictNamedArgs{"id": [16]byte(d.RunID), "recipient": d.Recipient, "state": d.State, "error": d.Error, "retry": d.RetryAt, "now": now})
+	return Changed(ctx, db, deliveredSQL, pgx.StrictNamedArgs{"id": d.RunID, "recipient": d.Recipient, "state": d.State, "error": d.Error, "retry": d.RetryAt, "now": now})
 }
 
 // RetryDelivery has a failed delivery, and its run, gone on with.
 func RetryDelivery(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipient string) error {
-	if err := Changed(ctx, tx, retryDeliverySQL, pgx.StrictNamedArgs{"id": [16]byte(run), "recipient": recipient}); err != nil {
+	if err := Changed(ctx, tx, retryDeliverySQL, pgx.StrictNamedArgs{"id": run, "recipient": recipient}); err != nil {
 		return err
 	}
-	return Changed(ctx, tx, reopenRunSQL, pgx.StrictNamedArgs{"id": [16]byte(run)})
+	return Changed(ctx, tx, reopenRunSQL, pgx.StrictNamedArgs{"id": run})
 }
 
 // Subscription is a recipient of a schedule.
@@ -504,24 +504,24 @@ type Subscription struct {
 
 // SubscriptionByToken returns whose mail has a token, or ErrNotFound.
 func SubscriptionByToken(ctx context.Context, db DB, token conversation.UUID) (Subscription, error) {
-	rows, _ := db.Query(ctx, deliveryByTokenSQL, pgx.StrictNamedArgs{"token": [16]byte(token)})
+	rows, _ := db.Query(ctx, deliveryByTokenSQL, pgx.StrictNamedArgs{"token": token})
 	return One[Subscription](rows)
 }
 
 // Unsubscribe keeps a recipient from getting any more of a schedule.
 func Unsubscribe(ctx context.Context, db DB, s Subscription, now time.Time) error {
-	_, err := db.Exec(ctx, unsubscribeSQL, pgx.StrictNamedArgs{"schedule": [16]byte(s.ScheduleID), "recipient": s.Recipient, "now": now})
+	_, err := db.Exec(ctx, unsubscribeSQL, pgx.StrictNamedArgs{"schedule": s.ScheduleID, "recipient": s.Recipient, "now": now})
 	return err
 }
 
 // UnsubscribedOf returns who wants no more of a schedule.
 func UnsubscribedOf(ctx context.Context, db DB, schedule conversation.UUID) ([]string, error) {
-	rows, _ := db.Query(ctx, unsubscribedSQL, pgx.StrictNamedArgs{"id": [16]byte(schedule)})
+	rows, _ := db.Query(ctx, unsubscribedSQL, pgx.StrictNamedArgs{"id": schedule})
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // ForgetUnsubscribed forgets those who are no recipients any more, so that they may be asked again.
 func ForgetUnsubscribed(ctx context.Context, db DB, schedule conversation.UUID, recipients []string) error {
-	_, err := db.Exec(ctx, resubscribeSQL, pgx.StrictNamedArgs{"id": [16]byte(schedule), "recipients": recipients})
+	_, err := db.Exec(ctx, resubscribeSQL, pgx.StrictNamedArgs{"id": schedule, "recipients": recipients})
 	return err
 }

@@ -240,7 +240,7 @@ func nextHits(ctx context.Context, db DB, t found, at *metric.Cursor, limit int,
 	sql, args := olderHitsSQL, t.args(from, until)
 	args["limit"], args["cursor_at"], args["cursor_id"] = limit, nil, nil
 	if at != nil {
-		args["cursor_at"], args["cursor_id"] = time.UnixMicro(at.At), [16]byte(at.ID)
+		args["cursor_at"], args["cursor_id"] = time.UnixMicro(at.At), at.ID
 		if at.Newer {
 			sql = newerHitsSQL
 		}

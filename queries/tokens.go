@@ -53,7 +53,7 @@ func Tokens(ctx context.Context, db DB) ([]access.Token, error) {
 // AddToken stores a token.
 func AddToken(ctx context.Context, db DB, t access.Token) error {
 	_, err := db.Exec(ctx, insertTokenSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(t.ID), "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant, "always": t.Always,
+		"id": t.ID, "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant, "always": t.Always,
 		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt, "by": t.CreatedBy, "expires": t.ExpiresAt,
 	})
 	return Unique(err)
@@ -75,13 +75,13 @@ func NewToken(ctx context.Context, db DB, t access.Token, days int) (secret stri
 
 // RevokeToken ends a token at once and returns its name, or ErrNotFound.
 func RevokeToken(ctx context.Context, db DB, id conversation.UUID, at time.Time) (name string, err error) {
-	rows, _ := db.Query(ctx, revokeTokenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
+	rows, _ := db.Query(ctx, revokeTokenSQL, pgx.StrictNamedArgs{"id": id, "at": at})
 	return only[string](rows)
 }
 
 // TokenUsed notes the use of a token, once a minute.
 func TokenUsed(ctx context.Context, db DB, id conversation.UUID, at time.Time) error {
-	_, err := db.Exec(ctx, usedTokenSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": at})
+	_, err := db.Exec(ctx, usedTokenSQL, pgx.StrictNamedArgs{"id": id, "at": at})
 	return err
 }
 
@@ -105,7 +105,7 @@ func UseQuota(ctx context.Context, db DB, t access.Token, events, size int, now 
 	if t.MostEvents != nil && events > int(*t.MostEvents) || t.MostBytes != nil && int64(size) > *t.MostBytes {
 		return false, nil
 	}
-	err := Changed(ctx, db, useQuotaSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "minute": now.Truncate(time.Minute), "events": events, "bytes": size, "most_events": t.MostEvents, "most_bytes": t.MostBytes})
+	err := Changed(ctx, db, useQuotaSQL, pgx.StrictNamedArgs{"id": t.ID, "minute": now.Truncate(time.Minute), "events": events, "bytes": size, "most_events": t.MostEvents, "most_bytes": t.MostBytes})
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}

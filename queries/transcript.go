@@ -52,7 +52,7 @@ limit 1`
 // Conversation returns one conversation of the assistants that somebody is limited to, nil for all; or ErrNotFound. A platform may tell the same
 // id for conversations of two assistants.
 func Conversation(ctx context.Context, db DB, id conversation.UUID, limits []string) (ConversationFacts, error) {
-	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "limits": AssistantIDs(limits)})
+	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": id, "limits": AssistantIDs(limits)})
 	c, err := One[ConversationFacts](rows)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("conversation %s: %w", id, err)
@@ -236,12 +236,12 @@ const wholeSeq = int64(1) << 62
 func LoadTranscript(ctx context.Context, db DB, c ConversationFacts, w Window) (Transcript, error) {
 	var t Transcript
 	args := func(more pgx.StrictNamedArgs) pgx.StrictNamedArgs {
-		more["sender"], more["id"], more["from"], more["until"] = c.SenderID, [16]byte(c.ID), c.StartedAt, c.LastAt
+		more["sender"], more["id"], more["from"], more["until"] = c.SenderID, c.ID, c.StartedAt, c.LastAt
 		return more
 	}
 	from, before := w.After, 0
 	if w.Message != nil {
-		rows, _ := db.Query(ctx, seqOfMessageSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": [16]byte(*w.Message)})
+		rows, _ := db.Query(ctx, seqOfMessageSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": *w.Message})
 		seq, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return t, ErrNotFound

@@ -258,7 +258,7 @@ where sender_id = @sender and conversation_id = @id and part = @part
 
 // Body returns the stored body of an event, and its format.
 func Body(ctx context.Context, db queries.DB, e StoredEvent) (body string, format uint8, err error) {
-	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{"sender": e.Sender, "id": [16]byte(e.Conversation), "part": e.Part, "n": e.Pos + 1, "at": e.At})
+	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{"sender": e.Sender, "id": e.Conversation, "part": e.Part, "n": e.Pos + 1, "at": e.At})
 	one, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[struct {
 		Body   string
 		Format int16

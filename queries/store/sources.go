@@ -123,7 +123,7 @@ func AddRejected(ctx context.Context, db queries.DB, rejected []queries.Rejected
 	var q pgx.Batch
 	for _, r := range rejected {
 		q.Queue(insertRejectedSQL, pgx.StrictNamedArgs{
-			"id": [16]byte(r.ID), "source": r.SourceID, "at": r.LastAt, "position": r.Position, "code": r.Code, "detail": r.Detail,
+			"id": r.ID, "source": r.SourceID, "at": r.LastAt, "position": r.Position, "code": r.Code, "detail": r.Detail,
 			"offset": r.ByteOffset, "assistant": r.Assistant, "environment": r.Environment, "format": r.Format, "body": r.Body, "size": r.Size,
 		})
 	}

@@ -58,14 +58,14 @@ where c.id = any(@ids::uuid[]) and (@limits::integer[] is null or c.assistant_id
 func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUID, f metric.Filter, limits []string, now time.Time, zone *time.Location) (BulkRun, error) {
 	var s any
 	if r.Subject != nil {
-		s = [16]byte(*r.Subject)
+		s = *r.Subject
 	}
-	args := pgx.StrictNamedArgs{"id": [16]byte(r.ID), "user": [16]byte(r.AccountID), "kind": string(r.Kind), "subject": s, "words": r.Words, "total": 0, "at": r.CreatedAt}
+	args := pgx.StrictNamedArgs{"id": r.ID, "user": r.AccountID, "kind": string(r.Kind), "subject": s, "words": r.Words, "total": 0, "at": r.CreatedAt}
 	if _, err := tx.Exec(ctx, insertBulkSQL, args); err != nil {
 		return r, fmt.Errorf("note a bulk act: %w", err)
 	}
 	if len(ids) > 0 {
-		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "ids": queries.UUIDs(ids), "limits": queries.AssistantIDs(limits)})
+		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": r.ID, "ids": queries.UUIDs(ids), "limits": queries.AssistantIDs(limits)})
 		if err != nil {
 			return r, err
 		}
@@ -77,7 +77,7 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 			return r, err
 		}
 		w := queries.FilterConversations(f, known, now, zone)
-		w.Args["run"], w.Args["limit"] = [16]byte(r.ID), MostBulk+1
+		w.Args["run"], w.Args["limit"] = r.ID, MostBulk+1
 		tag, err := tx.Exec(ctx, "insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.Args)
 		if err != nil {
 			return r, err
@@ -90,7 +90,7 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 	case r.Total > MostBulk:
 		return r, &metric.InputError{Field: "selection", Msg: "has more than 100,000 conversations: narrow the filter"}
 	}
-	_, err := tx.Exec(ctx, bulkTotalSQL, pgx.StrictNamedArgs{"id": [16]byte(r.ID), "total": r.Total})
+	_, err := tx.Exec(ctx, bulkTotalSQL, pgx.StrictNamedArgs{"id": r.ID, "total": r.Total})
 	return r, err
 }
 
@@ -120,19 +120,19 @@ returning id`
 
 // BulkByID returns a run of a user, or ErrNotFound.
 func BulkByID(ctx context.Context, db queries.DB, id, user conversation.UUID) (BulkRun, error) {
-	rows, _ := db.Query(ctx, bulkByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+	rows, _ := db.Query(ctx, bulkByIDSQL, pgx.StrictNamedArgs{"id": id, "user": user})
 	return queries.One[BulkRun](rows)
 }
 
 // LastBulks returns what a user did to many at once, the newest first.
 func LastBulks(ctx context.Context, db queries.DB, user conversation.UUID) ([]BulkRun, error) {
-	rows, _ := db.Query(ctx, lastBulksSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	rows, _ := db.Query(ctx, lastBulksSQL, pgx.StrictNamedArgs{"user": user})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[BulkRun])
 }
 
 // UndoBulk has a run taken back, once; ErrNotFound when it is or while it goes on.
 func UndoBulk(ctx context.Context, db queries.DB, id, user conversation.UUID) error {
-	return queries.Changed(ctx, db, undoBulkSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+	return queries.Changed(ctx, db, undoBulkSQL, pgx.StrictNamedArgs{"id": id, "user": user})
 }
 
 // bulkPart is how many conversations are acted on in one transaction.
@@ -143,7 +143,7 @@ const bulkPart = 100
 func ContinueBulk(ctx context.Context, tx pgx.Tx, id *conversation.UUID, now time.Time) (more bool, err error) {
 	var which any
 	if id != nil {
-		which = [16]byte(*id)
+		which = *id
 	}
 	rows, _ := tx.Query(ctx, nextBulkSQL, pgx.StrictNamedArgs{"id": which})
 	r, err := queries.One[BulkRun](rows)
@@ -162,12 +162,12 @@ func ContinueBulk(ctx context.Context, tx pgx.Tx, id *conversation.UUID, now tim
 	if err != nil {
 		return false, fmt.Errorf("bulk act %s: %w", r.ID, err)
 	}
-	_, err = tx.Exec(ctx, bulkCountSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "done": done, "changed": changed, "ended": done < bulkPart, "at": now})
+	_, err = tx.Exec(ctx, bulkCountSQL, pgx.StrictNamedArgs{"run": r.ID, "done": done, "changed": changed, "ended": done < bulkPart, "at": now})
 	return done == bulkPart, err
 }
 
 func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, changed int, err error) {
-	rows, _ := tx.Query(ctx, bulkPartSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "limit": bulkPart})
+	rows, _ := tx.Query(ctx, bulkPartSQL, pgx.StrictNamedArgs{"run": r.ID, "limit": bulkPart})
 	part, err := pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 	if err != nil || len(part) == 0 {
 		return 0, 0, err
@@ -207,7 +207,7 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 			changed++
 		}
 	}
-	_, err = tx.Exec(ctx, bulkDoneSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "senders": senders, "ids": ids})
+	_, err = tx.Exec(ctx, bulkDoneSQL, pgx.StrictNamedArgs{"run": r.ID, "senders": senders, "ids": ids})
 	return len(part), changed, err
 }
 
@@ -233,7 +233,7 @@ func undoPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (int, er
 	if r.Kind == BulkAssign {
 		return 0, Unassign(ctx, tx, r.ID, *r.Subject)
 	}
-	rows, _ := tx.Query(ctx, bulkActsSQL, pgx.StrictNamedArgs{"run": [16]byte(r.ID), "limit": bulkPart})
+	rows, _ := tx.Query(ctx, bulkActsSQL, pgx.StrictNamedArgs{"run": r.ID, "limit": bulkPart})
 	acts, err := pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
 	if err != nil {
 		return 0, err

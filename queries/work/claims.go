@@ -50,7 +50,7 @@ returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.fo
 
 // Claim gives a user the next item of a queue, for ClaimLasts, or again the one that he holds. ErrNotFound says that there is none.
 func Claim(ctx context.Context, db queries.DB, queue, user conversation.UUID, limits []string, now time.Time) (Item, error) {
-	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "user": [16]byte(user), "now": now, "until": now.Add(ClaimLasts), "limits": queries.AssistantIDs(limits)})
+	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{"queue": queue, "user": user, "now": now, "until": now.Add(ClaimLasts), "limits": queries.AssistantIDs(limits)})
 	return queries.One[Item](rows)
 }
 
@@ -61,7 +61,7 @@ where queue_id = @queue and sender_id = @sender and conversation_id = @conversat
 
 // ItemOf returns a queue's item, or ErrNotFound.
 func ItemOf(ctx context.Context, db queries.DB, queue conversation.UUID, p queries.ConversationKey) (Item, error) {
-	rows, _ := db.Query(ctx, itemSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "sender": p.SenderID, "conversation": [16]byte(p.ID)})
+	rows, _ := db.Query(ctx, itemSQL, pgx.StrictNamedArgs{"queue": queue, "sender": p.SenderID, "conversation": p.ID})
 	return queries.One[Item](rows)
 }
 
@@ -72,7 +72,7 @@ where queue_id = @queue and sender_id = @sender and conversation_id = @conversat
 
 // KeepClaim lets a user hold an item for longer, if it is still his.
 func KeepClaim(ctx context.Context, db queries.DB, queue, user conversation.UUID, p queries.ConversationKey, now time.Time) error {
-	_, err := db.Exec(ctx, keepClaimSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "sender": p.SenderID, "conversation": [16]byte(p.ID), "user": [16]byte(user), "now": now, "until": now.Add(ClaimLasts)})
+	_, err := db.Exec(ctx, keepClaimSQL, pgx.StrictNamedArgs{"queue": queue, "sender": p.SenderID, "conversation": p.ID, "user": user, "now": now, "until": now.Add(ClaimLasts)})
 	return err
 }
 
@@ -100,7 +100,7 @@ for update`
 
 // MayEnd tells, and locks the item, whether a user may end it: nobody else holds or ended it.
 func MayEnd(ctx context.Context, tx pgx.Tx, queue, user conversation.UUID, p queries.ConversationKey, now time.Time) (bool, error) {
-	rows, _ := tx.Query(ctx, mayEndSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "user": [16]byte(user), "sender": p.SenderID, "conversation": [16]byte(p.ID), "now": now})
+	rows, _ := tx.Query(ctx, mayEndSQL, pgx.StrictNamedArgs{"queue": queue, "user": user, "sender": p.SenderID, "conversation": p.ID, "now": now})
 	may, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
@@ -131,7 +131,7 @@ type LastAct struct {
 
 // LastActOf returns what a user did last since a time, in one conversation or (zero) in any; or ErrNotFound.
 func LastActOf(ctx context.Context, db queries.DB, user, in conversation.UUID, since time.Time) (LastAct, error) {
-	rows, _ := db.Query(ctx, lastActSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "since": since, "conversation": queries.NullUUID(in)})
+	rows, _ := db.Query(ctx, lastActSQL, pgx.StrictNamedArgs{"user": user, "since": since, "conversation": queries.NullUUID(in)})
 	return queries.One[LastAct](rows)
 }
 
@@ -162,7 +162,7 @@ limit @limit`
 
 // QueueItems returns the items of a queue in their order, from behind a place on.
 func QueueItems(ctx context.Context, db queries.DB, queue conversation.UUID, after Item, limits []string, limit int, now time.Time) ([]QueuedItem, error) {
-	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue), "after": after.Place, "after_sender": after.SenderID, "after_id": [16]byte(after.ID), "limit": limit, "now": now, "limits": queries.AssistantIDs(limits)})
+	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": queue, "after": after.Place, "after_sender": after.SenderID, "after_id": after.ID, "limit": limit, "now": now, "limits": queries.AssistantIDs(limits)})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueuedItem])
 }
 
@@ -182,7 +182,7 @@ type QueueDraw struct {
 
 // QueueDraws returns the last times that a queue was filled, the newest first.
 func QueueDraws(ctx context.Context, db queries.DB, queue conversation.UUID) ([]QueueDraw, error) {
-	rows, _ := db.Query(ctx, drawsSQL, pgx.StrictNamedArgs{"queue": [16]byte(queue)})
+	rows, _ := db.Query(ctx, drawsSQL, pgx.StrictNamedArgs{"queue": queue})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueueDraw])
 }
 
@@ -191,7 +191,7 @@ const lockQueueSQL = `select id from queues where id = @id for update`
 // Replace takes an item out of a queue, with a reason, and puts the next of the same draw's order into its place. It returns false
 // when there is none left to put there.
 func Replace(ctx context.Context, tx pgx.Tx, q Queue, p queries.ConversationKey, by conversation.UUID, reason string, now time.Time, zone *time.Location) (bool, error) {
-	if _, err := tx.Exec(ctx, lockQueueSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID)}); err != nil { // two would draw the same
+	if _, err := tx.Exec(ctx, lockQueueSQL, pgx.StrictNamedArgs{"id": q.ID}); err != nil { // two would draw the same
 		return false, err
 	}
 	item, err := ItemOf(ctx, tx, q.ID, p)
@@ -223,7 +223,7 @@ func Replace(ctx context.Context, tx pgx.Tx, q Queue, p queries.ConversationKey,
 		user = item.ForAccount.String()
 	}
 	_, err = tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{
-		"queue": [16]byte(q.ID), "draw": nil, "senders": []int64{next[0].SenderID}, "ids": [][16]byte{next[0].ID}, "places": []int32{item.Place},
+		"queue": q.ID, "draw": nil, "senders": []int64{next[0].SenderID}, "ids": [][16]byte{next[0].ID}, "places": []int32{item.Place},
 		"whys": []string{"in place of another: " + reason}, "users": []string{user},
 	})
 	return true, err

@@ -89,13 +89,13 @@ func scanQueue(row pgx.CollectableRow) (q Queue, err error) {
 
 // Queues returns those that are open, what the user has to do first.
 func Queues(ctx context.Context, db queries.DB, user conversation.UUID, lead bool) ([]Queue, error) {
-	rows, _ := db.Query(ctx, queuesSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "lead": lead, "assigned": [16]byte(assignedQueue)})
+	rows, _ := db.Query(ctx, queuesSQL, pgx.StrictNamedArgs{"user": user, "lead": lead, "assigned": assignedQueue})
 	return pgx.CollectRows(rows, scanQueue)
 }
 
 // QueueByID returns a queue as a user sees it, or ErrNotFound.
 func QueueByID(ctx context.Context, db queries.DB, id, user conversation.UUID) (Queue, error) {
-	rows, _ := db.Query(ctx, queueSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "lead": true, "id": [16]byte(id), "assigned": [16]byte(assignedQueue)})
+	rows, _ := db.Query(ctx, queueSQL, pgx.StrictNamedArgs{"user": user, "lead": true, "id": id, "assigned": assignedQueue})
 	q, err := pgx.CollectExactlyOneRow(rows, scanQueue)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = queries.ErrNotFound
@@ -131,7 +131,7 @@ order by lower(u.name), u.id`
 
 // QueueReviewers returns who reviews a queue and how far each is.
 func QueueReviewers(ctx context.Context, db queries.DB, id conversation.UUID, now time.Time) ([]QueueReviewer, error) {
-	rows, _ := db.Query(ctx, queueReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "now": now})
+	rows, _ := db.Query(ctx, queueReviewersSQL, pgx.StrictNamedArgs{"id": id, "now": now})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueueReviewer])
 }
 
@@ -160,11 +160,11 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 		return err
 	}
 	args := pgx.StrictNamedArgs{
-		"id": [16]byte(q.ID), "name": q.Name, "query": q.Query, "shares": string(shares), "count": q.Count, "percent": q.Percent, "seed": q.Seed,
+		"id": q.ID, "name": q.Name, "query": q.Query, "shares": string(shares), "count": q.Count, "percent": q.Percent, "seed": q.Seed,
 		"schedule": q.Schedule, "zone": q.Zone, "next": q.NextAt,
 	}
 	if q.Revision == 0 {
-		args["at"], args["by"] = q.CreatedAt, [16]byte(by)
+		args["at"], args["by"] = q.CreatedAt, by
 		if _, err := tx.Exec(ctx, insertQueueSQL, args); err != nil {
 			return queries.Unique(err)
 		}
@@ -178,14 +178,14 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 			return queries.Unique(err)
 		}
 	}
-	if _, err := tx.Exec(ctx, dropReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID)}); err != nil {
+	if _, err := tx.Exec(ctx, dropReviewersSQL, pgx.StrictNamedArgs{"id": q.ID}); err != nil {
 		return err
 	}
 	users, parts, goals := make([][16]byte, len(reviewers)), make([]int32, len(reviewers)), make([]int32, len(reviewers))
 	for i, r := range reviewers {
 		users[i], parts[i], goals[i] = r.AccountID, r.Share, r.Goal
 	}
-	_, err = tx.Exec(ctx, insertReviewersSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID), "users": users, "shares": parts, "goals": goals})
+	_, err = tx.Exec(ctx, insertReviewersSQL, pgx.StrictNamedArgs{"id": q.ID, "users": users, "shares": parts, "goals": goals})
 	return err
 }
 
@@ -193,7 +193,7 @@ const closeQueueSQL = `update queues set closed_at = @at, next_at = null where i
 
 // CloseQueue ends a queue: nobody is given anything of it any more. What was reviewed stays.
 func CloseQueue(ctx context.Context, db queries.DB, id conversation.UUID, now time.Time) error {
-	return queries.Changed(ctx, db, closeQueueSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "at": now})
+	return queries.Changed(ctx, db, closeQueueSQL, pgx.StrictNamedArgs{"id": id, "at": now})
 }
 
 const dueQueuesSQL = `
@@ -226,7 +226,7 @@ func DrawDue(ctx context.Context, tx pgx.Tx, now time.Time, zone *time.Location)
 	if err != nil {
 		return false, err
 	}
-	_, err = tx.Exec(ctx, nextDueSQL, pgx.StrictNamedArgs{"id": [16]byte(q.ID), "next": next})
+	_, err = tx.Exec(ctx, nextDueSQL, pgx.StrictNamedArgs{"id": q.ID, "next": next})
 	return true, err
 }
 
@@ -269,7 +269,7 @@ on conflict (queue_id, sender_id, conversation_id) do nothing`
 // were drawn. The same seed, time and conversations give the same ones.
 func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *time.Location) (population, picked int, err error) {
 	draw := queries.NewID()
-	rows, _ := tx.Query(ctx, insertDrawSQL, pgx.StrictNamedArgs{"id": [16]byte(draw), "queue": [16]byte(q.ID), "due": due, "seed": q.Seed, "now": now})
+	rows, _ := tx.Query(ctx, insertDrawSQL, pgx.StrictNamedArgs{"id": draw, "queue": q.ID, "due": due, "seed": q.Seed, "now": now})
 	made, err := pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
 	if err != nil || len(made) == 0 {
 		return 0, 0, err
@@ -282,7 +282,7 @@ func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *tim
 	if err != nil {
 		return 0, 0, err
 	}
-	rows, _ = tx.Query(ctx, lastPlaceSQL, pgx.StrictNamedArgs{"queue": [16]byte(q.ID)})
+	rows, _ = tx.Query(ctx, lastPlaceSQL, pgx.StrictNamedArgs{"queue": q.ID})
 	last, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int32])
 	if err != nil {
 		return 0, 0, err
@@ -294,10 +294,10 @@ func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *tim
 		spots[i], whys[i], placed[i] = d.ConversationKey, d.Why, last+int32(i)+1
 	}
 	senders, ids := queries.KeyColumns(spots)
-	if _, err := tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{"queue": [16]byte(q.ID), "draw": [16]byte(draw), "senders": senders, "ids": ids, "places": placed, "whys": whys, "users": users}); err != nil {
+	if _, err := tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{"queue": q.ID, "draw": draw, "senders": senders, "ids": ids, "places": placed, "whys": whys, "users": users}); err != nil {
 		return 0, 0, fmt.Errorf("fill the queue: %w", err)
 	}
-	_, err = tx.Exec(ctx, drawnSQL, pgx.StrictNamedArgs{"id": [16]byte(draw), "population": population, "picked": n})
+	_, err = tx.Exec(ctx, drawnSQL, pgx.StrictNamedArgs{"id": draw, "population": population, "picked": n})
 	return population, n, err
 }
 

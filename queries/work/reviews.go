@@ -69,7 +69,7 @@ const holdSQL = `select pg_advisory_xact_lock(hashtextextended(@conversation::uu
 
 // Hold lets nobody else act on a conversation until the transaction ends: each act is to see all that were before.
 func LockConversation(ctx context.Context, tx pgx.Tx, p queries.ConversationKey) error {
-	if _, err := tx.Exec(ctx, holdSQL, pgx.StrictNamedArgs{"conversation": [16]byte(p.ID), "sender": p.SenderID}); err != nil {
+	if _, err := tx.Exec(ctx, holdSQL, pgx.StrictNamedArgs{"conversation": p.ID, "sender": p.SenderID}); err != nil {
 		return fmt.Errorf("hold a conversation: %w", err)
 	}
 	return nil
@@ -96,7 +96,7 @@ func ApplyReviewAction(ctx context.Context, tx pgx.Tx, a Act) (done bool, err er
 		}
 	}
 	_, err = tx.Exec(ctx, insertActSQL, pgx.StrictNamedArgs{
-		"id": [16]byte(a.ID), "sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID), "user": [16]byte(a.User), "at": a.At, "kind": string(a.Kind),
+		"id": a.ID, "sender": a.Place.SenderID, "conversation": a.Place.ID, "user": a.User, "at": a.At, "kind": string(a.Kind),
 		"subject": queries.NullUUID(a.Subject), "was": was, "became": a.Value, "batch": queries.NullUUID(a.Batch),
 	})
 	if err != nil {
@@ -133,9 +133,9 @@ for update`
 
 // valueOf returns the value that an act would change.
 func valueOf(ctx context.Context, tx pgx.Tx, a Act) (string, error) {
-	args := pgx.StrictNamedArgs{"sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID)}
+	args := pgx.StrictNamedArgs{"sender": a.Place.SenderID, "conversation": a.Place.ID}
 	if a.Kind == ActReview {
-		args["user"] = [16]byte(a.User)
+		args["user"] = a.User
 		rows, _ := tx.Query(ctx, reviewOfSQL, args)
 		r, err := queries.One[Review](rows)
 		if errors.Is(err, queries.ErrNotFound) {
@@ -143,10 +143,10 @@ func valueOf(ctx context.Context, tx pgx.Tx, a Act) (string, error) {
 		}
 		return r.Value(), err
 	}
-	args["subject"] = [16]byte(a.Subject)
+	args["subject"] = a.Subject
 	sql := map[ActKind]string{ActTag: tagOfSQL, ActMark: markOfSQL, ActNote: noteOfSQL, ActQueue: itemEndOfSQL}[a.Kind]
 	if a.Kind == ActMark {
-		args["user"] = [16]byte(a.User)
+		args["user"] = a.User
 	}
 	rows, _ := tx.Query(ctx, sql, args)
 	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
@@ -191,11 +191,11 @@ where id = @subject and sender_id = @sender and conversation_id = @conversation`
 
 // set makes the value what the act says.
 func set(ctx context.Context, tx pgx.Tx, a Act) error {
-	args := pgx.StrictNamedArgs{"sender": a.Place.SenderID, "conversation": [16]byte(a.Place.ID)}
+	args := pgx.StrictNamedArgs{"sender": a.Place.SenderID, "conversation": a.Place.ID}
 	var sql string
 	switch a.Kind {
 	case ActReview:
-		sql, args["user"] = dropReviewSQL, [16]byte(a.User)
+		sql, args["user"] = dropReviewSQL, a.User
 		if a.Value != "" {
 			var r Review
 			if err := json.Unmarshal([]byte(a.Value), &r); err != nil {
@@ -205,23 +205,23 @@ func set(ctx context.Context, tx pgx.Tx, a Act) error {
 			args["rating"], args["at"], args["events"], args["spent"] = r.Rating, r.ReviewedAt, r.Events, r.SpentMS
 		}
 	case ActTag:
-		sql, args["subject"] = dropTagSQL, [16]byte(a.Subject)
+		sql, args["subject"] = dropTagSQL, a.Subject
 		if a.Value != "" {
-			sql, args["user"], args["at"] = setTagSQL, [16]byte(a.User), a.At
+			sql, args["user"], args["at"] = setTagSQL, a.User, a.At
 		}
 	case ActMark:
-		sql, args["subject"], args["user"] = dropMarkSQL, [16]byte(a.Subject), [16]byte(a.User)
+		sql, args["subject"], args["user"] = dropMarkSQL, a.Subject, a.User
 		if a.Value != "" {
 			sql, args["value"], args["at"] = setMarkSQL, a.Value, a.At
 		}
 	case ActNote:
-		sql, args["subject"], args["at"] = dropNoteSQL, [16]byte(a.Subject), a.At
+		sql, args["subject"], args["at"] = dropNoteSQL, a.Subject, a.At
 		if a.Value != "" {
-			sql, args["user"], args["value"], args["message"] = setNoteSQL, [16]byte(a.User), a.Value, queries.NullUUID(a.Message)
+			sql, args["user"], args["value"], args["message"] = setNoteSQL, a.User, a.Value, queries.NullUUID(a.Message)
 		}
 	case ActQueue:
 		ended, reason, _ := strings.Cut(a.Value, ": ")
-		sql, args["subject"], args["user"], args["at"] = reopenItemSQL, [16]byte(a.Subject), [16]byte(a.User), a.At
+		sql, args["subject"], args["user"], args["at"] = reopenItemSQL, a.Subject, a.User, a.At
 		if a.Value != "" {
 			sql, args["ended"], args["reason"] = endItemSQL, ended, reason
 		} else {
@@ -264,7 +264,7 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 		Was, Became    string
 		Later          bool // something came on top of it
 	}
-	rows, _ := tx.Query(ctx, actsToUndoSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "user": [16]byte(user)})
+	rows, _ := tx.Query(ctx, actsToUndoSQL, pgx.StrictNamedArgs{"id": id, "user": user})
 	acts, err := pgx.CollectRows(rows, pgx.RowToStructByName[row])
 	if err == nil && len(acts) == 0 {
 		err = queries.ErrNotFound

@@ -172,7 +172,7 @@ func sampled(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due t
 		return nil, err
 	}
 	w := queries.FilterConversations(f, known, due, zone)
-	w.And(notInQueueText, "of_queue", [16]byte(q.ID))
+	w.And(notInQueueText, "of_queue", q.ID)
 	return w, nil
 }
 

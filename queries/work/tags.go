@@ -65,7 +65,7 @@ values (@id, @assistant, @name, @description, @color, @at, @by)`
 
 // AddTag makes a tag; ErrConflict when there is one of that name for that assistant.
 func AddTag(ctx context.Context, db queries.DB, t Tag, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "assistant": t.Assistant, "name": t.Name, "description": t.Description, "color": t.Color, "at": t.CreatedAt, "by": [16]byte(by)})
+	_, err := db.Exec(ctx, insertTagSQL, pgx.StrictNamedArgs{"id": t.ID, "assistant": t.Assistant, "name": t.Name, "description": t.Description, "color": t.Color, "at": t.CreatedAt, "by": by})
 	return queries.Unique(err)
 }
 
@@ -79,12 +79,12 @@ const tagNameSQL = `select name from tags where id = @id for update`
 
 // ChangeTag renames, describes and colours a tag. ErrConflict says that somebody changed it meanwhile, or that the name is taken.
 func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
-	rows, _ := tx.Query(ctx, tagNameSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID)})
+	rows, _ := tx.Query(ctx, tagNameSQL, pgx.StrictNamedArgs{"id": t.ID})
 	old, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(old) == 0 {
 		return cmp.Or(err, queries.ErrNotFound)
 	}
-	rows, _ = tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": [16]byte(t.ID), "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
+	rows, _ = tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": t.ID, "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {
 		return queries.Unique(err)
@@ -104,7 +104,7 @@ func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
 
 // tagged returns the conversations that have a tag.
 func tagged(ctx context.Context, tx pgx.Tx, tag conversation.UUID) ([]queries.ConversationKey, error) {
-	rows, _ := tx.Query(ctx, taggedSQL, pgx.StrictNamedArgs{"id": [16]byte(tag)})
+	rows, _ := tx.Query(ctx, taggedSQL, pgx.StrictNamedArgs{"id": tag})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 }
 
@@ -144,7 +144,7 @@ on conflict (sender_id, conversation_id, tag_id) do nothing`
 // MergeTag gives all conversations of one tag another, and deletes the first.
 func MergeTag(ctx context.Context, tx pgx.Tx, id, into conversation.UUID, now time.Time) error {
 	args := func() pgx.StrictNamedArgs {
-		return pgx.StrictNamedArgs{"id": [16]byte(id), "into": [16]byte(into)}
+		return pgx.StrictNamedArgs{"id": id, "into": into}
 	}
 	rows, _ := tx.Query(ctx, mergeableTagSQL, args())
 	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
@@ -166,7 +166,7 @@ func DeleteTag(ctx context.Context, tx pgx.Tx, id conversation.UUID, now time.Ti
 	if err != nil {
 		return err
 	}
-	if err := queries.Changed(ctx, tx, deleteTagSQL, pgx.StrictNamedArgs{"id": [16]byte(id)}); err != nil {
+	if err := queries.Changed(ctx, tx, deleteTagSQL, pgx.StrictNamedArgs{"id": id}); err != nil {
 		return err
 	}
 	if err := settle(ctx, tx, touched, now); err != nil {

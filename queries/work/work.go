@@ -119,8 +119,8 @@ limit 100`
 // WorkOf returns what reviewers made of a conversation that has so many events.
 func WorkOf(ctx context.Context, db queries.DB, p queries.ConversationKey, events int32, user conversation.UUID) (w Work, err error) {
 	var q pgx.Batch
-	args := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID)}
-	mine := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID), "user": [16]byte(user)}
+	args := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": p.ID}
+	mine := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": p.ID, "user": user}
 	q.Queue(workStateSQL, args)
 	q.Queue(ownReviewSQL, mine)
 	q.Queue(otherReviewsSQL, mine)
@@ -253,7 +253,7 @@ func Mention(ctx context.Context, db queries.DB, note, by conversation.UUID, use
 	if len(users) == 0 {
 		return nil
 	}
-	_, err := db.Exec(ctx, mentionSQL, pgx.StrictNamedArgs{"note": [16]byte(note), "by": [16]byte(by), "users": queries.UUIDs(users)})
+	_, err := db.Exec(ctx, mentionSQL, pgx.StrictNamedArgs{"note": note, "by": by, "users": queries.UUIDs(users)})
 	return err
 }
 
@@ -282,7 +282,7 @@ limit 30`
 
 // Mentions returns the notes that call a user: those not seen first, the newest first.
 func Mentions(ctx context.Context, db queries.DB, user conversation.UUID) ([]MentionOf, error) {
-	rows, _ := db.Query(ctx, mentionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user)})
+	rows, _ := db.Query(ctx, mentionsSQL, pgx.StrictNamedArgs{"user": user})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[MentionOf])
 }
 
@@ -294,7 +294,7 @@ where m.account_id = @user and m.seen_at is null and n.id = m.note_id and n.send
 
 // SawMentions notes that a user opened a conversation in which notes call him.
 func MarkMentionsRead(ctx context.Context, db queries.DB, p queries.ConversationKey, user conversation.UUID, now time.Time) error {
-	_, err := db.Exec(ctx, seenMentionsSQL, pgx.StrictNamedArgs{"user": [16]byte(user), "now": now, "sender": p.SenderID, "conversation": [16]byte(p.ID)})
+	_, err := db.Exec(ctx, seenMentionsSQL, pgx.StrictNamedArgs{"user": user, "now": now, "sender": p.SenderID, "conversation": p.ID})
 	return err
 }
 
@@ -307,7 +307,7 @@ for update of n`
 
 // NoteByID returns a note of a conversation, locked, or ErrNotFound.
 func NoteByID(ctx context.Context, tx pgx.Tx, p queries.ConversationKey, id conversation.UUID) (Note, error) {
-	rows, _ := tx.Query(ctx, noteByIDSQL, pgx.StrictNamedArgs{"id": [16]byte(id), "sender": p.SenderID, "conversation": [16]byte(p.ID)})
+	rows, _ := tx.Query(ctx, noteByIDSQL, pgx.StrictNamedArgs{"id": id, "sender": p.SenderID, "conversation": p.ID})
 	return queries.One[Note](rows)
 }
 
@@ -320,6 +320,6 @@ select exists (
 
 // HasMessage tells whether a message is one of the conversation.
 func HasMessage(ctx context.Context, db queries.DB, p queries.ConversationKey, message conversation.UUID) (bool, error) {
-	rows, _ := db.Query(ctx, hasMessageSQL, pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": [16]byte(p.ID), "message": [16]byte(message)})
+	rows, _ := db.Query(ctx, hasMessageSQL, pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": p.ID, "message": message})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
