@@ -29,7 +29,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		bounds[i] = b.Seconds()
 	}
 	m := &Metrics{
-		events:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "turnwise_events_total", Help: "Events by what became of them: stored, known, revised or rejected."}, []string{"source", "result"}),
+		events:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "turnwise_events_total", Help: "Events by what became of them: stored, duplicate, revised or rejected."}, []string{"source", "result"}),
 		delay:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "turnwise_event_delay_seconds", Help: "Time from an event to its commit.", Buckets: bounds}, []string{"source"}),
 		commit:      prometheus.NewHistogram(prometheus.HistogramOpts{Name: "turnwise_batch_seconds", Help: "Time that a batch takes in the database.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
 		failures:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "turnwise_failures_total", Help: "Tries to store that failed and were repeated."}, []string{"source"}),

@@ -93,7 +93,7 @@ var Fields = []Field{
 		},
 	},
 	{
-		Name: "is", Label: "IDs",
+		Name: "is", Label: "Only",
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q["is"] {
 				is, ok := ParseCondition(v)
@@ -192,7 +192,7 @@ var Fields = []Field{
 	numbers("hour", "Began", 0, 23, func(f *Filter) *[]int { return &f.Hours }, func(n int) string { return fmt.Sprintf("%02d:00–%02d:00", n, n+1) }),
 	text("users", "Users", "", []string{NewUsers, ReturningUsers}, func(f *Filter) *string { return &f.Users }),
 	{
-		Name: "only", Label: "IDs",
+		Name: "only", Label: "Only",
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			if err := readNames("only", nil, &f.IDs, q["only"]); err != nil {
 				return err

@@ -145,6 +145,58 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// TestLabels: what people read on chips.
+func TestLabels(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, x := range Fields {
+		got = append(got, x.Name+": "+x.Label)
+	}
+	want := `assistant: Assistant
+assistant.not: Assistant
+environment: Environment
+environment.not: Environment
+channel: Channel
+channel.not: Channel
+version: Version
+version.not: Version
+outcome: Outcome
+csat: CSAT
+escalated: Escalated
+review: Review
+tag: Tag
+tag.not: Tag
+reviewer: Reviewer
+flow: Flow
+is: Only
+criteria: By criteria
+path: Path
+intent: Intent
+turn.flow: A turn
+turn.action: A turn
+part: A turn
+over: A turn
+turn: A turn
+command: Command
+cannot-handle: Cannot handle
+reason: Escalated by
+weekday: Began on
+hour: Began
+users: Users
+only: Only
+met: Users met
+slower: A response
+faster: A response
+marked: Has
+rated: Rated
+queue: In queue
+q: Search
+id: Id`
+	if text := strings.Join(got, "\n"); text != want {
+		t.Errorf("the labels are\n%s\nwant\n%s", text, want)
+	}
+}
+
 // set gives a field of a filter a value; in a list, that of its only element.
 func set(t *testing.T, f *Filter, name string, value any) {
 	t.Helper()

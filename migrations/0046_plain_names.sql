@@ -1,7 +1,12 @@
 -- 0046_plain_names.sql: tables and columns are called as on pages and in the API, and a new kind of figures needs no new column.
--- Servers from before this migration refuse to work with the database.
+-- Servers from before this migration cannot work with the database: stop them first.
 
 -- +goose Up
+
+-- In the order in which servers that still run take them, so that nobody waits in a circle.
+lock table ingest_shards in access exclusive mode;
+lock table rollup_state in access exclusive mode;
+lock table conversations, projections in access exclusive mode;
 
 -- Each kind of figures (a family) is packed by itself: 1 tallies, 2 flows, 3 response times by hour of the day, 4 intents, 5 users.
 alter table rollup_slots rename to rollup_hours;
@@ -63,7 +68,9 @@ alter table doomed_months rename to dropping_months;
 alter index doomed_months_pkey rename to dropping_months_pkey;
 alter table conversations add column removed smallint not null default 0, add column resumed boolean not null default false;
 update conversations set removed = stripped % 10, resumed = stripped > 10 where stripped > 0;
-alter table conversations drop column stripped;
+alter table conversations drop column stripped; -- and with it the indexes that name it
+create index conversations_texts_kept on conversations (started_at, id) where removed = 0 or resumed;
+create index conversations_events_kept on conversations (started_at, id) where removed < 2 or resumed;
 comment on column conversations.removed is 'What retention removed of it: 1 its texts, 2 its events too.';
 comment on column conversations.resumed is 'Events came after retention removed something.';
 alter table projections rename column sealed to bodies_removed_until;

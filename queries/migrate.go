@@ -41,11 +41,10 @@ const schema = 46
 // ErrOutdated says that a newer version has changed the tables in a way that this one does not know.
 var ErrOutdated = errors.New("a newer version of Turnwise has changed the tables of this database: replace this one by it")
 
-const knowsSchemaSQL = `
-select exists (select from pg_proc where proname = 'oldest_schema' and pronamespace = current_schema()::regnamespace)`
+const knowsSchemaSQL = `select to_regprocedure('oldest_schema()') is not null`
 
-// outdated returns ErrOutdated where a newer version has changed the tables.
-func outdated(ctx context.Context, pool *pgxpool.Pool) error {
+// Outdated returns ErrOutdated where a newer version has changed the tables.
+func Outdated(ctx context.Context, pool *pgxpool.Pool) error {
 	var known bool
 	if err := pool.QueryRow(ctx, knowsSchemaSQL).Scan(&known); err != nil || !known {
 		return err
@@ -62,7 +61,7 @@ func outdated(ctx context.Context, pool *pgxpool.Pool) error {
 // servers may call it at once: they wait for each other up to five minutes. ErrOutdated says that a
 // newer version was here.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) (ran []string, err error) {
-	if err := outdated(ctx, pool); err != nil {
+	if err := Outdated(ctx, pool); err != nil {
 		return nil, err
 	}
 	db := stdlib.OpenDBFromPool(pool)

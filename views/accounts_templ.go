@@ -697,7 +697,7 @@ func PersonPage(m PersonModel) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 63, "<header class=\"head\"><a class=\"btn bare square\" data-back href=\"/admin/users\" aria-label=\"To Users\" title=\"To Users (Backspace)\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 63, "<header class=\"head\"><a class=\"btn bare square\" data-back href=\"/admin/users\" aria-label=\"To Accounts\" title=\"To Accounts (Backspace)\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -130,6 +130,16 @@ func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Po
 	return pool, done, nil
 }
 
+// outdated returns queries.ErrOutdated where that is why something failed, else nil.
+func outdated(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := queries.Outdated(ctx, pool); errors.Is(err, queries.ErrOutdated) {
+		return err
+	}
+	return nil
+}
+
 // closePool closes the connections; of one that somebody holds it takes no notice for long, as the process ends anyway.
 func closePool(pool *pgxpool.Pool) {
 	closed := make(chan struct{})

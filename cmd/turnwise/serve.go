@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -203,6 +204,9 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 		}
 	}
 	ready.stopping.Store(true)
+	if err != nil {
+		err = cmp.Or(outdated(ctx, pool), err)
+	}
 	log.InfoContext(ctx, "stopping")
 	// Side by side, so that together it takes no longer than the longest of them.
 	var ends sync.WaitGroup

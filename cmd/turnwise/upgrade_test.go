@@ -64,7 +64,7 @@ func olderProgram(t *testing.T) string {
 }
 
 // TestUpgrade replaces a server by a newer one without a pause: both stand side by side while the newer one migrates the database under the
-// other's feet. Every event that is sent to either is stored once, pages answer all the time, and the tables end as if there had been but one.
+// other's feet (as soon as there is a migration since lastChange). Every event that is sent to either is stored once, pages answer all the time, and the tables end as if there had been but one.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	older := olderProgram(t)

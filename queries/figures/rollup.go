@@ -48,7 +48,7 @@ func NextGeneration(ctx context.Context, pool *pgxpool.Pool, from, until time.Ti
 	return nil
 }
 
-// RollUpHours counts at most limit hours in [from, until) again that were marked before NextEpoch, and returns how many it
+// RollUpHours counts at most limit hours in [from, until) again that were marked before NextGeneration, and returns how many it
 // counted: 0 when there is none that nobody else is at. Its transaction is all or nothing, so it may end anywhere. Whoever stores conversations of
 // such an hour meanwhile marks it
 // again and does not wait.
