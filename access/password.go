@@ -38,22 +38,32 @@ var common = func() map[string]bool {
 	return all
 }()
 
-// CheckPassword returns an *metric.InputError for a password that is too short, too long or easily guessed: a common one, also with
-// something before or after it, one that repeats itself, or one of the user's own words. There are no other rules.
+// CheckPassword returns an *metric.InputError for a password that is too short, too long or easily guessed: a common
+// one, also with something before or after it, one that repeats itself, or one of the user's own words. There are no
+// other rules.
 func CheckPassword(password, email, name string) error {
 	if n := utf8.RuneCountInString(password); n < shortestPassword || len(password) > longestPassword {
-		return &metric.InputError{Field: "password", Msg: fmt.Sprintf("has at least %d characters and at most %d bytes", shortestPassword, longestPassword)}
+		return &metric.InputError{
+			Field: "password",
+			Msg:   fmt.Sprintf("has at least %d characters and at most %d bytes", shortestPassword, longestPassword),
+		}
 	}
 	low := strings.ToLower(password)
 	bare := strings.TrimFunc(low, func(c rune) bool { return !unicode.IsLetter(c) })
 	local, _, _ := strings.Cut(strings.ToLower(email), "@")
 	for _, own := range append(strings.Fields(strings.ToLower(name)), strings.ToLower(email), local, "turnwise") {
 		if utf8.RuneCountInString(own) >= 4 && utf8.RuneCountInString(strings.ReplaceAll(low, own, "")) < 8 {
-			return &metric.InputError{Field: "password", Msg: "is hardly more than a name that others know; take several words that have nothing to do with each other"}
+			return &metric.InputError{
+				Field: "password",
+				Msg:   "is hardly more than a name that others know; take several words that have nothing to do with each other",
+			}
 		}
 	}
 	if common[low] || common[bare] || repeats(low) || counts(low) {
-		return &metric.InputError{Field: "password", Msg: "is one of the first that are guessed; take several words that have nothing to do with each other"}
+		return &metric.InputError{
+			Field: "password",
+			Msg:   "is one of the first that are guessed; take several words that have nothing to do with each other",
+		}
 	}
 	return nil
 }

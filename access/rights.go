@@ -66,7 +66,9 @@ func (u Account) Rights() Rights {
 	case *u.Transcripts:
 		all[SeeTranscripts] = true
 	default:
-		maps.DeleteFunc(all, func(r Right, _ bool) bool { return r == SeeTranscripts || r == Review || r == ManageReviews })
+		maps.DeleteFunc(
+			all, func(r Right, _ bool) bool { return r == SeeTranscripts || r == Review || r == ManageReviews },
+		)
 	}
 	all[SeePersonal] = u.SeesPersonal() && all[SeeTranscripts]
 	if u.IsToken {

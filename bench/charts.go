@@ -52,8 +52,13 @@ func (b *bench) charts(pool *pgxpool.Pool, name string) (p95 [2]float64, err err
 		slowest := map[string]float64{}
 		for range 6 {
 			paths := []string{}
-			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/flow?of=dispute_charge", "/intents", "/users", "/compare"} {
-				for _, filter := range []string{"", "&assistant=harbour-bank", "&channel=rest&channel=whatsapp", "&channel.not=rest", "&version=harbour-4.3", "&compare=no"} {
+			for _, page := range []string{
+				"/overview", "/latency", "/csat", "/flows", "/flow?of=dispute_charge", "/intents", "/users", "/compare",
+			} {
+				for _, filter := range []string{
+					"", "&assistant=harbour-bank", "&channel=rest&channel=whatsapp", "&channel.not=rest",
+					"&version=harbour-4.3", "&compare=no",
+				} {
 					sep := "?"
 					if page == "/flow?of=dispute_charge" {
 						sep = "&"

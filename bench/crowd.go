@@ -80,7 +80,9 @@ const crowdPassword = "a password of the bench"
 // serve starts the program on the database, with accounts and tokens.
 func (c *crowd) serve(database string) (stop func(), err error) {
 	program := filepath.Join(c.dir, "turnwise-bench")
-	if out, err := exec.CommandContext(c.ctx, "go", "build", "-o", program, "./cmd/turnwise").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(
+		c.ctx, "go", "build", "-o", program, "./cmd/turnwise",
+	).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
 	hash, err := access.HashPassword(crowdPassword)
@@ -88,11 +90,21 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 		return nil, err
 	}
 	for i := range 12 {
-		user := access.Account{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()}
+		user := access.Account{
+			ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin",
+			PasswordHash: hash, CreatedAt: time.Now(),
+		}
 		if err := queries.AddAccount(c.ctx, c.pool, user); err != nil {
 			return nil, err
 		}
-		secret, err := queries.NewToken(c.ctx, c.pool, access.Token{Name: fmt.Sprint("bench", i), Role: "ingest", Assistant: "bench", CreatedBy: "bench", CreatedAt: time.Now()}, 0)
+		secret, err := queries.NewToken(
+			c.ctx, c.pool,
+			access.Token{
+				Name: fmt.Sprint("bench", i), Role: "ingest", Assistant: "bench", CreatedBy: "bench",
+				CreatedAt: time.Now(),
+			},
+			0,
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +117,10 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 	listen := free.Addr().String()
 	free.Close()
 	c.base = "http://" + listen
-	cmd := exec.CommandContext(c.ctx, program, "--database-url", database, "serve", "--listen", listen, "--admin-listen", "127.0.0.1:0", "--proxies", "127.0.0.0/8")
+	cmd := exec.CommandContext(
+		c.ctx, program, "--database-url", database, "serve", "--listen", listen, "--admin-listen", "127.0.0.1:0",
+		"--proxies", "127.0.0.0/8",
+	)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
@@ -142,8 +157,13 @@ func (c *crowd) signIn(i int) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: 40}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.PostForm(c.base+"/login", url.Values{"email": {fmt.Sprintf("bench%d@example.org", i)}, "password": {crowdPassword}})
+	client := &http.Client{
+		Jar: jar, Transport: &http.Transport{MaxIdleConnsPerHost: 40},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.PostForm(c.base+"/login", url.Values{
+		"email": {fmt.Sprintf("bench%d@example.org", i)}, "password": {crowdPassword},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +175,9 @@ func (c *crowd) signIn(i int) (*http.Client, error) {
 }
 
 // fetch gets a page and tells its status and how long it took.
-func (c *crowd) fetch(ctx context.Context, client *http.Client, path string) (status int, took time.Duration, err error) {
+func (c *crowd) fetch(
+	ctx context.Context, client *http.Client, path string,
+) (status int, took time.Duration, err error) {
 	begun := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
@@ -177,9 +199,17 @@ func (c *crowd) send(token string) error {
 	for i := range 500 {
 		sender, assistant := fmt.Sprint("crowd", batch, "-", i/20), []string{"bench", "support"}[i/20%2]
 		if at += 0.001; i%2 == 0 {
-			fmt.Fprintf(&body, `{"sender_id":%q,"event":"user","timestamp":%f,"text":"where is my parcel number %d","message_id":"m%d-%d","input_channel":"web","parse_data":{"intent":{"name":"track","confidence":0.9},"entities":[]},"metadata":{"assistant_id":%q}}`+"\n", sender, at, i, batch, i, assistant)
+			fmt.Fprintf(
+				&body,
+				`{"sender_id":%q,"event":"user","timestamp":%f,"text":"where is my parcel number %d","message_id":"m%d-%d","input_channel":"web","parse_data":{"intent":{"name":"track","confidence":0.9},"entities":[]},"metadata":{"assistant_id":%q}}`+"\n",
+				sender, at, i, batch, i, assistant,
+			)
 		} else {
-			fmt.Fprintf(&body, `{"sender_id":%q,"event":"bot","timestamp":%f,"text":"It arrives tomorrow, number %d.","data":{},"metadata":{"assistant_id":%q,"utter_action":"utter_tomorrow"}}`+"\n", sender, at, i, assistant)
+			fmt.Fprintf(
+				&body,
+				`{"sender_id":%q,"event":"bot","timestamp":%f,"text":"It arrives tomorrow, number %d.","data":{},"metadata":{"assistant_id":%q,"utter_action":"utter_tomorrow"}}`+"\n",
+				sender, at, i, assistant,
+			)
 		}
 	}
 	req, err := http.NewRequestWithContext(c.ctx, http.MethodPost, c.base+"/api/v1/ingest/rasa", &body)
@@ -199,10 +229,12 @@ func (c *crowd) send(token string) error {
 	return err
 }
 
-// others looks at pages and sends batches, as people who want nothing unusual, and tells the pages' median time and how many batches were stored
-// a second.
+// others looks at pages and sends batches, as people who want nothing unusual, and tells the pages' median time and how
+// many batches were stored a second.
 func (c *crowd) others(long time.Duration) (page, batches float64, err error) {
-	paths := []string{"/overview?range=90d", "/conversations?range=90d", "/flows?range=28d", "/users?range=28d", "/turns?range=7d"}
+	paths := []string{
+		"/overview?range=90d", "/conversations?range=90d", "/flows?range=28d", "/users?range=28d", "/turns?range=7d",
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, long)
 	defer cancel()
 	var times []float64
@@ -232,7 +264,8 @@ func (c *crowd) others(long time.Duration) (page, batches float64, err error) {
 	return times[len(times)*9/10], float64(sent) / long.Seconds(), wrong
 }
 
-// dear measures others beside eight documents and thirty charts of ten years, asked for again as soon as they are there, by three accounts.
+// dear measures others beside eight documents and thirty charts of ten years, asked for again as soon as they are
+// there, by three accounts.
 func (c *crowd) dear() error {
 	const long = 20 * time.Second
 	if _, _, err := c.others(5 * time.Second); err != nil { // warm
@@ -242,7 +275,11 @@ func (c *crowd) dear() error {
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{"/documents/overview?range=90d&as=pdf", "/documents/overview?range=90d&as=xlsx", "/overview?from=2016-01-01&until=2026-11-30&bucket=day", "/overview?from=2016-01-01&until=2026-11-30&bucket=month"} {
+	for _, path := range []string{
+		"/documents/overview?range=90d&as=pdf", "/documents/overview?range=90d&as=xlsx",
+		"/overview?from=2016-01-01&until=2026-11-30&bucket=day",
+		"/overview?from=2016-01-01&until=2026-11-30&bucket=month",
+	} {
 		_, took, err := c.fetch(c.ctx, c.accs[1], path)
 		if err != nil {
 			return err
@@ -274,7 +311,12 @@ func (c *crowd) dear() error {
 		again(c.accs[1+i%3], "/documents/overview?range=90d&as="+[]string{"pdf", "xlsx"}[i%2])
 	}
 	for i := range 30 {
-		again(c.accs[1+i%3], fmt.Sprintf("/overview?from=2016-01-%02d&until=2026-11-30&bucket=%s", 1+i%28, []string{"day", "week", "month"}[i%3]))
+		again(
+			c.accs[1+i%3],
+			fmt.Sprintf(
+				"/overview?from=2016-01-%02d&until=2026-11-30&bucket=%s", 1+i%28, []string{"day", "week", "month"}[i%3],
+			),
+		)
 	}
 	time.Sleep(time.Second)
 	crowded, sentCrowded, err := c.others(long)
@@ -317,7 +359,9 @@ func (c *crowd) drips() error {
 	for range 60 {
 		g.Go(func() {
 			for ctx.Err() == nil {
-				req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/api/v1/ingest/rasa", &drip{ctx: ctx})
+				req, err := http.NewRequestWithContext(
+					ctx, http.MethodPost, c.base+"/api/v1/ingest/rasa", &drip{ctx: ctx},
+				)
 				if err != nil {
 					return
 				}
@@ -361,7 +405,12 @@ func (c *crowd) signIns() error {
 	var g sync.WaitGroup
 	for i := range 150 {
 		g.Go(func() {
-			req, err := http.NewRequestWithContext(c.ctx, http.MethodPost, c.base+"/login", strings.NewReader(url.Values{"email": {fmt.Sprintf("nobody%d@example.org", i)}, "password": {"guessed"}}.Encode()))
+			req, err := http.NewRequestWithContext(
+				c.ctx, http.MethodPost, c.base+"/login",
+				strings.NewReader(
+					url.Values{"email": {fmt.Sprintf("nobody%d@example.org", i)}, "password": {"guessed"}}.Encode(),
+				),
+			)
 			if err != nil {
 				return
 			}

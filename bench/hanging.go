@@ -16,7 +16,8 @@ import (
 	"turnwise/secret"
 )
 
-// hanging measures how long a report takes to arrive while others of the same owner, and very many of another, hang at servers that say nothing.
+// hanging measures how long a report takes to arrive while others of the same owner, and very many of another, hang at
+// servers that say nothing.
 func (b *bench) hanging() (err error) {
 	took := func(own, others int) (float64, error) {
 		url, drop, err := b.fresh("bench_hanging")
@@ -63,7 +64,10 @@ func (b *bench) hanging() (err error) {
 		}
 		var people [2]access.Account
 		for i := range people {
-			people[i] = access.Account{ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "supervisor", PasswordHash: "x", CreatedAt: now}
+			people[i] = access.Account{
+				ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "supervisor",
+				PasswordHash: "x", CreatedAt: now,
+			}
 			if err := queries.AddAccount(b.ctx, pool, people[i]); err != nil {
 				return 0, err
 			}
@@ -72,7 +76,11 @@ func (b *bench) hanging() (err error) {
 			of int
 			n  int
 			to string
-		}{{1, others, "http://" + silent.Addr().String()}, {0, own, "http://" + silent.Addr().String()}, {0, 1, sink.URL}} {
+		}{
+			{1, others, "http://" + silent.Addr().String()},
+			{0, own, "http://" + silent.Addr().String()},
+			{0, 1, sink.URL},
+		} {
 			if err := keep(people[x.of], x.n, x.to); err != nil {
 				return 0, err
 			}
@@ -80,7 +88,9 @@ func (b *bench) hanging() (err error) {
 		quiet := slog.New(slog.DiscardHandler)
 		begun := time.Now()
 		client, err := jobs.Start(b.ctx, jobs.Config{Pool: pool, Log: quiet, Zone: time.UTC, Reports: jobs.Reports{
-			Pages: pool, Box: box, URL: "http://localhost", Internal: jobs.Networks{netip.MustParsePrefix("127.0.0.0/8")},
+			Pages: pool, Box: box, URL: "http://localhost", Internal: jobs.Networks{
+				netip.MustParsePrefix("127.0.0.0/8"),
+			},
 		}})
 		if err != nil {
 			return 0, err
@@ -107,7 +117,9 @@ func (b *bench) hanging() (err error) {
 		if err != nil {
 			return err
 		}
-		b.note(fmt.Sprintf("hanging: beside %d of its owner and %d of another that hang", x[0], x[1]), beside, "s", "< 10")
+		b.note(
+			fmt.Sprintf("hanging: beside %d of its owner and %d of another that hang", x[0], x[1]), beside, "s", "< 10",
+		)
 	}
 	return nil
 }

@@ -100,7 +100,9 @@ func (b *bench) copyPlain(url string, all *corpus, writers, batch int) (float64,
 				if err != nil {
 					return err
 				}
-				_, err = conn.Conn().PgConn().CopyFrom(b.ctx, bytes.NewReader(buf), "copy plain_events from stdin binary")
+				_, err = conn.Conn().PgConn().CopyFrom(
+					b.ctx, bytes.NewReader(buf), "copy plain_events from stdin binary",
+				)
 				conn.Release()
 				if err != nil {
 					return err

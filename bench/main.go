@@ -84,7 +84,10 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer server.Stop()
-	b := &bench{ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps, quick: *quick, dir: *dir}
+	b := &bench{
+		ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps, quick: *quick,
+		dir: *dir,
+	}
 	if *only == "" || *only == "ingest" {
 		if err := b.ingest(); err != nil {
 			return err
@@ -121,7 +124,8 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	if *large > 0 && *only != "streams" && *only != "odd" && *only != "crowd" && *only != "search" && *only != "reports" {
+	if *large > 0 && *only != "streams" && *only != "odd" && *only != "crowd" && *only != "search" &&
+		*only != "reports" {
 		if err := b.large(*large, *only != "ingest", *only != "pages"); err != nil {
 			return err
 		}
@@ -149,7 +153,9 @@ func (b *bench) fresh(name string) (url string, drop func() error, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	for _, sql := range []string{"drop database if exists " + name + " with (force)", "create database " + name + " owner turnwise"} {
+	for _, sql := range []string{
+		"drop database if exists " + name + " with (force)", "create database " + name + " owner turnwise",
+	} {
 		if _, err := admin.Exec(b.ctx, sql); err != nil {
 			admin.Close()
 			return "", nil, err

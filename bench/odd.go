@@ -25,44 +25,88 @@ type shape struct {
 const oddFrom = 1790000000
 
 func oddEvent(sender string, i int, typ, more string) string {
-	return fmt.Sprintf(`{"sender_id":%q,"event":%q,"timestamp":%d.%03d,%s,"metadata":{"assistant_id":"bench"}}`, sender, typ, oddFrom+i/100, i%100*10, more)
+	return fmt.Sprintf(
+		`{"sender_id":%q,"event":%q,"timestamp":%d.%03d,%s,"metadata":{"assistant_id":"bench"}}`, sender, typ,
+		oddFrom+i/100, i%100*10, more,
+	)
 }
 
 // shapes are what costs must not grow with what is there already.
 func shapes() []shape {
 	message := func(i int) string {
-		return fmt.Sprintf(`"text":"message %d","message_id":"m%d","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]}`, i, i)
+		return fmt.Sprintf(
+			`"text":"message %d","message_id":"m%d","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]}`,
+			i, i,
+		)
 	}
 	return []shape{
-		{"one user's id in every conversation", func(i int) string { return oddEvent(fmt.Sprint("g", i), i, "user", message(i)+`,"user_id":"guest"`) }, true},
+		{
+			"one user's id in every conversation",
+			func(i int) string { return oddEvent(fmt.Sprint("g", i), i, "user", message(i)+`,"user_id":"guest"`) },
+			true,
+		},
 		{"one sender's sessions", func(i int) string {
-			return fmt.Sprintf(`{"sender_id":"sessions","event":"user","timestamp":%d.5,%s,"metadata":{"assistant_id":"bench","session_id":"s%d"}}`, oddFrom+60*(i/2), message(i), i/2)
+			return fmt.Sprintf(
+				`{"sender_id":"sessions","event":"user","timestamp":%d.5,%s,"metadata":{"assistant_id":"bench","session_id":"s%d"}}`,
+				oddFrom+60*(i/2), message(i), i/2,
+			)
 		}, false},
-		{"messages of one conversation", func(i int) string { return oddEvent("messages", i, "user", message(i)) }, false},
+		{
+			"messages of one conversation", func(i int) string { return oddEvent("messages", i, "user", message(i)) },
+			false,
+		},
 		{"slots of one conversation", func(i int) string {
 			return oddEvent("slots", i, "slot", fmt.Sprintf(`"name":"slot %d","value":"%d"`, i, i))
 		}, false},
 		{"commands of one conversation", func(i int) string {
-			return oddEvent("commands", i, "user", fmt.Sprintf(`"text":"x","message_id":"c%d","parse_data":{"commands":[{"command":"start flow","flow":"f%d"},{"command":"set slot","name":"s","value":%d}]}`, i, i, i))
+			return oddEvent(
+				"commands", i, "user",
+				fmt.Sprintf(
+					`"text":"x","message_id":"c%d","parse_data":{"commands":[{"command":"start flow","flow":"f%d"},{"command":"set slot","name":"s","value":%d}]}`,
+					i, i, i,
+				),
+			)
 		}, false},
-		{"open flows of one conversation", func(i int) string { return oddEvent("flows", i, "flow_started", fmt.Sprintf(`"flow_id":"flow %d"`, i)) }, false},
+		{
+			"open flows of one conversation",
+			func(i int) string { return oddEvent("flows", i, "flow_started", fmt.Sprintf(`"flow_id":"flow %d"`, i)) },
+			false,
+		},
 		{"flows of one conversation, ended", func(i int) string {
-			return oddEvent("ended", i, []string{"flow_started", "flow_completed"}[i%2], fmt.Sprintf(`"flow_id":"flow %d"`, i/2))
+			return oddEvent(
+				"ended", i, []string{"flow_started", "flow_completed"}[i%2], fmt.Sprintf(`"flow_id":"flow %d"`, i/2),
+			)
 		}, false},
 		{"frames of one stack", func(i int) string {
-			return oddEvent("stack", i, "stack", fmt.Sprintf(`"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"%d\",\"flow_id\":\"f%d\",\"step_id\":\"s\"}}]"`, i, i))
+			return oddEvent(
+				"stack", i, "stack",
+				fmt.Sprintf(
+					`"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"%d\",\"flow_id\":\"f%d\",\"step_id\":\"s\"}}]"`,
+					i, i,
+				),
+			)
 		}, false},
 		{"names, each of its own", func(i int) string {
-			return fmt.Sprintf(`{"sender_id":"n%d","event":"user","timestamp":%d.5,%s,"input_channel":"channel %d","metadata":{"assistant_id":"assistant %d","model_id":"model %d"}}`, i, oddFrom+i, message(i), i%5000, i%5000, i%5000)
+			return fmt.Sprintf(
+				`{"sender_id":"n%d","event":"user","timestamp":%d.5,%s,"input_channel":"channel %d","metadata":{"assistant_id":"assistant %d","model_id":"model %d"}}`,
+				i, oddFrom+i, message(i), i%5000, i%5000, i%5000,
+			)
 		}, true},
 	}
 }
 
-// odd measures storing of each shape in requests of 500 events, compared with as many ordinary events that make as many conversations.
+// odd measures storing of each shape in requests of 500 events, compared with as many ordinary events that make as many
+// conversations.
 func (b *bench) odd() error {
 	ordinary := func(each int) shape {
 		return shape{"ordinary", func(i int) string {
-			return oddEvent(fmt.Sprint("o", i/each), i, "user", fmt.Sprintf(`"text":"message %d","message_id":"m%d","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]}`, i, i))
+			return oddEvent(
+				fmt.Sprint("o", i/each), i, "user",
+				fmt.Sprintf(
+					`"text":"message %d","message_id":"m%d","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]}`,
+					i, i,
+				),
+			)
 		}, each == 1}
 	}
 	const n = 20000
@@ -180,9 +224,15 @@ func (b *bench) oddPages() (err error) {
 		return err
 	}
 	defer stop()
-	days := "from=" + now().AddDate(0, 0, -20).UTC().Format(time.DateOnly) + "&until=" + now().AddDate(0, 0, 12).UTC().Format(time.DateOnly)
-	paths := []string{"/health", "/admin", "/rejected", "/review", "/tags", "/criteria", "/admin/settings", "/admin/retention"}
-	for _, page := range []string{"overview", "flows", "latency", "csat", "intents", "users", "users/list", "compare", "conversations", "turns", "flow?of=flow+1", "paths?of=flow+1"} {
+	days := "from=" + now().AddDate(0, 0, -20).UTC().Format(time.DateOnly) + "&until=" +
+		now().AddDate(0, 0, 12).UTC().Format(time.DateOnly)
+	paths := []string{
+		"/health", "/admin", "/rejected", "/review", "/tags", "/criteria", "/admin/settings", "/admin/retention",
+	}
+	for _, page := range []string{
+		"overview", "flows", "latency", "csat", "intents", "users", "users/list", "compare", "conversations", "turns",
+		"flow?of=flow+1", "paths?of=flow+1",
+	} {
 		join := "?"
 		if strings.Contains(page, "?") {
 			join = "&"
@@ -191,7 +241,11 @@ func (b *bench) oddPages() (err error) {
 	}
 	for _, sender := range []string{"messages", "slots", "commands", "flows", "ended", "stack", "sessions"} {
 		var id string
-		if err := pool.QueryRow(b.ctx, `select c.id::text from conversations c join senders s on s.id = c.sender_id where s.sender_key = $1 limit 1`, sender).Scan(&id); err != nil {
+		if err := pool.QueryRow(
+			b.ctx,
+			`select c.id::text from conversations c join senders s on s.id = c.sender_id where s.sender_key = $1 limit 1`,
+			sender,
+		).Scan(&id); err != nil {
 			return err
 		}
 		paths = append(paths, "/conversations/"+id, "/conversations/"+id+"?view=builder")

@@ -49,7 +49,10 @@ func (b *bench) large(conversations int, pages, store bool) error {
 		if err != nil {
 			return err
 		}
-		b.note(fmt.Sprintf("filling with %d conversations", n), float64(counts.Stored)/time.Since(begun).Seconds(), "events/s", "")
+		b.note(
+			fmt.Sprintf("filling with %d conversations", n), float64(counts.Stored)/time.Since(begun).Seconds(),
+			"events/s", "",
+		)
 		if err := b.rollups(pool); err != nil {
 			return err
 		}
@@ -174,10 +177,18 @@ func (b *bench) pages(pool *pgxpool.Pool, name string) (float64, error) {
 		lists = append(lists, "/conversations?"+f)
 		for _, days := range []int{20, 45, 80} { // deep places
 			at := time.Now().AddDate(0, 0, -days).UnixMicro()
-			lists = append(lists, fmt.Sprintf("/conversations?%s&page=older.%d.80000000-0000-4000-8000-000000000000", strings.Replace(f, "range=1d", "range=90d", 1), at))
+			lists = append(
+				lists,
+				fmt.Sprintf(
+					"/conversations?%s&page=older.%d.80000000-0000-4000-8000-000000000000",
+					strings.Replace(f, "range=1d", "range=90d", 1), at,
+				),
+			)
 		}
 	}
-	for _, f := range []string{"range=90d", "range=90d&assistant=harbour-bank", "range=7d&channel=rest", "range=90d&version=harbour-4.3"} {
+	for _, f := range []string{
+		"range=90d", "range=90d&assistant=harbour-bank", "range=7d&channel=rest", "range=90d&version=harbour-4.3",
+	} {
 		lists = append(lists, "/turns?"+f)
 	}
 	first, _, err := get("/conversations?range=90d")
@@ -196,7 +207,9 @@ func (b *bench) pages(pool *pgxpool.Pool, name string) (float64, error) {
 	}{{"lists", lists}, {"transcripts", transcripts}} {
 		var times []float64
 		for range 5 {
-			rand.Shuffle(len(group.paths), func(i, j int) { group.paths[i], group.paths[j] = group.paths[j], group.paths[i] })
+			rand.Shuffle(
+				len(group.paths), func(i, j int) { group.paths[i], group.paths[j] = group.paths[j], group.paths[i] },
+			)
 			for _, p := range group.paths {
 				_, ms, err := get(p)
 				if err != nil {
@@ -227,7 +240,9 @@ func (b *bench) pages(pool *pgxpool.Pool, name string) (float64, error) {
 
 // site serves the pages in this process and signs in.
 func (b *bench) site(pool *pgxpool.Pool) (*http.Client, string, func(), error) {
-	handler, stopSite := web.New(web.Config{Pool: pool, Log: b.log, Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler()})
+	handler, stopSite := web.New(web.Config{
+		Pool: pool, Log: b.log, Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(),
+	})
 	server := httptest.NewServer(handler)
 	stop := func() {
 		server.Close()
@@ -235,7 +250,10 @@ func (b *bench) site(pool *pgxpool.Pool) (*http.Client, string, func(), error) {
 	}
 	hash, err := access.HashPassword("a password of the bench")
 	if err == nil {
-		err = queries.AddAccount(context.WithoutCancel(b.ctx), pool, access.Account{ID: queries.NewID(), Email: "bench@example.org", Name: "bench", Role: "admin", PasswordHash: hash, CreatedAt: time.Now()})
+		err = queries.AddAccount(context.WithoutCancel(b.ctx), pool, access.Account{
+			ID: queries.NewID(), Email: "bench@example.org", Name: "bench", Role: "admin", PasswordHash: hash,
+			CreatedAt: time.Now(),
+		})
 	}
 	if err != nil && err != queries.ErrConflict { //nolint:errorlint // returned as it is
 		stop()
@@ -246,7 +264,9 @@ func (b *bench) site(pool *pgxpool.Pool) (*http.Client, string, func(), error) {
 		return nil, "", nil, err
 	}
 	client := &http.Client{Jar: jar}
-	resp, err := client.PostForm(server.URL+"/login", url.Values{"email": {"bench@example.org"}, "password": {"a password of the bench"}})
+	resp, err := client.PostForm(server.URL+"/login", url.Values{
+		"email": {"bench@example.org"}, "password": {"a password of the bench"},
+	})
 	if err != nil {
 		return nil, "", nil, err
 	}

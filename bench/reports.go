@@ -94,12 +94,21 @@ func (b *bench) mailed(pool *pgxpool.Pool) error {
 
 // retained deletes conversations older than 300 days, and texts older than 200, while a writer stores small batches.
 func (b *bench) retained(pool *pgxpool.Pool) error {
-	user := access.Account{ID: queries.NewID(), Email: "retention@example.org", Name: "bench", Role: "admin", PasswordHash: "x", CreatedAt: time.Now()}
+	user := access.Account{
+		ID: queries.NewID(), Email: "retention@example.org", Name: "bench", Role: "admin", PasswordHash: "x",
+		CreatedAt: time.Now(),
+	}
 	if err := queries.AddAccount(b.ctx, pool, user); err != nil {
 		return err
 	}
 	whole, texts := int32(300), int32(200)
-	if err := queries.AddRetentionRule(b.ctx, pool, queries.RetentionRule{ID: queries.NewID(), TextDays: &texts, ConversationDays: &whole, Most: 10_000_000, ChangedAt: time.Now()}, user.ID); err != nil {
+	if err := queries.AddRetentionRule(
+		b.ctx, pool,
+		queries.RetentionRule{
+			ID: queries.NewID(), TextDays: &texts, ConversationDays: &whole, Most: 10_000_000, ChangedAt: time.Now(),
+		},
+		user.ID,
+	); err != nil {
 		return err
 	}
 	before, err := b.storing(pool, 1, func(ctx context.Context) error {
@@ -136,11 +145,16 @@ func (b *bench) retained(pool *pgxpool.Pool) error {
 	return nil
 }
 
-// storing stores batches of 100 events, one after the other, while something is done, and returns how long each took, sorted.
-func (b *bench) storing(pool *pgxpool.Pool, seed uint64, while func(context.Context) error) (times []float64, err error) {
+// storing stores batches of 100 events, one after the other, while something is done, and returns how long each took,
+// sorted.
+func (b *bench) storing(
+	pool *pgxpool.Pool, seed uint64, while func(context.Context) error,
+) (times []float64, err error) {
 	g := demo.New(demo.Options{Conversations: 1 << 20, Days: 2, Until: time.Now(), Seed: 900 + seed})
 	w := ingest.NewWriter(pool, b.log)
-	src, err := w.Open(b.ctx, ingest.Source{Name: "beside " + strconv.FormatUint(seed, 10), Kind: "file", Assistant: "bench", Environment: "production"})
+	src, err := w.Open(b.ctx, ingest.Source{
+		Name: "beside " + strconv.FormatUint(seed, 10), Kind: "file", Assistant: "bench", Environment: "production",
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +168,9 @@ func (b *bench) storing(pool *pgxpool.Pool, seed uint64, while func(context.Cont
 			if !ok {
 				return nil, errors.New("the demo is at its end")
 			}
-			if e, rej := d.Decode(string(body), wire.Intake{Assistant: "bench", Environment: "production"}, time.Now()); rej == nil {
+			if e, rej := d.Decode(
+				string(body), wire.Intake{Assistant: "bench", Environment: "production"}, time.Now(),
+			); rej == nil {
 				batch = append(batch, e)
 			}
 		}
@@ -178,11 +194,17 @@ const million = 1_000_000
 func (b *bench) exported(pool *pgxpool.Pool) error {
 	var there int
 	var columns, values string
-	if err := pool.QueryRow(b.ctx, `select (select count(*) from conversations), string_agg(column_name, ', ' order by ordinal_position), string_agg(case column_name when 'id' then 'gen_random_uuid()' when 'checkpoint' then '''''' else column_name end, ', ' order by ordinal_position) from information_schema.columns where table_name = 'conversations'`).Scan(&there, &columns, &values); err != nil {
+	if err := pool.QueryRow(
+		b.ctx,
+		`select (select count(*) from conversations), string_agg(column_name, ', ' order by ordinal_position), string_agg(case column_name when 'id' then 'gen_random_uuid()' when 'checkpoint' then '''''' else column_name end, ', ' order by ordinal_position) from information_schema.columns where table_name = 'conversations'`,
+	).Scan(&there, &columns, &values); err != nil {
 		return err
 	}
 	for ; there < million; there = min(million, 2*there) {
-		if _, err := pool.Exec(b.ctx, "insert into conversations ("+columns+") select "+values+" from conversations limit $1", min(there, million-there)); err != nil {
+		if _, err := pool.Exec(
+			b.ctx, "insert into conversations ("+columns+") select "+values+" from conversations limit $1",
+			min(there, million-there),
+		); err != nil {
 			return err
 		}
 	}
@@ -198,7 +220,14 @@ func (b *bench) exported(pool *pgxpool.Pool) error {
 			return err
 		}
 		begun := time.Now()
-		rows, err := report.WriteRows(b.ctx, pool, io.Discard, report.Wanted{Grain: queries.ByConversation, Format: x.format, Filter: metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, Title: "bench"}, time.Now(), time.UTC, func(int64) {})
+		rows, err := report.WriteRows(
+			b.ctx, pool, io.Discard,
+			report.Wanted{
+				Grain: queries.ByConversation, Format: x.format,
+				Filter: metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, Title: "bench",
+			},
+			time.Now(), time.UTC, func(int64) {},
+		)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,10 @@ func (b *bench) search(conversations int) error {
 	}
 	b.note("indexing", float64(conversations)/time.Since(begun).Seconds(), "conv/s", "")
 	ingest, index := filled.since(before), indexed.since(filled)
-	b.note("CPU of indexing over that of ingest", (index.program+index.database)/(ingest.program+ingest.database), "ratio", "< 0.20")
+	b.note(
+		"CPU of indexing over that of ingest", (index.program+index.database)/(ingest.program+ingest.database), "ratio",
+		"< 0.20",
+	)
 	if err := b.rollups(pool); err != nil {
 		return err
 	}
@@ -92,12 +95,28 @@ func (b *bench) searches(pool *pgxpool.Pool) error {
 		name, goal string
 		queries    []string
 	}{
-		{"search, rare words", "< 50", []string{"ersatzteil", "wombat", "mortgage specialist", "4471", "kein warmes wasser"}},
+		{
+			"search, rare words", "< 50",
+			[]string{"ersatzteil", "wombat", "mortgage specialist", "4471", "kein warmes wasser"},
+		},
 		{"search, medium words", "< 50", []string{"neighbour", "balance", "Wasserhahn", "block card", "مرحبا"}},
 		{"search, common words", "< 50", []string{"the", "card", "parcel", "is", "please card", "荷物"}},
-		{"search, phrases", "< 50", []string{`"block my card"`, `"where is my parcel"`, `"is there anything else"`, `"the last four digits"`}},
-		{"search, beginnings, exclusion, mistyped", "< 50", []string{"transf*", "parcel -broken", "parcle", "mortgge", "card OR parcel"}},
-		{"search within filters", "< 100", []string{"card&range=28d&csat=UNSATISFIED", "parcel&range=90d&channel=telegram", "the&range=7d&outcome=abandoned", "balance&review=unreviewed&range=28d", "is&escalated=yes&range=365d", "card&flow=block_card&version=harbour-4.3"}},
+		{
+			"search, phrases", "< 50",
+			[]string{`"block my card"`, `"where is my parcel"`, `"is there anything else"`, `"the last four digits"`},
+		},
+		{
+			"search, beginnings, exclusion, mistyped", "< 50",
+			[]string{"transf*", "parcel -broken", "parcle", "mortgge", "card OR parcel"},
+		},
+		{
+			"search within filters", "< 100",
+			[]string{
+				"card&range=28d&csat=UNSATISFIED", "parcel&range=90d&channel=telegram",
+				"the&range=7d&outcome=abandoned", "balance&review=unreviewed&range=28d", "is&escalated=yes&range=365d",
+				"card&flow=block_card&version=harbour-4.3",
+			},
+		},
 	} {
 		var times []float64
 		worst := map[string]float64{}
@@ -129,7 +148,10 @@ var item = regexp.MustCompile(`/conversations/([0-9a-f-]{36})\?in=([0-9a-f-]{36}
 // reviewing measures "reviewed and next": the form, the claim of the next item, and its page.
 func (b *bench) reviewing(client *http.Client, base string) error {
 	begun := time.Now()
-	resp, err := client.PostForm(base+"/queues", url.Values{"name": {fmt.Sprint("bench ", time.Now().UnixNano())}, "query": {"range=90d"}, "count": {"200"}, "seed": {"7"}, "zone": {"UTC"}})
+	resp, err := client.PostForm(base+"/queues", url.Values{
+		"name": {fmt.Sprint("bench ", time.Now().UnixNano())}, "query": {"range=90d"}, "count": {"200"}, "seed": {"7"},
+		"zone": {"UTC"},
+	})
 	if err != nil {
 		return err
 	}
@@ -147,7 +169,9 @@ func (b *bench) reviewing(client *http.Client, base string) error {
 			return fmt.Errorf("reviewing leads to %s, %s", resp.Request.URL, resp.Status)
 		}
 		begun := time.Now()
-		if resp, err = client.PostForm(base+"/conversations/"+m[1]+"/review", url.Values{"in": {m[2]}, "reviewed": {"yes"}}); err != nil {
+		if resp, err = client.PostForm(
+			base+"/conversations/"+m[1]+"/review", url.Values{"in": {m[2]}, "reviewed": {"yes"}},
+		); err != nil {
 			return err
 		}
 		_, err = io.Copy(io.Discard, resp.Body)

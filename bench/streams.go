@@ -56,7 +56,9 @@ func (b *bench) streams() (err error) {
 	}()
 	broker := brokertest.Kafka(s, "127.0.0.1")
 	program := filepath.Join(b.dir, "turnwise-bench")
-	if out, err := exec.CommandContext(b.ctx, "go", "build", "-o", program, "./cmd/turnwise").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(
+		b.ctx, "go", "build", "-o", program, "./cmd/turnwise",
+	).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	all, err := newCorpus(b.events, 42)
@@ -79,7 +81,10 @@ func (b *bench) streams() (err error) {
 			if url, drop, err = b.fresh("bench"); err != nil {
 				return err
 			}
-			rate, err = b.backlog(url, broker.Address, program, fmt.Sprintf("backlog-%d-%t", i, keyed), all, keyed, keyed && i == b.reps-1)
+			rate, err = b.backlog(
+				url, broker.Address, program, fmt.Sprintf("backlog-%d-%t", i, keyed), all, keyed,
+				keyed && i == b.reps-1,
+			)
 			if err := errors.Join(err, drop()); err != nil {
 				return err
 			}
@@ -98,7 +103,9 @@ func (b *bench) streams() (err error) {
 
 // backlog fills a topic, then lets a process read it, and with more looks at what the process does after.
 func (b *bench) backlog(url, broker, program, topic string, all *corpus, keyed, more bool) (float64, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(broker), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -122,7 +129,10 @@ func (b *bench) backlog(url, broker, program, topic string, all *corpus, keyed, 
 		return 0, err
 	}
 	defer pool.Close()
-	cmd := exec.CommandContext(b.ctx, program, "--database-url", url, "ingest", "--admin-listen", "127.0.0.1:0", "--kafka-brokers", broker, "--kafka-topics", topic)
+	cmd := exec.CommandContext(
+		b.ctx, program, "--database-url", url, "ingest", "--admin-listen", "127.0.0.1:0", "--kafka-brokers", broker,
+		"--kafka-topics", topic,
+	)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -167,7 +177,9 @@ func (b *bench) backlog(url, broker, program, topic string, all *corpus, keyed, 
 func (b *bench) stored(pool *pgxpool.Pool, n int64) (first, last time.Time, err error) {
 	for {
 		var have int64
-		if err := pool.QueryRow(b.ctx, `select coalesce(sum(stored), 0)::bigint from ingest_minutes`).Scan(&have); err != nil {
+		if err := pool.QueryRow(
+			b.ctx, `select coalesce(sum(stored), 0)::bigint from ingest_minutes`,
+		).Scan(&have); err != nil {
 			return first, last, err
 		}
 		if have > 0 && first.IsZero() {
@@ -194,7 +206,16 @@ func (b *bench) latency(pool *pgxpool.Pool, client *kgo.Client) error {
 	begun := time.Now()
 	for i := range 4000 {
 		now := time.Now()
-		client.Produce(b.ctx, kgo.StringRecord(fmt.Sprintf(`{"sender_id":"live-%d","event":"user","timestamp":%.6f,"text":"hello","message_id":"live-%d"}`, i%100, float64(now.UnixMicro())/1e6, i)), nil)
+		client.Produce(
+			b.ctx,
+			kgo.StringRecord(
+				fmt.Sprintf(
+					`{"sender_id":"live-%d","event":"user","timestamp":%.6f,"text":"hello","message_id":"live-%d"}`,
+					i%100, float64(now.UnixMicro())/1e6, i,
+				),
+			),
+			nil,
+		)
 		<-tick.C
 	}
 	if err := client.Flush(b.ctx); err != nil {

@@ -1,5 +1,6 @@
-// Package charts turns charts of a dashboard into options of ECharts, by go-echarts: data alone, without functions. Colours are names of tokens such as
-// --ink, which whoever draws replaces, and formatters are names of texts that come with the option.
+// Package charts turns charts of a dashboard into options of ECharts, by go-echarts: data alone, without functions.
+// Colours are names of tokens such as --ink, which whoever draws replaces, and formatters are names of texts that come
+// with the option.
 package charts
 
 import (
@@ -100,8 +101,8 @@ func tip(c *dashboard.Chart, i int) string {
 	return text
 }
 
-// early tells of a value of a line that so little is known yet that it says nothing: it would draw the line to 0 every morning, and set the axis.
-// Its table has it.
+// early tells of a value of a line that so little is known yet that it says nothing: it would draw the line to 0 every
+// morning, and set the axis. Its table has it.
 func early(v dashboard.Value, i int, x []dashboard.Tick) bool {
 	return i < len(x) && x[i].Unfinished && v.Of < metric.FewFrom
 }
@@ -166,7 +167,9 @@ func scaleOf(low, high float64, c *dashboard.Chart) scale {
 		low = 0
 	}
 	if high <= low {
-		high = low + map[dashboard.Unit]float64{dashboard.Counts: parts, dashboard.Percents: .04, dashboard.Times: 100}[c.Unit]
+		high = low + map[dashboard.Unit]float64{
+			dashboard.Counts: parts, dashboard.Percents: .04, dashboard.Times: 100,
+		}[c.Unit]
 	}
 	step := round((high - low) / parts)
 	if c.Unit == dashboard.Counts {
@@ -270,10 +273,14 @@ func axes(c *dashboard.Chart, s scale) []charts.GlobalOpts {
 			Trigger: "axis", BackgroundColor: "--raised", BorderColor: "--line-strong", Formatter: useTips, AxisPointer: &opts.AxisPointer{Type: pointer},
 		}),
 		charts.WithXAxisOpts(opts.XAxis{
-			Type: "category", Data: x, AxisTick: &opts.AxisTick{Show: no}, AxisLine: &opts.AxisLine{LineStyle: &opts.LineStyle{Color: "--line-strong"}}, AxisLabel: below,
+			Type: "category", Data: x, AxisTick: &opts.AxisTick{Show: no}, AxisLine: &opts.AxisLine{
+				LineStyle: &opts.LineStyle{Color: "--line-strong"},
+			}, AxisLabel: below,
 		}),
 		charts.WithYAxisOpts(opts.YAxis{
-			Type: "value", Min: s.min, Max: s.max, AxisLabel: beside, SplitLine: &opts.SplitLine{LineStyle: &opts.LineStyle{Color: "--line"}},
+			Type: "value", Min: s.min, Max: s.max, AxisLabel: beside, SplitLine: &opts.SplitLine{
+				LineStyle: &opts.LineStyle{Color: "--line"},
+			},
 		}),
 	}
 }
@@ -307,10 +314,18 @@ func bars(c *dashboard.Chart, s scale) map[string]any {
 		for i, v := range series.Values {
 			data[i].Value = drawn(c, v, i)
 			if c.X[i].Unfinished {
-				data[i].ItemStyle = &itemStyle{opts.ItemStyle{Color: series.Color, Opacity: opts.Float(opacity), BorderColor: series.Color, BorderWidth: 1}, "dotted"}
+				data[i].ItemStyle = &itemStyle{
+					opts.ItemStyle{
+						Color: series.Color, Opacity: opts.Float(opacity), BorderColor: series.Color, BorderWidth: 1,
+					},
+					"dotted",
+				}
 			}
 		}
-		chart.AddSeries(series.Name, nil, charts.WithBarChartOpts(opts.BarChart{Stack: "all", BarCategoryGap: gap}), charts.WithItemStyleOpts(style))
+		chart.AddSeries(
+			series.Name, nil, charts.WithBarChartOpts(opts.BarChart{Stack: "all", BarCategoryGap: gap}),
+			charts.WithItemStyleOpts(style),
+		)
 		last := &chart.MultiSeries[len(chart.MultiSeries)-1]
 		last.Data, last.BarMaxWidth = data, "44"
 	}
@@ -348,11 +363,16 @@ func lines(c *dashboard.Chart, s scale) map[string]any {
 			if values[i] == nil {
 				return nil
 			}
-			p := lineDatum{LineData: opts.LineData{Value: values[i], Symbol: "circle"}, ItemStyle: &opts.ItemStyle{Color: series.Color}}
+			p := lineDatum{
+				LineData:  opts.LineData{Value: values[i], Symbol: "circle"},
+				ItemStyle: &opts.ItemStyle{Color: series.Color},
+			}
 			alone := (i == 0 || values[i-1] == nil) && (i+1 == len(values) || values[i+1] == nil)
 			switch {
 			case series.Values[i].Few:
-				p.SymbolSize, p.ItemStyle = 7, &opts.ItemStyle{Color: "--surface", BorderColor: "--ink-3", BorderWidth: 1.5}
+				p.SymbolSize, p.ItemStyle = 7, &opts.ItemStyle{
+					Color: "--surface", BorderColor: "--ink-3", BorderWidth: 1.5,
+				}
 			case alone || len(c.X) <= 31:
 				p.SymbolSize = 4
 			}
@@ -374,7 +394,9 @@ func lines(c *dashboard.Chart, s scale) map[string]any {
 		add := func(data []any, kind string, labelled bool) {
 			chart.AddSeries(series.Name, nil,
 				charts.WithLineChartOpts(opts.LineChart{Symbol: "circle", ShowSymbol: yes, ConnectNulls: no}),
-				charts.WithLineStyleOpts(opts.LineStyle{Color: series.Color, Width: width, Type: kind}), charts.WithItemStyleOpts(opts.ItemStyle{Color: series.Color}),
+				charts.WithLineStyleOpts(opts.LineStyle{
+					Color: series.Color, Width: width, Type: kind,
+				}), charts.WithItemStyleOpts(opts.ItemStyle{Color: series.Color}),
 				charts.WithLabelLayoutOpts(opts.LabelLayout{MoveOverlap: "shiftY"}))
 			chart.MultiSeries[len(chart.MultiSeries)-1].Data = data
 			at := len(chart.MultiSeries) - 1
@@ -382,10 +404,19 @@ func lines(c *dashboard.Chart, s scale) map[string]any {
 			if series.Name == c.Main {
 				z = 4
 			}
-			more = append(more, lack{opts: "series", at: at, path: "z", value: z}, lack{opts: "series", at: at, path: "cursor", value: "pointer"},
-				lack{opts: "series", at: at, path: "emphasis.disabled", value: true}, lack{opts: "series", at: at, path: "showAllSymbol", value: true})
+			more = append(more, lack{opts: "series", at: at, path: "z", value: z}, lack{
+				opts: "series", at: at, path: "cursor", value: "pointer",
+			},
+				lack{
+					opts: "series", at: at, path: "emphasis.disabled", value: true,
+				}, lack{opts: "series", at: at, path: "showAllSymbol", value: true})
 			if labelled {
-				more = append(more, lack{opts: "series", at: at, path: "endLabel", value: map[string]any{"show": true, "color": "--ink-2", "fontSize": 11, "distance": 6, "formatter": "{a}"}})
+				more = append(more, lack{
+					opts: "series", at: at, path: "endLabel",
+					value: map[string]any{
+						"show": true, "color": "--ink-2", "fontSize": 11, "distance": 6, "formatter": "{a}",
+					},
+				})
 			}
 		}
 		add(firm, "", !loose(last))
@@ -406,26 +437,41 @@ func overTime(c *dashboard.Chart, chart *charts.RectChart, s scale, more []lack)
 			}
 		}
 		line := charts.NewLine()
-		line.AddSeries(b.Name, nil, charts.WithLineChartOpts(opts.LineChart{Step: "middle", Symbol: "none"}), charts.WithLineStyleOpts(opts.LineStyle{Color: "--c-compare", Width: 1.25, Type: "dotted"}))
+		line.AddSeries(
+			b.Name, nil, charts.WithLineChartOpts(opts.LineChart{Step: "middle", Symbol: "none"}),
+			charts.WithLineStyleOpts(opts.LineStyle{Color: "--c-compare", Width: 1.25, Type: "dotted"}),
+		)
 		line.MultiSeries[0].Data = data
 		chart.Overlap(line)
 		at := len(chart.MultiSeries) - 1
-		more = append(more, lack{opts: "series", at: at, path: "silent", value: true}, lack{opts: "series", at: at, path: "z", value: 5}, lack{opts: "series", at: at, path: "emphasis.disabled", value: true})
+		more = append(
+			more, lack{opts: "series", at: at, path: "silent", value: true},
+			lack{opts: "series", at: at, path: "z", value: 5},
+			lack{opts: "series", at: at, path: "emphasis.disabled", value: true},
+		)
 	}
 	if len(c.Markers) > 0 && len(chart.MultiSeries) > 0 {
 		var data []any
 		for _, m := range markers(c) {
 			data = append(data, markLine{opts.MarkLineNameXAxisItem{XAxis: m.at}, m.name, &markLabel{
-				opts.Label{Show: opts.Bool(m.name != ""), Formatter: useText, Align: m.align, Color: "--ink-3", FontSize: 11, Position: "end"}, 4,
+				opts.Label{
+					Show: opts.Bool(m.name != ""), Formatter: useText, Align: m.align, Color: "--ink-3", FontSize: 11,
+					Position: "end",
+				}, 4,
 			}})
 		}
 		chart.MultiSeries[0].MarkLines = &opts.MarkLines{Data: data, MarkLineStyle: opts.MarkLineStyle{
 			Symbol: []string{"none", "none"}, LineStyle: &opts.LineStyle{Color: "--c-marker", Type: "solid", Width: 1},
 		}}
-		more = append(more, lack{opts: "series", at: 0, path: "markLine.silent", value: true}, lack{opts: "series", at: 0, path: "markLine.animation", value: false})
+		more = append(
+			more, lack{opts: "series", at: 0, path: "markLine.silent", value: true},
+			lack{opts: "series", at: 0, path: "markLine.animation", value: false},
+		)
 	}
 	more = append(more, gridLacks...)
-	more = append(more, lack{opts: "yAxis", path: "interval", value: s.step}, lack{opts: "xAxis", path: "boundaryGap", value: c.Kind == dashboard.Stacked})
+	more = append(more, lack{opts: "yAxis", path: "interval", value: s.step}, lack{
+		opts: "xAxis", path: "boundaryGap", value: c.Kind == dashboard.Stacked,
+	})
 	return plain(chart.JSON(), more...)
 }
 
@@ -446,8 +492,8 @@ type marker struct {
 	name, align string
 }
 
-// markers are what happened at each place. Names that would stand on the one before are left to what stands beside the place; at the edges they stand
-// beside their line.
+// markers are what happened at each place. Names that would stand on the one before are left to what stands beside the
+// place; at the edges they stand beside their line.
 func markers(c *dashboard.Chart) (all []marker) {
 	const wide, narrow, letter, most = 900, 400, 6.5, 24 // pixels, about, and letters
 	plot := float64(narrow)
@@ -501,7 +547,9 @@ func heat(c *dashboard.Chart) Drawing {
 			if v.Of > 0 {
 				tip += "  (n " + format.Count(v.Of) + ")"
 			}
-			data, values = append(data, heatDatum{HeatMapData: opts.HeatMapData{Value: [3]float64{float64(x), float64(y), f}}, Tip: tip}), append(values, f)
+			data, values = append(data, heatDatum{
+				HeatMapData: opts.HeatMapData{Value: [3]float64{float64(x), float64(y), f}}, Tip: tip,
+			}), append(values, f)
 		}
 	}
 	most := 1e-9
@@ -526,14 +574,26 @@ func heat(c *dashboard.Chart) Drawing {
 	chart.SetGlobalOptions(
 		charts.WithAnimation(false),
 		charts.WithGridOpts(opts.Grid{Left: "36", Right: "6", Top: "20", Bottom: "4"}),
-		charts.WithTooltipOpts(opts.Tooltip{BackgroundColor: "--raised", BorderColor: "--line-strong", Formatter: useTip}),
-		charts.WithXAxisOpts(opts.XAxis{Type: "category", Position: "top", Data: x, AxisLine: hidden, AxisTick: &opts.AxisTick{Show: no}, AxisLabel: above}),
-		charts.WithYAxisOpts(opts.YAxis{Type: "category", Inverse: yes, Data: names(c), AxisLine: hidden, AxisLabel: beside}),
+		charts.WithTooltipOpts(opts.Tooltip{
+			BackgroundColor: "--raised", BorderColor: "--line-strong", Formatter: useTip,
+		}),
+		charts.WithXAxisOpts(opts.XAxis{
+			Type: "category", Position: "top", Data: x, AxisLine: hidden, AxisTick: &opts.AxisTick{Show: no},
+			AxisLabel: above,
+		}),
+		charts.WithYAxisOpts(opts.YAxis{
+			Type: "category", Inverse: yes, Data: names(c), AxisLine: hidden, AxisLabel: beside,
+		}),
 	)
-	chart.AddSeries(c.Title, nil, charts.WithItemStyleOpts(opts.ItemStyle{BorderColor: "--surface", BorderWidth: 1.5}), charts.WithEmphasisOpts(opts.Emphasis{ItemStyle: &opts.ItemStyle{BorderColor: "--ink"}}))
+	chart.AddSeries(
+		c.Title, nil, charts.WithItemStyleOpts(opts.ItemStyle{BorderColor: "--surface", BorderWidth: 1.5}),
+		charts.WithEmphasisOpts(opts.Emphasis{ItemStyle: &opts.ItemStyle{BorderColor: "--ink"}}),
+	)
 	chart.MultiSeries[0].Data = data
 	d.Option = plain(chart.JSON(),
-		lack{opts: "xAxis", path: "axisLabel.interval", value: 5, text: true}, lack{opts: "yAxis", path: "axisTick.show", value: false},
+		lack{
+			opts: "xAxis", path: "axisLabel.interval", value: 5, text: true,
+		}, lack{opts: "yAxis", path: "axisTick.show", value: false},
 		lack{opts: "series", path: "cursor", value: "pointer"})
 	return d
 }

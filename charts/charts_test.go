@@ -14,7 +14,8 @@ import (
 	"turnwise/metric"
 )
 
-// TestEarly holds that an unfinished bucket of which little is known neither draws a line nor sets the axis, and that others do.
+// TestEarly holds that an unfinished bucket of which little is known neither draws a line nor sets the axis, and that
+// others do.
 func TestEarly(t *testing.T) {
 	t.Parallel()
 	rate := func(of, among int64) dashboard.Value {
@@ -35,7 +36,10 @@ func TestEarly(t *testing.T) {
 		{"30 turns today", dashboard.Value{V: 571, Of: 30}, true, dashboard.Times, true},
 		{"a count", dashboard.Count(1, ""), true, dashboard.Counts, true},
 	} {
-		c := dashboard.Chart{Kind: dashboard.Lines, Unit: tt.unit, X: []dashboard.Tick{{}, {Unfinished: tt.unfinished}}, Series: []dashboard.Series{{Name: "s", Values: []dashboard.Value{rate(80, 100), tt.value}}}}
+		c := dashboard.Chart{
+			Kind: dashboard.Lines, Unit: tt.unit, X: []dashboard.Tick{{}, {Unfinished: tt.unfinished}},
+			Series: []dashboard.Series{{Name: "s", Values: []dashboard.Value{rate(80, 100), tt.value}}},
+		}
 		if got := drawn(&c, c.Series[0].Values[1], 1) != nil; got != tt.drawn {
 			t.Errorf("%s: drawn %v, want %v", tt.name, got, tt.drawn)
 		}
@@ -45,11 +49,19 @@ func TestEarly(t *testing.T) {
 // TestOptions draws a chart of every kind and looks at what is drawn where it matters.
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	x := []dashboard.Tick{{Label: "1 Nov", Long: "Sun 1 Nov 2026", From: "2026-11-01", Until: "2026-11-01"}, {Label: "2 Nov", Long: "Mon 2 Nov 2026", From: "2026-11-02", Until: "2026-11-02"}, {Label: "3 Nov", Long: "Tue 3 Nov 2026", Unfinished: true}}
+	x := []dashboard.Tick{
+		{Label: "1 Nov", Long: "Sun 1 Nov 2026", From: "2026-11-01", Until: "2026-11-01"},
+		{Label: "2 Nov", Long: "Mon 2 Nov 2026", From: "2026-11-02", Until: "2026-11-02"},
+		{Label: "3 Nov", Long: "Tue 3 Nov 2026", Unfinished: true},
+	}
 	counts := []dashboard.Value{dashboard.Count(3, ""), dashboard.Count(45914, ""), dashboard.Count(1, "")}
 	stack := Draw(&dashboard.Chart{
-		Kind: dashboard.Stacked, Unit: dashboard.Counts, X: x, Series: []dashboard.Series{{Name: "Open", Color: "--c-open", Values: counts}, {Name: "Others", Color: "--c-1", Values: counts}},
-		Before: &dashboard.Series{Name: "Compared", Values: counts}, Markers: []dashboard.Marker{{At: 1, Name: "@tips"}, {At: 1, Name: "--ink"}},
+		Kind: dashboard.Stacked, Unit: dashboard.Counts, X: x, Series: []dashboard.Series{
+			{Name: "Open", Color: "--c-open", Values: counts}, {Name: "Others", Color: "--c-1", Values: counts},
+		},
+		Before: &dashboard.Series{Name: "Compared", Values: counts}, Markers: []dashboard.Marker{
+			{At: 1, Name: "@tips"}, {At: 1, Name: "--ink"},
+		},
 	})
 	if got := stack.Tips[1]; got != "Mon 2 Nov 2026\nOpen  45,914\nOthers  45,914\nCompared  45,914\n| @tips\n| --ink" {
 		t.Errorf("beside a bar stands %q", got)
@@ -61,7 +73,10 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"borderType":"dotted"`, `"stack":"all"`, `"interval":20000`, `"formatter":"@tips"`, `"text":"2 events"`, `"type":"line"`, `"animation":false`, `"confine":true`} {
+	for _, want := range []string{
+		`"borderType":"dotted"`, `"stack":"all"`, `"interval":20000`, `"formatter":"@tips"`, `"text":"2 events"`,
+		`"type":"line"`, `"animation":false`, `"confine":true`,
+	} {
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("%s is not in %s", want, text)
 		}
@@ -71,7 +86,15 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s is in %s", never, text)
 		}
 	}
-	heat := Draw(&dashboard.Chart{Kind: dashboard.Heat, Unit: dashboard.Counts, X: x, Series: []dashboard.Series{{Name: "Mon", Values: []dashboard.Value{dashboard.Count(0, ""), dashboard.Count(7, ""), dashboard.Unknown()}}}})
+	heat := Draw(&dashboard.Chart{
+		Kind: dashboard.Heat, Unit: dashboard.Counts, X: x,
+		Series: []dashboard.Series{
+			{
+				Name:   "Mon",
+				Values: []dashboard.Value{dashboard.Count(0, ""), dashboard.Count(7, ""), dashboard.Unknown()},
+			},
+		},
+	})
 	text, _ = json.Marshal(heat.Option)
 	if !bytes.Contains(text, []byte(`"--heat-7"`)) || bytes.Count(text, []byte(`"tip"`)) != 2 {
 		t.Errorf("a heat map is %s", text)
@@ -104,9 +127,14 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestLacks tells when go-echarts has a place for what is merged into its options. It is not parallel: it listens to all that is drawn.
+// TestLacks tells when go-echarts has a place for what is merged into its options. It is not parallel: it listens to
+// all that is drawn.
 func TestLacks(t *testing.T) {
-	chart := &dashboard.Chart{Kind: dashboard.Lines, Unit: dashboard.Percents, Main: "a", X: []dashboard.Tick{{}, {}}, Before: &dashboard.Series{Values: make([]dashboard.Value, 2)}, Markers: []dashboard.Marker{{}}, Series: []dashboard.Series{{Name: "a", Values: make([]dashboard.Value, 2)}}}
+	chart := &dashboard.Chart{
+		Kind: dashboard.Lines, Unit: dashboard.Percents, Main: "a", X: []dashboard.Tick{{}, {}},
+		Before: &dashboard.Series{Values: make([]dashboard.Value, 2)}, Markers: []dashboard.Marker{{}},
+		Series: []dashboard.Series{{Name: "a", Values: make([]dashboard.Value, 2)}},
+	}
 	of := map[string]reflect.Type{
 		"tooltip": reflect.TypeFor[opts.Tooltip](), "grid": reflect.TypeFor[opts.Grid](), "xAxis": reflect.TypeFor[opts.XAxis](), "yAxis": reflect.TypeFor[opts.YAxis](), "series": reflect.TypeFor[gocharts.SingleSeries](),
 	}

@@ -43,7 +43,10 @@ func Paths(w *dashboard.Way) Drawing {
 			color = colors[label]
 		}
 		index[name], deepest = len(nodes), max(deepest, depth)
-		nodes = append(nodes, nodeDatum{SankeyNode: opts.SankeyNode{Name: name, Depth: &depth, ItemStyle: &opts.ItemStyle{Color: color}}, Text: label})
+		nodes = append(nodes, nodeDatum{
+			SankeyNode: opts.SankeyNode{Name: name, Depth: &depth, ItemStyle: &opts.ItemStyle{Color: color}},
+			Text:       label,
+		})
 	}
 	came, left := map[string]float64{}, map[string]float64{}
 	for i, e := range w.Edges {
@@ -60,7 +63,10 @@ func Paths(w *dashboard.Way) Drawing {
 		node(source, from, depth-1, false)
 		node(target, to, depth, e.End)
 		left[source], came[target] = left[source]+e.Count.V, came[target]+e.Count.V
-		x := linkDatum{SankeyLink: opts.SankeyLink{Source: source, Target: target, Value: float32(e.Count.V)}, Row: i, Tip: from + " → " + to + "\n" + format.Count(int64(e.Count.V))}
+		x := linkDatum{
+			SankeyLink: opts.SankeyLink{Source: source, Target: target, Value: float32(e.Count.V)}, Row: i,
+			Tip: from + " → " + to + "\n" + format.Count(int64(e.Count.V)),
+		}
 		if back {
 			x.Source, x.Target, x.Tip = target, source, to+" → "+from+"\n"+format.Count(int64(e.Count.V))
 		}
@@ -74,12 +80,23 @@ func Paths(w *dashboard.Way) Drawing {
 		n.Tip = n.Text + "\n" + format.Count(int64(max(came[n.Name], left[n.Name])))
 	}
 	chart := charts.NewSankey()
-	chart.SetGlobalOptions(charts.WithAnimation(false), charts.WithTooltipOpts(opts.Tooltip{BackgroundColor: "--raised", BorderColor: "--line-strong", Formatter: useTip}))
-	chart.AddSeries("", nil, nil, charts.WithLabelOpts(opts.Label{Show: yes, Color: "--ink-2", FontSize: 11, Formatter: useText}),
-		charts.WithLineStyleOpts(opts.LineStyle{Color: "source", Opacity: opts.Float(.22), Curveness: .5}), charts.WithEmphasisOpts(opts.Emphasis{Focus: "adjacency"}))
+	chart.SetGlobalOptions(
+		charts.WithAnimation(false),
+		charts.WithTooltipOpts(opts.Tooltip{
+			BackgroundColor: "--raised", BorderColor: "--line-strong", Formatter: useTip,
+		}),
+	)
+	chart.AddSeries("", nil, nil, charts.WithLabelOpts(opts.Label{
+		Show: yes, Color: "--ink-2", FontSize: 11, Formatter: useText,
+	}),
+		charts.WithLineStyleOpts(opts.LineStyle{
+			Color: "source", Opacity: opts.Float(.22), Curveness: .5,
+		}), charts.WithEmphasisOpts(opts.Emphasis{Focus: "adjacency"}))
 	s := &chart.MultiSeries[0]
 	s.Data, s.Links, s.Left, s.Right, s.Top, s.Bottom, s.Draggable = nodes, links, "4", "130", "8", "8", no
 	s.NodeWidth, s.NodeGap = opts.Int(10), opts.Int(8)
 	return Drawing{Kind: "sankey", Option: plain(chart.JSON(),
-		lack{opts: "series", path: "label.width", value: 120}, lack{opts: "series", path: "label.overflow", value: "truncate"})}
+		lack{opts: "series", path: "label.width", value: 120}, lack{
+			opts: "series", path: "label.overflow", value: "truncate",
+		})}
 }

@@ -18,7 +18,8 @@ import (
 	"turnwise/queries"
 )
 
-// Settings is all that admins set but for people, tokens and secrets, as it is kept in a file. What is nil is left as it is.
+// Settings is all that admins set but for people, tokens and secrets, as it is kept in a file. What is nil is left as
+// it is.
 type Settings struct {
 	Workspace    *queries.Workspace    `yaml:"workspace,omitempty"`
 	Masking      *queries.Masking      `yaml:"masking,omitempty"`
@@ -91,7 +92,9 @@ func Read(ctx context.Context, db queries.DB) (c Settings, err error) {
 	}
 	for _, a := range assistants {
 		x := Assistant{Name: a.Name, Settings: &a.Settings}
-		if i := slices.IndexFunc(criteria, func(s queries.SuccessCriteria) bool { return s.AssistantID == a.ID }); i >= 0 {
+		if i := slices.IndexFunc(
+			criteria, func(s queries.SuccessCriteria) bool { return s.AssistantID == a.ID },
+		); i >= 0 {
 			rules := queries.StoredRules(criteria[i].Rules)
 			x.Success = &rules
 		}
@@ -109,7 +112,9 @@ func Read(ctx context.Context, db queries.DB) (c Settings, err error) {
 }
 
 func asYAML(r queries.RetentionRule) Retention {
-	return Retention{r.Assistant, r.Environment, r.Channel, r.TextDays, r.EventDays, r.ConversationDays, r.StatisticsDays, r.Most}
+	return Retention{
+		r.Assistant, r.Environment, r.Channel, r.TextDays, r.EventDays, r.ConversationDays, r.StatisticsDays, r.Most,
+	}
 }
 
 // of names what a rule is for.
@@ -121,7 +126,9 @@ func (y Retention) of() string {
 }
 
 // Plan checks a configuration and returns what it would change.
-func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUID, name string, now time.Time) (all []Change, err error) {
+func Plan(
+	ctx context.Context, db queries.DB, want Settings, by conversation.UUID, name string, now time.Time,
+) (all []Change, err error) {
 	have, err := Read(ctx, db)
 	if err != nil {
 		return nil, err
@@ -135,7 +142,10 @@ func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUI
 		if err := w.Check(); err != nil {
 			return nil, within("workspace", err)
 		}
-		add(queries.AuditSettingsChanged, "workspace", *have.Workspace, *w, func(ctx context.Context, tx pgx.Tx) error { return queries.SetWorkspace(ctx, tx, *w, by, now) })
+		add(
+			queries.AuditSettingsChanged, "workspace", *have.Workspace, *w,
+			func(ctx context.Context, tx pgx.Tx) error { return queries.SetWorkspace(ctx, tx, *w, by, now) },
+		)
 	}
 	if m := want.Masking; m != nil {
 		if _, err := mask.New(m.Rules); err != nil {
@@ -144,7 +154,10 @@ func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUI
 		if err := mask.Measure(m.Rules); err != nil {
 			return nil, within("masking", err)
 		}
-		add(queries.AuditSettingsChanged, "masking", *have.Masking, *m, func(ctx context.Context, tx pgx.Tx) error { return queries.SetMasking(ctx, tx, *m, by, now) })
+		add(
+			queries.AuditSettingsChanged, "masking", *have.Masking, *m,
+			func(ctx context.Context, tx pgx.Tx) error { return queries.SetMasking(ctx, tx, *m, by, now) },
+		)
 	}
 	if m := want.Mail; m != nil {
 		if err := m.Check(); err != nil {
@@ -156,7 +169,8 @@ func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUI
 		}
 		add(queries.AuditSettingsChanged, "mail", was, *m, func(ctx context.Context, tx pgx.Tx) error {
 			kept := *m
-			if old, err := queries.Mail(ctx, tx); err == nil && old.Server() == kept.Server() { // the password is for that server
+			// the password is for that server
+			if old, err := queries.Mail(ctx, tx); err == nil && old.Server() == kept.Server() {
 				kept.Sealed = old.Sealed
 			}
 			return queries.SetMail(ctx, tx, kept, by, now)
@@ -164,14 +178,21 @@ func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUI
 	}
 	if n := want.AuditLogDays; n != nil {
 		if *n != 0 && *n < queries.AuditDaysLeast || *n > queries.AuditDaysMost {
-			return nil, within("audit_log_days", &metric.InputError{Field: "days", Msg: "are 0, for ever, or from 30 to 36,500"})
+			return nil, within("audit_log_days", &metric.InputError{
+				Field: "days", Msg: "are 0, for ever, or from 30 to 36,500",
+			})
 		}
-		add(queries.AuditSettingsChanged, "audit log", *have.AuditLogDays, *n, func(ctx context.Context, tx pgx.Tx) error { return queries.SetAuditDays(ctx, tx, *n, by, now) })
+		add(
+			queries.AuditSettingsChanged, "audit log", *have.AuditLogDays, *n,
+			func(ctx context.Context, tx pgx.Tx) error { return queries.SetAuditDays(ctx, tx, *n, by, now) },
+		)
 	}
 	seen := map[string]bool{}
 	for _, a := range want.Assistants {
 		if a.Name == "" || len(a.Name) > 255 || seen[a.Name] {
-			return nil, within("assistants", &metric.InputError{Field: "name", Msg: fmt.Sprintf("%q is missing, too long, or there twice", a.Name)})
+			return nil, within("assistants", &metric.InputError{
+				Field: "name", Msg: fmt.Sprintf("%q is missing, too long, or there twice", a.Name),
+			})
 		}
 		seen[a.Name] = true
 		was, unheard := Assistant{Settings: new(conversation.DefaultSettings())}, " (nothing is known of it yet)"
@@ -182,7 +203,8 @@ func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUI
 			if err := queries.CheckSettings(*a.Settings); err != nil {
 				return nil, within("assistant "+a.Name, err)
 			}
-			add(queries.AuditSettingsChanged, "assistant "+a.Name+unheard, *was.Settings, *a.Settings, func(ctx context.Context, tx pgx.Tx) error {
+			add(queries.AuditSettingsChanged, "assistant "+a.Name+
+				unheard, *was.Settings, *a.Settings, func(ctx context.Context, tx pgx.Tx) error {
 				return queries.SetAssistant(ctx, tx, a.Name, *a.Settings, by, now)
 			})
 		}
@@ -212,7 +234,9 @@ func Plan(ctx context.Context, db queries.DB, want Settings, by conversation.UUI
 }
 
 // planRetention compares the rules of retention.
-func planRetention(ctx context.Context, db queries.DB, known []Assistant, want []Retention, by conversation.UUID, now time.Time) (all []Change, err error) {
+func planRetention(
+	ctx context.Context, db queries.DB, known []Assistant, want []Retention, by conversation.UUID, now time.Time,
+) (all []Change, err error) {
 	have, err := queries.RetentionRules(ctx, db)
 	if err != nil {
 		return nil, err
@@ -222,7 +246,11 @@ func planRetention(ctx context.Context, db queries.DB, known []Assistant, want [
 		if y.Most == 0 {
 			y.Most = 100_000
 		}
-		r := queries.RetentionRule{ID: queries.NewID(), Assistant: y.Assistant, Environment: y.Environment, Channel: y.Channel, TextDays: y.Texts, EventDays: y.Events, ConversationDays: y.Conversations, StatisticsDays: y.Figures, Most: y.Most, ChangedAt: now}
+		r := queries.RetentionRule{
+			ID: queries.NewID(), Assistant: y.Assistant, Environment: y.Environment, Channel: y.Channel,
+			TextDays: y.Texts, EventDays: y.Events, ConversationDays: y.Conversations, StatisticsDays: y.Figures,
+			Most: y.Most, ChangedAt: now,
+		}
 		key := y.Assistant + "\x00" + y.Environment + "\x00" + y.Channel
 		if seen[key] {
 			return nil, within("retention of "+y.of(), &metric.InputError{Field: "rule", Msg: "is there twice"})
@@ -240,15 +268,24 @@ func planRetention(ctx context.Context, db queries.DB, known []Assistant, want [
 		}
 		switch {
 		case i < 0:
-			all = append(all, Change{queries.AuditRetentionChanged, y.of() + unheard, nil, y, func(ctx context.Context, tx pgx.Tx) error { return queries.AddRetentionRule(ctx, tx, r, by) }})
+			all = append(all, Change{
+				queries.AuditRetentionChanged, y.of() + unheard, nil, y,
+				func(ctx context.Context, tx pgx.Tx) error { return queries.AddRetentionRule(ctx, tx, r, by) },
+			})
 		case !reflect.DeepEqual(asYAML(have[i]), y):
 			r.ID, r.Revision = have[i].ID, have[i].Revision
-			all = append(all, Change{queries.AuditRetentionChanged, y.of(), asYAML(have[i]), y, func(ctx context.Context, tx pgx.Tx) error { return queries.ChangeRetentionRule(ctx, tx, r, by) }})
+			all = append(all, Change{
+				queries.AuditRetentionChanged, y.of(), asYAML(have[i]), y,
+				func(ctx context.Context, tx pgx.Tx) error { return queries.ChangeRetentionRule(ctx, tx, r, by) },
+			})
 		}
 	}
 	for _, r := range have {
 		if !seen[r.Assistant+"\x00"+r.Environment+"\x00"+r.Channel] {
-			all = append(all, Change{queries.AuditRetentionChanged, asYAML(r).of(), asYAML(r), nil, func(ctx context.Context, tx pgx.Tx) error { return queries.DeleteRetentionRule(ctx, tx, r.ID) }})
+			all = append(all, Change{
+				queries.AuditRetentionChanged, asYAML(r).of(), asYAML(r), nil,
+				func(ctx context.Context, tx pgx.Tx) error { return queries.DeleteRetentionRule(ctx, tx, r.ID) },
+			})
 		}
 	}
 	return all, nil

@@ -2,8 +2,9 @@ package conversation
 
 import "slices"
 
-// Bounds of what the fold keeps of a conversation. They lie far beyond what people do, and keep one that a program drives from costing more the
-// longer it gets. What goes beyond is stored as an event and marked with FlagBeyond, and makes no further facts.
+// Bounds of what the fold keeps of a conversation. They lie far beyond what people do, and keep one that a program
+// drives from costing more the longer it gets. What goes beyond is stored as an event and marked with FlagBeyond, and
+// makes no further facts.
 const (
 	MaxFlows     = 200  // different user flows of a conversation, open runs, and runs that ended since a pause
 	MaxResponses = 5000 // turns whose response times count

@@ -25,11 +25,17 @@ func driven(t *testing.T, n int, event func(i int) *Event) (p *Projection, chang
 	return p, changes
 }
 
-// TestBounds holds that what the fold keeps of a conversation has an end, whatever comes, and that what goes beyond is marked.
+// TestBounds holds that what the fold keeps of a conversation has an end, whatever comes, and that what goes beyond is
+// marked.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	frame := func(i int) []PatchOp {
-		return []PatchOp{{Op: "add", Path: "/0", Value: map[string]any{"flow_id": fmt.Sprint("f", i), "step_id": "s", "frame_id": fmt.Sprint(i)}}}
+		return []PatchOp{
+			{
+				Op: "add", Path: "/0",
+				Value: map[string]any{"flow_id": fmt.Sprint("f", i), "step_id": "s", "frame_id": fmt.Sprint(i)},
+			},
+		}
 	}
 	for _, tt := range []struct {
 		name  string
@@ -38,16 +44,29 @@ func TestBounds(t *testing.T) {
 		flag  int16 // of those beyond
 		most  int   // bytes of the state
 	}{
-		{"open flows", 3000, func(i int) *Event { return &Event{Type: "flow_started", FlowID: fmt.Sprint("f", i)} }, FlagBeyond, 20000},
-		{"a flow, open again and again", 3000, func(int) *Event { return &Event{Type: "flow_started", FlowID: "f"} }, FlagBeyond, 10000},
-		{"repair flows", 3000, func(i int) *Event { return &Event{Type: "flow_started", FlowID: fmt.Sprint("pattern_", i)} }, FlagBeyond, 15000},
+		{
+			"open flows", 3000, func(i int) *Event { return &Event{Type: "flow_started", FlowID: fmt.Sprint("f", i)} },
+			FlagBeyond, 20000,
+		},
+		{
+			"a flow, open again and again", 3000, func(int) *Event { return &Event{Type: "flow_started", FlowID: "f"} },
+			FlagBeyond, 10000,
+		},
+		{
+			"repair flows", 3000,
+			func(i int) *Event { return &Event{Type: "flow_started", FlowID: fmt.Sprint("pattern_", i)} }, FlagBeyond,
+			15000,
+		},
 		{"turns", 3 * MaxResponses, func(i int) *Event {
 			if i%2 == 1 {
 				return &Event{Type: "bot", Text: "yes"}
 			}
 			return &Event{Type: "user", Text: "and?", MessageID: fmt.Sprint(i)}
 		}, FlagBeyond, 60000},
-		{"a stack", 3000, func(i int) *Event { return &Event{Type: "stack", Patch: frame(i)} }, FlagStackNotApplied, 60000},
+		{
+			"a stack", 3000, func(i int) *Event { return &Event{Type: "stack", Patch: frame(i)} }, FlagStackNotApplied,
+			60000,
+		},
 		{"texts on a stack", 300, func(i int) *Event {
 			return &Event{Type: "stack", Patch: []PatchOp{{Op: "add", Path: "/0", Value: strings.Repeat("x", 1000)}}}
 		}, FlagStackNotApplied, 150000},

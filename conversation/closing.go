@@ -9,7 +9,8 @@ import (
 
 // The defaults of what ends a conversation: they leave nothing open. In patterns * stands for anything.
 
-// defaultClosingQuestions are names of responses, and questions by which an assistant asks whether there is more, or for a rating.
+// defaultClosingQuestions are names of responses, and questions by which an assistant asks whether there is more, or
+// for a rating.
 var defaultClosingQuestions = []string{
 	"utter_ask_csat_score", "utter_can_do_something_else", "utter_ask_continue_conversation", "utter_*anything_else*", "utter_*something_else*",
 	"utter_*what_else*", "utter_*csat*", "utter_rating*", "utter_*_rating*", "utter_ask_rate*", "utter_ask_*feedback*", "utter_feedback", "utter_feedback_request*", "utter_request_feedback*", "utter_*_satisf*", "utter_satisf*", "utter_*did_that_help*",
@@ -140,7 +141,10 @@ func (m *memo) matches(patterns []pattern, name string) bool {
 
 // NewRules returns the rules that settings make.
 func NewRules(s Settings) *Rules {
-	r := &Rules{Settings: s, questions: patternsOf(s.ClosingQuestions), intents: patternsOf(s.ClosingIntents), phrases: map[string][][]string{}}
+	r := &Rules{
+		Settings: s, questions: patternsOf(s.ClosingQuestions), intents: patternsOf(s.ClosingIntents),
+		phrases: map[string][][]string{},
+	}
 	for _, text := range s.ClosingWords {
 		if phrase := wordsOf(text); len(phrase) > 0 {
 			r.phrases[phrase[0]] = append(r.phrases[phrase[0]], phrase)
@@ -199,8 +203,8 @@ func wordsOf(text string) []string {
 	})
 }
 
-// closingQuestion tells whether a reply is nothing but a question that leaves nothing open, by its name or its words; rest is what it
-// says before such a question.
+// closingQuestion tells whether a reply is nothing but a question that leaves nothing open, by its name or its words;
+// rest is what it says before such a question.
 func (r *Rules) closingQuestion(e *Event) (rest string, closing bool) {
 	if r.asked.matches(r.questions, e.Name) {
 		return "", true

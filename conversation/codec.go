@@ -54,8 +54,8 @@ func (p *Projection) Marshal() []byte {
 	return encode(b, reflect.ValueOf(p).Elem())
 }
 
-// ForgetWords takes out what was said in the current conversation, of which retention removed as much. The bodies of its events are gone
-// from the store, so those of further ones begin a new bundle.
+// ForgetWords takes out what was said in the current conversation, of which retention removed as much. The bodies of
+// its events are gone from the store, so those of further ones begin a new bundle.
 func (p *Projection) ForgetWords(removed int16) {
 	if c := p.Current; c != nil {
 		c.FirstText, c.BundleLen, c.Provisional, c.Checkpoint = "", BundleSize, false, nil
@@ -71,7 +71,8 @@ func (p *Projection) ForgetStack() {
 	p.BeforeReset.forget()
 }
 
-// Reword passes the first text of the current conversation through text, and the dialogue stacks, as JSON, through stack.
+// Reword passes the first text of the current conversation through text, and the dialogue stacks, as JSON, through
+// stack.
 func (p *Projection) Reword(text func(of UUID, text string) string, stack func(json string) string) {
 	if c := p.Current; c != nil {
 		c.FirstText = text(c.ID, c.FirstText)

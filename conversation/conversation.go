@@ -31,30 +31,33 @@ type Conversation struct {
 
 	EscalatedAt      int64 // 0 unless it was handed to a human for certain; see Escalation
 	EscalationReason string
-	PausedAt         int64  // of a pause that counts as a hand-off as long as the assistant says nothing after it; 0 for none, negative once it did: a human may come yet
-	PausedRuns       []*Run // that ended since
-	Asked            bool   // for a rating
-	Rating           Rating // last valid one
-	Declined         bool   // skipped, or something that is no rating
-	Flows            []string
-	Responses        []float64 // milliseconds of the closed turns, in their order
-	FirstText        string
-	LastFlow         string
-	TopFlow          string // on the dialogue stack
-	Started          bool   // something beside the start itself, messages of the platform and the assistant's greeting has happened
-	Provisional      bool   // begun by the metadata slot alone; the next event decides
-	Paused           bool
-	Absorbed         []string // ids of sessions in which nothing was said, before the one that names it
-	AbsorbedIDs      []UUID   // that their conversations would have
-	Parted           bool     // events of another session came between
-	Last             answer
-	Prior            standing // how it stood before the user's last message
-	OnlyAsked        bool     // since the user's last message there were only closing questions
-	Closing          bool     // the user's last message leaves nothing open
-	Rated            bool     // the assistant's last words asked for a rating
-	Removed          int16    // what retention removed of it: 1 its texts, 2 its events too
-	Resumed          bool     // events came after that; only a session that is told goes on
-	FlowDone         bool     // a user flow was completed in the open turn
+	// of a pause that counts as a hand-off as long as the assistant says nothing after it; 0 for none, negative once it
+	// did: a human may come yet
+	PausedAt   int64
+	PausedRuns []*Run // that ended since
+	Asked      bool   // for a rating
+	Rating     Rating // last valid one
+	Declined   bool   // skipped, or something that is no rating
+	Flows      []string
+	Responses  []float64 // milliseconds of the closed turns, in their order
+	FirstText  string
+	LastFlow   string
+	TopFlow    string // on the dialogue stack
+	// something beside the start itself, messages of the platform and the assistant's greeting has happened
+	Started     bool
+	Provisional bool // begun by the metadata slot alone; the next event decides
+	Paused      bool
+	Absorbed    []string // ids of sessions in which nothing was said, before the one that names it
+	AbsorbedIDs []UUID   // that their conversations would have
+	Parted      bool     // events of another session came between
+	Last        answer
+	Prior       standing // how it stood before the user's last message
+	OnlyAsked   bool     // since the user's last message there were only closing questions
+	Closing     bool     // the user's last message leaves nothing open
+	Rated       bool     // the assistant's last words asked for a rating
+	Removed     int16    // what retention removed of it: 1 its texts, 2 its events too
+	Resumed     bool     // events came after that; only a session that is told goes on
+	FlowDone    bool     // a user flow was completed in the open turn
 
 	Turn     *Turn // the open one; nil before the first user event
 	Before   *Turn // the one before, whose closing action_listen may come late
@@ -118,7 +121,8 @@ func (c *Conversation) ResponseTimes() []float64 {
 	return all
 }
 
-// UserFlow tells a flow of the assistant from those by which a platform repairs and asks: adapters have the ids of these begin so.
+// UserFlow tells a flow of the assistant from those by which a platform repairs and asks: adapters have the ids of
+// these begin so.
 func UserFlow(id string) bool { return id != "" && !strings.HasPrefix(id, "pattern_") }
 
 // firstTextSize is how many bytes of the first message the list shows.

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Kind is what an event means to the fold. An adapter says which kind its platform's events are of; those of no kind are stored and counted, nothing
-// more.
+// Kind is what an event means to the fold. An adapter says which kind its platform's events are of; those of no kind
+// are stored and counted, nothing more.
 type Kind uint8
 
 // The kinds of events.
@@ -76,18 +76,21 @@ const (
 
 // Event is one fact about a conversation, decoded from the wire. Its fields are facts of the event alone.
 type Event struct {
-	ID                 UUID
-	SenderID           int64
-	Assistant          string // explicit, else the intake's default; never empty
-	SenderKey          string
-	UserID             string
-	SessionID          string
-	Environment        string  // of the delivery, not of the body; "" when unknown
-	Type               string  // as the platform calls it
-	Time               float64 // seconds since 1970 UTC as on the wire: two events may differ below a microsecond
-	At                 int64   // Time in microseconds
-	Place              int32   // among the events of its instant, counted from 0 in the delivery that showed most of them; 0 too where no delivery tells
-	Via                int32   // SmallID of the assistant by whose name it came, where that is an alias; 0: by Assistant's
+	ID          UUID
+	SenderID    int64
+	Assistant   string // explicit, else the intake's default; never empty
+	SenderKey   string
+	UserID      string
+	SessionID   string
+	Environment string  // of the delivery, not of the body; "" when unknown
+	Type        string  // as the platform calls it
+	Time        float64 // seconds since 1970 UTC as on the wire: two events may differ below a microsecond
+	At          int64   // Time in microseconds
+	// among the events of its instant, counted from 0 in the delivery that showed most of them; 0 too where no delivery
+	// tells
+	Place int32
+	// SmallID of the assistant by whose name it came, where that is an alias; 0: by Assistant's
+	Via                int32
 	ModelID, ModelName string
 	Name               string // of the action, slot, loop, reminder; of a bot message its response's name
 	FlowID, StepID     string
@@ -120,10 +123,12 @@ type Event struct {
 	Original []byte // the bytes as received when Body had to be repaired, else nil
 	BodyHash int64  // of the bytes as received; of what is stored of a masked event
 	Told     []Told // digests of what was masked in it as the value of a slot
-	OtherID  UUID   // the id that the event has, or had, in its other form: masked, or as it came; zero when they are the same
+	// the id that the event has, or had, in its other form: masked, or as it came; zero when they are the same
+	OtherID UUID
 }
 
-// Told is the digest of words that were told as the value of a slot which is masked by name: what repeats them is masked too.
+// Told is the digest of words that were told as the value of a slot which is masked by name: what repeats them is
+// masked too.
 type Told struct {
 	Digest  int64
 	Letters int // letters and digits
@@ -177,9 +182,9 @@ func MicrosOf(seconds float64) int64 { return int64(math.Round(seconds * 1e6)) }
 // MaxPlace is the greatest place of an event; those behind it share it.
 const MaxPlace = math.MaxInt16
 
-// Prefer tells whether e should replace old, an event of the same identity with other content: a
-// redacted copy wins over its original, a later redaction over an earlier one, the one of which more is masked over the other, and otherwise
-// the greater of two digests, so that the winner does not depend on the order of arrival.
+// Prefer tells whether e should replace old, an event of the same identity with other content: a redacted copy wins
+// over its original, a later redaction over an earlier one, the one of which more is masked over the other, and
+// otherwise the greater of two digests, so that the winner does not depend on the order of arrival.
 func Prefer(e, old *Event, digest, oldDigest uint64) bool {
 	if c := cmp.Compare(e.RedactedAt, old.RedactedAt); c != 0 {
 		return c > 0

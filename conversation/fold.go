@@ -144,7 +144,8 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	switch {
-	case !p.Current.Started && !p.Current.Ended && p.Current.Removed == 0 && (!starts(e) || e.At-p.Current.LastAt <= p.Current.Idle):
+	case !p.Current.Started && !p.Current.Ended && p.Current.Removed == 0 && (!starts(e) ||
+		e.At-p.Current.LastAt <= p.Current.Idle):
 		return p.Current, Key{}, true // a start repeated, as by a widget, or what belongs to it
 	case e.Kind == KindBegin,
 		p.Current.Ended && e.Kind == KindUser:
@@ -197,7 +198,8 @@ func (f *Fold) sessionOf(e *Event) (c *Conversation, back Key, ok bool) {
 			return nil, first, false
 		}
 	}
-	if c := p.Current; c != nil && c.silent() && len(c.Absorbed) < MaxAbsorbed && !c.Parted && c.Removed == 0 && !c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
+	if c := p.Current; c != nil && c.silent() && len(c.Absorbed) < MaxAbsorbed && !c.Parted && c.Removed == 0 &&
+		!c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
 		return nil, before(c), false // the later id names it
 	}
 	f.leave()
@@ -243,15 +245,18 @@ func (f *Fold) talks(session string) bool {
 	return f.talked[session]
 }
 
-// laterName returns the event whose session names the conversation that e begins: e itself, or the first of a later session, while the sessions
-// before it are mere starts that it follows within the idle limit; and the first events of these.
+// laterName returns the event whose session names the conversation that e begins: e itself, or the first of a later
+// session, while the sessions before it are mere starts that it follows within the idle limit; and the first events of
+// these.
 func (f *Fold) laterName(e *Event) (named *Event, absorbed []*Event) {
 	if says(e) {
 		return e, nil
 	}
 	idle, last := int64(f.settings.IdleMinutes)*60e6, e.At
 	for _, x := range f.events[f.next:] {
-		if x.SessionID == "" || x.SessionID == e.SessionID || slices.ContainsFunc(absorbed, func(a *Event) bool { return a.SessionID == x.SessionID }) {
+		if x.SessionID == "" || x.SessionID == e.SessionID || slices.ContainsFunc(
+			absorbed, func(a *Event) bool { return a.SessionID == x.SessionID },
+		) {
 			if x.Kind == KindEnd || says(x) {
 				break
 			}
@@ -680,12 +685,15 @@ func (f *Fold) store(c *Conversation, e *Event, seq int64, flags int16) {
 	case c.Events == 1:
 		c.BundleAt = e.At
 	case c.BundleLen >= BundleSize || c.BundleFormat != int(e.Format):
-		c.BundlePart = int(int16(c.BundlePart + 1)) // as it is stored: of a conversation of millions of events it begins anew below zero
+		// as it is stored: of a conversation of millions of events it begins anew below zero
+		c.BundlePart = int(int16(c.BundlePart + 1))
 		c.BundleLen, c.BundleAt, c.bundle = 0, e.At, nil
 	}
 	if c.bundle == nil {
 		c.BundleFormat = int(e.Format)
-		c.bundle = &Bundle{Conversation: c.ID, At: c.BundleAt, Part: c.BundlePart, Format: e.Format, Appended: c.BundleLen > 0}
+		c.bundle = &Bundle{
+			Conversation: c.ID, At: c.BundleAt, Part: c.BundlePart, Format: e.Format, Appended: c.BundleLen > 0,
+		}
 		f.out.Bundles = append(f.out.Bundles, c.bundle)
 	}
 	f.out.Events = append(f.out.Events, EventRow{e, c.ID, seq, turn, c.BundlePart, c.BundleLen, flags})

@@ -11,7 +11,10 @@ import (
 
 // event makes an event of the sender "s" at that second.
 func event(at float64, typ string, set ...func(*Event)) *Event {
-	e := &Event{Assistant: "bot", SenderKey: "s", Type: typ, Time: 1767261600 + at, Confidence: math.NaN(), UnderstandingMS: math.NaN(), PredictionMS: math.NaN(), Body: "{}"}
+	e := &Event{
+		Assistant: "bot", SenderKey: "s", Type: typ, Time: 1767261600 + at, Confidence: math.NaN(),
+		UnderstandingMS: math.NaN(), PredictionMS: math.NaN(), Body: "{}",
+	}
 	for _, f := range set {
 		f(e)
 	}
@@ -42,7 +45,9 @@ func took(understanding, prediction float64) func(*Event) {
 // start is how Rasa begins a session at that second.
 func start(at float64) []*Event {
 	return []*Event{
-		event(at, "slot", name("session_started_metadata"), value(`{}`)), event(at+.01, "action", name("action_session_start")),
+		event(
+			at, "slot", name("session_started_metadata"), value(`{}`),
+		), event(at+.01, "action", name("action_session_start")),
 		event(at+.02, "session_started"), event(at+.03, "action", name("action_listen")),
 	}
 }
@@ -72,15 +77,55 @@ func TestSessionStarts(t *testing.T) {
 		want   []int // events of each conversation
 	}{
 		{"slot and action", slices.Concat(start(0), []*Event{said(1)}, start(10), []*Event{said(11)}), []int{5, 5}},
-		{"action alone", []*Event{event(0, "action", name("action_session_start")), said(1), event(2, "action", name("action_session_start")), said(3)}, []int{2, 2}},
+		{
+			"action alone",
+			[]*Event{
+				event(0, "action", name("action_session_start")), said(1),
+				event(2, "action", name("action_session_start")), said(3),
+			},
+			[]int{2, 2},
+		},
 		{"nothing seen", []*Event{event(0, "bot", text("news")), said(1)}, []int{2}},
 		{"a start twice with nothing between", slices.Concat(start(0), start(1), []*Event{said(2)}), []int{9}},
-		{"session_started again later", []*Event{event(0, "action", name("action_session_start")), event(1, "session_started"), said(2), event(3, "session_started"), said(4)}, []int{5}},
-		{"the slot without the action is no start", []*Event{said(0), event(1, "slot", name("session_started_metadata"), value("{}")), said(2)}, []int{3}},
-		{"restart", []*Event{said(0), event(1, "action", name("action_restart")), event(2, "restart"), event(3, "action", name("action_session_start")), event(4, "session_started"), said(5)}, []int{3, 3}},
-		{"bare change of session_id", []*Event{event(0, "user", text("a"), session(a)), event(1, "user", text("b"), session(b))}, []int{1, 1}},
-		{"session ids in turns", []*Event{event(0, "user", session(a)), event(1, "user", session(b)), event(2, "bot", session(a)), event(3, "bot", session(b))}, []int{2, 2}},
-		{"an event without id belongs to the open session", []*Event{event(0, "user", session(a)), event(1, "conversation_inactive"), event(2, "user", session(a))}, []int{3}},
+		{
+			"session_started again later",
+			[]*Event{
+				event(0, "action", name("action_session_start")), event(1, "session_started"), said(2),
+				event(3, "session_started"), said(4),
+			},
+			[]int{5},
+		},
+		{
+			"the slot without the action is no start",
+			[]*Event{said(0), event(1, "slot", name("session_started_metadata"), value("{}")), said(2)},
+			[]int{3},
+		},
+		{
+			"restart",
+			[]*Event{
+				said(0), event(1, "action", name("action_restart")), event(2, "restart"),
+				event(3, "action", name("action_session_start")), event(4, "session_started"), said(5),
+			},
+			[]int{3, 3},
+		},
+		{
+			"bare change of session_id",
+			[]*Event{event(0, "user", text("a"), session(a)), event(1, "user", text("b"), session(b))},
+			[]int{1, 1},
+		},
+		{
+			"session ids in turns",
+			[]*Event{
+				event(0, "user", session(a)), event(1, "user", session(b)), event(2, "bot", session(a)),
+				event(3, "bot", session(b)),
+			},
+			[]int{2, 2},
+		},
+		{
+			"an event without id belongs to the open session",
+			[]*Event{event(0, "user", session(a)), event(1, "conversation_inactive"), event(2, "user", session(a))},
+			[]int{3},
+		},
 		{"a message after the final end", []*Event{said(0), event(1, "session_ended"), said(2)}, []int{2, 1}},
 		{"a silent one wakes up", []*Event{said(0), event(1, "conversation_inactive"), said(2)}, []int{3}},
 		{"broadcasts only", []*Event{event(0, "bot", text("a")), event(99999, "bot", text("b"))}, []int{2}},
@@ -103,7 +148,9 @@ func TestSessionIDs(t *testing.T) {
 	if c := defaults(t, event(0, "user", session(id))).Conversations[0]; c.ID.String() != id {
 		t.Errorf("the platform's UUID is not the id: %s", c.ID)
 	}
-	if c := defaults(t, event(0, "user", session("run 7"))).Conversations[0]; c.ID != NameUUID("session", "bot", "s", "run 7") {
+	if c := defaults(
+		t, event(0, "user", session("run 7")),
+	).Conversations[0]; c.ID != NameUUID("session", "bot", "s", "run 7") {
 		t.Errorf("id of a session that is no UUID: %s", c.ID)
 	}
 	a, b := defaults(t, event(0, "user")).Conversations[0], defaults(t, event(0, "user")).Conversations[0]
@@ -125,12 +172,23 @@ func TestEnds(t *testing.T) {
 		{"open", []*Event{said}, "", 65 * 60},
 		{"told", []*Event{said, ended}, "user hung up", 5},
 		{"silent", []*Event{said, event(9, "conversation_inactive")}, "conversation_inactive", 9},
-		{"silent, then awake", []*Event{said, event(9, "conversation_inactive"), event(20, "user", text("still there?"))}, "", 20 + 65*60},
-		{"silent, then paused", []*Event{said, event(9, "conversation_inactive"), event(10, "session_paused")}, "conversation_inactive", 9},
+		{
+			"silent, then awake",
+			[]*Event{said, event(9, "conversation_inactive"), event(20, "user", text("still there?"))},
+			"", 20 + 65*60,
+		},
+		{
+			"silent, then paused",
+			[]*Event{said, event(9, "conversation_inactive"), event(10, "session_paused")},
+			"conversation_inactive", 9,
+		},
 	} {
 		c := defaults(t, tt.events...).Conversations[0]
 		if c.EndReason != tt.reason || c.ClosesAt() != MicrosOf(1767261600+tt.closes) {
-			t.Errorf("%s: reason %q, closes %v; want %q, %v", tt.name, c.EndReason, float64(c.ClosesAt())/1e6-1767261600, tt.reason, tt.closes)
+			t.Errorf(
+				"%s: reason %q, closes %v; want %q, %v", tt.name, c.EndReason, float64(c.ClosesAt())/1e6-1767261600,
+				tt.reason, tt.closes,
+			)
 		}
 	}
 	first := defaults(t, slices.Concat(start(0), []*Event{event(1, "user")}, start(50))...).Conversations[0]
@@ -149,17 +207,36 @@ func TestResponseTimes(t *testing.T) {
 		events []*Event
 		want   string
 	}{
-		{"told by the platform", []*Event{event(0, "user"), event(1, "bot"), listen(2, took(900, 100))}, "1000 execution_times"},
-		{"measured", []*Event{event(0, "user"), event(1.5, "bot"), event(3, "bot", text("more")), listen(4)}, "1500 bot_message"},
+		{
+			"told by the platform",
+			[]*Event{event(0, "user"), event(1, "bot"), listen(2, took(900, 100))},
+			"1000 execution_times",
+		},
+		{
+			"measured",
+			[]*Event{event(0, "user"), event(1.5, "bot"), event(3, "bot", text("more")), listen(4)},
+			"1500 bot_message",
+		},
 		{"no bot message", []*Event{event(0, "user"), listen(2, took(900, 100))}, ""},
 		{"a timer", []*Event{event(0, "user", text("EXTERNAL: reminder")), event(1, "bot")}, ""},
 		{"session start", []*Event{event(0, "user", text("/session_start")), event(1, "bot")}, ""},
 		{"silence", []*Event{event(0, "user", text("/silence_timeout")), event(1, "bot")}, ""},
 		{"a person answers", []*Event{event(0, "user"), event(1, "agent", text("Ada here")), event(2, "bot")}, ""},
 		{"while paused", []*Event{event(-1, "pause"), event(0, "user"), event(1, "bot")}, ""},
-		{"after resume", []*Event{event(-2, "pause"), event(-1, "resume"), event(0, "user"), event(1, "bot")}, "1000 bot_message"},
+		{
+			"after resume",
+			[]*Event{event(-2, "pause"), event(-1, "resume"), event(0, "user"), event(1, "bot")},
+			"1000 bot_message",
+		},
 		// The closing action_listen of a turn may be stamped later than the next user event.
-		{"late action_listen", []*Event{event(0, "user"), event(1, "bot"), event(5, "user", text("b")), listen(5.011, took(700, 0)), event(6, "bot"), listen(7)}, "700 execution_times, 1000 bot_message"},
+		{
+			"late action_listen",
+			[]*Event{
+				event(0, "user"), event(1, "bot"), event(5, "user", text("b")), listen(5.011, took(700, 0)),
+				event(6, "bot"), listen(7),
+			},
+			"700 execution_times, 1000 bot_message",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
@@ -219,8 +296,14 @@ func TestEscalation(t *testing.T) {
 	}{
 		{"action_human_handoff", event(1, "action", name("action_human_handoff")), nil},
 		{"action_handoff_metric", event(1, "action", name("action_handoff_metric")), nil},
-		{"pattern_human_handoff", event(1, "flow_started", flow("pattern_human_handoff")), func(s *Settings) { s.HandoffFlows = []string{"pattern_human_handoff"} }},
-		{"human handoff", event(1, "user", func(e *Event) { e.Commands = []Command{{Kind: "human handoff"}} }), func(s *Settings) { s.HandoffCommand = true }},
+		{
+			"pattern_human_handoff", event(1, "flow_started", flow("pattern_human_handoff")),
+			func(s *Settings) { s.HandoffFlows = []string{"pattern_human_handoff"} },
+		},
+		{
+			"human handoff", event(1, "user", func(e *Event) { e.Commands = []Command{{Kind: "human handoff"}} }),
+			func(s *Settings) { s.HandoffCommand = true },
+		},
 		{"pause", event(1, "pause"), func(s *Settings) { s.HandoffPause = PauseAlways }},
 		{"agent", event(1, "agent"), func(s *Settings) { s.HandoffAgent = true }},
 	}
@@ -244,7 +327,13 @@ func TestFlows(t *testing.T) {
 	run := func(events ...*Event) string {
 		var out []string
 		for _, r := range defaults(t, append([]*Event{event(0, "user")}, events...)...).Runs {
-			out = append(out, fmt.Sprintf("%s %s starts %d interrupted %d resumed %d step %s escalated %v", r.FlowID, r.Status, r.Starts, r.Interrupted, r.Resumed, r.LastStep, r.Escalated))
+			out = append(
+				out,
+				fmt.Sprintf(
+					"%s %s starts %d interrupted %d resumed %d step %s escalated %v", r.FlowID, r.Status, r.Starts,
+					r.Interrupted, r.Resumed, r.LastStep, r.Escalated,
+				),
+			)
 		}
 		return strings.Join(out, "; ")
 	}
@@ -254,12 +343,47 @@ func TestFlows(t *testing.T) {
 		got  string
 		want string
 	}{
-		{"completed", run(event(1, "flow_started", flow("a")), event(2, "flow_completed", flow("a"), step("end"))), "a completed starts 1 interrupted 0 resumed 0 step end escalated false"},
-		{"interrupted and resumed", run(event(1, "flow_started", flow("a")), event(2, "flow_interrupted", flow("a"), step("x")), event(3, "flow_resumed", flow("a"), step("x")), event(4, "flow_cancelled", flow("a"))), "a cancelled starts 1 interrupted 1 resumed 1 step x escalated false"},
-		{"a pattern starts again", run(event(1, "flow_started", flow("pattern_collect_information")), event(2, "flow_started", flow("pattern_collect_information")), event(3, "flow_completed", flow("pattern_collect_information"))), "pattern_collect_information completed starts 2 interrupted 0 resumed 0 step  escalated false"},
-		{"twice", run(event(1, "flow_started", flow("a")), event(2, "flow_completed", flow("a")), event(3, "flow_started", flow("a"))), "a completed starts 1 interrupted 0 resumed 0 step  escalated false; a open starts 1 interrupted 0 resumed 0 step  escalated false"},
-		{"an end without a start", run(event(1, "flow_completed", flow("a"))), "a completed starts 0 interrupted 0 resumed 0 step  escalated false"},
-		{"handed over inside", run(event(1, "flow_started", flow("a")), event(2, "action", name("action_human_handoff")), event(3, "flow_cancelled", flow("a")), event(4, "flow_started", flow("b"))), "a cancelled starts 1 interrupted 0 resumed 0 step  escalated true; b open starts 1 interrupted 0 resumed 0 step  escalated false"},
+		{
+			"completed", run(event(1, "flow_started", flow("a")), event(2, "flow_completed", flow("a"), step("end"))),
+			"a completed starts 1 interrupted 0 resumed 0 step end escalated false",
+		},
+		{
+			"interrupted and resumed",
+			run(
+				event(1, "flow_started", flow("a")), event(2, "flow_interrupted", flow("a"), step("x")),
+				event(3, "flow_resumed", flow("a"), step("x")), event(4, "flow_cancelled", flow("a")),
+			),
+			"a cancelled starts 1 interrupted 1 resumed 1 step x escalated false",
+		},
+		{
+			"a pattern starts again",
+			run(
+				event(1, "flow_started", flow("pattern_collect_information")),
+				event(2, "flow_started", flow("pattern_collect_information")),
+				event(3, "flow_completed", flow("pattern_collect_information")),
+			),
+			"pattern_collect_information completed starts 2 interrupted 0 resumed 0 step  escalated false",
+		},
+		{
+			"twice",
+			run(
+				event(1, "flow_started", flow("a")), event(2, "flow_completed", flow("a")),
+				event(3, "flow_started", flow("a")),
+			),
+			"a completed starts 1 interrupted 0 resumed 0 step  escalated false; a open starts 1 interrupted 0 resumed 0 step  escalated false",
+		},
+		{
+			"an end without a start", run(event(1, "flow_completed", flow("a"))),
+			"a completed starts 0 interrupted 0 resumed 0 step  escalated false",
+		},
+		{
+			"handed over inside",
+			run(
+				event(1, "flow_started", flow("a")), event(2, "action", name("action_human_handoff")),
+				event(3, "flow_cancelled", flow("a")), event(4, "flow_started", flow("b")),
+			),
+			"a cancelled starts 1 interrupted 0 resumed 0 step  escalated true; b open starts 1 interrupted 0 resumed 0 step  escalated false",
+		},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", tt.name, tt.got, tt.want)
@@ -276,19 +400,59 @@ func TestOutcomes(t *testing.T) {
 		want   Outcome
 	}{
 		{"nobody wrote", []*Event{event(0, "bot", text("news"))}, NotEngaged},
-		{"only the session start", []*Event{event(0, "user", text("/session_start")), event(1, "bot", text("Hello!"))}, NotEngaged},
+		{
+			"only the session start",
+			[]*Event{event(0, "user", text("/session_start")), event(1, "bot", text("Hello!"))},
+			NotEngaged,
+		},
 		{"an answer", []*Event{said, event(1, "bot", text("It arrives today."))}, ResolvedAssumed},
 		{"a question", []*Event{said, event(1, "bot", text("Which parcel?"))}, Abandoned},
-		{"buttons", []*Event{said, event(1, "bot", text("Choose"), func(e *Event) { e.Rich = `{"buttons":[{}]}` })}, Abandoned},
+		{
+			"buttons",
+			[]*Event{said, event(1, "bot", text("Choose"), func(e *Event) { e.Rich = `{"buttons":[{}]}` })},
+			Abandoned,
+		},
 		{"a fallback", []*Event{said, event(1, "bot", text("Sorry."), name("utter_default"))}, Abandoned},
 		{"an error", []*Event{said, event(1, "bot", text("Sorry."), name("utter_internal_error_rasa"))}, Abandoned},
 		{"no reply", []*Event{said}, Abandoned},
-		{"a completed flow that asks for more", []*Event{said, event(1, "bot", text("Done.")), event(2, "flow_completed", flow("a")), event(3, "bot", text("Anything else?"), name("utter_can_do_something_else"))}, ResolvedAssumed},
-		{"an error after a completed flow", []*Event{said, event(1, "bot", text("Done.")), event(2, "flow_completed", flow("a")), event(3, "bot", text("Sorry, something went wrong."), name("utter_internal_error_rasa"))}, Abandoned},
-		{"an error after a completed flow, at its instant", []*Event{said, event(1, "bot", text("Done.")), event(2, "flow_completed", flow("a")), event(2, "bot", text("Sorry."), name("utter_internal_error_rasa"))}, Abandoned},
-		{"nobody wrote, handed over", []*Event{event(0, "bot", text("news")), event(1, "action", name("action_human_handoff"))}, NotEngaged},
+		{
+			"a completed flow that asks for more",
+			[]*Event{
+				said, event(1, "bot", text("Done.")), event(2, "flow_completed", flow("a")),
+				event(3, "bot", text("Anything else?"), name("utter_can_do_something_else")),
+			},
+			ResolvedAssumed,
+		},
+		{
+			"an error after a completed flow",
+			[]*Event{
+				said, event(1, "bot", text("Done.")), event(2, "flow_completed", flow("a")),
+				event(3, "bot", text("Sorry, something went wrong."), name("utter_internal_error_rasa")),
+			},
+			Abandoned,
+		},
+		{
+			"an error after a completed flow, at its instant",
+			[]*Event{
+				said, event(1, "bot", text("Done.")), event(2, "flow_completed", flow("a")),
+				event(2, "bot", text("Sorry."), name("utter_internal_error_rasa")),
+			},
+			Abandoned,
+		},
+		{
+			"nobody wrote, handed over",
+			[]*Event{event(0, "bot", text("news")), event(1, "action", name("action_human_handoff"))},
+			NotEngaged,
+		},
 		{"satisfied", []*Event{said, event(1, "slot", name("csat_score"), value(`"satisfied"`))}, ResolvedConfirmed},
-		{"unsatisfied after an answer", []*Event{said, event(1, "bot", text("Done.")), event(2, "user", text("/SetSlots(csat_score=unsatisfied)")), event(3, "slot", name("csat_score"), value(`"unsatisfied"`))}, ResolvedAssumed},
+		{
+			"unsatisfied after an answer",
+			[]*Event{
+				said, event(1, "bot", text("Done.")), event(2, "user", text("/SetSlots(csat_score=unsatisfied)")),
+				event(3, "slot", name("csat_score"), value(`"unsatisfied"`)),
+			},
+			ResolvedAssumed,
+		},
 	} {
 		if got := defaults(t, tt.events...).Conversations[0].Outcome(); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
@@ -299,7 +463,10 @@ func TestOutcomes(t *testing.T) {
 func TestStack(t *testing.T) {
 	t.Parallel()
 	push := func(at float64, path, flow string) *Event {
-		return event(at, "stack", update(`[{"op":"add","path":"`+path+`","value":{"flow_id":"`+flow+`","step_id":"START","n":1.50}}]`))
+		return event(
+			at, "stack",
+			update(`[{"op":"add","path":"`+path+`","value":{"flow_id":"`+flow+`","step_id":"START","n":1.50}}]`),
+		)
 	}
 	patch := func(at float64, ops string) *Event { return event(at, "stack", update(ops)) }
 	tops := func(events ...*Event) string {
@@ -318,13 +485,54 @@ func TestStack(t *testing.T) {
 	for _, tt := range []struct {
 		name, got, want string
 	}{
-		{"push, step, pop", tops(push(0, "/0", "a"), patch(1, `[{"op":"replace","path":"/0/step_id","value":"1"}]`), push(2, "/1", "b"), patch(3, `[{"op":"remove","path":"/1"}]`), patch(4, `[{"op":"remove","path":"/0"}]`)), "a/START a/1 b/START a/1 /"},
-		{"append, move, copy, test", tops(push(0, "/-", "a"), patch(1, `[{"op":"copy","from":"/0","path":"/1"},{"op":"replace","path":"/1/flow_id","value":"b"},{"op":"test","path":"/0/n","value":1.50}]`), patch(2, `[{"op":"move","from":"/1","path":"/0"}]`)), "a/START b/START a/START"},
-		{"does not fit", tops(push(0, "/0", "a"), patch(1, `[{"op":"replace","path":"/9/step_id","value":"s"}]`), patch(2, `[{"op":"replace","path":"/0/step_id","value":"2"}]`)), "a/START a/2 not applied"},
+		{
+			"push, step, pop",
+			tops(
+				push(0, "/0", "a"), patch(1, `[{"op":"replace","path":"/0/step_id","value":"1"}]`), push(2, "/1", "b"),
+				patch(3, `[{"op":"remove","path":"/1"}]`), patch(4, `[{"op":"remove","path":"/0"}]`),
+			),
+			"a/START a/1 b/START a/1 /",
+		},
+		{
+			"append, move, copy, test",
+			tops(
+				push(0, "/-", "a"),
+				patch(
+					1,
+					`[{"op":"copy","from":"/0","path":"/1"},{"op":"replace","path":"/1/flow_id","value":"b"},{"op":"test","path":"/0/n","value":1.50}]`,
+				),
+				patch(2, `[{"op":"move","from":"/1","path":"/0"}]`),
+			),
+			"a/START b/START a/START",
+		},
+		{
+			"does not fit",
+			tops(
+				push(0, "/0", "a"), patch(1, `[{"op":"replace","path":"/9/step_id","value":"s"}]`),
+				patch(2, `[{"op":"replace","path":"/0/step_id","value":"2"}]`),
+			),
+			"a/START a/2 not applied",
+		},
 		{"not JSON", tops(patch(0, `nonsense`)), "not applied"},
-		{"reset at the session's start", tops(push(0, "/0", "a"), event(1, "session_started"), push(2, "/0", "b")), "a/START b/START"},
-		{"builds on the stack before the reset", tops(push(0, "/0", "a"), event(1, "restart"), patch(2, `[{"op":"replace","path":"/0/step_id","value":"7"}]`)), "a/START a/7"},
-		{"silence resets nothing", tops(push(0, "/0", "a"), event(1, "conversation_inactive"), patch(2, `[{"op":"replace","path":"/0/step_id","value":"7"}]`)), "a/START a/7"},
+		{
+			"reset at the session's start", tops(push(0, "/0", "a"), event(1, "session_started"), push(2, "/0", "b")),
+			"a/START b/START",
+		},
+		{
+			"builds on the stack before the reset",
+			tops(
+				push(0, "/0", "a"), event(1, "restart"), patch(2, `[{"op":"replace","path":"/0/step_id","value":"7"}]`),
+			),
+			"a/START a/7",
+		},
+		{
+			"silence resets nothing",
+			tops(
+				push(0, "/0", "a"), event(1, "conversation_inactive"),
+				patch(2, `[{"op":"replace","path":"/0/step_id","value":"7"}]`),
+			),
+			"a/START a/7",
+		},
 		{"grows without end", tops(push(0, "/0", "a"), patch(1, doubling())), "a/START not applied"},
 	} {
 		if tt.got != tt.want {
@@ -347,7 +555,11 @@ func TestTurnsKnowFlowAndAction(t *testing.T) {
 	push := func(at float64, ops string) *Event { return event(at, "stack", update(ops)) }
 	c := defaults(t,
 		event(0, "user", text("hi")), push(1, `[{"op":"add","path":"/0","value":{"flow_id":"a","step_id":"s"}}]`),
-		event(2, "action", name("action_fetch")), event(3, "action", name("utter_ask")), event(4, "bot", text("Which?")), event(5, "action", name("action_log")), event(6, "action", name("action_listen")),
+		event(
+			2, "action", name("action_fetch"),
+		), event(3, "action", name("utter_ask")), event(4, "bot", text("Which?")), event(
+			5, "action", name("action_log"),
+		), event(6, "action", name("action_listen")),
 		event(7, "user", text("this")), event(8, "bot", text("Fine.")), push(9, `[{"op":"remove","path":"/0"}]`),
 		event(10, "user", text("bye")), event(11, "action", name("action_listen")),
 	)
@@ -365,8 +577,12 @@ func TestStateSurvivesTheStore(t *testing.T) {
 	settings := DefaultSettings()
 	p := new(Projection)
 	events := slices.Concat(start(0), []*Event{
-		event(1, "user", text("hi")), event(2, "stack", update(`[{"op":"add","path":"/0","value":{"flow_id":"a","n":12345678901234567890}}]`)),
-		event(3, "flow_started", flow("a")), event(4, "bot", text("Which?")), event(5, "action", name("action_listen"), took(1, 2)),
+		event(1, "user", text("hi")), event(
+			2, "stack", update(`[{"op":"add","path":"/0","value":{"flow_id":"a","n":12345678901234567890}}]`),
+		),
+		event(3, "flow_started", flow("a")), event(4, "bot", text("Which?")), event(
+			5, "action", name("action_listen"), took(1, 2),
+		),
 	})
 	if _, _, ok := NewFold(p, NewRules(settings), nil).Project(events); !ok {
 		t.Fatal("cannot fold")
@@ -392,7 +608,10 @@ func TestStateSurvivesTheStore(t *testing.T) {
 
 func TestSeqGrows(t *testing.T) {
 	t.Parallel()
-	c := defaults(t, event(0, "user", text("a")), event(0, "bot", text("b")), event(0, "bot", text("c")), event(.0000001, "bot", text("d")))
+	c := defaults(
+		t, event(0, "user", text("a")), event(0, "bot", text("b")), event(0, "bot", text("c")),
+		event(.0000001, "bot", text("d")),
+	)
 	for i := 1; i < len(c.Events); i++ {
 		if c.Events[i].Seq <= c.Events[i-1].Seq {
 			t.Errorf("seq %d after %d", c.Events[i].Seq, c.Events[i-1].Seq)
@@ -403,7 +622,9 @@ func TestSeqGrows(t *testing.T) {
 // TestLateAction: the action of an answer may come after it.
 func TestLateAction(t *testing.T) {
 	t.Parallel()
-	turn := defaults(t, event(0, "user", text("hi")), event(1, "bot", text("Hello.")), event(1, "action", name("utter_hello"))).Turns
+	turn := defaults(
+		t, event(0, "user", text("hi")), event(1, "bot", text("Hello.")), event(1, "action", name("utter_hello")),
+	).Turns
 	if len(turn) != 1 || turn[0].Action != "utter_hello" {
 		t.Errorf("the answer's action: %+v", turn)
 	}

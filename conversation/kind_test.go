@@ -23,10 +23,12 @@ func judged(e *Event) *Event {
 	}
 	e.Kind, e.Rank, e.Format = x.kind, x.rank, 1
 	for t, is := range map[Trait]bool{
-		OwnID: e.Type == "user" && e.MessageID != "", Platform: e.Type == "user" && (e.Text == "/session_start" || e.Text == "/silence_timeout" || strings.HasPrefix(e.Text, "EXTERNAL: ")),
+		OwnID: e.Type == "user" && e.MessageID != "", Platform: e.Type == "user" && (e.Text == "/session_start" ||
+			e.Text == "/silence_timeout" || strings.HasPrefix(e.Text, "EXTERNAL: ")),
 		Payload: strings.HasPrefix(e.Text, "/"), SetsSlots: strings.HasPrefix(e.Text, "/SetSlots"), AsksBack: strings.HasPrefix(e.Name, "utter_ask_"),
-		Fails:      strings.HasPrefix(e.Name, "utter_internal_error") || e.FlowID == "pattern_internal_error",
-		AsksRating: e.Name == "utter_ask_csat_score" || e.Type == "flow_started" && e.FlowID == "pattern_customer_satisfaction",
+		Fails: strings.HasPrefix(e.Name, "utter_internal_error") || e.FlowID == "pattern_internal_error",
+		AsksRating: e.Name == "utter_ask_csat_score" || e.Type == "flow_started" &&
+			e.FlowID == "pattern_customer_satisfaction",
 	} {
 		if is {
 			e.Traits |= t

@@ -25,7 +25,8 @@ type standing struct {
 // Because is why a conversation has its outcome.
 type Because string
 
-// The reasons. Those that begin with "kept" say that a last turn of the user left nothing open, so that what stood before counts.
+// The reasons. Those that begin with "kept" say that a last turn of the user left nothing open, so that what stood
+// before counts.
 const (
 	NobodyWrote   Because = "nobody_wrote"
 	HandedOver    Because = "handed_over"
@@ -69,8 +70,8 @@ func (c *Conversation) Ending() (Outcome, Because) {
 	return outcome, because
 }
 
-// stands returns how the conversation stands, and whether that stood before the user's last turn already: one that got nothing but a closing
-// question, or that got nothing and leaves nothing open.
+// stands returns how the conversation stands, and whether that stood before the user's last turn already: one that got
+// nothing but a closing question, or that got nothing and leaves nothing open.
 func (c *Conversation) stands() (s standing, kept bool) {
 	now := standing{c.Last, c.FlowDone}
 	if now.Last == saidNothing && !now.FlowDone && (c.OnlyAsked || c.Closing) {

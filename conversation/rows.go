@@ -61,7 +61,8 @@ type ResponseSource string
 // The sources of response times.
 const (
 	FromExecutionTimes ResponseSource = "execution_times" // understanding and prediction, told by the platform
-	FromBotMessage     ResponseSource = "bot_message"     // first bot message − user message: without understanding time
+	// first bot message − user message: without understanding time
+	FromBotMessage ResponseSource = "bot_message"
 )
 
 // Turn is a user message and everything up to the next one.

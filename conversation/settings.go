@@ -9,26 +9,32 @@ import (
 
 // Settings are the rules of one assistant that the fold needs.
 type Settings struct {
-	HandoffActions []string  `json:"handoff_actions" yaml:"handoff_actions"` // actions that hand the conversation to a person
+	// actions that hand the conversation to a person
+	HandoffActions []string  `json:"handoff_actions" yaml:"handoff_actions"`
 	HandoffFlows   []string  `json:"handoff_flows" yaml:"handoff_flows"`     // flows whose start does; none by default
 	HandoffCommand bool      `json:"handoff_command" yaml:"handoff_command"` // the command "human handoff" counts
 	HandoffPause   PauseRule `json:"handoff_pause" yaml:"handoff_pause"`     // whether the event "pause" counts
 	HandoffAgent   bool      `json:"handoff_agent" yaml:"handoff_agent"`     // a message by a human agent counts
 	CSATSlots      []string  `json:"csat_slots" yaml:"csat_slots"`
-	SatisfiedFrom  int       `json:"satisfied_from" yaml:"satisfied_from"` // lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
-	IdleMinutes    int       `json:"idle_minutes" yaml:"idle_minutes"`     // a conversation without an end event is closed this long after its last event
-	Fallbacks      []string  `json:"fallbacks" yaml:"fallbacks"`
+	// lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
+	SatisfiedFrom int `json:"satisfied_from" yaml:"satisfied_from"`
+	// a conversation without an end event is closed this long after its last event
+	IdleMinutes int      `json:"idle_minutes" yaml:"idle_minutes"`
+	Fallbacks   []string `json:"fallbacks" yaml:"fallbacks"`
 
-	ClosingQuestions []string `json:"closing_questions" yaml:"closing_questions"` // patterns of responses and of questions that leave nothing open
-	ClosingIntents   []string `json:"closing_intents" yaml:"closing_intents"`     // patterns of intents by which people say thanks and good bye
-	ClosingWords     []string `json:"closing_words" yaml:"closing_words"`         // words and phrases of messages that say no more
+	// patterns of responses and of questions that leave nothing open
+	ClosingQuestions []string `json:"closing_questions" yaml:"closing_questions"`
+	// patterns of intents by which people say thanks and good bye
+	ClosingIntents []string `json:"closing_intents" yaml:"closing_intents"`
+	// words and phrases of messages that say no more
+	ClosingWords []string `json:"closing_words" yaml:"closing_words"`
 }
 
 // PauseRule is whether a pause hands a conversation to a human.
 type PauseRule string
 
-// The rules. By PauseAuto it does when after the last pause, which no resume followed, a human agent speaks, or the assistant says
-// nothing more.
+// The rules. By PauseAuto it does when after the last pause, which no resume followed, a human agent speaks, or the
+// assistant says nothing more.
 const (
 	PauseAuto   PauseRule = "auto"
 	PauseAlways PauseRule = "always"
@@ -66,7 +72,11 @@ const (
 
 // Check tells which setting is wrong, and why; "" when none is.
 func (s *Settings) Check() (field, why string) {
-	for field, list := range map[string][]string{"hand-off actions": s.HandoffActions, "hand-off flows": s.HandoffFlows, "rating slots": s.CSATSlots, "fallbacks": s.Fallbacks, "closing questions": s.ClosingQuestions, "closing intents": s.ClosingIntents, "closing words": s.ClosingWords} {
+	for field, list := range map[string][]string{
+		"hand-off actions": s.HandoffActions, "hand-off flows": s.HandoffFlows, "rating slots": s.CSATSlots,
+		"fallbacks": s.Fallbacks, "closing questions": s.ClosingQuestions, "closing intents": s.ClosingIntents,
+		"closing words": s.ClosingWords,
+	} {
 		if len(list) > mostNames {
 			return field, "are at most " + strconv.Itoa(mostNames)
 		}
@@ -95,7 +105,10 @@ func DefaultSettings() Settings {
 		CSATSlots:      []string{"csat_score"},
 		SatisfiedFrom:  4,
 		IdleMinutes:    65,
-		Fallbacks:      []string{"action_default_fallback", "utter_default", "utter_fallback", "nlu_fallback", "out_of_scope", "pattern_cannot_handle", "pattern_chitchat_fallback", "utter_free_chitchat_response_fallback"},
+		Fallbacks: []string{
+			"action_default_fallback", "utter_default", "utter_fallback", "nlu_fallback", "out_of_scope",
+			"pattern_cannot_handle", "pattern_chitchat_fallback", "utter_free_chitchat_response_fallback",
+		},
 
 		ClosingQuestions: slices.Clone(defaultClosingQuestions), ClosingIntents: slices.Clone(defaultClosingIntents), ClosingWords: slices.Clone(defaultClosingWords),
 	}
@@ -159,7 +172,9 @@ func (s *Settings) escalation(e *Event) string {
 			return TypeAgent
 		}
 	case KindUser:
-		if s.HandoffCommand && slices.ContainsFunc(e.Commands, func(c Command) bool { return c.Kind == "human handoff" }) {
+		if s.HandoffCommand && slices.ContainsFunc(
+			e.Commands, func(c Command) bool { return c.Kind == "human handoff" },
+		) {
 			return "human handoff"
 		}
 	default:

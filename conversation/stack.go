@@ -23,8 +23,8 @@ type PatchOp struct {
 
 var errPatch = errors.New("the patch does not fit the stack")
 
-// Bounds of what patches make: what is larger is taken as one that does not fit, so that a stack that only grows, and hostile patches that copy
-// it into itself, stay harmless.
+// Bounds of what patches make: what is larger is taken as one that does not fit, so that a stack that only grows, and
+// hostile patches that copy it into itself, stay harmless.
 const (
 	MaxPatchOps   = 1000
 	maxStackNodes = 1000
@@ -71,7 +71,8 @@ func (s Stack) forget() {
 	empty([]any(s))
 }
 
-// weight is how large a stack is, or at most where it is not exact. To measure a stack for each patch would cost more than to apply it.
+// weight is how large a stack is, or at most where it is not exact. To measure a stack for each patch would cost more
+// than to apply it.
 type weight struct {
 	extent
 	exact bool
@@ -80,7 +81,8 @@ type weight struct {
 func weigh(s Stack) weight   { return weight{measure([]any(s), 0), true} }
 func (w weight) known() bool { return w.nodes > 0 }
 
-// apply returns the stack after a patch, and its weight; s itself, of the weight at, is not changed. No patch at all is one that does not fit.
+// apply returns the stack after a patch, and its weight; s itself, of the weight at, is not changed. No patch at all is
+// one that does not fit.
 func (s Stack) apply(patch []PatchOp, at weight) (Stack, weight, error) {
 	if patch == nil || len(patch) > MaxPatchOps {
 		return nil, at, errPatch

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestWeight holds that what a stack takes does not depend on how its weight is known: carried along from patch to patch, or measured anew for each.
+// TestWeight holds that what a stack takes does not depend on how its weight is known: carried along from patch to
+// patch, or measured anew for each.
 func TestWeight(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -66,7 +67,8 @@ func TestWeight(t *testing.T) {
 			}
 			taken++
 			carried, anew, at = a, b, heavy
-			if exact := weigh(carried); at.nodes < exact.nodes || at.bytes < exact.bytes || at.exact && at != exact || exact.large() {
+			if exact := weigh(carried); at.nodes < exact.nodes || at.bytes < exact.bytes || at.exact && at != exact ||
+				exact.large() {
 				t.Fatalf("carried %+v, is %+v", at, exact)
 			}
 		}

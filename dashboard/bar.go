@@ -95,7 +95,14 @@ func (v Viewer) Bar(q Question, c queries.Choices) FilterBar {
 	for _, p := range []struct {
 		days      int
 		name, key string
-	}{{1, "Today", "d"}, {7, "7 days", "w"}, {28, "28 days", "m"}, {90, "90 days", "q"}, {180, "180 days", ""}, {365, "365 days", "y"}} {
+	}{
+		{1, "Today", "d"},
+		{7, "7 days", "w"},
+		{28, "28 days", "m"},
+		{90, "90 days", "q"},
+		{180, "180 days", ""},
+		{365, "365 days", "y"},
+	} {
 		with := f
 		with.Range = metric.Range{Days: p.days}
 		b.Presets = append(b.Presets, Chip{Label: p.name, Without: q.with(with).Address(), Key: p.key})
@@ -125,13 +132,24 @@ func (v Viewer) Bar(q Question, c queries.Choices) FilterBar {
 		{Name: "version", Label: "Version", Values: c.Versions, Chosen: f.Versions},
 		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: metric.OutcomeName},
 		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: metric.RatingName},
-		{Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated}, One: true},
-		{Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Review.States, Text: metric.ReviewStateName},
+		{
+			Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated},
+			One: true,
+		},
+		{
+			Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Review.States,
+			Text: metric.ReviewStateName,
+		},
 		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Review.Tags},
 	}
 	if len(c.Reviewers) > 1 || len(f.Review.Reviewers) > 0 {
-		people := Choice{Name: "reviewer", Label: "Reviewer", Chosen: f.Review.Reviewers, Text: func(id string) string { return cmp.Or(c.Reviewers[id], "somebody who is gone") }}
-		people.Values = slices.SortedFunc(maps.Keys(c.Reviewers), func(a, b string) int { return cmp.Compare(c.Reviewers[a], c.Reviewers[b]) })
+		people := Choice{
+			Name: "reviewer", Label: "Reviewer", Chosen: f.Review.Reviewers,
+			Text: func(id string) string { return cmp.Or(c.Reviewers[id], "somebody who is gone") },
+		}
+		people.Values = slices.SortedFunc(
+			maps.Keys(c.Reviewers), func(a, b string) int { return cmp.Compare(c.Reviewers[a], c.Reviewers[b]) },
+		)
 		b.Choices = append(b.Choices, people)
 	}
 	shown := map[string]bool{"id": b.FindID, "q": b.FindID}
@@ -161,7 +179,10 @@ func (v Viewer) Bar(q Question, c queries.Choices) FilterBar {
 }
 
 func (q Question) describeFigures(b *FilterBar, from, until time.Time) {
-	names := map[metric.Compare]string{"": "nothing", metric.WithPrevious: "the period before", metric.WithWeekdays: "the same weekdays before", metric.WithYear: "a year before"}
+	names := map[metric.Compare]string{
+		"": "nothing", metric.WithPrevious: "the period before", metric.WithWeekdays: "the same weekdays before",
+		metric.WithYear: "a year before",
+	}
 	b.Compare = "with " + names[q.compare]
 	for _, c := range append(slices.Clone(metric.Comparisons), "") {
 		with, key := q, ""
@@ -169,7 +190,9 @@ func (q Question) describeFigures(b *FilterBar, from, until time.Time) {
 		if c == "" && q.compare != "" || c == metric.WithPrevious && q.compare == "" {
 			key = "x"
 		}
-		b.Compares = append(b.Compares, Chip{Label: "with " + names[c], Without: with.Address(), Current: c == q.compare, Key: key})
+		b.Compares = append(b.Compares, Chip{
+			Label: "with " + names[c], Without: with.Address(), Current: c == q.compare, Key: key,
+		})
 	}
 	used := q.Bucket.In(from, until)
 	b.Bucket = string(used)
@@ -177,13 +200,15 @@ func (q Question) describeFigures(b *FilterBar, from, until time.Time) {
 		with := q
 		with.Bucket = bucket
 		if bucket.In(from, until) == bucket {
-			b.Buckets = append(b.Buckets, Chip{Label: "By " + string(bucket), Without: with.Address(), Current: bucket == used})
+			b.Buckets = append(b.Buckets, Chip{
+				Label: "By " + string(bucket), Without: with.Address(), Current: bucket == used,
+			})
 		}
 	}
 }
 
-// Chips are the applied filters, each with the address of the page without it, and with its opposite. Of those of the choices the choice says what a
-// value is called.
+// Chips are the applied filters, each with the address of the page without it, and with its opposite. Of those of the
+// choices the choice says what a value is called.
 func (q Question) Chips(choices []Choice) (all []Chip) {
 	query := q.Query()
 	without := func(key, value string) url.Values {
@@ -201,7 +226,9 @@ func (q Question) Chips(choices []Choice) (all []Chip) {
 	asked := q.Filter.Asked()
 	for _, a := range asked {
 		c := Chip{Label: a.Label, Verb: a.Verb, Value: a.Words(format.Millis), Without: to(without(a.Key, a.Text))}
-		if i := slices.IndexFunc(choices, func(x Choice) bool { return x.Name == a.Name }); i >= 0 && choices[i].Text != nil {
+		if i := slices.IndexFunc(
+			choices, func(x Choice) bool { return x.Name == a.Name },
+		); i >= 0 && choices[i].Text != nil {
 			c.Value = choices[i].Text(a.Text)
 		}
 		if a.Opposite != "" {
@@ -216,7 +243,9 @@ func (q Question) Chips(choices []Choice) (all []Chip) {
 			if n := len(q.Filter.IDs); a.Text == q.Filter.IDs[0] {
 				rest := q.Query()
 				rest.Del("only")
-				c.Value, c.Without = format.Plural(int64(n), "conversation that was chosen", "conversations that were chosen"), to(rest)
+				c.Value, c.Without = format.Plural(
+					int64(n), "conversation that was chosen", "conversations that were chosen",
+				), to(rest)
 			} else {
 				continue
 			}
@@ -226,7 +255,8 @@ func (q Question) Chips(choices []Choice) (all []Chip) {
 	return all
 }
 
-// FilterWords says in words what a filter narrows to, but for its range, a field after the other; "none" when to nothing.
+// FilterWords says in words what a filter narrows to, but for its range, a field after the other; "none" when to
+// nothing.
 func FilterWords(f metric.Filter) string {
 	var words []string
 	last := ""
@@ -235,7 +265,9 @@ func FilterWords(f metric.Filter) string {
 		switch key := a.Key; {
 		case a.Name == "only" && last == key:
 		case a.Name == "only" && len(f.IDs) > 3:
-			words = append(words, "Only "+format.Plural(int64(len(f.IDs)), "conversation", "conversations")+" that were chosen")
+			words = append(
+				words, "Only "+format.Plural(int64(len(f.IDs)), "conversation", "conversations")+" that were chosen",
+			)
 		case last == key && a.Name != "is" && a.Name != "flow": // any of them, or none of them
 			join := " or "
 			if a.Verb == "is not" {

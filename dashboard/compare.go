@@ -41,10 +41,26 @@ type dimension struct {
 }
 
 var dimensions = []dimension{
-	{"version", "Versions", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Versions[d.Version] }, func(f *metric.Filter, v string) { f.Versions = []string{v} }, "channel"},
-	{"channel", "Channels", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Channels[d.Channel] }, func(f *metric.Filter, v string) { f.Channels = []string{v} }, "version"},
-	{"environment", "Environments", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }, "channel"},
-	{"assistant", "Assistants", func(n queries.DimensionNames, d figures.Dimensions) string { return n.Assistants[d.Assistant] }, func(f *metric.Filter, v string) { f.Assistants = []string{v} }, "channel"},
+	{
+		"version", "Versions",
+		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Versions[d.Version] },
+		func(f *metric.Filter, v string) { f.Versions = []string{v} }, "channel",
+	},
+	{
+		"channel", "Channels",
+		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Channels[d.Channel] },
+		func(f *metric.Filter, v string) { f.Channels = []string{v} }, "version",
+	},
+	{
+		"environment", "Environments",
+		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Environments[d.Environment] },
+		func(f *metric.Filter, v string) { f.Environments = []string{v} }, "channel",
+	},
+	{
+		"assistant", "Assistants",
+		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Assistants[d.Assistant] },
+		func(f *metric.Filter, v string) { f.Assistants = []string{v} }, "channel",
+	},
 }
 
 func dimensionOf(key string) dimension {
@@ -90,7 +106,9 @@ func (f *Figures) Comparison(ctx context.Context) (m Comparison, err error) {
 	pick := func(wanted string, other *group) *group {
 		i := slices.IndexFunc(groups, func(g *group) bool { return g.name == wanted })
 		if i < 0 {
-			i = slices.IndexFunc(groups, func(g *group) bool { return g != other && (other == nil || g.of == other.of) })
+			i = slices.IndexFunc(
+				groups, func(g *group) bool { return g != other && (other == nil || g.of == other.of) },
+			)
 		}
 		if i < 0 { // of another assistant, then
 			i = slices.IndexFunc(groups, func(g *group) bool { return g != other })
@@ -149,7 +167,9 @@ func (f *Figures) groups(by dimension, names queries.DimensionNames) []*group {
 func (f *Figures) compareRows(a, b *group) []ComparisonRow {
 	rows := []ComparisonRow{{
 		Name: "Conversations",
-		A:    Count(a.whole.Count(metric.All), f.link(a.filter, metric.All)), B: Count(b.whole.Count(metric.All), f.link(b.filter, metric.All)),
+		A: Count(
+			a.whole.Count(metric.All), f.link(a.filter, metric.All),
+		), B: Count(b.whole.Count(metric.All), f.link(b.filter, metric.All)),
 	}}
 	for _, m := range []struct {
 		measure metric.Measure
@@ -164,7 +184,10 @@ func (f *Figures) compareRows(a, b *group) []ComparisonRow {
 		{metric.CSAT, "rated"},
 		{metric.ResponseRate, "asked"},
 	} {
-		row := ComparisonRow{Name: m.measure.Name, Formula: m.measure.Formula, A: f.rate(&a.whole, a.filter, m.measure, m.base), B: f.rate(&b.whole, b.filter, m.measure, m.base)}
+		row := ComparisonRow{
+			Name: m.measure.Name, Formula: m.measure.Formula, A: f.rate(&a.whole, a.filter, m.measure, m.base),
+			B: f.rate(&b.whole, b.filter, m.measure, m.base),
+		}
 		if d, ok := b.whole.Rate(m.measure).Minus(a.whole.Rate(m.measure)); ok {
 			row.Difference = RateDifference(d, m.measure.LessIs)
 		}
@@ -185,7 +208,10 @@ func (f *Figures) compareRows(a, b *group) []ComparisonRow {
 		p    float64
 		name string
 	}{{0.5, "Response time, p50"}, {0.95, "Response time, p95"}} {
-		row := ComparisonRow{Name: p.name, A: f.percentile(&a.whole.Response, a.filter, p.p), B: f.percentile(&b.whole.Response, b.filter, p.p)}
+		row := ComparisonRow{
+			Name: p.name, A: f.percentile(&a.whole.Response, a.filter, p.p),
+			B: f.percentile(&b.whole.Response, b.filter, p.p),
+		}
 		row.Difference = TimeDifference(&b.whole.Response, &a.whole.Response, p.p)
 		rows = append(rows, row)
 	}

@@ -32,7 +32,11 @@ func (f *Figures) CSAT(ctx context.Context) (m CSAT, err error) {
 		}
 		return c
 	}
-	m.Cards = []Card{f.rateCard(metric.CSAT, "rated"), f.rateCard(metric.ResponseRate, "asked"), count("Satisfied", metric.Satisfied), count("Not satisfied", metric.Unsatisfied), count("No answer", metric.Unanswered)}
+	m.Cards = []Card{
+		f.rateCard(metric.CSAT, "rated"), f.rateCard(metric.ResponseRate, "asked"),
+		count("Satisfied", metric.Satisfied), count("Not satisfied", metric.Unsatisfied),
+		count("No answer", metric.Unanswered),
+	}
 	m.Time = f.overTime("csat", "CSAT", "satisfied of rated", Lines, Percents)
 	m.Time.Series = []Series{f.rateSeries(metric.CSAT, "CSAT", "--c-sat", "rated")}
 	m.Time.Main, m.Time.Foot = "CSAT", "Hollow points: fewer than 30 ratings."
@@ -44,8 +48,15 @@ func (f *Figures) CSAT(ctx context.Context) (m CSAT, err error) {
 	for _, v := range []struct {
 		is          metric.Condition
 		name, color string
-	}{{metric.Satisfied, "Satisfied", "--c-sat"}, {metric.Unsatisfied, "Not satisfied", "--c-unsat"}, {metric.Unanswered, "No answer", "--c-none"}} {
-		series := Series{Name: v.name, Color: v.color, Link: f.link(f.Filter, v.is), N: t.Count(v.is), Share: format.Percent(metric.Rate{Of: t.Count(v.is), Among: t.Count(metric.Asked)})}
+	}{
+		{metric.Satisfied, "Satisfied", "--c-sat"},
+		{metric.Unsatisfied, "Not satisfied", "--c-unsat"},
+		{metric.Unanswered, "No answer", "--c-none"},
+	} {
+		series := Series{
+			Name: v.name, Color: v.color, Link: f.link(f.Filter, v.is), N: t.Count(v.is),
+			Share: format.Percent(metric.Rate{Of: t.Count(v.is), Among: t.Count(metric.Asked)}),
+		}
 		for i := range f.points {
 			series.Values = append(series.Values, Count(f.points[i].Count(v.is), f.link(f.at(i), v.is)))
 		}
@@ -55,7 +66,9 @@ func (f *Figures) CSAT(ctx context.Context) (m CSAT, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.Tables = f.breakdowns(names, []string{"CSAT", "Rated", "Response rate", "Asked"}, func(t *metric.Tally, filter metric.Filter) []Value {
+	m.Tables = f.breakdowns(names, []string{
+		"CSAT", "Rated", "Response rate", "Asked",
+	}, func(t *metric.Tally, filter metric.Filter) []Value {
 		return []Value{
 			f.rate(t, filter, metric.CSAT, "rated"), Count(t.Count(metric.Rated), f.link(filter, metric.Rated)),
 			f.rate(t, filter, metric.ResponseRate, "asked"), Count(t.Count(metric.Asked), f.link(filter, metric.Asked)),

@@ -61,12 +61,14 @@ func RateDelta(now, was metric.Rate, lessIsBetter bool) Delta {
 		d.Text, d.From = "no clear change ±"+format.Decimal((diff.High-diff.Low)/2*100, 1)+" pp", ""
 	default:
 		up := diff.Value > 0
-		d.Arrow, d.Text, d.Judge = arrow(up), format.Decimal(math.Abs(diff.Value)*100, 1)+" pp", judge(up != lessIsBetter)
+		d.Arrow, d.Text, d.Judge = arrow(up), format.Decimal(math.Abs(diff.Value)*100, 1)+
+			" pp", judge(up != lessIsBetter)
 	}
 	return d
 }
 
-// TimeDelta compares percentiles of response times: clear only when the 95 % interval of the difference leaves out zero.
+// TimeDelta compares percentiles of response times: clear only when the 95 % interval of the difference leaves out
+// zero.
 func TimeDelta(now, was *metric.Latency, p float64) Delta {
 	a, ok1 := now.Percentile(p)
 	b, ok2 := was.Percentile(p)
@@ -110,7 +112,9 @@ func TimeDifference(now, was *metric.Latency, p float64) Delta {
 	case !diff.Clear():
 		return Delta{Text: "not distinguishable", From: interval}
 	}
-	return Delta{Arrow: arrow(diff.Value > 0), Text: signedMillis(diff.Value), From: interval, Judge: judge(diff.Value < 0)}
+	return Delta{
+		Arrow: arrow(diff.Value > 0), Text: signedMillis(diff.Value), From: interval, Judge: judge(diff.Value < 0),
+	}
 }
 
 func signedMillis(ms float64) string {

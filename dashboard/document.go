@@ -35,7 +35,12 @@ var documentPages = map[string]struct {
 		m, err := f.Overview(ctx)
 		d.Cards, d.Empty = m.Cards, !m.Any
 		d.Charts = []Chart{m.Volume, m.Outcomes, m.Response, m.CSAT, m.Busiest}
-		d.Tables = append([]Breakdown{flowTable("Flows that lose most", m.Flows), reasonTable("Why conversations are escalated", m.Reasons)}, m.Tables...)
+		d.Tables = append(
+			[]Breakdown{
+				flowTable("Flows that lose most", m.Flows), reasonTable("Why conversations are escalated", m.Reasons),
+			},
+			m.Tables...,
+		)
 		return err
 	}},
 	"latency": {"Latency", LatencyNeeds, func(ctx context.Context, f *Figures, d *Document) error {
@@ -44,7 +49,9 @@ var documentPages = map[string]struct {
 		d.Charts, d.Tables = []Chart{m.Time, m.Histogram, m.Heat}, m.Tables
 		parts := Breakdown{Title: "Where the time goes", Head: []string{"Turns", "p50", "p95", "p99"}}
 		for _, x := range m.Parts {
-			parts.Rows = append(parts.Rows, BreakdownRow{Name: x.Name, Values: append([]Value{x.Turns}, x.Percentiles...)})
+			parts.Rows = append(parts.Rows, BreakdownRow{
+				Name: x.Name, Values: append([]Value{x.Turns}, x.Percentiles...),
+			})
 		}
 		d.Tables = append(d.Tables, parts)
 		return err
@@ -66,7 +73,9 @@ var documentPages = map[string]struct {
 		d.Cards, d.Empty = m.Cards, !m.Any
 		table := Breakdown{Title: "Intent", Head: []string{"Turns", "Low confidence", "Not understood"}}
 		for _, r := range m.Rows {
-			table.Rows = append(table.Rows, BreakdownRow{Name: r.Intent, Values: []Value{r.Turns, r.Unsure, r.Fallback}})
+			table.Rows = append(table.Rows, BreakdownRow{
+				Name: r.Intent, Values: []Value{r.Turns, r.Unsure, r.Fallback},
+			})
 		}
 		d.Tables = []Breakdown{table, reasonTable("Command", m.Commands)}
 		return err
@@ -95,14 +104,25 @@ var documentPages = map[string]struct {
 
 // flowTable is the table of flows as documents have it.
 func flowTable(title string, rows []FlowRow) Breakdown {
-	b := Breakdown{Title: title, Head: []string{"Started", "Completed", "Completion", "Not completed", "Cancelled", "Left inside", "Escalated", "Median time", "Most stop at"}}
+	b := Breakdown{
+		Title: title,
+		Head: []string{
+			"Started", "Completed", "Completion", "Not completed", "Cancelled", "Left inside", "Escalated",
+			"Median time", "Most stop at",
+		},
+	}
 	for _, r := range rows {
 		rate := Rate(r.Rate, "", "", "started")
 		stop := Value{Unit: Words}
 		if len(r.Steps) > 0 {
 			stop.Word = r.Steps[0].Step
 		}
-		b.Rows = append(b.Rows, BreakdownRow{Name: r.Flow, Values: []Value{r.Started, Count(r.Finished.N, ""), rate, r.Missed, r.Cancelled, r.Lost, r.Escalated, r.Took, stop}})
+		b.Rows = append(b.Rows, BreakdownRow{
+			Name: r.Flow,
+			Values: []Value{
+				r.Started, Count(r.Finished.N, ""), rate, r.Missed, r.Cancelled, r.Lost, r.Escalated, r.Took, stop,
+			},
+		})
 	}
 	return b
 }
@@ -115,7 +135,8 @@ func reasonTable(title string, all []Reason) Breakdown {
 	return b
 }
 
-// Document makes a page of charts into a document, as the viewer sees it. An *metric.InputError says what is wrong with the query.
+// Document makes a page of charts into a document, as the viewer sees it. An *metric.InputError says what is wrong with
+// the query.
 func (v Viewer) Document(ctx context.Context, name string, query url.Values) (d Document, err error) {
 	of, ok := documentPages[name]
 	if !ok {
@@ -129,7 +150,9 @@ func (v Viewer) Document(ctx context.Context, name string, query url.Values) (d 
 	if err != nil {
 		return d, err
 	}
-	d = Document{Name: name, Page: of.title, Filter: f.Filter, Address: f.Address(), Range: JoinRange(RangeWords(f.Question))}
+	d = Document{
+		Name: name, Page: of.title, Filter: f.Filter, Address: f.Address(), Range: JoinRange(RangeWords(f.Question)),
+	}
 	if f.before != nil {
 		words, dates := RangeWords(f.before.Question)
 		d.Before = "compared with " + cmp.Or(dates, words)

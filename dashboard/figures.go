@@ -51,7 +51,9 @@ type Needs struct {
 }
 
 // Figures answers the question of an address of a page of charts.
-func (v Viewer) Figures(ctx context.Context, path string, query url.Values, what Needs, own ...string) (*Figures, error) {
+func (v Viewer) Figures(
+	ctx context.Context, path string, query url.Values, what Needs, own ...string,
+) (*Figures, error) {
 	q, err := v.asked(ctx, path, query, append(own, "rows")...)
 	if err != nil {
 		return nil, err
@@ -71,13 +73,17 @@ func (v Viewer) asked(ctx context.Context, path string, query url.Values, own ..
 	return q, err
 }
 
-// sinceFirst has the charts of all time begin with the first conversation; unless it is asked for, nothing lies before to compare with.
+// sinceFirst has the charts of all time begin with the first conversation; unless it is asked for, nothing lies before
+// to compare with.
 func (v Viewer) sinceFirst(ctx context.Context, q *Question, compared bool) error {
 	first, err := queries.FirstCounted(ctx, v.Pool)
 	if err != nil {
 		return err
 	}
-	q.Filter.Range = metric.Range{From: metric.DayOf(first.In(v.Zone), v.Zone), Until: metric.AddDays(metric.DayOf(q.Now.In(v.Zone), v.Zone), 1, v.Zone)}
+	q.Filter.Range = metric.Range{
+		From:  metric.DayOf(first.In(v.Zone), v.Zone),
+		Until: metric.AddDays(metric.DayOf(q.Now.In(v.Zone), v.Zone), 1, v.Zone),
+	}
 	if !q.Filter.Range.From.Before(q.Filter.Range.Until) { // a clock is ahead
 		q.Filter.Range.Until = metric.AddDays(q.Filter.Range.From, 1, v.Zone)
 	}
@@ -192,7 +198,11 @@ func (v Viewer) askFigures(of context.Context, q Question, what Needs) (*Figures
 // count asks for the figures and sorts them into buckets.
 func (f *Figures) count(ctx context.Context, what Needs) error {
 	from, until := f.Filter.Range.Bounds(f.Now, f.Zone)
-	got, err := figures.Count(ctx, f.viewer.Pool, figures.Question{Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow, Times: what.times, Hours: what.hours, Parts: what.parts, Intents: what.words, Users: what.users, Now: f.Now, Grid: f.viewer.Grid})
+	got, err := figures.Count(ctx, f.viewer.Pool, figures.Question{
+		Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow,
+		Times: what.times, Hours: what.hours, Parts: what.parts, Intents: what.words, Users: what.users, Now: f.Now,
+		Grid: f.viewer.Grid,
+	})
 	if err != nil {
 		return err
 	}
@@ -234,8 +244,8 @@ func (f *Figures) count(ctx context.Context, what Needs) error {
 // mostExact is how many conversations of a day that is not over are looked at for exact percentiles.
 const mostExact = 5000
 
-// exact has the percentiles of a single day that is shown by the hour exact, as they are wherever else the day is shown: from hours they could only
-// be added up from classes.
+// exact has the percentiles of a single day that is shown by the hour exact, as they are wherever else the day is
+// shown: from hours they could only be added up from classes.
 func (f *Figures) exact(ctx context.Context, from, until time.Time) error {
 	if !from.Equal(metric.DayOf(from, f.Zone)) || !until.Equal(metric.AddDays(from, 1, f.Zone)) {
 		return nil
@@ -319,7 +329,10 @@ func (f *Figures) percentile(l *metric.Latency, filter metric.Filter, p float64)
 		return Value{None: true, Base: "turns", From: f.turns(filter, 0)}
 	}
 	bound, above := l.Above(ms)
-	return Value{V: ms, Unit: Times, Link: f.turns(filter, bound), N: above, Base: "turns", Of: l.N, From: f.turns(filter, 0), Few: l.N < metric.FewFrom}
+	return Value{
+		V: ms, Unit: Times, Link: f.turns(filter, bound), N: above, Base: "turns", Of: l.N, From: f.turns(filter, 0),
+		Few: l.N < metric.FewFrom,
+	}
 }
 
 // turns returns the address of the list of the turns that took longer than that; 0 means all with a response time.
@@ -336,13 +349,17 @@ func (f *Figures) ticks() []Tick { return Ticks(f.viewer.Dates, f.spans, f.used)
 
 // overTime returns a chart of the range with nothing in it yet.
 func (f *Figures) overTime(id, title, quiet string, kind ChartKind, unit Unit) Chart {
-	return Chart{ID: id, Title: title, Quiet: quiet, Kind: kind, Unit: unit, X: f.ticks(), Markers: f.markers, First: strings.ToUpper(string(f.used)[:1]) + string(f.used)[1:]}
+	return Chart{
+		ID: id, Title: title, Quiet: quiet, Kind: kind, Unit: unit, X: f.ticks(), Markers: f.markers,
+		First: strings.ToUpper(string(f.used)[:1]) + string(f.used)[1:],
+	}
 }
 
 // when narrows the filter to an hour of a weekday; ok is false when the filter leaves that out.
 func (f *Figures) when(weekday, hour int) (filter metric.Filter, ok bool) {
 	filter = f.Filter
-	ok = (len(filter.Weekdays) == 0 || slices.Contains(filter.Weekdays, weekday)) && (len(filter.Hours) == 0 || slices.Contains(filter.Hours, hour))
+	ok = (len(filter.Weekdays) == 0 || slices.Contains(filter.Weekdays, weekday)) && (len(filter.Hours) == 0 ||
+		slices.Contains(filter.Hours, hour))
 	filter.Weekdays, filter.Hours = []int{weekday}, []int{hour}
 	return filter, ok
 }
@@ -389,9 +406,11 @@ func FrozenWords(page format.Dates, frozen *time.Time, facts bool) string {
 	case frozen == nil:
 		return ""
 	case facts:
-		return "Conversations before " + page.Day(*frozen) + " may have been deleted by retention: this filter counts what is left of them."
+		return "Conversations before " + page.Day(*frozen) +
+			" may have been deleted by retention: this filter counts what is left of them."
 	}
-	return "Conversations before " + page.Day(*frozen) + " may have been deleted by retention: figures keep counting them, lists hold what is left."
+	return "Conversations before " + page.Day(*frozen) +
+		" may have been deleted by retention: figures keep counting them, lists hold what is left."
 }
 
 // figurePages lists the pages to which a question can be carried.

@@ -69,13 +69,17 @@ var FlowsNeeds = Needs{flows: true, steps: true}
 
 // Flows is the table of flows.
 func (f *Figures) Flows(ctx context.Context) (m Flows, err error) {
-	m = Flows{Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0, Rows: f.flowRows(), Sort: f.Own.Get("sort")}
+	m = Flows{
+		Bar: f.bar, How: f.how(), AnyData: f.whole.Count(metric.All) > 0, Rows: f.flowRows(), Sort: f.Own.Get("sort"),
+	}
 	if m.Sort == "" {
 		m.Sort = "started"
 	}
 	key, ok := flowOrders[m.Sort]
 	if !ok {
-		return m, &metric.InputError{Field: "sort", Msg: "is one of " + strings.Join(slices.Sorted(maps.Keys(flowOrders)), ", ")}
+		return m, &metric.InputError{
+			Field: "sort", Msg: "is one of " + strings.Join(slices.Sorted(maps.Keys(flowOrders)), ", "),
+		}
 	}
 	slices.SortStableFunc(m.Rows, func(a, b FlowRow) int {
 		return cmp.Or(cmp.Compare(key(b), key(a)), cmp.Compare(a.Flow, b.Flow))
@@ -123,7 +127,9 @@ func (f *Figures) Flow(name string) Flow {
 	})
 	for _, step := range order {
 		n := steps[step].N
-		row := FunnelStep{Step: step, Came: Count(n, ""), Stopped: f.stopped(name, step), Share: metric.Rate{Of: n, Among: most}}
+		row := FunnelStep{
+			Step: step, Came: Count(n, ""), Stopped: f.stopped(name, step), Share: metric.Rate{Of: n, Among: most},
+		}
 		if f.links {
 			row.Came.Link = Address(f.Filter.InFlow(metric.FlowFilter{Flow: name, Visited: step}))
 		}
@@ -135,7 +141,9 @@ func (f *Figures) Flow(name string) Flow {
 // flowCards are a flow's headline figures.
 func (f *Figures) flowCards(r FlowRow) []Card {
 	rate := r.Rate
-	done := Card{Name: "Completion", Formula: "started and completed ÷ started", Value: r.Finished, Rate: &rate, Delta: r.Delta}
+	done := Card{
+		Name: "Completion", Formula: "started and completed ÷ started", Value: r.Finished, Rate: &rate, Delta: r.Delta,
+	}
 	done.Base = Note{Text: "n " + format.Count(r.Started.N) + " started", Link: r.Started.Link, N: r.Started.N}
 	return []Card{
 		{Name: "Started", Value: r.Started},
@@ -149,7 +157,10 @@ func (f *Figures) flowCards(r FlowRow) []Card {
 
 // flowOverTime draws how often a flow was started, by how it went on, and its completion.
 func (f *Figures) flowOverTime(name string) (started, completion Chart) {
-	started = f.overTime("flow-started", "Conversations that started it", format.BucketName(f.used)+", by how it went on", Stacked, Counts)
+	started = f.overTime(
+		"flow-started", "Conversations that started it", format.BucketName(f.used)+", by how it went on", Stacked,
+		Counts,
+	)
 	completion = f.overTime("flow-completion", "Completion", "started and completed ÷ started", Lines, Percents)
 	rate := Series{Name: "Completion", Color: "--c-resolution"}
 	of := func(i int) *metric.FlowCount {
@@ -162,17 +173,28 @@ func (f *Figures) flowOverTime(name string) (started, completion Chart) {
 		how         metric.FlowCondition
 		name, color string
 	}{
-		{metric.FlowFinished, "Completed", "--c-confirmed"}, {metric.FlowMissed, "Not completed", "--c-abandoned"}, {metric.FlowOpen, "Open", "--c-open"},
+		{metric.FlowFinished, "Completed", "--c-confirmed"}, {
+			metric.FlowMissed, "Not completed", "--c-abandoned",
+		}, {metric.FlowOpen, "Open", "--c-open"},
 	} {
 		n := f.flows[name].Count(x.how)
-		s := Series{Name: x.name, Color: x.color, Link: f.flowLink(f.Filter, name, x.how), N: n, Share: format.Percent(metric.Rate{Of: n, Among: f.flows[name].Count(metric.FlowStarted)})}
+		s := Series{
+			Name: x.name, Color: x.color, Link: f.flowLink(f.Filter, name, x.how), N: n,
+			Share: format.Percent(metric.Rate{Of: n, Among: f.flows[name].Count(metric.FlowStarted)}),
+		}
 		for i := range f.spans {
 			s.Values = append(s.Values, Count(of(i).Count(x.how), f.flowLink(f.at(i), name, x.how)))
 		}
 		started.Series = append(started.Series, s)
 	}
 	for i := range f.spans {
-		rate.Values = append(rate.Values, Rate(of(i).Completion(), f.flowLink(f.at(i), name, metric.FlowFinished), f.flowLink(f.at(i), name, metric.FlowStarted), "started"))
+		rate.Values = append(
+			rate.Values,
+			Rate(
+				of(i).Completion(), f.flowLink(f.at(i), name, metric.FlowFinished),
+				f.flowLink(f.at(i), name, metric.FlowStarted), "started",
+			),
+		)
 	}
 	completion.Series, completion.Main = []Series{rate}, "Completed"
 	return started, completion
@@ -214,7 +236,10 @@ func (f *Figures) flowRow(flow string) FlowRow {
 	row := FlowRow{
 		Flow: flow, Page: f.flowPage(flow), Started: count(metric.FlowStarted), Completed: count(metric.FlowCompleted), Stopped: count(metric.FlowStopped), Cancelled: count(metric.FlowCancelled),
 		Lost: count(metric.FlowLost), Open: count(metric.FlowOpen), Interrupted: count(metric.FlowInterrupted), Resumed: count(metric.FlowResumed), Escalated: count(metric.FlowEscalated),
-		Rate: rate, Finished: Rate(rate, f.flowLink(f.Filter, flow, metric.FlowFinished), f.flowLink(f.Filter, flow, metric.FlowStarted), "started"), Missed: count(metric.FlowMissed),
+		Rate: rate, Finished: Rate(
+			rate, f.flowLink(f.Filter, flow, metric.FlowFinished), f.flowLink(f.Filter, flow, metric.FlowStarted),
+			"started",
+		), Missed: count(metric.FlowMissed),
 	}
 	row.Took = Unknown()
 	if ms, ok := c.Time.Percentile(0.5); ok {

@@ -69,7 +69,8 @@ func UsersHeading(f metric.Filter) string {
 		words = "Returning users"
 	}
 	if f.FirstSeen != (metric.Range{}) {
-		words += " met from " + f.FirstSeen.From.Format("2 Jan") + " to " + f.FirstSeen.Until.AddDate(0, 0, -1).Format("2 Jan 2006")
+		words += " met from " + f.FirstSeen.From.Format("2 Jan") + " to " +
+			f.FirstSeen.Until.AddDate(0, 0, -1).Format("2 Jan 2006")
 	}
 	return words
 }

@@ -63,9 +63,17 @@ func (f *Figures) Intents(ctx context.Context) (m Intents, err error) {
 	m.Any = fallback.Among > 0
 	engaged := f.whole.Count(metric.Engaged)
 	m.Cards = []Card{
-		f.turnCard("Not understood", "turns that the assistant did not understand ÷ turns in which a person wrote", fallback, metric.TurnFilter{Fallback: true}),
-		f.turnCard("Low confidence", "turns whose intent has a confidence below 0.5 ÷ turns whose intent has one", unsure, metric.TurnFilter{Unsure: true}),
-		f.commandCard("Corrections", cardCommands[0]), f.commandCard("Clarifications", cardCommands[1]), f.commandCard("Cannot handle", cardCommands[2]),
+		f.turnCard(
+			"Not understood", "turns that the assistant did not understand ÷ turns in which a person wrote", fallback,
+			metric.TurnFilter{Fallback: true},
+		),
+		f.turnCard(
+			"Low confidence", "turns whose intent has a confidence below 0.5 ÷ turns whose intent has one", unsure,
+			metric.TurnFilter{Unsure: true},
+		),
+		f.commandCard("Corrections", cardCommands[0]), f.commandCard(
+			"Clarifications", cardCommands[1],
+		), f.commandCard("Cannot handle", cardCommands[2]),
 	}
 	if f.before != nil {
 		was := f.before
@@ -79,14 +87,26 @@ func (f *Figures) Intents(ctx context.Context) (m Intents, err error) {
 	for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
 		c := f.words.Intents[intent]
 		name := cmp.Or(intent, metric.Unknown)
-		row := IntentRow{Intent: intent, Turns: Count(c.Turns, f.turnLink(metric.TurnFilter{Intent: name})), Deciles: c.Deciles}
-		row.Unsure = f.turnRate(metric.Rate{Of: c.Unsure(), Among: sum(c.Deciles[:])}, metric.TurnFilter{Intent: name, Unsure: true})
-		row.Fallback = f.turnRate(metric.Rate{Of: c.Fallback, Among: c.Turns}, metric.TurnFilter{Intent: name, Fallback: true})
+		row := IntentRow{
+			Intent: intent, Turns: Count(c.Turns, f.turnLink(metric.TurnFilter{Intent: name})), Deciles: c.Deciles,
+		}
+		row.Unsure = f.turnRate(
+			metric.Rate{Of: c.Unsure(), Among: sum(c.Deciles[:])}, metric.TurnFilter{Intent: name, Unsure: true},
+		)
+		row.Fallback = f.turnRate(
+			metric.Rate{Of: c.Fallback, Among: c.Turns}, metric.TurnFilter{Intent: name, Fallback: true},
+		)
 		m.Rows = append(m.Rows, row)
 	}
 	slices.SortStableFunc(m.Rows, func(a, b IntentRow) int { return cmp.Compare(b.Turns.N, a.Turns.N) })
 	m.Rows, m.Cut = cut(f, m.Rows)
-	m.Commands, m.CommandsCut = cut(f, f.mix(f.words.Commands, engaged, func(filter *metric.Filter, v string) { filter.Commands = append(slices.Clone(filter.Commands), v) }))
+	m.Commands, m.CommandsCut = cut(
+		f,
+		f.mix(
+			f.words.Commands, engaged,
+			func(filter *metric.Filter, v string) { filter.Commands = append(slices.Clone(filter.Commands), v) },
+		),
+	)
 	if f.links { // what the model says may repeat what people said
 		m.CannotHandle, m.CannotCut = cut(f, f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
 			filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
@@ -112,7 +132,10 @@ func (f *Figures) Intents(ctx context.Context) (m Intents, err error) {
 			return m, err
 		}
 		if texts != nil {
-			m.How = strings.TrimSpace(m.How + " What was said before " + f.viewer.Day(*texts) + " may have been removed by retention: the groups of messages below are of what is left.")
+			m.How = strings.TrimSpace(
+				m.How + " What was said before " + f.viewer.Day(*texts) +
+					" may have been removed by retention: the groups of messages below are of what is left.",
+			)
 		}
 		m.Grouped = min(fallback.Of, unhandledTexts)
 	}
@@ -166,8 +189,13 @@ func (f *Figures) commandCard(name, command string) Card {
 	rate := f.commandRate(command)
 	filter := f.Filter
 	filter.Commands = append(slices.Clone(filter.Commands), command)
-	c := Card{Name: name, Formula: "conversations with the command \"" + command + "\" ÷ engaged", Value: Rate(rate, f.link(filter, metric.All), f.link(f.Filter, metric.Engaged), "engaged"), Rate: &rate}
-	c.Base = Note{Text: "n " + format.Count(rate.Among) + " engaged", Link: f.link(f.Filter, metric.Engaged), N: rate.Among}
+	c := Card{
+		Name: name, Formula: "conversations with the command \"" + command + "\" ÷ engaged",
+		Value: Rate(rate, f.link(filter, metric.All), f.link(f.Filter, metric.Engaged), "engaged"), Rate: &rate,
+	}
+	c.Base = Note{
+		Text: "n " + format.Count(rate.Among) + " engaged", Link: f.link(f.Filter, metric.Engaged), N: rate.Among,
+	}
 	return c
 }
 
@@ -177,7 +205,9 @@ func (f *Figures) mix(counts map[string]int64, among int64, to func(*metric.Filt
 		filter := f.Filter
 		to(&filter, cmp.Or(name, metric.Unknown))
 		link := f.link(filter, metric.All)
-		all = append(all, Reason{Name: name, Count: Count(counts[name], link), Share: metric.Rate{Of: counts[name], Among: among}})
+		all = append(all, Reason{
+			Name: name, Count: Count(counts[name], link), Share: metric.Rate{Of: counts[name], Among: among},
+		})
 	}
 	slices.SortStableFunc(all, func(a, b Reason) int { return cmp.Compare(b.Count.N, a.Count.N) })
 	return all
@@ -211,7 +241,11 @@ func (f *Figures) unhandled(ctx context.Context) (all []TextGroup, err error) {
 		group := TextGroup{Words: g.Words, First: list[g.Texts[0]].Text, N: int64(len(g.Texts))}
 		for _, i := range g.Texts[:min(len(g.Texts), 100)] {
 			x := list[i]
-			group.Texts = append(group.Texts, TextLink{Text: x.Text, Link: "/conversations/" + x.ConversationID.String() + "?" + url.Values{"m": {x.MessageID.String()}}.Encode() + "#m-" + x.MessageID.String()})
+			group.Texts = append(group.Texts, TextLink{
+				Text: x.Text,
+				Link: "/conversations/" + x.ConversationID.String() + "?" +
+					url.Values{"m": {x.MessageID.String()}}.Encode() + "#m-" + x.MessageID.String(),
+			})
 		}
 		all = append(all, group)
 	}

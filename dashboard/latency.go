@@ -45,14 +45,20 @@ func (f *Figures) Latency(ctx context.Context) (m Latency, err error) {
 	}{{0.5, "p50"}, {0.95, "p95"}, {0.99, "p99"}} {
 		card := f.percentileCard(c.p, c.name)
 		card.Beside = ""
-		card.Base = Note{Text: format.Count(card.Value.N) + " turns took longer", Link: card.Value.Link, N: card.Value.N}
+		card.Base = Note{
+			Text: format.Count(card.Value.N) + " turns took longer", Link: card.Value.Link, N: card.Value.N,
+		}
 		m.Cards = append(m.Cards, card)
 	}
-	mean := Card{Name: "Mean", Formula: "sum of the response times ÷ turns that the assistant answered", Value: Unknown()}
+	mean := Card{
+		Name: "Mean", Formula: "sum of the response times ÷ turns that the assistant answered", Value: Unknown(),
+	}
 	if ms, ok := f.whole.Response.Mean(); ok {
 		mean.Value = Duration(ms, f.turns(f.Filter, 0), f.whole.Response.N)
 	}
-	mean.Base = Note{Text: "n " + format.Count(f.whole.Response.N) + " turns", Link: f.turns(f.Filter, 0), N: f.whole.Response.N}
+	mean.Base = Note{
+		Text: "n " + format.Count(f.whole.Response.N) + " turns", Link: f.turns(f.Filter, 0), N: f.whole.Response.N,
+	}
 	m.Cards = append(m.Cards, mean)
 	m.Time = f.responseOverTime()
 	m.Time.Wide = true
@@ -61,11 +67,16 @@ func (f *Figures) Latency(ctx context.Context) (m Latency, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.Tables = f.breakdowns(names, []string{"Turns", "p50", "p95", "p99", "Mean"}, func(t *metric.Tally, filter metric.Filter) []Value {
+	m.Tables = f.breakdowns(names, []string{
+		"Turns", "p50", "p95", "p99", "Mean",
+	}, func(t *metric.Tally, filter metric.Filter) []Value {
 		return f.latencyValues(&t.Response, filter)
 	})
 	m.Heat = f.latencyHeat()
-	m.Tables = append(m.Tables, f.latencyBy("Flow", f.words.ByFlow, func(t *metric.TurnFilter, flow string) { t.Flow = flow }), f.latencyBy("Action", f.words.ByAction, func(t *metric.TurnFilter, action string) { t.Action = action }))
+	m.Tables = append(
+		m.Tables, f.latencyBy("Flow", f.words.ByFlow, func(t *metric.TurnFilter, flow string) { t.Flow = flow }),
+		f.latencyBy("Action", f.words.ByAction, func(t *metric.TurnFilter, action string) { t.Action = action }),
+	)
 	m.Parts = f.latencyParts()
 	if p99, ok := f.whole.Response.Percentile(0.99); ok && f.links {
 		bound, _ := f.whole.Response.Above(p99)
@@ -74,12 +85,16 @@ func (f *Figures) Latency(ctx context.Context) (m Latency, err error) {
 	return m, nil
 }
 
-// edges divide response times into classes that people can read, in milliseconds; the nearest bounds by which they are counted are printed.
+// edges divide response times into classes that people can read, in milliseconds; the nearest bounds by which they are
+// counted are printed.
 var edges = []float64{0, 100, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000, 5000, 7500, 10000, 20000}
 
 // histogram draws how many turns took how long.
 func (f *Figures) histogram() Chart {
-	c := Chart{ID: "histogram", Title: "How long answers take", Quiet: "turns by response time", Kind: Stacked, Unit: Counts, First: "Response time"}
+	c := Chart{
+		ID: "histogram", Title: "How long answers take", Quiet: "turns by response time", Kind: Stacked, Unit: Counts,
+		First: "Response time",
+	}
 	s := Series{Name: "Turns", Color: "--c-p95", Link: f.turns(f.Filter, 0), N: f.whole.Response.N}
 	for i, low := range edges {
 		filter, high := f.Filter, 0.0
@@ -99,9 +114,13 @@ func (f *Figures) histogram() Chart {
 }
 
 // latencyBy are response times by what a turn has, such as the flow on top of the stack when it ended.
-func (f *Figures) latencyBy(title string, by map[string]*metric.Latency, to func(*metric.TurnFilter, string)) Breakdown {
+func (f *Figures) latencyBy(
+	title string, by map[string]*metric.Latency, to func(*metric.TurnFilter, string),
+) Breakdown {
 	b := Breakdown{Title: title, Head: []string{"Turns", "p50", "p95", "p99", "Mean"}}
-	most := slices.SortedFunc(maps.Keys(by), func(a, c string) int { return cmp.Or(cmp.Compare(by[c].N, by[a].N), cmp.Compare(a, c)) })
+	most := slices.SortedFunc(
+		maps.Keys(by), func(a, c string) int { return cmp.Or(cmp.Compare(by[c].N, by[a].N), cmp.Compare(a, c)) },
+	)
 	most, b.Cut = cut(f, most)
 	for _, name := range most {
 		filter, l := f.Filter, by[name]
@@ -141,7 +160,10 @@ func (f *Figures) latencyParts() (all []LatencyPart) {
 			v := Unknown()
 			if ms, ok := l.Percentile(p); ok {
 				bound, above := l.Above(ms)
-				v = Value{V: ms, Unit: Times, Link: link(bound), N: above, Base: "turns", Of: l.N, From: link(0), Few: l.N < metric.FewFrom}
+				v = Value{
+					V: ms, Unit: Times, Link: link(bound), N: above, Base: "turns", Of: l.N, From: link(0),
+					Few: l.N < metric.FewFrom,
+				}
 			}
 			part.Percentiles = append(part.Percentiles, v)
 		}
@@ -152,7 +174,10 @@ func (f *Figures) latencyParts() (all []LatencyPart) {
 
 // latencyHeat draws p95 by weekday and hour.
 func (f *Figures) latencyHeat() Chart {
-	c := Chart{ID: "heat", Title: "p95 by hour and weekday", Quiet: "start of the conversation, " + f.Zone.String(), Kind: Heat, Unit: Times, First: "Hour"}
+	c := Chart{
+		ID: "heat", Title: "p95 by hour and weekday", Quiet: "start of the conversation, " + f.Zone.String(),
+		Kind: Heat, Unit: Times, First: "Hour",
+	}
 	for h := range 24 {
 		c.X = append(c.X, HourTick(h))
 	}
@@ -170,16 +195,30 @@ func (f *Figures) latencyHeat() Chart {
 var weekdays = [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 
 // breakdowns are tables of values by assistant, channel, version and environment.
-func (f *Figures) breakdowns(names queries.DimensionNames, head []string, values func(t *metric.Tally, filter metric.Filter) []Value) (all []Breakdown) {
+func (f *Figures) breakdowns(
+	names queries.DimensionNames, head []string, values func(t *metric.Tally, filter metric.Filter) []Value,
+) (all []Breakdown) {
 	for _, d := range []struct {
 		title string
 		name  func(figures.Dimensions) string
 		to    func(*metric.Filter, string)
 	}{
-		{"Assistant", func(d figures.Dimensions) string { return names.Assistants[d.Assistant] }, func(f *metric.Filter, v string) { f.Assistants = []string{v} }},
-		{"Channel", func(d figures.Dimensions) string { return names.Channels[d.Channel] }, func(f *metric.Filter, v string) { f.Channels = []string{v} }},
-		{"Version", func(d figures.Dimensions) string { return names.Versions[d.Version] }, func(f *metric.Filter, v string) { f.Versions = []string{v} }},
-		{"Environment", func(d figures.Dimensions) string { return names.Environments[d.Environment] }, func(f *metric.Filter, v string) { f.Environments = []string{v} }},
+		{
+			"Assistant", func(d figures.Dimensions) string { return names.Assistants[d.Assistant] },
+			func(f *metric.Filter, v string) { f.Assistants = []string{v} },
+		},
+		{
+			"Channel", func(d figures.Dimensions) string { return names.Channels[d.Channel] },
+			func(f *metric.Filter, v string) { f.Channels = []string{v} },
+		},
+		{
+			"Version", func(d figures.Dimensions) string { return names.Versions[d.Version] },
+			func(f *metric.Filter, v string) { f.Versions = []string{v} },
+		},
+		{
+			"Environment", func(d figures.Dimensions) string { return names.Environments[d.Environment] },
+			func(f *metric.Filter, v string) { f.Environments = []string{v} },
+		},
 	} {
 		sums := map[string]*metric.Tally{}
 		for dimensions, t := range f.sums {
@@ -201,7 +240,10 @@ func (f *Figures) breakdowns(names queries.DimensionNames, head []string, values
 		for _, name := range most {
 			filter := f.Filter
 			d.to(&filter, cmp.Or(name, metric.Unknown))
-			b.Rows = append(b.Rows, BreakdownRow{Name: name, N: sums[name].Count(metric.All), Link: f.with(filter).Address(), Values: values(sums[name], filter)})
+			b.Rows = append(b.Rows, BreakdownRow{
+				Name: name, N: sums[name].Count(metric.All), Link: f.with(filter).Address(),
+				Values: values(sums[name], filter),
+			})
 		}
 		all = append(all, b)
 	}

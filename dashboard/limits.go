@@ -13,12 +13,14 @@ import (
 	"turnwise/queries/work"
 )
 
-// Filter reads a filter, within what who asks is limited to: every filter of a request comes from here, so that none is wider. Figures
-// tell who may not read conversations nothing about what was said or about one person.
+// Filter reads a filter, within what who asks is limited to: every filter of a request comes from here, so that none is
+// wider. Figures tell who may not read conversations nothing about what was said or about one person.
 func (v Viewer) Filter(ctx context.Context, q url.Values) (metric.Filter, error) {
 	f, err := metric.ParseFilter(q, v.Zone)
 	if err == nil && !v.Rights[access.SeeTranscripts] && (f.Text != "" || f.ID != "" || len(f.IDs) > 0) {
-		err = &metric.InputError{Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations"}
+		err = &metric.InputError{
+			Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations",
+		}
 	}
 	if err == nil {
 		err = v.MayAsk(ctx, f.Text, f.ID)
@@ -61,8 +63,8 @@ func (v Viewer) Choices(ctx context.Context) (queries.Choices, error) {
 	return queries.FilterChoices(ctx, db, v.User.Assistants)
 }
 
-// MayQueue tells whether who asks may see a queue: one of other assistants too is for those who see them all. What people were given one by
-// one is everybody's, each seeing what he may.
+// MayQueue tells whether who asks may see a queue: one of other assistants too is for those who see them all. What
+// people were given one by one is everybody's, each seeing what he may.
 func (v Viewer) MayQueue(ctx context.Context, q work.Queue) bool {
 	limits := v.User.Assistants
 	return limits == nil || q.Assigned() || v.Within(ctx, q.Query)
@@ -78,7 +80,9 @@ func (v Viewer) Within(ctx context.Context, query string) bool {
 	if err == nil {
 		f, err = queries.Survivors(ctx, v.Pool, f)
 	}
-	return err == nil && len(f.Assistants) > 0 && !slices.ContainsFunc(f.Assistants, func(a string) bool { return !slices.Contains(limits, a) })
+	return err == nil && len(f.Assistants) > 0 && !slices.ContainsFunc(
+		f.Assistants, func(a string) bool { return !slices.Contains(limits, a) },
+	)
 }
 
 // MayView tells whether who asks may see a saved view: one that names other assistants is for those who see them.
@@ -91,7 +95,9 @@ func (v Viewer) MayView(ctx context.Context, x queries.SavedView) bool {
 	if err == nil {
 		f, err = queries.Survivors(ctx, v.Pool, f)
 	}
-	return err == nil && !slices.ContainsFunc(append(f.Assistants, f.Not.Assistants...), func(a string) bool { return !slices.Contains(limits, a) })
+	return err == nil && !slices.ContainsFunc(
+		append(f.Assistants, f.Not.Assistants...), func(a string) bool { return !slices.Contains(limits, a) },
+	)
 }
 
 // QueueByID returns a queue that who asks may see.

@@ -35,14 +35,18 @@ func (v Viewer) TextsBefore(ctx context.Context, f metric.Filter, now time.Time)
 	return latest, nil
 }
 
-// Shown is the database as pages show it: with personal data masked, where that is asked for. Whoever may see them reveals a conversation.
+// Shown is the database as pages show it: with personal data masked, where that is asked for. Whoever may see them
+// reveals a conversation.
 func (v Viewer) Shown(ctx context.Context) (queries.DB, error) {
 	m, err := queries.DisplayMask(ctx, v.Pool)
 	return queries.Masked(v.Pool, m), err
 }
 
-// Hiding returns what masks, in a text of one of the conversations, what was told there as the value of a slot that is masked by name.
-func (v Viewer) Hiding(ctx context.Context, ids []conversation.UUID) (func(id conversation.UUID, text string) string, error) {
+// Hiding returns what masks, in a text of one of the conversations, what was told there as the value of a slot that is
+// masked by name.
+func (v Viewer) Hiding(
+	ctx context.Context, ids []conversation.UUID,
+) (func(id conversation.UUID, text string) string, error) {
 	m, err := queries.DisplayMask(ctx, v.Pool)
 	if err != nil {
 		return nil, err
@@ -52,7 +56,10 @@ func (v Viewer) Hiding(ctx context.Context, ids []conversation.UUID) (func(id co
 }
 
 // errProbe refuses to search for what is masked.
-var errProbe = &metric.InputError{Field: "q", Msg: "asks for personal data, which are masked for you: search for words without e-mail addresses and numbers, or for the id of a conversation"}
+var errProbe = &metric.InputError{
+	Field: "q",
+	Msg:   "asks for personal data, which are masked for you: search for words without e-mail addresses and numbers, or for the id of a conversation",
+}
 
 // probes tells whether a search would tell whether somebody said a thing that is masked.
 func probes(m *mask.Masker, text string) bool {
@@ -81,8 +88,8 @@ func (v Viewer) MayAsk(ctx context.Context, text, id string) error {
 	return err
 }
 
-// Search reads what is searched for, with the words that it forgives: these are of all assistants, and shown, so who is limited searches for
-// what was typed.
+// Search reads what is searched for, with the words that it forgives: these are of all assistants, and shown, so who is
+// limited searches for what was typed.
 func (v Viewer) Search(ctx context.Context, text string) (search.Query, error) {
 	if err := v.MayAsk(ctx, text, ""); err != nil {
 		return search.Query{}, err

@@ -68,10 +68,18 @@ func (f *Figures) Overview(ctx context.Context) (m Overview, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.Tables = f.breakdowns(names, []string{"Conversations", "Containment", "Resolution", "Durable so far", "CSAT", "p95"}, func(t *metric.Tally, filter metric.Filter) []Value {
+	m.Tables = f.breakdowns(names, []string{
+		"Conversations", "Containment", "Resolution", "Durable so far", "CSAT", "p95",
+	}, func(t *metric.Tally, filter metric.Filter) []Value {
 		return []Value{
-			Count(t.Count(metric.All), f.link(filter, metric.All)), f.rate(t, filter, metric.Containment, "engaged, ended"), f.rate(t, filter, metric.Resolution, "engaged, ended"),
-			f.rate(t, filter, metric.DurableShare, "engaged, ended"), f.rate(t, filter, metric.CSAT, "rated"), f.percentile(&t.Response, filter, 0.95),
+			Count(
+				t.Count(metric.All), f.link(filter, metric.All),
+			), f.rate(
+				t, filter, metric.Containment, "engaged, ended",
+			), f.rate(t, filter, metric.Resolution, "engaged, ended"),
+			f.rate(
+				t, filter, metric.DurableShare, "engaged, ended",
+			), f.rate(t, filter, metric.CSAT, "rated"), f.percentile(&t.Response, filter, 0.95),
 		}
 	})
 	return m, nil
@@ -92,7 +100,10 @@ func (f *Figures) responseOverTime() Chart {
 // cards are the headline figures.
 func (f *Figures) cards() []Card {
 	t := &f.whole
-	all := Card{Name: "Conversations", Value: Count(t.Count(metric.All), f.link(f.Filter, metric.All)), Formula: "all conversations that began in the range"}
+	all := Card{
+		Name: "Conversations", Value: Count(t.Count(metric.All), f.link(f.Filter, metric.All)),
+		Formula: "all conversations that began in the range",
+	}
 	engaged := f.rate(t, f.Filter, metric.Engagement, "")
 	all.Base = Note{Text: format.Count(engaged.N) + " engaged", Link: engaged.Link, N: engaged.N}
 	all.Beside = engaged.Text()
@@ -120,7 +131,10 @@ func (f *Figures) cards() []Card {
 // rateCard is a measure over the whole range.
 func (f *Figures) rateCard(m metric.Measure, base string) Card {
 	rate := f.whole.Rate(m)
-	c := Card{Name: m.Name, Formula: m.Formula + ": " + format.Count(rate.Of) + " ÷ " + format.Count(rate.Among), Value: f.rate(&f.whole, f.Filter, m, base), Rate: &rate}
+	c := Card{
+		Name: m.Name, Formula: m.Formula + ": " + format.Count(rate.Of) + " ÷ " + format.Count(rate.Among),
+		Value: f.rate(&f.whole, f.Filter, m, base), Rate: &rate,
+	}
 	c.Base = Note{Text: "n " + format.Count(rate.Among) + " " + base, Link: f.link(f.Filter, m.Among), N: rate.Among}
 	if f.before != nil {
 		c.Delta = RateDelta(rate, f.before.whole.Rate(m), m.LessIs)
@@ -154,7 +168,10 @@ func (f *Figures) durableCard() Card {
 // percentileCard is a percentile of the response times over the whole range.
 func (f *Figures) percentileCard(p float64, name string) Card {
 	l := &f.whole.Response
-	c := Card{Name: name, Formula: "time from the message to the answer, over turns that the assistant answered", Value: f.percentile(l, f.Filter, p)}
+	c := Card{
+		Name: name, Formula: "time from the message to the answer, over turns that the assistant answered",
+		Value: f.percentile(l, f.Filter, p),
+	}
 	c.Base = Note{Text: "n " + format.Count(l.N) + " turns", Link: f.turns(f.Filter, 0), N: l.N}
 	if p50, ok := l.Percentile(0.5); ok {
 		c.Beside = "p50 " + format.Millis(p50)
@@ -182,7 +199,10 @@ func (f *Figures) volume() Chart {
 		{metric.EndedNotEngaged, "Not engaged", "--c-none"},
 	} {
 		n := f.whole.Count(o.is)
-		s := Series{Name: o.name, Color: o.color, Link: f.link(f.Filter, o.is), N: n, Share: format.Percent(metric.Rate{Of: n, Among: total})}
+		s := Series{
+			Name: o.name, Color: o.color, Link: f.link(f.Filter, o.is), N: n,
+			Share: format.Percent(metric.Rate{Of: n, Among: total}),
+		}
 		for i := range f.points {
 			s.Values = append(s.Values, Count(f.points[i].Count(o.is), f.link(f.at(i), o.is)))
 		}
@@ -207,7 +227,9 @@ func (f *Figures) reasons() (all []Reason) {
 		}
 		filter := f.Filter
 		filter.Reasons = []string{reason}
-		all = append(all, Reason{Name: reason, Count: Count(n, f.link(filter, metric.Escalated)), Share: metric.Rate{Of: n, Among: total}})
+		all = append(all, Reason{
+			Name: reason, Count: Count(n, f.link(filter, metric.Escalated)), Share: metric.Rate{Of: n, Among: total},
+		})
 	}
 	slices.SortStableFunc(all, func(a, b Reason) int { return cmp.Compare(b.Count.N, a.Count.N) })
 	return all
@@ -231,7 +253,8 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 	})
 	if len(silent) > manySilent {
 		all = append(all, Attention{
-			Icon: "headset", Text: "No hand-off signal from " + format.Count(int64(len(silent))) + " assistants for 30 days", Link: "/health",
+			Icon: "headset", Text: "No hand-off signal from " + format.Count(int64(len(silent))) +
+				" assistants for 30 days", Link: "/health",
 			More: "Each of their conversations counts as contained, which cannot be trusted.",
 		})
 		silent = nil
@@ -239,7 +262,8 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 	for _, x := range silent {
 		all = append(all, Attention{
 			Icon: "headset", Text: "No hand-off signal from " + x.Assistant + " for 30 days", Link: "/health",
-			More: "It handed over none of " + format.SilentCount(x.Conversations) + ". If people do take over conversations, its containment cannot be trusted.",
+			More: "It handed over none of " + format.SilentCount(x.Conversations) +
+				". If people do take over conversations, its containment cannot be trusted.",
 		})
 	}
 	rejected, err := queries.RejectedReasons(ctx, f.viewer.Pool)
@@ -251,7 +275,10 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 		n += x.Bodies
 	}
 	if n > 0 {
-		all = append(all, Attention{Icon: "alert-triangle", Text: format.Plural(n, "event is", "events are") + " set aside", More: "They could not be stored; mend and replay them under Data health.", Link: "/health"})
+		all = append(all, Attention{
+			Icon: "alert-triangle", Text: format.Plural(n, "event is", "events are") + " set aside",
+			More: "They could not be stored; mend and replay them under Data health.", Link: "/health",
+		})
 	}
 	if f.before == nil {
 		return all, nil
@@ -264,7 +291,8 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 		now, then := c.Completion(), was.Completion()
 		if d, ok := now.Minus(then); ok && d.High < -0.02 && !now.Few() && !then.Few() {
 			all = append(all, Attention{
-				Icon: "arrows-split", Text: flow + " completes " + format.Percent(now) + ", was " + format.Percent(then), Link: f.flowPage(flow),
+				Icon: "arrows-split", Text: flow + " completes " + format.Percent(now) + ", was " +
+					format.Percent(then), Link: f.flowPage(flow),
 				More: "n " + format.Count(now.Among) + " started",
 			})
 		}
@@ -275,12 +303,18 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 		if low > 1.1*high {
 			a, _ := now.Percentile(0.95)
 			b, _ := before.Percentile(0.95)
-			all = append(all, Attention{Icon: "clock", Text: "p95 of the response time is " + format.Millis(a) + ", was " + format.Millis(b), More: "n " + format.Count(now.N) + " turns", Link: f.other("/latency")})
+			all = append(all, Attention{
+				Icon: "clock", Text: "p95 of the response time is " + format.Millis(a) + ", was " + format.Millis(b),
+				More: "n " + format.Count(now.N) + " turns", Link: f.other("/latency"),
+			})
 		}
 	}
 	if now, then := f.whole.Rate(metric.CSAT), f.before.whole.Rate(metric.CSAT); !now.Few() && !then.Few() {
 		if d, ok := now.Minus(then); ok && d.High < -0.02 {
-			all = append(all, Attention{Icon: "mood-smile", Text: "CSAT is " + format.Percent(now) + ", was " + format.Percent(then), More: "n " + format.Count(now.Among) + " rated", Link: f.other("/csat")})
+			all = append(all, Attention{
+				Icon: "mood-smile", Text: "CSAT is " + format.Percent(now) + ", was " + format.Percent(then),
+				More: "n " + format.Count(now.Among) + " rated", Link: f.other("/csat"),
+			})
 		}
 	}
 	return all, nil

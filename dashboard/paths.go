@@ -152,7 +152,10 @@ func (f *Figures) funnelRows(ctx context.Context, p metric.PathFilter) (rows []F
 		if prefix.Steps = slices.Clone(p.Steps[:i+1]); i == 0 {
 			prefix.Minutes = 0
 		}
-		row := FunnelRow{Step: fmt.Sprintf("%d. %s", i+1, step), Count: Count(reached[i+1], ""), OfFirst: metric.Rate{Of: reached[i+1], Among: reached[1]}}
+		row := FunnelRow{
+			Step: fmt.Sprintf("%d. %s", i+1, step), Count: Count(reached[i+1], ""),
+			OfFirst: metric.Rate{Of: reached[i+1], Among: reached[1]},
+		}
 		if f.links && len(f.Filter.Path.Steps) == 0 {
 			filter := f.Filter
 			filter.Path = prefix

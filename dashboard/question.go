@@ -28,7 +28,9 @@ type Question struct {
 }
 
 // Question reads an address.
-func (v Viewer) Question(ctx context.Context, path string, query url.Values, figures bool, own ...string) (Question, error) {
+func (v Viewer) Question(
+	ctx context.Context, path string, query url.Values, figures bool, own ...string,
+) (Question, error) {
 	q := Question{Path: path, figures: figures, Now: v.Now, Zone: v.Zone, Own: url.Values{}}
 	for _, name := range own {
 		if v := query.Get(name); v != "" {
@@ -40,7 +42,10 @@ func (v Viewer) Question(ctx context.Context, path string, query url.Values, fig
 		return q, err
 	}
 	if q.Filter.ForLists() {
-		return q, &metric.InputError{Field: "id, intent, turn, slower and faster", Msg: "are for lists: charts show no single people and no single turns"}
+		return q, &metric.InputError{
+			Field: "id, intent, turn, slower and faster",
+			Msg:   "are for lists: charts show no single people and no single turns",
+		}
 	}
 	switch q.compare = metric.Compare(query.Get("compare")); {
 	case q.compare == "":
@@ -121,7 +126,9 @@ func RangeWords(q Question) (name, dates string) {
 }
 
 // figurePaths are the pages of charts and lists, whose range and filters stay when one goes from one to another.
-var figurePaths = []string{"/overview", "/conversations", "/flows", "/latency", "/csat", "/intents", "/users", "/compare", "/paths", "/funnel"}
+var figurePaths = []string{
+	"/overview", "/conversations", "/flows", "/latency", "/csat", "/intents", "/users", "/compare", "/paths", "/funnel",
+}
 
 // Carried is what links to other pages keep of a page's question: its range, filters and comparison.
 func Carried(at *url.URL, zone *time.Location) string {

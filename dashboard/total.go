@@ -24,17 +24,22 @@ func (v Viewer) Total(ctx context.Context, f metric.Filter, now time.Time) (n in
 	return v.TotalOf(ctx, f, frozen != nil, now)
 }
 
-// TotalOf returns how many conversations the filter has: from the rollups where they know, are not far behind and do not still
-// count what was deleted, else counted up to countUpTo, beyond which more is set.
-func (v Viewer) TotalOf(ctx context.Context, f metric.Filter, frozen bool, now time.Time) (n int64, more bool, err error) {
+// TotalOf returns how many conversations the filter has: from the rollups where they know, are not far behind and do
+// not still count what was deleted, else counted up to countUpTo, beyond which more is set.
+func (v Viewer) TotalOf(
+	ctx context.Context, f metric.Filter, frozen bool, now time.Time,
+) (n int64, more bool, err error) {
 	asked := f
 	f = f.Normalized()
 	plain := f
 	plain.Is, plain.Weekdays, plain.Hours, plain.Flows = nil, nil, nil, nil
 	apart := len(f.Is) + len(f.Hours) + len(f.Flows) // rollups know one at a time
 	flow := len(f.Flows) > 0 && f.Flows[0].Visited+f.Flows[0].Stopped == "" && len(f.Weekdays) == 0
-	if !frozen && plain.FromRollups() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+len(f.Flows) == 0) {
-		q := figures.Question{Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: CountUpTo, Now: now, Grid: v.Grid}
+	if !frozen && plain.FromRollups() && (apart == 0 || apart == 1 && (flow || len(f.Flows) == 0) || len(f.Is)+
+		len(f.Flows) == 0) {
+		q := figures.Question{
+			Filter: plain, Flows: flow, Ended: len(f.Is)+len(f.Flows) == 0, Most: CountUpTo, Now: now, Grid: v.Grid,
+		}
 		counted, err := figures.Count(ctx, v.Pool, q)
 		switch {
 		case err == nil:
@@ -108,8 +113,8 @@ func (v Viewer) TotalTurns(ctx context.Context, q Question) (int64, error) {
 	return l.Within(f.ResponseOver, cmp.Or(f.ResponseUpTo, 1e12)), nil
 }
 
-// Newest tells, where a question's range holds nothing, of which day the newest conversation is that its filter matches, or without the filter any;
-// nil where there is none at all.
+// Newest tells, where a question's range holds nothing, of which day the newest conversation is that its filter
+// matches, or without the filter any; nil where there is none at all.
 func (v Viewer) Newest(ctx context.Context, q Question) (*Newest, error) {
 	all := metric.Range{Days: metric.MaxDays}
 	narrowed := q.Filter

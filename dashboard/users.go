@@ -50,14 +50,24 @@ func (f *Figures) Users(ctx context.Context) (m Users, err error) {
 		before = f.before.users.Active
 	}
 	m.Cards = []Card{
-		card("Active", "people who wrote in a conversation that began in the range", u.All, before.All, f.people(f.Filter, "")),
-		card("New", "active, and their first conversation ever with the assistant began in the range", u.New, before.New, f.people(f.Filter, metric.NewUsers)),
-		card("Returning", "active, and their first conversation ever with the assistant began before the range", u.Returning(), before.Returning(), f.people(f.Filter, metric.ReturningUsers)),
+		card(
+			"Active", "people who wrote in a conversation that began in the range", u.All, before.All,
+			f.people(f.Filter, ""),
+		),
+		card(
+			"New", "active, and their first conversation ever with the assistant began in the range", u.New, before.New,
+			f.people(f.Filter, metric.NewUsers),
+		),
+		card(
+			"Returning", "active, and their first conversation ever with the assistant began before the range",
+			u.Returning(), before.Returning(), f.people(f.Filter, metric.ReturningUsers),
+		),
 	}
 	if engaged := f.whole.Count(metric.Engaged); u.All > 0 {
 		each := float64(engaged) / float64(u.All)
 		m.Cards = append(m.Cards, Card{
-			Name: "Conversations each", Formula: "engaged conversations ÷ active users: " + format.Count(engaged) + " ÷ " + format.Count(u.All),
+			Name: "Conversations each", Formula: "engaged conversations ÷ active users: " + format.Count(engaged) +
+				" ÷ " + format.Count(u.All),
 			Value: Value{V: each, Unit: Decimals, Link: f.link(f.Filter, metric.Engaged), N: engaged},
 			Base:  Note{Text: "n " + format.Count(u.All) + " active", Link: f.people(f.Filter, ""), N: u.All},
 		})
@@ -72,7 +82,10 @@ func (f *Figures) Users(ctx context.Context) (m Users, err error) {
 		{"New", "--c-2", metric.NewUsers, func(a metric.Active) int64 { return a.New }},
 	} {
 		n := x.n(u.Active)
-		series := Series{Name: x.name, Color: x.color, Link: f.people(f.Filter, x.which), N: n, Share: format.Percent(metric.Rate{Of: n, Among: u.All})}
+		series := Series{
+			Name: x.name, Color: x.color, Link: f.people(f.Filter, x.which), N: n,
+			Share: format.Percent(metric.Rate{Of: n, Among: u.All}),
+		}
 		for i, a := range u.Spans {
 			series.Values = append(series.Values, Count(x.n(a), f.people(f.at(i), x.which)))
 		}
@@ -95,7 +108,9 @@ func (f *Figures) cohorts() (all []Cohort) {
 		for k, n := range c.Active {
 			week := f.users.Cohorts[len(f.users.Cohorts)-len(c.Active)+k].Week
 			in := of.Within(week.From.In(f.Zone), week.Until.In(f.Zone)).With(metric.Engaged)
-			row.Weeks = append(row.Weeks, Rate(metric.Rate{Of: n, Among: c.Size}, f.peopleOf(in), row.Size.Link, "met in this week"))
+			row.Weeks = append(
+				row.Weeks, Rate(metric.Rate{Of: n, Among: c.Size}, f.peopleOf(in), row.Size.Link, "met in this week"),
+			)
 		}
 		all = append(all, row)
 	}

@@ -1,4 +1,5 @@
-// Package dashboard answers questions: what is asked, the figures with their units, and what pages and documents show of them.
+// Package dashboard answers questions: what is asked, the figures with their units, and what pages and documents show
+// of them.
 package dashboard
 
 import (

@@ -21,5 +21,7 @@ type Viewer struct {
 
 // NewViewer returns a user who asks at a moment, without an address of a page.
 func NewViewer(pool *pgxpool.Pool, u access.Account, zone *time.Location, now time.Time) Viewer {
-	return Viewer{Dates: format.Dates{Zone: zone, Now: now}, User: u, Rights: u.Rights(), Pool: pool, Grid: figures.NewGrid(zone)}
+	return Viewer{
+		Dates: format.Dates{Zone: zone, Now: now}, User: u, Rights: u.Rights(), Pool: pool, Grid: figures.NewGrid(zone),
+	}
 }

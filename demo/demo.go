@@ -145,7 +145,10 @@ func (g *Generator) conversation(at time.Time) {
 	}
 	t.meta = append(str(append(str(t.meta, model), `, "assistant_id": `...), b.name), ""...)
 	if b.modern {
-		t.meta = append(str(append(str(append(t.meta, `, "session_id": `...), t.session), `, "model_name": `...), t.rel.name), ""...)
+		t.meta = append(
+			str(append(str(append(t.meta, `, "session_id": `...), t.session), `, "model_name": `...), t.rel.name),
+			""...,
+		)
 	}
 	t.run()
 }
@@ -279,7 +282,10 @@ func (t *talk) hears(text, intent, commands string) {
 		return str(b, id)
 	})
 	if !t.b.modern {
-		t.emit("user_featurization", "", func(b []byte) []byte { return append(b, `"use_text_for_featurization": false`...) })
+		t.emit(
+			"user_featurization", "",
+			func(b []byte) []byte { return append(b, `"use_text_for_featurization": false`...) },
+		)
 	}
 	t.think()
 }
@@ -287,7 +293,10 @@ func (t *talk) hears(text, intent, commands string) {
 // others are flows and intents that the demo's assistants know besides those of the script; real assistants
 // have dozens, and name them all in every message's parse data.
 var others = func() (all []string) {
-	for _, about := range []string{"account", "address", "appointment", "card", "contract", "document", "insurance", "invoice", "limit", "loan", "password", "statement"} {
+	for _, about := range []string{
+		"account", "address", "appointment", "card", "contract", "document", "insurance", "invoice", "limit", "loan",
+		"password", "statement",
+	} {
 		for _, what := range []string{"open", "change", "cancel", "explain", "send_again"} {
 			all = append(all, about+"_"+what)
 		}
@@ -325,12 +334,17 @@ func (g *Generator) ranking(b []byte, of *bot, intent string, confidence float64
 	b = append(b, `, "intent_ranking": [`...)
 	b = fmt.Appendf(str(append(b, `{"name": `...), intent), `, "confidence": %.16f}`, confidence)
 	for _, f := range of.flows {
-		b = fmt.Appendf(str(append(b, `, {"name": `...), f.id), `, "confidence": %.16f}`, (1-confidence)*g.r.Float64()/4)
+		b = fmt.Appendf(
+			str(append(b, `, {"name": `...), f.id), `, "confidence": %.16f}`, (1-confidence)*g.r.Float64()/4,
+		)
 	}
 	for _, f := range others {
 		b = fmt.Appendf(str(append(b, `, {"name": `...), f), `, "confidence": %.16f}`, (1-confidence)*g.r.Float64()/40)
 	}
-	return append(b, `], "response_selector": {"all_retrieval_intents": ["chitchat", "faq"], "default": {"response": {"responses": null, "confidence": 0.0, "intent_response_key": null, "utter_action": "utter_None"}, "ranking": []}}`...)
+	return append(
+		b,
+		`], "response_selector": {"all_retrieval_intents": ["chitchat", "faq"], "default": {"response": {"responses": null, "confidence": 0.0, "intent_response_key": null, "utter_action": "utter_None"}, "ranking": []}}`...,
+	)
 }
 
 // think lets the time pass that the answer takes.
@@ -344,7 +358,10 @@ func (t *talk) listen() {
 		if t.g.r.IntN(60) == 0 {
 			understanding *= 5
 		}
-		meta = fmt.Sprintf(`, "execution_times": {"command_processor": %.3f, "prediction_loop": %.3f}`, understanding, 25+60*t.g.r.ExpFloat64())
+		meta = fmt.Sprintf(
+			`, "execution_times": {"command_processor": %.3f, "prediction_loop": %.3f}`, understanding,
+			25+60*t.g.r.ExpFloat64(),
+		)
 	}
 	t.action("action_listen", meta)
 	t.at += 2 + 9*t.g.r.ExpFloat64()
@@ -406,7 +423,12 @@ func (t *talk) runFlow() string {
 		}
 	}
 	t.hears(pick(r, f.ask), f.id, `{"command": "start flow", "flow": `+quote(f.id)+`}`)
-	t.stack(fmt.Sprintf(`[{"op": "add", "path": "/0", "value": {"frame_id": %q, "flow_id": %q, "step_id": "START", "frame_type": "regular", "type": "flow"}}]`, t.g.hex(4), f.id))
+	t.stack(
+		fmt.Sprintf(
+			`[{"op": "add", "path": "/0", "value": {"frame_id": %q, "flow_id": %q, "step_id": "START", "frame_type": "regular", "type": "flow"}}]`,
+			t.g.hex(4), f.id,
+		),
+	)
 	t.flow("started", f.id, "")
 	defer func() { t.active = "" }()
 	for i, s := range f.steps {
@@ -434,11 +456,16 @@ func (t *talk) runFlow() string {
 			}
 		}
 		if r.Float64() < 0.012*t.rel.human {
-			t.hears(pick(r, []string{"I want to talk to a person", "agent", "let me speak to a human please"}), "human", "")
+			t.hears(
+				pick(r, []string{"I want to talk to a person", "agent", "let me speak to a human please"}), "human", "",
+			)
 			return t.human(f.id, stepID)
 		}
 		answer := pick(r, s.answers)
-		t.hears(answer, "inform", `{"command": "set slot", "name": `+quote(s.slot)+`, "value": `+quote(answer)+`, "extractor": "LLM"}`)
+		t.hears(
+			answer, "inform",
+			`{"command": "set slot", "name": `+quote(s.slot)+`, "value": `+quote(answer)+`, "extractor": "LLM"}`,
+		)
 		t.slot(s.slot, quote(answer))
 	}
 	t.action("action_"+f.id, "")
@@ -475,8 +502,14 @@ func (t *talk) human(flow, step string) string {
 	if t.g.r.Float64() < 0.5 {
 		t.emit("pause", "", nil)
 		t.at += 40 + 90*t.g.r.ExpFloat64()
-		for _, text := range []string{"Hello, this is Ilse from the service desk. I have read what you wrote.", "I have put that right for you. You will get a letter within the week."} {
-			t.emit("agent", "", func(b []byte) []byte { return append(str(append(b, `"text": `...), text), `, "data": null`...) })
+		for _, text := range []string{
+			"Hello, this is Ilse from the service desk. I have read what you wrote.",
+			"I have put that right for you. You will get a letter within the week.",
+		} {
+			t.emit(
+				"agent", "",
+				func(b []byte) []byte { return append(str(append(b, `"text": `...), text), `, "data": null`...) },
+			)
 			t.at += 20 + 40*t.g.r.ExpFloat64()
 		}
 		t.emit("resume", "", nil)
@@ -522,7 +555,11 @@ func (t *talk) rate(good float64) {
 	} else if answer = options[r.IntN(3)]; happy {
 		answer = options[3+r.IntN(2)]
 	}
-	t.hears("/SetSlots(csat_score="+answer+")", "inform", `{"command": "set slot", "name": "csat_score", "value": `+quote(answer)+`, "extractor": "COMMAND_PAYLOAD_READER"}`)
+	t.hears(
+		"/SetSlots(csat_score="+answer+")", "inform",
+		`{"command": "set slot", "name": "csat_score", "value": `+quote(answer)+
+			`, "extractor": "COMMAND_PAYLOAD_READER"}`,
+	)
 	t.slot("csat_score", quote(answer))
 	t.flow("completed", "pattern_customer_satisfaction", "2_thanks")
 	t.slot("csat_score", "null")

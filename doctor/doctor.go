@@ -1,5 +1,5 @@
-// Package doctor says whether data are there, arrive, are understood and are worked on, and what to do where not. Command and page say the
-// same.
+// Package doctor says whether data are there, arrive, are understood and are worked on, and what to do where not.
+// Command and page say the same.
 package doctor
 
 import (
@@ -41,7 +41,8 @@ const (
 	fullRejected = 100_000          // rejected events that nobody looked at
 )
 
-// Diagnose looks at everything that the database knows. version is that of the program; days and times are those of the zone of now.
+// Diagnose looks at everything that the database knows. version is that of the program; days and times are those of the
+// zone of now.
 func Diagnose(ctx context.Context, db *pgxpool.Pool, version string, now time.Time) (*Diagnosis, error) {
 	d := new(Diagnosis)
 	current, err := queries.Migrated(ctx, db)
@@ -53,13 +54,18 @@ func Diagnose(ctx context.Context, db *pgxpool.Pool, version string, now time.Ti
 		return d, nil // what comes next may not be there
 	}
 	d.Say(true, "schema: up to date with turnwise %s", version)
-	for _, look := range []func(ctx context.Context, db queries.DB, now time.Time) error{d.data, d.sources, d.work, d.delivery, d.people} {
+	for _, look := range []func(ctx context.Context, db queries.DB, now time.Time) error{
+		d.data, d.sources, d.work, d.delivery, d.people,
+	} {
 		if err := look(ctx, db, now); err != nil {
 			return d, err
 		}
 	}
 	// One moment, lest entries that are no longer kept go meanwhile.
-	err = pgx.BeginTxFunc(ctx, db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error { return d.audit(ctx, tx) })
+	err = pgx.BeginTxFunc(
+		ctx, db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
+		func(tx pgx.Tx) error { return d.audit(ctx, tx) },
+	)
 	return d, err
 }
 
@@ -84,13 +90,18 @@ func (d *Diagnosis) data(ctx context.Context, db queries.DB, now time.Time) erro
 		d.Say(false, "conversations: none. Send events over HTTP or import a file; see the README.")
 		return nil
 	}
-	d.Say(true, "conversations: about %d of %d assistants, about %d events; the newest began %s", totals.Conversations, totals.Assistants, totals.Events, clock(totals.NewestAt, now))
+	d.Say(
+		true, "conversations: about %d of %d assistants, about %d events; the newest began %s", totals.Conversations,
+		totals.Assistants, totals.Events, clock(totals.NewestAt, now),
+	)
 	return nil
 }
 
 // sources tells what arrives, and what is not understood.
 func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) error {
-	sources, err := queries.SourcesHealth(ctx, db, now, time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location()))
+	sources, err := queries.SourcesHealth(
+		ctx, db, now, time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location()),
+	)
 	if err != nil {
 		return err
 	}
@@ -99,7 +110,10 @@ func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) e
 		if s.LastReceivedAt != nil {
 			last = clock(s.LastReceivedAt, now)
 		}
-		d.Say(true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected", s.Name, s.Kind, last, s.LastHour, s.Duplicates, s.Rejected)
+		d.Say(
+			true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected",
+			s.Name, s.Kind, last, s.LastHour, s.Duplicates, s.Rejected,
+		)
 		if s.Kind == "kafka" || s.Kind == "rabbitmq" {
 			if err := d.readers(ctx, db, s, now); err != nil {
 				return err
@@ -113,14 +127,21 @@ func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) e
 	rejected := int64(0)
 	for _, r := range reasons {
 		rejected += r.Bodies
-		d.Say(false, "rejected: %d of source %q: %s: %s. Mend and replay them under Data health.", r.Bodies, r.Source, r.Code, r.Detail)
+		d.Say(
+			false, "rejected: %d of source %q: %s: %s. Mend and replay them under Data health.", r.Bodies, r.Source,
+			r.Code, r.Detail,
+		)
 	}
 	if rejected > fullRejected {
 		d.Say(false, "rejected: %d altogether take up space until they are mended or discarded", rejected)
 	}
 	silent, err := queries.SilentAssistants(ctx, db, now, now)
 	for _, s := range silent {
-		d.Say(false, "assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Assistants.", s.Assistant, queries.SilentDays, s.Conversations)
+		d.Say(
+			false,
+			"assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Assistants.",
+			s.Assistant, queries.SilentDays, s.Conversations,
+		)
 	}
 	return err
 }
@@ -132,7 +153,10 @@ func (d *Diagnosis) readers(ctx context.Context, db queries.DB, s queries.Source
 		return err
 	}
 	if pause.At != nil {
-		d.Say(false, "source %q is paused since %s by %s: %s. Resume it on its page under Data health.", s.Name, clock(pause.At, now), pause.By, pause.Why)
+		d.Say(
+			false, "source %q is paused since %s by %s: %s. Resume it on its page under Data health.", s.Name,
+			clock(pause.At, now), pause.By, pause.Why,
+		)
 	}
 	members, err := queries.Members(ctx, db, now.Add(-alive))
 	if err != nil {
@@ -146,7 +170,9 @@ func (d *Diagnosis) readers(ctx context.Context, db queries.DB, s queries.Source
 		case m.State == queries.MemberReading || m.State == queries.MemberPaused:
 			d.Say(true, "source %q: %s is %s", s.Name, m.Member, m.State)
 		default:
-			d.Say(false, "source %q: %s is %s: %s", s.Name, m.Member, m.State, cmp.Or(m.Reason, m.Error, "no reason yet"))
+			d.Say(
+				false, "source %q: %s is %s: %s", s.Name, m.Member, m.State, cmp.Or(m.Reason, m.Error, "no reason yet"),
+			)
 		}
 		reading++
 	}
@@ -190,12 +216,20 @@ func (d *Diagnosis) work(ctx context.Context, db queries.DB, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	d.Say(backlog.Hours < longBacklog, "figures: hours that wait to be counted: %d, days: %d; charts count them from the conversations meanwhile", backlog.Hours, backlog.Days)
+	d.Say(
+		backlog.Hours < longBacklog,
+		"figures: hours that wait to be counted: %d, days: %d; charts count them from the conversations meanwhile",
+		backlog.Hours, backlog.Days,
+	)
 	waiting, err := queries.SearchBacklog(ctx, db)
 	if err != nil {
 		return err
 	}
-	d.Say(waiting < manyWaiting, "search: people whose conversations wait to be indexed: %d; turnwise serve or turnwise work does so within seconds", waiting)
+	d.Say(
+		waiting < manyWaiting,
+		"search: people whose conversations wait to be indexed: %d; turnwise serve or turnwise work does so within seconds",
+		waiting,
+	)
 	runs, err := queries.RetentionRuns(ctx, db)
 	if err != nil {
 		return err
@@ -254,7 +288,10 @@ func (d *Diagnosis) audit(ctx context.Context, db queries.DB) error {
 		return nil
 	}
 	if err == nil {
-		d.Say(true, "audit log: whole, %d entries; the last is %d with the hash %x", head.ID-head.Gone, head.ID, head.Hash)
+		d.Say(
+			true, "audit log: whole, %d entries; the last is %d with the hash %x", head.ID-head.Gone, head.ID,
+			head.Hash,
+		)
 	}
 	return err
 }
@@ -277,8 +314,14 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) er
 		return err
 	}
 	for _, t := range tokens {
-		if t.InForce(now) && slices.ContainsFunc(users, func(u access.Account) bool { return u.Disabled && u.Email == t.CreatedBy }) {
-			d.Say(false, "token %q: in force, made by %s, who is disabled. Revoke it under Admin › Tokens if nobody needs it.", t.Name, t.CreatedBy)
+		if t.InForce(now) && slices.ContainsFunc(
+			users, func(u access.Account) bool { return u.Disabled && u.Email == t.CreatedBy },
+		) {
+			d.Say(
+				false,
+				"token %q: in force, made by %s, who is disabled. Revoke it under Admin › Tokens if nobody needs it.",
+				t.Name, t.CreatedBy,
+			)
 		}
 	}
 	rules, err := queries.MaskingRules(ctx, db)
@@ -286,7 +329,9 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) er
 		return err
 	}
 	if err := rules.Measure(); err != nil {
-		d.Say(false, "masking: %v. Longer texts are replaced as a whole until it is changed under Admin › Masking.", err)
+		d.Say(
+			false, "masking: %v. Longer texts are replaced as a whole until it is changed under Admin › Masking.", err,
+		)
 	}
 	switch {
 	case rules.OnArrival:

@@ -57,7 +57,8 @@ var numbers atomic.Pointer[[2]string]
 
 func init() { WriteNumbers(",", ".") }
 
-// WriteNumbers sets how numbers are written, which is a setting of the workspace: what stands between thousands, and before tenths.
+// WriteNumbers sets how numbers are written, which is a setting of the workspace: what stands between thousands, and
+// before tenths.
 func WriteNumbers(thousands, point string) { numbers.Store(&[2]string{thousands, point}) }
 
 // NumberSigns are the two, for what is drawn by scripts.

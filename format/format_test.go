@@ -74,7 +74,10 @@ func TestPercent(t *testing.T) {
 			t.Errorf("a base of %d is few: %v", tt.among, r.Few())
 		}
 	}
-	for ms, want := range map[float64]string{0: "0 ms", 999: "999 ms", 1000: "1.0 s", 1049: "1.0 s", 9960: "10 s", 61000: "1 m 01 s", 0.4: "0 ms", 3600000: "1 h 00 m"} {
+	for ms, want := range map[float64]string{
+		0: "0 ms", 999: "999 ms", 1000: "1.0 s", 1049: "1.0 s", 9960: "10 s", 61000: "1 m 01 s", 0.4: "0 ms",
+		3600000: "1 h 00 m",
+	} {
 		if got := Millis(ms); got != want {
 			t.Errorf("%v ms is written %q, want %q", ms, got, want)
 		}

@@ -73,7 +73,10 @@ func elements(t *testing.T, array string) (out []string) {
 }
 
 func goodEvent(sender string, at float64) string {
-	return fmt.Sprintf(`{"sender_id":%q,"event":"user","timestamp":%f,"metadata":{"assistant_id":"bad-bot"},"text":"good","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]},"message_id":"g-%f"}`, sender, at, at)
+	return fmt.Sprintf(
+		`{"sender_id":%q,"event":"user","timestamp":%f,"metadata":{"assistant_id":"bad-bot"},"text":"good","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[]},"message_id":"g-%f"}`,
+		sender, at, at,
+	)
 }
 
 // readBadInputs returns those of the shared corpus that are events.
@@ -126,7 +129,9 @@ func TestBadInputs(t *testing.T) {
 			if len(bodies) == 1 && strings.HasPrefix(bodies[0], "[") { // an array is cut before it is decoded
 				bodies = elements(t, bodies[0])
 			}
-			sent := slices.Concat([]string{goodEvent("before", 1785800001)}, bodies, []string{goodEvent("behind", 1785800002), goodEvent(strings.ToLower("bad-"+b.ID), 1785990000)})
+			sent := slices.Concat([]string{goodEvent("before", 1785800001)}, bodies, []string{
+				goodEvent("behind", 1785800002), goodEvent(strings.ToLower("bad-"+b.ID), 1785990000),
+			})
 			counts := feed(t, pool, sent...)
 			if counts.Stored+counts.Duplicates+counts.Revised+counts.Rejected != int64(len(sent)) {
 				t.Fatalf("%d bodies became %+v", len(sent), counts)
@@ -183,15 +188,27 @@ func checkBodies(t *testing.T, pool *pgxpool.Pool) {
 func TestRedaction(t *testing.T) {
 	t.Parallel()
 	at := func(typ, more string) string {
-		return `{"sender_id":"r","event":"` + typ + `","timestamp":1785900330.5,"metadata":{"assistant_id":"bot"}` + more + `}`
+		return `{"sender_id":"r","event":"` + typ + `","timestamp":1785900330.5,"metadata":{"assistant_id":"bot"}` +
+			more + `}`
 	}
 	for _, tt := range []struct{ name, original, redacted string }{
-		{"user", at("user", `,"message_id":"m","text":"call +358 40 1234567\ud83d"`), at("user", `,"message_id":"m","text":"call [PHONE]","anonymized_at":1785903330.0`)},
-		{"bot", at("bot", `,"text":"I call +358 40 1234567"`), at("bot", `,"text":"I call [PHONE]","anonymized_at":"2026-08-05T10:00:00"`)},
-		{"slot", at("slot", `,"name":"phone","value":"+358 40 1234567"`), at("slot", `,"name":"phone","value":"***","anonymized_at":1785903330.0`)},
+		{
+			"user", at("user", `,"message_id":"m","text":"call +358 40 1234567\ud83d"`),
+			at("user", `,"message_id":"m","text":"call [PHONE]","anonymized_at":1785903330.0`),
+		},
+		{
+			"bot", at("bot", `,"text":"I call +358 40 1234567"`),
+			at("bot", `,"text":"I call [PHONE]","anonymized_at":"2026-08-05T10:00:00"`),
+		},
+		{
+			"slot", at("slot", `,"name":"phone","value":"+358 40 1234567"`),
+			at("slot", `,"name":"phone","value":"***","anonymized_at":1785903330.0`),
+		},
 	} {
 		orders := map[string][]string{
-			"original, copy, original": {tt.original, tt.redacted, tt.original}, "copy, original": {tt.redacted, tt.original}, "copy twice": {tt.original, tt.redacted, tt.redacted},
+			"original, copy, original": {
+				tt.original, tt.redacted, tt.original,
+			}, "copy, original": {tt.redacted, tt.original}, "copy twice": {tt.original, tt.redacted, tt.redacted},
 		}
 		dumps := map[string]string{}
 		for name, bodies := range orders {
@@ -210,7 +227,10 @@ func TestRedaction(t *testing.T) {
 			}
 		}
 		if dumps["copy, original"] != dumps["copy twice"] {
-			t.Errorf("%s: the order of arrival matters:\n%s", tt.name, firstDifference(dumps["copy twice"], dumps["copy, original"]))
+			t.Errorf(
+				"%s: the order of arrival matters:\n%s", tt.name,
+				firstDifference(dumps["copy twice"], dumps["copy, original"]),
+			)
 		}
 	}
 }
@@ -231,7 +251,9 @@ func TestRebuildChangesNothing(t *testing.T) {
 		t.Errorf("%d of %d senders rebuilt, %v", done, senders, err)
 	}
 	// Rows that somebody spoiled are made good.
-	if _, err := pool.Exec(t.Context(), `update conversations set turns = 99; delete from turns; update messages set turn = 7`); err != nil {
+	if _, err := pool.Exec(
+		t.Context(), `update conversations set turns = 99; delete from turns; update messages set turn = 7`,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if err := ingest.NewWriter(pool, quiet).Rebuild(t.Context(), "", func(int) {}); err != nil {
@@ -242,8 +264,8 @@ func TestRebuildChangesNothing(t *testing.T) {
 	}
 }
 
-// TestRefusedByTheDatabase holds that an event which the database refuses, for whatever reason that lies in it, is set aside
-// alone, and that a conflict which goes away harms nobody.
+// TestRefusedByTheDatabase holds that an event which the database refuses, for whatever reason that lies in it, is set
+// aside alone, and that a conflict which goes away harms nobody.
 func TestRefusedByTheDatabase(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -291,10 +313,15 @@ func TestUnfit(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	feed(t, pool, goodEvent("a", 1785800010), goodEvent("b", 1785800010))
-	if _, err := pool.Exec(t.Context(), `update event_payloads set bodies = 'spoiled' where sender_id = (select id from senders where sender_key = 'a')`); err != nil {
+	if _, err := pool.Exec(
+		t.Context(),
+		`update event_payloads set bodies = 'spoiled' where sender_id = (select id from senders where sender_key = 'a')`,
+	); err != nil {
 		t.Fatal(err)
 	}
-	late := []string{goodEvent("b", 1785800001), goodEvent("a", 1785800001), goodEvent("c", 1785800001), goodEvent("b", 1785800020)}
+	late := []string{
+		goodEvent("b", 1785800001), goodEvent("a", 1785800001), goodEvent("c", 1785800001), goodEvent("b", 1785800020),
+	}
 	if got, want := feed(t, pool, late...), (ingest.Counts{Stored: 3, Rejected: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

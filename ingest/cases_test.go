@@ -24,11 +24,17 @@ func TestCases(t *testing.T) {
 	}{
 		{"03-own", conversations, "abandoned 1/3; resolved_assumed 1/3; not_engaged 0/1"},
 		{"03c", conversations, "resolved_assumed 1/1; resolved_assumed 1/1; not_engaged 0/0; not_engaged 0/0"},
-		{"04", conversations, "abandoned 3/2; abandoned 2/1; abandoned 1/1; resolved_assumed 2/2; resolved_assumed 2/2; resolved_assumed 2/2; not_engaged 0/0"},
+		{
+			"04", conversations,
+			"abandoned 3/2; abandoned 2/1; abandoned 1/1; resolved_assumed 2/2; resolved_assumed 2/2; resolved_assumed 2/2; not_engaged 0/0",
+		},
 		{"05", conversations, "resolved_assumed 1/1; abandoned 1/1; resolved_assumed 1/1"},
 		{"06", conversations, "abandoned 1/1; abandoned 1/1"},
 		{"07", conversations, "resolved_assumed 2/3; not_engaged 0/1"},
-		{"07", platforms, "remind me false; EXTERNAL: EXTERNAL_reminder true; thanks false; EXTERNAL: EXTERNAL_news true"},
+		{
+			"07", platforms,
+			"remind me false; EXTERNAL: EXTERNAL_reminder true; thanks false; EXTERNAL: EXTERNAL_news true",
+		},
 		{"08", conversations, "resolved_assumed 3/3"},
 		{"09a", conversations, "resolved_assumed 28/28"}, // nothing says where one ends
 		{"09b", conversations, "resolved_assumed 6/6"},
@@ -36,9 +42,13 @@ func TestCases(t *testing.T) {
 		{"14", conversations, "resolved_assumed 15/15"},
 		{"16", conversations, "resolved_assumed 3/3; abandoned 3/3"},
 		{"16", said, "book ; /null@0.000 ; to Riga ; asdf ; /out_of_scope ; sdfg "},
-		{"17", conversations, "resolved_assumed 5/2; escalated by pause 3/0"}, // the first was given back to the assistant
+		// the first was given back to the assistant
+		{"17", conversations, "resolved_assumed 5/2; escalated by pause 3/0"},
 		{"18", conversations, "abandoned 6/3"},
-		{"18", said, ` {"attachments":[{"contentType": "image/png", "contentUrl": "https://files.example.org/a.png", "name": "a.png"}]};  {"attachments":[{"contentType": "audio/ogg", "contentUrl": "https://files.example.org/a.ogg"}]}; see file ;  {"message":{"type": "location", "lat": 1.5}}; x ; y `},
+		{
+			"18", said,
+			` {"attachments":[{"contentType": "image/png", "contentUrl": "https://files.example.org/a.png", "name": "a.png"}]};  {"attachments":[{"contentType": "audio/ogg", "contentUrl": "https://files.example.org/a.ogg"}]}; see file ;  {"message":{"type": "location", "lat": 1.5}}; x ; y `,
+		},
 		{"19", conversations, "resolved_assumed 2/1"},
 	} {
 		pool := dbtest.Pool(t)
@@ -49,11 +59,14 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// TestMaskedCases: nothing stays of what slots were told that are masked by their names, however it was said; see the case itself for the words.
+// TestMaskedCases: nothing stays of what slots were told that are masked by their names, however it was said; see the
+// case itself for the words.
 func TestMaskedCases(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
-	keepMasking(t, pool, queries.Masking{Rules: mask.Rules{Slots: []string{"person", "file_no", "born", "age"}}, OnArrival: true})
+	keepMasking(t, pool, queries.Masking{
+		Rules: mask.Rules{Slots: []string{"person", "file_no", "born", "age"}}, OnArrival: true,
+	})
 	deliverFile(t, pool, findings(t, "12"))
 	want := []string{
 		"I am called [person], hello", "call me [person] please", "my file is [file_no] ok", "mr. [person] here", "😀😀 it is [person] today", "born [born] in Ulm", "I am [age]",
@@ -62,7 +75,9 @@ func TestMaskedCases(t *testing.T) {
 	if got := texts(t, pool, `select text from messages where author = 1 order by at`); !slices.Equal(got, want) {
 		t.Errorf("said %q", got)
 	}
-	for _, word := range []string{"Jonathan", "jonny", "FERRER", "ferrer", "Lena", "123456X", "12 34 56-X", "1980-05-04", "4 May 1980"} {
+	for _, word := range []string{
+		"Jonathan", "jonny", "FERRER", "ferrer", "Lena", "123456X", "12 34 56-X", "1980-05-04", "4 May 1980",
+	} {
 		if in := dbtest.Holding(t, pool, word); len(in) > 0 {
 			t.Errorf("%q stands in %v", word, in)
 		}

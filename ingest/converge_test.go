@@ -118,7 +118,9 @@ func TestConvergence(t *testing.T) {
 					}
 					deliver(t, pool, r, bodies, 400, 1)
 					if got := dbtest.Dump(t, pool); got != want {
-						t.Fatalf("%s: the same events again changed the tables:\n%s", way.name, firstDifference(want, got))
+						t.Fatalf(
+							"%s: the same events again changed the tables:\n%s", way.name, firstDifference(want, got),
+						)
 					}
 				}
 			})

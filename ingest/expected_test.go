@@ -38,7 +38,9 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func openSource(t testing.TB, w *ingest.Writer) ingest.Source {
 	t.Helper()
-	src, err := w.Open(t.Context(), ingest.Source{Name: "test", Kind: "file", Assistant: "default", Environment: "production"})
+	src, err := w.Open(t.Context(), ingest.Source{
+		Name: "test", Kind: "file", Assistant: "default", Environment: "production",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

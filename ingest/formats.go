@@ -35,7 +35,8 @@ func Knows(typ string) bool {
 	return slices.ContainsFunc(Formats, func(f wire.Format) bool { return f.Knows(typ) })
 }
 
-// FormatOf returns the format of a stored body. What a later version stored is read as Rasa's, and says so if it is not.
+// FormatOf returns the format of a stored body. What a later version stored is read as Rasa's, and says so if it is
+// not.
 func FormatOf(id uint8) wire.Format {
 	if i := slices.IndexFunc(Formats, func(f wire.Format) bool { return f.ID == id }); i >= 0 {
 		return Formats[i]

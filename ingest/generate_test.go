@@ -108,7 +108,12 @@ func (g *generator) step() {
 		g.turn()
 	case 7:
 		g.emit("flow_started", map[string]any{"flow_id": flow})
-		g.emit("stack", map[string]any{"update": fmt.Sprintf(`[{"op":"add","path":"/%d","value":{"frame_id":"F","flow_id":%q,"step_id":"START","type":"flow","n":1.50}}]`, len(g.flows), flow)})
+		g.emit("stack", map[string]any{
+			"update": fmt.Sprintf(
+				`[{"op":"add","path":"/%d","value":{"frame_id":"F","flow_id":%q,"step_id":"START","type":"flow","n":1.50}}]`,
+				len(g.flows), flow,
+			),
+		})
 		g.flows = append(g.flows, flow)
 	case 8:
 		kind := []string{"flow_completed", "flow_cancelled", "flow_interrupted", "flow_resumed"}[g.r.IntN(4)]
@@ -118,9 +123,17 @@ func (g *generator) step() {
 	case 10:
 		g.emit("stack", map[string]any{"update": `[{"op":"remove","path":"/9"}]`})
 	case 11:
-		g.emit("slot", map[string]any{"name": "csat_score", "value": []any{nil, "satisfied", "unsatisfied", 4, "2", "skipped", map[string]any{"a": 1}}[g.r.IntN(7)]})
+		g.emit("slot", map[string]any{
+			"name":  "csat_score",
+			"value": []any{nil, "satisfied", "unsatisfied", 4, "2", "skipped", map[string]any{"a": 1}}[g.r.IntN(7)],
+		})
 	case 12:
-		g.emit("action", map[string]any{"name": []string{"action_human_handoff", "action_default_fallback", "utter_ask_csat_score", "action_x"}[g.r.IntN(4)], "policy": "FlowPolicy", "confidence": 1.0})
+		g.emit("action", map[string]any{
+			"name": []string{
+				"action_human_handoff", "action_default_fallback", "utter_ask_csat_score", "action_x",
+			}[g.r.IntN(4)],
+			"policy": "FlowPolicy", "confidence": 1.0,
+		})
 	case 13:
 		g.emit("agent", map[string]any{"text": "Ada from support here", "data": nil})
 	case 14:
@@ -128,14 +141,21 @@ func (g *generator) step() {
 	case 15:
 		g.emit("restart", nil)
 	case 16:
-		g.emit([]string{"session_ended", "conversation_inactive", "session_paused", "routing_session_ended"}[g.r.IntN(4)], map[string]any{"reason": "Widget closed"})
+		g.emit(
+			[]string{"session_ended", "conversation_inactive", "session_paused", "routing_session_ended"}[g.r.IntN(4)],
+			map[string]any{"reason": "Widget closed"},
+		)
 	case 17:
-		g.emit("agent_"+[]string{"started", "completed", "interrupted", "cancelled", "resumed"}[g.r.IntN(5)], map[string]any{"flow_id": "shop", "agent_id": "shopping_agent"})
+		g.emit(
+			"agent_"+[]string{"started", "completed", "interrupted", "cancelled", "resumed"}[g.r.IntN(5)],
+			map[string]any{"flow_id": "shop", "agent_id": "shopping_agent"},
+		)
 	case 18:
 		g.emit("slot", map[string]any{"name": "session_started_metadata", "value": nil}) // without a start behind it
 		g.emit("bot", map[string]any{"text": "late words", "data": map[string]any{}})
 	case 22:
-		g.emit("slot", map[string]any{"name": "session_started_metadata", "value": nil}) // something comes between it and the start
+		// something comes between it and the start
+		g.emit("slot", map[string]any{"name": "session_started_metadata", "value": nil})
 		if g.r.IntN(2) == 0 {
 			g.emit("user", map[string]any{"text": "in between", "message_id": fmt.Sprintf("b-%d", g.r.IntN(1e9))})
 		}
@@ -143,11 +163,22 @@ func (g *generator) step() {
 	case 19:
 		g.emit("something_new", map[string]any{"weight": g.r.IntN(1000)})
 	case 20:
-		g.emit([]string{"active_loop", "followup", "reminder", "cancel_reminder", "form", "action_execution_rejected"}[g.r.IntN(6)], map[string]any{"name": "loop"})
+		g.emit(
+			[]string{
+				"active_loop", "followup", "reminder", "cancel_reminder", "form", "action_execution_rejected",
+			}[g.r.IntN(6)],
+			map[string]any{"name": "loop"},
+		)
 	case 21:
-		g.emit([]string{"entities", "user_featurization", "loop_interrupted"}[g.r.IntN(3)], map[string]any{"entities": []any{map[string]any{"entity": "city", "value": map[string]any{"to": 4}}}})
+		g.emit(
+			[]string{"entities", "user_featurization", "loop_interrupted"}[g.r.IntN(3)],
+			map[string]any{"entities": []any{map[string]any{"entity": "city", "value": map[string]any{"to": 4}}}},
+		)
 	default:
-		g.emit("bot", map[string]any{"text": []any{"Anything else?", "Done.", nil}[g.r.IntN(3)], "data": map[string]any{"buttons": []any{map[string]any{"title": "Yes", "payload": "/yes"}}, "image": nil}})
+		g.emit("bot", map[string]any{
+			"text": []any{"Anything else?", "Done.", nil}[g.r.IntN(3)],
+			"data": map[string]any{"buttons": []any{map[string]any{"title": "Yes", "payload": "/yes"}}, "image": nil},
+		})
 	}
 }
 
@@ -155,16 +186,27 @@ func (g *generator) turn() {
 	g.emit("user", map[string]any{
 		"text": "hello \u0000 there ✓", "message_id": fmt.Sprintf("m-%d", g.r.IntN(1e9)), "input_channel": "rest",
 		"parse_data": map[string]any{
-			"intent": map[string]any{"name": []any{"greet", nil, "nlu_fallback"}[g.r.IntN(3)], "confidence": 0.5, "id": int64(6919456128573924813)}, "entities": []any{},
-			"commands": []any{map[string]any{"command": "start flow", "flow": "transfer"}, map[string]any{"command": "unheard of", "x": 1}},
+			"intent": map[string]any{
+				"name": []any{"greet", nil, "nlu_fallback"}[g.r.IntN(3)], "confidence": 0.5,
+				"id": int64(6919456128573924813),
+			}, "entities": []any{},
+			"commands": []any{
+				map[string]any{"command": "start flow", "flow": "transfer"},
+				map[string]any{"command": "unheard of", "x": 1},
+			},
 		},
 	})
 	if g.r.IntN(5) > 0 {
-		g.emit("bot", map[string]any{"text": "How much?", "data": map[string]any{}, "metadata": map[string]any{"utter_action": "utter_ask_amount"}})
+		g.emit("bot", map[string]any{
+			"text": "How much?", "data": map[string]any{},
+			"metadata": map[string]any{"utter_action": "utter_ask_amount"},
+		})
 	}
 	md := map[string]any{}
 	if g.modern {
-		md["execution_times"] = map[string]any{"command_processor": g.r.Float64() * 900, "prediction_loop": g.r.Float64() * 90}
+		md["execution_times"] = map[string]any{
+			"command_processor": g.r.Float64() * 900, "prediction_loop": g.r.Float64() * 90,
+		}
 	}
 	g.emit("action", map[string]any{"name": "action_listen", "policy": "FlowPolicy", "confidence": 1.0, "metadata": md})
 }

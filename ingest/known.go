@@ -87,8 +87,8 @@ func replaces(e, old *conversation.Event, counts *Counts) bool {
 	return conversation.Prefer(e, old, digest, oldDigest)
 }
 
-// supersedes tells whether a redacted copy e takes the place of old. Events that have no identity but what redaction changes are
-// known by their instant and name.
+// supersedes tells whether a redacted copy e takes the place of old. Events that have no identity but what redaction
+// changes are known by their instant and name.
 func supersedes(e, old *conversation.Event) bool {
 	return alike(e, old) && e.RedactedAt > old.RedactedAt
 }
@@ -221,7 +221,9 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 type instantKey struct{ sender, at int64 }
 
 // compare settles an event that is stored already.
-func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, s *store.StoredEvent, counts *Counts) error {
+func (w *Writer) compare(
+	ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, s *store.StoredEvent, counts *Counts,
+) error {
 	further := e.Place > max(s.Place, 0)
 	if s.BodyHash == e.BodyHash && !further {
 		counts.Duplicates++
@@ -242,7 +244,9 @@ func (w *Writer) compare(ctx context.Context, tx pgx.Tx, u *unit, e *conversatio
 }
 
 // former finds a stored event that an earlier version gave another id, among those of its instant.
-func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, instant []*store.StoredEvent) (*store.StoredEvent, error) {
+func (w *Writer) former(
+	ctx context.Context, tx pgx.Tx, e *conversation.Event, instant []*store.StoredEvent,
+) (*store.StoredEvent, error) {
 	for _, s := range instant {
 		if s.Type != e.Type || s.Name != e.Name {
 			continue
@@ -260,14 +264,17 @@ func (w *Writer) former(ctx context.Context, tx pgx.Tx, e *conversation.Event, i
 		if err != nil {
 			return nil, err
 		}
-		if old, rej := FormatOf(format).NewDecoder().Decode(body, wire.Intake{Assistant: e.Assistant, Stored: true}, time.Time{}); rej == nil && old.ID == e.ID {
+		if old, rej := FormatOf(format).NewDecoder().Decode(
+			body, wire.Intake{Assistant: e.Assistant, Stored: true}, time.Time{},
+		); rej == nil && old.ID == e.ID {
 			return s, nil
 		}
 	}
 	return nil, nil
 }
 
-// sealedOf tells of the conversations of those units that may hold events of a time whose bodies retention removed whether it removed their texts.
+// sealedOf tells of the conversations of those units that may hold events of a time whose bodies retention removed
+// whether it removed their texts.
 func sealedOf(ctx context.Context, tx pgx.Tx, units []*unit) (map[queries.ConversationKey]bool, error) {
 	var senders []int64
 	for _, u := range units {
@@ -285,8 +292,8 @@ func sealedOf(ctx context.Context, tx pgx.Tx, units []*unit) (map[queries.Conver
 	return all, nil
 }
 
-// sealed tells of an event of a sealed time, and the stored one of its identity (nil: none), whether retention removed what it
-// belongs to, so that it would be removed too. What belongs to a conversation that is whole is not.
+// sealed tells of an event of a sealed time, and the stored one of its identity (nil: none), whether retention removed
+// what it belongs to, so that it would be removed too. What belongs to a conversation that is whole is not.
 func sealed(e *conversation.Event, stored *store.StoredEvent, removed map[queries.ConversationKey]bool) bool {
 	var id conversation.UUID
 	switch {
@@ -299,9 +306,11 @@ func sealed(e *conversation.Event, stored *store.StoredEvent, removed map[querie
 	return gone || !known
 }
 
-// redactStored settles an event whose instant the store holds already: it may be the redacted copy of stored ones, or the original
-// of a stored redaction.
-func (w *Writer) redactStored(ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, stored []*store.StoredEvent, counts *Counts) (settled bool, err error) {
+// redactStored settles an event whose instant the store holds already: it may be the redacted copy of stored ones, or
+// the original of a stored redaction.
+func (w *Writer) redactStored(
+	ctx context.Context, tx pgx.Tx, u *unit, e *conversation.Event, stored []*store.StoredEvent, counts *Counts,
+) (settled bool, err error) {
 	if !replaceable(e) {
 		return false, nil
 	}
@@ -327,12 +336,16 @@ func (w *Writer) redactStored(ctx context.Context, tx pgx.Tx, u *unit, e *conver
 }
 
 // load reads a stored event of e's sender back.
-func (w *Writer) load(ctx context.Context, tx pgx.Tx, s store.StoredEvent, e *conversation.Event) (*conversation.Event, error) {
+func (w *Writer) load(
+	ctx context.Context, tx pgx.Tx, s store.StoredEvent, e *conversation.Event,
+) (*conversation.Event, error) {
 	body, format, err := store.Body(ctx, tx, s)
 	if err != nil {
 		return nil, err
 	}
-	old, rej := FormatOf(format).NewDecoder().Decode(body, wire.Intake{Assistant: e.Assistant, Stored: true}, time.Time{})
+	old, rej := FormatOf(format).NewDecoder().Decode(
+		body, wire.Intake{Assistant: e.Assistant, Stored: true}, time.Time{},
+	)
 	if rej != nil {
 		return nil, fmt.Errorf("%w: stored event %s: %w", errUnfit, s.ID, rej)
 	}

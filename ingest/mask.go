@@ -48,7 +48,9 @@ func (w *Writer) arriving(ctx context.Context) (arrival, error) {
 }
 
 // masked returns the events with personal data masked, and those that cannot be read any more afterwards.
-func (w *Writer) masked(ctx context.Context, events []*conversation.Event) (kept []*conversation.Event, refused []Rejected, err error) {
+func (w *Writer) masked(
+	ctx context.Context, events []*conversation.Event,
+) (kept []*conversation.Event, refused []Rejected, err error) {
 	a, err := w.arriving(ctx)
 	if err != nil || a.masker == nil && a.key == nil {
 		return events, nil, err
@@ -66,8 +68,8 @@ func (w *Writer) masked(ctx context.Context, events []*conversation.Event) (kept
 	return kept, refused, nil
 }
 
-// FoldStored folds what is stored again, from where the run stands on, a few senders at a time, while others go on storing: all of it by the
-// settings of now, or, to mask, where something is masked.
+// FoldStored folds what is stored again, from where the run stands on, a few senders at a time, while others go on
+// storing: all of it by the settings of now, or, to mask, where something is masked.
 func (w *Writer) FoldStored(ctx context.Context, run conversation.UUID) error {
 	r, err := queries.FoldRunByID(ctx, w.pool, run)
 	if err != nil {
@@ -115,7 +117,9 @@ func (w *Writer) rulesOf(ctx context.Context, r queries.FoldRun) (*mask.Masker, 
 }
 
 // maskSenders masks what is stored of senders and returns how many events changed.
-func (w *Writer) maskSenders(ctx context.Context, tx pgx.Tx, senders []store.NamedSender, m *mask.Masker, key []byte) (changed int64, err error) {
+func (w *Writer) maskSenders(
+	ctx context.Context, tx pgx.Tx, senders []store.NamedSender, m *mask.Masker, key []byte,
+) (changed int64, err error) {
 	states, err := lockSenders(ctx, tx, senders)
 	if err != nil {
 		return 0, err
@@ -195,9 +199,11 @@ func sealedUntil(all []store.StoredConversation) (floor int, until int64) {
 	return floor, until
 }
 
-// hideRepeats masks, where personal data are masked on arrival, replies that repeat what was told before as the value of a slot which is masked by
-// name. The events are a sender's, in their order; told is what was told before them.
-func (w *Writer) hideRepeats(ctx context.Context, told []conversation.Told, events []*conversation.Event) ([]*conversation.Event, error) {
+// hideRepeats masks, where personal data are masked on arrival, replies that repeat what was told before as the value
+// of a slot which is masked by name. The events are a sender's, in their order; told is what was told before them.
+func (w *Writer) hideRepeats(
+	ctx context.Context, told []conversation.Told, events []*conversation.Event,
+) ([]*conversation.Event, error) {
 	if len(told) == 0 && !slices.ContainsFunc(events, func(e *conversation.Event) bool { return len(e.Told) > 0 }) {
 		return events, nil
 	}

@@ -12,18 +12,25 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestMaskedRepeats holds that what the assistant repeats of a value that is masked by its slot's name is masked too, in any order of arrival,
-// and that what it said before is not.
+// TestMaskedRepeats holds that what the assistant repeats of a value that is masked by its slot's name is masked too,
+// in any order of arrival, and that what it said before is not.
 func TestMaskedRepeats(t *testing.T) {
 	t.Parallel()
 	event := func(at, typ, more string) string {
-		return `{"sender_id":"s","event":"` + typ + `","timestamp":17853000` + at + `,"metadata":{"assistant_id":"bot"}` + more + `}`
+		return `{"sender_id":"s","event":"` + typ + `","timestamp":17853000` + at +
+			`,"metadata":{"assistant_id":"bot"}` + more + `}`
 	}
 	bodies := []string{
 		event("01", "bot", `,"text":"Welcome to Moos & Moos","data":{}`),
-		event("02", "user", `,"message_id":"m1","text":"my name is Lena Moos","parse_data":{"commands":[{"command":"set slot","name":"person","value":"Lena Moos"}]}`),
+		event(
+			"02", "user",
+			`,"message_id":"m1","text":"my name is Lena Moos","parse_data":{"commands":[{"command":"set slot","name":"person","value":"Lena Moos"}]}`,
+		),
 		event("03", "slot", `,"name":"person","value":"Lena Moos"`),
-		event("04", "bot", `,"text":"Thanks, LENA MOOS!","data":{"buttons":[{"title":"I am not Lena Moos","payload":"/deny"}]}`),
+		event(
+			"04", "bot",
+			`,"text":"Thanks, LENA MOOS!","data":{"buttons":[{"title":"I am not Lena Moos","payload":"/deny"}]}`,
+		),
 		event("05", "user", `,"message_id":"m2","text":"/SetSlots(file_no=AB-77)","parse_data":{}`),
 		event("06", "bot", `,"text":"Your file ab 77 is open.","data":{}`),
 		event("07", "bot", `,"text":"Good bye, dear Lena.","data":{}`),

@@ -21,7 +21,10 @@ import (
 )
 
 // planted are personal data that stand in texts, each with what must not be found any more.
-var planted = []string{"zephyrine@example.org", "+49 30 901820777", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "203.0.113.77", "K-777777"}
+var planted = []string{
+	"zephyrine@example.org", "+49 30 901820777", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "203.0.113.77",
+	"K-777777",
+}
 
 var (
 	said  = regexp.MustCompile(`"text":\s*"`)
@@ -53,7 +56,10 @@ func keepMasking(t *testing.T, pool *pgxpool.Pool, m queries.Masking) {
 	if err := queries.SetMasking(t.Context(), pool, m, conversation.UUID{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pool.Exec(t.Context(), `update settings set secret = $1 where name = 'masking'`, []byte("a key of 32 bytes, of the test ..")); err != nil {
+	if _, err := pool.Exec(
+		t.Context(), `update settings set secret = $1 where name = 'masking'`,
+		[]byte("a key of 32 bytes, of the test .."),
+	); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -67,11 +73,14 @@ func clean(t *testing.T, what string, pool *pgxpool.Pool) {
 	}
 }
 
-// TestMasked holds that personal data are nowhere once they are masked on arrival; that the tables are a function of the events all the same,
-// in whatever order and how often these come; and that masking what was stored before ends in the same tables as masking from the start.
+// TestMasked holds that personal data are nowhere once they are masked on arrival; that the tables are a function of
+// the events all the same, in whatever order and how often these come; and that masking what was stored before ends in
+// the same tables as masking from the start.
 func TestMasked(t *testing.T) {
 	t.Parallel()
-	for name, bodies := range map[string][]string{"generated": generated(newRand(11), 5, 120), "real": realStream(t, 1500)} {
+	for name, bodies := range map[string][]string{
+		"generated": generated(newRand(11), 5, 120), "real": realStream(t, 1500),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRand(12)
@@ -145,7 +154,11 @@ func runMasking(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		return queries.StartFold(t.Context(), tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, AccountID: new(conversation.UUID), CreatedAt: time.Now()}, &rules)
+		return queries.StartFold(
+			t.Context(), tx,
+			queries.FoldRun{ID: id, Kind: queries.FoldToMask, AccountID: new(conversation.UUID), CreatedAt: time.Now()},
+			&rules,
+		)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +194,15 @@ func TestMaskedRejected(t *testing.T) {
 	}
 	counts := feed(
 		t, pool,
-		event("user", 1, map[string]any{"text": "I am Zephyrine", "message_id": "1", "parse_data": map[string]any{"entities": []any{map[string]any{"entity": "customer_name", "start": 5, "end": 14, "value": "Zephyrine"}}, "commands": []any{map[string]any{"command": "set slot", "name": "customer_name", "value": "Zephyrine"}}}}),
+		event("user", 1, map[string]any{
+			"text": "I am Zephyrine", "message_id": "1",
+			"parse_data": map[string]any{
+				"entities": []any{
+					map[string]any{"entity": "customer_name", "start": 5, "end": 14, "value": "Zephyrine"},
+				},
+				"commands": []any{map[string]any{"command": "set slot", "name": "customer_name", "value": "Zephyrine"}},
+			},
+		}),
 		event("slot", 2, map[string]any{"name": "customer_name", "value": "Zephyrine"}),
 		event("slot", 3, map[string]any{"name": "other", "value": "blue"}),
 		`{"event":"user","sender_id":"s","text":"`+planted[0]+` and `+planted[2]+`"}`,
@@ -200,7 +221,9 @@ func TestMaskedRejected(t *testing.T) {
 			t.Errorf("%q is not there", want)
 		}
 	}
-	if n := len(regexp.MustCompile(`\[phone\]|\[email\]`).FindAllString(fmt.Sprint(rejectedBodies(t, pool)), -1)); n != 2 {
+	if n := len(
+		regexp.MustCompile(`\[phone\]|\[email\]`).FindAllString(fmt.Sprint(rejectedBodies(t, pool)), -1),
+	); n != 2 {
 		t.Errorf("%d masked rejected bodies", n)
 	}
 }
@@ -215,20 +238,29 @@ func rejectedBodies(t *testing.T, pool *pgxpool.Pool) []string {
 	return all
 }
 
-// TestMaskedBesideStripped: what stands before something that retention stripped cannot be folded again, and is masked all the same; so is
-// what is left of the stripped.
+// TestMaskedBesideStripped: what stands before something that retention stripped cannot be folded again, and is masked
+// all the same; so is what is left of the stripped.
 func TestMaskedBesideStripped(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	event := func(session, kind string, sec int, more string) string {
-		return fmt.Sprintf(`{"sender_id":"s","event":%q,"timestamp":%d.5,"metadata":{"assistant_id":"bot","session_id":%q}%s}`, kind, 1785900000+sec, session, more)
+		return fmt.Sprintf(
+			`{"sender_id":"s","event":%q,"timestamp":%d.5,"metadata":{"assistant_id":"bot","session_id":%q}%s}`, kind,
+			1785900000+sec, session, more,
+		)
 	}
 	said := fmt.Sprintf(`,"text":"write to %s"`, planted[0])
 	feed(
 		t, pool,
-		event("a", "session_started", 1, ""), event("a", "user", 2, said+`,"message_id":"1"`), event("a", "bot", 3, said), event("a", "slot", 4, `,"name":"mail","value":"`+planted[0]+`"`),
-		event("b", "session_started", 5001, ""), event("b", "user", 5002, said+`,"message_id":"2"`), event("b", "slot", 5003, `,"name":"mail","value":"`+planted[0]+`"`),
-		event("c", "session_started", 9001, ""), event("c", "user", 9002, said+`,"message_id":"3"`), event("c", "bot", 9003, said),
+		event("a", "session_started", 1, ""), event(
+			"a", "user", 2, said+`,"message_id":"1"`,
+		), event("a", "bot", 3, said), event("a", "slot", 4, `,"name":"mail","value":"`+planted[0]+`"`),
+		event("b", "session_started", 5001, ""), event("b", "user", 5002, said+`,"message_id":"2"`), event(
+			"b", "slot", 5003, `,"name":"mail","value":"`+planted[0]+`"`,
+		),
+		event("c", "session_started", 9001, ""), event(
+			"c", "user", 9002, said+`,"message_id":"3"`,
+		), event("c", "bot", 9003, said),
 	)
 	// As retention leaves the second, but for the value of a slot by which success is judged.
 	if _, err := pool.Exec(t.Context(), `
@@ -243,8 +275,13 @@ func TestMaskedBesideStripped(t *testing.T) {
 	setMasking(t, pool, true)
 	runMasking(t, pool)
 	clean(t, "beside stripped", pool)
-	rows, _ := pool.Query(t.Context(), `select c.session_id || ' ' || c.first_text || ' ' || count(m.id) filter (where m.text = 'write to [email]') from conversations c left join messages m on m.conversation_id = c.id group by c.id, c.session_id, c.first_text order by 1`)
-	if got, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || !slices.Equal(got, []string{"a write to [email] 2", "b  0", "c write to [email] 2"}) {
+	rows, _ := pool.Query(
+		t.Context(),
+		`select c.session_id || ' ' || c.first_text || ' ' || count(m.id) filter (where m.text = 'write to [email]') from conversations c left join messages m on m.conversation_id = c.id group by c.id, c.session_id, c.first_text order by 1`,
+	)
+	if got, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || !slices.Equal(got, []string{
+		"a write to [email] 2", "b  0", "c write to [email] 2",
+	}) {
 		t.Errorf("%q %v", got, err)
 	}
 	before := dbtest.Dump(t, pool)
@@ -254,10 +291,18 @@ func TestMaskedBesideStripped(t *testing.T) {
 	}
 	// What goes on after it was stripped: the state of the fold holds what was said, and is masked too.
 	feed(
-		t, pool, event("d", "session_started", 13001, ""), event("d", "user", 13002, `,"text":"I am Zephyrine","message_id":"4","parse_data":{"entities":[{"entity":"customer","start":5,"end":14,"value":"Zephyrine"}]}`),
-		event("d", "stack", 13003, `,"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"flow_id\":\"f\",\"said\":\"`+planted[5]+`\"}}]"`),
+		t, pool, event("d", "session_started", 13001, ""), event(
+			"d", "user", 13002,
+			`,"text":"I am Zephyrine","message_id":"4","parse_data":{"entities":[{"entity":"customer","start":5,"end":14,"value":"Zephyrine"}]}`,
+		),
+		event(
+			"d", "stack", 13003,
+			`,"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"flow_id\":\"f\",\"said\":\"`+planted[5]+`\"}}]"`,
+		),
 	)
-	if _, err := pool.Exec(t.Context(), `update conversations set removed = 1, resumed = true where session_id = 'd'`); err != nil {
+	if _, err := pool.Exec(
+		t.Context(), `update conversations set removed = 1, resumed = true where session_id = 'd'`,
+	); err != nil {
 		t.Fatal(err)
 	}
 	slots, err := queries.MaskingRules(t.Context(), pool)
@@ -277,10 +322,15 @@ func TestMaskedBesideStripped(t *testing.T) {
 		if in := dbtest.Holding(t, pool, "Zephyrine"); len(in) > 0 {
 			t.Errorf("the slot's value stands in %v", in)
 		}
-		feed(t, pool, event("d", "user", 13004, `,"text":"and more","message_id":"5"`), event("e", "session_started", 16005, ""), event("e", "user", 16006, `,"text":"back","message_id":"6"`))
+		feed(
+			t, pool, event("d", "user", 13004, `,"text":"and more","message_id":"5"`),
+			event("e", "session_started", 16005, ""), event("e", "user", 16006, `,"text":"back","message_id":"6"`),
+		)
 	}
 	before = dbtest.Dump(t, pool)
-	if c := feed(t, pool, event("a", "user", 2, said+`,"message_id":"1"`), event("c", "bot", 9003, said)); c.Stored != 0 || dbtest.Dump(t, pool) != before {
+	if c := feed(
+		t, pool, event("a", "user", 2, said+`,"message_id":"1"`), event("c", "bot", 9003, said),
+	); c.Stored != 0 || dbtest.Dump(t, pool) != before {
 		t.Errorf("what comes again is stored: %+v", c)
 	}
 }

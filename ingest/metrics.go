@@ -29,13 +29,46 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		bounds[i] = b.Seconds()
 	}
 	m := &Metrics{
-		events:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "turnwise_events_total", Help: "Events by what became of them: stored, duplicate, revised or rejected."}, []string{"source", "result"}),
-		delay:       prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "turnwise_event_delay_seconds", Help: "Time from an event to its commit.", Buckets: bounds}, []string{"source"}),
-		commit:      prometheus.NewHistogram(prometheus.HistogramOpts{Name: "turnwise_batch_seconds", Help: "Time that a batch takes in the database.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
-		failures:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "turnwise_failures_total", Help: "Tries to store that failed and were repeated."}, []string{"source"}),
-		redelivered: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "turnwise_redelivered_total", Help: "Messages that the broker says it delivered before."}, []string{"source"}),
-		lag:         prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "turnwise_source_lag", Help: "Messages that wait in a partition or queue."}, []string{"source", "stream", "part"}),
-		newest:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "turnwise_source_last_event_timestamp_seconds", Help: "When the newest event that was stored happened."}, []string{"source"}),
+		events: prometheus.NewCounterVec(
+			prometheus.CounterOpts{
+				Name: "turnwise_events_total",
+				Help: "Events by what became of them: stored, duplicate, revised or rejected.",
+			},
+			[]string{"source", "result"},
+		),
+		delay: prometheus.NewHistogramVec(
+			prometheus.HistogramOpts{
+				Name: "turnwise_event_delay_seconds", Help: "Time from an event to its commit.", Buckets: bounds,
+			},
+			[]string{"source"},
+		),
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "turnwise_batch_seconds", Help: "Time that a batch takes in the database.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
+		}),
+		failures: prometheus.NewCounterVec(
+			prometheus.CounterOpts{
+				Name: "turnwise_failures_total", Help: "Tries to store that failed and were repeated.",
+			},
+			[]string{"source"},
+		),
+		redelivered: prometheus.NewCounterVec(
+			prometheus.CounterOpts{
+				Name: "turnwise_redelivered_total", Help: "Messages that the broker says it delivered before.",
+			},
+			[]string{"source"},
+		),
+		lag: prometheus.NewGaugeVec(
+			prometheus.GaugeOpts{Name: "turnwise_source_lag", Help: "Messages that wait in a partition or queue."},
+			[]string{"source", "stream", "part"},
+		),
+		newest: prometheus.NewGaugeVec(
+			prometheus.GaugeOpts{
+				Name: "turnwise_source_last_event_timestamp_seconds",
+				Help: "When the newest event that was stored happened.",
+			},
+			[]string{"source"},
+		),
 	}
 	r.MustRegister(m.events, m.delay, m.commit, m.failures, m.redelivered, m.lag, m.newest)
 	return m
@@ -45,7 +78,9 @@ func (m *Metrics) count(source string, c Counts) {
 	if m == nil {
 		return
 	}
-	for result, n := range map[string]int64{"stored": c.Stored, "duplicate": c.Duplicates, "revised": c.Revised, "rejected": c.Rejected} {
+	for result, n := range map[string]int64{
+		"stored": c.Stored, "duplicate": c.Duplicates, "revised": c.Revised, "rejected": c.Rejected,
+	} {
 		if n > 0 {
 			m.events.WithLabelValues(source, result).Add(float64(n))
 		}

@@ -42,12 +42,16 @@ func (w *Writer) aliasesNow(ctx context.Context) map[string]string {
 	return a.names
 }
 
-// moveSenders gives events of an assistant's senders to the senders of the same keys of another assistant: all of them, or those that came by that
-// one's name. What retention removed stays. It returns how many events went.
-func (w *Writer) moveSenders(ctx context.Context, tx pgx.Tx, senders []store.NamedSender, to string, byName bool) (moved int64, err error) {
+// moveSenders gives events of an assistant's senders to the senders of the same keys of another assistant: all of them,
+// or those that came by that one's name. What retention removed stays. It returns how many events went.
+func (w *Writer) moveSenders(
+	ctx context.Context, tx pgx.Tx, senders []store.NamedSender, to string, byName bool,
+) (moved int64, err error) {
 	var all []store.NamedSender
 	for _, s := range senders {
-		all = append(all, s, store.NamedSender{ID: conversation.SenderID(to, s.SenderKey), Assistant: to, SenderKey: s.SenderKey})
+		all = append(all, s, store.NamedSender{
+			ID: conversation.SenderID(to, s.SenderKey), Assistant: to, SenderKey: s.SenderKey,
+		})
 	}
 	states, err := lockSenders(ctx, tx, all)
 	if err != nil {
@@ -63,13 +67,17 @@ func (w *Writer) moveSenders(ctx context.Context, tx pgx.Tx, senders []store.Nam
 	return moved, nil
 }
 
-func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to store.NamedSender, states map[int64]queries.State, byName bool) (int64, error) {
+func (w *Writer) moveSender(
+	ctx context.Context, tx pgx.Tx, from, to store.NamedSender, states map[int64]queries.State, byName bool,
+) (int64, error) {
 	conversations, err := store.SenderConversations(ctx, tx, from.ID)
 	if err != nil {
 		return 0, err
 	}
 	floor, _ := sealedUntil(conversations)
-	for sealed := states[to.ID].BodiesRemovedUntil; floor < len(conversations) && conversation.MicrosOf(conversations[floor].First.Time) <= sealed; {
+	for sealed := states[to.ID].BodiesRemovedUntil; floor < len(conversations) && conversation.MicrosOf(
+		conversations[floor].First.Time,
+	) <= sealed; {
 		floor++ // what retention sealed there takes nothing in
 	}
 	conversations = conversations[floor:]
@@ -79,7 +87,10 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to store.Named
 		return 0, err
 	}
 	name := conversation.SmallID("assistant", to.Assistant)
-	went := &refold{all: true, state: states[from.ID], replaced: map[conversation.UUID]*conversation.Event{}, gone: map[conversation.UUID]bool{}}
+	went := &refold{
+		all: true, state: states[from.ID], replaced: map[conversation.UUID]*conversation.Event{},
+		gone: map[conversation.UUID]bool{},
+	}
 	read := decoders{}
 	var events []*conversation.Event
 	var olds, news []conversation.UUID
@@ -89,7 +100,9 @@ func (w *Writer) moveSender(ctx context.Context, tx pgx.Tx, from, to store.Named
 		if byName && e.Via != name {
 			continue
 		}
-		x, rej := read.of(e.Format).Decode(e.Body, wire.Intake{Assistant: to.Assistant, Environment: e.Environment, Stored: true}, time.Time{})
+		x, rej := read.of(e.Format).Decode(
+			e.Body, wire.Intake{Assistant: to.Assistant, Environment: e.Environment, Stored: true}, time.Time{},
+		)
 		if rej != nil {
 			return 0, fmt.Errorf("event %s: %w", e.ID, rej)
 		}
@@ -182,7 +195,9 @@ func firstsOf(conversations []store.StoredConversation, events []*conversation.E
 }
 
 // followConversations has what people made of conversations follow them to where their first events are now.
-func (w *Writer) followConversations(ctx context.Context, tx pgx.Tx, from, to int64, conversations []store.StoredConversation, ats, hashes []int64) error {
+func (w *Writer) followConversations(
+	ctx context.Context, tx pgx.Tx, from, to int64, conversations []store.StoredConversation, ats, hashes []int64,
+) error {
 	now, err := queries.ConversationsAt(ctx, tx, to, ats, hashes)
 	if err != nil {
 		return err

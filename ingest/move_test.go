@@ -20,7 +20,9 @@ import (
 func follow(t *testing.T, pool *pgxpool.Pool, kind queries.FoldKind, from, to string) {
 	t.Helper()
 	user := conversation.UUID{}
-	run := queries.FoldRun{ID: queries.NewID(), Kind: kind, Assistant: from, Target: to, AccountID: &user, CreatedAt: time.Now()}
+	run := queries.FoldRun{
+		ID: queries.NewID(), Kind: kind, Assistant: from, Target: to, AccountID: &user, CreatedAt: time.Now(),
+	}
 	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 		if kind == queries.FoldToMerge {
 			if _, err := queries.MergeAssistant(t.Context(), tx, from, to, user, time.Now()); err != nil {
@@ -53,8 +55,8 @@ func facts(t *testing.T, pool *pgxpool.Pool) string {
 	return regexp.MustCompile(`rollup_\w+ .*`).ReplaceAllString(strings.Join(out, "== "), "")
 }
 
-// TestMergedTrainings has a bot that named another assistant at each training be one: with the operator's word for it, or merged afterwards, which
-// comes to the same, and separated again.
+// TestMergedTrainings has a bot that named another assistant at each training be one: with the operator's word for it,
+// or merged afterwards, which comes to the same, and separated again.
 func TestMergedTrainings(t *testing.T) {
 	t.Parallel()
 	bodies := findings(t, "20-")

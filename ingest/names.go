@@ -21,7 +21,9 @@ func (w *Writer) rules(ctx context.Context, db queries.DB, assistant string) (*c
 const mostNames = 50000
 
 // rulesOfAll returns the rules of assistants, by name. Most assistants have the same.
-func (w *Writer) rulesOfAll(ctx context.Context, db queries.DB, assistants []string) (map[string]*conversation.Rules, error) {
+func (w *Writer) rulesOfAll(
+	ctx context.Context, db queries.DB, assistants []string,
+) (map[string]*conversation.Rules, error) {
 	out := make(map[string]*conversation.Rules, len(assistants))
 	var missing []string
 	now := w.now()
@@ -64,7 +66,10 @@ func (w *Writer) rulesOfAll(ctx context.Context, db queries.DB, assistants []str
 
 // prepare makes the partitions and names that the events need.
 func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) error {
-	names := store.Names{Assistants: map[string]bool{}, Environments: map[string]bool{}, Channels: map[string]bool{}, Versions: map[store.Version]int64{}}
+	names := store.Names{
+		Assistants: map[string]bool{}, Environments: map[string]bool{}, Channels: map[string]bool{},
+		Versions: map[store.Version]int64{},
+	}
 	months := map[string]int64{}
 	var month string
 	var from, until int64
@@ -88,7 +93,8 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 		if e.Channel != last.Channel && e.Channel != "" && !w.names["c"+e.Channel] {
 			names.Channels[e.Channel] = true
 		}
-		again := e.Assistant == last.Assistant && e.ModelID == last.ModelID && e.ModelName == last.ModelName && e.At >= last.At
+		again := e.Assistant == last.Assistant && e.ModelID == last.ModelID && e.ModelName == last.ModelName &&
+			e.At >= last.At
 		if last = e; again || e.ModelID == "" && e.ModelName == "" {
 			continue
 		}
@@ -113,7 +119,9 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 	for m := range months {
 		w.months[m] = true
 	}
-	for prefix, set := range map[string]map[string]bool{"a": names.Assistants, "e": names.Environments, "c": names.Channels} {
+	for prefix, set := range map[string]map[string]bool{
+		"a": names.Assistants, "e": names.Environments, "c": names.Channels,
+	} {
 		for name := range set {
 			w.names[prefix+name] = true
 		}

@@ -12,8 +12,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestOddNumbers holds that numbers and times which are none, or are out of all bounds, stop nothing: not at the head of a run, where a first
-// look comes before reading, nor in its midst, nor when all comes again.
+// TestOddNumbers holds that numbers and times which are none, or are out of all bounds, stop nothing: not at the head
+// of a run, where a first look comes before reading, nor in its midst, nor when all comes again.
 func TestOddNumbers(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -65,11 +65,15 @@ func checkNumbers(t *testing.T, pool *pgxpool.Pool) {
 		var table, column string
 		row(&table, &column)
 		n++
-		if odd := brokertest.Count(t, pool, fmt.Sprintf(`select count(*) from %s where %s in ('NaN', 'Infinity', '-Infinity')`, table, column)); odd > 0 {
+		if odd := brokertest.Count(
+			t, pool, fmt.Sprintf(`select count(*) from %s where %s in ('NaN', 'Infinity', '-Infinity')`, table, column),
+		); odd > 0 {
 			t.Errorf("%d rows of %s hold an odd %s", odd, table, column)
 		}
 		if strings.HasPrefix(column, "confidence") {
-			if odd := brokertest.Count(t, pool, fmt.Sprintf(`select count(*) from %[1]s where %[2]s not between 0 and 1.001`, table, column)); odd > 0 {
+			if odd := brokertest.Count(
+				t, pool, fmt.Sprintf(`select count(*) from %[1]s where %[2]s not between 0 and 1.001`, table, column),
+			); odd > 0 {
 				t.Errorf("%d rows of %s hold an odd %s", odd, table, column)
 			}
 		}

@@ -96,8 +96,8 @@ func instants(r *rand.Rand, bodies []string, most int) (pieces [][]string) {
 	return pieces
 }
 
-// TestOneInstant holds that events of one instant end in the same tables, in the order of the delivery that showed it, whatever the split,
-// the repetition and the deliveries that show no order.
+// TestOneInstant holds that events of one instant end in the same tables, in the order of the delivery that showed it,
+// whatever the split, the repetition and the deliveries that show no order.
 func TestOneInstant(t *testing.T) {
 	t.Parallel()
 	for run := range 6 {
@@ -139,7 +139,10 @@ func TestOneInstant(t *testing.T) {
 					}
 					_ = g.Wait() // never fails
 				}},
-				{"shuffled first", func(pool *pgxpool.Pool) { deliverFile(t, pool, shuffled()); deliverFile(t, pool, bodies) }},
+				{
+					"shuffled first",
+					func(pool *pgxpool.Pool) { deliverFile(t, pool, shuffled()); deliverFile(t, pool, bodies) },
+				},
 				{"shuffled afterwards, and as a stream", func(pool *pgxpool.Pool) {
 					deliverFile(t, pool, bodies)
 					deliverFile(t, pool, shuffled())
@@ -161,7 +164,10 @@ func TestOneInstant(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := dbtest.Dump(t, pool); got != want {
-					t.Fatalf("%s: the same events again, and a rebuild, changed the tables:\n%s", way.name, firstDifference(want, got))
+					t.Fatalf(
+						"%s: the same events again, and a rebuild, changed the tables:\n%s", way.name,
+						firstDifference(want, got),
+					)
 				}
 			}
 		})
@@ -172,7 +178,9 @@ func TestOneInstant(t *testing.T) {
 func TestRepeats(t *testing.T) {
 	t.Parallel()
 	at := func(second float64, more string) string {
-		return fmt.Sprintf(`{"sender_id":"s","event":"bot","timestamp":%.1f,"text":%q,"data":{}}`, 1785900300+second, more)
+		return fmt.Sprintf(
+			`{"sender_id":"s","event":"bot","timestamp":%.1f,"text":%q,"data":{}}`, 1785900300+second, more,
+		)
 	}
 	user := `{"sender_id":"s","event":"user","timestamp":1785900300.5,"text":"hello","parse_data":{},"message_id":"m"}`
 	ping, pong, early := at(1, "ping"), at(1, "pong"), at(0, "early")
@@ -263,17 +271,26 @@ func TestCoarseClock(t *testing.T) {
 	if got := texts(t, pool, `select text from messages order by seq`); !slices.Equal(got, want) {
 		t.Errorf("said %q", got)
 	}
-	if got := texts(t, pool, `select distinct on (name) name || '=' || value from slots order by name, seq desc`); !slices.Equal(got, []string{"confirm=null", `parcel="P-2"`}) {
+	if got := texts(
+		t, pool, `select distinct on (name) name || '=' || value from slots order by name, seq desc`,
+	); !slices.Equal(got, []string{"confirm=null", `parcel="P-2"`}) {
 		t.Errorf("slots end as %q", got)
 	}
 
 	pool = dbtest.Pool(t)
 	deliverFile(t, pool, findings(t, "01b"))
-	if n := count(t, pool, fmt.Sprintf(`select count(*) from events where flags & %d <> 0`, conversation.FlagStackNotApplied)); n != 0 {
+	if n := count(
+		t, pool, fmt.Sprintf(`select count(*) from events where flags & %d <> 0`, conversation.FlagStackNotApplied),
+	); n != 0 {
 		t.Errorf("%d patches of the stack were not applied", n)
 	}
-	steps := texts(t, pool, `select s.sender_key || ' ' || string_agg(f.flow_id || '/' || f.step_id, ' ' order by f.seq) from flow_steps f join senders s on s.id = f.sender_id group by s.sender_key order by 1`)
-	if len(steps) != 2 || strings.TrimPrefix(steps[0], "field01b-coarse") != strings.TrimPrefix(steps[1], "field01b-fine") || strings.Count(steps[0], "/") != 11 {
+	steps := texts(
+		t, pool,
+		`select s.sender_key || ' ' || string_agg(f.flow_id || '/' || f.step_id, ' ' order by f.seq) from flow_steps f join senders s on s.id = f.sender_id group by s.sender_key order by 1`,
+	)
+	if len(steps) != 2 ||
+		strings.TrimPrefix(steps[0], "field01b-coarse") != strings.TrimPrefix(steps[1], "field01b-fine") ||
+		strings.Count(steps[0], "/") != 11 {
 		t.Errorf("the flow went through %q", steps)
 	}
 }
@@ -291,7 +308,8 @@ func TestFromStores(t *testing.T) {
 	for _, name := range []string{"02c", "02d", "02f", "02h", "02i", "02j", "02u", "02v", "02x"} {
 		c := deliverFile(t, pool, findings(t, name))
 		switch {
-		case name == "02j" || name == "02x" || name == "02h" || name == "02i" || name == "02c" || name == "02d" || name == "02f":
+		case name == "02j" || name == "02x" || name == "02h" || name == "02i" || name == "02c" || name == "02d" ||
+			name == "02f":
 			if c.Duplicates < 1 || c.Stored+c.Revised+c.Rejected != 0 {
 				t.Errorf("%s: %+v, of %d", name, c, all.Stored)
 			}

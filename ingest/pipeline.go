@@ -20,13 +20,16 @@ import (
 
 // Options of a pipeline; zero values mean the defaults.
 type Options struct {
-	Writers int                               // transactions side by side; default 2
-	Batch   int                               // events a transaction at most; default 5,000
-	Wait    time.Duration                     // after which a batch goes that is not full; default 100 ms
-	Done    func(Counts)                      // called after each commit, from any goroutine; nil: nobody asks
-	Order   *Order                            // of the whole delivery, where it has been read before; nil: judged as it comes
-	Repeats bool                              // equal events that stand side by side in it are facts of their own; streams never prove that
-	Judged  func(readable bool, rejected int) // called for each portion in turn, once its bodies are read; nil: nobody asks
+	Writers int           // transactions side by side; default 2
+	Batch   int           // events a transaction at most; default 5,000
+	Wait    time.Duration // after which a batch goes that is not full; default 100 ms
+	Done    func(Counts)  // called after each commit, from any goroutine; nil: nobody asks
+	// of the whole delivery, where it has been read before; nil: judged as it comes
+	Order *Order
+	// equal events that stand side by side in it are facts of their own; streams never prove that
+	Repeats bool
+	// called for each portion in turn, once its bodies are read; nil: nobody asks
+	Judged func(readable bool, rejected int)
 }
 
 // run is one pipeline at work.
@@ -200,8 +203,8 @@ func (r *run) route(ctx context.Context, ordered <-chan *chunk, queues []chan it
 	}
 }
 
-// arrange gives a chunk's events their places. Of those that a first look found among the stored it leaves out the ones that change nothing, and
-// counts them.
+// arrange gives a chunk's events their places. Of those that a first look found among the stored it leaves out the ones
+// that change nothing, and counts them.
 func (r *run) arrange(c *chunk, places *places, d wire.Decoder) (events []*conversation.Event, known int64) {
 	events = make([]*conversation.Event, 0, len(c.entries))
 	partOf := func(int) int { return 0 }
@@ -223,7 +226,11 @@ func (r *run) arrange(c *chunk, places *places, d wire.Decoder) (events []*conve
 			return e
 		}
 		place, nth := places.of(part{partOf(int(x.body)), x.glance.Sender}, arrivingEvent{
-			at: x.glance.Time, hash: x.glance.BodyHash, ask: func() bool { e := read(); return e == nil || e.Is(conversation.OwnID) },
+			at: x.glance.Time, hash: x.glance.BodyHash, ask: func() bool {
+				e := read()
+				return e == nil ||
+					e.Is(conversation.OwnID)
+			},
 		})
 		if nth == 1 && place <= int(x.place) {
 			known++
@@ -352,7 +359,10 @@ func (r *run) countDuplicates(ctx context.Context, last *time.Time, every time.D
 	if now := r.now(); now.Sub(*last) < every || r.glanced.Load()+r.resent.Load()+r.empty.Load() == 0 {
 		return
 	}
-	m := store.Minute{Source: r.src.ID, Shard: -1, Duplicates: r.glanced.Swap(0), Redelivered: r.resent.Swap(0), Empty: r.empty.Swap(0)}
+	m := store.Minute{
+		Source: r.src.ID, Shard: -1, Duplicates: r.glanced.Swap(0), Redelivered: r.resent.Swap(0),
+		Empty: r.empty.Swap(0),
+	}
 	*last = r.now()
 	m.At = *last
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -361,7 +371,9 @@ func (r *run) countDuplicates(ctx context.Context, last *time.Time, every time.D
 		r.glanced.Add(m.Duplicates) // the next time
 		r.resent.Add(m.Redelivered)
 		r.empty.Add(m.Empty)
-		r.log.WarnContext(ctx, "known events were not counted", "source", r.src.Name, "events", m.Duplicates, "error", err)
+		r.log.WarnContext(
+			ctx, "known events were not counted", "source", r.src.Name, "events", m.Duplicates, "error", err,
+		)
 	}
 }
 

@@ -31,7 +31,13 @@ func TestAcknowledge(t *testing.T) {
 		}
 		p, number := new(ingest.Portion), n
 		for i := range 1 + n%7 {
-			p.Bodies = append(p.Bodies, fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%.3f,"text":"portion %d","message_id":"%d-%d"}`, i*n%13, base+float64(n)+float64(i)/10, n, n, i))
+			p.Bodies = append(
+				p.Bodies,
+				fmt.Sprintf(
+					`{"sender_id":"s%d","event":"user","timestamp":%.3f,"text":"portion %d","message_id":"%d-%d"}`,
+					i*n%13, base+float64(n)+float64(i)/10, n, n, i,
+				),
+			)
 		}
 		switch n % 10 {
 		case 3:
@@ -47,7 +53,11 @@ func TestAcknowledge(t *testing.T) {
 			defer mu.Unlock()
 			acknowledged = append(acknowledged, number)
 			var stored int
-			if err := pool.QueryRow(context.Background(), `select (select count(*) from messages where text = $1) + (select count(*) from rejected_events where position like $2)`, fmt.Sprintf("portion %d", number), fmt.Sprintf("portion %d, %%", number)).Scan(&stored); err != nil {
+			if err := pool.QueryRow(
+				context.Background(),
+				`select (select count(*) from messages where text = $1) + (select count(*) from rejected_events where position like $2)`,
+				fmt.Sprintf("portion %d", number), fmt.Sprintf("portion %d, %%", number),
+			).Scan(&stored); err != nil {
 				t.Error(err)
 			}
 			if number%10 != 8 && stored != ids { // the same broken body is set aside once
@@ -62,7 +72,9 @@ func TestAcknowledge(t *testing.T) {
 		n++
 		return p, nil
 	}
-	if _, err := w.Run(t.Context(), src, feed, ingest.Options{Writers: 4, Batch: 3, Wait: time.Millisecond}); err != nil {
+	if _, err := w.Run(t.Context(), src, feed, ingest.Options{
+		Writers: 4, Batch: 3, Wait: time.Millisecond,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if len(acknowledged) != portions {
@@ -74,7 +86,10 @@ func TestAcknowledge(t *testing.T) {
 		}
 	}
 	var environments string
-	if err := pool.QueryRow(t.Context(), `select string_agg(name, ',' order by name) from environments where exists (select from events where environment_id = environments.id)`).Scan(&environments); err != nil || environments != "production" {
+	if err := pool.QueryRow(
+		t.Context(),
+		`select string_agg(name, ',' order by name) from environments where exists (select from events where environment_id = environments.id)`,
+	).Scan(&environments); err != nil || environments != "production" {
 		t.Errorf("environments %q, %v; want production alone", environments, err)
 	}
 }
@@ -97,7 +112,12 @@ func TestInFlight(t *testing.T) {
 		n++
 		p := new(ingest.Portion)
 		for i := range each {
-			p.Bodies = append(p.Bodies, fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d,"text":"%s"}`, n%5, 1790000000+n*10+i, text))
+			p.Bodies = append(
+				p.Bodies,
+				fmt.Sprintf(
+					`{"sender_id":"s%d","event":"user","timestamp":%d,"text":"%s"}`, n%5, 1790000000+n*10+i, text,
+				),
+			)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -147,26 +167,42 @@ func TestDroppedMonth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store(fmt.Sprintf(`{"sender_id":"b","event":"user","timestamp":%d,"text":"two"}`, at), fmt.Sprintf(`{"sender_id":"c","event":"user","timestamp":%d,"text":"three"}`, at+9))
+	store(
+		fmt.Sprintf(`{"sender_id":"b","event":"user","timestamp":%d,"text":"two"}`, at),
+		fmt.Sprintf(`{"sender_id":"c","event":"user","timestamp":%d,"text":"three"}`, at+9),
+	)
 }
 
-// TestErasedUntil: of who was erased, nothing is stored up to that instant, itself included; what comes a microsecond later is.
+// TestErasedUntil: of who was erased, nothing is stored up to that instant, itself included; what comes a microsecond
+// later is.
 func TestErasedUntil(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	at := time.Date(2026, 11, 20, 12, 0, 0, 250_000_000, time.UTC)
-	if _, err := pool.Exec(t.Context(), `insert into erased (sender_id, until) values ($1, $2)`, conversation.SenderID("bank", "s"), at); err != nil {
+	if _, err := pool.Exec(
+		t.Context(), `insert into erased (sender_id, until) values ($1, $2)`, conversation.SenderID("bank", "s"), at,
+	); err != nil {
 		t.Fatal(err)
 	}
 	var bodies []string
 	for i := range 3 {
-		bodies = append(bodies, fmt.Sprintf(`{"sender_id":"s","event":"user","text":"%d","timestamp":%.6f,"metadata":{"assistant_id":"bank"}}`, i-1, float64(at.UnixMicro()+int64(i-1))/1e6))
+		bodies = append(
+			bodies,
+			fmt.Sprintf(
+				`{"sender_id":"s","event":"user","text":"%d","timestamp":%.6f,"metadata":{"assistant_id":"bank"}}`, i-1,
+				float64(at.UnixMicro()+int64(i-1))/1e6,
+			),
+		)
 	}
 	if counts := deliverFile(t, pool, bodies); counts.Stored != 1 || counts.Duplicates != 2 {
 		t.Errorf("%+v", counts)
 	}
-	// Erased by a name that belongs to another assistant since: what comes by that name is still not stored, what is of the other one is.
-	for _, sql := range []string{`insert into erased (sender_id, until) values ($1, $2)`, `insert into assistant_aliases (name, assistant, created_at) select 'shop', 'mall', $2 where $1::bigint <> 0`} {
+	// Erased by a name that belongs to another assistant since: what comes by that name is still not stored, what is of
+	// the other one is.
+	for _, sql := range []string{
+		`insert into erased (sender_id, until) values ($1, $2)`,
+		`insert into assistant_aliases (name, assistant, created_at) select 'shop', 'mall', $2 where $1::bigint <> 0`,
+	} {
 		if _, err := pool.Exec(t.Context(), sql, conversation.SenderID("shop", "s"), at); err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +214,9 @@ func TestErasedUntil(t *testing.T) {
 		t.Errorf("by its former name: %+v", counts)
 	}
 	var text string
-	if err := pool.QueryRow(t.Context(), `select string_agg(text, ' ') from messages where at > $1`, at).Scan(&text); err != nil || text != "1" {
+	if err := pool.QueryRow(
+		t.Context(), `select string_agg(text, ' ') from messages where at > $1`, at,
+	).Scan(&text); err != nil || text != "1" {
 		t.Errorf("stored is %q, %v", text, err)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"turnwise/ingest/wire"
 )
 
-// Events of one instant keep the order in which one delivery showed them: a file, a tracker document, a request, a partition. Each gets its
-// place among them; the greatest that any delivery gave it counts, so that the order in which deliveries come cannot matter.
+// Events of one instant keep the order in which one delivery showed them: a file, a tracker document, a request, a
+// partition. Each gets its place among them; the greatest that any delivery gave it counts, so that the order in which
+// deliveries come cannot matter.
 
-// part is a sender's share of a part of a delivery that has an order of its own, such as one of several tracker documents in a file.
+// part is a sender's share of a part of a delivery that has an order of its own, such as one of several tracker
+// documents in a file.
 type part struct {
 	n      int
 	sender int64
@@ -37,8 +39,8 @@ func (t *tally) add(seconds float64, redacted bool) {
 	*last = seconds
 }
 
-// inOrder tells whether the order in which events came says something. A shuffled delivery's does not; Rasa itself stamps a few events
-// later than those behind them.
+// inOrder tells whether the order in which events came says something. A shuffled delivery's does not; Rasa itself
+// stamps a few events later than those behind them.
 func (t *tally) inOrder() bool { return t.fall*20 <= t.events }
 
 // NewOrder returns what is known of an empty delivery.
@@ -64,7 +66,8 @@ func (o *Order) Shuffled() bool {
 	return fall*20 > events
 }
 
-// Look tells whose a body is, and of when: at a glance where its layout allows that, else by reading it. It is not ok where it is no event.
+// Look tells whose a body is, and of when: at a glance where its layout allows that, else by reading it. It is not ok
+// where it is no event.
 func (s *Source) Look(d wire.Decoder, body string, now time.Time) (g wire.Glance, ok bool) {
 	if g, ok := d.Glance(body, s.Intake()); ok {
 		return g, true
@@ -145,7 +148,9 @@ func arrivingOf(e *conversation.Event) arrivingEvent {
 	if e.Is(conversation.OwnID) {
 		k.name = e.MessageID
 	}
-	return arrivingEvent{at: e.Time, hash: e.BodyHash, kind: k, redacted: e.RedactedAt != 0, own: e.Is(conversation.OwnID)}
+	return arrivingEvent{
+		at: e.Time, hash: e.BodyHash, kind: k, redacted: e.RedactedAt != 0, own: e.Is(conversation.OwnID),
+	}
 }
 
 // remembered is how many senders' instants are kept at least; an instant is rarely parted by so many others.
@@ -155,7 +160,8 @@ func newPlaces(order *Order, repeats bool) *places {
 	return &places{repeats: repeats, order: order, now: map[part]*instant{}}
 }
 
-// of returns the place of the next event of a part, and which of several equal events that stand side by side it is, from 1.
+// of returns the place of the next event of a part, and which of several equal events that stand side by side it is,
+// from 1.
 func (p *places) of(k part, e arrivingEvent) (place, nth int) {
 	s := p.now[k]
 	if s == nil {
@@ -233,8 +239,8 @@ func (s *instant) append(e arrivingEvent) (place int) {
 	return place
 }
 
-// counterpart returns the place of the first event of the same kind that is redacted where e is not, or the other way round, and to which none
-// has been found yet; or -1.
+// counterpart returns the place of the first event of the same kind that is redacted where e is not, or the other way
+// round, and to which none has been found yet; or -1.
 func (s *instant) counterpart(e arrivingEvent) int {
 	if !e.kind.replaceable {
 		return -1

@@ -19,10 +19,12 @@ type Portion struct {
 	Position    func(i int) string // of a body at the source; nil: nobody knows
 	Environment func(i int) string // of a body, "" where it does not say; nil: none says
 	Assistant   func(i int) string // of a body that names none, "" where nothing is told; nil: nowhere
-	Part        func(i int) int    // of the delivery to which a body belongs and within which the order means something; nil: all to one
-	Redelivered int64              // bodies that the broker says it delivered before
-	Empty       int64              // messages beside the bodies that hold nothing
-	Stored      func()             // called once all is committed or set aside, and for no portion before those ahead of it; may be nil
+	// of the delivery to which a body belongs and within which the order means something; nil: all to one
+	Part        func(i int) int
+	Redelivered int64 // bodies that the broker says it delivered before
+	Empty       int64 // messages beside the bodies that hold nothing
+	// called once all is committed or set aside, and for no portion before those ahead of it; may be nil
+	Stored func()
 }
 
 // Feed returns the next portion of a stream, io.EOF at its end. It may block until ctx ends.
@@ -72,7 +74,10 @@ func Bodies(next func() (Body, error)) Feed {
 		if len(ends) == 0 {
 			return nil, end
 		}
-		p := &Portion{Bodies: make([]string, len(ends)), Position: func(i int) string { return positions[i] }, Part: func(i int) int { return int(parts[i]) }}
+		p := &Portion{
+			Bodies: make([]string, len(ends)), Position: func(i int) string { return positions[i] },
+			Part: func(i int) int { return int(parts[i]) },
+		}
 		if beside != nil {
 			p.Assistant, p.Environment = func(i int) string { return beside[i][0] }, func(i int) string { return beside[i][1] }
 		}

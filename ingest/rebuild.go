@@ -20,11 +20,17 @@ const rebuildAtOnce = 50
 // Rebuild folds all stored events of an assistant ("" for all) again, a few senders at a time, while others
 // go on storing. It calls progress after each transaction with the senders done so far.
 func (w *Writer) Rebuild(ctx context.Context, assistant string, progress func(done int)) error {
-	return w.everySender(ctx, assistant, -1, func(tx pgx.Tx, senders []store.NamedSender) error { return w.rebuild(ctx, tx, senders) }, progress)
+	return w.everySender(
+		ctx, assistant, -1, func(tx pgx.Tx, senders []store.NamedSender) error { return w.rebuild(ctx, tx, senders) },
+		progress,
+	)
 }
 
 // everySender does something with the senders of an assistant ("" for all) behind one, a few in each transaction.
-func (w *Writer) everySender(ctx context.Context, assistant string, after int64, do func(tx pgx.Tx, senders []store.NamedSender) error, progress func(done int)) error {
+func (w *Writer) everySender(
+	ctx context.Context, assistant string, after int64, do func(tx pgx.Tx, senders []store.NamedSender) error,
+	progress func(done int),
+) error {
 	for done := 0; ; {
 		senders, err := store.SendersAfter(ctx, w.pool, assistant, after, rebuildAtOnce)
 		if err != nil {
@@ -74,7 +80,9 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []store.NamedSe
 			return err
 		}
 		sender := store.Sender{ID: s.ID, Assistant: s.Assistant, Key: s.SenderKey, Stored: true}
-		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, &refold{all: true, state: states[s.ID]}, rules); err != nil {
+		if sender.Projection, sender.Changes, err = w.foldAgain(
+			ctx, tx, sender, &refold{all: true, state: states[s.ID]}, rules,
+		); err != nil {
 			return err
 		}
 		if sender.Projection != nil && len(sender.Changes.Events) > 0 {

@@ -93,8 +93,8 @@ func affected(all []store.StoredConversation, from conversation.Key) int {
 	return begin
 }
 
-// refuse sets aside the events that would change conversations that cannot be folded again, which are those up to the last
-// one of which retention removed the texts, and returns how many these are.
+// refuse sets aside the events that would change conversations that cannot be folded again, which are those up to the
+// last one of which retention removed the texts, and returns how many these are.
 func (r *refold) refuse(all []store.StoredConversation) int {
 	floor, until := 0, int64(0)
 	sealed := map[conversation.UUID]bool{}
@@ -136,9 +136,12 @@ func (r *refold) refuseBefore(newest conversation.Key) {
 	})
 }
 
-// foldAgain folds a sender's affected conversations again from their stored events together with the new
-// ones, and deletes their old rows. The caller writes the new, if there are any: the projection is nil where nothing can be folded.
-func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s store.Sender, r *refold, rules *conversation.Rules) (*conversation.Projection, *conversation.Changes, error) {
+// foldAgain folds a sender's affected conversations again from their stored events together with the new ones, and
+// deletes their old rows. The caller writes the new, if there are any: the projection is nil where nothing can be
+// folded.
+func (w *Writer) foldAgain(
+	ctx context.Context, tx pgx.Tx, s store.Sender, r *refold, rules *conversation.Rules,
+) (*conversation.Projection, *conversation.Changes, error) {
 	all, err := store.SenderConversations(ctx, tx, s.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load conversations: %w", err)
@@ -175,7 +178,9 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s store.Sender, r *re
 		if err != nil {
 			return nil, nil, err
 		}
-		events := append(slices.DeleteFunc(again.events, func(e *conversation.Event) bool { return r.gone[e.ID] }), r.inserted...)
+		events := append(
+			slices.DeleteFunc(again.events, func(e *conversation.Event) bool { return r.gone[e.ID] }), r.inserted...,
+		)
 		if len(events) == 0 && floor > 0 {
 			return nil, nil, nil // all was refused
 		}
@@ -229,7 +234,9 @@ func (w *Writer) foldAgain(ctx context.Context, tx pgx.Tx, s store.Sender, r *re
 	}
 }
 
-func (w *Writer) forgetOriginals(ctx context.Context, tx pgx.Tx, sender int64, r *refold, more []conversation.UUID) error {
+func (w *Writer) forgetOriginals(
+	ctx context.Context, tx pgx.Tx, sender int64, r *refold, more []conversation.UUID,
+) error {
 	if len(r.replaced)+len(more) == 0 {
 		return nil
 	}
@@ -257,7 +264,10 @@ type storedFacts struct {
 type renamed struct{ olds, news []conversation.UUID }
 
 // stored loads the events of conversations, those in replaced exchanged.
-func (w *Writer) stored(ctx context.Context, tx pgx.Tx, s store.Sender, conversations []store.StoredConversation, replaced map[conversation.UUID]*conversation.Event) (*storedFacts, error) {
+func (w *Writer) stored(
+	ctx context.Context, tx pgx.Tx, s store.Sender, conversations []store.StoredConversation,
+	replaced map[conversation.UUID]*conversation.Event,
+) (*storedFacts, error) {
 	out := &storedFacts{kept: map[conversation.UUID]bool{}}
 	if len(conversations) == 0 {
 		return out, nil

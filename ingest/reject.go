@@ -47,9 +47,13 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 			body = bytes.Clone(body[:keepHead])
 		}
 		rows[i] = queries.RejectedEvent{
-			ID: conversation.NameUUID("rejected", src.Name, r.Reason.Code, string(sum[:])), SourceID: src.ID, LastAt: now,
+			ID: conversation.NameUUID(
+				"rejected", src.Name, r.Reason.Code, string(sum[:]),
+			), SourceID: src.ID, LastAt: now,
 			Position: r.Position, Code: r.Reason.Code, Detail: r.Reason.Detail, ByteOffset: int32(r.Reason.Offset),
-			Assistant: src.Assistant, Environment: cmp.Or(r.Environment, src.Environment), Format: int16(src.format().ID), Body: body, Size: int32(len(r.Body)),
+			Assistant: src.Assistant, Environment: cmp.Or(
+				r.Environment, src.Environment,
+			), Format: int16(src.format().ID), Body: body, Size: int32(len(r.Body)),
 		}
 	}
 	if err := w.persist(ctx, src, func() error {
@@ -57,7 +61,9 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 			if err := store.AddRejected(ctx, tx, rows); err != nil {
 				return err
 			}
-			return store.CountMinute(ctx, tx, store.Minute{Source: src.ID, At: now, Shard: -2, Rejected: int64(len(rejected))})
+			return store.CountMinute(ctx, tx, store.Minute{
+				Source: src.ID, At: now, Shard: -2, Rejected: int64(len(rejected)),
+			})
 		})
 	}); err != nil {
 		return err

@@ -23,8 +23,8 @@ type Consumer interface {
 	Settings() []queries.Setting
 }
 
-// Memory is what a consumer knows from before: as which incarnation each part was read, so that a topic that was made anew is not taken for the
-// one whose offsets are known.
+// Memory is what a consumer knows from before: as which incarnation each part was read, so that a topic that was made
+// anew is not taken for the one whose offsets are known.
 type Memory interface {
 	Incarnations(ctx context.Context) (map[queries.Part]string, error)
 	KeepIncarnation(ctx context.Context, p queries.Part, incarnation string) error
@@ -98,7 +98,10 @@ type Stream struct {
 
 // NewStream returns a stream of the source into w.
 func NewStream(w *Writer, source Source, c Consumer, member string, o Options) *Stream {
-	s := &Stream{writer: w, source: source, consumer: c, options: o, member: member, log: w.log.With("source", source.Name), changed: make(chan struct{})}
+	s := &Stream{
+		writer: w, source: source, consumer: c, options: o, member: member, log: w.log.With("source", source.Name),
+		changed: make(chan struct{}),
+	}
 	s.started = w.now()
 	s.status = Status{Source: source.Name, State: Connecting, Since: s.started}
 	s.source.Trouble = s.trouble
@@ -204,7 +207,9 @@ func (s *Stream) register(ctx context.Context) error {
 		if s.source, err = s.writer.Open(ctx, hooks); err != nil {
 			return err
 		}
-		if err := queries.SaveSettings(ctx, s.writer.pool, s.source.ID, s.source.Kind, s.consumer.Settings()); err != nil {
+		if err := queries.SaveSettings(
+			ctx, s.writer.pool, s.source.ID, s.source.Kind, s.consumer.Settings(),
+		); err != nil {
 			return err
 		}
 		return s.readPause(ctx)
@@ -277,7 +282,10 @@ func (s *Stream) judge(ctx context.Context, readable bool, rejected int) {
 	if !stop {
 		return
 	}
-	why := fmt.Sprintf("the last %d messages were all rejected: look at them, and at what the source is set to read, then resume", hopeless)
+	why := fmt.Sprintf(
+		"the last %d messages were all rejected: look at them, and at what the source is set to read, then resume",
+		hopeless,
+	)
 	s.note(errors.New(why))
 	s.log.ErrorContext(ctx, "the source is paused: it brings nothing but what must be rejected")
 	err := queries.PauseSource(ctx, s.writer.pool, s.source.ID, s.writer.now(), "Turnwise", why)

@@ -41,7 +41,8 @@ type Source struct {
 	Format      wire.Format // in which it writes; the zero one is Rasa's
 	aliases     func() map[string]string
 
-	Trouble    func(err error)                                      // called for each try to store that failed and will be repeated, and with nil after one that did not; may be nil
+	// called for each try to store that failed and will be repeated, and with nil after one that did not; may be nil
+	Trouble    func(err error)
 	DeadLetter func(ctx context.Context, rejected []Rejected) error // publishes what was set aside; may be nil
 }
 
@@ -154,8 +155,9 @@ func (w *Writer) Store(ctx context.Context, src Source, events []*conversation.E
 	return w.persevere(ctx, src, events, fewTries)
 }
 
-// How often what cannot be told from a fault of the data is tried: fewTries times with all events together and half that often with a part of
-// them, before they are parted; then manyTries times with each alone, before it is set aside. What is slow is parted at once, and tried alone slowTries times.
+// How often what cannot be told from a fault of the data is tried: fewTries times with all events together and half
+// that often with a part of them, before they are parted; then manyTries times with each alone, before it is set aside.
+// What is slow is parted at once, and tried alone slowTries times.
 const (
 	fewTries  = 6
 	manyTries = 20
@@ -222,7 +224,8 @@ const (
 	doubtful                // of some event if it does not go away
 )
 
-// errUnfit says that the program cannot make of events what is to be stored, errSlow that to store them takes longer than a try may.
+// errUnfit says that the program cannot make of events what is to be stored, errSlow that to store them takes longer
+// than a try may.
 var (
 	errUnfit = errors.New("the events cannot be folded")
 	errSlow  = errors.New("to store the events takes too long")
@@ -287,7 +290,12 @@ func (w *Writer) bisect(ctx context.Context, src Source, events []*conversation.
 			}
 		}
 		w.log.WarnContext(ctx, "an event could not be stored and was set aside", "source", src.Name, "error", cause)
-		err := w.Reject(ctx, src, []Rejected{{Body: bodyOf(events[0]), Environment: events[0].Environment, Reason: wire.Reject{Code: "store", Detail: whyNot(cause), Offset: -1}}})
+		err := w.Reject(ctx, src, []Rejected{
+			{
+				Body: bodyOf(events[0]), Environment: events[0].Environment,
+				Reason: wire.Reject{Code: "store", Detail: whyNot(cause), Offset: -1},
+			},
+		})
 		return Counts{Rejected: 1}, err
 	}
 	var sum Counts
@@ -379,7 +387,10 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 				return err
 			}
 		}
-		minute = store.Minute{Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Duplicates: counts.Duplicates, Revised: counts.Revised, Types: map[string]int64{}}
+		minute = store.Minute{
+			Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Duplicates: counts.Duplicates,
+			Revised: counts.Revised, Types: map[string]int64{},
+		}
 		committed := w.now().UnixMicro() // as near as can be told before it is
 		for _, e := range fresh {
 			counts.Add(Counts{First: e.At, Last: e.At})
@@ -400,7 +411,13 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	refused := unread
 	for _, u := range units {
 		for _, e := range u.refused {
-			refused = append(refused, Rejected{Body: bodyOf(e), Environment: e.Environment, Reason: wire.Reject{Code: "sealed", Detail: "it would change a conversation of which retention removed the texts", Offset: -1}})
+			refused = append(refused, Rejected{
+				Body: bodyOf(e), Environment: e.Environment,
+				Reason: wire.Reject{
+					Code: "sealed", Detail: "it would change a conversation of which retention removed the texts",
+					Offset: -1,
+				},
+			})
 		}
 	}
 	counts.Rejected += int64(len(refused))
@@ -416,7 +433,8 @@ func counted(typ string) string {
 	return strings.ToValidUTF8(typ[:long], "")
 }
 
-// formerly are the ids that the senders would have by other names of their assistants: by these they may have been erased.
+// formerly are the ids that the senders would have by other names of their assistants: by these they may have been
+// erased.
 func (w *Writer) formerly(ctx context.Context, units []*unit) (ids []int64) {
 	for name, assistant := range w.aliasesNow(ctx) {
 		for _, u := range units {
@@ -428,7 +446,8 @@ func (w *Writer) formerly(ctx context.Context, units []*unit) (ids []int64) {
 	return ids
 }
 
-// forgotten leaves out events, from before that, of people who were erased: they count as known, whatever else they were.
+// forgotten leaves out events, from before that, of people who were erased: they count as known, whatever else they
+// were.
 func forgotten(units []*unit, erased map[int64]int64, aliases map[string]string, counts *Counts) (left []*unit) {
 	for _, u := range units {
 		n := len(u.events)
@@ -442,7 +461,9 @@ func forgotten(units []*unit, erased map[int64]int64, aliases map[string]string,
 			}
 			if until, ok := erased[conversation.SenderID(name, u.events[0].SenderKey)]; ok { // by the name of then
 				via := conversation.SmallID("assistant", name)
-				u.events = slices.DeleteFunc(u.events, func(e *conversation.Event) bool { return e.Via == via && e.At <= until })
+				u.events = slices.DeleteFunc(
+					u.events, func(e *conversation.Event) bool { return e.Via == via && e.At <= until },
+				)
 			}
 		}
 		counts.Duplicates += int64(n - len(u.events))
@@ -480,7 +501,9 @@ func (w *Writer) giveBack(b *store.Batch) {
 }
 
 // fold projects the units into the batch and returns the events that are new.
-func (w *Writer) fold(ctx context.Context, tx pgx.Tx, units []*unit, batch *store.Batch) (fresh []*conversation.Event, err error) {
+func (w *Writer) fold(
+	ctx context.Context, tx pgx.Tx, units []*unit, batch *store.Batch,
+) (fresh []*conversation.Event, err error) {
 	projections := make(map[*unit]*conversation.Projection, len(units))
 	var keys []queries.ConversationKey
 	for _, u := range units {

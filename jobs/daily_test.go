@@ -12,8 +12,8 @@ import (
 	"turnwise/queries/figures"
 )
 
-// TestDaily: the plain columns of days are the figures of pages, to the last digit; those of frozen days stay, and come for days that were frozen before
-// there were any.
+// TestDaily: the plain columns of days are the figures of pages, to the last digit; those of frozen days stay, and come
+// for days that were frozen before there were any.
 func TestDaily(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -60,13 +60,18 @@ order by 1, 2, 3, 4, 5`)
 	}
 	for _, d := range all {
 		from := time.Date(d.Day.Year(), d.Day.Month(), d.Day.Day(), 0, 0, 0, 0, berlin)
-		f := metric.Filter{Range: metric.Range{From: from, Until: metric.AddDays(from, 1, berlin)}, Assistants: []string{d.Assistant}, Environments: []string{d.Environment}, Channels: []string{d.Channel}, Versions: []string{d.Version}}
+		f := metric.Filter{
+			Range: metric.Range{From: from, Until: metric.AddDays(from, 1, berlin)}, Assistants: []string{d.Assistant},
+			Environments: []string{d.Environment}, Channels: []string{d.Channel}, Versions: []string{d.Version},
+		}
 		for _, values := range []*[]string{&f.Environments, &f.Channels, &f.Versions} {
 			if (*values)[0] == "" {
 				(*values)[0] = metric.Unknown
 			}
 		}
-		got, err := figures.Count(ctx, pool, figures.Question{Filter: f, Times: true, Facts: true, Ended: true, Now: now, Grid: g})
+		got, err := figures.Count(ctx, pool, figures.Question{
+			Filter: f, Times: true, Facts: true, Ended: true, Now: now, Grid: g,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +79,10 @@ order by 1, 2, 3, 4, 5`)
 		for _, c := range got.Cells {
 			sum.Merge(c.Tally)
 		}
-		for is, n := range map[metric.Condition]int64{metric.All: d.Conversations, metric.Engaged: d.Engaged, metric.Resolved: d.Resolved, metric.Durable: d.Durable, metric.Rated: d.Rated, metric.Satisfied: d.Satisfied} {
+		for is, n := range map[metric.Condition]int64{
+			metric.All: d.Conversations, metric.Engaged: d.Engaged, metric.Resolved: d.Resolved,
+			metric.Durable: d.Durable, metric.Rated: d.Rated, metric.Satisfied: d.Satisfied,
+		} {
 			if sum.Count(is) != n {
 				t.Errorf("%v: %d are %v, want %d", d, n, is, sum.Count(is))
 			}
@@ -94,7 +102,10 @@ order by 1, 2, 3, 4, 5`)
 	}
 	flows := func() (text string) {
 		t.Helper()
-		if err := pool.QueryRow(ctx, `select string_agg(concat_ws(' ', day, assistant_id, flow, started, completed, missed, lost, runs, run_p50_ms, run_p95_ms), e'\n' order by day, assistant_id, flow) from daily_flow_figures`).Scan(&text); err != nil {
+		if err := pool.QueryRow(
+			ctx,
+			`select string_agg(concat_ws(' ', day, assistant_id, flow, started, completed, missed, lost, runs, run_p50_ms, run_p95_ms), e'\n' order by day, assistant_id, flow) from daily_flow_figures`,
+		).Scan(&text); err != nil {
 			t.Fatal(err)
 		}
 		return text
@@ -135,7 +146,10 @@ group by d.day, d.assistant_id, d.flow, d.run_p95_ms`)
 insert into final_figures (assistant_id, before) select id, timestamptz '2026-11-01' from assistants`); err != nil {
 		t.Fatal(err)
 	}
-	for _, sql := range []string{`delete from conversations`, `delete from flow_runs`, `delete from daily_figures`, `delete from daily_flow_figures`, `update rollup_state set daily_filled = false`} {
+	for _, sql := range []string{
+		`delete from conversations`, `delete from flow_runs`, `delete from daily_figures`,
+		`delete from daily_flow_figures`, `update rollup_state set daily_filled = false`,
+	} {
 		if _, err := pool.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +161,8 @@ insert into final_figures (assistant_id, before) select id, timestamptz '2026-11
 	}
 	for i, d := range again {
 		was := all[i]
-		if d.FirstAt != nil || d.Conversations != was.Conversations || d.Durable != was.Durable || (d.P95 == nil) != (was.P95 == nil) || d.P95 != nil && *d.P95 != *was.P95 {
+		if d.FirstAt != nil || d.Conversations != was.Conversations || d.Durable != was.Durable ||
+			(d.P95 == nil) != (was.P95 == nil) || d.P95 != nil && *d.P95 != *was.P95 {
 			t.Errorf("of a frozen day %+v, want %+v", d, was)
 		}
 	}

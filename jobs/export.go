@@ -64,14 +64,22 @@ func (w *ExportWorker) Work(ctx context.Context, job *river.Job[ExportArgs]) err
 		return nil
 	}
 	if errors.Is(context.Cause(ctx), river.ErrJobCancelledRemotely) {
-		return errors.Join(err, pgx.BeginFunc(context.WithoutCancel(ctx), w.pool, func(tx pgx.Tx) error { return queries.CancelExport(context.WithoutCancel(ctx), tx, id, w.now()) }))
+		return errors.Join(
+			err,
+			pgx.BeginFunc(
+				context.WithoutCancel(ctx), w.pool,
+				func(tx pgx.Tx) error { return queries.CancelExport(context.WithoutCancel(ctx), tx, id, w.now()) },
+			),
+		)
 	}
 	return err
 }
 
-// Export makes the file of an export that nobody is at; else it returns queries.ErrNotFound. A failure of the file's own is noted
-// and no error.
-func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone *time.Location, now func() time.Time) error {
+// Export makes the file of an export that nobody is at; else it returns queries.ErrNotFound. A failure of the file's
+// own is noted and no error.
+func Export(
+	ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone *time.Location, now func() time.Time,
+) error {
 	e, err := queries.ExportByID(ctx, pool, id)
 	if err != nil {
 		return err
@@ -91,7 +99,11 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 	out := &parts{store: func(n int, body []byte) error { return claim.Part(ctx, pool, n, body) }}
 	var rows int64
 	var far atomic.Int64 // rows so far
-	err = beating(ctx, stop, func() error { return claim.Beat(ctx, pool, far.Load(), out.bytes.Load(), now()) }, func() error {
+	err = beating(ctx, stop, func() error {
+		return claim.Beat(
+			ctx, pool, far.Load(), out.bytes.Load(), now(),
+		)
+	}, func() error {
 		kept, err := url.ParseQuery(e.Query)
 		if err != nil {
 			return err
@@ -116,7 +128,9 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 		if f, err = queries.SearchAs(ctx, pool, f, owner.SeesPersonal()); err != nil {
 			return err
 		}
-		x := report.Wanted{Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By, Clear: e.Clear}
+		x := report.Wanted{
+			Grain: e.Grain, Format: report.Format(e.Format), Filter: f, Title: e.Title, By: e.By, Clear: e.Clear,
+		}
 		if rows, err = report.WriteRows(ctx, pool, out, x, e.CreatedAt, zone, far.Store); err != nil {
 			return err
 		}
@@ -129,7 +143,9 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 	case errors.As(err, &input):
 		return claim.End(ctx, pool, input.Error(), rows, 0, now(), now().Add(FilesLast))
 	case err != nil && ctx.Err() == nil && !queries.Temporary(err):
-		if noted := claim.End(ctx, pool, "The file could not be made. The server's log says why.", rows, 0, now(), now().Add(FilesLast)); noted != nil {
+		if noted := claim.End(
+			ctx, pool, "The file could not be made. The server's log says why.", rows, 0, now(), now().Add(FilesLast),
+		); noted != nil {
 			return noted
 		}
 		return river.JobCancel(err)
@@ -139,7 +155,8 @@ func Export(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, zone 
 	return claim.End(ctx, pool, "", rows, out.bytes.Load(), now(), now().Add(FilesLast))
 }
 
-// released gives something back that somebody else shall go on with, also when the process is being stopped. Where that fails, it is found dead.
+// released gives something back that somebody else shall go on with, also when the process is being stopped. Where that
+// fails, it is found dead.
 func released(ctx context.Context, release func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
@@ -249,5 +266,7 @@ func (w *WatchExportsWorker) Work(ctx context.Context, _ *river.Job[WatchExports
 
 // again lets one more job of the same arguments in when the last was put in so long ago, whatever became of it.
 func again(after time.Duration) *river.InsertOpts {
-	return &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: after}}
+	return &river.InsertOpts{
+		MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: after},
+	}
 }

@@ -69,7 +69,9 @@ func (b *files) begin(f queries.ReportFile) *storing {
 	n := len(b.all)
 	f.Of, f.Key = b.of, rand.Text()
 	b.all = append(b.all, f)
-	return &storing{&parts{store: func(part int, body []byte) error { return b.claim.Part(b.ctx, b.pool, n, part, body) }}, b, n}
+	return &storing{
+		&parts{store: func(part int, body []byte) error { return b.claim.Part(b.ctx, b.pool, n, part, body) }}, b, n,
+	}
 }
 
 func (s *storing) end() error {

@@ -22,7 +22,13 @@ func TestByHand(t *testing.T) {
 	day := func(d int, hour, minute int) time.Time { return time.Date(2026, 10, d, hour, minute, 0, 0, berlin) }
 	var bodies []string
 	add := func(sender, user string, at time.Time, typ, more string) {
-		bodies = append(bodies, fmt.Sprintf(`{"sender_id":%q,"event":%q,"timestamp":%.6f,"metadata":{"assistant_id":"bank"}%s}`, sender, typ, float64(at.UnixMicro())/1e6, more))
+		bodies = append(
+			bodies,
+			fmt.Sprintf(
+				`{"sender_id":%q,"event":%q,"timestamp":%.6f,"metadata":{"assistant_id":"bank"}%s}`, sender, typ,
+				float64(at.UnixMicro())/1e6, more,
+			),
+		)
 	}
 	says := func(sender, user string, at time.Time) {
 		add(sender, user, at, "user", fmt.Sprintf(`,"text":"hello","user_id":%q,"input_channel":"web"`, user))
@@ -31,8 +37,8 @@ func TestByHand(t *testing.T) {
 		add(sender, "", at, "bot", fmt.Sprintf(`,"text":%q`, text))
 	}
 	s := time.Second
-	// Ann completes a transfer on the 20th and says to be satisfied; three days later, by another sender, she comes back
-	// and leaves a question open.
+	// Ann completes a transfer on the 20th and says to be satisfied; three days later, by another sender, she comes
+	// back and leaves a question open.
 	at := day(20, 10, 0)
 	says("a1", "ann", at)
 	add("a1", "", at.Add(s), "flow_started", `,"flow_id":"transfer"`)
@@ -52,7 +58,8 @@ func TestByHand(t *testing.T) {
 	add("b", "", at.Add(7*s), "action", `,"name":"action_human_handoff"`)
 	add("b", "", at.Add(8*s), "slot", `,"name":"csat_score","value":"unsatisfied"`)
 	// In the hour that comes twice: nobody writes the first time, Cid gets an answer the second time.
-	first, second := time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC), time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC) // 02:30 both
+	// 02:30 both
+	first, second := time.Date(2026, 10, 25, 0, 30, 0, 0, time.UTC), time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC)
 	answers("c0", first, "News.")
 	says("c", "cid", second)
 	answers("c", second.Add(s), "It is open until six.")
@@ -77,7 +84,9 @@ func TestByHand(t *testing.T) {
 	g := figures.NewGrid(berlin)
 	check := func(what string, f metric.Filter, want map[metric.Condition]int64) *metric.Tally {
 		t.Helper()
-		got, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Flows: true, Times: true, Now: now, Grid: g})
+		got, err := figures.Count(t.Context(), pool, figures.Question{
+			Filter: f, Flows: true, Times: true, Now: now, Grid: g,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,10 +119,22 @@ func TestByHand(t *testing.T) {
 		if sum.Hours[2] != 2 || sum.Hours[10] != 2 || sum.Hours[23] != 1 {
 			t.Errorf("by hour: %v", sum.Hours)
 		}
-		check("the day of 25 hours", all.Within(day(25, 0, 0), day(26, 0, 0)), map[metric.Condition]int64{metric.All: 2, metric.Engaged: 1})
-		check("the hour, first time", all.Within(first.Add(-30*time.Minute), second.Add(-30*time.Minute)), map[metric.Condition]int64{metric.All: 1, metric.Engaged: 0})
-		check("the hour, second time", all.Within(second.Add(-30*time.Minute), second.Add(30*time.Minute)), map[metric.Condition]int64{metric.All: 1, metric.Engaged: 1})
-		check("the day before", all.Within(day(24, 0, 0), day(25, 0, 0)), map[metric.Condition]int64{metric.All: 1, metric.Escalated: 1})
+		check(
+			"the day of 25 hours", all.Within(day(25, 0, 0), day(26, 0, 0)),
+			map[metric.Condition]int64{metric.All: 2, metric.Engaged: 1},
+		)
+		check(
+			"the hour, first time", all.Within(first.Add(-30*time.Minute), second.Add(-30*time.Minute)),
+			map[metric.Condition]int64{metric.All: 1, metric.Engaged: 0},
+		)
+		check(
+			"the hour, second time", all.Within(second.Add(-30*time.Minute), second.Add(30*time.Minute)),
+			map[metric.Condition]int64{metric.All: 1, metric.Engaged: 1},
+		)
+		check(
+			"the day before", all.Within(day(24, 0, 0), day(25, 0, 0)),
+			map[metric.Condition]int64{metric.All: 1, metric.Escalated: 1},
+		)
 	}
 	// Cid comes back within the days after all: what was counted before must be counted again, and only that.
 	at = day(31, 9, 0)
@@ -127,7 +148,9 @@ func TestByHand(t *testing.T) {
 	// Ann had been there before, as we learn late: she is new no more, whatever was counted.
 	users := func(what string, from, until time.Time, want metric.Active) {
 		t.Helper()
-		got, err := figures.Count(t.Context(), pool, figures.Question{Filter: all.Within(from, until), Users: true, Now: now, Grid: g})
+		got, err := figures.Count(t.Context(), pool, figures.Question{
+			Filter: all.Within(from, until), Users: true, Now: now, Grid: g,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +168,13 @@ func TestByHand(t *testing.T) {
 		users(what, day(20, 0, 0), day(32, 0, 0), metric.Active{All: 3, New: 2})
 		rollUp(t, pool, g, now)
 	}
-	bodies = append(bodies, fmt.Sprintf(`{"sender_id":"b","event":"slot","timestamp":%.6f,"metadata":{"assistant_id":"bank"},"name":"city","value":"Z\u00fcrich"}`, float64(day(24, 23, 51).UnixMicro())/1e6))
+	bodies = append(
+		bodies,
+		fmt.Sprintf(
+			`{"sender_id":"b","event":"slot","timestamp":%.6f,"metadata":{"assistant_id":"bank"},"name":"city","value":"Z\u00fcrich"}`,
+			float64(day(24, 23, 51).UnixMicro())/1e6,
+		),
+	)
 	store()
 	for _, tt := range []struct {
 		rules          metric.Criteria
@@ -158,18 +187,28 @@ func TestByHand(t *testing.T) {
 		{metric.Criteria{Included: []string{"transfer", "other"}}, 3, 0},
 		{metric.Criteria{Included: []string{"transfer", "other"}, Any: true}, 3, 1},
 		{metric.Criteria{Included: []string{"transfer"}, Started: true, Satisfied: true}, 3, 1},
-		{metric.Criteria{Included: []string{"transfer"}, Started: true, Slot: "csat_score", SlotValue: "unsatisfied"}, 3, 1},
+		{
+			metric.Criteria{
+				Included: []string{"transfer"}, Started: true, Slot: "csat_score", SlotValue: "unsatisfied",
+			},
+			3, 1,
+		},
 		{metric.Criteria{Included: []string{"transfer"}, Started: true, Slot: "city", SlotValue: "Zürich"}, 3, 1},
 		{metric.Criteria{Included: []string{"other"}, Excluded: []string{"transfer"}}, 0, 0},
 		{metric.Criteria{}, 0, 0},
 	} {
 		id, err := queries.DraftCriteria(t.Context(), pool, "bank", tt.rules, "ann", now)
 		if err == nil {
-			err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return queries.ActivateCriteria(t.Context(), tx, id, "ann", now) })
+			err = pgx.BeginFunc(
+				t.Context(), pool,
+				func(tx pgx.Tx) error { return queries.ActivateCriteria(t.Context(), tx, id, "ann", now) },
+			)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(fmt.Sprintf("%+v", tt.rules), all, map[metric.Condition]int64{metric.Judged: tt.judged, metric.Succeeded: tt.succed, metric.Failed: tt.judged - tt.succed})
+		check(fmt.Sprintf("%+v", tt.rules), all, map[metric.Condition]int64{
+			metric.Judged: tt.judged, metric.Succeeded: tt.succed, metric.Failed: tt.judged - tt.succed,
+		})
 	}
 }

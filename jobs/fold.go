@@ -24,8 +24,8 @@ type FoldArgs struct {
 // Kind names the job.
 func (FoldArgs) Kind() string { return "fold" }
 
-// SettledAfter is how long changed rules and settings may take to be known to every process that stores events, and those to be stored that
-// go by the ones before.
+// SettledAfter is how long changed rules and settings may take to be known to every process that stores events, and
+// those to be stored that go by the ones before.
 const SettledAfter = 105 * time.Second
 
 // foldTimeout is how long one try may take; the next goes on where it stood.
@@ -57,7 +57,10 @@ func (w *FoldWorker) Work(ctx context.Context, job *river.Job[FoldArgs]) error {
 }
 
 // Fold folds the stored conversations of a run again, by stored, and, to mask, all that is beside them.
-func Fold(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, stored func(context.Context, conversation.UUID) error, now func() time.Time) error {
+func Fold(
+	ctx context.Context, pool *pgxpool.Pool, id conversation.UUID,
+	stored func(context.Context, conversation.UUID) error, now func() time.Time,
+) error {
 	run, err := queries.FoldRunByID(ctx, pool, id)
 	if err != nil || run.EndedAt != nil {
 		return err
@@ -78,12 +81,18 @@ func Fold(ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, stored 
 		if run, err = queries.FoldRunByID(ctx, tx, id); err != nil || run.Kind != queries.FoldToMask {
 			return err
 		}
-		return queries.Record(ctx, tx, Self, now(), queries.AuditMasked, id.String(), "", nil, map[string]any{"senders": run.Senders, "events": run.Events, "others": run.Others})
+		return queries.Record(
+			ctx, tx, Self, now(), queries.AuditMasked, id.String(), "", nil,
+			map[string]any{"senders": run.Senders, "events": run.Events, "others": run.Others},
+		)
 	})
 }
 
-// maskRest masks what people wrote and what was rejected, removes the files of exports and reports, and has the search forget the words.
-func maskRest(ctx context.Context, pool *pgxpool.Pool, run queries.FoldRun, now func() time.Time) (others int64, err error) {
+// maskRest masks what people wrote and what was rejected, removes the files of exports and reports, and has the search
+// forget the words.
+func maskRest(
+	ctx context.Context, pool *pgxpool.Pool, run queries.FoldRun, now func() time.Time,
+) (others int64, err error) {
 	var rules mask.Rules
 	if err := json.Unmarshal(run.Rules, &rules); err != nil {
 		return 0, err
@@ -95,7 +104,9 @@ func maskRest(ctx context.Context, pool *pgxpool.Pool, run queries.FoldRun, now 
 	if others, err = queries.MaskOthers(ctx, pool, m); err != nil {
 		return others, err
 	}
-	if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return queries.DropFiles(ctx, tx, now(), now()) }); err != nil {
+	if err := pgx.BeginFunc(
+		ctx, pool, func(tx pgx.Tx) error { return queries.DropFiles(ctx, tx, now(), now()) },
+	); err != nil {
 		return others, err
 	}
 	if err := IndexTexts(ctx, pool); err != nil {

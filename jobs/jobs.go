@@ -45,10 +45,13 @@ type Client struct {
 func (c *Client) Outdated() <-chan error { return c.server.outdated }
 
 // waiting are the states of a job that is still to be done: one more of the same kind adds nothing.
-var waiting = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
+var waiting = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning,
+	rivertype.JobStateScheduled,
+}
 
-// longQueue is for what people ask for and takes long, so that it never stands in the way of the rest; allQueues is River's word for
-// both. reportQueue is for reports, of which many may wait for servers that do not answer.
+// longQueue is for what people ask for and takes long, so that it never stands in the way of the rest; allQueues is
+// River's word for both. reportQueue is for reports, of which many may wait for servers that do not answer.
 const (
 	longQueue   = "long"
 	reportQueue = "reports"
@@ -65,7 +68,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.Now = time.Now
 	}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &RollUpWorker{counter: counter{pool: cfg.Pool, grid: figures.NewGrid(cfg.Zone), rest: dayRests, now: cfg.Now}})
+	river.AddWorker(workers, &RollUpWorker{
+		counter: counter{pool: cfg.Pool, grid: figures.NewGrid(cfg.Zone), rest: dayRests, now: cfg.Now},
+	})
 	river.AddWorker(workers, &IndexTextsWorker{pool: cfg.Pool, log: cfg.Log})
 	river.AddWorker(workers, &DrawWorker{pool: cfg.Pool, zone: cfg.Zone, now: cfg.Now})
 	river.AddWorker(workers, &BulkWorker{pool: cfg.Pool, now: cfg.Now})
@@ -73,11 +78,15 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &WatchExportsWorker{pool: cfg.Pool, now: cfg.Now})
 	river.AddWorker(workers, &RetentionWorker{pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
 	river.AddWorker(workers, &ReportDueWorker{pool: cfg.Pool, now: cfg.Now})
-	river.AddWorker(workers, &ReportWorker{Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now})
+	river.AddWorker(workers, &ReportWorker{
+		Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now,
+	})
 	river.AddWorker(workers, &FoldWorker{pool: cfg.Pool, stored: cfg.Fold, now: cfg.Now})
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
-		Logger:                      slog.New(quieter{cfg.Log.Handler()}),
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}, reportQueue: {MaxWorkers: 16}},
+		Logger: slog.New(quieter{cfg.Log.Handler()}),
+		Queues: map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}, reportQueue: {MaxWorkers: 16},
+		},
 		Workers:                     workers,
 		CompletedJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 24 * time.Hour,
@@ -113,7 +122,10 @@ var Periodics = []Periodic{
 	{IndexTextsArgs{}.Kind(), "makes new and changed texts findable", indexEvery, IndexTextsArgs{}},
 	{BulkArgs{}.Kind(), "goes on with acts on many conversations", indexEvery, BulkArgs{}},
 	{DrawArgs{}.Kind(), "draws conversations for review queues that are due", drawEvery, DrawArgs{}},
-	{ReportDueArgs{}.Kind(), "starts reports that are due, and tries again what did not arrive", dueEvery, ReportDueArgs{}},
+	{
+		ReportDueArgs{}.Kind(), "starts reports that are due, and tries again what did not arrive", dueEvery,
+		ReportDueArgs{},
+	},
 	{RetentionArgs{}.Kind(), "deletes what the rules of retention do not keep", retentionEvery, RetentionArgs{}},
 	{WatchExportsArgs{}.Kind(), "looks after exports, and deletes those that expired", watchEvery, WatchExportsArgs{}},
 }
@@ -122,7 +134,9 @@ var Periodics = []Periodic{
 func schedule() (all []*river.PeriodicJob) {
 	for _, p := range Periodics {
 		all = append(all, river.NewPeriodicJob(river.PeriodicInterval(p.Every), func() (river.JobArgs, *river.InsertOpts) {
-			return p.args, &river.InsertOpts{MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+			return p.args, &river.InsertOpts{
+				MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting},
+			}
 		}, &river.PeriodicJobOpts{ID: p.Kind, RunOnStart: true}))
 	}
 	return all
@@ -160,7 +174,9 @@ func (q *Queue) AddLater(ctx context.Context, tx pgx.Tx, args river.JobArgs, at 
 
 // only lets a job in while there is none of the same arguments that waits or runs.
 func only() *river.InsertOpts {
-	return &river.InsertOpts{MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting}}
+	return &river.InsertOpts{
+		MaxAttempts: 3, Queue: longQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: waiting},
+	}
 }
 
 // Retry has a job done again now.

@@ -48,9 +48,17 @@ func newOffice(t *testing.T, conversations int) *office {
 	t.Helper()
 	o := &office{t: t, pool: dbtest.Pool(t), post: posttest.New(t), now: noon}
 	if conversations > 0 {
-		feed(t, o.pool, demo.New(demo.Options{Conversations: conversations, Days: 12, Until: noon.Add(-3 * time.Hour), Seed: 3}).Next)
+		feed(
+			t, o.pool,
+			demo.New(demo.Options{
+				Conversations: conversations, Days: 12, Until: noon.Add(-3 * time.Hour), Seed: 3,
+			}).Next,
+		)
 	}
-	o.user = access.Account{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
+	o.user = access.Account{
+		ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x",
+		CreatedAt: noon,
+	}
 	if err := queries.AddAccount(t.Context(), o.pool, o.user); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +74,10 @@ func newOffice(t *testing.T, conversations int) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := queries.MailSettings{Host: host, Security: "none", From: "turnwise@example.org", Sender: `Turnwise "of us"`, Line: "Sent by the service desk"}
+	m := queries.MailSettings{
+		Host: host, Security: "none", From: "turnwise@example.org", Sender: `Turnwise "of us"`,
+		Line: "Sent by the service desk",
+	}
 	if _, err := fmt.Sscan(port, &m.Port); err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,8 @@ func (n Networks) Allows(a netip.Addr) bool {
 			return true
 		}
 	}
-	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
+	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsMulticast() ||
+		a.IsUnspecified() {
 		return false
 	}
 	for _, p := range special {
@@ -55,8 +56,9 @@ func (n Networks) Allows(a netip.Addr) bool {
 // hexNumber is a number as some programs read one that is to be an address.
 var hexNumber = regexp.MustCompile(`^0x[0-9a-f.x]*$`)
 
-// Admits tells, before a place is kept to which files shall be sent, whether nothing ever will be: it is private, or no place at all. The
-// address counts that is connected to; this only says so in time. What cannot be looked up now is let pass.
+// Admits tells, before a place is kept to which files shall be sent, whether nothing ever will be: it is private, or no
+// place at all. The address counts that is connected to; this only says so in time. What cannot be looked up now is let
+// pass.
 func (n Networks) Admits(ctx context.Context, u *url.URL) error {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	if port := u.Port(); port != "" {
@@ -67,7 +69,9 @@ func (n Networks) Admits(ctx context.Context, u *url.URL) error {
 	var found []netip.Addr
 	if a, err := netip.ParseAddr(host); err == nil {
 		found = append(found, a)
-	} else if !strings.ContainsFunc(host, func(c rune) bool { return (c < '0' || c > '9') && c != '.' }) || hexNumber.MatchString(host) {
+	} else if !strings.ContainsFunc(
+		host, func(c rune) bool { return (c < '0' || c > '9') && c != '.' },
+	) || hexNumber.MatchString(host) {
 		return errors.New("is a number that is no address") // some programs would make one of it
 	} else if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		found = append(found, netip.IPv6Loopback())
@@ -87,8 +91,8 @@ func (n Networks) Admits(ctx context.Context, u *url.URL) error {
 	return nil
 }
 
-// sendTimeout bounds one delivery. Within it the other side may take nothing for as long as silence is, and answer as late as answerWait after it
-// took something last.
+// sendTimeout bounds one delivery. Within it the other side may take nothing for as long as silence is, and answer as
+// late as answerWait after it took something last.
 const (
 	sendTimeout = 10 * time.Minute
 	silence     = time.Minute
@@ -110,8 +114,8 @@ func (c patient) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// unreachable says why a place was not reached, in words that tell nothing of what lies within the organisation: no addresses, no servers of names.
-// What another try does not mend is an *metric.InputError.
+// unreachable says why a place was not reached, in words that tell nothing of what lies within the organisation: no
+// addresses, no servers of names. What another try does not mend is an *metric.InputError.
 func unreachable(err error) error {
 	var name *net.DNSError
 	var timeout net.Error
@@ -139,8 +143,8 @@ func unreachable(err error) error {
 	return errors.New("the connection to the server broke off")
 }
 
-// transport connects to public addresses and those allowed, whatever a name stands for at that moment. It follows no redirects
-// and asks no proxy, which might do so for it.
+// transport connects to public addresses and those allowed, whatever a name stands for at that moment. It follows no
+// redirects and asks no proxy, which might do so for it.
 func (n Networks) transport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		host, err := netip.ParseAddrPort(address)
@@ -166,5 +170,8 @@ func (n Networks) transport() *http.Transport {
 
 // client sends once.
 func (n Networks) client() *http.Client {
-	return &http.Client{Transport: n.transport(), Timeout: sendTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{
+		Transport: n.transport(), Timeout: sendTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }

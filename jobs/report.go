@@ -93,8 +93,8 @@ type ReportArgs struct {
 // Kind names the job.
 func (ReportArgs) Kind() string { return "report" }
 
-// ReportWorker makes the files of a run once and hands them to each recipient. Killed anywhere, the next goes on: what was sent
-// is not sent again, but for one whose answer had not come yet, which has the same id.
+// ReportWorker makes the files of a run once and hands them to each recipient. Killed anywhere, the next goes on: what
+// was sent is not sent again, but for one whose answer had not come yet, which has the same id.
 type ReportWorker struct {
 	river.WorkerDefaults[ReportArgs]
 	Reports
@@ -168,7 +168,10 @@ func (s *sending) making(ctx context.Context) error {
 }
 
 // SendReport goes on with a run that nobody is at; else it returns queries.ErrNotFound.
-func SendReport(ctx context.Context, pool *pgxpool.Pool, r Reports, id conversation.UUID, zone *time.Location, log *slog.Logger, now func() time.Time) error {
+func SendReport(
+	ctx context.Context, pool *pgxpool.Pool, r Reports, id conversation.UUID, zone *time.Location, log *slog.Logger,
+	now func() time.Time,
+) error {
 	claim, err := queries.ClaimRun(ctx, pool, id, now(), now().Add(-deadAfter))
 	if err != nil {
 		return err
@@ -239,7 +242,10 @@ func (s *sending) read(ctx context.Context, id conversation.UUID) (err error) {
 		return err
 	}
 	if s.owner.Disabled || !s.owner.MaySend(s.schedule.Page == "") {
-		return &metric.InputError{Field: "owner", Msg: s.owner.Name + " may not send reports any more; make the schedule anew as somebody who may"}
+		return &metric.InputError{
+			Field: "owner",
+			Msg:   s.owner.Name + " may not send reports any more; make the schedule anew as somebody who may",
+		}
 	}
 	s.mail, err = queries.Mail(ctx, s.pool)
 	if s.hasMail = err == nil; errors.Is(err, queries.ErrNotFound) {
@@ -317,7 +323,9 @@ func (s *sending) partOf(recipient string) (string, bool) {
 	for _, g := range s.groups() {
 		if slices.Contains(g.Recipients, recipient) {
 			part := g.Part()
-			return part, slices.ContainsFunc(s.run.Files, func(f queries.ReportFile) bool { return f.Of == part && f.Role != "" })
+			return part, slices.ContainsFunc(
+				s.run.Files, func(f queries.ReportFile) bool { return f.Of == part && f.Role != "" },
+			)
 		}
 	}
 	return "", false
@@ -351,7 +359,9 @@ func (s *sending) buildPage(ctx context.Context, b *files, subject, query string
 		if err != nil {
 			return err
 		}
-		if err := b.add(queries.ReportFile{Name: s.fileName(d.Name, b.words) + end, Kind: kind, Role: "attachment"}, out.Bytes()); err != nil {
+		if err := b.add(
+			queries.ReportFile{Name: s.fileName(d.Name, b.words) + end, Kind: kind, Role: "attachment"}, out.Bytes(),
+		); err != nil {
 			return err
 		}
 	}
@@ -393,7 +403,10 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 		x.Filter = s.increment(f)
 	}
 	for _, as := range s.schedule.Formats {
-		file := queries.ReportFile{Name: s.fileName(s.schedule.Grain+"s", b.words) + "." + as, Role: "attachment", Kind: report.Format(as).ContentType()}
+		file := queries.ReportFile{
+			Name: s.fileName(s.schedule.Grain+"s", b.words) + "." + as, Role: "attachment",
+			Kind: report.Format(as).ContentType(),
+		}
 		if as == "sentione" {
 			file.Name, file.Kind = s.fileName("sentione", b.words)+".zip", "application/zip"
 		}
@@ -439,7 +452,8 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 // notPlain is what names of files had better not have.
 var notPlain = regexp.MustCompile(`[^\pL\pN]+`)
 
-// increment widens a filter to what is new, which may be old: the range only says from when on, as of when the report was made.
+// increment widens a filter to what is new, which may be old: the range only says from when on, as of when the report
+// was made.
 func (s *sending) increment(f metric.Filter) metric.Filter {
 	from, _ := f.Range.Bounds(s.schedule.CreatedAt, s.zone)
 	f.Range = metric.Range{From: from, Until: s.run.DueAt.AddDate(0, 0, 1)}
@@ -462,7 +476,10 @@ func (s *sending) noteRows(ctx context.Context) error {
 	if f, err = queries.SearchAs(ctx, s.pool, f, s.owner.SeesPersonal()); err != nil {
 		return err
 	}
-	return queries.NoteIncrement(ctx, s.pool, queries.Grain(s.schedule.Grain), s.increment(f), queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}, s.run.DueAt, s.zone)
+	return queries.NoteIncrement(
+		ctx, s.pool, queries.Grain(s.schedule.Grain), s.increment(f),
+		queries.Increment{Schedule: s.schedule.ID, Run: s.run.ID}, s.run.DueAt, s.zone,
+	)
 }
 
 // fileName begins the name of a file: what it is, and of which time.
@@ -470,7 +487,8 @@ func (s *sending) fileName(what, part string) string {
 	if part = strings.Trim(notPlain.ReplaceAllString(part, "-"), "-"); part != "" {
 		what += "_" + part
 	}
-	return what + "_" + s.run.DueAt.In(s.zone).Format("2006-01-02_1504") + "_" + s.run.ID.String()[:8] // reports may meet in a folder
+	// reports may meet in a folder
+	return what + "_" + s.run.DueAt.In(s.zone).Format("2006-01-02_1504") + "_" + s.run.ID.String()[:8]
 }
 
 // links say where files can be fetched that are too large for a mail.
@@ -482,7 +500,13 @@ func (s *sending) links(b *files) (lines []string) {
 		if f.Of != b.of || f.Role != "attachment" {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%s (%d MB), for seven days: %s/files/%s/%s", f.Name, (f.Size+500_000)/1_000_000, s.URL, s.run.ID, f.Key))
+		lines = append(
+			lines,
+			fmt.Sprintf(
+				"%s (%d MB), for seven days: %s/files/%s/%s", f.Name, (f.Size+500_000)/1_000_000, s.URL, s.run.ID,
+				f.Key,
+			),
+		)
 	}
 	return lines
 }
@@ -500,8 +524,8 @@ func sizeOf(all []queries.ReportFile, of string) (n int64) {
 // attempts and waits: after the last, a delivery has failed.
 var retries = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 6 * time.Hour}
 
-// deliver hands the files to everybody who has not got them. It returns when somebody is to be tried again, and how many
-// failed for good.
+// deliver hands the files to everybody who has not got them. It returns when somebody is to be tried again, and how
+// many failed for good.
 func (s *sending) deliver(ctx context.Context) (retry *time.Time, failed int, err error) {
 	var all []queries.Delivery
 	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
@@ -594,7 +618,8 @@ func SecretPlace(s queries.Schedule) string {
 	return s.Destination + " " + u.Scheme + "://" + strings.ToLower(u.Host) + at
 }
 
-// formerPlace is what secrets were sealed for before schemes and paths counted. Who changes one enters the secret again.
+// formerPlace is what secrets were sealed for before schemes and paths counted. Who changes one enters the secret
+// again.
 func formerPlace(s queries.Schedule) string {
 	u, err := url.Parse(s.Target.URL)
 	if err != nil {

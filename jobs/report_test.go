@@ -38,15 +38,19 @@ import (
 // runID is what names of files have of their run.
 var runID = regexp.MustCompile(`_[0-9a-f]{8}\b|_[0-9a-f]{8}(_csv)`)
 
-// TestMailedReport: a page comes by mail, with pictures, files and words, to each recipient once; who refuses for a while gets it
-// later; nothing in it is loaded from elsewhere.
+// TestMailedReport: a page comes by mail, with pictures, files and words, to each recipient once; who refuses for a
+// while gets it later; nothing in it is loaded from elsewhere.
 func TestMailedReport(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: long; it runs without the race detector")
 	}
 	t.Parallel()
 	o := newOffice(t, 300)
-	x := o.keep(queries.Schedule{Name: "The week\r\nBcc: evil@example.org", Page: "overview", Query: "range=7d", Formats: []string{"html", "pdf", "xlsx", "csv"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org", "c@example.org"}}})
+	x := o.keep(queries.Schedule{
+		Name: "The week\r\nBcc: evil@example.org", Page: "overview", Query: "range=7d",
+		Formats: []string{"html", "pdf", "xlsx", "csv"}, Destination: "mail",
+		Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org", "c@example.org"}},
+	})
 	o.post.Refuse("b@example.org", 1)
 	o.work()
 	o.work() // nothing more is due, and b's time has not come
@@ -66,7 +70,8 @@ func TestMailedReport(t *testing.T) {
 	for _, l := range got {
 		header, all := parts(t, l.Body)
 		ids[header.Get("Message-Id")] = true
-		if header.Get("Bcc") != "" || header.Get("List-Unsubscribe-Post") != "List-Unsubscribe=One-Click" || !strings.Contains(header.Get("List-Unsubscribe"), "https://turnwise.example.org/unsubscribe/") {
+		if header.Get("Bcc") != "" || header.Get("List-Unsubscribe-Post") != "List-Unsubscribe=One-Click" ||
+			!strings.Contains(header.Get("List-Unsubscribe"), "https://turnwise.example.org/unsubscribe/") {
 			t.Errorf("header: %v", header)
 		}
 		subject, err := new(mime.WordDecoder).DecodeHeader(header.Get("Subject"))
@@ -74,14 +79,21 @@ func TestMailedReport(t *testing.T) {
 			t.Errorf("subject %q, %v", subject, err)
 		}
 		html, text := string(all["text/html"]), string(all["text/plain"])
-		if !strings.Contains(text, "Containment: ") || !strings.Contains(text, "Unsubscribe: https://turnwise.example.org/unsubscribe/") || strings.Contains(text, "invalid") {
+		if !strings.Contains(text, "Containment: ") || !strings.Contains(
+			text, "Unsubscribe: https://turnwise.example.org/unsubscribe/",
+		) || strings.Contains(text, "invalid") {
 			t.Errorf("text: %.400s", text)
 		}
-		if !strings.Contains(html, `src="cid:volume.png"`) || strings.Contains(html, `src="http`) || strings.Contains(html, "url(") || strings.Contains(html, "<script") || strings.Contains(html, "unsubscribe.invalid") || !strings.Contains(html, "Sent by the service desk") {
+		if !strings.Contains(html, `src="cid:volume.png"`) || strings.Contains(html, `src="http`) ||
+			strings.Contains(html, "url(") || strings.Contains(html, "<script") ||
+			strings.Contains(html, "unsubscribe.invalid") || !strings.Contains(html, "Sent by the service desk") {
 			t.Errorf("html: %.600s", html)
 		}
 		names := runID.ReplaceAllString(strings.Join(slices.Sorted(maps.Keys(all)), "; "), "$1")
-		for _, want := range []string{"application/pdf overview_2026-10-27_1200.pdf", "application/zip overview_2026-10-27_1200_csv.zip", "image/png volume.png", "image/png outcomes.png", "overview_2026-10-27_1200.xlsx"} {
+		for _, want := range []string{
+			"application/pdf overview_2026-10-27_1200.pdf", "application/zip overview_2026-10-27_1200_csv.zip",
+			"image/png volume.png", "image/png outcomes.png", "overview_2026-10-27_1200.xlsx",
+		} {
 			if !strings.Contains(names, want) {
 				t.Errorf("%s is not among %s", want, names)
 			}
@@ -107,11 +119,17 @@ func TestMailedReport(t *testing.T) {
 	}
 }
 
-// TestKilledReport: a worker dies after every letter, another goes on; nobody is left out, and what came twice has one id.
+// TestKilledReport: a worker dies after every letter, another goes on; nobody is left out, and what came twice has one
+// id.
 func TestKilledReport(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 60)
-	x := o.keep(queries.Schedule{Name: "Killed", Page: "csat", Query: "range=12d", Formats: []string{"html"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org", "c@example.org", "d@example.org"}}})
+	x := o.keep(queries.Schedule{
+		Name: "Killed", Page: "csat", Query: "range=12d", Formats: []string{"html"}, Destination: "mail",
+		Target: queries.Target{
+			Recipients: []string{"a@example.org", "b@example.org", "c@example.org", "d@example.org"},
+		},
+	})
 	open, err := jobs.DueReports(t.Context(), o.pool, o.clock())
 	if err != nil || len(open) != 1 {
 		t.Fatalf("%v, %v", open, err)
@@ -145,7 +163,9 @@ func TestKilledReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]int{"a@example.org": 1, "b@example.org": 1, "c@example.org": 1, "d@example.org": 1}; !maps.Equal(to, want) {
+	if want := map[string]int{
+		"a@example.org": 1, "b@example.org": 1, "c@example.org": 1, "d@example.org": 1,
+	}; !maps.Equal(to, want) {
 		t.Errorf("by recipient, copies of one id counted once: %v", to)
 	}
 }
@@ -154,7 +174,10 @@ func TestKilledReport(t *testing.T) {
 func TestDeadlyReport(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 60)
-	x := o.keep(queries.Schedule{Name: "Deadly", Page: "csat", Query: "range=12d", Formats: []string{"html"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
+	x := o.keep(queries.Schedule{
+		Name: "Deadly", Page: "csat", Query: "range=12d", Formats: []string{"html"}, Destination: "mail",
+		Target: queries.Target{Recipients: []string{"a@example.org"}},
+	})
 	open, err := jobs.DueReports(t.Context(), o.pool, o.clock())
 	if err != nil || len(open) != 1 {
 		t.Fatalf("%v, %v", open, err)
@@ -167,7 +190,9 @@ func TestDeadlyReport(t *testing.T) {
 	if err := o.send(t.Context(), open[0]); err != nil {
 		t.Fatal(err)
 	}
-	if r := o.runs(x)[0]; r.State != queries.RunFailed || !strings.Contains(r.Error, "ended twenty times") || len(o.post.Letters()) != 0 {
+	if r := o.runs(x)[0]; r.State != queries.RunFailed || !strings.Contains(
+		r.Error, "ended twenty times",
+	) || len(o.post.Letters()) != 0 {
 		t.Errorf("%+v, %d letters", r, len(o.post.Letters()))
 	}
 }
@@ -176,7 +201,10 @@ func TestDeadlyReport(t *testing.T) {
 func TestTwoServers(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 60)
-	x := o.keep(queries.Schedule{Name: "Once", Page: "csat", Query: "range=12d", Formats: []string{"html"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
+	x := o.keep(queries.Schedule{
+		Name: "Once", Page: "csat", Query: "range=12d", Formats: []string{"html"}, Destination: "mail",
+		Target: queries.Target{Recipients: []string{"a@example.org"}},
+	})
 	o.set(noon.AddDate(0, 0, 5).Add(time.Hour)) // all was down for five days
 	var g sync.WaitGroup
 	for range 4 {
@@ -206,11 +234,22 @@ func TestTwoServers(t *testing.T) {
 func TestUnsubscribed(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 0)
-	say := o.keep(queries.Schedule{Name: "Say", Page: "overview", Query: "range=7d", Formats: []string{"html", "pdf"}, IfEmpty: "say", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org"}}})
-	skip := o.keep(queries.Schedule{Name: "Skip", Grain: "conversation", Query: "range=7d", Formats: []string{"csv"}, IfEmpty: "skip", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
-	none := o.keep(queries.Schedule{Name: "None", Grain: "conversation", Query: "range=7d", Formats: []string{"csv", "xlsx"}, IfEmpty: "say", Destination: "mail", Target: queries.Target{Recipients: []string{"c@example.org"}}})
+	say := o.keep(queries.Schedule{
+		Name: "Say", Page: "overview", Query: "range=7d", Formats: []string{"html", "pdf"}, IfEmpty: "say",
+		Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org", "b@example.org"}},
+	})
+	skip := o.keep(queries.Schedule{
+		Name: "Skip", Grain: "conversation", Query: "range=7d", Formats: []string{"csv"}, IfEmpty: "skip",
+		Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}},
+	})
+	none := o.keep(queries.Schedule{
+		Name: "None", Grain: "conversation", Query: "range=7d", Formats: []string{"csv", "xlsx"}, IfEmpty: "say",
+		Destination: "mail", Target: queries.Target{Recipients: []string{"c@example.org"}},
+	})
 	o.work()
-	if r := o.runs(none)[0]; r.State != queries.RunDone || len(slices.DeleteFunc(r.Files, func(f queries.ReportFile) bool { return f.Role == "" })) != 2 {
+	if r := o.runs(none)[0]; r.State != queries.RunDone || len(
+		slices.DeleteFunc(r.Files, func(f queries.ReportFile) bool { return f.Role == "" }),
+	) != 2 {
 		t.Errorf("nothing, and it says so: %+v", r)
 	}
 	got := slices.DeleteFunc(o.post.Letters(), func(l posttest.Letter) bool { return l.To == "c@example.org" })
@@ -230,13 +269,15 @@ func TestUnsubscribed(t *testing.T) {
 	}
 	o.set(noon.AddDate(0, 0, 1).Add(time.Hour))
 	o.work()
-	if got = slices.DeleteFunc(o.post.Letters(), func(l posttest.Letter) bool { return l.To == "c@example.org" }); len(got) != 3 || got[2].To != "b@example.org" {
+	if got = slices.DeleteFunc(
+		o.post.Letters(), func(l posttest.Letter) bool { return l.To == "c@example.org" },
+	); len(got) != 3 || got[2].To != "b@example.org" {
 		t.Errorf("%d letters after a unsubscribed", len(got))
 	}
 }
 
-// TestGroups: each group gets its own part, those of no group all of it, one of which there is nothing nothing; what is new for one is new
-// for another.
+// TestGroups: each group gets its own part, those of no group all of it, one of which there is nothing nothing; what is
+// new for one is new for another.
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 60)
@@ -269,14 +310,19 @@ func TestGroups(t *testing.T) {
 	if len(rows) != 5 || rows["nobody@example.org"] != nil {
 		t.Fatalf("letters went to %v", slices.Sorted(maps.Keys(rows)))
 	}
-	for to, want := range map[string]string{"bank@example.org": "harbour-bank", "bank2@example.org": "harbour-bank", "parcel@example.org": "parcel-desk", "web@example.org": "webchat"} {
+	for to, want := range map[string]string{
+		"bank@example.org": "harbour-bank", "bank2@example.org": "harbour-bank", "parcel@example.org": "parcel-desk",
+		"web@example.org": "webchat",
+	} {
 		var of []string
 		for _, line := range rows["all@example.org"] {
 			if strings.Contains(line, want) {
 				of = append(of, line)
 			}
 		}
-		if len(of) < 3 || !slices.Equal(of, slices.DeleteFunc(rows[to], func(line string) bool { return !strings.Contains(line, want) })) {
+		if len(of) < 3 || !slices.Equal(
+			of, slices.DeleteFunc(rows[to], func(line string) bool { return !strings.Contains(line, want) }),
+		) {
 			t.Errorf("%s got %d rows, of those for all %d are of %s", to, len(rows[to]), len(of), want)
 		}
 	}
@@ -285,7 +331,9 @@ func TestGroups(t *testing.T) {
 	if r := o.runs(x)[0]; r.State != queries.RunSkipped || len(o.post.Letters()) != 5 {
 		t.Errorf("there is nothing new: %+v, %d letters", r, len(o.post.Letters()))
 	}
-	for query, g := range map[string]queries.RecipientGroup{"assistant=a": {Assistant: "b"}, "channel.not=web": {Channel: "web"}} {
+	for query, g := range map[string]queries.RecipientGroup{
+		"assistant=a": {Assistant: "b"}, "channel.not=web": {Channel: "web"},
+	} {
 		if got, err := g.Narrow(query); err == nil {
 			t.Errorf("%s narrowed to %+v is %s", query, g, got)
 		}
@@ -312,7 +360,8 @@ func (h *warehouse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at, sum, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Turnwise-Signature"), "t="), ",v1=")
 	mac := hmac.New(sha256.New, []byte("sign me"))
 	mac.Write([]byte(at + "." + string(body)))
-	if sum != hex.EncodeToString(mac.Sum(nil)) || r.Header.Get("Authorization") != "Bearer s3cret" || r.Header.Get("Turnwise-Delivery") == "" {
+	if sum != hex.EncodeToString(mac.Sum(nil)) || r.Header.Get("Authorization") != "Bearer s3cret" ||
+		r.Header.Get("Turnwise-Delivery") == "" {
 		h.t.Errorf("header %v", r.Header)
 	}
 	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -345,16 +394,21 @@ func (h *warehouse) set(answer int) {
 	h.answer = answer
 }
 
-// TestIncrement: each run of an incremental export has what is new since the last that arrived, whatever arrives late and whichever
-// run fails: nothing is missed, nothing comes twice.
+// TestIncrement: each run of an incremental export has what is new since the last that arrived, whatever arrives late
+// and whichever run fails: nothing is missed, nothing comes twice.
 func TestIncrement(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 0)
 	h := &warehouse{t: t}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	x := queries.Schedule{Name: "Warehouse", Grain: "message", Query: "range=60d", Formats: []string{"csv"}, Incremental: true, Destination: "http", Target: queries.Target{URL: server.URL + "/upload"}}
-	secrets, err := json.Marshal(jobs.Secrets{Headers: map[string]string{"Authorization": "Bearer s3cret"}, Sign: "sign me"})
+	x := queries.Schedule{
+		Name: "Warehouse", Grain: "message", Query: "range=60d", Formats: []string{"csv"}, Incremental: true,
+		Destination: "http", Target: queries.Target{URL: server.URL + "/upload"},
+	}
+	secrets, err := json.Marshal(jobs.Secrets{
+		Headers: map[string]string{"Authorization": "Bearer s3cret"}, Sign: "sign me",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -433,15 +487,24 @@ func TestTargets(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, 60)
 	o.sent.Folder = t.TempDir()
-	folder := o.keep(queries.Schedule{Name: "Folder", Grain: "conversation", Query: "range=20d", Formats: []string{"csv", "parquet"}, Destination: "folder", Target: queries.Target{Folder: "../../warehouse/daily"}})
-	zip := o.keep(queries.Schedule{Name: "Zip", Grain: "message", Query: "range=20d", Formats: []string{"sentione"}, Destination: "folder", Target: queries.Target{Folder: "s"}})
+	folder := o.keep(queries.Schedule{
+		Name: "Folder", Grain: "conversation", Query: "range=20d", Formats: []string{"csv", "parquet"},
+		Destination: "folder", Target: queries.Target{Folder: "../../warehouse/daily"},
+	})
+	zip := o.keep(queries.Schedule{
+		Name: "Zip", Grain: "message", Query: "range=20d", Formats: []string{"sentione"}, Destination: "folder",
+		Target: queries.Target{Folder: "s"},
+	})
 	o.work()
 	for _, x := range []queries.Schedule{folder, zip} {
 		if runs := o.runs(x); runs[0].State != queries.RunDone {
 			t.Errorf("%s: %+v, %+v", x.Name, runs[0], o.deliveries(x))
 		}
 	}
-	for _, name := range []string{"warehouse/daily/conversations_2026-10-27_1200.csv", "warehouse/daily/conversations_2026-10-27_1200.parquet", "s/sentione_2026-10-27_1200.zip"} {
+	for _, name := range []string{
+		"warehouse/daily/conversations_2026-10-27_1200.csv", "warehouse/daily/conversations_2026-10-27_1200.parquet",
+		"s/sentione_2026-10-27_1200.zip",
+	} {
 		end := filepath.Ext(name)
 		files, err := filepath.Glob(filepath.Join(o.sent.Folder, strings.TrimSuffix(name, end)+"_????????"+end))
 		if err != nil || len(files) != 1 {
@@ -454,7 +517,9 @@ func TestTargets(t *testing.T) {
 	// A bucket gets the file whole, signed.
 	var stored []byte
 	bucketServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodPut || runID.ReplaceAllString(r.URL.Path, "") != "/warehouse/turnwise/conversations_2026-10-27_1200.csv" || !strings.Contains(r.Header.Get("Authorization"), "Credential=access/") {
+		if r.Method != http.MethodPut ||
+			runID.ReplaceAllString(r.URL.Path, "") != "/warehouse/turnwise/conversations_2026-10-27_1200.csv" ||
+			!strings.Contains(r.Header.Get("Authorization"), "Credential=access/") {
 			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
 		}
 		b, err := io.ReadAll(r.Body)
@@ -465,7 +530,12 @@ func TestTargets(t *testing.T) {
 		w.Header().Set("ETag", `"x"`)
 	}))
 	t.Cleanup(bucketServer.Close)
-	s3 := queries.Schedule{Name: "S3", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "s3", Target: queries.Target{URL: bucketServer.URL, Bucket: "warehouse", Prefix: "turnwise", Key: "access", Region: "eu-central-1"}}
+	s3 := queries.Schedule{
+		Name: "S3", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "s3",
+		Target: queries.Target{
+			URL: bucketServer.URL, Bucket: "warehouse", Prefix: "turnwise", Key: "access", Region: "eu-central-1",
+		},
+	}
 	sealed, err := o.sent.Box.Seal(`{"key":"secret"}`, jobs.SecretPlace(s3))
 	if err != nil {
 		t.Fatal(err)
@@ -477,11 +547,22 @@ func TestTargets(t *testing.T) {
 		t.Errorf("%+v, %+v, %.200s", runs[0], o.deliveries(s3), stored)
 	}
 	o.sent.Internal = nil
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a private address was asked") }))
+	server := httptest.NewServer(
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a private address was asked") }),
+	)
 	t.Cleanup(server.Close)
-	private := o.keep(queries.Schedule{Name: "Private", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: server.URL}})
-	bucket := o.keep(queries.Schedule{Name: "Bucket", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "s3", Target: queries.Target{URL: server.URL, Bucket: "bucket", Key: "k", Region: "eu"}})
-	moved := queries.Schedule{Name: "Moved", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: "https://good.example.org/"}}
+	private := o.keep(queries.Schedule{
+		Name: "Private", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "http",
+		Target: queries.Target{URL: server.URL},
+	})
+	bucket := o.keep(queries.Schedule{
+		Name: "Bucket", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "s3",
+		Target: queries.Target{URL: server.URL, Bucket: "bucket", Key: "k", Region: "eu"},
+	})
+	moved := queries.Schedule{
+		Name: "Moved", Grain: "conversation", Query: "range=20d", Formats: []string{"csv"}, Destination: "http",
+		Target: queries.Target{URL: "https://good.example.org/"},
+	}
 	if moved.Sealed, err = o.sent.Box.Seal("{}", jobs.SecretPlace(moved)); err != nil {
 		t.Fatal(err)
 	}
@@ -496,17 +577,23 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %+v", x.of.Name, all)
 		}
 	}
-	for _, a := range []string{"127.0.0.1", "10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "224.0.0.1", "2002:a00:1::"} {
+	for _, a := range []string{
+		"127.0.0.1", "10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "::1",
+		"fe80::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "224.0.0.1", "2002:a00:1::",
+	} {
 		if (jobs.Networks{}).Allows(netip.MustParseAddr(a)) {
 			t.Errorf("%s is allowed", a)
 		}
 	}
-	if !(jobs.Networks{}).Allows(netip.MustParseAddr("93.184.215.14")) || !(jobs.Networks{netip.MustParsePrefix("10.0.0.0/8")}).Allows(netip.MustParseAddr("::ffff:10.0.0.1")) {
+	if !(jobs.Networks{}).Allows(
+		netip.MustParseAddr("93.184.215.14"),
+	) || !(jobs.Networks{netip.MustParsePrefix("10.0.0.0/8")}).Allows(netip.MustParseAddr("::ffff:10.0.0.1")) {
 		t.Error("a public address, or an allowed one, is refused")
 	}
 }
 
-// TestHanging: servers that take a connection and say nothing delay no other report: of their owner while they are two, of others however many.
+// TestHanging: servers that take a connection and say nothing delay no other report: of their owner while they are two,
+// of others however many.
 func TestHanging(t *testing.T) {
 	t.Parallel()
 	for hanging, other := range map[int]bool{2: false, 40: true} {
@@ -531,16 +618,27 @@ func TestHanging(t *testing.T) {
 			}
 		}()
 		for i := range hanging {
-			o.keep(queries.Schedule{Name: fmt.Sprint("Hanging ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: "http://" + l.Addr().String()}})
+			o.keep(queries.Schedule{
+				Name: fmt.Sprint("Hanging ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"},
+				Destination: "http", Target: queries.Target{URL: "http://" + l.Addr().String()},
+			})
 		}
 		if other {
-			o.user = access.Account{ID: queries.NewID(), Email: "ben@example.org", Name: "Ben", Role: "supervisor", PasswordHash: "x", CreatedAt: noon}
+			o.user = access.Account{
+				ID: queries.NewID(), Email: "ben@example.org", Name: "Ben", Role: "supervisor", PasswordHash: "x",
+				CreatedAt: noon,
+			}
 			if err := queries.AddAccount(t.Context(), o.pool, o.user); err != nil {
 				t.Fatal(err)
 			}
 		}
-		o.keep(queries.Schedule{Name: "Zebra", Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}})
-		client, err := jobs.Start(t.Context(), jobs.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, Now: o.clock, Reports: o.sent})
+		o.keep(queries.Schedule{
+			Name: "Zebra", Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "mail",
+			Target: queries.Target{Recipients: []string{"a@example.org"}},
+		})
+		client, err := jobs.Start(t.Context(), jobs.Config{
+			Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, Now: o.clock, Reports: o.sent,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

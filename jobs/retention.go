@@ -23,7 +23,8 @@ func (RetentionArgs) Kind() string { return "retention" }
 const (
 	retentionEvery   = time.Hour
 	retentionTimeout = 50 * time.Minute
-	// expireAtOnce is how many conversations are deleted in one transaction, during which nobody stores events of their shards.
+	// expireAtOnce is how many conversations are deleted in one transaction, during which nobody stores events of their
+	// shards.
 	expireAtOnce = 100
 )
 
@@ -43,7 +44,10 @@ func (w *RetentionWorker) Timeout(*river.Job[RetentionArgs]) time.Duration { ret
 func (w *RetentionWorker) Work(ctx context.Context, _ *river.Job[RetentionArgs]) error {
 	run, err := Retain(ctx, w.pool, w.zone, w.now)
 	if err == nil && run.Conversations+run.Texts+run.Events > 0 {
-		w.log.InfoContext(ctx, "retention removed what is not kept", "conversations", run.Conversations, "texts", run.Texts, "events", run.Events, "partitions", len(run.Partitions), "more", run.More)
+		w.log.InfoContext(
+			ctx, "retention removed what is not kept", "conversations", run.Conversations, "texts", run.Texts, "events",
+			run.Events, "partitions", len(run.Partitions), "more", run.More,
+		)
 	}
 	if err == nil {
 		err = ExpireAudit(ctx, w.pool, w.now())
@@ -57,10 +61,14 @@ func (w *RetentionWorker) Work(ctx context.Context, _ *river.Job[RetentionArgs])
 // uncounted says why nothing was deleted though the rules ask for it.
 const uncounted = "the figures of the oldest days are not counted yet; the next run tries again"
 
-// Retain removes what the rules do not keep: texts, events and conversations, by whole windows, the oldest first, up to the limit of a
-// run each; then figures. What was removed is noted, window by window.
-func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now func() time.Time) (run queries.RetentionRun, err error) {
-	r := retaining{pool: pool, zone: zone, now: now, RetentionRun: queries.RetentionRun{ID: queries.NewID(), StartedAt: now()}}
+// Retain removes what the rules do not keep: texts, events and conversations, by whole windows, the oldest first, up to
+// the limit of a run each; then figures. What was removed is noted, window by window.
+func Retain(
+	ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now func() time.Time,
+) (run queries.RetentionRun, err error) {
+	r := retaining{
+		pool: pool, zone: zone, now: now, RetentionRun: queries.RetentionRun{ID: queries.NewID(), StartedAt: now()},
+	}
 	for _, of := range []queries.Kept{queries.KeptConversations, queries.KeptEvents, queries.KeptTexts} {
 		if err == nil {
 			err = r.windows(ctx, of)
@@ -80,7 +88,9 @@ func Retain(ctx context.Context, pool *pgxpool.Pool, zone *time.Location, now fu
 	}
 	if err == nil {
 		if r.Partitions, err = queries.DropMonths(ctx, pool); err == nil {
-			err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return queries.SettleMonths(ctx, tx, r.rules, now(), zone) })
+			err = pgx.BeginFunc(
+				ctx, pool, func(tx pgx.Tx) error { return queries.SettleMonths(ctx, tx, r.rules, now(), zone) },
+			)
 		}
 	}
 	if err != nil {
@@ -140,7 +150,9 @@ type retaining struct {
 
 // windows removes what the rules do not keep of one kind, window by window.
 func (r *retaining) windows(ctx context.Context, of queries.Kept) (err error) {
-	count := map[queries.Kept]*int64{queries.KeptTexts: &r.Texts, queries.KeptEvents: &r.Events, queries.KeptConversations: &r.Conversations}[of]
+	count := map[queries.Kept]*int64{
+		queries.KeptTexts: &r.Texts, queries.KeptEvents: &r.Events, queries.KeptConversations: &r.Conversations,
+	}[of]
 	for after := time.Unix(0, 0); ; {
 		if r.rules, err = queries.RetentionRules(ctx, r.pool); err != nil { // they may be taken back at any time
 			return err

@@ -21,8 +21,9 @@ import (
 
 func days(n int32) *int32 { return &n }
 
-// TestRetention: what is deleted is what the preview said; nothing of it is left in any table; what is held stays; figures of all days stay to
-// the last digit, whatever arrives late, and in another zone; people who come again are not new.
+// TestRetention: what is deleted is what the preview said; nothing of it is left in any table; what is held stays;
+// figures of all days stay to the last digit, whatever arrives late, and in another zone; people who come again are not
+// new.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -32,13 +33,18 @@ func TestRetention(t *testing.T) {
 	g := figures.NewGrid(berlin)
 	generate(t, pool, demo.Options{Conversations: 900, Days: 100, Until: now.Add(-3 * time.Hour), Seed: 11})
 	rollUp(t, pool, g, now)
-	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.Account{
+		ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now,
+	}
 	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
 	figuresOf := func(of metric.Filter, g figures.Grid) figures.Answer {
 		t.Helper()
-		f, err := figures.Count(t.Context(), pool, figures.Question{Filter: of, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: now, Grid: g})
+		f, err := figures.Count(t.Context(), pool, figures.Question{
+			Filter: of, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true,
+			Now: now, Grid: g,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +55,9 @@ func TestRetention(t *testing.T) {
 	before, oldBefore := figuresOf(all, g), figuresOf(old, g)
 	// Harbour bank keeps 60 days, its web chat 80; everybody else 40.
 	for _, r := range []queries.RetentionRule{
-		{ConversationDays: days(40), Most: 100_000}, {Assistant: "harbour-bank", ConversationDays: days(60), Most: 100_000}, {Assistant: "harbour-bank", Channel: "webchat", ConversationDays: days(80), Most: 100_000},
+		{ConversationDays: days(40), Most: 100_000}, {
+			Assistant: "harbour-bank", ConversationDays: days(60), Most: 100_000,
+		}, {Assistant: "harbour-bank", Channel: "webchat", ConversationDays: days(80), Most: 100_000},
 	} {
 		r.ID, r.ChangedAt = queries.NewID(), now
 		if err := queries.AddRetentionRule(t.Context(), pool, r, admin.ID); err != nil {
@@ -93,7 +101,10 @@ func TestRetention(t *testing.T) {
 			held = k.id
 		}
 	}
-	if err := queries.AddLegalHold(t.Context(), pool, queries.LegalHold{ID: queries.NewID(), ConversationID: &held, Reason: "a lawsuit", CreatedAt: now}, admin.ID); err != nil {
+	if err := queries.AddLegalHold(
+		t.Context(), pool,
+		queries.LegalHold{ID: queries.NewID(), ConversationID: &held, Reason: "a lawsuit", CreatedAt: now}, admin.ID,
+	); err != nil {
 		t.Fatal(err)
 	}
 	want := int64(-1)
@@ -130,7 +141,8 @@ func TestRetention(t *testing.T) {
 	same(t, "old days", figuresOf(old, g), oldBefore)
 	// A later version packs more, and its figures cannot be counted again either once this one is back.
 	for _, sql := range []string{
-		`update rollup_hours set tally = tally || '\x4d0101'::bytea, others = others || '\x03e7000000010f'::bytea`, // another family
+		// another family
+		`update rollup_hours set tally = tally || '\x4d0101'::bytea, others = others || '\x03e7000000010f'::bytea`,
 		`update rollup_days set tally = tally || '\x4d0101'::bytea, others = others || '\x03e7000000010f'::bytea`,
 		`update rollup_day_sums set packed = packed || '\x4d0101'::bytea`,
 		`insert into rollup_day_sums select distinct at, assistant_id, 999::smallint, '\x02'::bytea from rollup_day_sums`,
@@ -151,7 +163,15 @@ func TestRetention(t *testing.T) {
 	}
 	// Whatever arrives for a day that was partly deleted does not change what was counted.
 	at := metric.AddDays(now, -70, berlin).Add(12 * time.Hour)
-	feed(t, pool, bodies(fmt.Sprintf(`{"sender_id":"late","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"parcel-desk"}}`, at.Unix())))
+	feed(
+		t, pool,
+		bodies(
+			fmt.Sprintf(
+				`{"sender_id":"late","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"parcel-desk"}}`,
+				at.Unix(),
+			),
+		),
+	)
 	rollUp(t, pool, g, now)
 	same(t, "old days after a late event", figuresOf(old, g), oldBefore)
 	if again, err := jobs.Retain(t.Context(), pool, berlin, clock); err != nil || again.Conversations != 1 {
@@ -160,7 +180,15 @@ func TestRetention(t *testing.T) {
 	// Somebody who was forgotten comes again.
 	user := "ann"
 	second := func(at time.Time) { // of the same person, by another sender
-		feed(t, pool, bodies(fmt.Sprintf(`{"sender_id":"s-%d","event":"user","text":"hello","user_id":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, at.Unix(), user, at.Unix())))
+		feed(
+			t, pool,
+			bodies(
+				fmt.Sprintf(
+					`{"sender_id":"s-%d","event":"user","text":"hello","user_id":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`,
+					at.Unix(), user, at.Unix(),
+				),
+			),
+		)
 	}
 	second(now.AddDate(0, 0, -90))
 	rollUp(t, pool, g, now)
@@ -174,7 +202,9 @@ func TestRetention(t *testing.T) {
 	for range 2 {
 		f := metric.Filter{Range: metric.Range{Days: 7}, Assistants: []string{"zoo"}}
 		from, until := f.Range.Bounds(now, berlin)
-		if u := metric.CountUsers(figuresOf(f, g).Users, []metric.Span{{From: from, Until: until}}, nil); u.Active != (metric.Active{All: 1}) {
+		if u := metric.CountUsers(
+			figuresOf(f, g).Users, []metric.Span{{From: from, Until: until}}, nil,
+		); u.Active != (metric.Active{All: 1}) {
 			t.Errorf("ann came again: %+v", u.Active)
 		}
 		rollUp(t, pool, g, now)
@@ -211,7 +241,10 @@ func bodies(all ...string) func() ([]byte, bool) {
 // nothingLoose looks for rows of conversations that are gone in every table that names conversations.
 func nothingLoose(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	rows, err := pool.Query(t.Context(), `select c.table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name) where c.table_schema = 'public' and c.column_name = 'conversation_id' and t.table_type = 'BASE TABLE' and c.table_name <> 'legal_holds'`)
+	rows, err := pool.Query(
+		t.Context(),
+		`select c.table_name from information_schema.columns c join information_schema.tables t using (table_schema, table_name) where c.table_schema = 'public' and c.column_name = 'conversation_id' and t.table_type = 'BASE TABLE' and c.table_name <> 'legal_holds'`,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,14 +261,21 @@ func nothingLoose(t *testing.T, pool *pgxpool.Pool) {
 	}
 	for _, name := range names {
 		var n int
-		if err := pool.QueryRow(t.Context(), `select count(*) from `+name+` x where not exists (select from conversations c where c.id = x.conversation_id)`).Scan(&n); err != nil {
+		if err := pool.QueryRow(
+			t.Context(),
+			`select count(*) from `+name+
+				` x where not exists (select from conversations c where c.id = x.conversation_id)`,
+		).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		if n > 0 {
 			t.Errorf("%d rows of %s belong to conversations that are gone", n, name)
 		}
 	}
-	for _, sql := range []string{`select count(*) from senders s where not exists (select from conversations c where c.sender_id = s.id)`, `select count(*) from projections s where not exists (select from conversations c where c.sender_id = s.sender_id)`} {
+	for _, sql := range []string{
+		`select count(*) from senders s where not exists (select from conversations c where c.sender_id = s.id)`,
+		`select count(*) from projections s where not exists (select from conversations c where c.sender_id = s.sender_id)`,
+	} {
 		var n int
 		if err := pool.QueryRow(t.Context(), sql).Scan(&n); err != nil || n > 0 {
 			t.Errorf("%s: %d, %v", sql, n, err)
@@ -243,7 +283,8 @@ func nothingLoose(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// TestReviewsStay: review reports say the same after the conversations are gone, and nothing in the tables of reviews names them.
+// TestReviewsStay: review reports say the same after the conversations are gone, and nothing in the tables of reviews
+// names them.
 func TestReviewsStay(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -251,7 +292,13 @@ func TestReviewsStay(t *testing.T) {
 	generate(t, pool, demo.Options{Conversations: 1500, Days: 40, Until: now.Add(-3 * time.Hour), Seed: 31})
 	var quarter []string // of an hour
 	for i := range 80 {
-		quarter = append(quarter, fmt.Sprintf(`{"sender_id":"s%d","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, i, now.AddDate(0, 0, -20).Unix()+int64(i)))
+		quarter = append(
+			quarter,
+			fmt.Sprintf(
+				`{"sender_id":"s%d","event":"user","text":"hello","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, i,
+				now.AddDate(0, 0, -20).Unix()+int64(i),
+			),
+		)
 	}
 	feed(t, pool, bodies(quarter...))
 	rollUp(t, pool, figures.NewGrid(time.UTC), now)
@@ -282,7 +329,9 @@ func TestReviewsStay(t *testing.T) {
 	bank.Assistants = []string{"harbour-bank"}
 	notWeb.Not.Channels = []string{"webchat"}
 	cut := all.Within(now.AddDate(0, 0, -30).Truncate(time.Hour), now.AddDate(0, 0, -10))
-	starts := []time.Time{now.AddDate(0, 0, -120), now.AddDate(0, 0, -30).Truncate(time.Hour), now.AddDate(0, 0, -18).Truncate(time.Hour)}
+	starts := []time.Time{
+		now.AddDate(0, 0, -120), now.AddDate(0, 0, -30).Truncate(time.Hour), now.AddDate(0, 0, -18).Truncate(time.Hour),
+	}
 	reports := func() (out string) {
 		t.Helper()
 		for _, f := range []metric.Filter{all, bank, notWeb, cut} {
@@ -325,7 +374,8 @@ func TestReviewsStay(t *testing.T) {
 	}
 }
 
-// TestRetentionLimit: a run ends at its limit, but never within a window of six hours; a rule that is taken back leaves nothing loose.
+// TestRetentionLimit: a run ends at its limit, but never within a window of six hours; a rule that is taken back leaves
+// nothing loose.
 func TestRetentionLimit(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -333,7 +383,9 @@ func TestRetentionLimit(t *testing.T) {
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 300, Days: 60, Until: now.Add(-3 * time.Hour), Seed: 12})
 	rollUp(t, pool, figures.NewGrid(time.UTC), now)
-	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.Account{
+		ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now,
+	}
 	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
@@ -367,8 +419,8 @@ func TestRetentionLimit(t *testing.T) {
 	nothingLoose(t, pool)
 }
 
-// TestRetentionBesideHold: a hold on the oldest conversation keeps nothing but that; months after it are dropped, and a run without rules ends
-// what one that was stopped began.
+// TestRetentionBesideHold: a hold on the oldest conversation keeps nothing but that; months after it are dropped, and a
+// run without rules ends what one that was stopped began.
 func TestRetentionBesideHold(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -376,17 +428,23 @@ func TestRetentionBesideHold(t *testing.T) {
 	clock := func() time.Time { return now }
 	generate(t, pool, demo.Options{Conversations: 400, Days: 150, Until: now.Add(-3 * time.Hour), Seed: 12})
 	rollUp(t, pool, figures.NewGrid(time.UTC), now)
-	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.Account{
+		ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now,
+	}
 	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
 	var first conversation.UUID
-	if err := pool.QueryRow(t.Context(), `select id from conversations order by started_at limit 1`).Scan(&first); err != nil {
+	if err := pool.QueryRow(
+		t.Context(), `select id from conversations order by started_at limit 1`,
+	).Scan(&first); err != nil {
 		t.Fatal(err)
 	}
 	r := queries.RetentionRule{ID: queries.NewID(), ConversationDays: days(30), Most: 100_000, ChangedAt: now}
 	h := queries.LegalHold{ID: queries.NewID(), ConversationID: &first, Reason: "a lawsuit", CreatedAt: now}
-	if err := errors.Join(queries.AddRetentionRule(t.Context(), pool, r, admin.ID), queries.AddLegalHold(t.Context(), pool, h, admin.ID)); err != nil {
+	if err := errors.Join(
+		queries.AddRetentionRule(t.Context(), pool, r, admin.ID), queries.AddLegalHold(t.Context(), pool, h, admin.ID),
+	); err != nil {
 		t.Fatal(err)
 	}
 	run, err := jobs.Retain(t.Context(), pool, time.UTC, clock)
@@ -395,7 +453,10 @@ func TestRetentionBesideHold(t *testing.T) {
 	}
 	nothingLoose(t, pool)
 	// A month that was doomed, and whose rule is gone before it was dropped.
-	if _, err := pool.Exec(t.Context(), `insert into dropping_months values ('2026-10-01'); delete from conversations where id in (select id from conversations where started_at > '2026-10-05' order by started_at limit 20)`); err != nil {
+	if _, err := pool.Exec(
+		t.Context(),
+		`insert into dropping_months values ('2026-10-01'); delete from conversations where id in (select id from conversations where started_at > '2026-10-05' order by started_at limit 20)`,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if err := queries.DeleteRetentionRule(t.Context(), pool, r.ID); err != nil {
@@ -406,7 +467,11 @@ func TestRetentionBesideHold(t *testing.T) {
 	}
 	for _, table := range []string{"events", "event_payloads", "messages"} {
 		var n int
-		if err := pool.QueryRow(t.Context(), `select count(*) from `+table+` x where not exists (select from conversations c where c.id = x.conversation_id)`).Scan(&n); err != nil || n > 0 {
+		if err := pool.QueryRow(
+			t.Context(),
+			`select count(*) from `+table+
+				` x where not exists (select from conversations c where c.id = x.conversation_id)`,
+		).Scan(&n); err != nil || n > 0 {
 			t.Errorf("%d rows of %s are left, %v", n, table, err)
 		}
 	}

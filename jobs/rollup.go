@@ -38,7 +38,8 @@ func (w *RollUpWorker) Work(ctx context.Context, _ *river.Job[RollUpArgs]) error
 // rollUpTimeout bounds one run. One that fails is not tried again: the next comes in seconds.
 const rollUpTimeout = 10 * time.Minute
 
-// hot is how long ago conversations begin that are still written to. Their hours are counted apart, and again and again.
+// hot is how long ago conversations begin that are still written to. Their hours are counted apart, and again and
+// again.
 const hot = 2 * time.Hour
 
 const (
@@ -111,7 +112,8 @@ func (c *counter) run(ctx context.Context) error {
 	}
 }
 
-// recent counts hot hours, for a tenth of the time at most: a busy one would take all of it, and is out of date at once.
+// recent counts hot hours, for a tenth of the time at most: a busy one would take all of it, and is out of date at
+// once.
 func (c *counter) recent(ctx context.Context, edge time.Time) (counted int, err error) {
 	begun := c.now()
 	if begun.Before(c.again) {

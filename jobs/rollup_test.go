@@ -42,7 +42,9 @@ func clock(now time.Time) func() time.Time { return func() time.Time { return no
 func feed(t testing.TB, pool *pgxpool.Pool, next func() ([]byte, bool)) {
 	t.Helper()
 	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
-	src, err := w.Open(t.Context(), ingest.Source{Name: "test", Kind: "file", Assistant: "default", Environment: "production"})
+	src, err := w.Open(t.Context(), ingest.Source{
+		Name: "test", Kind: "file", Assistant: "default", Environment: "production",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +113,10 @@ func rows(f figures.Answer) []row {
 		}
 	}
 	slices.SortFunc(all, func(a, b row) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.d.Assistant, b.d.Assistant), cmp.Compare(a.d.Channel, b.d.Channel), cmp.Compare(a.d.Version, b.d.Version), cmp.Compare(a.d.Environment, b.d.Environment))
+		return cmp.Or(
+			cmp.Compare(a.at, b.at), cmp.Compare(a.d.Assistant, b.d.Assistant), cmp.Compare(a.d.Channel, b.d.Channel),
+			cmp.Compare(a.d.Version, b.d.Version), cmp.Compare(a.d.Environment, b.d.Environment),
+		)
 	})
 	return append(all, row{at: math.MaxInt64, counts: sums(f)})
 }
@@ -131,7 +136,10 @@ func sums(f figures.Answer) (text string) {
 	}
 	for _, at := range slices.SortedFunc(maps.Keys(f.Trend), time.Time.Compare) {
 		for flow, x := range f.Trend[at] {
-			text += fmt.Sprint(at.Unix(), flow, x.Count(metric.FlowStarted), x.Count(metric.FlowFinished), x.Count(metric.FlowOpen), " ")
+			text += fmt.Sprint(
+				at.Unix(), flow, x.Count(metric.FlowStarted), x.Count(metric.FlowFinished), x.Count(metric.FlowOpen),
+				" ",
+			)
 		}
 	}
 	for _, intent := range slices.Sorted(maps.Keys(f.Intents.Intents)) {
@@ -203,12 +211,17 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			g := figures.NewGrid(zone(t, name))
 			generate(t, pool, demo.Options{Conversations: 400, Days: 5, Until: until, Seed: seed})
 			rollUp(t, pool, g, until)
-			generate(t, pool, demo.Options{Conversations: 60, Days: 4, Until: until, Seed: seed + 1}) // late ones: their hours are marked
+			// late ones: their hours are marked
+			generate(t, pool, demo.Options{Conversations: 60, Days: 4, Until: until, Seed: seed + 1})
 			if r.IntN(2) == 0 {
-				if err := figures.NextGeneration(t.Context(), pool, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1)); err != nil {
+				if err := figures.NextGeneration(
+					t.Context(), pool, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1),
+				); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := figures.RollUpHours(t.Context(), pool, g, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1), 7, until); err != nil {
+				if _, err := figures.RollUpHours(
+					t.Context(), pool, g, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1), 7, until,
+				); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -216,7 +229,10 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			for range 2 {
 				for _, f := range someFilters(r, g.Zone, until) {
 					for _, fine := range []bool{false, true} {
-						q := figures.Question{Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: until, Grid: g}
+						q := figures.Question{
+							Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true,
+							Hours: true, Parts: true, Intents: true, Users: true, Now: until, Grid: g,
+						}
 						got, err := figures.Count(t.Context(), pool, q)
 						if err != nil {
 							t.Fatal(err)
@@ -243,14 +259,20 @@ func TestFiguresAreTheFacts(t *testing.T) {
 func criteria(t *testing.T, pool *pgxpool.Pool, g figures.Grid, now time.Time) {
 	t.Helper()
 	for assistant, rules := range map[string]metric.Criteria{
-		"harbour-bank": {Included: []string{"check_balance", "transfer_money"}, Any: true, Excluded: []string{"block_card"}, ReturnDays: 2},
-		"parcel-desk":  {Included: []string{"track_parcel", "change_delivery"}, Slot: "parcel_number", SlotValue: "1"},
+		"harbour-bank": {
+			Included: []string{"check_balance", "transfer_money"}, Any: true, Excluded: []string{"block_card"},
+			ReturnDays: 2,
+		},
+		"parcel-desk": {Included: []string{"track_parcel", "change_delivery"}, Slot: "parcel_number", SlotValue: "1"},
 	} {
 		id, err := queries.DraftCriteria(t.Context(), pool, assistant, rules, "ann", now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return queries.ActivateCriteria(t.Context(), tx, id, "ann", now) }); err != nil {
+		if err := pgx.BeginFunc(
+			t.Context(), pool,
+			func(tx pgx.Tx) error { return queries.ActivateCriteria(t.Context(), tx, id, "ann", now) },
+		); err != nil {
 			t.Fatal(err)
 		}
 		if assistant == "harbour-bank" {
@@ -270,7 +292,10 @@ func someFilters(r *rand.Rand, z *time.Location, now time.Time) []metric.Filter 
 		{Range: metric.Range{Days: 1 + r.IntN(6)}},
 		{Range: metric.Range{From: metric.AddDays(today, -2, z), Until: metric.AddDays(today, -1, z)}},
 		{Range: metric.Range{From: a, Until: b.Add(time.Minute)}},
-		{Range: metric.Range{Days: 5}, Channels: []string{"rest"}, Not: metric.Excluded{Assistants: []string{"parcel-bot"}}},
+		{
+			Range: metric.Range{Days: 5}, Channels: []string{"rest"},
+			Not: metric.Excluded{Assistants: []string{"parcel-bot"}},
+		},
 		{Range: metric.Range{Days: 4}, Outcomes: []string{"escalated", "open"}},
 		{Range: metric.Range{Days: 5}, Weekdays: []int{1, 7}, Hours: []int{2, 9, 10}},
 	}
@@ -295,7 +320,9 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got figures.Answer
 	}
 	from, until := f.Range.Bounds(now, z)
 	users := metric.CountUsers(got.Users, []metric.Span{{From: from, Until: until}}, nil)
-	for which, n := range map[string]int64{"": users.All, metric.NewUsers: users.New, metric.ReturningUsers: users.Returning()} {
+	for which, n := range map[string]int64{
+		"": users.All, metric.NewUsers: users.New, metric.ReturningUsers: users.Returning(),
+	} {
 		of := f.With(metric.Engaged)
 		of.Users = which
 		if listed, err := queries.CountEndUsers(t.Context(), pool, of, now, z); err != nil || listed != n {
@@ -375,7 +402,9 @@ func TestRightFigures(t *testing.T) {
 	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	g := figures.NewGrid(time.UTC)
 	rollUp(t, pool, g, now)
-	got, err := figures.Count(t.Context(), pool, figures.Question{Filter: metric.Filter{Range: metric.Range{Days: 365}}, Times: true, Now: now, Grid: g})
+	got, err := figures.Count(t.Context(), pool, figures.Question{
+		Filter: metric.Filter{Range: metric.Range{Days: 365}}, Times: true, Now: now, Grid: g,
+	})
 	if err != nil || got.Facts {
 		t.Fatalf("%v, from facts: %t", err, got.Facts)
 	}
@@ -396,7 +425,9 @@ func TestRightFigures(t *testing.T) {
 		}
 		return all
 	}
-	channels, versions, assistants := names(`select id, name from channels`), names(`select id, coalesce(nullif(model_name, ''), model_id) from versions`), names(`select id, name from assistants`)
+	channels, versions, assistants := names(`select id, name from channels`), names(
+		`select id, coalesce(nullif(model_name, ''), model_id) from versions`,
+	), names(`select id, name from assistants`)
 	type key struct{ date, assistant, channel, version string }
 	cells := map[key]*metric.Tally{}
 	type flowKey struct{ date, assistant, flow string }
@@ -416,7 +447,9 @@ func TestRightFigures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := metric.Filter{Range: metric.Range{From: from, Until: from.AddDate(0, 0, 1)}, Assistants: []string{d.assistant}}
+		f := metric.Filter{
+			Range: metric.Range{From: from, Until: from.AddDate(0, 0, 1)}, Assistants: []string{d.assistant},
+		}
 		day, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Flows: true, Now: now, Grid: g})
 		if err != nil {
 			t.Fatal(err)
@@ -435,8 +468,14 @@ func TestRightFigures(t *testing.T) {
 			continue
 		}
 		// The books' escalated count those in which nobody wrote as well; there are none in this data.
-		g := [...]int64{c.Count(metric.All), c.Count(metric.All) - c.Count(metric.Escalated), c.Count(metric.Escalated), c.Response.N, c.Count(metric.Satisfied), c.Count(metric.Unsatisfied), c.Count(metric.Unanswered)}
-		if w := [...]int64{e.TotalSessions, e.AutomatedCount, e.EscalatedCount, e.TurnsWithLatency, e.CsatSatisfied, e.CsatUnsatisfied, e.CsatUnanswered}; g != w {
+		g := [...]int64{
+			c.Count(metric.All), c.Count(metric.All) - c.Count(metric.Escalated), c.Count(metric.Escalated),
+			c.Response.N, c.Count(metric.Satisfied), c.Count(metric.Unsatisfied), c.Count(metric.Unanswered),
+		}
+		if w := [...]int64{
+			e.TotalSessions, e.AutomatedCount, e.EscalatedCount, e.TurnsWithLatency, e.CsatSatisfied, e.CsatUnsatisfied,
+			e.CsatUnanswered,
+		}; g != w {
 			t.Errorf("%s %s %s %s: %v, want %v", e.Date, e.Assistant, e.Channel, e.Version, g, w)
 		}
 		mean, _ := c.Response.Mean()
@@ -459,20 +498,29 @@ func TestRightFigures(t *testing.T) {
 			t.Errorf("%+v is missing", e)
 			continue
 		}
-		g := [...]int64{c.Count(metric.FlowTouched), c.Count(metric.FlowStarted), c.Count(metric.FlowCompleted), c.Count(metric.FlowCancelled), c.Count(metric.FlowInterrupted), c.Count(metric.FlowEscalated), c.Count(metric.FlowAutomated)}
-		if w := [...]int64{e.TotalSessions, e.StartedSessions, e.CompletedSessions, e.CancelledSessions, e.InterruptedSessions, e.EscalatedCount, e.AutomatedCount}; g != w {
+		g := [...]int64{
+			c.Count(metric.FlowTouched), c.Count(metric.FlowStarted), c.Count(metric.FlowCompleted),
+			c.Count(metric.FlowCancelled), c.Count(metric.FlowInterrupted), c.Count(metric.FlowEscalated),
+			c.Count(metric.FlowAutomated),
+		}
+		if w := [...]int64{
+			e.TotalSessions, e.StartedSessions, e.CompletedSessions, e.CancelledSessions, e.InterruptedSessions,
+			e.EscalatedCount, e.AutomatedCount,
+		}; g != w {
 			t.Errorf("%s %s %s: %v, want %v", e.Date, e.Assistant, e.Flow, g, w)
 		}
 	}
-	for p, want := range map[float64]float64{0.5: 887.9720000000001, 0.95: 1938.379699999999, 0.99: 2621.0425599999994} {
+	for p, want := range map[float64]float64{
+		0.5: 887.9720000000001, 0.95: 1938.379699999999, 0.99: 2621.0425599999994,
+	} {
 		if ms, _ := total.Percentile(p); math.Abs(ms-want) > 0.01*want || total.N != 6515 {
 			t.Errorf("p%v over all is %v of %d turns; want %v", p, ms, total.N, want)
 		}
 	}
 }
 
-// TestArrivals holds that in whatever order people come, by names that they share or that are told late, what was counted ends up as it is when
-// all is counted again; and that figures are right in between.
+// TestArrivals holds that in whatever order people come, by names that they share or that are told late, what was
+// counted ends up as it is when all is counted again; and that figures are right in between.
 func TestArrivals(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -494,7 +542,10 @@ func TestArrivals(t *testing.T) {
 			sender = fmt.Sprintf("again %d", r.IntN(5))
 		}
 		event := func(after int, typ, more string) string {
-			return fmt.Sprintf(`{"sender_id":%q,"event":%q,"timestamp":%.1f,"metadata":{"assistant_id":"bank","session_id":"t%d"}%s}`, sender, typ, float64(at.Unix()+int64(after)), i, more)
+			return fmt.Sprintf(
+				`{"sender_id":%q,"event":%q,"timestamp":%.1f,"metadata":{"assistant_id":"bank","session_id":"t%d"}%s}`,
+				sender, typ, float64(at.Unix()+int64(after)), i, more,
+			)
 		}
 		named := ""
 		if user != "" {
@@ -502,7 +553,10 @@ func TestArrivals(t *testing.T) {
 		}
 		talk := []string{event(0, "session_started", "")}
 		if r.IntN(5) > 0 {
-			talk = append(talk, event(1, "user", fmt.Sprintf(`,"text":"hello","message_id":"m%d"`, i)), event(2, "bot", `,"text":"Here you are."`))
+			talk = append(
+				talk, event(1, "user", fmt.Sprintf(`,"text":"hello","message_id":"m%d"`, i)),
+				event(2, "bot", `,"text":"Here you are."`),
+			)
 		}
 		late := 0
 		if r.IntN(2) == 0 {
@@ -514,7 +568,10 @@ func TestArrivals(t *testing.T) {
 	r.Shuffle(len(talks), func(i, j int) { talks[i], talks[j] = talks[j], talks[i] })
 	figuresOf := func(facts bool) figures.Answer {
 		t.Helper()
-		f, err := figures.Count(t.Context(), pool, figures.Question{Filter: metric.Filter{Range: metric.Range{Days: 45}}, Facts: facts, Times: true, Users: true, Now: now, Grid: g})
+		f, err := figures.Count(t.Context(), pool, figures.Question{
+			Filter: metric.Filter{Range: metric.Range{Days: 45}}, Facts: facts, Times: true, Users: true, Now: now,
+			Grid: g,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -576,17 +633,25 @@ func TestArrivals(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), `select zone from rollup_state for no key update`); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(t.Context(), `insert into conversation_persons values ($1, gen_random_uuid(), now())`, id); err != nil {
+			if _, err := tx.Exec(
+				t.Context(), `insert into conversation_persons values ($1, gen_random_uuid(), now())`, id,
+			); err != nil {
 				return err
 			}
 			go func() {
 				erased <- pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-					_, _, err := queries.Erase(t.Context(), tx, queries.Erasing{Of: []queries.Subject{{SenderID: id}}, Names: []string{sender}, Word: "x"}, now)
+					_, _, err := queries.Erase(
+						t.Context(), tx,
+						queries.Erasing{Of: []queries.Subject{{SenderID: id}}, Names: []string{sender}, Word: "x"}, now,
+					)
 					return err
 				})
 			}()
 			for waiting := 0; waiting == 0 && len(erased) == 0; {
-				if err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+				if err := pool.QueryRow(
+					t.Context(),
+					`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+				).Scan(&waiting); err != nil {
 					return err
 				}
 			}
@@ -598,7 +663,9 @@ func TestArrivals(t *testing.T) {
 			t.Fatal(err)
 		}
 		var left int
-		if err := pool.QueryRow(t.Context(), `select count(*) from conversation_persons where sender_id = $1`, id).Scan(&left); err != nil || left > 0 {
+		if err := pool.QueryRow(
+			t.Context(), `select count(*) from conversation_persons where sender_id = $1`, id,
+		).Scan(&left); err != nil || left > 0 {
 			t.Errorf("%d rows are left of %s, %v", left, sender, err)
 		}
 		rollUp(t, pool, g, now)

@@ -64,7 +64,9 @@ func (w *IndexTextsWorker) oneByOne(ctx context.Context, cause error) error {
 		if err != nil {
 			return err
 		}
-		w.log.ErrorContext(ctx, "conversations cannot be indexed for the search and are left out", "senders", senders, "error", cause)
+		w.log.ErrorContext(
+			ctx, "conversations cannot be indexed for the search and are left out", "senders", senders, "error", cause,
+		)
 	}
 	return nil
 }

@@ -75,7 +75,9 @@ func MailClient(m queries.MailSettings, box *secret.Box) (*mail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []mail.Option{mail.WithPort(m.Port), mail.WithTimeout(time.Minute), mail.WithTLSPolicy(mail.TLSMandatory)}
+	options := []mail.Option{
+		mail.WithPort(m.Port), mail.WithTimeout(time.Minute), mail.WithTLSPolicy(mail.TLSMandatory),
+	}
 	switch m.Security {
 	case "tls":
 		options = append(options, mail.WithSSL())
@@ -83,7 +85,10 @@ func MailClient(m queries.MailSettings, box *secret.Box) (*mail.Client, error) {
 		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
 	}
 	if m.User != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.User), mail.WithPassword(password))
+		options = append(
+			options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.User),
+			mail.WithPassword(password),
+		)
 	}
 	return mail.NewClient(m.Host, options...)
 }
@@ -96,7 +101,9 @@ func MailTrouble(m queries.MailSettings, err error) error {
 	case errors.As(err, &name):
 		return fmt.Errorf("no server of the name %s is known; check the name", m.Host)
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("%s does not answer on port %d; check name and port, and whether a firewall is between", m.Host, m.Port)
+		return fmt.Errorf(
+			"%s does not answer on port %d; check name and port, and whether a firewall is between", m.Host, m.Port,
+		)
 	}
 	return err
 }
@@ -162,14 +169,19 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 				msg.AddAlternativeString(mail.TypeTextHTML, text)
 			}
 		case "picture":
-			if err := msg.EmbedReader(f.Name, s.content(ctx, i), mail.WithFileContentID(f.Name), mail.WithFileContentType(mail.ContentType(f.Kind))); err != nil {
+			if err := msg.EmbedReader(
+				f.Name, s.content(ctx, i), mail.WithFileContentID(f.Name),
+				mail.WithFileContentType(mail.ContentType(f.Kind)),
+			); err != nil {
 				return err
 			}
 		case "attachment":
 			if !attached {
 				continue
 			}
-			if err := msg.AttachReader(f.Name, s.content(ctx, i), mail.WithFileContentType(mail.ContentType(f.Kind))); err != nil {
+			if err := msg.AttachReader(
+				f.Name, s.content(ctx, i), mail.WithFileContentType(mail.ContentType(f.Kind)),
+			); err != nil {
 				return err
 			}
 		}
@@ -194,7 +206,9 @@ func (s *sending) form(ctx context.Context, w io.Writer, boundary string) (strin
 		if f.Role != "attachment" {
 			continue
 		}
-		part, err := parts.CreatePart(textproto.MIMEHeader{"Content-Disposition": {`form-data; name="uploads"; filename="` + f.Name + `"`}, "Content-Type": {f.Kind}})
+		part, err := parts.CreatePart(textproto.MIMEHeader{
+			"Content-Disposition": {`form-data; name="uploads"; filename="` + f.Name + `"`}, "Content-Type": {f.Kind},
+		})
 		if err == nil {
 			_, err = io.Copy(part, s.content(ctx, i))
 		}
@@ -213,7 +227,8 @@ func (n *size) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// post sends the files. They are written twice, first to sign and to count them: nothing is kept in memory, and no folder is needed.
+// post sends the files. They are written twice, first to sign and to count them: nothing is kept in memory, and no
+// folder is needed.
 func (s *sending) post(ctx context.Context, secrets Secrets) error {
 	at := strconv.FormatInt(s.now().Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(secrets.Sign))
@@ -251,7 +266,8 @@ func (s *sending) post(ctx context.Context, secrets Secrets) error {
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // what it says is not ours to keep
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		err := fmt.Errorf("%s answered %s", req.URL.Host, resp.Status)
-		if code := resp.StatusCode; code >= 300 && code < 500 && code != http.StatusRequestTimeout && code != http.StatusTooEarly && code != http.StatusTooManyRequests {
+		if code := resp.StatusCode; code >= 300 && code < 500 && code != http.StatusRequestTimeout &&
+			code != http.StatusTooEarly && code != http.StatusTooManyRequests {
 			return &metric.InputError{Field: "server", Msg: err.Error()} // the same again gets the same answer
 		}
 		return err
@@ -329,7 +345,10 @@ func (s *sending) upload(ctx context.Context, secrets Secrets) error {
 		if f.Role != "attachment" {
 			continue
 		}
-		if _, err := client.PutObject(ctx, t.Bucket, path.Join(t.Prefix, f.Name), s.content(ctx, i), f.Size, minio.PutObjectOptions{ContentType: f.Kind}); err != nil {
+		if _, err := client.PutObject(
+			ctx, t.Bucket, path.Join(t.Prefix, f.Name), s.content(ctx, i), f.Size,
+			minio.PutObjectOptions{ContentType: f.Kind},
+		); err != nil {
 			return s.unreached(err)
 		}
 	}

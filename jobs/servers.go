@@ -12,7 +12,8 @@ import (
 )
 
 // server tells the others that this process does jobs, and begins again what one left that was killed. River by itself
-// would wait as long as the longest of them may take, and meanwhile let in no other of a kind of which there is one at a time.
+// would wait as long as the longest of them may take, and meanwhile let in no other of a kind of which there is one at
+// a time.
 type server struct {
 	id, version string
 	pool        *pgxpool.Pool

@@ -11,8 +11,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestTakenBack: what a server left that was killed is begun again, or has failed when it may not be; what another is at stays
-// with it.
+// TestTakenBack: what a server left that was killed is begun again, or has failed when it may not be; what another is
+// at stays with it.
 func TestTakenBack(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -22,7 +22,9 @@ func TestTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"left", "last", "held", "unknown"} {
-		if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return queue.Add(ctx, tx, jobs.ExportArgs{ID: id}) }); err != nil {
+		if err := pgx.BeginFunc(
+			ctx, pool, func(tx pgx.Tx) error { return queue.Add(ctx, tx, jobs.ExportArgs{ID: id}) },
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,12 +44,18 @@ update river_job set attempt = max_attempts where args->>'id' = 'last'`); err !=
 			t.Fatalf("%d taken back, %v; want %d", n, err, want)
 		}
 	}
-	rows, _ := pool.Query(ctx, `select (args->>'id') || ' ' || state::text || ' ' || coalesce(errors[1]->>'error', '-') || case when finalized_at is null then '' else ' over' end from river_job order by 1`)
+	rows, _ := pool.Query(
+		ctx,
+		`select (args->>'id') || ' ' || state::text || ' ' || coalesce(errors[1]->>'error', '-') || case when finalized_at is null then '' else ' over' end from river_job order by 1`,
+	)
 	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"held running -", "last discarded the server that did it ended over", "left available the server that did it ended", "unknown available the server that did it ended"}
+	want := []string{
+		"held running -", "last discarded the server that did it ended over",
+		"left available the server that did it ended", "unknown available the server that did it ended",
+	}
 	for i := range want {
 		if len(got) != len(want) || got[i] != want[i] {
 			t.Fatalf("jobs: %q, want %q", got, want)

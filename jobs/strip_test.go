@@ -26,7 +26,9 @@ import (
 // keep has a rule for everything.
 func keep(t *testing.T, pool *pgxpool.Pool, r queries.RetentionRule, now time.Time) {
 	t.Helper()
-	admin := access.Account{ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now}
+	admin := access.Account{
+		ID: queries.NewID(), Email: "a@example.org", Name: "a", Role: "admin", PasswordHash: "x", CreatedAt: now,
+	}
 	if err := queries.AddAccount(t.Context(), pool, admin); err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +38,8 @@ func keep(t *testing.T, pool *pgxpool.Pool, r queries.RetentionRule, now time.Ti
 	}
 }
 
-// TestStripped: what was said is gone from every table when its time is over, and stays gone whatever comes again; figures are the
-// same, also counted anew; what came later is untouched; late events of sealed times change nothing.
+// TestStripped: what was said is gone from every table when its time is over, and stays gone whatever comes again;
+// figures are the same, also counted anew; what came later is untouched; late events of sealed times change nothing.
 func TestStripped(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -48,11 +50,26 @@ func TestStripped(t *testing.T) {
 	say := func(at time.Time, text string) []string {
 		s := at.Unix()
 		return []string{
-			fmt.Sprintf(`{"sender_id":"ann","event":"action","name":"action_session_start","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, s),
-			fmt.Sprintf(`{"sender_id":"ann","event":"user","text":"my name is %s","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[{"entity":"name","value":%q}],"commands":[{"command":"set slot","name":"name","value":%q}]},"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, text, text, s+1),
-			fmt.Sprintf(`{"sender_id":"ann","event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"a\",\"flow_id\":\"pattern_correction\",\"step_id\":\"START\",\"type\":\"pattern_correction\",\"corrected_slots\":{\"name\":\"%s\"}}}]","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, s+1),
-			fmt.Sprintf(`{"sender_id":"ann","event":"slot","name":"name","value":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, s+2),
-			fmt.Sprintf(`{"sender_id":"ann","event":"bot","text":"Hello %s","data":{"buttons":[{"title":%q,"payload":"/x"}]},"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, text, text, s+3),
+			fmt.Sprintf(
+				`{"sender_id":"ann","event":"action","name":"action_session_start","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`,
+				s,
+			),
+			fmt.Sprintf(
+				`{"sender_id":"ann","event":"user","text":"my name is %s","parse_data":{"intent":{"name":"greet","confidence":0.9},"entities":[{"entity":"name","value":%q}],"commands":[{"command":"set slot","name":"name","value":%q}]},"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`,
+				text, text, text, s+1,
+			),
+			fmt.Sprintf(
+				`{"sender_id":"ann","event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"a\",\"flow_id\":\"pattern_correction\",\"step_id\":\"START\",\"type\":\"pattern_correction\",\"corrected_slots\":{\"name\":\"%s\"}}}]","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`,
+				text, s+1,
+			),
+			fmt.Sprintf(
+				`{"sender_id":"ann","event":"slot","name":"name","value":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`,
+				text, s+2,
+			),
+			fmt.Sprintf(
+				`{"sender_id":"ann","event":"bot","text":"Hello %s","data":{"buttons":[{"title":%q,"payload":"/x"}]},"timestamp":%d,"metadata":{"assistant_id":"zoo"}}`,
+				text, text, s+3,
+			),
 		}
 	}
 	old, older := now.AddDate(0, 0, -45), now.AddDate(0, 0, -80)
@@ -60,7 +77,10 @@ func TestStripped(t *testing.T) {
 	feed(t, pool, bodies(first...))
 	rollUp(t, pool, g, now)
 	keep(t, pool, queries.RetentionRule{TextDays: days(30), EventDays: days(60)}, now)
-	all := figures.Question{Filter: metric.Filter{Range: metric.Range{Days: 120}}, Flows: true, Steps: true, Times: true, Hours: true, Parts: true, Intents: true, Users: true, Now: now, Grid: g}
+	all := figures.Question{
+		Filter: metric.Filter{Range: metric.Range{Days: 120}}, Flows: true, Steps: true, Times: true, Hours: true,
+		Parts: true, Intents: true, Users: true, Now: now, Grid: g,
+	}
 	figuresOf := func() figures.Answer {
 		t.Helper()
 		f, err := figures.Count(t.Context(), pool, all)
@@ -73,7 +93,8 @@ func TestStripped(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := figuresOf()
-	if in := dbtest.Holding(t, pool, word); len(in) < 8 || !slices.Contains(in, "projections") || !slices.Contains(in, "search_words") {
+	if in := dbtest.Holding(t, pool, word); len(in) < 8 || !slices.Contains(in, "projections") ||
+		!slices.Contains(in, "search_words") {
 		t.Fatalf("the word stands only in %v", in)
 	}
 	retain := func(texts, events int64) {
@@ -83,7 +104,9 @@ func TestStripped(t *testing.T) {
 			t.Fatal(err)
 		}
 		for of, want := range map[queries.Kept]int64{queries.KeptTexts: texts, queries.KeptEvents: events} {
-			if p, err := queries.PreviewRetention(t.Context(), pool, of, rules, now, time.UTC); err != nil || p.Conversations != want {
+			if p, err := queries.PreviewRetention(
+				t.Context(), pool, of, rules, now, time.UTC,
+			); err != nil || p.Conversations != want {
 				t.Errorf("preview of %d: %+v, %v; want %d", of, p, err, want)
 			}
 		}
@@ -99,24 +122,37 @@ func TestStripped(t *testing.T) {
 		}
 		return n
 	}
-	texts, events := count(`select count(*) from conversations where last_at < date_trunc('day', timestamptz '2026-09-27')`), count(`select count(*) from conversations where last_at < date_trunc('day', timestamptz '2026-08-28')`)
+	texts, events := count(
+		`select count(*) from conversations where last_at < date_trunc('day', timestamptz '2026-09-27')`,
+	), count(`select count(*) from conversations where last_at < date_trunc('day', timestamptz '2026-08-28')`)
 	retain(texts-events, events)
 	if in := dbtest.Holding(t, pool, word); len(in) > 0 {
 		t.Errorf("the word is left in %v", in)
 	}
-	if n := count(`select count(*) from events e join conversations c on c.id = e.conversation_id where c.removed = 2`); n > 0 {
+	if n := count(
+		`select count(*) from events e join conversations c on c.id = e.conversation_id where c.removed = 2`,
+	); n > 0 {
 		t.Errorf("%d events are left", n)
 	}
-	if n := count(`select count(*) from event_payloads p join conversations c on c.id = p.conversation_id where c.removed > 0`); n > 0 {
+	if n := count(
+		`select count(*) from event_payloads p join conversations c on c.id = p.conversation_id where c.removed > 0`,
+	); n > 0 {
 		t.Errorf("%d bodies are left", n)
 	}
-	if n := count(`select count(*) from messages m join conversations c on c.id = m.conversation_id where c.removed = 0 and m.text = ''`); n > 20 {
+	if n := count(
+		`select count(*) from messages m join conversations c on c.id = m.conversation_id where c.removed = 0 and m.text = ''`,
+	); n > 20 {
 		t.Errorf("%d messages that are kept have no text", n)
 	}
 	same(t, "after", figuresOf(), before)
 	dump := dbtest.Dump(t, pool)
 	// Everything comes again, out of order; and one late event of a sealed time.
-	again := slices.Concat(first, []string{fmt.Sprintf(`{"sender_id":"ann","event":"user","text":"late %s","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`, word, old.Unix()-1000)})
+	again := slices.Concat(first, []string{
+		fmt.Sprintf(
+			`{"sender_id":"ann","event":"user","text":"late %s","timestamp":%d,"metadata":{"assistant_id":"zoo"}}`,
+			word, old.Unix()-1000,
+		),
+	})
 	slices.Reverse(again)
 	feed(t, pool, bodies(again...))
 	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
@@ -133,7 +169,10 @@ func TestStripped(t *testing.T) {
 	same(t, "counted anew", figuresOf(), before)
 	// A session that goes on: what is new is kept, what would change the sealed part is set aside.
 	session := func(at time.Time, text string) string {
-		return fmt.Sprintf(`{"sender_id":"bob","event":"user","text":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo","session_id":"bobs"}}`, text, at.Unix())
+		return fmt.Sprintf(
+			`{"sender_id":"bob","event":"user","text":%q,"timestamp":%d,"metadata":{"assistant_id":"zoo","session_id":"bobs"}}`,
+			text, at.Unix(),
+		)
 	}
 	feed(t, pool, bodies(session(now.AddDate(0, 0, -45), "one"), session(now.AddDate(0, 0, -44), "two")))
 	if run, err := jobs.Retain(t.Context(), pool, time.UTC, clock(now)); err != nil || run.Texts != 1 {
@@ -144,24 +183,34 @@ func TestStripped(t *testing.T) {
 	if n := count(`select count(*) from messages where text = 'three'`); n != 1 {
 		t.Error("what is new is not kept")
 	}
-	if n := count(`select count(*) from conversations where user_messages = 3 and id in (select conversation_id from messages where text = 'three')`); n != 1 {
+	if n := count(
+		`select count(*) from conversations where user_messages = 3 and id in (select conversation_id from messages where text = 'three')`,
+	); n != 1 {
 		t.Error("the session does not go on")
 	}
-	if n := count(`select count(*) from rejected_events where code = 'sealed' and position('between'::bytea in body) > 0`); n != 1 {
+	if n := count(
+		`select count(*) from rejected_events where code = 'sealed' and position('between'::bytea in body) > 0`,
+	); n != 1 {
 		t.Error("what would change the sealed part is not set aside")
 	}
 	var text string
-	if err := pool.QueryRow(t.Context(), `select split_part(bodies, chr(30), 1) from event_payloads where position('"three"' in bodies) > 0`).Scan(&text); err != nil || !strings.Contains(text, "three") {
+	if err := pool.QueryRow(
+		t.Context(),
+		`select split_part(bodies, chr(30), 1) from event_payloads where position('"three"' in bodies) > 0`,
+	).Scan(&text); err != nil || !strings.Contains(text, "three") {
 		t.Errorf("the body of what is new: %q, %v", text, err)
 	}
 	// The same person comes again, out of order, and what was said is gone in its turn.
 	fresh := say(now.AddDate(0, 0, -2), "wombatcanary")
 	feed(t, pool, bodies(fresh[0], fresh[1], fresh[3], fresh[4]))
 	feed(t, pool, bodies(fresh[2]))
-	if in := dbtest.Holding(t, pool, "wombatcanary"); !slices.Contains(in, "slots") || !slices.Contains(in, "event_payloads") {
+	if in := dbtest.Holding(t, pool, "wombatcanary"); !slices.Contains(in, "slots") ||
+		!slices.Contains(in, "event_payloads") {
 		t.Errorf("what came later stands in %v", in)
 	}
-	if n := count(`select count(*) from events e join senders s on s.id = e.sender_id where s.sender_key = 'ann' and e.at > '2026-10-01'`); n != 5 {
+	if n := count(
+		`select count(*) from events e join senders s on s.id = e.sender_id where s.sender_key = 'ann' and e.at > '2026-10-01'`,
+	); n != 5 {
 		t.Errorf("%d events of the new conversation, want 5", n)
 	}
 	now = now.AddDate(0, 0, 40)
@@ -182,13 +231,17 @@ func difference(got, want string) string {
 			for at < min(len(a[i]), len(b[i])) && a[i][at] == b[i][at] {
 				at++
 			}
-			return fmt.Sprintf("line %d is\n%.120s … %.300s\nwant\n%.120s … %.300s", i, a[i], a[i][max(0, at-100):], b[i], b[i][max(0, at-100):])
+			return fmt.Sprintf(
+				"line %d is\n%.120s … %.300s\nwant\n%.120s … %.300s", i, a[i], a[i][max(0, at-100):], b[i],
+				b[i][max(0, at-100):],
+			)
 		}
 	}
 	return fmt.Sprintf("%d lines, want %d", len(a), len(b))
 }
 
-// TestStrippedBefore: conversations are the same whether those before them were stripped before their events came, in any order, or after.
+// TestStrippedBefore: conversations are the same whether those before them were stripped before their events came, in
+// any order, or after.
 func TestStrippedBefore(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)

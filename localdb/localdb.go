@@ -69,7 +69,9 @@ func FindBin() (string, error) {
 	if p, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(p), nil
 	}
-	return "", errors.New("PostgreSQL's server programs were not found: install the package postgresql, or set TURNWISE_DATABASE_URL to use a server that runs already")
+	return "", errors.New(
+		"PostgreSQL's server programs were not found: install the package postgresql, or set TURNWISE_DATABASE_URL to use a server that runs already",
+	)
 }
 
 // binFor prefers the programs of the version that made the data.
@@ -136,8 +138,8 @@ func socketOf(dir string) string {
 	return socket
 }
 
-// begin joins the server of this directory if another Turnwise runs it: then it stays when we end. Else it starts one. One that
-// is just stopping is waited for.
+// begin joins the server of this directory if another Turnwise runs it: then it stays when we end. Else it starts one.
+// One that is just stopping is waited for.
 func (s *Server) begin(ctx context.Context) error {
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		s.cmd, s.exited = nil, make(chan struct{})
@@ -242,7 +244,8 @@ func (s *Server) url(user, db string) string {
 	return "postgres:///?" + q.Encode()
 }
 
-// Exited is closed when the server that was started here ended, by Stop or by itself. It says nothing of one that is kept running.
+// Exited is closed when the server that was started here ended, by Stop or by itself. It says nothing of one that is
+// kept running.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
 // owned makes the folders and, as root, finds the user that shall own them.
@@ -251,7 +254,9 @@ func (s *Server) owned() error {
 		u, err := user.Lookup("postgres")
 		if err != nil {
 			if u, err = user.Lookup("nobody"); err != nil {
-				return errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as")
+				return errors.New(
+					"PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as",
+				)
 			}
 		}
 		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
@@ -268,7 +273,9 @@ func (s *Server) owned() error {
 				return err
 			}
 			if info.Mode().Perm()&0o001 == 0 && p != "/" {
-				return fmt.Errorf("%s cannot be entered by the user that PostgreSQL runs as; choose a data directory outside it", p)
+				return fmt.Errorf(
+					"%s cannot be entered by the user that PostgreSQL runs as; choose a data directory outside it", p,
+				)
 			}
 			if p == "/" {
 				break
@@ -282,7 +289,10 @@ func (s *Server) owned() error {
 		if s.owner != nil {
 			s.owner.Uid, s.owner.Gid = owner.Uid, owner.Gid
 		} else if int(owner.Uid) != os.Geteuid() {
-			return fmt.Errorf("the data in %s belong to user %d; run turnwise as that user or as root, or choose another data directory", s.cfg.Dir, owner.Uid)
+			return fmt.Errorf(
+				"the data in %s belong to user %d; run turnwise as that user or as root, or choose another data directory",
+				s.cfg.Dir, owner.Uid,
+			)
 		}
 	}
 	return s.ownDir(s.socket)
@@ -341,7 +351,9 @@ func (s *Server) initdb(ctx context.Context) error {
 	}
 	// Fails when something is there that is no cluster: nothing of others is ever removed.
 	if err := os.Rename(fresh, filepath.Join(s.cfg.Dir, "data")); err != nil {
-		return errors.Join(fmt.Errorf("the data directory holds something that is not PostgreSQL's: %w", err), os.RemoveAll(fresh))
+		return errors.Join(
+			fmt.Errorf("the data directory holds something that is not PostgreSQL's: %w", err), os.RemoveAll(fresh),
+		)
 	}
 	return nil
 }
@@ -357,7 +369,10 @@ func (s *Server) checkVersion(ctx context.Context) error {
 	}
 	major := strings.TrimSpace(string(have))
 	if fields := strings.Fields(string(out)); len(fields) < 3 || !strings.HasPrefix(fields[2], major) {
-		return fmt.Errorf("the data in %s belong to PostgreSQL %s, but %s has %q: install postgresql-%s, or upgrade the data with pg_upgrade", s.cfg.Dir, major, s.cfg.Bin, strings.TrimSpace(string(out)), major)
+		return fmt.Errorf(
+			"the data in %s belong to PostgreSQL %s, but %s has %q: install postgresql-%s, or upgrade the data with pg_upgrade",
+			s.cfg.Dir, major, s.cfg.Bin, strings.TrimSpace(string(out)), major,
+		)
 	}
 	return nil
 }
@@ -366,12 +381,16 @@ func (s *Server) checkVersion(ctx context.Context) error {
 func (s *Server) run() error {
 	args := []string{
 		"-D", filepath.Join(s.cfg.Dir, "data"), "-k", s.socket, "-p", port, "-c", "listen_addresses=",
-		"-c", "max_connections=100", "-c", "shared_buffers=" + buffers(), "-c", "max_wal_size=4GB", "-c", "min_wal_size=512MB",
+		"-c", "max_connections=100", "-c", "shared_buffers=" +
+			buffers(), "-c", "max_wal_size=4GB", "-c", "min_wal_size=512MB",
 		"-c", "checkpoint_completion_target=0.9", "-c", "random_page_cost=1.1", "-c", "effective_cache_size=4GB", "-c", "wal_compression=lz4",
 		"-c", "maintenance_work_mem=256MB", "-c", "work_mem=16MB", "-c", "default_toast_compression=lz4",
 	}
 	if s.cfg.Throwaway {
-		args = append(args, "-F", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "max_connections=200")
+		args = append(
+			args, "-F", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "wal_level=minimal", "-c",
+			"max_wal_senders=0", "-c", "max_connections=200",
+		)
 	}
 	logFile, err := os.OpenFile(filepath.Join(s.cfg.Dir, "postgres.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -424,7 +443,9 @@ func (s *Server) ready(ctx context.Context) error {
 		select {
 		case <-s.exited:
 			tail, _ := os.ReadFile(filepath.Join(s.cfg.Dir, "postgres.log"))
-			return fmt.Errorf("the local PostgreSQL ended at once; the end of its log:\n%s", tail[max(0, len(tail)-1000):])
+			return fmt.Errorf(
+				"the local PostgreSQL ended at once; the end of its log:\n%s", tail[max(0, len(tail)-1000):],
+			)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(25 * time.Millisecond):

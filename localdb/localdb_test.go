@@ -70,7 +70,9 @@ func TestForeignDataStay(t *testing.T) {
 	if err := os.WriteFile(keep, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Start(t.Context(), Config{Dir: d, Throwaway: true}); err == nil || !strings.Contains(err.Error(), "not PostgreSQL's") {
+	if _, err := Start(
+		t.Context(), Config{Dir: d, Throwaway: true},
+	); err == nil || !strings.Contains(err.Error(), "not PostgreSQL's") {
 		t.Errorf("got %v", err)
 	}
 	if b, err := os.ReadFile(keep); err != nil || string(b) != "mine" {
@@ -112,7 +114,8 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestOwner holds that the server's role is no superuser, nor can become one, also where an earlier version made the data with one role for all.
+// TestOwner holds that the server's role is no superuser, nor can become one, also where an earlier version made the
+// data with one role for all.
 func TestOwner(t *testing.T) {
 	ctx := t.Context()
 	run := func(url string, statements ...string) error {
@@ -138,7 +141,10 @@ func TestOwner(t *testing.T) {
 				t.Errorf("%s was done", sql)
 			}
 		}
-		if err := run(url, "create extension if not exists pg_trgm", "create table mine (a int) partition by range (a)", "create table mine_1 partition of mine for values from (0) to (9)", "drop table mine"); err != nil {
+		if err := run(
+			url, "create extension if not exists pg_trgm", "create table mine (a int) partition by range (a)",
+			"create table mine_1 partition of mine for values from (0) to (9)", "drop table mine",
+		); err != nil {
 			t.Error(err)
 		}
 	}
@@ -166,14 +172,18 @@ func TestOwner(t *testing.T) {
 		if err := old.ownDir(data); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := old.command(ctx, "initdb", "-D", data, "-U", userName, "-A", "trust", "-E", "UTF8", "--no-locale", "-N").CombinedOutput(); err != nil {
+		if out, err := old.command(
+			ctx, "initdb", "-D", data, "-U", userName, "-A", "trust", "-E", "UTF8", "--no-locale", "-N",
+		).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		if err := old.run(); err != nil {
 			t.Fatal(err)
 		}
 		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			if err = run(old.url(userName, "postgres"), "create database turnwise"); err == nil || time.Now().After(deadline) {
+			if err = run(
+				old.url(userName, "postgres"), "create database turnwise",
+			); err == nil || time.Now().After(deadline) {
 				break
 			}
 		}
@@ -197,7 +207,11 @@ func TestOwner(t *testing.T) {
 				t.Fatal(err)
 			}
 			harmless(s.URL())
-			if err := run(s.KeeperURL(), "do $$ begin if exists (select from pg_roles where rolname = '"+renamer+"') then raise 'it is left'; end if; end $$"); err != nil {
+			if err := run(
+				s.KeeperURL(),
+				"do $$ begin if exists (select from pg_roles where rolname = '"+renamer+
+					"') then raise 'it is left'; end if; end $$",
+			); err != nil {
 				t.Error(err)
 			}
 			s.Stop()

@@ -25,7 +25,10 @@ func (s *Server) populate(ctx context.Context, conn *pgx.Conn) error {
 	}
 	for _, x := range []struct{ there, make string }{
 		{"select exists (select from pg_roles where rolname = $1)", role},
-		{"select exists (select from pg_database where datname = $1)", "create database " + database + " owner " + userName},
+		{
+			"select exists (select from pg_database where datname = $1)",
+			"create database " + database + " owner " + userName,
+		},
 	} {
 		var there bool
 		if err := conn.QueryRow(ctx, x.there, userName).Scan(&there); err != nil {
@@ -41,7 +44,8 @@ func (s *Server) populate(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// handOverSQL gives all that is the superuser's in a database to its new owner, but for what belongs to the system or an extension.
+// handOverSQL gives all that is the superuser's in a database to its new owner, but for what belongs to the system or
+// an extension.
 const handOverSQL = `
 do $$
 declare
@@ -55,7 +59,8 @@ begin
 		select format('alter table %s owner to ` + userName + `', c.oid::regclass)
 		from pg_class c
 		join pg_namespace n on n.oid = c.relnamespace
-		where c.relowner = '` + keeper + `'::regrole and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+		where c.relowner = '` + keeper +
+	`'::regrole and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 			and not exists (select from pg_depend d where d.objid = c.oid and d.classid = 'pg_class'::regclass and (d.deptype = 'e' or c.relkind = 'S' and d.deptype in ('a', 'i')))
 		union all
 		select format('alter routine %s owner to ` + userName + `', p.oid::regprocedure)
@@ -68,7 +73,8 @@ begin
 		from pg_type t
 		join pg_namespace n on n.oid = t.typnamespace
 		left join pg_class c on c.oid = t.typrelid
-		where t.typowner = '` + keeper + `'::regrole and (t.typtype in ('e', 'd', 'r') or c.relkind = 'c') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+		where t.typowner = '` + keeper +
+	`'::regrole and (t.typtype in ('e', 'd', 'r') or c.relkind = 'c') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 			and not exists (select from pg_depend d where d.objid = t.oid and d.classid = 'pg_type'::regclass and d.deptype = 'e')
 	loop
 		execute statement;
@@ -76,7 +82,8 @@ begin
 end
 $$`
 
-// demote makes the superuser by whom everything was done before the keeper, and a role of the old name, that is none, the owner of the database.
+// demote makes the superuser by whom everything was done before the keeper, and a role of the old name, that is none,
+// the owner of the database.
 func (s *Server) demote(ctx context.Context) (err error) {
 	first, err := pgx.Connect(ctx, s.url(userName, "postgres"))
 	if err != nil {
@@ -84,7 +91,11 @@ func (s *Server) demote(ctx context.Context) (err error) {
 	}
 	defer first.Close(ctx)
 	var there, populated bool
-	if err := first.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1), exists (select from pg_database where datname = $2)", renamer, database).Scan(&there, &populated); err != nil {
+	if err := first.QueryRow(
+		ctx,
+		"select exists (select from pg_roles where rolname = $1), exists (select from pg_database where datname = $2)",
+		renamer, database,
+	).Scan(&there, &populated); err != nil {
 		return err
 	}
 	if !there {
@@ -92,7 +103,9 @@ func (s *Server) demote(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	in, steps := "postgres", []string{"alter role " + userName + " rename to " + keeper, "create role " + userName + " login"}
+	in, steps := "postgres", []string{
+		"alter role " + userName + " rename to " + keeper, "create role " + userName + " login",
+	}
 	if populated {
 		in, steps = database, append(steps, "alter database "+database+" owner to "+userName, handOverSQL)
 	}

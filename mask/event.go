@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// names are the members of an event that name something and are no text: masked, the event would be another one. They hold all that the
-// decoder reads as an id or a name.
+// names are the members of an event that name something and are no text: masked, the event would be another one. They
+// hold all that the decoder reads as an id or a name.
 var names = map[string]bool{
 	"sender_id": true, "user_id": true, "event": true, "timestamp": true, "name": true, "flow_id": true, "step_id": true, "agent_id": true, "reason": true,
 	"input_channel": true, "message_id": true, "policy": true, "conversation_id": true, "anonymized_at": true, "action_name": true,
@@ -31,7 +31,8 @@ func named(path []string) bool {
 	case 2, 3, 4:
 		return names[strings.Join(path, ".")]
 	case 5:
-		return path[0] == "parse_data" && path[1] == "response_selector" && path[3] == "response" && path[4] == "intent_response_key"
+		return path[0] == "parse_data" && path[1] == "response_selector" && path[3] == "response" &&
+			path[4] == "intent_response_key"
 	}
 	return false
 }
@@ -51,7 +52,9 @@ func (m *Masker) EventTold(body string) (out string, n int, values []Value) {
 	if m.mentions(body) || strings.Contains(body, `"update"`) {
 		body, n, patch, values = m.inside(body)
 	}
-	out, found := m.JSON(body, func(path []string) bool { return named(path) || patch && len(path) == 1 && path[0] == "update" })
+	out, found := m.JSON(
+		body, func(path []string) bool { return named(path) || patch && len(path) == 1 && path[0] == "update" },
+	)
 	return out, n + found, values
 }
 
@@ -72,8 +75,8 @@ func (m *Masker) Whole(body string) (string, int) {
 	return out, n + found
 }
 
-// inside masks the values of the slots of an event wherever they stand, of the entities and commands that have their names, and the patch to
-// the dialogue stack, which is JSON within a text; patch tells that there was one.
+// inside masks the values of the slots of an event wherever they stand, of the entities and commands that have their
+// names, and the patch to the dialogue stack, which is JSON within a text; patch tells that there was one.
 func (m *Masker) inside(body string) (out string, n int, patch bool, values []Value) {
 	e, ok := decoded(body).(map[string]any)
 	if !ok {
@@ -182,8 +185,8 @@ var holders = map[string]bool{
 func member(key string) bool { return !names["metadata."+key] }
 func framed(key string) bool { return !frame[key] }
 
-// values masks what is told as the value of a slot: {"name": …, "value": …} anywhere, and members that are called as a slot where slot
-// says that they may be one.
+// values masks what is told as the value of a slot: {"name": …, "value": …} anywhere, and members that are called as a
+// slot where slot says that they may be one.
 func (m *Masker) values(v any, slot func(key string) bool, told *told) (n int) {
 	set := func(in map[string]any, key, slot string) {
 		if m.slots[slot] && in[key] != nil && in[key] != slotToken(slot) {
@@ -238,14 +241,15 @@ type entity struct {
 	value, token string
 }
 
-// placed tells whether the entity's words stand at its place: they need not be its value, which may be a synonym or normalised. In a text of which
-// something was masked before, places may have moved.
+// placed tells whether the entity's words stand at its place: they need not be its value, which may be a synonym or
+// normalised. In a text of which something was masked before, places may have moved.
 func (e entity) placed(text string) bool {
 	from, to := byteAt(text, e.from), byteAt(text, e.to)
 	if e.from < 0 || from >= to {
 		return false
 	}
-	return strings.EqualFold(text[from:to], e.value) || !token.MatchString(text) || len(spansOf(text, e.value)) == 0 && !token.MatchString(text[from:to])
+	return strings.EqualFold(text[from:to], e.value) || !token.MatchString(text) || len(spansOf(text, e.value)) == 0 &&
+		!token.MatchString(text[from:to])
 }
 
 // mostEntities is how many of a message are looked for one by one.
@@ -325,8 +329,8 @@ func byteAt(s string, n int) int {
 	return len(s)
 }
 
-// Rejected masks a body that is no event. Bytes that are no text stay where nothing is found. Of one in which to look for patterns would take long the
-// beginning is left.
+// Rejected masks a body that is no event. Bytes that are no text stay where nothing is found. Of one in which to look
+// for patterns would take long the beginning is left.
 func (m *Masker) Rejected(body []byte) ([]byte, int) {
 	if m == nil || len(body) == 0 {
 		return body, 0
@@ -372,7 +376,8 @@ func (m *Masker) tornSlots(text string) (string, int) {
 // Count counts the words that stand for what was masked, of any rules: an event with more of them holds less.
 func Count(body string) int { return len(token.FindAllString(body, -1)) }
 
-// Entities masks what a text says of entities that have the name of a slot that is masked. list is the JSON list of them, nil for none.
+// Entities masks what a text says of entities that have the name of a slot that is masked. list is the JSON list of
+// them, nil for none.
 func (m *Masker) Entities(text string, list *string) (string, *string) {
 	if m == nil || list == nil || !m.mentions(*list) {
 		return text, list

@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// number tells whether a text may hold one that is looked for: the shortest IP addresses have four digits, or two colons.
+// number tells whether a text may hold one that is looked for: the shortest IP addresses have four digits, or two
+// colons.
 func number(s string) bool {
 	digits, colons := 0, 0
 	for i := range len(s) {
@@ -51,7 +52,9 @@ func replace(s string, found []span, with string, n *int) string {
 }
 
 var (
-	email    = regexp.MustCompile(`(?i)[\p{L}\p{N}\p{M}._%+'-]*[\p{L}\p{N}\p{M}_%+-](?:[@＠]|%40)(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?\.)+[\p{L}\p{M}][\p{L}\p{N}\p{M}-]*`)
+	email = regexp.MustCompile(
+		`(?i)[\p{L}\p{N}\p{M}._%+'-]*[\p{L}\p{N}\p{M}_%+-](?:[@＠]|%40)(?:[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}-]*[\p{L}\p{N}\p{M}])?\.)+[\p{L}\p{M}][\p{L}\p{N}\p{M}-]*`,
+	)
 	iban     = regexp.MustCompile(`(?i)[a-z]{2} ?\p{Nd}{2}(?:[ \x{00a0}\x{2009}\x{202f}.-]?[a-z0-9]){11,30}`)
 	american = regexp.MustCompile(`^(?:\p{Nd}{3}\) ?|\p{Nd}{3}[ .-])\p{Nd}{3}[ .-]\p{Nd}{4}$`)
 	torn     = regexp.MustCompile(`(?:[+(]?\p{Nd}[\p{Nd} ./()-]*|[^\s]*[@＠][^\s]*)…$`)
@@ -206,7 +209,8 @@ func groups(s string) (all []group) {
 
 func separator(r rune) bool { return strings.ContainsRune(" \n\r\t\u00a0\u2009\u202f./()-–‑_", r) }
 
-// joined finds, among groups that follow each other with at most so many separators between, the longest stretches that fit.
+// joined finds, among groups that follow each other with at most so many separators between, the longest stretches that
+// fit.
 func joined(s string, gap int, fits func(f span) bool) (found []span) {
 	all := groups(s)
 	for i := 0; i < len(all); i++ {
@@ -225,7 +229,8 @@ func joined(s string, gap int, fits func(f span) bool) (found []span) {
 	return found
 }
 
-// fraction tells whether the digits that follow belong to a fraction: a point or comma stands before them, and a digit before that.
+// fraction tells whether the digits that follow belong to a fraction: a point or comma stands before them, and a digit
+// before that.
 func fraction(before string) bool {
 	r, size := utf8.DecodeLastRuneInString(before)
 	if r != '.' && r != ',' {
@@ -238,8 +243,8 @@ func fraction(before string) bool {
 // longestNumber is how many bytes a card's or phone's number may have with all that divides it, in any script.
 const longestNumber = 120
 
-// thousands tells whether a number begins with a group of three digits, and goesOn whether a digit and a space stand before one: together
-// they are the middle of a larger number.
+// thousands tells whether a number begins with a group of three digits, and goesOn whether a digit and a space stand
+// before one: together they are the middle of a larger number.
 func thousands(s string) bool {
 	i := strings.IndexFunc(s, func(r rune) bool { return !unicode.IsDigit(r) })
 	return utf8.RuneCountInString(s[:max(i, 0)]) == 3
@@ -253,7 +258,8 @@ func goesOn(before string) bool {
 
 func cards(s string) []span {
 	return joined(s, 2, func(f span) bool {
-		if f.to-f.from < 13 || f.to-f.from > longestNumber || fraction(s[:f.from]) || strings.HasSuffix(s[:f.from], "+") {
+		if f.to-f.from < 13 || f.to-f.from > longestNumber || fraction(s[:f.from]) ||
+			strings.HasSuffix(s[:f.from], "+") {
 			return false
 		}
 		c := compact(s[f.from:f.to])
@@ -310,7 +316,8 @@ func addresses(s string) (found []span) {
 			f.from++
 		}
 		a, err := netip.ParseAddr(s[f.from:f.to])
-		if err == nil && f.to-f.from >= 6 && alone(s, f, ".") && !a.IsUnspecified() && strings.ContainsAny(s[f.from:f.to], "0123456789") {
+		if err == nil && f.to-f.from >= 6 && alone(s, f, ".") && !a.IsUnspecified() &&
+			strings.ContainsAny(s[f.from:f.to], "0123456789") {
 			found = append(found, f)
 		}
 	}
@@ -336,7 +343,8 @@ func phones(s string) []span {
 			return false
 		case strings.HasPrefix(c, "00") && c[2:] != "" && c[2] != '0':
 			return len(c) >= 9 && len(c) <= 17 && (!thousands(s[f.from:f.to]) || !goesOn(s[:f.from]))
-		case c[0] == '0' && len(c) > 1 && c[1] != '0' && !strings.ContainsAny(string([]rune(s[f.from:f.to])[1]), ".,"): // else a fraction
+		case c[0] == '0' && len(c) > 1 && c[1] != '0' && !strings.ContainsAny(string([]rune(s[f.from:f.to])[1]), ".,"):
+			// else a fraction
 			return len(c) >= 7 && len(c) <= 13
 		}
 		return american.MatchString(s[f.from:f.to]) && (f.to-f.from == 12 || strings.HasSuffix(s[:f.from], "("))

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// JSON masks the strings and numbers of a JSON text and leaves every other byte as it is: keys, and what keep tells to be kept, by
-// the keys that lead to it, "[]" for an element of a list. The text must be well-formed.
+// JSON masks the strings and numbers of a JSON text and leaves every other byte as it is: keys, and what keep tells to
+// be kept, by the keys that lead to it, "[]" for an element of a list. The text must be well-formed.
 func (m *Masker) JSON(text string, keep func(path []string) bool) (string, int) {
 	if m == nil {
 		return text, 0
@@ -95,7 +95,8 @@ func (w *walk) value() {
 			w.broken = true
 			return
 		}
-		// Of what is known by its form only the longest numbers may be personal: shorter ones are times, amounts and counts.
+		// Of what is known by its form only the longest numbers may be personal: shorter ones are times, amounts and
+		// counts.
 		digits := w.text[from:w.pos]
 		if strings.Trim(digits, "0123456789") != "" || w.keep != nil && w.keep(w.path) { // a fraction is a measure
 			return
@@ -110,7 +111,8 @@ func (w *walk) value() {
 	}
 }
 
-// key masks a key in which something known by its form stands; own patterns might find a word that says what the value is.
+// key masks a key in which something known by its form stands; own patterns might find a word that says what the value
+// is.
 func (w *walk) key(from int, raw string) {
 	if strings.IndexByte(raw, '\\') >= 0 && json.Unmarshal([]byte(w.text[from:w.pos]), &raw) != nil {
 		return

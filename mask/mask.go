@@ -19,7 +19,8 @@ type Rules struct {
 	Card     bool      `json:"card" yaml:"card"` // of a known issuer's range, with a right check digit
 	IP       bool      `json:"ip" yaml:"ip"`
 	Patterns []Pattern `json:"patterns" yaml:"patterns"`
-	Slots    []string  `json:"slots" yaml:"slots"` // whose values are masked, with what entities and commands of that name hold
+	// whose values are masked, with what entities and commands of that name hold
+	Slots []string `json:"slots" yaml:"slots"`
 }
 
 // All are the rules that find all that is known by its form.
@@ -38,8 +39,9 @@ const (
 	LongestExpr  = 500
 )
 
-// Bounds of what own patterns cost. A pattern is run as so many steps a character at most as it has when it is compiled; slowProbe is how long one
-// may take for a text that a person could hardly write. Of a text for which all together might take more than mostSteps nothing is shown.
+// Bounds of what own patterns cost. A pattern is run as so many steps a character at most as it has when it is
+// compiled; slowProbe is how long one may take for a text that a person could hardly write. Of a text for which all
+// together might take more than mostSteps nothing is shown.
 const (
 	mostSize  = 1000
 	mostSizes = 3000
@@ -51,7 +53,10 @@ const (
 const tooLong = "[too long to mask]"
 
 // probes are texts on which patterns are tried when they are saved.
-var probes = []string{strings.Repeat("a", 9000), strings.Repeat("1", 9000), strings.Repeat("a1 ", 3000), strings.Repeat("x-y.z@ 12/34 ", 700), strings.Repeat("\u00e4\u4e2d ", 1500)}
+var probes = []string{
+	strings.Repeat("a", 9000), strings.Repeat("1", 9000), strings.Repeat("a1 ", 3000),
+	strings.Repeat("x-y.z@ 12/34 ", 700), strings.Repeat("\u00e4\u4e2d ", 1500),
+}
 
 // sizeOf tells how many steps a character a pattern may take.
 func sizeOf(expr string) int {
@@ -78,20 +83,27 @@ func slow(x *regexp.Regexp) (longest time.Duration) {
 	return longest
 }
 
-// Measure refuses rules whose patterns would take long. It is for those that are saved; what is in force is bounded by itself.
+// Measure refuses rules whose patterns would take long. It is for those that are saved; what is in force is bounded by
+// itself.
 func Measure(r Rules) error {
 	sum := 0
 	for _, p := range r.Patterns {
 		size := sizeOf(p.Expr)
 		if sum += size; size > mostSize || sum > mostSizes {
-			return fmt.Errorf("pattern %q: too large; compiled, a pattern has at most %d steps, all together %d. Counted repeats such as {1,200} are what makes them large", p.Name, mostSize, mostSizes)
+			return fmt.Errorf(
+				"pattern %q: too large; compiled, a pattern has at most %d steps, all together %d. Counted repeats such as {1,200} are what makes them large",
+				p.Name, mostSize, mostSizes,
+			)
 		}
 		x, err := regexp.Compile(p.Expr)
 		if err != nil {
 			return fmt.Errorf("pattern %q: %w", p.Name, err)
 		}
 		if took := slow(x); took > slowProbe {
-			return fmt.Errorf("pattern %q: it took %d ms and more for a text of 9,000 characters; write it more narrowly, without repeats in repeats", p.Name, took.Milliseconds())
+			return fmt.Errorf(
+				"pattern %q: it took %d ms and more for a text of 9,000 characters; write it more narrowly, without repeats in repeats",
+				p.Name, took.Milliseconds(),
+			)
 		}
 	}
 	return nil
@@ -149,7 +161,10 @@ func New(r Rules) (*Masker, error) {
 	for i, x := range m.patterns {
 		for _, w := range words {
 			if x.MatchString(w) {
-				return nil, fmt.Errorf("pattern %q: it finds %s, which stands for what was masked; name it otherwise, or write it more narrowly", r.Patterns[i].Name, w)
+				return nil, fmt.Errorf(
+					"pattern %q: it finds %s, which stands for what was masked; name it otherwise, or write it more narrowly",
+					r.Patterns[i].Name, w,
+				)
 			}
 		}
 	}

@@ -10,7 +10,9 @@ import (
 
 func TestText(t *testing.T) {
 	t.Parallel()
-	m, err := New(Rules{Email: true, Phone: true, IBAN: true, Card: true, IP: true, Patterns: []Pattern{{"customer", `\bK-\d{6}\b`}}})
+	m, err := New(Rules{
+		Email: true, Phone: true, IBAN: true, Card: true, IP: true, Patterns: []Pattern{{"customer", `\bK-\d{6}\b`}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +33,17 @@ func TestText(t *testing.T) {
 		{"4111 1111 1111 1112", "4111 1111 1111 1112"},
 		{"order 1732252800123, 1700000000000000", "order 1732252800123, 1700000000000000"},
 		{"from 192.168.0.1 and 2001:db8::ff00:42:8329.", "from [ip] and [ip]."},
-		{"version 1.2.3, 300.1.1.1, 1.2.3.4.5, 12:30:45, std::cout", "version 1.2.3, 300.1.1.1, 1.2.3.4.5, 12:30:45, std::cout"},
+		{
+			"version 1.2.3, 300.1.1.1, 1.2.3.4.5, 12:30:45, std::cout",
+			"version 1.2.3, 300.1.1.1, 1.2.3.4.5, 12:30:45, std::cout",
+		},
 		{"call +49 30 1234567 or 0151/23456789", "call [phone] or [phone]"},
 		{"(030) 123 45 67, 0049 30 1234567, (555) 123-4567, 555-123-4567", "[phone], [phone], [phone], [phone]"},
 		{"+4915123456789.", "[phone]."},
-		{"on 01.02.2026 at 09:15, 2026-11-22, 0.12345678, 5 × 12345", "on 01.02.2026 at 09:15, 2026-11-22, 0.12345678, 5 × 12345"},
+		{
+			"on 01.02.2026 at 09:15, 2026-11-22, 0.12345678, 5 × 12345",
+			"on 01.02.2026 at 09:15, 2026-11-22, 0.12345678, 5 × 12345",
+		},
 		{"id 0190163d-8694-739b-aea5-966c26f8ad90", "id 0190163d-8694-739b-aea5-966c26f8ad90"},
 		{"K-123456 and K-1234567", "[customer] and K-1234567"},
 		{"+49 30 901820777 11am, 0151 23456789 x2", "[phone] 11am, [phone] x2"},
@@ -46,7 +54,10 @@ func TestText(t *testing.T) {
 		{"06.12.34.56.78 und 06-12-34-56-78, am 06.12.34", "[phone] und [phone], am 06.12.34"},
 		{"RE2024 DE89370400440532013000", "RE2024 [iban]"},
 		{"xy12 DE89 3704 0044 0532 0130 00, DE 89 3704 0044 0532 0130 00", "xy12 [iban], [iban]"},
-		{"Tel.0151 23456789, (030) / 1234567, 0151 – 23456789, + 49 151 23456789", "Tel.[phone], [phone], [phone], [phone]"},
+		{
+			"Tel.0151 23456789, (030) / 1234567, 0151 – 23456789, + 49 151 23456789",
+			"Tel.[phone], [phone], [phone], [phone]",
+		},
 		{"０１５１ ２３４５６７８９", "[phone]"},
 		{"10.0.0.1-10.0.0.5, IP:2001:db8::1", "[ip]-[ip], IP:[ip]"},
 		{"max%40example.org, jose\u0301@example.org", "[email], [email]"},
@@ -83,8 +94,14 @@ func TestText(t *testing.T) {
 func TestNew(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]Rules{
-		"everything": {Patterns: []Pattern{{"all", `.*`}}}, "broken": {Patterns: []Pattern{{"x", `(`}}}, "no name": {Patterns: []Pattern{{"", `a`}}},
-		"bracket": {Patterns: []Pattern{{"a]b", `a`}}}, "long": {Patterns: []Pattern{{"a", strings.Repeat("a", LongestExpr+1)}}}, "itself": {Patterns: []Pattern{{"customer", `(?i)customer`}}}, "another": {Patterns: []Pattern{{"a", `b`}, {"b", `x`}}}, "many": {Slots: make([]string, MostSlots+1)},
+		"everything": {
+			Patterns: []Pattern{{"all", `.*`}},
+		}, "broken": {Patterns: []Pattern{{"x", `(`}}}, "no name": {Patterns: []Pattern{{"", `a`}}},
+		"bracket": {Patterns: []Pattern{{"a]b", `a`}}}, "long": {
+			Patterns: []Pattern{{"a", strings.Repeat("a", LongestExpr+1)}},
+		}, "itself": {
+			Patterns: []Pattern{{"customer", `(?i)customer`}},
+		}, "another": {Patterns: []Pattern{{"a", `b`}, {"b", `x`}}}, "many": {Slots: make([]string, MostSlots+1)},
 	} {
 		if _, err := New(r); err == nil {
 			t.Errorf("%s: taken", name)
@@ -99,11 +116,23 @@ func TestEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, x := range []struct{ in, want string }{
-		{`{"event":"bot","text":"to a@b.de","sender_id":"a@b.de","metadata":{"utter_action":"a@b.de","to":"a@b.de"}}`, `{"event":"bot","text":"to [email]","sender_id":"a@b.de","metadata":{"utter_action":"a@b.de","to":"[email]"}}`},
-		{`{"data":{"buttons":[{"title":"a\u0040b.de","payload":"/x{\"m\":\"a@b.de\"}"}]},"x":{"name":"a@b.de"}}`, `{"data":{"buttons":[{"title":"[email]","payload":"/x{\"m\":\"[email]\"}"}]},"x":{"name":"[email]"}}`},
+		{
+			`{"event":"bot","text":"to a@b.de","sender_id":"a@b.de","metadata":{"utter_action":"a@b.de","to":"a@b.de"}}`,
+			`{"event":"bot","text":"to [email]","sender_id":"a@b.de","metadata":{"utter_action":"a@b.de","to":"[email]"}}`,
+		},
+		{
+			`{"data":{"buttons":[{"title":"a\u0040b.de","payload":"/x{\"m\":\"a@b.de\"}"}]},"x":{"name":"a@b.de"}}`,
+			`{"data":{"buttons":[{"title":"[email]","payload":"/x{\"m\":\"[email]\"}"}]},"x":{"name":"[email]"}}`,
+		},
 		{`{"event":"slot","name":"n","value":4111111111111111}`, `{"event":"slot","name":"n","value":"[card]"}`},
-		{`{"event":"slot","name":"n","value":1732252800.123, "timestamp":1732252800.123456}`, `{"event":"slot","name":"n","value":1732252800.123, "timestamp":1732252800.123456}`},
-		{`{"event":"slot","name":"name","timestamp":1.5,"value":"Ann"}`, `{"event":"slot","name":"name","timestamp":1.5,"value":"[name]"}`},
+		{
+			`{"event":"slot","name":"n","value":1732252800.123, "timestamp":1732252800.123456}`,
+			`{"event":"slot","name":"n","value":1732252800.123, "timestamp":1732252800.123456}`,
+		},
+		{
+			`{"event":"slot","name":"name","timestamp":1.5,"value":"Ann"}`,
+			`{"event":"slot","name":"name","timestamp":1.5,"value":"[name]"}`,
+		},
 		{`{"event":"slot","name":"name","value":null}`, `{"event":"slot","name":"name","value":null}`},
 		{`{"event":"slot","name":"other","value":"name"}`, `{"event":"slot","name":"other","value":"name"}`},
 		{
@@ -138,8 +167,14 @@ func TestEvent(t *testing.T) {
 			`{"event":"slot","name":"session_started_metadata","value":{"name":"Ann","of":{"city":"Rom"}}}`,
 			`{"event":"slot","name":"session_started_metadata","value":{"name":"[name]","of":{"city":"[city]"}}}`,
 		},
-		{`{"event":"slot","name":"gr\u00f6\u00dfe","value":"180"}`, `{"event":"slot","name":"größe","value":"[größe]"}`},
-		{`{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":4111111111111111}}`, `{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":"[card]"}}`},
+		{
+			`{"event":"slot","name":"gr\u00f6\u00dfe","value":"180"}`,
+			`{"event":"slot","name":"größe","value":"[größe]"}`,
+		},
+		{
+			`{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":4111111111111111}}`,
+			`{"event":"action","name":"a","confidence":0.4532015112830366,"metadata":{"n":"[card]"}}`,
+		},
 	} {
 		got, n := m.Event(x.in)
 		if got != x.want {
@@ -158,17 +193,23 @@ func TestEvent(t *testing.T) {
 	if got := m.Slot("mail", `"a@b.de"`); got != `"[email]"` {
 		t.Errorf("slot mail: %s", got)
 	}
-	if got, n := m.Rejected([]byte(`{"event":"slot","name":"city","timestamp":1,"value":"Sankt P`)); n != 1 || string(got) != `{"event":"slot","name":"city","timestamp":1,"value":"[city]"` {
+	if got, n := m.Rejected(
+		[]byte(`{"event":"slot","name":"city","timestamp":1,"value":"Sankt P`),
+	); n != 1 || string(got) != `{"event":"slot","name":"city","timestamp":1,"value":"[city]"` {
 		t.Errorf("broken slot: %s", got)
 	}
-	if got := m.Parts(`{"command":"correct slots","corrected_slots":[{"name":"city","value":"Rom"}],"mail":"a@b.de"}`); got != `{"command":"correct slots","corrected_slots":[{"name":"city","value":"[city]"}],"mail":"[email]"}` {
+	if got := m.Parts(
+		`{"command":"correct slots","corrected_slots":[{"name":"city","value":"Rom"}],"mail":"a@b.de"}`,
+	); got != `{"command":"correct slots","corrected_slots":[{"name":"city","value":"[city]"}],"mail":"[email]"}` {
 		t.Errorf("command: %s", got)
 	}
 	own, err := New(Rules{Patterns: []Pattern{{Name: "customer", Expr: `\b\d{6,10}\b`}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := own.Event(`{"event":"slot","name":"customer","timestamp":1234567890,"value":1234567890}`); got != `{"event":"slot","name":"customer","timestamp":1234567890,"value":"[customer]"}` {
+	if got, _ := own.Event(
+		`{"event":"slot","name":"customer","timestamp":1234567890,"value":1234567890}`,
+	); got != `{"event":"slot","name":"customer","timestamp":1234567890,"value":"[customer]"}` {
 		t.Errorf("a number that a pattern finds: %s", got)
 	}
 	if got, n := m.Rejected([]byte("{\"text\":\"a@b.de\xff")); n != 1 || strings.Contains(string(got), "a@b") {
@@ -176,8 +217,8 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// TestLarge masks what somebody may send to keep the server busy: with work that grows with the square of the length it would not end in
-// the time that tests have.
+// TestLarge masks what somebody may send to keep the server busy: with work that grows with the square of the length it
+// would not end in the time that tests have.
 func TestLarge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: long; it runs without the race detector")
@@ -193,8 +234,14 @@ func TestLarge(t *testing.T) {
 	for _, part := range []string{"0012345678;", "zz00aaaaaaaaaaaaa", "DE00 aaaaaaaaaaa ", "(((((1"} {
 		m.Text(fill(part, 1<<20))
 	}
-	for _, part := range []string{"ab", "1 001234567 ", "a.b@c.", "%40a.b", "+(", "4111 1111 ", "0", "1.2.3.4.", "1:2:3:4:5:6:7:8:", "00 ", "555-555-5555", "01/01/2020 ", "\u0660\u0661", "1…", "9 9 9 "} {
-		body, err := json.Marshal(map[string]any{"event": "user", "text": fill(part, 1<<17), "parse_data": map[string]any{"entities": []any{map[string]any{"entity": "name", "value": "ab"}}}})
+	for _, part := range []string{
+		"ab", "1 001234567 ", "a.b@c.", "%40a.b", "+(", "4111 1111 ", "0", "1.2.3.4.", "1:2:3:4:5:6:7:8:", "00 ",
+		"555-555-5555", "01/01/2020 ", "\u0660\u0661", "1…", "9 9 9 ",
+	} {
+		body, err := json.Marshal(map[string]any{
+			"event": "user", "text": fill(part, 1<<17),
+			"parse_data": map[string]any{"entities": []any{map[string]any{"entity": "name", "value": "ab"}}},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,10 +279,16 @@ func TestNamesStay(t *testing.T) {
 }
 
 func FuzzEvent(f *testing.F) {
-	f.Add(`{"event":"user","text":"a@b.de 4111 1111 1111 1111","parse_data":{"entities":[{"entity":"name","start":1,"end":3,"value":"x"}]}}`)
+	f.Add(
+		`{"event":"user","text":"a@b.de 4111 1111 1111 1111","parse_data":{"entities":[{"entity":"name","start":1,"end":3,"value":"x"}]}}`,
+	)
 	f.Add(`{"event":"slot","name":"name","value":[1,{"a":"\ud83d\ude00 0151 23456789"}]}`)
-	f.Add(`{"event":"user","text":"I am Anna Wolkenstein","parse_data":{"entities":[{"entity":"name","start":5,"end":9},{"entity":"name","start":10,"end":21},{"entity":"name","start":5,"end":21}]}}`)
-	f.Add(`{"event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"corrected_slots\":{\"name\":\"x\"}}}]"}`)
+	f.Add(
+		`{"event":"user","text":"I am Anna Wolkenstein","parse_data":{"entities":[{"entity":"name","start":5,"end":9},{"entity":"name","start":10,"end":21},{"entity":"name","start":5,"end":21}]}}`,
+	)
+	f.Add(
+		`{"event":"stack","update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"corrected_slots\":{\"name\":\"x\"}}}]"}`,
+	)
 	r := All()
 	r.Slots = []string{"name"}
 	m, err := New(r)
@@ -256,7 +309,8 @@ func FuzzEvent(f *testing.F) {
 	})
 }
 
-// TestMeasure holds that patterns which would take long are refused when they are saved, and that those in force come to an end.
+// TestMeasure holds that patterns which would take long are refused when they are saved, and that those in force come
+// to an end.
 func TestMeasure(t *testing.T) {
 	t.Parallel()
 	for expr, fine := range map[string]bool{
@@ -286,7 +340,8 @@ func TestMeasure(t *testing.T) {
 	}
 	// Of a body that is no event the beginning is kept, masked, so that somebody sees what it is.
 	torn := `{"sender_id":"a","text":"call 77x7 now"` + strings.Repeat(" word", 20000)
-	if got, n := m.Rejected([]byte(torn)); n == 0 || len(got) < 40 || len(got) >= len(torn) || strings.Contains(string(got), "77x7") || strings.Contains(string(got), tooLong) {
+	if got, n := m.Rejected([]byte(torn)); n == 0 || len(got) < 40 || len(got) >= len(torn) ||
+		strings.Contains(string(got), "77x7") || strings.Contains(string(got), tooLong) {
 		t.Errorf("%d bytes, %d finds: %.60q", len(got), n, got)
 	}
 	quiet := strings.Repeat("word ", 20000)

@@ -7,7 +7,8 @@ import (
 	"unicode"
 )
 
-// told are values of slots that are masked by name, as they were told: their words are masked in texts too, however they are spelt.
+// told are values of slots that are masked by name, as they were told: their words are masked in texts too, however
+// they are spelt.
 type told struct{ values []Value }
 
 // Value is what was told as the value of a slot that is masked by name, and the word that stands for it.
@@ -70,8 +71,8 @@ func (t *told) hide(text string) string {
 	return Hide(text, t.values)
 }
 
-// Hide masks values in a text wherever their letters and digits stand as words of their own, in upper or lower case, with whatever spaces
-// and signs between.
+// Hide masks values in a text wherever their letters and digits stand as words of their own, in upper or lower case,
+// with whatever spaces and signs between.
 func Hide(text string, values []Value) string {
 	for _, v := range values {
 		spans := spansOf(text, v.Text)
@@ -154,7 +155,9 @@ func spansOf(text, value string) (found []span) {
 
 // ideograph tells of letters that are written without spaces between words.
 func ideograph(r rune) bool {
-	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
+	return unicode.In(
+		r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar,
+	)
 }
 
 // payloads masks values within what a button sends: /SetSlots(name=value, …).
@@ -270,8 +273,8 @@ func Letters(value string) []rune {
 	return out
 }
 
-// Repeats masks in a JSON object, which is a reply, what slot tells to be a value by its letters: in its text and its data. lengths
-// are how many letters such values have.
+// Repeats masks in a JSON object, which is a reply, what slot tells to be a value by its letters: in its text and its
+// data. lengths are how many letters such values have.
 func Repeats(body string, lengths []int, slot func(letters string) (name string, ok bool)) (out string, n int) {
 	e, ok := decoded(body).(map[string]any)
 	if !ok {

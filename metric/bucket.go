@@ -45,7 +45,8 @@ var weekBegins atomic.Int32
 
 func init() { weekBegins.Store(int32(time.Monday)) }
 
-// WeeksBegin sets the day on which weeks begin, which is a setting of the workspace: before anything is counted by the week.
+// WeeksBegin sets the day on which weeks begin, which is a setting of the workspace: before anything is counted by the
+// week.
 func WeeksBegin(day time.Weekday) { weekBegins.Store(int32(day)) }
 
 // The buckets.
@@ -101,8 +102,11 @@ func (b Bucket) Start(t time.Time, zone *time.Location) time.Time {
 	l := t.In(zone)
 	switch b {
 	case ByHour:
-		// The hour on the wall, which need not be one of UTC; where the clock is changed, it may be shorter or come twice.
-		start := l.Add(-time.Duration(l.Minute())*time.Minute - time.Duration(l.Second())*time.Second - time.Duration(l.Nanosecond()))
+		// The hour on the wall, which need not be one of UTC; where the clock is changed, it may be shorter or come
+		// twice.
+		start := l.Add(
+			-time.Duration(l.Minute())*time.Minute - time.Duration(l.Second())*time.Second - time.Duration(l.Nanosecond()),
+		)
 		if changed, _ := l.ZoneBounds(); !changed.IsZero() && start.Before(changed) {
 			return changed.In(zone)
 		}
@@ -162,7 +166,8 @@ const (
 // Comparisons lists them.
 var Comparisons = []Compare{WithPrevious, WithWeekdays, WithYear}
 
-// before returns what lies before a moving range: the month before a month. Of one that is not over as much is taken as has passed.
+// before returns what lies before a moving range: the month before a month. Of one that is not over as much is taken as
+// has passed.
 func (r Range) before(now time.Time, zone *time.Location) Range {
 	from, until := r.Moving.bounds(0, now, zone)
 	out := r.Shift(-1, now, zone)

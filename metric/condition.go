@@ -87,7 +87,8 @@ func (is Condition) holds(c *ConversationFacts) bool {
 	case Assumed:
 		return ended && c.Outcome == conversation.ResolvedAssumed
 	case Resolved, Durable:
-		return ended && (c.Outcome == conversation.ResolvedConfirmed || c.Outcome == conversation.ResolvedAssumed) && (is == Resolved || !c.Returned)
+		return ended && (c.Outcome == conversation.ResolvedConfirmed || c.Outcome == conversation.ResolvedAssumed) &&
+			(is == Resolved || !c.Returned)
 	case HandedOff:
 		return ended && c.Outcome == conversation.Escalated
 	case Abandoned:
@@ -119,5 +120,6 @@ func (is Condition) holds(c *ConversationFacts) bool {
 	}
 }
 
-// OutcomeConditions are the outcomes, of which each conversation has exactly one, in the order in which charts stack them.
+// OutcomeConditions are the outcomes, of which each conversation has exactly one, in the order in which charts stack
+// them.
 var OutcomeConditions = []Condition{Confirmed, Assumed, HandedOff, Abandoned, Open, EndedNotEngaged}

@@ -10,7 +10,9 @@ func TestDelays(t *testing.T) {
 	if _, _, ok := d.Percentile(0.5); ok {
 		t.Error("no event has a median")
 	}
-	for _, v := range []time.Duration{-time.Hour, 0, 100 * time.Millisecond, 101 * time.Millisecond, 6 * time.Second, 30 * 24 * time.Hour} {
+	for _, v := range []time.Duration{
+		-time.Hour, 0, 100 * time.Millisecond, 101 * time.Millisecond, 6 * time.Second, 30 * 24 * time.Hour,
+	} {
 		d.Add(v)
 	}
 	if want := (Delays{0: 3, 1: 1, 6: 1, 15: 1}); d != want {

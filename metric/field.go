@@ -11,8 +11,8 @@ import (
 	"turnwise/conversation"
 )
 
-// Field is one thing that a filter may ask for. All that is known of it stands here but for how the database is asked for it: how it stands in an
-// address and in words, and where it may be asked for.
+// Field is one thing that a filter may ask for. All that is known of it stands here but for how the database is asked
+// for it: how it stands in an address and in words, and where it may be asked for.
 type Field struct {
 	Name  string // in an address
 	Label string // in words, before the value
@@ -62,18 +62,32 @@ func (f Filter) Asked() (all []Value) {
 
 // Fields are all fields of a filter but for its range, in the order in which they are shown.
 var Fields = []Field{
-	dimension("assistant", "Assistant", func(f *Filter) (is, not *[]string) { return &f.Assistants, &f.Not.Assistants }),
+	dimension(
+		"assistant", "Assistant", func(f *Filter) (is, not *[]string) { return &f.Assistants, &f.Not.Assistants },
+	),
 	excluded("assistant", "Assistant", func(f *Filter) (is, not *[]string) { return &f.Assistants, &f.Not.Assistants }),
-	dimension("environment", "Environment", func(f *Filter) (is, not *[]string) { return &f.Environments, &f.Not.Environments }),
-	excluded("environment", "Environment", func(f *Filter) (is, not *[]string) { return &f.Environments, &f.Not.Environments }),
+	dimension(
+		"environment", "Environment",
+		func(f *Filter) (is, not *[]string) { return &f.Environments, &f.Not.Environments },
+	),
+	excluded(
+		"environment", "Environment",
+		func(f *Filter) (is, not *[]string) { return &f.Environments, &f.Not.Environments },
+	),
 	dimension("channel", "Channel", func(f *Filter) (is, not *[]string) { return &f.Channels, &f.Not.Channels }),
 	excluded("channel", "Channel", func(f *Filter) (is, not *[]string) { return &f.Channels, &f.Not.Channels }),
 	dimension("version", "Version", func(f *Filter) (is, not *[]string) { return &f.Versions, &f.Not.Versions }),
 	excluded("version", "Version", func(f *Filter) (is, not *[]string) { return &f.Versions, &f.Not.Versions }),
-	names("outcome", "Outcome", "is", Outcomes, func(f *Filter) *[]string { return &f.Outcomes }).carried().said(OutcomeName),
+	names(
+		"outcome", "Outcome", "is", Outcomes, func(f *Filter) *[]string { return &f.Outcomes },
+	).carried().said(OutcomeName),
 	names("csat", "CSAT", "is", Ratings, func(f *Filter) *[]string { return &f.Ratings }).carried().said(RatingName),
-	text("escalated", "Escalated", "is", []string{"yes", "no"}, func(f *Filter) *string { return &f.Escalated }).carried(),
-	names("review", "Review", "is", ReviewStates, func(f *Filter) *[]string { return &f.Review.States }).carried().said(ReviewStateName),
+	text(
+		"escalated", "Escalated", "is", []string{"yes", "no"}, func(f *Filter) *string { return &f.Escalated },
+	).carried(),
+	names(
+		"review", "Review", "is", ReviewStates, func(f *Filter) *[]string { return &f.Review.States },
+	).carried().said(ReviewStateName),
 	names("tag", "Tag", "is", nil, func(f *Filter) *[]string { return &f.Review.Tags }).carried().or("tag.not"),
 	names("tag.not", "Tag", "is not", nil, func(f *Filter) *[]string { return &f.Review.NoTags }).carried().or("tag"),
 	names("reviewer", "Reviewer", "is", nil, func(f *Filter) *[]string { return &f.Review.Reviewers }).carried(),
@@ -155,8 +169,12 @@ var Fields = []Field{
 	},
 	text("intent", "Intent", "is", nil, func(f *Filter) *string { return &f.Turns.Intent }).lists(),
 	text("turn.flow", "A turn", "", nil, func(f *Filter) *string { return &f.Turns.Flow }).lists().prefixed("in "),
-	text("turn.action", "A turn", "", nil, func(f *Filter) *string { return &f.Turns.Action }).lists().prefixed("answered by "),
-	text("part", "A turn", "", Parts, func(f *Filter) *string { return &f.Turns.Part }).lists().said(func(v string) string { return "with " + v + " apart" }),
+	text(
+		"turn.action", "A turn", "", nil, func(f *Filter) *string { return &f.Turns.Action },
+	).lists().prefixed("answered by "),
+	text(
+		"part", "A turn", "", Parts, func(f *Filter) *string { return &f.Turns.Part },
+	).lists().said(func(v string) string { return "with " + v + " apart" }),
 	milliseconds("over", "A turn", "with a part over ", func(f *Filter) *float64 { return &f.Turns.Over }),
 	{
 		Name: "turn", Label: "A turn", Lists: true,
@@ -188,8 +206,14 @@ var Fields = []Field{
 	names("command", "Command", "is", nil, func(f *Filter) *[]string { return &f.Commands }),
 	names("cannot-handle", "Cannot handle", "is", nil, func(f *Filter) *[]string { return &f.CannotHandle }),
 	names("reason", "Escalated by", "", nil, func(f *Filter) *[]string { return &f.Reasons }),
-	numbers("weekday", "Began on", 1, 7, func(f *Filter) *[]int { return &f.Weekdays }, func(n int) string { return time.Weekday(n % 7).String() }),
-	numbers("hour", "Began", 0, 23, func(f *Filter) *[]int { return &f.Hours }, func(n int) string { return fmt.Sprintf("%02d:00–%02d:00", n, n+1) }),
+	numbers(
+		"weekday", "Began on", 1, 7, func(f *Filter) *[]int { return &f.Weekdays },
+		func(n int) string { return time.Weekday(n % 7).String() },
+	),
+	numbers(
+		"hour", "Began", 0, 23, func(f *Filter) *[]int { return &f.Hours },
+		func(n int) string { return fmt.Sprintf("%02d:00–%02d:00", n, n+1) },
+	),
 	text("users", "Users", "", []string{NewUsers, ReturningUsers}, func(f *Filter) *string { return &f.Users }),
 	{
 		Name: "only", Label: "Only",
@@ -231,10 +255,15 @@ var Fields = []Field{
 	},
 	milliseconds("slower", "A response", "slower than ", func(f *Filter) *float64 { return &f.ResponseOver }),
 	milliseconds("faster", "A response", "not slower than ", func(f *Filter) *float64 { return &f.ResponseUpTo }),
-	names("marked", "Has", "", MarkKinds, func(f *Filter) *[]string { return &f.Review.Marks }).carried().said(func(v string) string {
+	names(
+		"marked", "Has", "", MarkKinds, func(f *Filter) *[]string { return &f.Review.Marks },
+	).carried().said(func(v string) string {
 		return map[string]string{"good": "a message marked good", "bad": "a message marked bad", "note": "a note"}[v]
 	}),
-	numbers("rated", "Rated", 1, 5, func(f *Filter) *[]int { return &f.Review.Ratings }, func(n int) string { return fmt.Sprintf("%d of 5", n) }).carried(),
+	numbers(
+		"rated", "Rated", 1, 5, func(f *Filter) *[]int { return &f.Review.Ratings },
+		func(n int) string { return fmt.Sprintf("%d of 5", n) },
+	).carried(),
 	text("queue", "In queue", "", nil, func(f *Filter) *string { return &f.Review.Queue }).carried(),
 	text("q", "Search", "", nil, func(f *Filter) *string { return &f.Text }),
 	text("id", "Id", "is", nil, func(f *Filter) *string { return &f.ID }).lists(),
@@ -242,14 +271,18 @@ var Fields = []Field{
 
 // dimension is what conversations have one of, and rollups are kept by.
 func dimension(name, label string, at func(f *Filter) (is, not *[]string)) Field {
-	x := names(name, label, "is", nil, func(f *Filter) *[]string { is, _ := at(f); return is }).carried().or(name + ".not")
+	x := names(
+		name, label, "is", nil, func(f *Filter) *[]string { is, _ := at(f); return is },
+	).carried().or(name + ".not")
 	x.rollup = true
 	return x
 }
 
 // excluded leaves out values of a dimension.
 func excluded(name, label string, at func(f *Filter) (is, not *[]string)) Field {
-	x := names(name+".not", label, "is not", nil, func(f *Filter) *[]string { _, not := at(f); return not }).carried().or(name)
+	x := names(
+		name+".not", label, "is not", nil, func(f *Filter) *[]string { _, not := at(f); return not },
+	).carried().or(name)
 	x.rollup = true
 	return x
 }
@@ -423,7 +456,8 @@ func (f Filter) asks(which func(x *Field) bool) bool {
 	return false
 }
 
-// Plain tells whether the filter asks for nothing but what rollups are kept by: time, assistants, environments, channels and versions.
+// Plain tells whether the filter asks for nothing but what rollups are kept by: time, assistants, environments,
+// channels and versions.
 func (f Filter) FromRollups() bool { return !f.asks(func(x *Field) bool { return !x.rollup }) }
 
 // ForLists tells whether the filter asks for something that lists alone can show.

@@ -15,7 +15,8 @@ type InputError struct{ Field, Msg string }
 
 func (e *InputError) Error() string { return e.Field + ": " + e.Msg }
 
-// Range is a half-open stretch of time. A relative one counts whole days back from now, today included; a moving one follows the calendar.
+// Range is a half-open stretch of time. A relative one counts whole days back from now, today included; a moving one
+// follows the calendar.
 type Range struct {
 	Days        int       // > 0 for a relative range
 	Moving      Moving    // "" for one that is none
@@ -68,19 +69,21 @@ type Filter struct {
 	Is           []Condition // all of them
 	Judged       []JudgedBy  // all of them
 	Turns        TurnFilter
-	Path         PathFilter   // through flows
-	Commands     []string     // that the model gave, all of them
-	CannotHandle []string     // what the command "cannot handle" said, all of them
-	Weekdays     []int        // on which they began, 1 for Monday to 7
-	Hours        []int        // of the day at which they began, 0 to 23
-	Text         string       // words that people search for; see package search
-	Shown        bool         // they are looked for in what is shown alone, where personal data are masked; no part of the query
-	Review       ReviewFilter // what reviewers made of them
-	Users        string       // NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
-	IDs          []string     // these conversations, by their ids; none: any
-	FirstSeen    Range        // of people whose first conversation ever lies in it; absolute, zero for any
-	ResponseOver float64      // a response took longer than this many milliseconds
-	ResponseUpTo float64      // and not longer than this; 0 for no bound
+	Path         PathFilter // through flows
+	Commands     []string   // that the model gave, all of them
+	CannotHandle []string   // what the command "cannot handle" said, all of them
+	Weekdays     []int      // on which they began, 1 for Monday to 7
+	Hours        []int      // of the day at which they began, 0 to 23
+	Text         string     // words that people search for; see package search
+	// they are looked for in what is shown alone, where personal data are masked; no part of the query
+	Shown  bool
+	Review ReviewFilter // what reviewers made of them
+	// NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
+	Users        string
+	IDs          []string // these conversations, by their ids; none: any
+	FirstSeen    Range    // of people whose first conversation ever lies in it; absolute, zero for any
+	ResponseOver float64  // a response took longer than this many milliseconds
+	ResponseUpTo float64  // and not longer than this; 0 for no bound
 }
 
 // People by whether their first conversation ever lies in the filter's range or before it.
@@ -132,7 +135,8 @@ var MarkKinds = []string{"good", "bad", "note"}
 // Excluded are values that conversations must not have.
 type Excluded struct{ Assistants, Environments, Channels, Versions []string }
 
-// LimitTo narrows the filter to assistants that who asks is limited to; none: not limited. What lies beyond them is as if it did not exist.
+// LimitTo narrows the filter to assistants that who asks is limited to; none: not limited. What lies beyond them is as
+// if it did not exist.
 func (f Filter) LimitTo(assistants []string) Filter {
 	if len(assistants) == 0 {
 		return f
@@ -141,7 +145,9 @@ func (f Filter) LimitTo(assistants []string) Filter {
 		f.Assistants = slices.Clone(assistants)
 		return f
 	}
-	f.Assistants = slices.DeleteFunc(slices.Clone(f.Assistants), func(a string) bool { return !slices.Contains(assistants, a) })
+	f.Assistants = slices.DeleteFunc(
+		slices.Clone(f.Assistants), func(a string) bool { return !slices.Contains(assistants, a) },
+	)
 	if len(f.Assistants) == 0 {
 		f.Assistants = []string{Unknown} // which none is called
 	}
@@ -150,7 +156,8 @@ func (f Filter) LimitTo(assistants []string) Filter {
 
 // WholeAssistants tells whether the filter takes all of an assistant's environments, channels and versions or none.
 func (f Filter) WholeAssistants() bool {
-	return len(f.Environments)+len(f.Channels)+len(f.Versions)+len(f.Not.Environments)+len(f.Not.Channels)+len(f.Not.Versions) == 0
+	return len(f.Environments)+len(f.Channels)+len(f.Versions)+len(f.Not.Environments)+len(f.Not.Channels)+
+		len(f.Not.Versions) == 0
 }
 
 // That returns the filter narrowed by a condition.
@@ -170,9 +177,17 @@ func (f Filter) Normalized() Filter {
 		values *[]string
 		same   map[string]Condition
 	}{
-		{&f.Ratings, map[string]Condition{string(conversation.Satisfied): Satisfied, string(conversation.Unsatisfied): Unsatisfied, string(conversation.Unanswered): Unanswered}},
+		{
+			&f.Ratings,
+			map[string]Condition{
+				string(conversation.Satisfied): Satisfied, string(conversation.Unsatisfied): Unsatisfied,
+				string(conversation.Unanswered): Unanswered,
+			},
+		},
 		{&f.Outcomes, map[string]Condition{
-			string(conversation.ResolvedConfirmed): Confirmed, string(conversation.ResolvedAssumed): Assumed, string(conversation.Escalated): HandedOff,
+			string(
+				conversation.ResolvedConfirmed,
+			): Confirmed, string(conversation.ResolvedAssumed): Assumed, string(conversation.Escalated): HandedOff,
 			string(conversation.Abandoned): Abandoned, OutcomeOpen: Open, string(conversation.NotEngaged): EndedNotEngaged,
 		}},
 	} {
@@ -192,8 +207,8 @@ func (f Filter) Within(from, until time.Time) Filter {
 	return f
 }
 
-// NotTold stands, in a filter, for conversations of which the platform did not tell environment, channel or version. Of assistants there are
-// none such: each has a name.
+// NotTold stands, in a filter, for conversations of which the platform did not tell environment, channel or version. Of
+// assistants there are none such: each has a name.
 const Unknown = "(not told)"
 
 // OutcomeOpen selects conversations that are not closed yet.
@@ -206,7 +221,9 @@ var Outcomes = []string{
 }
 
 // Ratings lists what a filter on the rating may hold.
-var Ratings = []string{string(conversation.Satisfied), string(conversation.Unsatisfied), string(conversation.Unanswered)}
+var Ratings = []string{
+	string(conversation.Satisfied), string(conversation.Unsatisfied), string(conversation.Unanswered),
+}
 
 // DefaultDays is the range of a page that names none.
 const DefaultDays = 28
@@ -242,7 +259,8 @@ func Canonical(q url.Values, now time.Time, zone *time.Location) (url.Values, bo
 	for _, k := range []string{"range", "from", "until"} {
 		out.Del(k)
 	}
-	written := (Filter{Range: r, Text: strings.TrimSpace(q.Get("q"))}).Query() // whether a range is written depends on the text
+	// whether a range is written depends on the text
+	written := (Filter{Range: r, Text: strings.TrimSpace(q.Get("q"))}).Query()
 	for _, k := range []string{"range", "from", "until"} {
 		if v := written[k]; v != nil {
 			out[k] = v

@@ -17,18 +17,26 @@ var everyField = map[string]struct {
 	plain bool
 }{
 	"Range.Days": {9, true}, "Range.Moving": {LastMonth, true},
-	"Range.From": {time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), true}, "Range.Until": {time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC), true},
+	"Range.From": {time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), true}, "Range.Until": {
+		time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC), true,
+	},
 	"Assistants": {[]string{"a", "b&c"}, true}, "Environments": {[]string{"p"}, true}, "Channels": {[]string{"ü"}, true}, "Versions": {[]string{"1 2"}, true},
 	"Not.Assistants": {[]string{"a"}, true}, "Not.Environments": {[]string{"p"}, true}, "Not.Channels": {[]string{"w", "x"}, true}, "Not.Versions": {[]string{"v"}, true},
-	"Outcomes": {[]string{"open", "escalated"}, false}, "Ratings": {[]string{"SATISFIED"}, false}, "Escalated": {"no", false}, "Reasons": {[]string{"pause"}, false},
+	"Outcomes": {
+		[]string{"open", "escalated"}, false,
+	}, "Ratings": {[]string{"SATISFIED"}, false}, "Escalated": {"no", false}, "Reasons": {[]string{"pause"}, false},
 	"Flows.Flow": {"f g", false}, "Flows.How": {FlowMissed, false}, "Flows.Visited": {"a/b", false}, "Flows.Stopped": {"s t", false},
-	"ID": {"x y", false}, "Is": {[]Condition{Resolved, Escalated}, false}, "Judged.Criteria": {int64(7), false}, "Judged.Verdict": {Failure, false},
+	"ID": {"x y", false}, "Is": {
+		[]Condition{Resolved, Escalated}, false,
+	}, "Judged.Criteria": {int64(7), false}, "Judged.Verdict": {Failure, false},
 	"Turns.Intent": {"greet", false}, "Turns.Unsure": {true, false}, "Turns.Fallback": {true, false}, "Turns.Flow": {"f", false}, "Turns.Action": {"utter_x", false}, "Turns.Part": {"prediction", false}, "Turns.Over": {1.25, false},
 	"Path.Steps": {[]string{"a b", "c"}, false}, "Path.Strict": {true, false}, "Path.Back": {true, false}, "Path.End": {true, false}, "Path.Minutes": {5, false},
 	"Commands": {[]string{"clarify"}, false}, "CannotHandle": {[]string{"x"}, false}, "Weekdays": {[]int{1, 7}, false}, "Hours": {[]int{0, 23}, false}, "Text": {"refund", false},
 	"Review.States": {[]string{Reviewed}, false}, "Review.Reviewers": {[]string{"r"}, false}, "Review.Ratings": {[]int{1, 5}, false}, "Review.Tags": {[]string{"good one"}, false}, "Review.NoTags": {[]string{"spam"}, false},
 	"Review.Marks": {[]string{"bad"}, false}, "Review.Queue": {conversation.UUID{1}.String(), false},
-	"Users": {NewUsers, false}, "IDs": {[]string{conversation.UUID{2}.String()}, false}, "FirstSeen.From": {time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), false}, "FirstSeen.Until": {time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC), false},
+	"Users": {NewUsers, false}, "IDs": {[]string{conversation.UUID{2}.String()}, false}, "FirstSeen.From": {
+		time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), false,
+	}, "FirstSeen.Until": {time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC), false},
 	"ResponseOver": {1.5, false}, "ResponseUpTo": {Bound(7), false},
 }
 
@@ -41,8 +49,8 @@ var together = map[string]string{
 // notAsked are fields that are no part of an address.
 var notAsked = []string{"Shown", "FirstSeen.Days", "FirstSeen.Moving"}
 
-// TestEveryField: each field of a filter comes back from an address, alone and beside the others, and no figures of days are taken for one that they
-// do not know of.
+// TestEveryField: each field of a filter comes back from an address, alone and beside the others, and no figures of
+// days are taken for one that they do not know of.
 func TestEveryField(t *testing.T) {
 	t.Parallel()
 	fields := map[string]bool{}
@@ -102,7 +110,8 @@ func TestEveryField(t *testing.T) {
 	}
 }
 
-// TestFields: each row of the table has words, and a name that one address at least has; what is left out by another is asked for by it.
+// TestFields: each row of the table has words, and a name that one address at least has; what is left out by another is
+// asked for by it.
 func TestFields(t *testing.T) {
 	t.Parallel()
 	written := map[string]Value{}
@@ -130,7 +139,9 @@ func TestFields(t *testing.T) {
 			continue
 		}
 		if x.Opposite != "" {
-			if i := slices.IndexFunc(Fields, func(o Field) bool { return o.Name == x.Opposite && o.Opposite == x.Name }); i < 0 {
+			if i := slices.IndexFunc(
+				Fields, func(o Field) bool { return o.Name == x.Opposite && o.Opposite == x.Name },
+			); i < 0 {
 				t.Errorf("%s is not the opposite of %s", x.Opposite, x.Name)
 			}
 		}
@@ -226,7 +237,10 @@ func TestFew(t *testing.T) {
 // TestNobodyWrote: a conversation in which nobody wrote counts as nothing else, though it was handed over and rated.
 func TestNobodyWrote(t *testing.T) {
 	t.Parallel()
-	c := ConversationFacts{Outcome: conversation.NotEngaged, Escalated: true, Reason: "pause", Rating: conversation.Satisfied, Verdict: Success}
+	c := ConversationFacts{
+		Outcome: conversation.NotEngaged, Escalated: true, Reason: "pause", Rating: conversation.Satisfied,
+		Verdict: Success,
+	}
 	var tally Tally
 	tally.Add(&c)
 	for is := range conditions {

@@ -1,6 +1,7 @@
 package metric
 
-// Here stands how figures of the first form are read: everything by its place. It had as many conditions as there were then.
+// Here stands how figures of the first form are read: everything by its place. It had as many conditions as there were
+// then.
 const (
 	firstConditions     = 22
 	firstFlowConditions = 13

@@ -33,7 +33,10 @@ const (
 	flowConditions
 )
 
-var flowConditionNames = [flowConditions]string{"touched", "started", "completed", "cancelled", "stopped", "open", "lost", "interrupted", "resumed", "escalated", "automated", "finished", "missed"}
+var flowConditionNames = [flowConditions]string{
+	"touched", "started", "completed", "cancelled", "stopped", "open", "lost", "interrupted", "resumed", "escalated",
+	"automated", "finished", "missed",
+}
 
 // flowNumbers are what the conditions are called in packed figures. A number is never given to another condition.
 var flowNumbers = [flowConditions]int64{
@@ -341,7 +344,10 @@ func (t FlowTally) Pack() []byte {
 		c := t[flow]
 		c.pack()
 		b = appendSection(b, flowOf, func(b []byte) []byte {
-			b = appendSection(appendText(b, flow), flowCounts, func(b []byte) []byte { return appendCounts(b, c.counts[:], flowNumbers[:]) })
+			b = appendSection(
+				appendText(b, flow), flowCounts,
+				func(b []byte) []byte { return appendCounts(b, c.counts[:], flowNumbers[:]) },
+			)
 			if c.Time.N > 0 {
 				b = appendSection(b, flowTime, c.Time.append)
 			}

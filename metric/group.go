@@ -72,7 +72,9 @@ func GroupTexts(texts []string) []Group {
 				words = append(words, w)
 			}
 		}
-		slices.SortFunc(words, func(a, b string) int { return cmp.Or(cmp.Compare(g.counts[b], g.counts[a]), cmp.Compare(a, b)) })
+		slices.SortFunc(
+			words, func(a, b string) int { return cmp.Or(cmp.Compare(g.counts[b], g.counts[a]), cmp.Compare(a, b)) },
+		)
 		groups = append(groups, Group{words[:min(len(words), 6)], g.texts})
 	}
 	slices.SortStableFunc(groups, func(a, b Group) int { return cmp.Compare(len(b.Texts), len(a.Texts)) })
@@ -81,7 +83,9 @@ func GroupTexts(texts []string) []Group {
 
 // wordsOf returns the different words of a text, without case.
 func wordsOf(text string) (words []string) {
-	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }) {
+	for _, w := range strings.FieldsFunc(
+		strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) },
+	) {
 		letters := []rune(w)
 		if unicode.In(letters[0], unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai) {
 			for i := range len(letters) - 1 {

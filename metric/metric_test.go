@@ -21,7 +21,9 @@ func TestPercentile(t *testing.T) {
 		p      float64
 		want   float64
 	}{
-		{[]float64{3}, 0.95, 3}, {[]float64{4, 1}, 0.5, 2.5}, {[]float64{1, 2, 3, 4}, 0.95, 3.8499999999999996}, {[]float64{5, 1, 3}, 1, 5}, {[]float64{5, 1, 3}, 0, 1},
+		{[]float64{3}, 0.95, 3}, {[]float64{4, 1}, 0.5, 2.5}, {
+			[]float64{1, 2, 3, 4}, 0.95, 3.8499999999999996,
+		}, {[]float64{5, 1, 3}, 1, 5}, {[]float64{5, 1, 3}, 0, 1},
 	} {
 		if got, ok := Percentile(tt.values, tt.p); !ok || got != tt.want {
 			t.Errorf("%v at %v: got %v, want %v", tt.values, tt.p, got, tt.want)
@@ -59,16 +61,30 @@ func TestParseFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ParseFilter(q, time.UTC); err == nil || err.(*InputError).Field != field { //nolint:errorlint,forcetypeassert // no other kind comes
+		if _, err := ParseFilter(q, time.UTC); err == nil ||
+			err.(*InputError).Field != field { //nolint:errorlint,forcetypeassert // no other kind comes
 			t.Errorf("%s: got %v, want an error of %s", query, err, field)
 		}
 	}
 	full := Filter{
-		Range: Range{From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)}, Assistants: []string{"a", "b&c"}, Environments: []string{"prod"},
+		Range: Range{
+			From: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC),
+		}, Assistants: []string{"a", "b&c"}, Environments: []string{"prod"},
 		Channels: []string{"web"}, Versions: []string{"1 2"}, Outcomes: []string{"open", "escalated"}, Ratings: []string{"SATISFIED"}, Escalated: "no", ID: "x", Reasons: []string{"r"}, Is: []Condition{Resolved, Escalated}, Judged: []JudgedBy{{3, Failure}}, Turns: TurnFilter{"greet", true, true, "f", "utter_ok", "prediction", 1.25}, Commands: []string{"clarify"}, Path: PathFilter{Steps: []string{"a b", "c"}, Strict: true, Back: true, End: true, Minutes: 5}, CannotHandle: []string{"x"}, Weekdays: []int{1, 7}, Hours: []int{0, 23}, ResponseOver: 1.5, ResponseUpTo: Bound(7), Users: ReturningUsers, FirstSeen: Range{From: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC)},
-		Not: Excluded{Assistants: []string{"n"}, Versions: []string{"v"}}, Flows: []FlowFilter{{Flow: "f"}, {Flow: "g h/|", How: FlowMissed}, {Flow: "a b", Stopped: "s t"}, {Flow: "a", Visited: "ü"}},
+		Not: Excluded{Assistants: []string{"n"}, Versions: []string{"v"}}, Flows: []FlowFilter{
+			{Flow: "f"}, {Flow: "g h/|", How: FlowMissed}, {Flow: "a b", Stopped: "s t"}, {Flow: "a", Visited: "ü"},
+		},
 	}
-	for _, f := range []Filter{full, {Range: Range{Days: 28}}, {Range: Range{Days: 7}, Flows: []FlowFilter{{Flow: "ü"}}}, {Range: Range{From: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC)}}} {
+	for _, f := range []Filter{
+		full,
+		{Range: Range{Days: 28}},
+		{Range: Range{Days: 7}, Flows: []FlowFilter{{Flow: "ü"}}},
+		{
+			Range: Range{
+				From: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Until: time.Date(2026, 1, 2, 4, 30, 0, 0, time.UTC),
+			},
+		},
+	} {
 		got, err := ParseFilter(f.Query(), time.UTC)
 		if err != nil || !reflect.DeepEqual(got, f) {
 			t.Errorf("written and read again: %+v, %v; want %+v", got, err, f)
@@ -82,7 +98,9 @@ func TestParseFilter(t *testing.T) {
 func TestConditioned(t *testing.T) {
 	t.Parallel()
 	f := Filter{Channels: []string{"web"}, Ratings: []string{"SATISFIED"}, Outcomes: []string{"abandoned"}}
-	if got := f.Normalized(); !reflect.DeepEqual(got, Filter{Channels: []string{"web"}, Is: []Condition{Satisfied, Abandoned}}) || f.Ratings == nil {
+	if got := f.Normalized(); !reflect.DeepEqual(got, Filter{
+		Channels: []string{"web"}, Is: []Condition{Satisfied, Abandoned},
+	}) || f.Ratings == nil {
 		t.Errorf("%+v of %+v", got, f)
 	}
 	if f = (Filter{Ratings: []string{"SATISFIED", "UNSATISFIED"}}); !reflect.DeepEqual(f.Normalized(), f) {
@@ -96,7 +114,10 @@ func TestCursor(t *testing.T) {
 	if got, err := ParseCursor(c.String()); err != nil || *got != c {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, s := range []string{"x", "older.1", "older.x.00000000-0000-0000-0000-000000000000", "sideways.1.00000000-0000-0000-0000-000000000000", "older.-1.00000000-0000-0000-0000-000000000000"} {
+	for _, s := range []string{
+		"x", "older.1", "older.x.00000000-0000-0000-0000-000000000000",
+		"sideways.1.00000000-0000-0000-0000-000000000000", "older.-1.00000000-0000-0000-0000-000000000000",
+	} {
 		if _, err := ParseCursor(s); err == nil {
 			t.Errorf("%q is read as a place", s)
 		}
@@ -128,8 +149,8 @@ func TestIntervals(t *testing.T) {
 	if _, ok := (Rate{1, 2}).Minus(Rate{}); ok {
 		t.Error("there is a difference from nothing")
 	}
-	// The median of 1 to 100 against that of 101 to 200: by ranks 40.2 to 59.8 of 99 and the same a hundred later, so 100 ± 13.86,
-	// give or take the percent of a class.
+	// The median of 1 to 100 against that of 101 to 200: by ranks 40.2 to 59.8 of 99 and the same a hundred later, so
+	// 100 ± 13.86, give or take the percent of a class.
 	values := make([]float64, 100)
 	for i := range values {
 		values[i] = float64(i + 1)
@@ -139,7 +160,8 @@ func TestIntervals(t *testing.T) {
 		values[i] += 100
 	}
 	late := NewLatency(values)
-	if d, ok = late.Minus(&early, 0.5); !ok || d.Value != 100 || !d.Clear() || math.Abs(d.Low-86.1) > 2 || math.Abs(d.High-113.9) > 2 {
+	if d, ok = late.Minus(&early, 0.5); !ok || d.Value != 100 || !d.Clear() || math.Abs(d.Low-86.1) > 2 ||
+		math.Abs(d.High-113.9) > 2 {
 		t.Errorf("of medians: %+v, %t", d, ok)
 	}
 	if d, _ = early.Minus(&early, 0.5); d.Clear() {
@@ -149,7 +171,9 @@ func TestIntervals(t *testing.T) {
 		t.Error("there is a difference from no values")
 	}
 	// Better on each channel, worse in all, as the mix differs.
-	a, b := map[string]Rate{"web": {90, 100}, "phone": {300, 900}}, map[string]Rate{"web": {760, 900}, "phone": {25, 100}}
+	a, b := map[string]Rate{
+		"web": {90, 100}, "phone": {300, 900},
+	}, map[string]Rate{"web": {760, 900}, "phone": {25, 100}}
 	if d, _ := (Rate{390, 1000}).Minus(Rate{785, 1000}); !d.Clear() || d.Value > 0 {
 		t.Errorf("in all: %+v", d)
 	}
@@ -259,7 +283,9 @@ func TestCompare(t *testing.T) {
 	}
 	day := func(m time.Month, d int) time.Time { return Midnight(2026, m, d, santiago) }
 	now := day(12, 1)
-	if got, want := WithPrevious.Of(Range{From: day(9, 6), Until: day(9, 13)}, now, santiago), (Range{From: day(8, 30), Until: day(9, 6)}); !got.From.Equal(want.From) || !got.Until.Equal(want.Until) {
+	if got, want := WithPrevious.Of(
+		Range{From: day(9, 6), Until: day(9, 13)}, now, santiago,
+	), (Range{From: day(8, 30), Until: day(9, 6)}); !got.From.Equal(want.From) || !got.Until.Equal(want.Until) {
 		t.Errorf("%v to %v, want %v to %v", got.From, got.Until, want.From, want.Until)
 	}
 	if h := day(9, 6).Hour(); h != 1 {
@@ -267,9 +293,14 @@ func TestCompare(t *testing.T) {
 	}
 	now = day(11, 20).Add(15*time.Hour + 30*time.Minute)
 	for c, want := range map[Compare][2]time.Time{
-		WithPrevious: {day(11, 6), day(11, 13).Add(15*time.Hour + 30*time.Minute)}, WithWeekdays: {day(11, 7), day(11, 13).Add(15*time.Hour + 30*time.Minute)},
+		WithPrevious: {
+			day(11, 6), day(11, 13).Add(15*time.Hour + 30*time.Minute),
+		}, WithWeekdays: {day(11, 7), day(11, 13).Add(15*time.Hour + 30*time.Minute)},
 	} {
-		if got := c.Of(Range{Days: 7}, now, santiago); c == WithWeekdays && !got.Until.Equal(want[1]) || c == WithPrevious && (!got.Until.Equal(want[1]) || !got.From.Equal(day(11, 7))) {
+		if got := c.Of(
+			Range{Days: 7}, now, santiago,
+		); c == WithWeekdays && !got.Until.Equal(want[1]) || c == WithPrevious && (!got.Until.Equal(want[1]) ||
+			!got.From.Equal(day(11, 7))) {
 			t.Errorf("%s: %v to %v", c, got.From, got.Until)
 		}
 	}
@@ -281,8 +312,14 @@ func TestTyped(t *testing.T) {
 	for text, want := range map[string]Range{
 		"today": {Days: 1}, " 14 Days ": {Days: 14}, "3w": {Days: 21}, "last 2 months": {Days: 60}, "yesterday": {Moving: Yesterday},
 		"last week": {Moving: LastWeek}, "This  Month": {Moving: ThisMonth}, "last month": {Moving: LastMonth},
-		"2026-02": {From: day(2026, 2, 1), Until: day(2026, 3, 1)}, "oct 2026": {From: day(2026, 10, 1), Until: day(2026, 11, 1)}, "2025": {From: day(2025, 1, 1), Until: day(2026, 1, 1)},
-		"2026-10-05..2026-10-12": {From: day(2026, 10, 5), Until: day(2026, 10, 13)}, "2026-09 to 2026-10": {From: day(2026, 9, 1), Until: day(2026, 11, 1)}, "1 Feb 2026": {From: day(2026, 2, 1), Until: day(2026, 2, 2)},
+		"2026-02": {From: day(2026, 2, 1), Until: day(2026, 3, 1)}, "oct 2026": {
+			From: day(2026, 10, 1), Until: day(2026, 11, 1),
+		}, "2025": {From: day(2025, 1, 1), Until: day(2026, 1, 1)},
+		"2026-10-05..2026-10-12": {
+			From: day(2026, 10, 5), Until: day(2026, 10, 13),
+		}, "2026-09 to 2026-10": {
+			From: day(2026, 9, 1), Until: day(2026, 11, 1),
+		}, "1 Feb 2026": {From: day(2026, 2, 1), Until: day(2026, 2, 2)},
 	} {
 		if got, err := ParseTyped(text, time.UTC); err != nil || got != want {
 			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
@@ -295,8 +332,8 @@ func TestTyped(t *testing.T) {
 	}
 }
 
-// Ann comes in the first week, in the same bucket twice, and in the third; Bob was there before the range; Cid only looks in the
-// second week and writes in the third.
+// Ann comes in the first week, in the same bucket twice, and in the third; Bob was there before the range; Cid only
+// looks in the second week and writes in the third.
 func TestUsers(t *testing.T) {
 	at := func(d int) time.Time { return time.Date(2026, 11, d, 0, 0, 0, 0, time.UTC) } // the 2nd is a Monday
 	visit := func(person int64, first time.Time, wrote bool) Visit {
@@ -315,7 +352,8 @@ func TestUsers(t *testing.T) {
 			t.Errorf("%v is unpacked as %v, %v", days[i].Visits, got, err)
 		}
 		for n := range b {
-			if _, err := Visits(nil).AppendPacked(b[:n], days[i].At); err == nil && n != 1 { // nothing but the form is a packing of nobody
+			// nothing but the form is a packing of nobody
+			if _, err := Visits(nil).AppendPacked(b[:n], days[i].At); err == nil && n != 1 {
 				t.Errorf("%d of %d bytes are read without an error", n, len(b))
 			}
 		}
@@ -326,7 +364,9 @@ func TestUsers(t *testing.T) {
 		Active: Active{All: 3, New: 2},
 		Spans:  []Active{{All: 2, New: 1}, {}, {All: 2}, {}},
 		Cohorts: []Cohort{
-			{Week: weeks[0], Size: 1, Active: []int64{1, 0, 1}}, {Week: weeks[1], Size: 1, Active: []int64{0, 1}}, {Week: weeks[2], Active: []int64{0}},
+			{
+				Week: weeks[0], Size: 1, Active: []int64{1, 0, 1},
+			}, {Week: weeks[1], Size: 1, Active: []int64{0, 1}}, {Week: weeks[2], Active: []int64{0}},
 		},
 	}
 	if !reflect.DeepEqual(got, want) || len(weeks) != 3 {

@@ -2,7 +2,8 @@ package metric
 
 import "time"
 
-// Moving is a range that moves with the calendar: a schedule or a saved view that asks for the last month always gets the one that is the last.
+// Moving is a range that moves with the calendar: a schedule or a saved view that asks for the last month always gets
+// the one that is the last.
 type Moving string
 
 // The moving ranges.
@@ -16,7 +17,8 @@ const (
 	LastYear  Moving = "last-year"
 )
 
-// movings are how the moving ranges are called, in the order in which they are offered; of what bucket they consist, and how many ago.
+// movings are how the moving ranges are called, in the order in which they are offered; of what bucket they consist,
+// and how many ago.
 var movings = []struct {
 	Moving
 	words  string

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestMoving has the bounds of ranges that move, at instants at which they have just moved, and what they are compared with.
+// TestMoving has the bounds of ranges that move, at instants at which they have just moved, and what they are compared
+// with.
 func TestMoving(t *testing.T) {
 	t.Parallel()
 	berlin, err := time.LoadLocation("Europe/Berlin")
@@ -22,13 +23,27 @@ func TestMoving(t *testing.T) {
 	}{
 		{LastMonth, day(2026, 11, 29), day(2026, 10, 1), day(2026, 11, 1), day(2026, 9, 1), day(2026, 10, 1)},
 		{LastMonth, day(2026, 12, 1), day(2026, 11, 1), day(2026, 12, 1), day(2026, 10, 1), day(2026, 11, 1)},
-		{LastMonth, day(2026, 12, 1).Add(-time.Second), day(2026, 10, 1), day(2026, 11, 1), day(2026, 9, 1), day(2026, 10, 1)},
+		{
+			LastMonth, day(2026, 12, 1).Add(-time.Second), day(2026, 10, 1), day(2026, 11, 1), day(2026, 9, 1),
+			day(2026, 10, 1),
+		},
 		{LastMonth, day(2026, 1, 5), day(2025, 12, 1), day(2026, 1, 1), day(2025, 11, 1), day(2025, 12, 1)},
-		{ThisMonth, day(2026, 3, 31).Add(9 * time.Hour), day(2026, 3, 1), day(2026, 4, 1), day(2026, 2, 1), day(2026, 3, 1)},
-		{ThisMonth, day(2026, 11, 10).Add(9 * time.Hour), day(2026, 11, 1), day(2026, 12, 1), day(2026, 10, 1), day(2026, 10, 10).Add(9 * time.Hour)},
-		{LastWeek, day(2026, 11, 30), day(2026, 11, 23), day(2026, 11, 30), day(2026, 11, 16), day(2026, 11, 23)}, // a Monday
+		{
+			ThisMonth, day(2026, 3, 31).Add(9 * time.Hour), day(2026, 3, 1), day(2026, 4, 1), day(2026, 2, 1),
+			day(2026, 3, 1),
+		},
+		{
+			ThisMonth, day(2026, 11, 10).Add(9 * time.Hour), day(2026, 11, 1), day(2026, 12, 1), day(2026, 10, 1),
+			day(2026, 10, 10).Add(9 * time.Hour),
+		},
+		// a Monday
+		{LastWeek, day(2026, 11, 30), day(2026, 11, 23), day(2026, 11, 30), day(2026, 11, 16), day(2026, 11, 23)},
 		{LastWeek, day(2026, 11, 29), day(2026, 11, 16), day(2026, 11, 23), day(2026, 11, 9), day(2026, 11, 16)},
-		{ThisWeek, day(2026, 10, 26).Add(8 * time.Hour), day(2026, 10, 26), day(2026, 11, 2), day(2026, 10, 19), day(2026, 10, 19).Add(8 * time.Hour)}, // clocks were changed the day before
+		// clocks were changed the day before
+		{
+			ThisWeek, day(2026, 10, 26).Add(8 * time.Hour), day(2026, 10, 26), day(2026, 11, 2), day(2026, 10, 19),
+			day(2026, 10, 19).Add(8 * time.Hour),
+		},
 		{Yesterday, day(2026, 3, 30), day(2026, 3, 29), day(2026, 3, 30), day(2026, 3, 28), day(2026, 3, 29)},
 		{LastYear, day(2026, 1, 1), day(2025, 1, 1), day(2026, 1, 1), day(2024, 1, 1), day(2025, 1, 1)},
 	} {
@@ -41,7 +56,10 @@ func TestMoving(t *testing.T) {
 			t.Errorf("%s at %s: %s to %s, want %s to %s", tt.moving, tt.now, from, until, tt.from, tt.until)
 		}
 		if b := WithPrevious.Of(f.Range, tt.now, berlin); !b.From.Equal(tt.before) || !b.Until.Equal(tt.ended) {
-			t.Errorf("%s at %s is compared with %s to %s, want %s to %s", tt.moving, tt.now, b.From, b.Until, tt.before, tt.ended)
+			t.Errorf(
+				"%s at %s is compared with %s to %s, want %s to %s", tt.moving, tt.now, b.From, b.Until, tt.before,
+				tt.ended,
+			)
 		}
 		if q := f.Query().Encode(); q != "range="+string(tt.moving) {
 			t.Errorf("%s is written as %q", tt.moving, q)

@@ -8,10 +8,11 @@ import (
 	"slices"
 )
 
-// What is packed is kept for ever where retention deleted what it was counted from, so any later version must read it. A packing is the number of
-// its form and then sections: a number, a length, and as many bytes. The numbers of sections and conditions never change their meaning; a
-// reader passes over those that it does not know and over what stands behind the end that it knows, and what is missing is none.
-// testdata/packed holds one of each form. The first form had no sections: it is read by first.go.
+// What is packed is kept for ever where retention deleted what it was counted from, so any later version must read it.
+// A packing is the number of its form and then sections: a number, a length, and as many bytes. The numbers of sections
+// and conditions never change their meaning; a reader passes over those that it does not know and over what stands
+// behind the end that it knows, and what is missing is none. testdata/packed holds one of each form. The first form had
+// no sections: it is read by first.go.
 const (
 	firstForm = 1
 	form      = 2

@@ -19,14 +19,21 @@ var packedAt = time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC)
 type packedKind struct {
 	name string
 	pack func() []byte
-	// read reads a packing, adds one of today's samples, and says in words what that makes: so that old and new ones must add up.
+	// read reads a packing, adds one of today's samples, and says in words what that makes: so that old and new ones
+	// must add up.
 	read func(b []byte) (string, error)
 }
 
 func sampleTally() *Tally {
 	t := &Tally{}
-	for i, o := range []conversation.Outcome{conversation.ResolvedConfirmed, conversation.ResolvedAssumed, conversation.ResolvedAssumed, conversation.Escalated, conversation.Abandoned, conversation.NotEngaged} {
-		c := ConversationFacts{Outcome: o, Open: i == 2, Hour: 7 * i % 24, Returned: i == 1, Responses: []float64{float64(100 * (i + 1)), 0.5, 7e9}}
+	for i, o := range []conversation.Outcome{
+		conversation.ResolvedConfirmed, conversation.ResolvedAssumed, conversation.ResolvedAssumed,
+		conversation.Escalated, conversation.Abandoned, conversation.NotEngaged,
+	} {
+		c := ConversationFacts{
+			Outcome: o, Open: i == 2, Hour: 7 * i % 24, Returned: i == 1,
+			Responses: []float64{float64(100 * (i + 1)), 0.5, 7e9},
+		}
 		if o == conversation.Escalated {
 			c.Escalated, c.Reason, c.Rating, c.Verdict = true, "action_human_handoff", conversation.Unsatisfied, Failure
 		}
@@ -61,7 +68,9 @@ func sampleIntents() *IntentTally {
 }
 
 func sampleUsers() Visits {
-	return Visits{{Person: 7, First: packedAt.Unix() - 86400, Wrote: true}, {Person: 1 << 62, First: packedAt.Unix() + 60}}
+	return Visits{
+		{Person: 7, First: packedAt.Unix() - 86400, Wrote: true}, {Person: 1 << 62, First: packedAt.Unix() + 60},
+	}
 }
 
 func sampleHours() *HourLatency {
@@ -136,8 +145,9 @@ var packedKinds = []packedKind{
 	}},
 }
 
-// TestPacked holds that what any released version packed can be read, to the same figures, and that today's packing is the newest of these:
-// figures that retention froze cannot be counted again. A file in testdata is never changed; a new packing gets new files.
+// TestPacked holds that what any released version packed can be read, to the same figures, and that today's packing is
+// the newest of these: figures that retention froze cannot be counted again. A file in testdata is never changed; a new
+// packing gets new files.
 func TestPacked(t *testing.T) {
 	t.Parallel()
 	for _, k := range packedKinds {
@@ -160,14 +170,18 @@ func TestPacked(t *testing.T) {
 				t.Errorf("%s reads as\n%s, %v; want\n%s", name, got, err, want)
 			}
 			if newest := i == len(files)-1; newest != bytes.Equal(b, k.pack()) {
-				t.Errorf("%s: packed alike is %v, want %v: another packing needs another number and files of its own", name, !newest, newest)
+				t.Errorf(
+					"%s: packed alike is %v, want %v: another packing needs another number and files of its own", name,
+					!newest, newest,
+				)
 			}
 		}
 	}
 }
 
-// TestPackedLater holds that figures which a later version packed, with conditions and sections that this one does not know, and longer ones
-// of those that it knows, read as if it had packed them; and that what an earlier version did not count is none.
+// TestPackedLater holds that figures which a later version packed, with conditions and sections that this one does not
+// know, and longer ones of those that it knows, read as if it had packed them; and that what an earlier version did not
+// count is none.
 func TestPackedLater(t *testing.T) {
 	t.Parallel()
 	for _, k := range packedKinds {
@@ -176,8 +190,10 @@ func TestPackedLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, later := range map[string][]byte{
-			"a section":        appendSection(k.pack(), 77, func(b []byte) []byte { return append(b, 1, 2, 3) }),
-			"a section before": append(appendSection([]byte{form}, 99, func(b []byte) []byte { return appendText(b, "new") }), k.pack()[1:]...),
+			"a section": appendSection(k.pack(), 77, func(b []byte) []byte { return append(b, 1, 2, 3) }),
+			"a section before": append(
+				appendSection([]byte{form}, 99, func(b []byte) []byte { return appendText(b, "new") }), k.pack()[1:]...,
+			),
 		} {
 			if got, err := k.read(later); err != nil || got != want {
 				t.Errorf("%s, with %s more, reads as\n%s, %v; want\n%s", k.name, name, got, err, want)
@@ -189,18 +205,27 @@ func TestPackedLater(t *testing.T) {
 	}
 	counts := func(b []byte) []byte { return append(b, 200, 1, 5, 2, 7) } // of the conditions 200 and 2
 	var tally Tally
-	if err := tally.Unpack(appendSection([]byte{form}, tallyCounts, counts), true); err != nil || tally.Count(Engaged) != 7 || tally.Count(All) != 0 {
+	if err := tally.Unpack(
+		appendSection([]byte{form}, tallyCounts, counts), true,
+	); err != nil || tally.Count(Engaged) != 7 || tally.Count(All) != 0 {
 		t.Errorf("unknown and missing conditions read as %v, %v", tally.counts, err)
 	}
 	flows := FlowTally{}
 	b := appendSection([]byte{form}, flowOf, func(b []byte) []byte {
-		return appendSection(appendSection(appendText(b, "f"), flowCounts, counts), 50, func(b []byte) []byte { return append(b, 9) })
+		return appendSection(
+			appendSection(appendText(b, "f"), flowCounts, counts), 50, func(b []byte) []byte { return append(b, 9) },
+		)
 	})
-	if err := flows.MergePacked(b, true); err != nil || flows["f"].Count(FlowStarted) != 7 || flows["f"].Count(FlowTouched) != 0 {
+	if err := flows.MergePacked(b, true); err != nil || flows["f"].Count(FlowStarted) != 7 ||
+		flows["f"].Count(FlowTouched) != 0 {
 		t.Errorf("unknown and missing conditions of flows read as %v, %v", flows["f"], err)
 	}
-	for name, numbers := range map[string][]int64{"conditions": conditionNumbers[:], "conditions of flows": flowNumbers[:]} {
-		if sorted := slices.Compact(slices.Sorted(slices.Values(numbers))); len(sorted) != len(numbers) || sorted[0] < 1 {
+	for name, numbers := range map[string][]int64{
+		"conditions": conditionNumbers[:], "conditions of flows": flowNumbers[:],
+	} {
+		if sorted := slices.Compact(
+			slices.Sorted(slices.Values(numbers)),
+		); len(sorted) != len(numbers) || sorted[0] < 1 {
 			t.Errorf("the numbers of %s are not all given, each once: %v", name, numbers)
 		}
 	}

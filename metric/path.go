@@ -49,7 +49,8 @@ func parsePath(v string) (p PathFilter, err error) {
 	digits := strings.TrimLeft(flags, "sbe")
 	flags = flags[:len(flags)-len(digits)]
 	p.Strict, p.Back, p.End = strings.Contains(flags, "s"), strings.Contains(flags, "b"), strings.Contains(flags, "e")
-	if p.Minutes, err = strconv.Atoi(digits); err != nil || p.Minutes < 0 || p.Minutes > 100000 || (p.Back || p.End) && !p.Strict {
+	if p.Minutes, err = strconv.Atoi(digits); err != nil || p.Minutes < 0 || p.Minutes > 100000 || (p.Back || p.End) &&
+		!p.Strict {
 		return p, bad
 	}
 	for _, s := range strings.Split(rest, " ") {
@@ -114,7 +115,8 @@ func (p PathFilter) Reached(starts []Start) int {
 			}
 			next += offset
 		}
-		if next >= len(starts) || starts[next].Flow != step || p.Minutes > 0 && starts[next].At-starts[first].At > float64(p.Minutes*60) {
+		if next >= len(starts) || starts[next].Flow != step || p.Minutes > 0 &&
+			starts[next].At-starts[first].At > float64(p.Minutes*60) {
 			return n
 		}
 		n, at = n+1, next
@@ -166,7 +168,10 @@ func Paths(all [][]Start, flow string, back bool, depth int) (edges []Edge, begu
 		}
 	}
 	slices.SortStableFunc(edges, func(a, b Edge) int {
-		return cmp.Or(cmp.Compare(len(a.Path)+one(a.End), len(b.Path)+one(b.End)), cmp.Compare(b.N, a.N), cmp.Compare(strings.Join(a.Path, "\x00"), strings.Join(b.Path, "\x00")))
+		return cmp.Or(
+			cmp.Compare(len(a.Path)+one(a.End), len(b.Path)+one(b.End)), cmp.Compare(b.N, a.N),
+			cmp.Compare(strings.Join(a.Path, "\x00"), strings.Join(b.Path, "\x00")),
+		)
 	})
 	return edges, begun
 }

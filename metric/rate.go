@@ -12,14 +12,23 @@ type Measure struct {
 
 // The measures, the same on every page, list, export and mail.
 var (
-	Engagement     = Measure{"Engaged", Engaged, All, "conversations in which the user wrote ÷ all conversations", false}
-	Containment    = Measure{"Containment", Contained, Ended, "engaged, ended and not escalated ÷ engaged and ended", false}
-	Resolution     = Measure{"Resolution", Resolved, Ended, "resolved, confirmed or assumed ÷ engaged and ended", false}
-	DurableShare   = Measure{"Durable resolution", Durable, Ended, "resolved, and the same person did not come back within 7 days ÷ engaged and ended", false}
+	Engagement = Measure{
+		"Engaged", Engaged, All, "conversations in which the user wrote ÷ all conversations", false,
+	}
+	Containment = Measure{
+		"Containment", Contained, Ended, "engaged, ended and not escalated ÷ engaged and ended", false,
+	}
+	Resolution   = Measure{"Resolution", Resolved, Ended, "resolved, confirmed or assumed ÷ engaged and ended", false}
+	DurableShare = Measure{
+		"Durable resolution", Durable, Ended,
+		"resolved, and the same person did not come back within 7 days ÷ engaged and ended", false,
+	}
 	EscalationRate = Measure{"Escalation", Escalated, Engaged, "handed to a person ÷ engaged", true}
-	Abandonment    = Measure{"Abandoned", Abandoned, Ended, "ended after a question, a fallback or an error ÷ engaged and ended", true}
-	CSAT           = Measure{"CSAT", Satisfied, Rated, "satisfied ÷ satisfied and not satisfied", false}
-	ResponseRate   = Measure{"Response rate", Rated, Asked, "rated ÷ asked for a rating", false}
+	Abandonment    = Measure{
+		"Abandoned", Abandoned, Ended, "ended after a question, a fallback or an error ÷ engaged and ended", true,
+	}
+	CSAT         = Measure{"CSAT", Satisfied, Rated, "satisfied ÷ satisfied and not satisfied", false}
+	ResponseRate = Measure{"Response rate", Rated, Asked, "rated ÷ asked for a rating", false}
 )
 
 // Of returns the measure's rate among the conversations counted.

@@ -146,7 +146,9 @@ var conditionIndex = indexOf(conditionNumbers[:])
 // Pack writes the tally.
 func (t *Tally) Pack() []byte {
 	t.Settle()
-	b := appendSection([]byte{form}, tallyCounts, func(b []byte) []byte { return appendCounts(b, t.counts[:], conditionNumbers[:]) })
+	b := appendSection(
+		[]byte{form}, tallyCounts, func(b []byte) []byte { return appendCounts(b, t.counts[:], conditionNumbers[:]) },
+	)
 	b = appendSection(b, tallyHours, func(b []byte) []byte {
 		for _, n := range t.Hours {
 			b = binary.AppendUvarint(b, uint64(n))

@@ -40,7 +40,9 @@ func ParseTyped(text string, zone *time.Location) (Range, error) {
 	if from, until, ok := typedStretch(s, zone); ok {
 		return days(from, until)
 	}
-	return Range{}, &InputError{"range", "is something such as 14 days, last month, 2026-10, or 2026-10-05 to 2026-10-12"}
+	return Range{}, &InputError{
+		"range", "is something such as 14 days, last month, 2026-10, or 2026-10-05 to 2026-10-12",
+	}
 }
 
 // typedLength reads a number of days, weeks, months of 30 or years of 365 days.
@@ -51,7 +53,9 @@ func typedLength(s string) (days int, ok bool) {
 		return 0, false
 	}
 	unit := strings.TrimSpace(s[len(digits):])
-	for length, names := range map[int][]string{1: {"d", "day", "days"}, 7: {"w", "week", "weeks"}, 30: {"m", "month", "months"}, 365: {"y", "year", "years"}} {
+	for length, names := range map[int][]string{
+		1: {"d", "day", "days"}, 7: {"w", "week", "weeks"}, 30: {"m", "month", "months"}, 365: {"y", "year", "years"},
+	} {
 		for _, name := range names {
 			if unit == name {
 				return n * length, true
@@ -71,7 +75,9 @@ func typedStretch(s string, zone *time.Location) (from, until time.Time, ok bool
 	} {
 		t, err := time.Parse(l.layout, s)
 		if err == nil && t.Year() >= 1990 && t.Year() <= 2199 {
-			return Midnight(t.Year(), t.Month(), t.Day(), zone), Midnight(t.Year()+l.years, t.Month()+time.Month(l.months), t.Day()+l.days, zone), true
+			return Midnight(t.Year(), t.Month(), t.Day(), zone), Midnight(
+				t.Year()+l.years, t.Month()+time.Month(l.months), t.Day()+l.days, zone,
+			), true
 		}
 	}
 	return from, until, false

@@ -113,8 +113,8 @@ type VisitsAt struct {
 	Visits
 }
 
-// CountUsers counts people by the buckets of a range, in time's order, and by the whole weeks in it, of which those that are over
-// make cohorts.
+// CountUsers counts people by the buckets of a range, in time's order, and by the whole weeks in it, of which those
+// that are over make cohorts.
 func CountUsers(visits []VisitsAt, spans, weeks []Span) Users {
 	slices.SortFunc(visits, func(a, b VisitsAt) int { return a.At.Compare(b.At) })
 	u := Users{Spans: make([]Active, len(spans)), Cohorts: make([]Cohort, len(weeks))}
@@ -176,7 +176,8 @@ type seenPerson struct {
 	met    bool // in a conversation of any kind
 }
 
-// people finds what is known of each person: a table of fixed size, a quarter of it empty, as a map takes several times as long.
+// people finds what is known of each person: a table of fixed size, a quarter of it empty, as a map takes several times
+// as long.
 type people struct {
 	all   []seenPerson
 	shift int
@@ -204,7 +205,8 @@ func (p people) of(person int64) *seenPerson {
 func (s Span) start() time.Time { return s.From }
 func (s Span) end() time.Time   { return s.Until }
 
-// seconds returns an end of each span in seconds since 1970, such that whole seconds compare with them as with the ends themselves.
+// seconds returns an end of each span in seconds since 1970, such that whole seconds compare with them as with the ends
+// themselves.
 func seconds(spans []Span, end func(Span) time.Time) []int64 {
 	all := make([]int64, len(spans))
 	for i, s := range spans {

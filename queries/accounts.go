@@ -75,8 +75,8 @@ func AddAccount(ctx context.Context, db DB, u access.Account) error {
 	return Unique(err)
 }
 
-// ChangeUser keeps what a user is and may; ErrNotFound when somebody changed the user meanwhile, ErrLastAdmin when nobody would be left to
-// administer.
+// ChangeUser keeps what a user is and may; ErrNotFound when somebody changed the user meanwhile, ErrLastAdmin when
+// nobody would be left to administer.
 func ChangeAccount(ctx context.Context, tx pgx.Tx, u access.Account) error {
 	rows, _ := tx.Query(ctx, lockAdminSQL)
 	admins, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])

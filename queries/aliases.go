@@ -64,8 +64,8 @@ func Aliases(ctx context.Context, db DB) ([]Alias, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Alias])
 }
 
-// AssistantByUUID returns the name of an assistant by its UUID, which a rename keeps; that of one which was merged is answered by the assistant
-// that it was merged into. ErrNotFound for none.
+// AssistantByUUID returns the name of an assistant by its UUID, which a rename keeps; that of one which was merged is
+// answered by the assistant that it was merged into. ErrNotFound for none.
 func AssistantByUUID(ctx context.Context, db DB, id conversation.UUID) (string, error) {
 	rows, _ := db.Query(ctx, byUUIDSQL, pgx.StrictNamedArgs{"uuid": id})
 	name, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
@@ -88,20 +88,27 @@ func AssistantUUID(ctx context.Context, db DB, name string) (conversation.UUID, 
 // MergePreview is what a merge or a rename moves.
 type MergePreview struct {
 	Senders, Conversations int64
-	WithoutTexts           int64 // of the conversations, those of which retention removed the texts: they stay under the old name
-	Limited                int64 // accounts and tokens that are limited to the old name
+	// of the conversations, those of which retention removed the texts: they stay under the old name
+	WithoutTexts int64
+	Limited      int64 // accounts and tokens that are limited to the old name
 }
 
 // PreviewMerge says what would move.
 func PreviewMerge(ctx context.Context, db DB, from string) (p MergePreview, err error) {
-	rows, _ := db.Query(ctx, mergePreviewSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", from), "name": from})
-	_, err = pgx.ForEachRow(rows, []any{&p.Senders, &p.Conversations, &p.WithoutTexts, &p.Limited}, func() error { return nil })
+	rows, _ := db.Query(ctx, mergePreviewSQL, pgx.StrictNamedArgs{
+		"id": conversation.SmallID("assistant", from), "name": from,
+	})
+	_, err = pgx.ForEachRow(
+		rows, []any{&p.Senders, &p.Conversations, &p.WithoutTexts, &p.Limited}, func() error { return nil },
+	)
 	return p, err
 }
 
-// MergeAssistant makes a name another one of an assistant, from now on; what is stored is to follow. To a name that no assistant has, that is a
-// rename: settings, criteria, limits and UUID go with it.
-func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversation.UUID, now time.Time) (renamed bool, err error) {
+// MergeAssistant makes a name another one of an assistant, from now on; what is stored is to follow. To a name that no
+// assistant has, that is a rename: settings, criteria, limits and UUID go with it.
+func MergeAssistant(
+	ctx context.Context, tx pgx.Tx, from, to string, by conversation.UUID, now time.Time,
+) (renamed bool, err error) {
 	both := pgx.StrictNamedArgs{"from": from, "to": to}
 	var exists, taken bool
 	rows, _ := tx.Query(ctx, hasAssistantSQL, both)
@@ -109,7 +116,10 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 		return false, err
 	}
 	if taken {
-		return false, &metric.InputError{Field: "name", Msg: "is another name of an assistant already; choose that assistant, or separate the name from it first"}
+		return false, &metric.InputError{
+			Field: "name",
+			Msg:   "is another name of an assistant already; choose that assistant, or separate the name from it first",
+		}
 	}
 	if _, err := tx.Exec(ctx, followAliasesSQL, both); err != nil {
 		return false, fmt.Errorf("aliases of %q: %w", from, err)
@@ -117,7 +127,9 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 	if _, err := tx.Exec(ctx, dropAliasSQL, pgx.StrictNamedArgs{"name": to}); err != nil { // back to a name that it had
 		return false, err
 	}
-	if _, err := tx.Exec(ctx, addAliasSQL, pgx.StrictNamedArgs{"name": from, "assistant": to, "at": now, "by": NullUUID(by)}); err != nil {
+	if _, err := tx.Exec(ctx, addAliasSQL, pgx.StrictNamedArgs{
+		"name": from, "assistant": to, "at": now, "by": NullUUID(by),
+	}); err != nil {
 		return false, fmt.Errorf("alias %q: %w", from, err)
 	}
 	for _, sql := range []string{holdsFollowSQL, tagsFollowSQL, notesFollowSQL} {
@@ -129,7 +141,9 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 		_, err := tx.Exec(ctx, mergeTokensSQL, both)
 		return false, err
 	}
-	if _, err := tx.Exec(ctx, copyAssistantSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", to), "to": to, "from": from}); err != nil {
+	if _, err := tx.Exec(ctx, copyAssistantSQL, pgx.StrictNamedArgs{
+		"id": conversation.SmallID("assistant", to), "to": to, "from": from,
+	}); err != nil {
 		return true, fmt.Errorf("assistant %q: %w", to, err)
 	}
 	id, err := AssistantUUID(ctx, tx, from)
@@ -147,12 +161,14 @@ func MergeAssistant(ctx context.Context, tx pgx.Tx, from, to string, by conversa
 			return true, fmt.Errorf("limits to %q: %w", from, err)
 		}
 	}
-	_, err = tx.Exec(ctx, criteriaFollowSQL, pgx.StrictNamedArgs{"from_id": conversation.SmallID("assistant", from), "to_id": conversation.SmallID("assistant", to)})
+	_, err = tx.Exec(ctx, criteriaFollowSQL, pgx.StrictNamedArgs{
+		"from_id": conversation.SmallID("assistant", from), "to_id": conversation.SmallID("assistant", to),
+	})
 	return true, err
 }
 
-// SeparateAssistant makes a name that of an assistant of its own again, from now on; what came by it is to follow. It returns whose it was, or
-// ErrNotFound.
+// SeparateAssistant makes a name that of an assistant of its own again, from now on; what came by it is to follow. It
+// returns whose it was, or ErrNotFound.
 func SeparateAssistant(ctx context.Context, tx pgx.Tx, name string) (from string, err error) {
 	rows, _ := tx.Query(ctx, dropAliasSQL, pgx.StrictNamedArgs{"name": name})
 	from, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
@@ -207,7 +223,8 @@ func LimitTo(ctx context.Context, db DB, f metric.Filter, limits []string) (metr
 	return f.LimitTo(limits), err
 }
 
-// What reviewers made of conversations, and holds on them, follow these to other ids. Where two become one, what the other has stays.
+// What reviewers made of conversations, and holds on them, follow these to other ids. Where two become one, what the
+// other has stays.
 var moveConversationsSQL = []string{
 	`update conversation_tags t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from conversation_tags x where x.sender_id = @to and x.conversation_id = k.new and x.tag_id = t.tag_id)`,
 	`update notes t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old`,
@@ -220,8 +237,8 @@ var moveConversationsSQL = []string{
 	`delete from conversation_texts where sender_id = @from and conversation_id = any(@olds::uuid[])`,
 }
 
-// MoveConversations has what people made of a sender's conversations follow them to another sender and other ids. The facts themselves are written anew by
-// ingest.
+// MoveConversations has what people made of a sender's conversations follow them to another sender and other ids. The
+// facts themselves are written anew by ingest.
 func MoveConversations(ctx context.Context, tx pgx.Tx, from, to int64, olds, news []conversation.UUID) error {
 	if len(olds) == 0 {
 		return nil
@@ -240,7 +257,8 @@ select k.n, e.conversation_id
 from unnest(@ats::bigint[], @hashes::bigint[]) with ordinality as k (at, hash, n)
 join events e on e.sender_id = @sender and e.at = timestamptz 'epoch' + k.at * interval '1 microsecond' and e.body_hash = k.hash`
 
-// ConversationsAt returns in which conversations of a sender events stand, by their times and bodies; zero where one is not found.
+// ConversationsAt returns in which conversations of a sender events stand, by their times and bodies; zero where one is
+// not found.
 func ConversationsAt(ctx context.Context, tx pgx.Tx, sender int64, ats, hashes []int64) ([]conversation.UUID, error) {
 	out := make([]conversation.UUID, len(ats))
 	rows, _ := tx.Query(ctx, conversationsAtSQL, pgx.StrictNamedArgs{"sender": sender, "ats": ats, "hashes": hashes})
@@ -266,7 +284,9 @@ var forgetSenderSQL = []string{
 
 // RekeyOriginals has the exact bytes of events follow them to another sender and other ids.
 func RekeyOriginals(ctx context.Context, tx pgx.Tx, from, to int64, olds, news []conversation.UUID) error {
-	_, err := tx.Exec(ctx, rekeyOriginalsSQL, pgx.StrictNamedArgs{"from": from, "to": to, "olds": UUIDs(olds), "news": UUIDs(news)})
+	_, err := tx.Exec(ctx, rekeyOriginalsSQL, pgx.StrictNamedArgs{
+		"from": from, "to": to, "olds": UUIDs(olds), "news": UUIDs(news),
+	})
 	return err
 }
 

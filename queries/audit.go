@@ -100,7 +100,10 @@ type AuditEntry struct {
 
 // chained returns the hash of an entry that follows one with a hash.
 func (e *AuditEntry) chained(last []byte) ([]byte, error) {
-	text, err := json.Marshal([]any{e.ID, e.At.UTC().Format(time.RFC3339Nano), e.ActorID, e.Actor, e.Address, e.Act, e.ObjectID, e.Object, string(e.Before), string(e.After)})
+	text, err := json.Marshal([]any{
+		e.ID, e.At.UTC().Format(time.RFC3339Nano), e.ActorID, e.Actor, e.Address, e.Act, e.ObjectID, e.Object,
+		string(e.Before), string(e.After),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -148,8 +151,11 @@ type Noted struct {
 	Before, After    any
 }
 
-// Record writes down what is done, in the transaction that does it, which should not go on long: meanwhile nobody else writes.
-func Record(ctx context.Context, tx pgx.Tx, who Actor, now time.Time, act AuditAct, objectID, object string, before, after any) error {
+// Record writes down what is done, in the transaction that does it, which should not go on long: meanwhile nobody else
+// writes.
+func Record(
+	ctx context.Context, tx pgx.Tx, who Actor, now time.Time, act AuditAct, objectID, object string, before, after any,
+) error {
 	return RecordAll(ctx, tx, []Noted{{who, now, act, objectID, object, before, after}})
 }
 
@@ -162,7 +168,10 @@ func RecordAll(ctx context.Context, tx pgx.Tx, all []Noted) error {
 	}
 	var batch pgx.Batch
 	for _, n := range all {
-		e := AuditEntry{ID: head.ID + 1, At: n.At.UTC().Truncate(time.Microsecond), ActorID: n.Who.ID, Actor: n.Who.Name, Address: n.Who.Address, Act: n.Act, ObjectID: n.ObjectID, Object: n.Object}
+		e := AuditEntry{
+			ID: head.ID + 1, At: n.At.UTC().Truncate(time.Microsecond), ActorID: n.Who.ID, Actor: n.Who.Name,
+			Address: n.Who.Address, Act: n.Act, ObjectID: n.ObjectID, Object: n.Object,
+		}
 		for from, into := range map[*any]*json.RawMessage{&n.Before: &e.Before, &n.After: &e.After} {
 			if *from == nil {
 				continue
@@ -213,7 +222,10 @@ func AuditLog(ctx context.Context, db DB, f AuditFilter, limit int) ([]AuditEntr
 	if before == 0 {
 		before = 1 << 62
 	}
-	rows, _ := db.Query(ctx, auditSQL, pgx.StrictNamedArgs{"before": before, "actor": f.Actor, "area": f.Area, "object": f.Object, "since": f.Since, "until": f.Until, "limit": limit})
+	rows, _ := db.Query(ctx, auditSQL, pgx.StrictNamedArgs{
+		"before": before, "actor": f.Actor, "area": f.Area, "object": f.Object, "since": f.Since, "until": f.Until,
+		"limit": limit,
+	})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[AuditEntry])
 }
 
@@ -319,11 +331,13 @@ func ExpireAudit(ctx context.Context, tx pgx.Tx, who Actor, before, now time.Tim
 		return 0, err
 	}
 	n := last - head.Gone
-	return n, Record(ctx, tx, who, now, AuditExpired, "", fmt.Sprintf("%d entries", n), nil, map[string]any{"until": last})
+	return n, Record(
+		ctx, tx, who, now, AuditExpired, "", fmt.Sprintf("%d entries", n), nil, map[string]any{"until": last},
+	)
 }
 
-// Pseudonyms stand for what names people, where these need only be told apart. They are made with a key, so that nobody without it can try
-// who somebody is.
+// Pseudonyms stand for what names people, where these need only be told apart. They are made with a key, so that nobody
+// without it can try who somebody is.
 type Pseudonyms struct{ key []byte }
 
 const pseudonymsSQL = `select secret from settings where name = 'pseudonyms'`

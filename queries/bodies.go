@@ -21,7 +21,9 @@ order by part`
 
 // BodiesOf returns the events of a conversation as they were received, in bundles that BodySeparator divides.
 func BodiesOf(ctx context.Context, db DB, c ConversationFacts) ([]string, error) {
-	rows, _ := db.Query(ctx, bodiesOfSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": c.ID})
+	rows, _ := db.Query(ctx, bodiesOfSQL, pgx.StrictNamedArgs{
+		"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": c.ID,
+	})
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
@@ -30,7 +32,9 @@ from conversations c
 where `
 
 // Volume counts the conversations of a filter by stretches of time that begin at starts.
-func Volume(ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]int64, error) {
+func Volume(
+	ctx context.Context, db DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location,
+) ([]int64, error) {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err

@@ -12,9 +12,13 @@ import (
 // Check tells what is wrong with a rule.
 func (r RetentionRule) Check() error {
 	after := func(a, b *int32) bool { return a != nil && b != nil && *a > *b }
-	for name, days := range map[string]*int32{"texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "figures": r.StatisticsDays} {
+	for name, days := range map[string]*int32{
+		"texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "figures": r.StatisticsDays,
+	} {
 		if days != nil && (*days < 1 || *days > 36500) {
-			return &metric.InputError{Field: name, Msg: "are kept for a number of days from 1 to 36,500; empty: for ever"}
+			return &metric.InputError{
+				Field: name, Msg: "are kept for a number of days from 1 to 36,500; empty: for ever",
+			}
 		}
 	}
 	switch {

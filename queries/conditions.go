@@ -87,18 +87,31 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 	}
 	w.path(f.Path)
 	if f.Turns != (metric.TurnFilter{}) {
-		w.And("exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+w.turn(f.Turns)+")", "", nil)
+		w.And(
+			"exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+
+				w.turn(f.Turns)+")",
+			"", nil,
+		)
 	}
 	for i, command := range f.Commands {
 		name := fmt.Sprintf("command_%d", i)
-		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")", name, strings.TrimPrefix(command, metric.Unknown))
+		w.And(
+			"exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")",
+			name, strings.TrimPrefix(command, metric.Unknown),
+		)
 	}
 	for i, detail := range f.CannotHandle {
 		name := fmt.Sprintf("cannot_handle_%d", i)
-		w.And("exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")", name, strings.TrimPrefix(detail, metric.Unknown))
+		w.And(
+			"exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")",
+			name, strings.TrimPrefix(detail, metric.Unknown),
+		)
 	}
 	if len(f.Weekdays) > 0 {
-		w.And("extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays", f.Weekdays)
+		w.And(
+			"extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays",
+			f.Weekdays,
+		)
 		w.Args["zone"] = zone.String()
 	}
 	if len(f.Hours) > 0 {
@@ -106,7 +119,10 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 		w.Args["zone"] = zone.String()
 	}
 	if f.ResponseOver > 0 || f.ResponseUpTo > 0 {
-		w.And("exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower", slowest(f))
+		w.And(
+			"exists (select from unnest(c.response_ms) as ms where ms > @slower and ms <= @faster)", "slower",
+			slowest(f),
+		)
 		w.Args["faster"] = fastest(f)
 	}
 }
@@ -187,7 +203,8 @@ var flowConditionText = map[metric.FlowCondition]string{
 	metric.FlowEscalated:   flowHandedText,
 	metric.FlowAutomated:   flowCompletedText + ` and not ` + flowHandedText,
 	metric.FlowFinished:    flowStartedText + ` and ` + flowCompletedText,
-	metric.FlowMissed:      flowStartedText + ` and not ` + flowCompletedText + ` and (c.closes_at <= @now or ` + flowCancelledText + `)`,
+	metric.FlowMissed: flowStartedText + ` and not ` + flowCompletedText + ` and (c.closes_at <= @now or ` +
+		flowCancelledText + `)`,
 }
 
 // The last step of a visit is that of its last run that was not completed.
@@ -227,10 +244,16 @@ func (w *Where) flow(n int, x metric.FlowFilter, now time.Time) {
 // excluded leaves out values.
 func (w *Where) excluded(not metric.Excluded, known FilterIDs) {
 	if len(not.Assistants) > 0 {
-		w.And("c.assistant_id <> all(@not_assistants::integer[])", "not_assistants", smallIDs("assistant", not.Assistants))
+		w.And(
+			"c.assistant_id <> all(@not_assistants::integer[])", "not_assistants",
+			smallIDs("assistant", not.Assistants),
+		)
 	}
 	if len(not.Environments) > 0 {
-		w.And("c.environment_id <> all(@not_environments::integer[])", "not_environments", smallIDs("environment", not.Environments))
+		w.And(
+			"c.environment_id <> all(@not_environments::integer[])", "not_environments",
+			smallIDs("environment", not.Environments),
+		)
 	}
 	if len(not.Channels) > 0 {
 		w.And("c.channel_id <> all(@not_channels::integer[])", "not_channels", smallIDs("channel", not.Channels))
@@ -258,7 +281,9 @@ func FilterDimensions(f metric.Filter, known FilterIDs) *Where {
 		w.And("c.assistant_id = any(@assistants::integer[])", "assistants", smallIDs("assistant", f.Assistants))
 	}
 	if len(f.Environments) > 0 {
-		w.And("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
+		w.And(
+			"c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments),
+		)
 	}
 	if len(f.Channels) > 0 {
 		w.And("c.channel_id = any(@channels::integer[])", "channels", smallIDs("channel", f.Channels))

@@ -48,7 +48,9 @@ func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *
 		w.facets("assistants", "a", ids)
 	}
 	if slices.Contains(f.Environments, metric.Unknown) {
-		w.And("c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments))
+		w.And(
+			"c.environment_id = any(@environments::integer[])", "environments", smallIDs("environment", f.Environments),
+		)
 	} else {
 		w.facets("environments", "e", f.Environments)
 	}
@@ -80,7 +82,10 @@ func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *
 	if f.ID != "" {
 		// Keys of senders are often UUIDs too.
 		first, last := idRange(f.ID)
-		w.And("(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')", "first_id", first)
+		w.And(
+			"(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')",
+			"first_id", first,
+		)
 		w.Args["last_id"] = last
 		w.Args["key"], w.Args["senders"] = f.ID, known.senders
 	}
@@ -166,12 +171,16 @@ from senders
 where sender_key = @key
 limit 1000`
 
-func LookUp(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (ids FilterIDs, err error) {
+func LookUp(
+	ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location,
+) (ids FilterIDs, err error) {
 	return lookUpNames(ctx, db, f, 0, now, zone)
 }
 
 // lookUpNames does so; who waits only so long for a search may learn that it hits many without all of them being found.
-func lookUpNames(ctx context.Context, db DB, f metric.Filter, wait time.Duration, now time.Time, zone *time.Location) (ids FilterIDs, err error) {
+func lookUpNames(
+	ctx context.Context, db DB, f metric.Filter, wait time.Duration, now time.Time, zone *time.Location,
+) (ids FilterIDs, err error) {
 	if f.Text != "" {
 		from, until := f.Range.Bounds(now, zone)
 		if ids.text, err = lookUpText(ctx, db, f, wait, from, until); err != nil {
@@ -271,7 +280,10 @@ order by c.started_at desc, c.id desc`
 // Conversations returns at most limit conversations of the filter, newest first, from the place on that
 // the cursor names (nil: the newest). few says that the filter has few in all: then they are found first and
 // ordered after, where a walk back in time would pass over all the others.
-func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+func Conversations(
+	ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, few bool, limit int, now time.Time,
+	zone *time.Location,
+) ([]ListedConversation, error) {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
@@ -279,7 +291,10 @@ func Conversations(ctx context.Context, db DB, f metric.Filter, at *metric.Curso
 	return listed(ctx, db, f, known, at, few, limit, now, zone)
 }
 
-func listed(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+func listed(
+	ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, few bool, limit int, now time.Time,
+	zone *time.Location,
+) ([]ListedConversation, error) {
 	if !known.text.many || few {
 		return matching(ctx, db, f, known, at, few, limit, now, zone)
 	}
@@ -312,7 +327,10 @@ func listed(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *me
 }
 
 // matching asks the database for conversations of the filter.
-func matching(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, few bool, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+func matching(
+	ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, few bool, limit int, now time.Time,
+	zone *time.Location,
+) ([]ListedConversation, error) {
 	w := FilterConversations(f, known, now, zone)
 	order := "c.started_at desc, c.id desc"
 	if at != nil {
@@ -338,7 +356,9 @@ func matching(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *
 }
 
 // CountConversations counts the conversations of the filter, at most limit.
-func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location) (int, error) {
+func CountConversations(
+	ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location,
+) (int, error) {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return 0, err
@@ -346,7 +366,9 @@ func CountConversations(ctx context.Context, db DB, f metric.Filter, limit int, 
 	return counted(ctx, db, f, known, limit, now, zone)
 }
 
-func counted(ctx context.Context, db DB, f metric.Filter, known FilterIDs, limit int, now time.Time, zone *time.Location) (int, error) {
+func counted(
+	ctx context.Context, db DB, f metric.Filter, known FilterIDs, limit int, now time.Time, zone *time.Location,
+) (int, error) {
 	if known.text.query != "" && textAlone(f) {
 		if known.text.many {
 			return limit, nil
@@ -355,7 +377,9 @@ func counted(ctx context.Context, db DB, f metric.Filter, known FilterIDs, limit
 	}
 	w := FilterConversations(f, known, now, zone)
 	w.Args["limit"] = limit
-	rows, _ := db.Query(ctx, "select count(*) from (select from conversations c where "+w.String()+" limit @limit) as found", w.Args)
+	rows, _ := db.Query(
+		ctx, "select count(*) from (select from conversations c where "+w.String()+" limit @limit) as found", w.Args,
+	)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 }
 
@@ -412,7 +436,10 @@ limit 3000`
 // limitedChoices is FilterChoices for who is limited to assistants.
 func limitedChoices(ctx context.Context, db DB, limits []string) (Choices, error) {
 	c := Choices{Assistants: slices.Clone(limits), Reviewers: map[string]string{}}
-	into := map[string]*[]string{"environment": &c.Environments, "channel": &c.Channels, "version": &c.Versions, "flow": &c.Flows, "tag": &c.Tags}
+	into := map[string]*[]string{
+		"environment": &c.Environments, "channel": &c.Channels, "version": &c.Versions, "flow": &c.Flows,
+		"tag": &c.Tags,
+	}
 	rows, _ := db.Query(ctx, limitedChoicesSQL, pgx.StrictNamedArgs{"limits": AssistantIDs(limits), "names": limits})
 	var kind, name string
 	_, err := pgx.ForEachRow(rows, []any{&kind, &name}, func() error {
@@ -437,8 +464,8 @@ func AssistantIDs(limits []string) []int32 {
 	return smallIDs("assistant", limits)
 }
 
-// FilterChoices returns what the filters offer to who is limited to assistants; nil: to all. The flows are those of recent conversations and the
-// most common ones; any other can be typed.
+// FilterChoices returns what the filters offer to who is limited to assistants; nil: to all. The flows are those of
+// recent conversations and the most common ones; any other can be typed.
 func FilterChoices(ctx context.Context, db DB, limits []string) (Choices, error) {
 	if limits != nil {
 		return limitedChoices(ctx, db, limits)
@@ -447,7 +474,10 @@ func FilterChoices(ctx context.Context, db DB, limits []string) (Choices, error)
 	var more, people []string
 	var q pgx.Batch
 	into := []*[]string{&c.Assistants, &c.Environments, &c.Channels, &c.Versions, &c.Flows, &more, &c.Tags, &people}
-	for _, sql := range []string{assistantNamesSQL, allEnvironmentsSQL, channelNamesSQL, versionNamesSQL, flowNamesSQL, someFlowsSQL, tagNamesSQL, reviewerNamesSQL} {
+	for _, sql := range []string{
+		assistantNamesSQL, allEnvironmentsSQL, channelNamesSQL, versionNamesSQL, flowNamesSQL, someFlowsSQL,
+		tagNamesSQL, reviewerNamesSQL,
+	} {
 		q.Queue(sql)
 	}
 	res := db.SendBatch(ctx, &q)
@@ -474,7 +504,8 @@ const firstConversationSQL = `select coalesce(min(started_at), now()) from conve
 
 const firstCountedSQL = `select least((select min(started_at) from conversations), (select min(at) from rollup_days), (select min(at) from rollup_hours))`
 
-// FirstCounted returns when the first conversation began that figures count, also where retention has deleted it since; now when there is none.
+// FirstCounted returns when the first conversation began that figures count, also where retention has deleted it since;
+// now when there is none.
 func FirstCounted(ctx context.Context, db DB) (time.Time, error) {
 	rows, _ := db.Query(ctx, firstCountedSQL)
 	first, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])

@@ -51,13 +51,23 @@ func body(sender, typ string, at time.Time, more string) string {
 func five(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	said := func(sender string, at time.Time, channel string) string {
-		return body(sender, "user", at, `,"user_id":"u-`+sender+`","text":"hi","input_channel":"`+channel+`","metadata":{"model_name":"v`+sender+`"}`)
+		return body(
+			sender, "user", at,
+			`,"user_id":"u-`+sender+`","text":"hi","input_channel":"`+channel+`","metadata":{"model_name":"v`+sender+
+				`"}`,
+		)
 	}
 	store(t, pool,
 		said("a", noon, "web"), body("a", "bot", noon.Add(time.Second), `,"text":"Done."`),
-		said("b", noon.Add(time.Hour), "app"), body("b", "action", noon.Add(time.Hour+time.Second), `,"name":"action_human_handoff"`),
-		said("c", noon.Add(2*time.Hour), "web"), body("c", "flow_started", noon.Add(2*time.Hour+time.Second), `,"flow_id":"transfer"`),
-		said("d", noon.Add(3*time.Hour), "web"), body("d", "slot", noon.Add(3*time.Hour+time.Second), `,"name":"csat_score","value":"unsatisfied"`),
+		said("b", noon.Add(time.Hour), "app"), body(
+			"b", "action", noon.Add(time.Hour+time.Second), `,"name":"action_human_handoff"`,
+		),
+		said("c", noon.Add(2*time.Hour), "web"), body(
+			"c", "flow_started", noon.Add(2*time.Hour+time.Second), `,"flow_id":"transfer"`,
+		),
+		said("d", noon.Add(3*time.Hour), "web"), body(
+			"d", "slot", noon.Add(3*time.Hour+time.Second), `,"name":"csat_score","value":"unsatisfied"`,
+		),
 		body("e", "bot", noon.Add(4*time.Hour), `,"text":"news","metadata":{"assistant_id":"till"}`),
 	)
 }
@@ -107,7 +117,10 @@ func TestFilters(t *testing.T) {
 		{"id=u-b", []string{"b"}},
 		{"id=nobody", nil},
 		{"id=a&from=2026-11-19&until=2026-11-19", []string{"a"}}, // in all history
-		{"channel=web&escalated=no&csat=UNSATISFIED&assistant=shop&environment=production&version=vd&id=d", []string{"d"}},
+		{
+			"channel=web&escalated=no&csat=UNSATISFIED&assistant=shop&environment=production&version=vd&id=d",
+			[]string{"d"},
+		},
 	} {
 		q, err := url.ParseQuery(tt.query)
 		if err != nil {
@@ -141,13 +154,19 @@ func TestFindByID(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	five(t, pool)
-	all, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 50, noon.Add(5*time.Hour), time.UTC)
+	all, err := queries.Conversations(
+		t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 50, noon.Add(5*time.Hour),
+		time.UTC,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range all {
 		for _, id := range []string{c.ID.String(), c.ID.String()[:13], c.ID.String()[:8]} {
-			list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 1}, ID: id}, nil, false, 50, noon.AddDate(1, 0, 0), time.UTC)
+			list, err := queries.Conversations(
+				t.Context(), pool, metric.Filter{Range: metric.Range{Days: 1}, ID: id}, nil, false, 50,
+				noon.AddDate(1, 0, 0), time.UTC,
+			)
 			if err != nil || len(list) != 1 || list[0].ID != c.ID {
 				t.Errorf("%s finds %d, %v", id, len(list), err)
 			}
@@ -160,7 +179,9 @@ func TestPages(t *testing.T) {
 	pool := dbtest.Pool(t)
 	var bodies []string
 	for i := range 25 { // five at each instant: the id decides
-		bodies = append(bodies, body(fmt.Sprintf("s%02d", i), "user", noon.Add(time.Duration(i/5)*time.Minute), `,"text":"hi"`))
+		bodies = append(
+			bodies, body(fmt.Sprintf("s%02d", i), "user", noon.Add(time.Duration(i/5)*time.Minute), `,"text":"hi"`),
+		)
 	}
 	store(t, pool, bodies...)
 	f := metric.Filter{Range: metric.Range{Days: 28}}
@@ -198,10 +219,15 @@ func TestTranscript(t *testing.T) {
 	var bodies []string
 	for i := range 250 {
 		at := noon.Add(time.Duration(i) * time.Second)
-		bodies = append(bodies, body("long", "user", at, fmt.Sprintf(`,"text":"question %d","message_id":"m%d"`, i, i)), body("long", "bot", at.Add(300*time.Millisecond), fmt.Sprintf(`,"text":"answer %d"`, i)))
+		bodies = append(
+			bodies, body("long", "user", at, fmt.Sprintf(`,"text":"question %d","message_id":"m%d"`, i, i)),
+			body("long", "bot", at.Add(300*time.Millisecond), fmt.Sprintf(`,"text":"answer %d"`, i)),
+		)
 	}
 	store(t, pool, bodies...)
-	list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 1, noon.Add(time.Hour), time.UTC)
+	list, err := queries.Conversations(
+		t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 1, noon.Add(time.Hour), time.UTC,
+	)
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}
@@ -246,10 +272,14 @@ func TestTranscript(t *testing.T) {
 		t.Errorf("above and around leave a gap: %v … %v", got[0], got[len(got)-1])
 	}
 	foreign := conversation.UUID{1}
-	if _, err := queries.LoadTranscript(t.Context(), pool, c, queries.Window{Message: &foreign, Limit: 10}); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
+	if _, err := queries.LoadTranscript(
+		t.Context(), pool, c, queries.Window{Message: &foreign, Limit: 10},
+	); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
 		t.Errorf("a message of elsewhere: %v", err)
 	}
-	if _, err := queries.Conversation(t.Context(), pool, foreign, nil); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
+	if _, err := queries.Conversation(
+		t.Context(), pool, foreign, nil,
+	); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
 		t.Errorf("an unknown conversation: %v", err)
 	}
 }

@@ -52,15 +52,19 @@ from (` + criteriaColumns + `
 	where s.activated_at is not null
 ) as x
 order by x.assistant_id, x.activated_at desc, x.id desc`
-	criteriaByIDSQL      = criteriaColumns + ` where s.id = any(@ids::bigint[]) order by s.id`
-	criteriaOfSQL        = criteriaColumns + ` where a.name = @assistant and s.activated_at is not null order by s.activated_at desc, s.id desc limit 200`
-	criteriaActivatedSQL = criteriaColumns + ` where s.activated_at >= @from and s.activated_at < @until order by s.activated_at limit 200`
+	criteriaByIDSQL = criteriaColumns + ` where s.id = any(@ids::bigint[]) order by s.id`
+	criteriaOfSQL   = criteriaColumns +
+		` where a.name = @assistant and s.activated_at is not null order by s.activated_at desc, s.id desc limit 200`
+	criteriaActivatedSQL = criteriaColumns +
+		` where s.activated_at >= @from and s.activated_at < @until order by s.activated_at limit 200`
 )
 
 func readCriteria(rows pgx.Rows) ([]SuccessCriteria, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (c SuccessCriteria, err error) {
 		var rules []byte
-		if err = row.Scan(&c.ID, &c.AssistantID, &c.Assistant, &rules, &c.CreatedAt, &c.CreatedBy, &c.ActivatedAt, &c.ActivatedBy); err != nil {
+		if err = row.Scan(
+			&c.ID, &c.AssistantID, &c.Assistant, &rules, &c.CreatedAt, &c.CreatedBy, &c.ActivatedAt, &c.ActivatedBy,
+		); err != nil {
 			return c, err
 		}
 		var stored StoredRules
@@ -109,12 +113,16 @@ where name = @assistant
 returning id`
 
 // DraftCriteria stores criteria that are not in force yet, and returns their version.
-func DraftCriteria(ctx context.Context, db DB, assistant string, rules metric.Criteria, by string, now time.Time) (int64, error) {
+func DraftCriteria(
+	ctx context.Context, db DB, assistant string, rules metric.Criteria, by string, now time.Time,
+) (int64, error) {
 	stored, err := json.Marshal(StoredRules(rules))
 	if err != nil {
 		return 0, err
 	}
-	rows, _ := db.Query(ctx, draftCriteriaSQL, pgx.StrictNamedArgs{"assistant": assistant, "rules": stored, "by": by, "now": now})
+	rows, _ := db.Query(ctx, draftCriteriaSQL, pgx.StrictNamedArgs{
+		"assistant": assistant, "rules": stored, "by": by, "now": now,
+	})
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err == nil && len(ids) == 0 {
 		err = ErrNotFound
@@ -153,7 +161,8 @@ set changes = dirty_hours.changes + 1`
 
 // ActivateCriteria puts a draft into force: all conversations of its assistant are counted again by it.
 func ActivateCriteria(ctx context.Context, tx pgx.Tx, id int64, by string, now time.Time) error {
-	if _, err := tx.Exec(ctx, `select zone from rollup_state for update`); err != nil { // waits for what is being counted
+	// waits for what is being counted
+	if _, err := tx.Exec(ctx, `select zone from rollup_state for update`); err != nil {
 		return err
 	}
 	rows, _ := tx.Query(ctx, activateCriteriaSQL, pgx.StrictNamedArgs{"id": id, "by": by, "now": now})
@@ -175,7 +184,9 @@ const tagNamedText = `exists (select from conversation_tags x join tags t on t.i
 
 // byAssistant writes an expression for each assistant that has criteria; each returns its own. key keeps the names of
 // parameters apart.
-func (w *Where) byAssistant(key string, all []SuccessCriteria, each func(r *metric.Criteria, arg func(name string, value any) string) string) string {
+func (w *Where) byAssistant(
+	key string, all []SuccessCriteria, each func(r *metric.Criteria, arg func(name string, value any) string) string,
+) string {
 	if len(all) == 0 {
 		return "false"
 	}
@@ -206,7 +217,8 @@ func (w *Where) judged(key string, all []SuccessCriteria) string {
 	return w.byAssistant(key+"judged", all, func(r *metric.Criteria, arg func(string, any) string) string {
 		text := runOfText + arg("in", r.Included) + "::text[]) and r.starts > 0)"
 		if r.Slot != "" { // a value that retention removed says nothing
-			text += " and not (c.removed > 0 and " + lastSlotText + arg("slot", r.Slot) + "::text order by s.seq desc limit 1) = '')"
+			text += " and not (c.removed > 0 and " + lastSlotText + arg("slot", r.Slot) +
+				"::text order by s.seq desc limit 1) = '')"
 		}
 		return text
 	})
@@ -232,7 +244,11 @@ func (w *Where) success(key string, all []SuccessCriteria) string {
 		}
 		if r.Slot != "" {
 			value := arg("values", slotValues(r.SlotValue)) + "::text[]"
-			must = append(must, "coalesce("+lastSlotText+arg("slot", r.Slot)+"::text order by s.seq desc limit 1) = any("+value+"), false)")
+			must = append(
+				must,
+				"coalesce("+lastSlotText+arg("slot", r.Slot)+"::text order by s.seq desc limit 1) = any("+value+
+					"), false)",
+			)
 		}
 		if r.Tag != "" {
 			must = append(must, tagNamedText+arg("tag", r.Tag)+"::text))")
@@ -241,7 +257,9 @@ func (w *Where) success(key string, all []SuccessCriteria) string {
 			must = append(must, "not "+tagNamedText+arg("no_tag", r.NoTag)+"::text))")
 		}
 		if r.ReturnDays > 0 {
-			must = append(must, "not ("+strings.ReplaceAll(cameBackText, "@days", arg("days", r.ReturnDays)+"::integer")+")")
+			must = append(
+				must, "not ("+strings.ReplaceAll(cameBackText, "@days", arg("days", r.ReturnDays)+"::integer")+")",
+			)
 		}
 		return strings.Join(must, "\n\t\tand ")
 	})

@@ -52,11 +52,15 @@ func OpenForPages(ctx context.Context, url string, size int) (*pgxpool.Pool, err
 const silence = 12 * time.Second
 
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: 5 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silence / 3, Interval: silence / 6, Count: 4}}
+	d := net.Dialer{
+		Timeout:         5 * time.Second,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silence / 3, Interval: silence / 6, Count: 4},
+	}
 	if strings.HasPrefix(network, "tcp") {
 		d.Control = func(_, _ string, c syscall.RawConn) error {
 			return c.Control(func(fd uintptr) {
-				// What was sent and is not acknowledged; keep-alive minds only idle connections. Where it is not known, it is not needed.
+				// What was sent and is not acknowledged; keep-alive minds only idle connections. Where it is not known,
+				// it is not needed.
 				_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(silence.Milliseconds()))
 			})
 		}
@@ -73,8 +77,11 @@ func open(ctx context.Context, url string, size int, plans string) (*pgxpool.Poo
 	}
 	cfg.MaxConns = int32(size)
 	cfg.ConnConfig.DialFunc = dial
-	for name, seconds := range map[string]int{"tcp_keepalives_idle": 4, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 4} {
-		cfg.ConnConfig.RuntimeParams[name] = strconv.Itoa(seconds) // the server's side: a client that is gone must not hold its locks
+	for name, seconds := range map[string]int{
+		"tcp_keepalives_idle": 4, "tcp_keepalives_interval": 2, "tcp_keepalives_count": 4,
+	} {
+		// the server's side: a client that is gone must not hold its locks
+		cfg.ConnConfig.RuntimeParams[name] = strconv.Itoa(seconds)
 	}
 	cfg.ConnConfig.RuntimeParams["tcp_user_timeout"] = strconv.Itoa(int(silence.Milliseconds()))
 	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "60s" // the same for one that is frozen
@@ -116,7 +123,8 @@ func Temporary(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || err != nil && pgconn.SafeToRetry(err)
 }
 
@@ -151,7 +159,8 @@ func Damaged(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "XX001" || pg.Code == "XX002")
 }
 
-// BadValue tells errors that a value caused which somebody entered or asked for: it cannot be stored, or names what is not there.
+// BadValue tells errors that a value caused which somebody entered or asked for: it cannot be stored, or names what is
+// not there.
 func BadValue(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {

@@ -26,7 +26,9 @@ func TestDial(t *testing.T) {
 	for option, most := range map[int]int{tcpUserTimeout: 15000, syscall.TCP_KEEPIDLE: 15, syscall.TCP_KEEPINTVL: 5} {
 		var got int
 		var optErr error
-		if err := raw.Control(func(fd uintptr) { got, optErr = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, option) }); err != nil || optErr != nil {
+		if err := raw.Control(
+			func(fd uintptr) { got, optErr = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, option) },
+		); err != nil || optErr != nil {
 			t.Fatal(err, optErr)
 		}
 		if got <= 0 || got > most {

@@ -23,13 +23,15 @@ type EndUser struct {
 
 // When somebody came first is looked up for those who are listed alone.
 const endUserColumns = `
-select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + PersonFirstText + ` as first_at, c.last_at, c.person`
+select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + PersonFirstText +
+	` as first_at, c.last_at, c.person`
 
 const endUsersFrom = `
 from (
 	select u.assistant_id, u.person, max(u.user_id) as user_id, (array_agg(u.sender_id order by u.started_at desc, u.id desc))[1] as sender_id,
 		count(*) as conversations, max(u.started_at) as last_at
-	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + PersonText + ` as person from conversations c where `
+	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + PersonText +
+	` as person from conversations c where `
 
 const endUsersGroup = `) as u
 	group by u.assistant_id, u.person`
@@ -45,9 +47,11 @@ join assistants a on a.id = c.assistant_id
 join senders s on s.id = c.sender_id
 order by c.last_at desc, c.person desc`
 
-// EndUsers returns at most limit people with conversations of the filter, those who came last first, after the one that before
-// names (nil: from the first on).
-func EndUsers(ctx context.Context, db DB, f metric.Filter, before *metric.Cursor, limit int, now time.Time, zone *time.Location) ([]EndUser, error) {
+// EndUsers returns at most limit people with conversations of the filter, those who came last first, after the one that
+// before names (nil: from the first on).
+func EndUsers(
+	ctx context.Context, db DB, f metric.Filter, before *metric.Cursor, limit int, now time.Time, zone *time.Location,
+) ([]EndUser, error) {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err

@@ -27,8 +27,9 @@ type Subject struct {
 	UserID        string // "" when the platform does not tell it
 	Conversations int64
 	First, Last   *time.Time
-	Held          bool     // a legal hold keeps it
-	Users         []string // the user ids that its conversations tell: more than one for a sender that several people share
+	Held          bool // a legal hold keeps it
+	// the user ids that its conversations tell: more than one for a sender that several people share
+	Users []string
 }
 
 const personSQL = `
@@ -49,7 +50,8 @@ select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce
 from senders s
 join assistants a on a.id = s.assistant_id
 left join lateral (
-	select count(*) as conversations, min(c.started_at) as first, max(c.last_at) as last, bool_or(` + heldText + `) as held, array_agg(distinct c.user_id) filter (where c.user_id <> '') as users
+	select count(*) as conversations, min(c.started_at) as first, max(c.last_at) as last, bool_or(` + heldText +
+	`) as held, array_agg(distinct c.user_id) filter (where c.user_id <> '') as users
 	from conversations c
 	where c.sender_id = s.id
 ) n on true
@@ -60,8 +62,8 @@ limit @limit`
 // MostSenders is how many senders a person has at most: more are no person.
 const MostSenders = 200
 
-// Person returns the senders of whom a sender key or user id is, and the others that share a user id with them; an *metric.InputError when
-// they are too many.
+// Person returns the senders of whom a sender key or user id is, and the others that share a user id with them; an
+// *metric.InputError when they are too many.
 func Person(ctx context.Context, db DB, who string) ([]Subject, error) {
 	if who == "" {
 		return nil, nil
@@ -69,7 +71,9 @@ func Person(ctx context.Context, db DB, who string) ([]Subject, error) {
 	rows, _ := db.Query(ctx, personSQL, pgx.StrictNamedArgs{"who": who, "limit": MostSenders + 1})
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Subject])
 	if err == nil && len(all) > MostSenders {
-		err = &metric.InputError{Field: "person", Msg: "has more than 200 senders: that is no person, but an id that many share"}
+		err = &metric.InputError{
+			Field: "person", Msg: "has more than 200 senders: that is no person, but an id that many share",
+		}
 	}
 	return all, err
 }
@@ -125,7 +129,8 @@ func ErasedTables() (all []string) {
 	return all
 }
 
-// eraseRejectedSQL and those after it remove what holds one of the strings that name a person, and files in which the person may be.
+// eraseRejectedSQL and those after it remove what holds one of the strings that name a person, and files in which the
+// person may be.
 const (
 	rejectedOfSQL = `
 select r.id, r.body
@@ -133,8 +138,9 @@ from rejected_events r
 where exists (select from unnest(@quoted::text[]) as s (t) where position(convert_to(s.t, 'UTF8') in r.body) > 0)`
 	eraseRejectedSQL = `delete from rejected_events where id = any(@ids::uuid[])`
 	searchMarkSQL    = `insert into search_marks (senders) values (@senders::bigint[])`
-	heldSendersSQL   = `select exists (select from conversations c where c.sender_id = any(@senders::bigint[]) and ` + heldText + `)`
-	eraseNotesSQL    = `
+	heldSendersSQL   = `select exists (select from conversations c where c.sender_id = any(@senders::bigint[]) and ` +
+		heldText + `)`
+	eraseNotesSQL = `
 delete from notes n
 where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(n.text)) > 0)`
 	eraseActsSQL = `
@@ -222,18 +228,22 @@ type Erasing struct {
 	Of    []Subject
 	Names []string // the keys and ids that name the person
 	Word  string   // that stands for the person where something must remain
-	Notes bool     // also what colleagues wrote elsewhere that holds one of them, if it is long enough to be nobody else's
+	// also what colleagues wrote elsewhere that holds one of them, if it is long enough to be nobody else's
+	Notes bool
 }
 
-// nobodyElses is how long a name is at least, in characters, so that what holds it in plain text is taken for the person's.
+// nobodyElses is how long a name is at least, in characters, so that what holds it in plain text is taken for the
+// person's.
 const nobodyElses = 6
 
-// quoted are the forms in which the names stand in JSON, with and without escapes; encoded: as parameters of addresses; plain: in words.
+// quoted are the forms in which the names stand in JSON, with and without escapes; encoded: as parameters of addresses;
+// plain: in words.
 func (x *Erasing) forms() (quoted, encoded, plain []string) {
 	for _, name := range x.Names {
 		b, _ := json.Marshal(name) // a string always can
 		quoted = append(quoted, string(b))
-		if ascii := strconv.QuoteToASCII(name); ascii != string(b) && !strings.Contains(ascii, `\x`) && !strings.Contains(ascii, `\U`) {
+		if ascii := strconv.QuoteToASCII(name); ascii != string(b) && !strings.Contains(ascii, `\x`) &&
+			!strings.Contains(ascii, `\U`) {
 			quoted = append(quoted, ascii)
 		}
 		encoded = append(encoded, url.Values{"id": {name}}.Encode(), url.Values{"q": {name}}.Encode())
@@ -244,7 +254,8 @@ func (x *Erasing) forms() (quoted, encoded, plain []string) {
 	return quoted, encoded, plain
 }
 
-// rejectedOf returns the rejected events that say they are of one of the names: as sender or user, also of a body that is no JSON.
+// rejectedOf returns the rejected events that say they are of one of the names: as sender or user, also of a body that
+// is no JSON.
 func rejectedOf(ctx context.Context, tx pgx.Tx, quoted []string) (ids [][16]byte, err error) {
 	all := make([]string, len(quoted))
 	for i, q := range quoted {
@@ -266,9 +277,12 @@ func rejectedOf(ctx context.Context, tx pgx.Tx, quoted []string) (ids [][16]byte
 	return ids, err
 }
 
-// Erase removes a person from all tables, in the transaction, and keeps events of before from coming back. Nobody stores events of the
-// senders' shards, counts or links persons until it ends. ErrConflict says that a legal hold came between.
-func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed map[string]int64, kept []string, err error) {
+// Erase removes a person from all tables, in the transaction, and keeps events of before from coming back. Nobody
+// stores events of the senders' shards, counts or links persons until it ends. ErrConflict says that a legal hold came
+// between.
+func Erase(
+	ctx context.Context, tx pgx.Tx, x Erasing, now time.Time,
+) (removed map[string]int64, kept []string, err error) {
 	// Whoever links persons just now would store of this one what was read before.
 	if _, err := tx.Exec(ctx, LockRollupsSQL); err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
@@ -301,18 +315,23 @@ func Erase(ctx context.Context, tx pgx.Tx, x Erasing, now time.Time) (removed ma
 	if err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
-	if _, err := tx.Exec(ctx, searchMarkSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil { // who indexes them just now does so again
+	// who indexes them just now does so again
+	if _, err := tx.Exec(ctx, searchMarkSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	also, err := formerly(ctx, tx, senders)
 	if err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
-	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{"senders": append(also, senders...), "now": now}); err != nil {
+	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{
+		"senders": append(also, senders...), "now": now,
+	}); err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
 	for _, shard := range locked {
-		if _, err := tx.Exec(ctx, markErasedSQL, pgx.StrictNamedArgs{"senders": shards[shard], "shard": shard}); err != nil {
+		if _, err := tx.Exec(
+			ctx, markErasedSQL, pgx.StrictNamedArgs{"senders": shards[shard], "shard": shard},
+		); err != nil {
 			return nil, nil, fmt.Errorf("erase: %w", err)
 		}
 	}
@@ -367,7 +386,10 @@ func KeepErasure(ctx context.Context, db DB, e Erasure, by conversation.UUID) er
 	if err1 != nil || err2 != nil {
 		return fmt.Errorf("erasure: %w, %w", err1, err2)
 	}
-	_, err := db.Exec(ctx, insertErasureSQL, pgx.StrictNamedArgs{"id": e.ID, "person": e.Person, "at": e.At, "user": NullUUID(by), "reason": e.Reason, "removed": string(removed), "kept": string(kept)})
+	_, err := db.Exec(ctx, insertErasureSQL, pgx.StrictNamedArgs{
+		"id": e.ID, "person": e.Person, "at": e.At, "user": NullUUID(by), "reason": e.Reason,
+		"removed": string(removed), "kept": string(kept),
+	})
 	return err
 }
 

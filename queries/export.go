@@ -90,15 +90,28 @@ var exportColumns = map[Grain][]ExportColumn{
 		{"responses", CountColumn, "cardinality(c.response_ms)::bigint"},
 		{"response_median_ms", MillisColumn, "c.response_median_ms"},
 		{"response_mean_ms", MillisColumn, "(select avg(ms) from unnest(c.response_ms) as ms)"},
-		{"review", TextColumn, "case when " + reviewedText + " then 'reviewed' when " + anyStateText + " then 'partial' else 'unreviewed' end"},
-		{"rating", CountColumn, "(select v.rating::bigint from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)"},
-		{"tags", ListColumn, "array(select t.name from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = c.sender_id and x.conversation_id = c.id order by lower(t.name), t.id)"},
+		{
+			"review", TextColumn,
+			"case when " + reviewedText + " then 'reviewed' when " + anyStateText +
+				" then 'partial' else 'unreviewed' end",
+		},
+		{
+			"rating", CountColumn,
+			"(select v.rating::bigint from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)",
+		},
+		{
+			"tags", ListColumn,
+			"array(select t.name from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = c.sender_id and x.conversation_id = c.id order by lower(t.name), t.id)",
+		},
 		{"first_text", TextColumn, "c.first_text"},
 	},
 	ByTurn: {
 		{"turn", CountColumn, "t.n::bigint"},
 		{"at", InstantColumn, "t.at"},
-		{"text", TextColumn, "coalesce((select m.text from messages m where m.sender_id = t.sender_id and m.at = t.at and m.id = t.message_id), '')"},
+		{
+			"text", TextColumn,
+			"coalesce((select m.text from messages m where m.sender_id = t.sender_id and m.at = t.at and m.id = t.message_id), '')",
+		},
 		{"intent", TextColumn, "t.intent"},
 		{"confidence", NumberColumn, "coalesce(t.confidence_sent, t.confidence::text::float8)"},
 		{"fallback", FlagColumn, "t.fallback"},
@@ -207,8 +220,11 @@ func ForgetRows(ctx context.Context, db DB, run conversation.UUID) error {
 	return err
 }
 
-// NoteIncrement keeps the rows that an increment consists of: those of a filter, of conversations that are over, that no other has.
-func NoteIncrement(ctx context.Context, db DB, g Grain, f metric.Filter, i Increment, now time.Time, zone *time.Location) error {
+// NoteIncrement keeps the rows that an increment consists of: those of a filter, of conversations that are over, that
+// no other has.
+func NoteIncrement(
+	ctx context.Context, db DB, g Grain, f metric.Filter, i Increment, now time.Time, zone *time.Location,
+) error {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return err
@@ -221,7 +237,13 @@ func NoteIncrement(ctx context.Context, db DB, g Grain, f metric.Filter, i Incre
 	w.at("c.closes_at <= @now", now)
 	w.Args["of_schedule"], w.Args["of_run"] = i.Schedule, i.Run
 	same := id[0] + " and x.revision = " + id[1] + ")"
-	if _, err := db.Exec(ctx, "insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+same, w.Args); err != nil {
+	if _, err := db.Exec(
+		ctx,
+		"insert into schedule_rows (schedule_id, row_id, revision, run_id)\nselect @of_schedule::uuid, "+id[0]+", "+
+			id[1]+", @of_run::uuid\nfrom conversations c"+exportTables[g]+"\nwhere "+w.String()+"\n\tand "+newRowText+
+			same,
+		w.Args,
+	); err != nil {
 		return fmt.Errorf("note new rows: %w", err)
 	}
 	return nil
@@ -241,7 +263,10 @@ func (w *Where) noted(g Grain, i Increment) error {
 // Export calls page for the rows of the filter's conversations, the newest first, with values in the columns' order. It
 // reads within the transaction, which should be one of a single snapshot. With an increment
 // only the rows that were noted for it count.
-func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Increment, now time.Time, zone *time.Location, page func(rows [][]any) error) error {
+func Export(
+	ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Increment, now time.Time, zone *time.Location,
+	page func(rows [][]any) error,
+) error {
 	known, err := LookUp(ctx, tx, f, now, zone)
 	if err != nil {
 		return err
@@ -286,25 +311,31 @@ func Export(ctx context.Context, tx pgx.Tx, g Grain, f metric.Filter, only *Incr
 			text += ", "
 		}
 		if c.Name == "success" {
-			c.text = "case when " + w.judged("now", known.Criteria) + " then " + w.success("now", known.Criteria) + " end"
+			c.text = "case when " + w.judged("now", known.Criteria) + " then " + w.success("now", known.Criteria) +
+				" end"
 		}
 		text += c.text
 	}
 	if g == ByConversation {
 		w.Args["now"] = now
 	}
-	text += "\nfrom conversations c" + exportTables[g] + exportJoins + "where " + w.String() + condition + "\norder by c.started_at desc, c.id desc" + exportOrder[g]
+	text += "\nfrom conversations c" + exportTables[g] + exportJoins + "where " + w.String() + condition +
+		"\norder by c.started_at desc, c.id desc" + exportOrder[g]
 	return fetchExport(ctx, tx, text, w.Args, columns, page)
 }
 
 // fetchExport calls page for the rows of a cursor, so many at a time.
-func fetchExport(ctx context.Context, tx pgx.Tx, text string, args pgx.StrictNamedArgs, columns []ExportColumn, page func(rows [][]any) error) error {
+func fetchExport(
+	ctx context.Context, tx pgx.Tx, text string, args pgx.StrictNamedArgs, columns []ExportColumn,
+	page func(rows [][]any) error,
+) error {
 	if _, err := tx.Exec(ctx, text, pgx.QueryExecModeDescribeExec, args); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	for {
 		var all [][]any
-		rows, _ := tx.Query(ctx, "fetch 1000 from export", pgx.QueryExecModeDescribeExec) // what it yields differs from one export to the next
+		// what it yields differs from one export to the next
+		rows, _ := tx.Query(ctx, "fetch 1000 from export", pgx.QueryExecModeDescribeExec)
 		for rows.Next() {
 			row, err := rows.Values()
 			if err != nil {

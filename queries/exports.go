@@ -60,8 +60,9 @@ left join accounts u on u.id = e.account_id
 `
 
 const (
-	exportByIDSQL  = exportFileColumns + `where e.id = @id`
-	exportsOfSQL   = exportFileColumns + `where @user::uuid is null or e.account_id = @user order by e.created_at desc, e.id limit 50`
+	exportByIDSQL = exportFileColumns + `where e.id = @id`
+	exportsOfSQL  = exportFileColumns +
+		`where @user::uuid is null or e.account_id = @user order by e.created_at desc, e.id limit 50`
 	openExportsSQL = `
 select id
 from exports
@@ -129,7 +130,8 @@ type ExportClaim struct {
 	Deaths    int // how often the process that was at it ended
 }
 
-// ClaimExport takes an export that nobody is at, or returns ErrNotFound. What another worker left of its file is deleted.
+// ClaimExport takes an export that nobody is at, or returns ErrNotFound. What another worker left of its file is
+// deleted.
 func ClaimExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now, dead time.Time) (ExportClaim, error) {
 	c := ExportClaim{ID: id, claim: NewID()}
 	rows, _ := tx.Query(ctx, claimExportSQL, pgx.StrictNamedArgs{"id": id, "claim": c.claim, "now": now, "dead": dead})
@@ -143,7 +145,9 @@ func ClaimExport(ctx context.Context, tx pgx.Tx, id conversation.UUID, now, dead
 
 // Beat tells that the worker is alive, and how far it is.
 func (c ExportClaim) Beat(ctx context.Context, db DB, rows, bytes int64, now time.Time) error {
-	return Changed(ctx, db, beatExportSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "rows": rows, "bytes": bytes, "now": now})
+	return Changed(ctx, db, beatExportSQL, pgx.StrictNamedArgs{
+		"id": c.ID, "claim": c.claim, "rows": rows, "bytes": bytes, "now": now,
+	})
 }
 
 // Release has another worker begin at once.
@@ -158,7 +162,10 @@ func (c ExportClaim) End(ctx context.Context, db DB, failure string, rows, bytes
 	if failure != "" {
 		state = ExportFailed
 	}
-	return Changed(ctx, db, endExportSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "state": state, "error": failure, "rows": rows, "bytes": bytes, "now": now, "expires": expires})
+	return Changed(ctx, db, endExportSQL, pgx.StrictNamedArgs{
+		"id": c.ID, "claim": c.claim, "state": state, "error": failure, "rows": rows, "bytes": bytes, "now": now,
+		"expires": expires,
+	})
 }
 
 // Part stores a part of the file, counted from 0.

@@ -60,13 +60,15 @@ select exists (
 	endFoldSQL     = `update fold_runs set ended_at = @at, others = @others, error = @error where id = @id`
 )
 
-// StartFold notes that what is stored is to be folded again: of an assistant ("" for all), and by rules of masking (nil for none);
-// ErrConflict while that is under way.
+// StartFold notes that what is stored is to be folded again: of an assistant ("" for all), and by rules of masking (nil
+// for none); ErrConflict while that is under way.
 func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 	if _, err := tx.Exec(ctx, lockFoldsSQL); err != nil { // who asks at the same moment waits
 		return err
 	}
-	rows, _ := tx.Query(ctx, openFoldSQL, pgx.StrictNamedArgs{"kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target})
+	rows, _ := tx.Query(ctx, openFoldSQL, pgx.StrictNamedArgs{
+		"kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target,
+	})
 	if open, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil || open {
 		return errors.Join(err, ErrConflict)
 	}
@@ -77,7 +79,10 @@ func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{"id": run.ID, "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target, "user": NullUUID(*run.AccountID), "rules": rules, "at": run.CreatedAt})
+	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{
+		"id": run.ID, "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target,
+		"user": NullUUID(*run.AccountID), "rules": rules, "at": run.CreatedAt,
+	})
 	return err
 }
 
@@ -95,7 +100,9 @@ func FoldRunByID(ctx context.Context, db DB, id conversation.UUID) (FoldRun, err
 
 // AdvanceFold notes how far a run came, in the transaction that came there.
 func AdvanceFold(ctx context.Context, tx pgx.Tx, id conversation.UUID, after, senders, events int64) error {
-	_, err := tx.Exec(ctx, advanceFoldSQL, pgx.StrictNamedArgs{"id": id, "after": after, "senders": senders, "events": events})
+	_, err := tx.Exec(ctx, advanceFoldSQL, pgx.StrictNamedArgs{
+		"id": id, "after": after, "senders": senders, "events": events,
+	})
 	return err
 }
 

@@ -13,15 +13,17 @@ import (
 
 // SourceHealth is how a source is doing.
 type SourceHealth struct {
-	ID                                               int64
-	Name                                             string
-	Kind                                             string
-	Today, LastHour, LastMinute, Duplicates, Revised int64   // stored today, in the last 60 and 1 minutes; today's copies and revisions
-	Rejected, Redelivered, Empty                     int64   // today
-	Open                                             int64   // rejected and not settled, of all time
-	Ahead                                            float64 // seconds by which the time of an event was later than its arrival, at most, today; 0: none was
-	LastEventAt                                      *time.Time
-	LastReceivedAt                                   *time.Time
+	ID   int64
+	Name string
+	Kind string
+	// stored today, in the last 60 and 1 minutes; today's copies and revisions
+	Today, LastHour, LastMinute, Duplicates, Revised int64
+	Rejected, Redelivered, Empty                     int64 // today
+	Open                                             int64 // rejected and not settled, of all time
+	// seconds by which the time of an event was later than its arrival, at most, today; 0: none was
+	Ahead          float64
+	LastEventAt    *time.Time
+	LastReceivedAt *time.Time
 }
 
 const sourceHealthSQL = `
@@ -130,7 +132,8 @@ select q.name as assistant, n.conversations, q.last_escalated
 from (
 	select c.assistant_id, count(*) as conversations
 	from conversations c
-	where c.assistant_id in (select id from quiet) and c.started_at >= @since and c.started_at < @until and ` + engagedText + ` and ` + endedText + `
+	where c.assistant_id in (select id from quiet) and c.started_at >= @since and c.started_at < @until and ` +
+	engagedText + ` and ` + endedText + `
 	group by c.assistant_id
 	having count(*) >= @least
 ) as n
@@ -144,9 +147,12 @@ const silentFrom = 30
 // SilentDays is how long an assistant may go without a hand-off before its containment is doubted.
 const SilentDays = 30
 
-// SilentAssistants returns assistants with 30 engaged conversations or more that began in the SilentDays before until and have ended, but none handed over.
+// SilentAssistants returns assistants with 30 engaged conversations or more that began in the SilentDays before until
+// and have ended, but none handed over.
 func SilentAssistants(ctx context.Context, db DB, until, now time.Time) ([]Silent, error) {
-	args := pgx.StrictNamedArgs{"since": until.AddDate(0, 0, -SilentDays), "until": until, "now": now, "least": silentFrom}
+	args := pgx.StrictNamedArgs{
+		"since": until.AddDate(0, 0, -SilentDays), "until": until, "now": now, "least": silentFrom,
+	}
 	rows, _ := db.Query(ctx, silentSQL, args)
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Silent])
 }
@@ -196,7 +202,10 @@ func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]
 	if f.Before.IsZero() {
 		f.Before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{"state": cmp.Or(f.State, "open"), "source": f.Source, "code": f.Code, "detail": f.Detail, "before": f.Before, "before_id": f.BeforeID, "limit": limit})
+	rows, _ := db.Query(ctx, rejectedListSQL, pgx.StrictNamedArgs{
+		"state": cmp.Or(f.State, "open"), "source": f.Source, "code": f.Code, "detail": f.Detail, "before": f.Before,
+		"before_id": f.BeforeID, "limit": limit,
+	})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[RejectedEvent])
 }
 

@@ -56,7 +56,10 @@ func AddLegalHold(ctx context.Context, db DB, h LegalHold, by conversation.UUID)
 	if h.ConversationID != nil {
 		c = *h.ConversationID
 	}
-	_, err := db.Exec(ctx, insertHoldSQL, pgx.StrictNamedArgs{"id": h.ID, "assistant": h.Assistant, "person": h.Person, "conversation": c, "reason": h.Reason, "now": h.CreatedAt, "by": by})
+	_, err := db.Exec(ctx, insertHoldSQL, pgx.StrictNamedArgs{
+		"id": h.ID, "assistant": h.Assistant, "person": h.Person, "conversation": c, "reason": h.Reason,
+		"now": h.CreatedAt, "by": by,
+	})
 	return err
 }
 

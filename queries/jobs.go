@@ -55,9 +55,11 @@ from river_job
 `
 
 const (
-	openJobsSQL   = jobColumns + `where state = 'running' or state in ('available', 'scheduled', 'pending') and not kind = any(@periodic::text[]) order by state = 'running' desc, scheduled_at, id limit 50`
-	failedJobsSQL = jobColumns + `where state in ('retryable', 'discarded', 'cancelled') order by coalesce(finalized_at, attempted_at, created_at) desc, id desc limit 50`
-	pausedSQL     = `select exists (select from river_queue where paused_at is not null)`
+	openJobsSQL = jobColumns +
+		`where state = 'running' or state in ('available', 'scheduled', 'pending') and not kind = any(@periodic::text[]) order by state = 'running' desc, scheduled_at, id limit 50`
+	failedJobsSQL = jobColumns +
+		`where state in ('retryable', 'discarded', 'cancelled') order by coalesce(finalized_at, attempted_at, created_at) desc, id desc limit 50`
+	pausedSQL = `select exists (select from river_queue where paused_at is not null)`
 )
 
 // JobKinds returns how jobs of each kind stand.

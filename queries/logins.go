@@ -53,7 +53,9 @@ select
 
 // AddSession notes that a user signed in somewhere.
 func AddSession(ctx context.Context, db DB, s Session) error {
-	_, err := db.Exec(ctx, insertSessionSQL, pgx.StrictNamedArgs{"id": s.ID, "user": s.AccountID, "at": s.BegunAt, "address": s.Address, "agent": s.Agent})
+	_, err := db.Exec(ctx, insertSessionSQL, pgx.StrictNamedArgs{
+		"id": s.ID, "user": s.AccountID, "at": s.BegunAt, "address": s.Address, "agent": s.Agent,
+	})
 	return err
 }
 
@@ -82,7 +84,9 @@ func EndAllSessions(ctx context.Context, db DB, but conversation.UUID) (int64, e
 
 // ForgetLogins forgets sessions that nobody can use any more, and links that have expired.
 func ForgetLogins(ctx context.Context, db DB, now, before time.Time) error {
-	for sql, args := range map[string]pgx.StrictNamedArgs{expiredLoginsSQL: {"now": now}, oldLinksSQL: {"now": now}, oldSessionsSQL: {"before": before}} {
+	for sql, args := range map[string]pgx.StrictNamedArgs{
+		expiredLoginsSQL: {"now": now}, oldLinksSQL: {"now": now}, oldSessionsSQL: {"before": before},
+	} {
 		if _, err := db.Exec(ctx, sql, args); err != nil {
 			return err
 		}
@@ -92,7 +96,9 @@ func ForgetLogins(ctx context.Context, db DB, now, before time.Time) error {
 
 // AddLink keeps a link, by its hash.
 func AddLink(ctx context.Context, db DB, hash []byte, l access.Link, now, expires time.Time) error {
-	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{"hash": hash, "user": l.AccountID, "kind": l.Kind, "at": now, "expires": expires})
+	_, err := db.Exec(ctx, insertLinkSQL, pgx.StrictNamedArgs{
+		"hash": hash, "user": l.AccountID, "kind": l.Kind, "at": now, "expires": expires,
+	})
 	return err
 }
 
@@ -162,9 +168,12 @@ func network(address string) string {
 	return p.String()
 }
 
-// Tries tells how often the password of an account, known or not, was wrong since a time, and whether its user has signed in from an address since
-// another. The account is what was typed, told by a pseudonym.
+// Tries tells how often the password of an account, known or not, was wrong since a time, and whether its user has
+// signed in from an address since another. The account is what was typed, told by a pseudonym.
 func Tries(ctx context.Context, db DB, email, account, address string, since, longSince time.Time) (Tried, error) {
-	rows, _ := db.Query(ctx, triedSQL, pgx.StrictNamedArgs{"email": email, "account": account, "address": address, "network": network(address), "since": since, "long_since": longSince})
+	rows, _ := db.Query(ctx, triedSQL, pgx.StrictNamedArgs{
+		"email": email, "account": account, "address": address, "network": network(address), "since": since,
+		"long_since": longSince,
+	})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Tried])
 }

@@ -12,8 +12,8 @@ import (
 	"turnwise/mask"
 )
 
-// Masked returns the database as somebody sees it who may not see personal data: they are masked in every text that a query yields,
-// whichever it is. Without a masker it is the database itself.
+// Masked returns the database as somebody sees it who may not see personal data: they are masked in every text that a
+// query yields, whichever it is. Without a masker it is the database itself.
 func Masked(db DB, m *mask.Masker) DB {
 	if m == nil {
 		return db
@@ -72,7 +72,8 @@ func (r maskedRows) Scan(dest ...any) error {
 	return nil
 }
 
-// maskInto masks what a destination holds. One of a type that might hold a text in a way that is not known here is an error, not a leak.
+// maskInto masks what a destination holds. One of a type that might hold a text in a way that is not known here is an
+// error, not a leak.
 func maskInto(dest any, m *mask.Masker) error {
 	switch v := dest.(type) {
 	case nil:
@@ -139,7 +140,9 @@ func maskFields(v reflect.Value, m *mask.Masker) error {
 				return err
 			}
 		} else {
-			return fmt.Errorf("what a field %s of a column of type %s holds cannot be masked", v.Type().Field(i).Name, v.Type())
+			return fmt.Errorf(
+				"what a field %s of a column of type %s holds cannot be masked", v.Type().Field(i).Name, v.Type(),
+			)
 		}
 	}
 	return nil

@@ -11,7 +11,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestMaskedScan: whatever a column is read into, personal data in it are masked; what cannot be masked is not handed out.
+// TestMaskedScan: whatever a column is read into, personal data in it are masked; what cannot be masked is not handed
+// out.
 func TestMaskedScan(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -42,11 +43,16 @@ func TestMaskedScan(t *testing.T) {
 		"length($1::text)::bigint": &n,
 	} {
 		rows, _ := db.Query(t.Context(), "select "+column, canary)
-		if _, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) { return struct{}{}, row.Scan(dest) }); err != nil {
+		if _, err := pgx.CollectExactlyOneRow(
+			rows, func(row pgx.CollectableRow) (struct{}, error) { return struct{}{}, row.Scan(dest) },
+		); err != nil {
 			t.Errorf("%s: %v", column, err)
 		}
 	}
-	for what, got := range map[string]string{"text": text, "maybe": *maybe, "named": string(named), "list": list[0], "names": string(names[0]), "body": string(body), "whatever": whatever.(string), "field": fields.A, "field within": fields.B.C[0]} {
+	for what, got := range map[string]string{
+		"text": text, "maybe": *maybe, "named": string(named), "list": list[0], "names": string(names[0]),
+		"body": string(body), "whatever": whatever.(string), "field": fields.A, "field within": fields.B.C[0],
+	} {
 		if got == "" || strings.Contains(got, canary) {
 			t.Errorf("%s is handed out as %q", what, got)
 		}
@@ -56,7 +62,9 @@ func TestMaskedScan(t *testing.T) {
 	}
 	var unknown map[string]any
 	rows, _ := db.Query(t.Context(), "select jsonb_build_object('a', $1::text)", canary)
-	if _, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) { return struct{}{}, row.Scan(&unknown) }); err == nil {
+	if _, err := pgx.CollectExactlyOneRow(
+		rows, func(row pgx.CollectableRow) (struct{}, error) { return struct{}{}, row.Scan(&unknown) },
+	); err == nil {
 		t.Error("a map is handed out as it is")
 	}
 }

@@ -17,9 +17,10 @@ import (
 // Masking is what is masked of personal data, and when.
 type Masking struct {
 	mask.Rules `yaml:",inline"`
-	OnArrival  bool   `json:"on_arrival" yaml:"on_arrival"` // before anything is stored
-	OnDisplay  bool   `json:"on_display" yaml:"on_display"` // before anything is shown or handed out
-	Key        []byte `json:"-" yaml:"-"`                   // of the ids of masked events; there from the first time that something is masked on arrival
+	OnArrival  bool `json:"on_arrival" yaml:"on_arrival"` // before anything is stored
+	OnDisplay  bool `json:"on_display" yaml:"on_display"` // before anything is shown or handed out
+	// of the ids of masked events; there from the first time that something is masked on arrival
+	Key []byte `json:"-" yaml:"-"`
 }
 
 // Measure refuses rules whose patterns take long, which an earlier version may have let in.
@@ -37,7 +38,9 @@ func MaskingRules(ctx context.Context, db DB) (m Masking, err error) {
 	m.Rules = mask.All()
 	rows, _ := db.Query(ctx, settingSQL, pgx.StrictNamedArgs{"name": "masking"})
 	var value []byte
-	if _, err := pgx.ForEachRow(rows, []any{&value, &m.Key}, func() error { return json.Unmarshal(value, &m) }); err != nil {
+	if _, err := pgx.ForEachRow(
+		rows, []any{&value, &m.Key}, func() error { return json.Unmarshal(value, &m) },
+	); err != nil {
 		return m, fmt.Errorf("rules of masking: %w", err)
 	}
 	return m, nil
@@ -53,7 +56,9 @@ func SetMasking(ctx context.Context, db DB, m Masking, by conversation.UUID, now
 		m.Key = make([]byte, 32)
 		_, _ = rand.Read(m.Key) // never fails
 	}
-	if err := setSetting(ctx, db, "masking", m, m.Key, by, now); err != nil || !m.OnDisplay || was.OnDisplay && reflect.DeepEqual(m.Rules, was.Rules) {
+	if err := setSetting(
+		ctx, db, "masking", m, m.Key, by, now,
+	); err != nil || !m.OnDisplay || was.OnDisplay && reflect.DeepEqual(m.Rules, was.Rules) {
 		return err
 	}
 	if !was.OnDisplay { // in files of before all stands in the clear
@@ -64,8 +69,8 @@ func SetMasking(ctx context.Context, db DB, m Masking, by conversation.UUID, now
 	return refreshAllTexts(ctx, db) // for the words that are left
 }
 
-// textsOfPeople are the texts beside conversations into which somebody may have written personal data: a statement that reads a page of
-// them, and one that writes them.
+// textsOfPeople are the texts beside conversations into which somebody may have written personal data: a statement that
+// reads a page of them, and one that writes them.
 const (
 	rejectedTextsSQL   = `select id, body from rejected_events where id in (select x.id from (select id, sum(octet_length(body)) over (order by id) - octet_length(body) as before from (select id, body from rejected_events where id > @after order by id limit 200) as few) as x where x.before < 8000000) order by id for update`
 	writeRejectedSQL   = `update rejected_events t set body = k.body from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
@@ -193,7 +198,9 @@ set reason = excluded.reason, at = excluded.at, until = excluded.until`
 )
 
 // Reveal lets a user see the personal data of a conversation for a while.
-func Reveal(ctx context.Context, tx pgx.Tx, of ConversationKey, user conversation.UUID, reason string, now, until time.Time) error {
+func Reveal(
+	ctx context.Context, tx pgx.Tx, of ConversationKey, user conversation.UUID, reason string, now, until time.Time,
+) error {
 	if _, err := tx.Exec(ctx, forgetRevealSQL, pgx.StrictNamedArgs{"now": now}); err != nil {
 		return err
 	}
@@ -204,8 +211,12 @@ func Reveal(ctx context.Context, tx pgx.Tx, of ConversationKey, user conversatio
 }
 
 // RevealedUntil is until when a user sees the personal data of a conversation; nil: not.
-func RevealedUntil(ctx context.Context, db DB, of ConversationKey, user conversation.UUID, now time.Time) (*time.Time, error) {
-	rows, _ := db.Query(ctx, revealedSQL, pgx.StrictNamedArgs{"user": user, "sender": of.SenderID, "conversation": of.ID, "now": now})
+func RevealedUntil(
+	ctx context.Context, db DB, of ConversationKey, user conversation.UUID, now time.Time,
+) (*time.Time, error) {
+	rows, _ := db.Query(ctx, revealedSQL, pgx.StrictNamedArgs{
+		"user": user, "sender": of.SenderID, "conversation": of.ID, "now": now,
+	})
 	all, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	if err != nil || len(all) == 0 {
 		return nil, err

@@ -31,15 +31,19 @@ func goMigrations(pool *pgxpool.Pool) []*goose.Migration {
 }
 
 func migrator(pool *pgxpool.Pool, db *sql.DB, more ...goose.ProviderOption) (*goose.Provider, error) {
-	return goose.NewProvider(goose.DialectPostgres, db, migrations.FS, append(more, goose.WithGoMigrations(goMigrations(pool)...))...)
+	return goose.NewProvider(
+		goose.DialectPostgres, db, migrations.FS, append(more, goose.WithGoMigrations(goMigrations(pool)...))...,
+	)
 }
 
-// schema is the newest migration that changed what was there: programs from before it cannot work with the database. Migrations
-// since then only add.
+// schema is the newest migration that changed what was there: programs from before it cannot work with the database.
+// Migrations since then only add.
 const schema = 46
 
 // ErrOutdated says that a newer version has changed the tables in a way that this one does not know.
-var ErrOutdated = errors.New("a newer version of Turnwise has changed the tables of this database: replace this one by it")
+var ErrOutdated = errors.New(
+	"a newer version of Turnwise has changed the tables of this database: replace this one by it",
+)
 
 const knowsSchemaSQL = `select to_regprocedure('oldest_schema()') is not null`
 

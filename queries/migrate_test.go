@@ -39,7 +39,10 @@ func TestPlainNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	indexes := func() []string {
-		rows, _ := pool.Query(ctx, `select indexname::text from pg_indexes where schemaname = 'public' and tablename = 'conversations' order by 1`)
+		rows, _ := pool.Query(
+			ctx,
+			`select indexname::text from pg_indexes where schemaname = 'public' and tablename = 'conversations' order by 1`,
+		)
 		all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +67,9 @@ values (now(), 7, 1, 2, 3, 'abandoned', 1, 2, '{}', '[
 	for i, stripped := range []string{"0", "1", "2", "11", "12"} {
 		values[slices.Index(names, "id")] = "'00000000-0000-0000-0000-00000000000" + strconv.Itoa(i) + "'"
 		values[slices.Index(names, "stripped")] = stripped
-		exec("insert into conversations (" + strings.Join(names, ", ") + ") values (" + strings.Join(values, ", ") + ")")
+		exec(
+			"insert into conversations (" + strings.Join(names, ", ") + ") values (" + strings.Join(values, ", ") + ")",
+		)
 	}
 	if _, err := queries.Migrate(ctx, pool); err != nil {
 		t.Fatal(err)

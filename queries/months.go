@@ -15,11 +15,17 @@ func monthOf(t time.Time) time.Time {
 }
 
 // WholeMonth tells whether all conversations that have anything in the month of a time are to be deleted.
-func WholeMonth(ctx context.Context, db DB, rules []RetentionRule, at, now time.Time, zone *time.Location) (bool, error) {
+func WholeMonth(
+	ctx context.Context, db DB, rules []RetentionRule, at, now time.Time, zone *time.Location,
+) (bool, error) {
 	month := monthOf(at)
 	w := &Where{Args: pgx.StrictNamedArgs{"month_from": month.AddDate(0, 0, -1), "month_until": month.AddDate(0, 1, 1)}}
 	text, _ := w.expired(KeptConversations, rules, now, zone)
-	rows, _ := db.Query(ctx, "select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= @month_from and not ("+text+" and not "+heldText+"))", w.Args)
+	rows, _ := db.Query(
+		ctx,
+		"select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= @month_from and not ("+text+" and not "+heldText+"))",
+		w.Args,
+	)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
 
@@ -27,8 +33,9 @@ const pendingSQL = `select coalesce((select inhdetachpending from pg_inherits wh
 
 const emptyMonthSQL = `select not exists (select from conversations c where c.started_at < @until and c.last_at >= @from)`
 
-// DropMonths drops the partitions of doomed months in which no conversation has anything left, and returns their names. It takes each
-// off without stopping readers or writers, looks again, and puts it back where somebody stored something meanwhile.
+// DropMonths drops the partitions of doomed months in which no conversation has anything left, and returns their names.
+// It takes each off without stopping readers or writers, looks again, and puts it back where somebody stored something
+// meanwhile.
 func DropMonths(ctx context.Context, db DB) (dropped []string, err error) {
 	rows, _ := db.Query(ctx, doomedSQL)
 	months, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
@@ -92,7 +99,9 @@ func dropPart(ctx context.Context, db DB, parent, name string, month time.Time) 
 
 // emptyMonth tells whether no conversation has anything in a month.
 func emptyMonth(ctx context.Context, db DB, month time.Time) (bool, error) {
-	rows, _ := db.Query(ctx, emptyMonthSQL, pgx.StrictNamedArgs{"from": month.AddDate(0, 0, -1), "until": month.AddDate(0, 1, 1)})
+	rows, _ := db.Query(ctx, emptyMonthSQL, pgx.StrictNamedArgs{
+		"from": month.AddDate(0, 0, -1), "until": month.AddDate(0, 1, 1),
+	})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
 
@@ -115,8 +124,8 @@ var sweepSQL = []string{
 	`delete from messages t where t.at >= @from and t.at < @until and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
 }
 
-// SettleMonths ends what Doom began: months that are empty have been dropped; of those that the rules do not delete whole any
-// more, what is left of deleted conversations is deleted row by row.
+// SettleMonths ends what Doom began: months that are empty have been dropped; of those that the rules do not delete
+// whole any more, what is left of deleted conversations is deleted row by row.
 func SettleMonths(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now time.Time, zone *time.Location) error {
 	rows, _ := tx.Query(ctx, doomedSQL)
 	months, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
@@ -124,7 +133,9 @@ func SettleMonths(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now tim
 		return err
 	}
 	for _, month := range months {
-		rows, _ := tx.Query(ctx, partitionExistsSQL, pgx.StrictNamedArgs{"name": "events_" + month.UTC().Format("2006_01")})
+		rows, _ := tx.Query(ctx, partitionExistsSQL, pgx.StrictNamedArgs{
+			"name": "events_" + month.UTC().Format("2006_01"),
+		})
 		there, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 		if err != nil {
 			return err
@@ -142,7 +153,9 @@ func SettleMonths(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now tim
 				continue // the next run goes on with it
 			}
 			for _, sql := range sweepSQL {
-				if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"from": month, "until": month.UTC().AddDate(0, 1, 0)}); err != nil {
+				if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
+					"from": month, "until": month.UTC().AddDate(0, 1, 0),
+				}); err != nil {
 					return err
 				}
 			}

@@ -51,11 +51,15 @@ var partitioned = []string{"events", "event_payloads", "messages"}
 
 const partitionExistsSQL = `select to_regclass(@name) is not null`
 
-// partitionSQL tells whether a table is there, and whether it is a partition: retention may have been stopped when it had taken one off.
+// partitionSQL tells whether a table is there, and whether it is a partition: retention may have been stopped when it
+// had taken one off.
 const partitionSQL = `select coalesce((select case when relispartition then 2 else 1 end from pg_class where oid = to_regclass(@name)), 0)`
 
 func attachSQL(table, name string, from time.Time) string {
-	return fmt.Sprintf("alter table %s attach partition %s for values from ('%s') to ('%s')", table, name, from.Format(time.RFC3339), from.AddDate(0, 1, 0).Format(time.RFC3339))
+	return fmt.Sprintf(
+		"alter table %s attach partition %s for values from ('%s') to ('%s')", table, name, from.Format(time.RFC3339),
+		from.AddDate(0, 1, 0).Format(time.RFC3339),
+	)
 }
 
 // EnsureMonth makes the partitions of the month that holds at (microseconds since 1970), when they are
@@ -83,7 +87,13 @@ func EnsureMonth(ctx context.Context, pool interface {
 				return err
 			}
 			if there == 0 { // identifiers and dates are made above, never from input
-				if _, err := tx.Exec(ctx, fmt.Sprintf("create table %s (like %s including defaults including constraints including storage including compression)", name, table)); err != nil {
+				if _, err := tx.Exec(
+					ctx,
+					fmt.Sprintf(
+						"create table %s (like %s including defaults including constraints including storage including compression)",
+						name, table,
+					),
+				); err != nil {
 					return err
 				}
 			}

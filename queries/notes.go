@@ -39,7 +39,10 @@ values (@id, @at, @text, @assistant, @shared, @user, @now)`
 
 // AddChartNote stores a note.
 func AddChartNote(ctx context.Context, db DB, n ChartNote) error {
-	_, err := db.Exec(ctx, addChartNoteSQL, pgx.StrictNamedArgs{"id": n.ID, "at": n.At, "text": n.Text, "assistant": n.Assistant, "shared": n.Shared, "user": n.AccountID, "now": n.CreatedAt})
+	_, err := db.Exec(ctx, addChartNoteSQL, pgx.StrictNamedArgs{
+		"id": n.ID, "at": n.At, "text": n.Text, "assistant": n.Assistant, "shared": n.Shared, "user": n.AccountID,
+		"now": n.CreatedAt,
+	})
 	return err
 }
 

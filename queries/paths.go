@@ -36,7 +36,9 @@ func (w *Where) path(p metric.PathFilter) {
 		if p.Back {
 			sign = "-"
 		}
-		b.WriteString("exists (select from " + startsText + ", array_position(q.flows, @path_0) as p where p is not null")
+		b.WriteString(
+			"exists (select from " + startsText + ", array_position(q.flows, @path_0) as p where p is not null",
+		)
 		for i := range p.Steps[1:] {
 			fmt.Fprintf(&b, " and q.flows[p %s %d] = @path_%d", sign, i+1, i+1)
 		}
@@ -72,8 +74,11 @@ const startsOfJoin = `) as c
 join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id and r.starts > 0 and left(r.flow_id, 8) <> 'pattern_'
 group by c.sender_id, c.id`
 
-// FlowStarts returns the starts of user flows, in their order, of each of the filter's conversations in which a flow ran.
-func FlowStarts(ctx context.Context, db DB, f metric.Filter, flow string, now time.Time, zone *time.Location) (all [][]metric.Start, err error) {
+// FlowStarts returns the starts of user flows, in their order, of each of the filter's conversations in which a flow
+// ran.
+func FlowStarts(
+	ctx context.Context, db DB, f metric.Filter, flow string, now time.Time, zone *time.Location,
+) (all [][]metric.Start, err error) {
 	f = f.InFlow(metric.FlowFilter{Flow: flow})
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {

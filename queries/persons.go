@@ -7,7 +7,8 @@ import (
 	"turnwise/metric"
 )
 
-// cameBackText tells whether the same person came back within some days, and wrote: a page that was opened is no return.
+// cameBackText tells whether the same person came back within some days, and wrote: a page that was opened is no
+// return.
 const cameBackText = `coalesce((
 		select p.next_at <= c.last_at + @days * interval '1 day'
 		from conversation_persons p
@@ -20,13 +21,15 @@ var cameBackAlways = strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metr
 var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
 	and ` + cameBackAlways
 
-// PersonText makes a person's number, firstEverText says when the person's first conversation ever with the assistant began.
+// PersonText makes a person's number, firstEverText says when the person's first conversation ever with the assistant
+// began.
 const (
 	PersonText    = `case when c.user_id <> '' then hashtextextended(c.user_id, c.assistant_id) else c.sender_id end`
 	firstEverText = `coalesce((select p.first_at from conversation_persons p where p.sender_id = c.sender_id and p.conversation_id = c.id), c.started_at)`
 )
 
-// FactColumns are the columns of conversations, c, that figures count, judged by the criteria; users asks for users too.
+// FactColumns are the columns of conversations, c, that figures count, judged by the criteria; users asks for users
+// too.
 func (w *Where) FactColumns(criteria []SuccessCriteria, users bool) string {
 	person := "0::bigint, 0::bigint"
 	if users {
@@ -37,9 +40,11 @@ func (w *Where) FactColumns(criteria []SuccessCriteria, users bool) string {
 	case when not ` + w.judged("now", criteria) + ` then 0 when ` + w.success("now", criteria) + ` then 1 else 2 end`
 }
 
-// PersonFirstText says when the first conversation ever began of the person of a conversation, by looking at all of them.
+// PersonFirstText says when the first conversation ever began of the person of a conversation, by looking at all of
+// them.
 const PersonFirstText = `least(
-		(select k.first_at from removed_users k where k.assistant_id = c.assistant_id and k.person = ` + PersonText + `),
+		(select k.first_at from removed_users k where k.assistant_id = c.assistant_id and k.person = ` + PersonText +
+	`),
 		case
 			when c.user_id <> '' then (
 				select min(n.started_at)
@@ -51,6 +56,6 @@ const PersonFirstText = `least(
 				where n.sender_id = c.sender_id and n.user_id = '')
 		end)`
 
-// LockRollupsSQL lets one process count figures, or change what they are counted from, at a time; criteria come into force
-// when nobody does.
+// LockRollupsSQL lets one process count figures, or change what they are counted from, at a time; criteria come into
+// force when nobody does.
 const LockRollupsSQL = `select zone from rollup_state for no key update`

@@ -25,9 +25,12 @@ type State struct {
 
 const erasedSQL = `select sender_id, (extract(epoch from until) * 1000000)::bigint as until from erased where sender_id = any(@ids::bigint[])`
 
-// LockShards locks the virtual shards, in their order, until the transaction ends, and returns the states
-// of the senders among ids that have one; and until when, in microseconds, events of those are not stored any more who were erased.
-func LockShards(ctx context.Context, tx pgx.Tx, shards []int16, ids []int64) (states map[int64]State, erased map[int64]int64, err error) {
+// LockShards locks the virtual shards, in their order, until the transaction ends, and returns the states of the
+// senders among ids that have one; and until when, in microseconds, events of those are not stored any more who were
+// erased.
+func LockShards(
+	ctx context.Context, tx pgx.Tx, shards []int16, ids []int64,
+) (states map[int64]State, erased map[int64]int64, err error) {
 	var q pgx.Batch
 	q.Queue(LockTimeoutSQL)
 	q.Queue(lockShardsSQL, pgx.StrictNamedArgs{"shards": shards})

@@ -45,7 +45,8 @@ group by c.relname`
 	dropReaderSQL = `select format('grant %I to current_user', @name::text) union all select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
 )
 
-// readable are the tables of a reader: those of figures without the columns that tell who it was or what was said, and those of texts.
+// readable are the tables of a reader: those of figures without the columns that tell who it was or what was said, and
+// those of texts.
 var (
 	readableFigures = map[string][]string{
 		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil, "flow_steps": nil,
@@ -71,7 +72,8 @@ func Readers(ctx context.Context, db DB) ([]Reader, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Reader])
 }
 
-// SetReader makes a login, or gives one that exists what readers may read now. made tells whether it is new and the password its own.
+// SetReader makes a login, or gives one that exists what readers may read now. made tells whether it is new and the
+// password its own.
 func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made bool, err error) {
 	var mark string
 	switch err := tx.QueryRow(ctx, readerRoleSQL, pgx.StrictNamedArgs{"name": r.Name}).Scan(&mark); {
@@ -79,7 +81,9 @@ func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made 
 		made = true
 		verifier, err := scram(password)
 		if err == nil {
-			err = execMade(ctx, tx, makeReaderSQL, pgx.StrictNamedArgs{"name": r.Name, "verifier": verifier, "mark": readerMark})
+			err = execMade(ctx, tx, makeReaderSQL, pgx.StrictNamedArgs{
+				"name": r.Name, "verifier": verifier, "mark": readerMark,
+			})
 		}
 		if err != nil {
 			return made, err
@@ -96,13 +100,17 @@ func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made 
 		if without == nil {
 			without = []string{}
 		}
-		if err := execMade(ctx, tx, grantReaderSQL, pgx.StrictNamedArgs{"name": r.Name, "table": table, "without": without}); err != nil {
+		if err := execMade(ctx, tx, grantReaderSQL, pgx.StrictNamedArgs{
+			"name": r.Name, "table": table, "without": without,
+		}); err != nil {
 			return made, err
 		}
 	}
 	if r.Texts {
 		for _, table := range readableTexts {
-			if err := execMade(ctx, tx, grantWholeSQL, pgx.StrictNamedArgs{"name": r.Name, "table": table}); err != nil {
+			if err := execMade(
+				ctx, tx, grantWholeSQL, pgx.StrictNamedArgs{"name": r.Name, "table": table},
+			); err != nil {
 				return made, err
 			}
 		}
@@ -113,7 +121,9 @@ func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made 
 // DropReader ends a login; ErrNotFound when there is none.
 func DropReader(ctx context.Context, tx pgx.Tx, name string) error {
 	var mark string
-	if err := tx.QueryRow(ctx, readerRoleSQL, pgx.StrictNamedArgs{"name": name}).Scan(&mark); errors.Is(err, pgx.ErrNoRows) {
+	if err := tx.QueryRow(
+		ctx, readerRoleSQL, pgx.StrictNamedArgs{"name": name},
+	).Scan(&mark); errors.Is(err, pgx.ErrNoRows) {
 		return ErrNotFound
 	} else if err != nil {
 		return err
@@ -142,7 +152,8 @@ func execMade(ctx context.Context, tx pgx.Tx, sql string, args pgx.StrictNamedAr
 	return nil
 }
 
-// scram returns what PostgreSQL stores of a password (RFC 5803), so that the password itself stands in no log of the server.
+// scram returns what PostgreSQL stores of a password (RFC 5803), so that the password itself stands in no log of the
+// server.
 func scram(password string) (string, error) {
 	const rounds = 4096
 	salt := make([]byte, 16)
@@ -158,5 +169,6 @@ func scram(password string) (string, error) {
 	}
 	stored := sha256.Sum256(of("Client Key"))
 	text := base64.StdEncoding.EncodeToString
-	return "SCRAM-SHA-256$" + strconv.Itoa(rounds) + ":" + text(salt) + "$" + text(stored[:]) + ":" + text(of("Server Key")), nil
+	return "SCRAM-SHA-256$" + strconv.Itoa(rounds) + ":" + text(salt) + "$" + text(stored[:]) + ":" +
+		text(of("Server Key")), nil
 }

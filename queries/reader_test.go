@@ -15,8 +15,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestReader tries everything with a login for other programs: it reads the tables that are for it, not the columns that tell who it was or
-// what was said unless that is granted, and can do nothing else.
+// TestReader tries everything with a login for other programs: it reads the tables that are for it, not the columns
+// that tell who it was or what was said unless that is granted, and can do nothing else.
 func TestReader(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -40,9 +40,16 @@ func TestReader(t *testing.T) {
 		t.Error("a new login is not said to be new")
 	}
 	t.Cleanup(func() { _ = drop(name) }) // before its database goes
-	figures := []string{"assistants", "environments", "channels", "versions", "turns", "flow_runs", "flow_steps", "review_states", "tags", "conversation_tags", "success_criteria", "sources", "ingest_minutes", "conversation_persons", "daily_figures", "daily_flow_figures", "event_types"}
+	figures := []string{
+		"assistants", "environments", "channels", "versions", "turns", "flow_runs", "flow_steps", "review_states",
+		"tags", "conversation_tags", "success_criteria", "sources", "ingest_minutes", "conversation_persons",
+		"daily_figures", "daily_flow_figures", "event_types",
+	}
 	texts := []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
-	rows, _ := pool.Query(ctx, `select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm') order by 1`)
+	rows, _ := pool.Query(
+		ctx,
+		`select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm') order by 1`,
+	)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(tables) < 60 {
 		t.Fatalf("%d tables, %v", len(tables), err)
@@ -85,7 +92,9 @@ func TestReader(t *testing.T) {
 		if !slices.Equal(open, want) {
 			t.Errorf("with texts %t it reads\n%v, not\n%v", with, open, want)
 		}
-		if _, err := conn.Exec(ctx, `select id, started_at, outcome, csat, response_median_ms from conversations`); err != nil {
+		if _, err := conn.Exec(
+			ctx, `select id, started_at, outcome, csat, response_median_ms from conversations`,
+		); err != nil {
 			t.Error(err)
 		}
 		if _, err := conn.Exec(ctx, `select command, flow_id, slot from commands`); err != nil {
@@ -101,7 +110,8 @@ func TestReader(t *testing.T) {
 		}
 		for _, sql := range []string{
 			"create table mine (n integer)", "copy assistants to program 'true'", "copy assistants to '/tmp/x'", "select * from pg_authid", "select pg_read_file('/etc/passwd')", "select pg_ls_dir('/')",
-			"select lo_import('/etc/passwd')", "create extension dblink", "create role other", "alter role " + name + " superuser", "insert into assistants (id, name) values (1, 'x')",
+			"select lo_import('/etc/passwd')", "create extension dblink", "create role other", "alter role " + name +
+				" superuser", "insert into assistants (id, name) values (1, 'x')",
 			"update conversations set csat = 1", "create schema mine", "set role " + pool.Config().ConnConfig.User,
 		} {
 			refused(sql)

@@ -15,8 +15,8 @@ import (
 	"turnwise/metric"
 )
 
-// RetentionRule says how long conversations and statistics of an assistant, environment and channel are kept; "" means all.
-// For a conversation the most specific rule holds.
+// RetentionRule says how long conversations and statistics of an assistant, environment and channel are kept; "" means
+// all. For a conversation the most specific rule holds.
 type RetentionRule struct {
 	ID               conversation.UUID
 	Assistant        string
@@ -87,13 +87,20 @@ func RetentionRules(ctx context.Context, db DB) ([]RetentionRule, error) {
 
 // AddRetentionRule keeps a rule; ErrConflict when there is one for the same.
 func AddRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{"id": r.ID, "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "now": r.ChangedAt, "by": NullUUID(by)})
+	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{
+		"id": r.ID, "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays,
+		"events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most,
+		"now": r.ChangedAt, "by": NullUUID(by),
+	})
 	return Unique(err)
 }
 
 // ChangeRetentionRule changes the durations of a rule, or returns ErrNotFound when somebody else did so meanwhile.
 func ChangeRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	return Changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{"id": r.ID, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": NullUUID(by)})
+	return Changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{
+		"id": r.ID, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays,
+		"statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": NullUUID(by),
+	})
 }
 
 // DeleteRetentionRule deletes a rule.
@@ -101,11 +108,18 @@ func DeleteRetentionRule(ctx context.Context, db DB, id conversation.UUID) error
 	return Changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": id})
 }
 
-// expired states of which conversations the rules remove something at now, holds left aside; and returns the latest cutoff.
-func (w *Where) expired(of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (text string, latest time.Time) {
+// expired states of which conversations the rules remove something at now, holds left aside; and returns the latest
+// cutoff.
+func (w *Where) expired(
+	of Kept, rules []RetentionRule, now time.Time, zone *time.Location,
+) (text string, latest time.Time) {
 	match := func(i int) string {
 		parts := []string{"true"}
-		for _, x := range [][3]string{{"assistant", "c.assistant_id", rules[i].Assistant}, {"environment", "c.environment_id", rules[i].Environment}, {"channel", "c.channel_id", rules[i].Channel}} {
+		for _, x := range [][3]string{
+			{"assistant", "c.assistant_id", rules[i].Assistant},
+			{"environment", "c.environment_id", rules[i].Environment},
+			{"channel", "c.channel_id", rules[i].Channel},
+		} {
 			if x[2] != "" {
 				name := fmt.Sprintf("rule_%d_%s", i, x[0])
 				w.Args[name] = conversation.SmallID(x[0], x[2])
@@ -139,7 +153,10 @@ func (w *Where) expired(of Kept, rules []RetentionRule, now time.Time, zone *tim
 	}
 	w.Args["now"] = now
 	text = "c.closes_at <= @now and (" + strings.Join(any, " or ") + ")"
-	return [...]string{KeptTexts: "(c.removed = 0 or c.resumed) and ", KeptEvents: "(c.removed < 2 or c.resumed) and ", KeptConversations: ""}[of] + text, latest
+	return [...]string{
+		KeptTexts: "(c.removed = 0 or c.resumed) and ", KeptEvents: "(c.removed < 2 or c.resumed) and ",
+		KeptConversations: "",
+	}[of] + text, latest
 }
 
 // mostPreviewed is up to how many conversations a preview counts.
@@ -154,7 +171,9 @@ type RetentionPreview struct {
 }
 
 // PreviewRetention counts the conversations of which the rules would remove no more than that now.
-func PreviewRetention(ctx context.Context, db DB, of Kept, rules []RetentionRule, now time.Time, zone *time.Location) (p RetentionPreview, err error) {
+func PreviewRetention(
+	ctx context.Context, db DB, of Kept, rules []RetentionRule, now time.Time, zone *time.Location,
+) (p RetentionPreview, err error) {
 	w := &Where{Args: pgx.StrictNamedArgs{}}
 	text, latest := w.expired(of, rules, now, zone)
 	if text == "false" {
@@ -165,7 +184,11 @@ func PreviewRetention(ctx context.Context, db DB, of Kept, rules []RetentionRule
 		text += " and not (" + other + " and not " + heldText + ")"
 	}
 	w.Args["latest"], w.Args["most"] = latest, mostPreviewed
-	rows, _ := db.Query(ctx, "select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held, count(*) = @most as more\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+" order by c.started_at limit @most) as c", w.Args)
+	rows, _ := db.Query(
+		ctx,
+		"select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held, count(*) = @most as more\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+" order by c.started_at limit @most) as c",
+		w.Args,
+	)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[RetentionPreview])
 }
 
@@ -179,15 +202,19 @@ type RetentionWindow struct {
 	Assistants  []int32
 }
 
-// NextRetentionWindow returns the oldest window from a time on with anything that the rules remove; false when there is none.
-func NextRetentionWindow(ctx context.Context, db DB, of Kept, rules []RetentionRule, after, now time.Time, zone *time.Location) (x RetentionWindow, ok bool, err error) {
+// NextRetentionWindow returns the oldest window from a time on with anything that the rules remove; false when there is
+// none.
+func NextRetentionWindow(
+	ctx context.Context, db DB, of Kept, rules []RetentionRule, after, now time.Time, zone *time.Location,
+) (x RetentionWindow, ok bool, err error) {
 	w := &Where{Args: pgx.StrictNamedArgs{}}
 	text, latest := w.expired(of, rules, now, zone)
 	if text == "false" {
 		return x, false, nil
 	}
 	w.Args["latest"], w.Args["after"] = latest, after
-	from := " from conversations c where c.started_at >= @after and c.started_at < @latest and " + text + " and not " + heldText
+	from := " from conversations c where c.started_at >= @after and c.started_at < @latest and " + text + " and not " +
+		heldText
 	rows, _ := db.Query(ctx, "select c.started_at"+from+" order by c.started_at, c.id limit 1", w.Args)
 	oldest, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
 	if err != nil || len(oldest) == 0 {
@@ -196,7 +223,12 @@ func NextRetentionWindow(ctx context.Context, db DB, of Kept, rules []RetentionR
 	x.From = oldest[0].UTC().Truncate(windowLength)
 	x.Until = x.From.Add(windowLength)
 	w.Args["window_from"], w.Args["window_until"] = x.From, x.Until
-	rows, _ = db.Query(ctx, "select c.sender_id, c.id, c.assistant_id"+from+" and c.started_at >= @window_from and c.started_at < @window_until order by c.sender_id, c.id", w.Args)
+	rows, _ = db.Query(
+		ctx,
+		"select c.sender_id, c.id, c.assistant_id"+from+
+			" and c.started_at >= @window_from and c.started_at < @window_until order by c.sender_id, c.id",
+		w.Args,
+	)
 	var p ConversationKey
 	var assistant int32
 	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &assistant}, func() error {
@@ -222,8 +254,8 @@ select a, @before::timestamptz from unnest(@assistants::integer[]) as a
 on conflict (assistant_id) do update
 set before = greatest(final_figures.before, excluded.before)`
 
-// Freeze has the rollups of the window's days stay as they are for ever. It returns false, and does nothing, while some of
-// them are not counted yet.
+// Freeze has the rollups of the window's days stay as they are for ever. It returns false, and does nothing, while some
+// of them are not counted yet.
 func (x RetentionWindow) Freeze(ctx context.Context, pool *pgxpool.Pool, zone *time.Location) (bool, error) {
 	until := metric.AddDays(x.Until.Add(-time.Nanosecond), 1, zone)
 	done := false
@@ -287,9 +319,12 @@ var forgetSendersSQL = []string{
 	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c where c.sender_id = s.id)`,
 }
 
-// due returns those of the places of which the rules remove something still, and the stretch in which their facts lie. Nobody stores
-// events of their shards, counts or links persons until the transaction ends.
-func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []ConversationKey, now time.Time, zone *time.Location) (left []ConversationKey, from, until time.Time, err error) {
+// due returns those of the places of which the rules remove something still, and the stretch in which their facts lie.
+// Nobody stores events of their shards, counts or links persons until the transaction ends.
+func due(
+	ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []ConversationKey, now time.Time,
+	zone *time.Location,
+) (left []ConversationKey, from, until time.Time, err error) {
 	if _, err := tx.Exec(ctx, LockRollupsSQL); err != nil {
 		return nil, from, until, err
 	}
@@ -303,7 +338,11 @@ func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []
 	}
 	w := &Where{Args: pgx.StrictNamedArgs{"senders": senders, "ids": ids}}
 	text, _ := w.expired(kept, rules, now, zone)
-	rows, _ := tx.Query(ctx, "select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText, w.Args)
+	rows, _ := tx.Query(
+		ctx,
+		"select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText,
+		w.Args,
+	)
 	var p ConversationKey
 	var started, last time.Time
 	_, err = pgx.ForEachRow(rows, []any{&p.SenderID, &p.ID, &started, &last}, func() error {
@@ -320,7 +359,10 @@ func due(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []
 
 // Expire deletes those of the places that the rules delete still, and returns how many those were. whole says
 // that the partitions of their months are going to be dropped.
-func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []ConversationKey, whole bool, now time.Time, zone *time.Location) (int, error) {
+func Expire(
+	ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []ConversationKey, whole bool, now time.Time,
+	zone *time.Location,
+) (int, error) {
 	left, from, until, err := due(ctx, tx, KeptConversations, rules, of, now, zone)
 	if err != nil || len(left) == 0 {
 		return 0, err
@@ -330,7 +372,9 @@ func Expire(ctx context.Context, tx pgx.Tx, rules []RetentionRule, of []Conversa
 	}
 	senders, ids := KeyColumns(left)
 	keys := pgx.StrictNamedArgs{"senders": senders, "ids": ids}
-	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
+	spans := pgx.StrictNamedArgs{
+		"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1),
+	}
 	var q pgx.Batch
 	q.Queue(keepFirstsSQL, keys)
 	q.Queue(keepReviewsSQL, keys)
@@ -373,7 +417,9 @@ var expireStatisticsSQL = []string{
 }
 
 // ExpireStatistics deletes figures that the rules do not keep, and returns how many rows those were.
-func ExpireStatistics(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now time.Time, zone *time.Location) (n int64, err error) {
+func ExpireStatistics(
+	ctx context.Context, tx pgx.Tx, rules []RetentionRule, now time.Time, zone *time.Location,
+) (n int64, err error) {
 	rows, _ := tx.Query(ctx, assistantNamesSQL)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
@@ -385,13 +431,17 @@ func ExpireStatistics(ctx context.Context, tx pgx.Tx, rules []RetentionRule, now
 		}
 		var ids []int32
 		for _, name := range names {
-			own := slices.ContainsFunc(rules, func(o RetentionRule) bool { return o.Assistant == name && o.Environment+o.Channel == "" })
+			own := slices.ContainsFunc(
+				rules, func(o RetentionRule) bool { return o.Assistant == name && o.Environment+o.Channel == "" },
+			)
 			if r.Assistant == name || r.Assistant == "" && !own {
 				ids = append(ids, conversation.SmallID("assistant", name))
 			}
 		}
 		for _, sql := range expireStatisticsSQL {
-			tag, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"assistants": ids, "cutoff": Cutoff(*r.StatisticsDays, now, zone)})
+			tag, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
+				"assistants": ids, "cutoff": Cutoff(*r.StatisticsDays, now, zone),
+			})
 			if err != nil {
 				return n, err
 			}
@@ -451,6 +501,8 @@ func KeepRetentionRun(ctx context.Context, db DB, r RetentionRun) error {
 // FrozenBefore returns the time before which conversations of the filter's range may have been deleted; nil for none.
 func FrozenBefore(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (*time.Time, error) {
 	from, _ := f.Range.Bounds(now, zone)
-	rows, _ := db.Query(ctx, frozenSQL, pgx.StrictNamedArgs{"all": len(f.Assistants) == 0, "assistants": append([]string{}, f.Assistants...), "from": from})
+	rows, _ := db.Query(ctx, frozenSQL, pgx.StrictNamedArgs{
+		"all": len(f.Assistants) == 0, "assistants": append([]string{}, f.Assistants...), "from": from,
+	})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])
 }

@@ -113,8 +113,8 @@ func parseIDs(all []string) [][16]byte {
 	return ids
 }
 
-// ReviewStateText and ReviewTookText tell what reviews say of a conversation, c: whether it is reviewed (2) or in part (1), v being its row of review_states; and how many
-// seconds the reviewer of r took from claiming to ending it.
+// ReviewStateText and ReviewTookText tell what reviews say of a conversation, c: whether it is reviewed (2) or in part
+// (1), v being its row of review_states; and how many seconds the reviewer of r took from claiming to ending it.
 const (
 	ReviewStateText = `case when v.sender_id is null then 0 when v.reviewed_at is not null and v.events = c.events then 2 else 1 end`
 	ReviewTookText  = `(

@@ -54,7 +54,10 @@ values (@id, @name, @query, @columns, @oldest, @shared, @user, @at)`
 
 // AddSavedView keeps a view; ErrConflict when the user has one of that name.
 func AddSavedView(ctx context.Context, db DB, v SavedView) error {
-	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{"id": v.ID, "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared, "user": v.AccountID, "at": v.CreatedAt})
+	_, err := db.Exec(ctx, insertSavedViewSQL, pgx.StrictNamedArgs{
+		"id": v.ID, "name": v.Name, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "shared": v.Shared,
+		"user": v.AccountID, "at": v.CreatedAt,
+	})
 	return Unique(err)
 }
 
@@ -66,7 +69,9 @@ returning id`
 
 // ChangeSavedView makes a view of the user what it now shows, with any a shared one of anybody; or ErrNotFound.
 func ChangeSavedView(ctx context.Context, db DB, v SavedView, anyShared bool) error {
-	return Changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{"id": v.ID, "user": v.AccountID, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared})
+	return Changed(ctx, db, changeSavedViewSQL, pgx.StrictNamedArgs{
+		"id": v.ID, "user": v.AccountID, "query": v.Query, "columns": v.Columns, "oldest": v.Oldest, "any": anyShared,
+	})
 }
 
 const deleteSavedViewSQL = `

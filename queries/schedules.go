@@ -58,7 +58,9 @@ func (g RecipientGroup) Narrow(query string) (string, error) {
 			continue
 		}
 		if all := q[x[0]]; len(all) > 0 && !slices.Contains(all, x[1]) || slices.Contains(q[x[0]+".not"], x[1]) {
-			return "", &metric.InputError{Field: "group", Msg: fmt.Sprintf("the report's filter leaves out the %s %q", x[0], x[1])}
+			return "", &metric.InputError{
+				Field: "group", Msg: fmt.Sprintf("the report's filter leaves out the %s %q", x[0], x[1]),
+			}
 		}
 		q.Set(x[0], x[1])
 	}
@@ -113,9 +115,11 @@ join accounts u on u.id = s.account_id
 `
 
 const (
-	schedulesSQL      = scheduleColumns + `where @user::uuid is null or s.account_id = @user order by lower(s.name), s.id limit 500`
-	scheduleByIDSQL   = scheduleColumns + `where s.id = @id`
-	dueSchedulesSQL   = scheduleColumns + `where s.next_at <= @now order by s.next_at, s.id limit 20 for update of s skip locked`
+	schedulesSQL = scheduleColumns +
+		`where @user::uuid is null or s.account_id = @user order by lower(s.name), s.id limit 500`
+	scheduleByIDSQL = scheduleColumns + `where s.id = @id`
+	dueSchedulesSQL = scheduleColumns +
+		`where s.next_at <= @now order by s.next_at, s.id limit 20 for update of s skip locked`
 	insertScheduleSQL = `
 insert into schedules (id, name, account_id, page, query, grain, formats, schedule, zone, destination, target, secret, if_empty, incremental, next_at, created_at)
 values (@id, @name, @user, @page, @query, @grain, @formats, @schedule, @zone, @destination, @target, @secret, @if_empty, @incremental, @next, @at)`
@@ -274,7 +278,10 @@ const (
 
 // AddRun notes a run, once for each due time.
 func AddRun(ctx context.Context, db DB, r ReportRun) error {
-	_, err := db.Exec(ctx, insertRunSQL, pgx.StrictNamedArgs{"id": r.ID, "schedule": r.ScheduleID, "due": r.DueAt, "test": r.TestFor, "state": r.State, "error": r.Error, "now": r.CreatedAt, "ended": r.EndedAt})
+	_, err := db.Exec(ctx, insertRunSQL, pgx.StrictNamedArgs{
+		"id": r.ID, "schedule": r.ScheduleID, "due": r.DueAt, "test": r.TestFor, "state": r.State, "error": r.Error,
+		"now": r.CreatedAt, "ended": r.EndedAt,
+	})
 	return err
 }
 
@@ -408,7 +415,9 @@ func (c RunClaim) Begin(ctx context.Context, db DB) error {
 
 // Part stores a part of a file.
 func (c RunClaim) Part(ctx context.Context, db DB, n, part int, body []byte) error {
-	return Changed(ctx, db, insertFilePartSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "n": n, "part": part, "body": body})
+	return Changed(ctx, db, insertFilePartSQL, pgx.StrictNamedArgs{
+		"id": c.ID, "claim": c.claim, "n": n, "part": part, "body": body,
+	})
 }
 
 // Made notes that all files of the run are made: from now on they stay as they are.
@@ -422,7 +431,9 @@ func (c RunClaim) Made(ctx context.Context, db DB, files []ReportFile, rows int6
 
 // End notes how the run stands: done, failed, skipped, or waiting until retry.
 func (c RunClaim) End(ctx context.Context, db DB, state, failure string, retry *time.Time, now time.Time) error {
-	return Changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{"id": c.ID, "claim": c.claim, "state": state, "error": failure, "retry": retry, "now": now})
+	return Changed(ctx, db, endRunSQL, pgx.StrictNamedArgs{
+		"id": c.ID, "claim": c.claim, "state": state, "error": failure, "retry": retry, "now": now,
+	})
 }
 
 // CancelRun ends a run that is not over; ErrNotFound when it is.
@@ -461,7 +472,9 @@ type Delivery struct {
 // Deliveries returns those of a run, and makes them first for recipients that have none.
 func Deliveries(ctx context.Context, tx pgx.Tx, run conversation.UUID, recipients []string) ([]Delivery, error) {
 	for _, r := range recipients {
-		if _, err := tx.Exec(ctx, insertDeliverySQL, pgx.StrictNamedArgs{"id": run, "recipient": r, "token": NewID()}); err != nil {
+		if _, err := tx.Exec(
+			ctx, insertDeliverySQL, pgx.StrictNamedArgs{"id": run, "recipient": r, "token": NewID()},
+		); err != nil {
 			return nil, fmt.Errorf("deliveries: %w", err)
 		}
 	}
@@ -484,7 +497,9 @@ func (c RunClaim) Sending(ctx context.Context, db DB, d Delivery) error {
 
 // Delivered notes how it went: sent, failed, or waiting until retry.
 func Delivered(ctx context.Context, db DB, d Delivery, now time.Time) error {
-	return Changed(ctx, db, deliveredSQL, pgx.StrictNamedArgs{"id": d.RunID, "recipient": d.Recipient, "state": d.State, "error": d.Error, "retry": d.RetryAt, "now": now})
+	return Changed(ctx, db, deliveredSQL, pgx.StrictNamedArgs{
+		"id": d.RunID, "recipient": d.Recipient, "state": d.State, "error": d.Error, "retry": d.RetryAt, "now": now,
+	})
 }
 
 // RetryDelivery has a failed delivery, and its run, gone on with.
@@ -510,7 +525,9 @@ func SubscriptionByToken(ctx context.Context, db DB, token conversation.UUID) (S
 
 // Unsubscribe keeps a recipient from getting any more of a schedule.
 func Unsubscribe(ctx context.Context, db DB, s Subscription, now time.Time) error {
-	_, err := db.Exec(ctx, unsubscribeSQL, pgx.StrictNamedArgs{"schedule": s.ScheduleID, "recipient": s.Recipient, "now": now})
+	_, err := db.Exec(ctx, unsubscribeSQL, pgx.StrictNamedArgs{
+		"schedule": s.ScheduleID, "recipient": s.Recipient, "now": now,
+	})
 	return err
 }
 

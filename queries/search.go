@@ -59,8 +59,8 @@ func CorrectSpelling(ctx context.Context, db DB, words []string) (map[string][]s
 	return others, err
 }
 
-// shownToo: who may not see personal data searches in the words that are left when they are masked. What is wanted stands among all words
-// too, so that the index serves both.
+// shownToo: who may not see personal data searches in the words that are left when they are masked. What is wanted
+// stands among all words too, so that the index serves both.
 const shownToo = ` and (not @shown::boolean or coalesce(shown, words) @@ @query::tsquery)`
 
 const hitsSQL = `
@@ -76,8 +76,8 @@ select
 from conversation_texts
 where words @@ @wanted::tsquery` + shownToo + ` and started_at >= @from and started_at < @until`
 
-// fewHits is up to how many conversations that a search hits are looked up first; where there are more, lists walk back in time and look
-// at each. From manyHits on a guess will do to tell.
+// fewHits is up to how many conversations that a search hits are looked up first; where there are more, lists walk back
+// in time and look at each. From manyHits on a guess will do to tell.
 const (
 	fewHits  = 10_000
 	manyHits = 25_000
@@ -102,7 +102,9 @@ type textHit struct {
 }
 
 // lookUpText prepares a search: which words it forgives and, unless they are many, which conversations it hits.
-func lookUpText(ctx context.Context, db DB, f metric.Filter, wait time.Duration, from, until time.Time) (t found, err error) {
+func lookUpText(
+	ctx context.Context, db DB, f metric.Filter, wait time.Duration, from, until time.Time,
+) (t found, err error) {
 	q, err := SearchTyped(f.Text)
 	if !f.Shown { // words that are forgiven would be those that are masked
 		q, err = Search(ctx, db, f.Text)
@@ -163,8 +165,11 @@ var ErrSlow = errors.New("takes longer than a page waits")
 
 const impatienceSQL = `select set_config('statement_timeout', @ms, true)`
 
-// hitsWithin reads hits, from a pool no longer than it waits (0: as long as it takes); ErrSlow says that it takes longer.
-func hitsWithin(ctx context.Context, db DB, wait time.Duration, sql string, args pgx.StrictNamedArgs) (hits []textHit, err error) {
+// hitsWithin reads hits, from a pool no longer than it waits (0: as long as it takes); ErrSlow says that it takes
+// longer.
+func hitsWithin(
+	ctx context.Context, db DB, wait time.Duration, sql string, args pgx.StrictNamedArgs,
+) (hits []textHit, err error) {
 	read := func(db DB) (err error) {
 		rows, _ := db.Query(ctx, sql, args)
 		hits, err = readHits(rows)
@@ -184,7 +189,9 @@ func hitsWithin(ctx context.Context, db DB, wait time.Duration, sql string, args
 // Within gives each statement of do so much time; ErrSlow says that one took longer.
 func Within(ctx context.Context, pool *pgxpool.Pool, wait time.Duration, do func(db DB) error) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, impatienceSQL, pgx.StrictNamedArgs{"ms": strconv.FormatInt(wait.Milliseconds(), 10)}); err != nil {
+		if _, err := tx.Exec(ctx, impatienceSQL, pgx.StrictNamedArgs{
+			"ms": strconv.FormatInt(wait.Milliseconds(), 10),
+		}); err != nil {
 			return err
 		}
 		return do(tx)
@@ -227,7 +234,8 @@ const (
 select sender_id, conversation_id, started_at
 from conversation_texts
 where words @@ @wanted::tsquery` + shownToo + ` and started_at >= @from and started_at < @until`
-	olderHitsSQL = nextHitsHead + ` and (@cursor_at::timestamptz is null or (started_at, conversation_id) < (@cursor_at, @cursor_id::uuid))
+	olderHitsSQL = nextHitsHead +
+		` and (@cursor_at::timestamptz is null or (started_at, conversation_id) < (@cursor_at, @cursor_id::uuid))
 order by started_at desc, conversation_id desc
 limit @limit`
 	newerHitsSQL = nextHitsHead + ` and (started_at, conversation_id) > (@cursor_at, @cursor_id::uuid)
@@ -236,7 +244,9 @@ limit @limit`
 )
 
 // nextHits returns the next conversations that a search hits, from a place in the list on (nil: the newest).
-func nextHits(ctx context.Context, db DB, t found, at *metric.Cursor, limit int, from, until time.Time) (hits []textHit, err error) {
+func nextHits(
+	ctx context.Context, db DB, t found, at *metric.Cursor, limit int, from, until time.Time,
+) (hits []textHit, err error) {
 	sql, args := olderHitsSQL, t.args(from, until)
 	args["limit"], args["cursor_at"], args["cursor_id"] = limit, nil, nil
 	if at != nil {
@@ -278,7 +288,8 @@ func Search(ctx context.Context, db DB, text string) (search.Query, error) {
 	return q.Or(others), nil
 }
 
-// SearchAs has the words of a filter looked for where a user may: in what is shown alone, where personal data are masked for the user.
+// SearchAs has the words of a filter looked for where a user may: in what is shown alone, where personal data are
+// masked for the user.
 func SearchAs(ctx context.Context, db DB, f metric.Filter, personal bool) (metric.Filter, error) {
 	if f.Text == "" || personal {
 		return f, nil
@@ -299,13 +310,19 @@ func (w *Where) text(t found) {
 		if t.shown {
 			words = "coalesce(x.shown, x.words)"
 		}
-		w.And("exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and "+words+" @@ @search::tsquery)", "search", t.query)
+		w.And(
+			"exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and "+words+" @@ @search::tsquery)",
+			"search", t.query,
+		)
 	default:
 		senders, ids := make([]int64, len(t.hits)), make([][16]byte, len(t.hits))
 		for i, h := range t.hits {
 			senders[i], ids[i] = h.sender, h.id
 		}
-		w.And("(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))", "hit_senders", senders)
+		w.And(
+			"(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))",
+			"hit_senders", senders,
+		)
 		w.Args["hit_ids"] = ids
 	}
 }
@@ -329,14 +346,19 @@ type Excerpt struct {
 	Hits    []search.Span
 }
 
-// Excerpts returns the first message of each conversation that a search hits, if there is one; a hit may also lie in a note, a tag or an id.
-func Excerpts(ctx context.Context, db DB, q search.Query, list []ListedConversation, most int) (map[conversation.UUID]Excerpt, error) {
+// Excerpts returns the first message of each conversation that a search hits, if there is one; a hit may also lie in a
+// note, a tag or an id.
+func Excerpts(
+	ctx context.Context, db DB, q search.Query, list []ListedConversation, most int,
+) (map[conversation.UUID]Excerpt, error) {
 	n := len(list)
 	senders, ids, froms, untils := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n)
 	for i, c := range list {
 		senders[i], ids[i], froms[i], untils[i] = c.SenderID, c.ID, c.StartedAt, c.LastAt
 	}
-	rows, _ := db.Query(ctx, excerptsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "froms": froms, "untils": untils})
+	rows, _ := db.Query(ctx, excerptsSQL, pgx.StrictNamedArgs{
+		"senders": senders, "ids": ids, "froms": froms, "untils": untils,
+	})
 	out := map[conversation.UUID]Excerpt{}
 	var sender int64
 	var id, message conversation.UUID
@@ -363,7 +385,10 @@ const Uncounted = -1
 const lookedAtFirst = 1000
 
 // amongNext returns those of the next hits of a search that match the filter.
-func amongNext(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, batch, limit int, now time.Time, zone *time.Location) ([]ListedConversation, error) {
+func amongNext(
+	ctx context.Context, db DB, f metric.Filter, known FilterIDs, at *metric.Cursor, batch, limit int, now time.Time,
+	zone *time.Location,
+) ([]ListedConversation, error) {
 	from, until := f.Range.Bounds(now, zone)
 	hits, err := nextHits(ctx, db, known.text, at, batch, from, until)
 	if err != nil || len(hits) == 0 {
@@ -373,9 +398,11 @@ func amongNext(ctx context.Context, db DB, f metric.Filter, known FilterIDs, at 
 	return matching(ctx, db, f, known, at, true, limit, now, zone)
 }
 
-// Searched returns at once what Conversations and CountConversations return of a filter that searches; the number may be
-// Uncounted.
-func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location) ([]ListedConversation, int, error) {
+// Searched returns at once what Conversations and CountConversations return of a filter that searches; the number may
+// be Uncounted.
+func Searched(
+	ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location,
+) ([]ListedConversation, int, error) {
 	known, err := lookUpNames(ctx, db, f, impatience, now, zone)
 	if err != nil {
 		return nil, 0, err
@@ -399,7 +426,10 @@ func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, li
 	case !textAlone(f):
 		w := FilterConversations(f, known, now, zone)
 		w.Args["limit"] = most
-		rows, _ := db.Query(ctx, "select c.sender_id, c.id, c.started_at\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.Args)
+		rows, _ := db.Query(
+			ctx, "select c.sender_id, c.id, c.started_at\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit",
+			w.Args,
+		)
 		if hits, err = readHits(rows); err != nil {
 			return nil, 0, err
 		}
@@ -412,6 +442,9 @@ func Searched(ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, li
 	}
 	all := known.text.with(hits)
 	all.page(at, limit)
-	list, err := matching(ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, FilterIDs{text: all}, nil, true, limit, now, zone)
+	list, err := matching(
+		ctx, db, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, FilterIDs{text: all}, nil, true, limit, now,
+		zone,
+	)
 	return list, total, err
 }

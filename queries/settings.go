@@ -58,12 +58,16 @@ func SetMail(ctx context.Context, db DB, m MailSettings, by conversation.UUID, n
 	return setSetting(ctx, db, "mail", m, m.Sealed, by, now)
 }
 
-func setSetting(ctx context.Context, db DB, name string, v any, sealed []byte, by conversation.UUID, now time.Time) error {
+func setSetting(
+	ctx context.Context, db DB, name string, v any, sealed []byte, by conversation.UUID, now time.Time,
+) error {
 	value, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	_, err = db.Exec(ctx, setSettingSQL, pgx.StrictNamedArgs{"name": name, "value": value, "secret": sealed, "now": now, "by": NullUUID(by)})
+	_, err = db.Exec(ctx, setSettingSQL, pgx.StrictNamedArgs{
+		"name": name, "value": value, "secret": sealed, "now": now, "by": NullUUID(by),
+	})
 	return err
 }
 
@@ -71,7 +75,9 @@ func setSetting(ctx context.Context, db DB, name string, v any, sealed []byte, b
 func setting(ctx context.Context, db DB, name string, into any) error {
 	rows, _ := db.Query(ctx, settingSQL, pgx.StrictNamedArgs{"name": name})
 	var value, sealed []byte
-	if _, err := pgx.ForEachRow(rows, []any{&value, &sealed}, func() error { return json.Unmarshal(value, into) }); err != nil {
+	if _, err := pgx.ForEachRow(
+		rows, []any{&value, &sealed}, func() error { return json.Unmarshal(value, into) },
+	); err != nil {
 		return fmt.Errorf("setting %s: %w", name, err)
 	}
 	return nil

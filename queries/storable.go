@@ -29,7 +29,8 @@ var errUnstorable = errors.New("the database takes nothing at the moment")
 // errTakenBack ends a transaction that is to leave nothing.
 var errTakenBack = errors.New("taken back")
 
-// Storable tells why nothing can be stored, as when the disk is full; nil when something can. It stores some kilobytes and takes them back.
+// Storable tells why nothing can be stored, as when the disk is full; nil when something can. It stores some kilobytes
+// and takes them back.
 func Storable(ctx context.Context, pool *pgxpool.Pool) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		for _, sql := range []string{LockTimeoutSQL, fillProbeSQL} {

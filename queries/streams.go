@@ -138,7 +138,10 @@ set committed = excluded.committed, newest = excluded.newest, lag = excluded.lag
 func SavePositions(ctx context.Context, db DB, source int64, at time.Time, positions []Position) error {
 	var q pgx.Batch
 	for _, p := range positions {
-		q.Queue(savePositionSQL, pgx.StrictNamedArgs{"source": source, "stream": p.Stream, "part": p.Part, "committed": p.Committed, "newest": p.Newest, "lag": p.Lag, "at": at})
+		q.Queue(savePositionSQL, pgx.StrictNamedArgs{
+			"source": source, "stream": p.Stream, "part": p.Part, "committed": p.Committed, "newest": p.Newest,
+			"lag": p.Lag, "at": at,
+		})
 	}
 	q.Queue(forgetPositionsSQL, pgx.StrictNamedArgs{"source": source, "before": at.Add(-time.Hour)})
 	if err := db.SendBatch(ctx, &q).Close(); err != nil {
@@ -183,7 +186,9 @@ func Incarnations(ctx context.Context, db DB, source int64) (map[Part]string, er
 
 // KeepIncarnation notes as which incarnation a part is read.
 func KeepIncarnation(ctx context.Context, db DB, source int64, p Part, incarnation string) error {
-	_, err := db.Exec(ctx, keepIncarnationSQL, pgx.StrictNamedArgs{"source": source, "stream": p.Stream, "part": p.Part, "incarnation": incarnation})
+	_, err := db.Exec(ctx, keepIncarnationSQL, pgx.StrictNamedArgs{
+		"source": source, "stream": p.Stream, "part": p.Part, "incarnation": incarnation,
+	})
 	return err
 }
 

@@ -10,8 +10,8 @@ import (
 	"turnwise/conversation"
 )
 
-// stripTextsSQL removes what was said: texts, and whatever else may hold parts of them. What figures are made of stays: intents,
-// flows, and the values of slots by which success criteria judge.
+// stripTextsSQL removes what was said: texts, and whatever else may hold parts of them. What figures are made of stays:
+// intents, flows, and the values of slots by which success criteria judge.
 var stripTextsSQL = []string{
 	`update messages t set text = '', rich = null, entities = null from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until and (t.text <> '' or t.rich is not null or t.entities is not null)`,
 	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until where o.sender_id = e.sender_id and o.event_id = e.id`,
@@ -24,7 +24,8 @@ const judgedSlots = `(select r.rules ->> 'slot' from success_criteria r where co
 
 const (
 	stripSlotsSQL    = `update slots t set value = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value <> '' and t.name not in ` + judgedSlots
-	stripCommandsSQL = `update commands t set value = case when t.slot in ` + judgedSlots + ` then t.value else '' end, detail = case t.command when 'cannot handle' then t.detail else '' end
+	stripCommandsSQL = `update commands t set value = case when t.slot in ` + judgedSlots +
+		` then t.value else '' end, detail = case t.command when 'cannot handle' then t.detail else '' end
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value || t.detail <> ''`
 	stripWordsSQL        = `delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`
 	stripConversationSQL = `update conversations c set first_text = '', removed = greatest(c.removed, @level::smallint), resumed = false, checkpoint = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where c.sender_id = k.sender_id and c.id = k.id`
@@ -46,7 +47,10 @@ where p.sender_id = k.sender_id`
 
 // Strip removes the texts of those of the places of which the rules remove them still, and their events too if
 // these are what is kept; and returns how many those were. Their conversations are never folded again.
-func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []ConversationKey, now time.Time, zone *time.Location) (int, error) {
+func Strip(
+	ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of []ConversationKey, now time.Time,
+	zone *time.Location,
+) (int, error) {
 	left, from, until, err := due(ctx, tx, kept, rules, of, now, zone)
 	if err != nil || len(left) == 0 {
 		return 0, err
@@ -60,7 +64,9 @@ func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of 
 	}
 	senders, ids := KeyColumns(left)
 	keys := pgx.StrictNamedArgs{"senders": senders, "ids": ids}
-	spans := pgx.StrictNamedArgs{"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1)}
+	spans := pgx.StrictNamedArgs{
+		"senders": senders, "ids": ids, "from": from.AddDate(0, 0, -1), "until": until.AddDate(0, 0, 1),
+	}
 	var q pgx.Batch
 	for _, sql := range stripTextsSQL {
 		q.Queue(sql, spans)
@@ -78,8 +84,8 @@ func Strip(ctx context.Context, tx pgx.Tx, kept Kept, rules []RetentionRule, of 
 
 const expireSealedSQL = `delete from rejected_events where code = 'sealed' and last_at < @cutoff`
 
-// ExpireSealed deletes events that were set aside because retention had removed what they belong to, once they are as old as the
-// shortest of the rules keeps anything.
+// ExpireSealed deletes events that were set aside because retention had removed what they belong to, once they are as
+// old as the shortest of the rules keeps anything.
 func ExpireSealed(ctx context.Context, db DB, rules []RetentionRule, now time.Time, zone *time.Location) error {
 	var latest time.Time
 	for _, r := range rules {

@@ -85,8 +85,8 @@ gone as (
 )
 select coalesce(max(word), '') from few`
 
-// SweepWords forgets those of the next 1,000 words of the vocabulary after one that stand in no text any more, and returns the last
-// it looked at; "" at the end.
+// SweepWords forgets those of the next 1,000 words of the vocabulary after one that stand in no text any more, and
+// returns the last it looked at; "" at the end.
 func SweepWords(ctx context.Context, db DB, after string) (string, error) {
 	rows, _ := db.Query(ctx, sweepWordsSQL, pgx.StrictNamedArgs{"after": after})
 	last, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
@@ -150,8 +150,8 @@ type changedText struct {
 // textsAtOnce is how many conversations are indexed by one statement.
 const textsAtOnce = 100
 
-// IndexTexts indexes the conversations of at most limit marks, in one transaction, and returns how many marks it took; -1
-// when another process is at it.
+// IndexTexts indexes the conversations of at most limit marks, in one transaction, and returns how many marks it took;
+// -1 when another process is at it.
 func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error) {
 	rows, _ := tx.Query(ctx, lockSearchSQL)
 	if locked, err := pgx.CollectRows(rows, pgx.RowTo[bool]); err != nil || len(locked) == 0 {
@@ -202,7 +202,9 @@ func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error
 	return marks, err
 }
 
-func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Masker, vocabulary map[string]struct{}) error {
+func storeTexts(
+	ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Masker, vocabulary map[string]struct{},
+) error {
 	n := len(part)
 	senders, ids, froms, untils, versions := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n), make([]int64, n)
 	var told map[conversation.UUID][]mask.Value
@@ -231,7 +233,9 @@ func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Mask
 			add(i, text, nil)
 		}
 	}
-	rows, _ := tx.Query(ctx, textsOfSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "froms": froms, "untils": untils})
+	rows, _ := tx.Query(ctx, textsOfSQL, pgx.StrictNamedArgs{
+		"senders": senders, "ids": ids, "froms": froms, "untils": untils,
+	})
 	var at int64
 	var text string
 	var entities *string
@@ -252,7 +256,9 @@ func storeTexts(ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Mask
 			vocabulary[w] = struct{}{}
 		}
 	}
-	_, err = tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words, "shown": shown})
+	_, err = tx.Exec(ctx, storeTextsSQL, pgx.StrictNamedArgs{
+		"senders": senders, "ids": ids, "ats": froms, "versions": versions, "words": words, "shown": shown,
+	})
 	if err != nil {
 		err = fmt.Errorf("store search documents: %w", err)
 	}

@@ -15,7 +15,8 @@ import (
 const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, always, environment, most_events, most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
 
 const (
-	tokenSQL       = tokenColumns + `where prefix = @prefix and revoked_at is null and (expires_at is null or expires_at > @now)`
+	tokenSQL = tokenColumns +
+		`where prefix = @prefix and revoked_at is null and (expires_at is null or expires_at > @now)`
 	tokensSQL      = tokenColumns + `order by created_at desc, id limit 1000`
 	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, always, environment, most_events, most_bytes, created_at, created_by, expires_at) values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @always, @environment, @most_events, @most_bytes, @at, @by, @expires)`
 	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning name`
@@ -68,7 +69,10 @@ func NewToken(ctx context.Context, db DB, t access.Token, days int) (secret stri
 		t.ID = NewID()
 	}
 	if err = AddToken(ctx, db, t); errors.Is(err, ErrConflict) {
-		err = &metric.InputError{Field: "token", Msg: "it was made already, and its secret shown then; if that is lost, revoke it and make another one"}
+		err = &metric.InputError{
+			Field: "token",
+			Msg:   "it was made already, and its secret shown then; if that is lost, revoke it and make another one",
+		}
 	}
 	return secret, err
 }
@@ -96,8 +100,8 @@ where token_usage.minute <> excluded.minute
 	or token_usage.events + excluded.events <= coalesce(@most_events::bigint, token_usage.events + excluded.events) and token_usage.bytes + excluded.bytes <= coalesce(@most_bytes::bigint, token_usage.bytes + excluded.bytes)
 returning token_id`
 
-// UseQuota takes what a token sends from what it may send in this minute, over all servers; false: it is too much. What is more than a minute
-// allows is always too much.
+// UseQuota takes what a token sends from what it may send in this minute, over all servers; false: it is too much. What
+// is more than a minute allows is always too much.
 func UseQuota(ctx context.Context, db DB, t access.Token, events, size int, now time.Time) (bool, error) {
 	if t.MostEvents == nil && t.MostBytes == nil {
 		return true, nil
@@ -105,7 +109,10 @@ func UseQuota(ctx context.Context, db DB, t access.Token, events, size int, now 
 	if t.MostEvents != nil && events > int(*t.MostEvents) || t.MostBytes != nil && int64(size) > *t.MostBytes {
 		return false, nil
 	}
-	err := Changed(ctx, db, useQuotaSQL, pgx.StrictNamedArgs{"id": t.ID, "minute": now.Truncate(time.Minute), "events": events, "bytes": size, "most_events": t.MostEvents, "most_bytes": t.MostBytes})
+	err := Changed(ctx, db, useQuotaSQL, pgx.StrictNamedArgs{
+		"id": t.ID, "minute": now.Truncate(time.Minute), "events": events, "bytes": size, "most_events": t.MostEvents,
+		"most_bytes": t.MostBytes,
+	})
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}

@@ -27,8 +27,11 @@ from conversations c
 join messages m on m.sender_id = c.sender_id and m.at between c.started_at and c.last_at and m.conversation_id = c.id and m.author = 1
 where c.id = any(@ids::uuid[]) and (m.entities is not null or m.text like '/SetSlots(%')`
 
-// ToldIn returns what conversations tell as values of the slots that are masked by name, so that it can be masked wherever it is said again.
-func ToldIn(ctx context.Context, db DB, m *mask.Masker, conversations []conversation.UUID) (map[conversation.UUID][]mask.Value, error) {
+// ToldIn returns what conversations tell as values of the slots that are masked by name, so that it can be masked
+// wherever it is said again.
+func ToldIn(
+	ctx context.Context, db DB, m *mask.Masker, conversations []conversation.UUID,
+) (map[conversation.UUID][]mask.Value, error) {
 	if len(m.Slots()) == 0 || len(conversations) == 0 {
 		return nil, nil
 	}

@@ -49,8 +49,8 @@ where c.id = @id and (@limits::integer[] is null or c.assistant_id = any(@limits
 order by c.started_at desc
 limit 1`
 
-// Conversation returns one conversation of the assistants that somebody is limited to, nil for all; or ErrNotFound. A platform may tell the same
-// id for conversations of two assistants.
+// Conversation returns one conversation of the assistants that somebody is limited to, nil for all; or ErrNotFound. A
+// platform may tell the same id for conversations of two assistants.
 func Conversation(ctx context.Context, db DB, id conversation.UUID, limits []string) (ConversationFacts, error) {
 	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": id, "limits": AssistantIDs(limits)})
 	c, err := One[ConversationFacts](rows)
@@ -87,7 +87,9 @@ limit 6`
 
 // EarlierConversations returns the last conversations of the same end user before this one.
 func EarlierConversations(ctx context.Context, db DB, c ConversationFacts, limits []string) ([]Earlier, error) {
-	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt, "limits": AssistantIDs(limits)})
+	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{
+		"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt, "limits": AssistantIDs(limits),
+	})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Earlier])
 }
 
@@ -241,7 +243,9 @@ func LoadTranscript(ctx context.Context, db DB, c ConversationFacts, w Window) (
 	}
 	from, before := w.After, 0
 	if w.Message != nil {
-		rows, _ := db.Query(ctx, seqOfMessageSQL, pgx.StrictNamedArgs{"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": *w.Message})
+		rows, _ := db.Query(ctx, seqOfMessageSQL, pgx.StrictNamedArgs{
+			"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": *w.Message,
+		})
 		seq, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return t, ErrNotFound
@@ -302,7 +306,9 @@ func loadDetails(ctx context.Context, db DB, t *Transcript, args func(pgx.Strict
 	span := args(pgx.StrictNamedArgs{"seq": t.From, "end": end})
 	plain := pgx.StrictNamedArgs{"sender": span["sender"], "id": span["id"], "seq": t.From, "end": end}
 	var q pgx.Batch
-	q.Queue(transcriptTurnsSQL, pgx.StrictNamedArgs{"sender": span["sender"], "id": span["id"], "first": first, "last": last})
+	q.Queue(transcriptTurnsSQL, pgx.StrictNamedArgs{
+		"sender": span["sender"], "id": span["id"], "first": first, "last": last,
+	})
 	q.Queue(transcriptCommandsSQL, plain)
 	q.Queue(transcriptSlotsSQL, plain)
 	q.Queue(transcriptEventsSQL, span)

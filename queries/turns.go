@@ -49,10 +49,15 @@ func turnsOf(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *t
 	return c, t, nil
 }
 
-// listedTurns are turnsOf a list of turns: if the filter asks for no more than a flow or an action, those with a response time.
-func listedTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (c, t *Where, err error) {
+// listedTurns are turnsOf a list of turns: if the filter asks for no more than a flow or an action, those with a
+// response time.
+func listedTurns(
+	ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location,
+) (c, t *Where, err error) {
 	c, t, err = turnsOf(ctx, db, f, now, zone)
-	if err == nil && f.ResponseOver == 0 && f.ResponseUpTo == 0 && f.Turns == (metric.TurnFilter{Flow: f.Turns.Flow, Action: f.Turns.Action}) {
+	if err == nil && f.ResponseOver == 0 && f.ResponseUpTo == 0 && f.Turns == (metric.TurnFilter{
+		Flow: f.Turns.Flow, Action: f.Turns.Action,
+	}) {
 		t.timed(f)
 	}
 	return c, t, err
@@ -79,9 +84,11 @@ left join versions v on v.id = x.version_id
 left join messages m on m.sender_id = x.sender_id and m.at = x.at and m.id = x.message_id
 order by x.response_ms desc nulls last, x.conversation_id, x.n`
 
-// Turns returns at most limit turns of the filter's conversations, the slowest first, after the first skip ones. With few
-// conversations their turns are looked up, else the slowest turns are looked through for those of the filter.
-func Turns(ctx context.Context, db DB, f metric.Filter, few bool, skip, limit int, now time.Time, zone *time.Location) ([]ListedTurn, error) {
+// Turns returns at most limit turns of the filter's conversations, the slowest first, after the first skip ones. With
+// few conversations their turns are looked up, else the slowest turns are looked through for those of the filter.
+func Turns(
+	ctx context.Context, db DB, f metric.Filter, few bool, skip, limit int, now time.Time, zone *time.Location,
+) ([]ListedTurn, error) {
 	c, t, err := listedTurns(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
@@ -91,10 +98,15 @@ func Turns(ctx context.Context, db DB, f metric.Filter, few bool, skip, limit in
 	}
 	from := "turns t\n\tcross join lateral (select * from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id and " + c.String() + " offset 0) as c\n\twhere " + t.String()
 	if few {
-		from = "(select * from conversations c where " + c.String() + " offset 0) as c\n\tcross join lateral (select * from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and " + t.String() + " offset 0) as t"
+		from = "(select * from conversations c where " + c.String() +
+			" offset 0) as c\n\tcross join lateral (select * from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and " + t.String() + " offset 0) as t"
 	}
 	c.Args["limit"], c.Args["skip"] = limit, skip
-	rows, _ := db.Query(ctx, turnColumns+from+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins, c.Args)
+	rows, _ := db.Query(
+		ctx,
+		turnColumns+from+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins,
+		c.Args,
+	)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedTurn])
 	if err != nil {
 		return nil, fmt.Errorf("list turns: %w", err)
@@ -108,6 +120,10 @@ func CountTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone
 	if err != nil {
 		return 0, err
 	}
-	rows, _ := db.Query(ctx, "select count(*) from conversations c\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere "+c.String()+" and "+t.String(), c.Args)
+	rows, _ := db.Query(
+		ctx,
+		"select count(*) from conversations c\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere "+c.String()+" and "+t.String(),
+		c.Args,
+	)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 }

@@ -42,7 +42,9 @@ func (w Workspace) Check() error {
 
 // Day is the day on which weeks begin.
 func (w Workspace) Day() time.Weekday {
-	return map[string]time.Weekday{"sunday": time.Sunday, "saturday": time.Saturday, "monday": time.Monday}[w.WeekBegins]
+	return map[string]time.Weekday{
+		"sunday": time.Sunday, "saturday": time.Saturday, "monday": time.Monday,
+	}[w.WeekBegins]
 }
 
 // Signs are what stands between thousands, and before tenths.
@@ -122,13 +124,18 @@ func Assistants(ctx context.Context, db DB) ([]Assistant, error) {
 	})
 }
 
-// SetAssistant keeps the settings of an assistant, which need not have sent anything yet. Ingest takes them up within ten seconds.
-func SetAssistant(ctx context.Context, db DB, name string, s conversation.Settings, by conversation.UUID, now time.Time) error {
+// SetAssistant keeps the settings of an assistant, which need not have sent anything yet. Ingest takes them up within
+// ten seconds.
+func SetAssistant(
+	ctx context.Context, db DB, name string, s conversation.Settings, by conversation.UUID, now time.Time,
+) error {
 	stored, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if _, err := db.Exec(ctx, setAssistantSQL, pgx.StrictNamedArgs{"id": conversation.SmallID("assistant", name), "name": name, "settings": stored, "now": now, "by": NullUUID(by)}); err != nil {
+	if _, err := db.Exec(ctx, setAssistantSQL, pgx.StrictNamedArgs{
+		"id": conversation.SmallID("assistant", name), "name": name, "settings": stored, "now": now, "by": NullUUID(by),
+	}); err != nil {
 		return fmt.Errorf("settings of assistant %q: %w", name, err)
 	}
 	return nil

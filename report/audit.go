@@ -15,7 +15,9 @@ import (
 // AuditCSV writes the audit log as RFC 4180, times in UTC.
 func AuditCSV(w io.Writer, entries iter.Seq2[queries.AuditEntry, error]) error {
 	out := csv.NewWriter(w)
-	if err := out.Write([]string{"id", "at", "actor", "actor_id", "address", "act", "object", "object_id", "before", "after", "hash"}); err != nil {
+	if err := out.Write([]string{
+		"id", "at", "actor", "actor_id", "address", "act", "object", "object_id", "before", "after", "hash",
+	}); err != nil {
 		return err
 	}
 	for e, err := range entries {
@@ -26,7 +28,10 @@ func AuditCSV(w io.Writer, entries iter.Seq2[queries.AuditEntry, error]) error {
 		if e.ActorID != nil {
 			actor = e.ActorID.String()
 		}
-		row := []string{strconv.FormatInt(e.ID, 10), e.At.UTC().Format(time.RFC3339Nano), e.Actor, actor, e.Address, string(e.Act), e.Object, e.ObjectID, string(e.Before), string(e.After), hex.EncodeToString(e.Hash)}
+		row := []string{
+			strconv.FormatInt(e.ID, 10), e.At.UTC().Format(time.RFC3339Nano), e.Actor, actor, e.Address, string(e.Act),
+			e.Object, e.ObjectID, string(e.Before), string(e.After), hex.EncodeToString(e.Hash),
+		}
 		for i := range row {
 			row[i] = safe(row[i])
 		}
@@ -57,7 +62,10 @@ func AuditJSON(w io.Writer, entries iter.Seq2[queries.AuditEntry, error]) error 
 			Before   json.RawMessage `json:"before,omitempty"`
 			After    json.RawMessage `json:"after,omitempty"`
 			Hash     string          `json:"hash"`
-		}{e.ID, e.At.UTC(), e.Actor, e.ActorID, e.Address, string(e.Act), e.Object, e.ObjectID, e.Before, e.After, hex.EncodeToString(e.Hash)}); err != nil {
+		}{
+			e.ID, e.At.UTC(), e.Actor, e.ActorID, e.Address, string(e.Act), e.Object, e.ObjectID, e.Before, e.After,
+			hex.EncodeToString(e.Hash),
+		}); err != nil {
 			return err
 		}
 	}

@@ -62,8 +62,8 @@ func (w *csvWriter) close() error {
 	return w.to.Error()
 }
 
-// safe returns a text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it. NUL,
-// which no file of text should hold, becomes the replacement character.
+// safe returns a text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it.
+// NUL, which no file of text should hold, becomes the replacement character.
 func safe(s string) string {
 	s = strings.ReplaceAll(s, "\x00", "\ufffd")
 	if s == "" {

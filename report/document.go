@@ -256,7 +256,9 @@ func (d *Document) about() string {
 	if d.Link != "" {
 		fmt.Fprintf(&b, "Page: %s\r\n", d.Link)
 	}
-	b.WriteString("\r\nShares are written from 0 to 1, times in milliseconds; n is the number that a share or a percentile is of.\r\n")
+	b.WriteString(
+		"\r\nShares are written from 0 to 1, times in milliseconds; n is the number that a share or a percentile is of.\r\n",
+	)
 	return b.String()
 }
 
@@ -265,7 +267,9 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 	book := excelize.NewFile()
 	defer book.Close()
 	styles := map[dashboard.Unit]int{}
-	for u, format := range map[dashboard.Unit]string{dashboard.Counts: "#,##0", dashboard.Decimals: "0.00", dashboard.Percents: "0.0%", dashboard.Times: "#,##0"} {
+	for u, format := range map[dashboard.Unit]string{
+		dashboard.Counts: "#,##0", dashboard.Decimals: "0.00", dashboard.Percents: "0.0%", dashboard.Times: "#,##0",
+	} {
 		id, err := book.NewStyle(&excelize.Style{CustomNumFmt: text(format)})
 		if err != nil {
 			return err
@@ -334,7 +338,8 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 	return err
 }
 
-// WriteAs writes a document as pdf, xlsx or csv (a zip of them) and returns the media type and how the file's name ends.
+// WriteAs writes a document as pdf, xlsx or csv (a zip of them) and returns the media type and how the file's name
+// ends.
 func (d *Document) WriteAs(ctx context.Context, w io.Writer, as string, now time.Time) (kind, end string, err error) {
 	switch as {
 	case "pdf":

@@ -35,9 +35,12 @@ func (x Wanted) FileName(now time.Time, zone *time.Location) string {
 	return string(x.Grain) + "s_" + now.In(zone).Format("2006-01-02_1504") + "." + string(x.Format)
 }
 
-// WriteRows writes the rows of an export, read in one snapshot, and returns how many they are. at is called for every row with
-// its number.
-func WriteRows(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location, at func(n int64)) (n int64, err error) {
+// WriteRows writes the rows of an export, read in one snapshot, and returns how many they are. at is called for every
+// row with its number.
+func WriteRows(
+	ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location,
+	at func(n int64),
+) (n int64, err error) {
 	err = pgx.BeginTxFunc(ctx, pool, snapshot(x.Only != nil), func(tx pgx.Tx) error {
 		hide, err := hider(ctx, tx, x)
 		if err != nil {

@@ -68,7 +68,8 @@ type run struct {
 	text string
 }
 
-// runs divides a text by the fonts that can show it, the first of which is the wanted one. What none can show becomes a box.
+// runs divides a text by the fonts that can show it, the first of which is the wanted one. What none can show becomes a
+// box.
 func runs(text string, wanted *typeface) (all []run) {
 	var current []rune
 	var last *typeface

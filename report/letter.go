@@ -29,9 +29,13 @@ type Letter struct {
 // Unsubscriber stands in letters where each recipient's own address goes.
 const Unsubscriber = "https://unsubscribe.invalid/"
 
-// Letter writes the document as a mail with the pictures of its charts. lines are said at its beginning, brand at its end.
+// Letter writes the document as a mail with the pictures of its charts. lines are said at its beginning, brand at its
+// end.
 func (d *Document) Letter(ctx context.Context, subject string, lines []string, brand string) (Letter, error) {
-	m := views.Mail{Title: d.heading(), Range: d.rangeLine(), Filter: d.filterLine(), Before: d.Before, Lines: lines, Empty: d.Empty, Link: d.Link, Brand: brand, Unsubscribe: Unsubscriber}
+	m := views.Mail{
+		Title: d.heading(), Range: d.rangeLine(), Filter: d.filterLine(), Before: d.Before, Lines: lines,
+		Empty: d.Empty, Link: d.Link, Brand: brand, Unsubscribe: Unsubscriber,
+	}
 	l := Letter{Subject: subject}
 	if !d.Empty {
 		m.Cards, m.Tables = d.Cards, d.Tables
@@ -47,7 +51,9 @@ func (d *Document) Letter(ctx context.Context, subject string, lines []string, b
 			drawn := views.MailChart{Title: c.Title, Quiet: c.Quiet, CID: c.ID + ".png", Foot: c.Foot}
 			if c.Kind == dashboard.Stacked {
 				for _, s := range c.Series {
-					drawn.Legend = append(drawn.Legend, views.MailKey{Name: s.Name, Share: s.Share, Color: static.LightColors()[s.Color]})
+					drawn.Legend = append(drawn.Legend, views.MailKey{
+						Name: s.Name, Share: s.Share, Color: static.LightColors()[s.Color],
+					})
 				}
 			}
 			m.Charts = append(m.Charts, drawn)

@@ -40,9 +40,13 @@ func newParquet(w io.Writer, head Head, columns []Column) (writer, error) {
 			}
 		}
 	}
-	options := []parquet.WriterOption{schema, parquet.Compression(&zstd.Codec{}), parquet.KeyValueMetadata("title", head.Title)}
+	options := []parquet.WriterOption{
+		schema, parquet.Compression(&zstd.Codec{}), parquet.KeyValueMetadata("title", head.Title),
+	}
 	for _, l := range head.Lines {
-		options = append(options, parquet.KeyValueMetadata(strings.ReplaceAll(strings.ToLower(l.Name), " ", "_"), l.Text))
+		options = append(
+			options, parquet.KeyValueMetadata(strings.ReplaceAll(strings.ToLower(l.Name), " ", "_"), l.Text),
+		)
 	}
 	out.to = parquet.NewGenericWriter[any](w, options...)
 	return out, nil

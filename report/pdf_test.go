@@ -16,7 +16,10 @@ func TestTableRules(t *testing.T) {
 	p.pdf.SetCompression(false)
 	b := dashboard.Breakdown{Title: "Assistant", Head: []string{"Conversations", "p95"}}
 	for i := range 120 {
-		b.Rows = append(b.Rows, dashboard.BreakdownRow{Name: "gyroscope-" + strconv.Itoa(i), Values: []dashboard.Value{dashboard.Count(1234, ""), dashboard.Duration(20500, "", 1)}})
+		b.Rows = append(b.Rows, dashboard.BreakdownRow{
+			Name:   "gyroscope-" + strconv.Itoa(i),
+			Values: []dashboard.Value{dashboard.Count(1234, ""), dashboard.Duration(20500, "", 1)},
+		})
 	}
 	p.table(b)
 	var out bytes.Buffer

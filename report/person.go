@@ -19,7 +19,9 @@ import (
 )
 
 // authors are who writes messages.
-var authors = map[conversation.Author]string{conversation.ByUser: "user", conversation.ByBot: "bot", conversation.ByAgent: "agent"}
+var authors = map[conversation.Author]string{
+	conversation.ByUser: "user", conversation.ByBot: "bot", conversation.ByAgent: "agent",
+}
 
 type personMessage struct {
 	ID     conversation.UUID `json:"id"`
@@ -50,9 +52,13 @@ type personConversation struct {
 }
 
 // WritePerson writes all that is stored about a person as a zip: data.json for programs, index.html to read.
-func WritePerson(ctx context.Context, pool *pgxpool.Pool, w io.Writer, of []queries.Subject, now time.Time, zone *time.Location) error {
+func WritePerson(
+	ctx context.Context, pool *pgxpool.Pool, w io.Writer, of []queries.Subject, now time.Time, zone *time.Location,
+) error {
 	all := []personConversation{}
-	if err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	if err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{
+		IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly,
+	}, func(tx pgx.Tx) error {
 		for _, s := range of {
 			ids, err := queries.ConversationsOf(ctx, tx, []int64{s.SenderID})
 			if err != nil {
@@ -78,7 +84,9 @@ func WritePerson(ctx context.Context, pool *pgxpool.Pool, w io.Writer, of []quer
 	to := json.NewEncoder(f)
 	to.SetIndent("", "  ")
 	to.SetEscapeHTML(false)
-	if err := to.Encode(map[string]any{"made_at": now.UTC(), "senders": subjects(of), "conversations": all}); err != nil {
+	if err := to.Encode(map[string]any{
+		"made_at": now.UTC(), "senders": subjects(of), "conversations": all,
+	}); err != nil {
 		return err
 	}
 	if f, err = out.Create("index.html"); err != nil {
@@ -93,13 +101,18 @@ func WritePerson(ctx context.Context, pool *pgxpool.Pool, w io.Writer, of []quer
 
 func subjects(of []queries.Subject) (all []map[string]any) {
 	for _, s := range of {
-		all = append(all, map[string]any{"assistant": s.Assistant, "sender_key": s.SenderKey, "user_id": s.UserID, "conversations": s.Conversations, "first": s.First, "last": s.Last})
+		all = append(all, map[string]any{
+			"assistant": s.Assistant, "sender_key": s.SenderKey, "user_id": s.UserID, "conversations": s.Conversations,
+			"first": s.First, "last": s.Last,
+		})
 	}
 	return all
 }
 
 // conversationOf reads a whole conversation of a sender.
-func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s queries.Subject, now time.Time) (p personConversation, err error) {
+func conversationOf(
+	ctx context.Context, db queries.DB, id conversation.UUID, s queries.Subject, now time.Time,
+) (p personConversation, err error) {
 	c, err := queries.Conversation(ctx, db, id, []string{s.Assistant})
 	if err != nil {
 		return p, err
@@ -114,7 +127,10 @@ func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s 
 			return p, err
 		}
 		for _, m := range t.Messages {
-			row := personMessage{ID: m.ID, At: m.At.UTC(), Author: authors[conversation.Author(m.Author)], Text: m.Text, Intent: m.Intent}
+			row := personMessage{
+				ID: m.ID, At: m.At.UTC(), Author: authors[conversation.Author(m.Author)], Text: m.Text,
+				Intent: m.Intent,
+			}
 			if m.Rich != nil && json.Valid([]byte(*m.Rich)) {
 				row.Rich = json.RawMessage(*m.Rich)
 			}
@@ -136,7 +152,9 @@ func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s 
 			}
 		}
 	}
-	work, err := work.WorkOf(ctx, db, queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, c.Events, conversation.UUID{})
+	work, err := work.WorkOf(
+		ctx, db, queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, c.Events, conversation.UUID{},
+	)
 	if err != nil {
 		return p, err
 	}
@@ -152,10 +170,15 @@ func conversationOf(ctx context.Context, db queries.DB, id conversation.UUID, s 
 func personModel(of []queries.Subject, all []personConversation, now time.Time, zone *time.Location) views.PersonFile {
 	m := views.PersonFile{MadeAt: now.In(zone)}
 	for _, s := range of {
-		m.Senders = append(m.Senders, views.PersonSender{Assistant: s.Assistant, Key: s.SenderKey, UserID: s.UserID, Conversations: s.Conversations})
+		m.Senders = append(m.Senders, views.PersonSender{
+			Assistant: s.Assistant, Key: s.SenderKey, UserID: s.UserID, Conversations: s.Conversations,
+		})
 	}
 	for _, c := range all {
-		x := views.PersonTalk{Assistant: c.Assistant, Channel: c.Channel, At: c.StartedAt.In(zone), Outcome: metric.OutcomeName(c.Outcome), Tags: strings.Join(c.Tags, ", "), Notes: c.Notes}
+		x := views.PersonTalk{
+			Assistant: c.Assistant, Channel: c.Channel, At: c.StartedAt.In(zone),
+			Outcome: metric.OutcomeName(c.Outcome), Tags: strings.Join(c.Tags, ", "), Notes: c.Notes,
+		}
 		for _, line := range c.Messages {
 			x.Lines = append(x.Lines, views.PersonLine{At: line.At.In(zone), Author: line.Author, Text: line.Text})
 		}

@@ -37,10 +37,14 @@ const pictureTimeout = 20 * time.Second
 const pictureScale = 2
 
 var scripts = sync.OnceValue(func() [2]*goja.Program {
-	return [2]*goja.Program{goja.MustCompile("echarts.js", static.Script("echarts.min.js"), false), goja.MustCompile("charts.js", static.Script("charts.js"), false)}
+	return [2]*goja.Program{
+		goja.MustCompile("echarts.js", static.Script("echarts.min.js"), false),
+		goja.MustCompile("charts.js", static.Script("charts.js"), false),
+	}
 })
 
-// drawers keeps an engine, which draws one chart at a time: to make one takes seconds. Where more are needed at once, they go again.
+// drawers keeps an engine, which draws one chart at a time: to make one takes seconds. Where more are needed at once,
+// they go again.
 var drawers = make(chan *drawer, 1)
 
 func takeDrawer() (*drawer, error) {
@@ -88,7 +92,10 @@ func newDrawer() (*drawer, error) {
 			return nil, fmt.Errorf("chart script: %w", err)
 		}
 	}
-	v, err := d.vm.RunString(`echarts.setPlatformAPI({ measureText: (text, font) => ({ width: widthOf(String(text), String(font)) }) });` + drawText)
+	v, err := d.vm.RunString(
+		`echarts.setPlatformAPI({ measureText: (text, font) => ({ width: widthOf(String(text), String(font)) }) });` +
+			drawText,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +304,9 @@ func newFaces(scale float64) *faces { return &faces{scale, map[faceKey]font.Face
 func (f *faces) of(t *typeface, size float64) font.Face {
 	k := faceKey{t, size}
 	if f.known[k] == nil {
-		face, err := opentype.NewFace(t.sfnt, &opentype.FaceOptions{Size: size * f.scale, DPI: 72, Hinting: font.HintingNone})
+		face, err := opentype.NewFace(t.sfnt, &opentype.FaceOptions{
+			Size: size * f.scale, DPI: 72, Hinting: font.HintingNone,
+		})
 		if err != nil {
 			panic("report: font " + t.name + ": " + err.Error()) // it is part of the program
 		}
@@ -325,7 +334,10 @@ func (f *faces) draw(img draw.Image, l label) {
 	// Texts stand on their middle: the height of capitals is 0.7 of the size.
 	y := (l.y + l.size*0.35) * f.scale
 	for _, r := range runs(l.text, regular()) {
-		d := font.Drawer{Dst: img, Src: image.NewUniform(l.color), Face: f.of(r.font, l.size), Dot: fixed.Point26_6{X: fixed.Int26_6(x * 64), Y: fixed.Int26_6(y * 64)}}
+		d := font.Drawer{
+			Dst: img, Src: image.NewUniform(l.color), Face: f.of(r.font, l.size),
+			Dot: fixed.Point26_6{X: fixed.Int26_6(x * 64), Y: fixed.Int26_6(y * 64)},
+		}
 		d.DrawString(r.text)
 		x += float64(d.Dot.X)/64 - x
 	}

@@ -13,7 +13,10 @@ import (
 )
 
 func chart(kind dashboard.ChartKind, unit dashboard.Unit) *dashboard.Chart {
-	c := &dashboard.Chart{ID: "c", Kind: kind, Unit: unit, Main: "One", Wide: true, Markers: []dashboard.Marker{{At: 9, Name: "release 4.2"}}}
+	c := &dashboard.Chart{
+		ID: "c", Kind: kind, Unit: unit, Main: "One", Wide: true,
+		Markers: []dashboard.Marker{{At: 9, Name: "release 4.2"}},
+	}
 	for i := range 30 {
 		c.X = append(c.X, dashboard.Tick{Label: "Day", Long: "Day", Unfinished: i == 29})
 	}
@@ -37,7 +40,10 @@ func TestPictures(t *testing.T) {
 	}
 	t.Parallel()
 	dir := os.Getenv("TURNWISE_SCREENSHOTS")
-	for name, c := range map[string]*dashboard.Chart{"stack": chart(dashboard.Stacked, dashboard.Counts), "lines": chart(dashboard.Lines, dashboard.Percents), "heat": chart(dashboard.Heat, dashboard.Counts)} {
+	for name, c := range map[string]*dashboard.Chart{
+		"stack": chart(dashboard.Stacked, dashboard.Counts), "lines": chart(dashboard.Lines, dashboard.Percents),
+		"heat": chart(dashboard.Heat, dashboard.Counts),
+	} {
 		b, err := report.Picture(t.Context(), c, 640, 220)
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +60,9 @@ func TestPictures(t *testing.T) {
 		}
 		// The page's own colours are there, as areas or as lines, and so are texts.
 		want := map[string]map[color.NRGBA]int{
-			"stack": {{0x03, 0x5d, 0xb0, 0xff}: 50_000, {0x87, 0x94, 0x8e, 0xff}: 500}, "lines": {{0x03, 0x5d, 0xb0, 0xff}: 2000}, "heat": {{0x0f, 0x5f, 0x50, 0xff}: 2000},
+			"stack": {
+				{0x03, 0x5d, 0xb0, 0xff}: 50_000, {0x87, 0x94, 0x8e, 0xff}: 500,
+			}, "lines": {{0x03, 0x5d, 0xb0, 0xff}: 2000}, "heat": {{0x0f, 0x5f, 0x50, 0xff}: 2000},
 		}
 		for c, n := range want[name] {
 			if seen[c] < n {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/image/vector"
 )
 
-// scanner fills paths as rasterx's does, but looks at the pixels around each path alone instead of all of the image's for each.
+// scanner fills paths as rasterx's does, but looks at the pixels around each path alone instead of all of the image's
+// for each.
 type scanner struct {
 	*rasterx.ScannerGV // holds color, clip and target
 	steps              []step
@@ -54,7 +55,9 @@ func (s *scanner) Clear() {
 
 // Draw fills the paths.
 func (s *scanner) Draw() {
-	box := image.Rect(s.box.Min.X.Floor(), s.box.Min.Y.Floor(), s.box.Max.X.Ceil()+1, s.box.Max.Y.Ceil()+1).Intersect(s.Dest.Bounds())
+	box := image.Rect(
+		s.box.Min.X.Floor(), s.box.Min.Y.Floor(), s.box.Max.X.Ceil()+1, s.box.Max.Y.Ceil()+1,
+	).Intersect(s.Dest.Bounds())
 	if len(s.steps) == 0 || box.Empty() {
 		return
 	}

@@ -15,9 +15,11 @@ import (
 	"turnwise/queries"
 )
 
-// WriteSentiOne writes the messages of the filter's conversations, and those conversations, as the two CSV files in a zip that
-// SentiOne Automate sends to warehouses. It returns how many messages there are.
-func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location) (n int64, err error) {
+// WriteSentiOne writes the messages of the filter's conversations, and those conversations, as the two CSV files in a
+// zip that SentiOne Automate sends to warehouses. It returns how many messages there are.
+func WriteSentiOne(
+	ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location,
+) (n int64, err error) {
 	const instant = "2006-01-02T15:04:05.000Z"
 	err = pgx.BeginTxFunc(ctx, pool, snapshot(x.Only != nil), func(tx pgx.Tx) error {
 		z := zip.NewWriter(w)
@@ -60,7 +62,10 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 			if err != nil {
 				return err
 			}
-			return messages.Write([]string{id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent"}[author], safe(text), when.UTC().Format(instant), string(b)})
+			return messages.Write([]string{
+				id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent"}[author], safe(text),
+				when.UTC().Format(instant), string(b),
+			})
 		})); err != nil {
 			return err
 		}
@@ -68,7 +73,10 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 			return messages.Error()
 		}
 		at = indexes(queries.ByConversation)
-		sessions, err := create("Sessions.csv", "projectId", "conversationId", "author", "sourceType", "createdAt", "metadata.environment", "metadata.version")
+		sessions, err := create(
+			"Sessions.csv", "projectId", "conversationId", "author", "sourceType", "createdAt", "metadata.environment",
+			"metadata.version",
+		)
 		if err != nil {
 			return err
 		}
@@ -93,7 +101,10 @@ func WriteSentiOne(ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wante
 				return err
 			}
 			when, _ := row[at["started_at"]].(time.Time)
-			return sessions.Write([]string{conversation.NameUUID(text("assistant")).String(), text("conversation_id"), safe(author), safe(text("channel")), when.UTC().Format(instant), string(environment), string(version)})
+			return sessions.Write([]string{
+				conversation.NameUUID(text("assistant")).String(), text("conversation_id"), safe(author),
+				safe(text("channel")), when.UTC().Format(instant), string(environment), string(version),
+			})
 		})); err != nil {
 			return err
 		}

@@ -66,7 +66,11 @@ type Line struct{ Name, Text string }
 func NewHead(title, filter, criteria, by string, f metric.Filter, now time.Time, zone *time.Location) Head {
 	from, until := f.Range.Bounds(now, zone)
 	return Head{Title: title, Zone: zone, Lines: []Line{
-		{"Range", from.In(zone).Format("2006-01-02 15:04") + " to " + until.In(zone).Format("2006-01-02 15:04") + ", the end not included"},
+		{
+			"Range",
+			from.In(zone).Format("2006-01-02 15:04") + " to " + until.In(zone).Format("2006-01-02 15:04") +
+				", the end not included",
+		},
 		{"Filter", filter},
 		{"Time zone", zone.String()},
 		{"Success criteria", criteria},
@@ -83,7 +87,9 @@ type writer interface {
 
 // Write writes a table as a file and returns how many rows it has. rows calls each for every one, with values in the
 // columns' order as queries.ColumnKind names them.
-func Write(w io.Writer, format Format, head Head, columns []Column, rows func(each func(row []any) error) error) (n int64, err error) {
+func Write(
+	w io.Writer, format Format, head Head, columns []Column, rows func(each func(row []any) error) error,
+) (n int64, err error) {
 	var out writer
 	switch format {
 	case CSV:
@@ -114,7 +120,8 @@ func Write(w io.Writer, format Format, head Head, columns []Column, rows func(ea
 	return n, nil
 }
 
-// finite leaves cells empty that hold a number which is none: no format has a form for it, and one such must not break a file off.
+// finite leaves cells empty that hold a number which is none: no format has a form for it, and one such must not break
+// a file off.
 func finite(row []any) {
 	for i, v := range row {
 		switch x := v.(type) {

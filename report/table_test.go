@@ -54,7 +54,10 @@ func write(t *testing.T, f report.Format) []byte {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	n, err := report.Write(&b, f, report.Head{Title: "=Title", Lines: []report.Line{{Name: "Filter", Text: "=1"}}, Zone: berlin}, columns, rowsOf(hostile))
+	n, err := report.Write(
+		&b, f, report.Head{Title: "=Title", Lines: []report.Line{{Name: "Filter", Text: "=1"}}, Zone: berlin}, columns,
+		rowsOf(hostile),
+	)
 	if err != nil || n != int64(len(hostile)+1) {
 		t.Fatalf("%s: %d rows, %v", f, n, err)
 	}
@@ -73,15 +76,19 @@ func TestCSV(t *testing.T) {
 	lines = lines[3:]
 	for i, want := range hostile {
 		got := lines[i][0]
-		want = strings.ReplaceAll(strings.ReplaceAll(want, "\r\n", "\n"), "\x00", "\ufffd") // CSV readers make one of the two
-		if trimmed := strings.TrimLeft(got, " "); trimmed != "" && strings.ContainsAny(trimmed[:1], "=+-@\t\r\n") || strings.HasPrefix(trimmed, "＝") {
+		// CSV readers make one of the two
+		want = strings.ReplaceAll(strings.ReplaceAll(want, "\r\n", "\n"), "\x00", "\ufffd")
+		if trimmed := strings.TrimLeft(got, " "); trimmed != "" && strings.ContainsAny(trimmed[:1], "=+-@\t\r\n") ||
+			strings.HasPrefix(trimmed, "＝") {
 			t.Errorf("%q would be taken for a formula", got)
 		}
 		if got != want && got != "'"+want {
 			t.Errorf("got %.60q, want %.60q", got, want)
 		}
 	}
-	if got, want := lines[9][1:], []string{"9", "0.25", "1234.5", "90061", "2026-10-25T02:30:00.123+01:00", "false", "plain; b"}; !slices.Equal(got, want) {
+	if got, want := lines[9][1:], []string{
+		"9", "0.25", "1234.5", "90061", "2026-10-25T02:30:00.123+01:00", "false", "plain; b",
+	}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := strings.Join(lines[len(hostile)], ""); got != "" {
@@ -111,7 +118,8 @@ func TestXLSX(t *testing.T) {
 		if _, err := text.ReadFrom(r); err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(text.String(), "<f>") || strings.Contains(text.String(), "<f ") || strings.ContainsAny(text.String(), "\x00\x1b") {
+		if strings.Contains(text.String(), "<f>") || strings.Contains(text.String(), "<f ") ||
+			strings.ContainsAny(text.String(), "\x00\x1b") {
 			t.Errorf("%s has a formula or characters that XML has not", f.Name)
 		}
 	}
@@ -131,7 +139,11 @@ func TestLibreOffice(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "book.xlsx"), write(t, report.XLSX), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "-env:UserInstallation=file://"+filepath.Join(dir, "profile"), "--headless", "--convert-to", "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true,false,false,2", "--outdir", dir, filepath.Join(dir, "book.xlsx"))
+	cmd := exec.CommandContext(
+		t.Context(), program, "-env:UserInstallation=file://"+filepath.Join(dir, "profile"), "--headless",
+		"--convert-to", "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true,false,false,2", "--outdir", dir,
+		filepath.Join(dir, "book.xlsx"),
+	)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -152,14 +164,16 @@ func TestLibreOffice(t *testing.T) {
 		t.Fatalf("%d lines", len(lines))
 	}
 	for i, want := range hostile {
-		if strings.ContainsAny(want, "\r\x00\x1b\t") || len(want) > 32_000 { // carriage returns and the like are XML's to change
+		// carriage returns and the like are XML's to change
+		if strings.ContainsAny(want, "\r\x00\x1b\t") || len(want) > 32_000 {
 			continue
 		}
 		if got := lines[i+1][0]; got != want {
 			t.Errorf("got %.60q, want %.60q", got, want)
 		}
 	}
-	if got := lines[10][1:8]; got[0] != "9" || got[1] != "0.25" || got[2] != "1,235" || got[3] != "25:01:01" || got[4] != "2026-10-25 02:30:00" || got[5] != "FALSE" || got[6] != "plain; b" {
+	if got := lines[10][1:8]; got[0] != "9" || got[1] != "0.25" || got[2] != "1,235" || got[3] != "25:01:01" ||
+		got[4] != "2026-10-25 02:30:00" || got[5] != "FALSE" || got[6] != "plain; b" {
 		t.Errorf("typed values are shown as %q", got)
 	}
 }
@@ -207,7 +221,8 @@ print(json.dumps({"rows": rows, "title": t.schema.metadata[b"title"].decode(), "
 	}
 	for i, want := range hostile {
 		r := got.Rows[i]
-		if *r.Text != want || *r.N != int64(i) || *r.Share != 0.25 || *r.Yes != (i%2 == 0) || !slices.Equal(r.All, []string{want, "b"}) || !strings.HasPrefix(*r.At, "2026-10-25T01:30:00.123456") {
+		if *r.Text != want || *r.N != int64(i) || *r.Share != 0.25 || *r.Yes != (i%2 == 0) ||
+			!slices.Equal(r.All, []string{want, "b"}) || !strings.HasPrefix(*r.At, "2026-10-25T01:30:00.123456") {
 			t.Errorf("row %d: %.80q, %+v", i, *r.Text, r)
 		}
 	}
@@ -238,7 +253,9 @@ func pyarrow(t *testing.T) string {
 	if exec.CommandContext(t.Context(), python, "-c", "import pyarrow.parquet").Run() == nil {
 		return python
 	}
-	for _, args := range [][]string{{"python3", "-m", "venv", dir}, {python, "-m", "pip", "-q", "install", "pyarrow==21.0.0"}} {
+	for _, args := range [][]string{
+		{"python3", "-m", "venv", dir}, {python, "-m", "pip", "-q", "install", "pyarrow==21.0.0"},
+	} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			skip(t, fmt.Sprintf("SKIPPED for want of pyarrow from PyPI: %v\n%s", err, out))
 		}
@@ -246,7 +263,8 @@ func pyarrow(t *testing.T) string {
 	return python
 }
 
-// TestOddValues holds that no value that is stored breaks a file off: a number that is none is an empty cell in every format.
+// TestOddValues holds that no value that is stored breaks a file off: a number that is none is an empty cell in every
+// format.
 func TestOddValues(t *testing.T) {
 	t.Parallel()
 	columns := []report.Column{{Name: "a", Kind: queries.NumberColumn}, {Name: "b", Kind: queries.TextColumn}}
@@ -263,7 +281,8 @@ func TestOddValues(t *testing.T) {
 		if err != nil || n != 7 || b.Len() == 0 {
 			t.Errorf("%s: %d rows, %d bytes, %v", format, n, b.Len(), err)
 		}
-		if text := b.String(); format != report.XLSX && (strings.Contains(text, "Inf") || strings.Contains(text, "NaN")) {
+		if text := b.String(); format != report.XLSX && (strings.Contains(text, "Inf") ||
+			strings.Contains(text, "NaN")) {
 			t.Errorf("%s: %.300s", format, text)
 		}
 	}

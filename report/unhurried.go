@@ -10,7 +10,8 @@ import (
 // kindness is how much later than others a thread gets a processor, from 0 to 19.
 const kindness = 10
 
-// unhurried does what takes a processor for seconds on a thread of its own that gives way to all others, also to the database's.
+// unhurried does what takes a processor for seconds on a thread of its own that gives way to all others, also to the
+// database's.
 func unhurried[T any](do func() (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -26,7 +27,8 @@ func unhurried[T any](do func() (T, error)) (T, error) {
 			}
 			done <- r
 		}()
-		_ = syscall.Setpriority(syscall.PRIO_PROCESS, syscall.Gettid(), kindness) // where that is not allowed, it hurries
+		// where that is not allowed, it hurries
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, syscall.Gettid(), kindness)
 		r.value, r.err = do()
 	}()
 	r := <-done

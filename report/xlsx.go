@@ -34,7 +34,9 @@ type xlsxWriter struct {
 }
 
 func newXLSX(w io.Writer, head Head, columns []Column) (writer, error) {
-	x := &xlsxWriter{to: w, book: excelize.NewFile(), columns: columns, zone: head.Zone, cells: make([]any, len(columns))}
+	x := &xlsxWriter{
+		to: w, book: excelize.NewFile(), columns: columns, zone: head.Zone, cells: make([]any, len(columns)),
+	}
 	for into, s := range map[*int]*excelize.Style{
 		&x.head:    {Font: &excelize.Font{Bold: true}},
 		&x.instant: {CustomNumFmt: text("yyyy-mm-dd hh:mm:ss")},
@@ -97,7 +99,9 @@ func (x *xlsxWriter) sheet() error {
 	if x.stream, err = x.book.NewStreamWriter(name); err != nil {
 		return err
 	}
-	if err := x.stream.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
+	if err := x.stream.SetPanes(&excelize.Panes{
+		Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft",
+	}); err != nil {
 		return err
 	}
 	for i, c := range x.columns {
@@ -159,7 +163,8 @@ func (x *xlsxWriter) close() error {
 	if err := x.stream.Flush(); err != nil {
 		return err
 	}
-	x.book.ZipWriter = func(io.Writer) excelize.ZipWriter { return zip.NewWriter(x.to) } // else all of it stands in memory first
+	// else all of it stands in memory first
+	x.book.ZipWriter = func(io.Writer) excelize.ZipWriter { return zip.NewWriter(x.to) }
 	_, err := x.book.WriteToBuffer()
 	return err
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// fields is a schedule of five fields of cron: minute, hour, day of the month, month, weekday. A day counts when day and weekday match or, where both
-// are given, one of them.
+// fields is a schedule of five fields of cron: minute, hour, day of the month, month, weekday. A day counts when day
+// and weekday match or, where both are given, one of them.
 type fields struct {
 	text               string
 	spec               *cron.SpecSchedule
@@ -29,7 +29,10 @@ func parseCron(text string) (c *fields, ok bool) {
 	if len(all) != 5 || strings.Contains(text, "=") { // which would be a time zone
 		return nil, false
 	}
-	c = &fields{text: strings.Join(all, " "), anyDay: strings.HasPrefix(all[2], "*"), anyWeekday: strings.HasPrefix(all[4], "*")}
+	c = &fields{
+		text: strings.Join(all, " "), anyDay: strings.HasPrefix(all[2], "*"),
+		anyWeekday: strings.HasPrefix(all[4], "*"),
+	}
 	days := strings.Split(all[4], ",")
 	for i, d := range days {
 		if !strings.Contains(d, "/") {

@@ -1,4 +1,5 @@
-// Package schedule reads when something is done again and again, in words or as cron has it, and says when that is next.
+// Package schedule reads when something is done again and again, in words or as cron has it, and says when that is
+// next.
 package schedule
 
 import (
@@ -28,7 +29,10 @@ var dayNames = []string{"monday", "tuesday", "wednesday", "thursday", "friday", 
 
 // Parse reads words such as "Mondays 08:00", "mon, thu 7:30", "daily 06:00", "weekdays 9:00" or "monthly on 1 08:00".
 func Parse(text string) (s Times, err error) {
-	bad := &metric.InputError{Field: "schedule", Msg: `is words such as "Mondays 08:00", "daily 6:30", "weekdays 9:00", "monthly on 1 08:00", "first weekday of the month 7:30", or five fields of cron`}
+	bad := &metric.InputError{
+		Field: "schedule",
+		Msg:   `is words such as "Mondays 08:00", "daily 6:30", "weekdays 9:00", "monthly on 1 08:00", "first weekday of the month 7:30", or five fields of cron`,
+	}
 	if c, ok := parseCron(text); ok {
 		return Times{cron: c}, nil
 	}
@@ -48,7 +52,8 @@ func Parse(text string) (s Times, err error) {
 	case len(days) == 1 && days[0] == "weekdays":
 		s.Weekdays = []int{1, 2, 3, 4, 5}
 	case days[0] == "first" || days[0] == "last":
-		if len(days) < 2 || len(days) > 6 || len(days) > 2 && strings.Join(days[2:], " ") != "of the month" && strings.Join(days[2:], " ") != "of the month at" && strings.Join(days[2:], " ") != "of month" {
+		if len(days) < 2 || len(days) > 6 || len(days) > 2 && strings.Join(days[2:], " ") != "of the month" &&
+			strings.Join(days[2:], " ") != "of the month at" && strings.Join(days[2:], " ") != "of month" {
 			return s, bad
 		}
 		kind := days[1]
@@ -130,7 +135,8 @@ func (s Times) Next(t time.Time, zone *time.Location) time.Time {
 		at := localTime(y, m, d+i, s.Hour, s.Minute, zone)
 		date := time.Date(y, m, d+i, 0, 0, 0, 0, time.UTC)
 		weekday := (int(date.Weekday())+6)%7 + 1
-		if !at.After(t) || s.Nth != "" && !s.Nth.is(date) || s.Day > 0 && date.Day() != s.Day || len(s.Weekdays) > 0 && !slices.Contains(s.Weekdays, weekday) {
+		if !at.After(t) || s.Nth != "" && !s.Nth.is(date) || s.Day > 0 && date.Day() != s.Day || len(s.Weekdays) > 0 &&
+			!slices.Contains(s.Weekdays, weekday) {
 			continue
 		}
 		return at
@@ -140,13 +146,14 @@ func (s Times) Next(t time.Time, zone *time.Location) time.Time {
 // busyWeeks is how far ahead Busiest looks: all weekdays and ends of months, and a change of the clocks hardly matters.
 const busyWeeks = 5
 
-// Busiest returns how often a schedule runs in 24 hours at most, and the least time between two runs; 0 runs when it runs in the weeks after t
-// once or never.
+// Busiest returns how often a schedule runs in 24 hours at most, and the least time between two runs; 0 runs when it
+// runs in the weeks after t once or never.
 func Busiest(s Times, t time.Time, zone *time.Location) (runs int, least time.Duration) {
 	least = busyWeeks * 7 * 24 * time.Hour
 	var window []time.Time
 	n := 0
-	for at, end := s.Next(t, zone), t.Add(least); at.Before(end) && n < 25*60; at = s.Next(at, zone) { // as many tell all of one that runs so often
+	// as many tell all of one that runs so often
+	for at, end := s.Next(t, zone), t.Add(least); at.Before(end) && n < 25*60; at = s.Next(at, zone) {
 		n++
 		if last := len(window); last > 0 {
 			least = min(least, at.Sub(window[last-1]))

@@ -21,7 +21,11 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("%q is not read again: %s, %v", want, again, err)
 		}
 	}
-	for _, text := range []string{"", "08:00", "mondays", "mondays 24:00", "mondays 8:5", "moonday 08:00", "monthly on 31 08:00", "m 08:00", "first weekdays 8:00", "first weekday of march 8:00", "60 3 * * *", "0 3 * *", "0 3 31 2 *", "0 3 * * mon-sun", "*/0 3 * * *", "@daily", "TZ=UTC 0 3 * * *", "CRON_TZ=UTC 3 * * *", "0 3 * * 8"} {
+	for _, text := range []string{
+		"", "08:00", "mondays", "mondays 24:00", "mondays 8:5", "moonday 08:00", "monthly on 31 08:00", "m 08:00",
+		"first weekdays 8:00", "first weekday of march 8:00", "60 3 * * *", "0 3 * *", "0 3 31 2 *", "0 3 * * mon-sun",
+		"*/0 3 * * *", "@daily", "TZ=UTC 0 3 * * *", "CRON_TZ=UTC 3 * * *", "0 3 * * 8",
+	} {
 		if s, err := Parse(text); err == nil {
 			t.Errorf("%q is read as %s", text, s)
 		}
@@ -32,7 +36,8 @@ func TestSchedule(t *testing.T) {
 		schedule, after, want string
 		zone                  *time.Location
 	}{
-		{"Sundays 08:00", "2026-03-22T12:00:00+01:00", "2026-03-29T08:00:00+02:00", berlin}, // the night before, clocks went forward
+		// the night before, clocks went forward
+		{"Sundays 08:00", "2026-03-22T12:00:00+01:00", "2026-03-29T08:00:00+02:00", berlin},
 		{"Sundays 08:00", "2026-03-29T08:00:00+02:00", "2026-04-05T08:00:00+02:00", berlin},
 		{"Sundays 08:00", "2026-10-18T08:00:00+02:00", "2026-10-25T08:00:00+01:00", berlin},
 		{"daily 02:30", "2026-03-28T12:00:00+01:00", "2026-03-29T03:00:00+02:00", berlin}, // is left out
@@ -40,7 +45,8 @@ func TestSchedule(t *testing.T) {
 		{"daily 02:30", "2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00", berlin},
 		{"daily 02:15", "2026-10-03T12:00:00+10:30", "2026-10-04T02:30:00+11:00", howe},
 		{"monthly on 28 06:00", "2026-01-28T06:00:00Z", "2026-02-28T06:00:00Z", time.UTC},
-		{"first weekday of the month 07:30", "2026-07-15T00:00:00+02:00", "2026-08-03T07:30:00+02:00", berlin}, // the 1st is a Saturday
+		// the 1st is a Saturday
+		{"first weekday of the month 07:30", "2026-07-15T00:00:00+02:00", "2026-08-03T07:30:00+02:00", berlin},
 		{"first weekday of the month 07:30", "2026-08-03T07:30:00+02:00", "2026-09-01T07:30:00+02:00", berlin},
 		{"last day of the month 23:00", "2028-02-01T00:00:00Z", "2028-02-29T23:00:00Z", time.UTC},
 		{"last friday of the month 17:00", "2026-11-01T00:00:00Z", "2026-11-27T17:00:00Z", time.UTC},

@@ -42,7 +42,8 @@ func (p Phrase) hits(words []Word) (hits []Span) {
 	for i := 0; i+len(p.Words) <= len(words); i++ {
 		if p.at(words[i:]) {
 			end := words[i+len(p.Words)-1].End
-			if last := words[i+len(p.Words)-1]; p.Prefix && len(p.Words) == 1 && utf8.RuneCountInString(p.Words[0]) == 1 && unspaced([]rune(p.Words[0])[0]) {
+			if last := words[i+len(p.Words)-1]; p.Prefix && len(p.Words) == 1 &&
+				utf8.RuneCountInString(p.Words[0]) == 1 && unspaced([]rune(p.Words[0])[0]) {
 				end = last.Start + len(p.Words[0]) // the letter alone, not the pair that it begins
 			}
 			hits = append(hits, Span{words[i].Start, end})
@@ -67,8 +68,8 @@ func (p Phrase) at(words []Word) bool {
 	return true
 }
 
-// Excerpt returns the part of a text around its first hit, at most so many characters, with the hits in it; ok is false when
-// there is none.
+// Excerpt returns the part of a text around its first hit, at most so many characters, with the hits in it; ok is false
+// when there is none.
 func (q Query) Excerpt(text string, most int) (excerpt string, hits []Span, ok bool) {
 	all := q.Hits(text)
 	if len(all) == 0 {

@@ -34,8 +34,8 @@ type Error struct{ Msg string }
 
 func (e *Error) Error() string { return e.Msg }
 
-// Parse reads what people type: words, "phrases", beginnings of words as transf*, -without, and OR between two. What has
-// no letters and digits asks for nothing.
+// Parse reads what people type: words, "phrases", beginnings of words as transf*, -without, and OR between two. What
+// has no letters and digits asks for nothing.
 func Parse(text string) (q Query, err error) {
 	if utf8.RuneCountInString(text) > longestQuery {
 		return q, &Error{fmt.Sprintf("A search has at most %d characters.", longestQuery)}
@@ -236,8 +236,8 @@ func lexeme(b *strings.Builder, word string) {
 	b.WriteByte('\'')
 }
 
-// Near tells whether two words differ by so little that one may be the other mistyped: by one letter, from eight letters
-// on by two. Two letters that changed places count as one.
+// Near tells whether two words differ by so little that one may be the other mistyped: by one letter, from eight
+// letters on by two. Two letters that changed places count as one.
 func Near(a, b string) bool {
 	x, y := []rune(a), []rune(b)
 	most := 1

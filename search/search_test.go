@@ -80,7 +80,9 @@ func TestParse(t *testing.T) {
 	if got := q.Long(); !slices.Equal(got, []string{"transfr", "money"}) {
 		t.Errorf("long: %q", got)
 	}
-	if got := q.Or(map[string][]string{"transfr": {"transfer"}}).TSQuery(); !strings.HasPrefix(got, "('transfr' | 'transfer') & !('wrong')") {
+	if got := q.Or(
+		map[string][]string{"transfr": {"transfer"}},
+	).TSQuery(); !strings.HasPrefix(got, "('transfr' | 'transfer') & !('wrong')") {
 		t.Error(got)
 	}
 }
@@ -134,7 +136,8 @@ func TestHits(t *testing.T) {
 	q, _ := Parse("needle")
 	text := strings.Repeat("hay and straw ", 20) + "a needle, " + strings.Repeat("more hay ", 20)
 	excerpt, spans, ok := q.Excerpt(text, 60)
-	if got := mark(excerpt, spans); !ok || !strings.Contains(got, "a [needle], more") || !strings.HasPrefix(got, "…") || !strings.HasSuffix(got, "…") || len([]rune(excerpt)) > 62 {
+	if got := mark(excerpt, spans); !ok || !strings.Contains(got, "a [needle], more") || !strings.HasPrefix(got, "…") ||
+		!strings.HasSuffix(got, "…") || len([]rune(excerpt)) > 62 {
 		t.Errorf("%q %t", got, ok)
 	}
 }

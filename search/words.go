@@ -1,5 +1,5 @@
-// Package search knows what a word is: how texts become the words of an index, how what people type becomes a query, and
-// where in a text it hits. It is pure.
+// Package search knows what a word is: how texts become the words of an index, how what people type becomes a query,
+// and where in a text it hits. It is pure.
 package search
 
 import (
@@ -20,8 +20,8 @@ type Word struct {
 // longestWord is how many bytes of a word the index holds; what is longer is cut.
 const longestWord = 120
 
-// Words divides a text. Scripts that put no spaces between words go by pairs of letters, of which the last letter is one
-// alone, so that any letter begins one.
+// Words divides a text. Scripts that put no spaces between words go by pairs of letters, of which the last letter is
+// one alone, so that any letter begins one.
 func Words(text string) (words []Word) {
 	each(text, func(w Word, _, _ bool) { words = append(words, w) })
 	return words
@@ -92,7 +92,9 @@ func firstLetter(text string) int {
 }
 
 func unspaced(r rune) bool {
-	return r >= 0x0e00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar) && !unicode.IsDigit(r) || r == 'ー'
+	return r >= 0x0e00 && unicode.In(
+		r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar,
+	) && !unicode.IsDigit(r) || r == 'ー'
 }
 
 func spaced(r rune) bool {
@@ -116,7 +118,10 @@ func cut(word string) string {
 }
 
 // plain letters that no decomposition gives.
-var plain = map[rune]string{'ß': "ss", 'ẞ': "ss", 'æ': "ae", 'œ': "oe", 'ø': "o", 'ł': "l", 'đ': "d", 'ð': "d", 'þ': "th", 'ı': "i", 'ς': "σ", 'ѐ': "е"}
+var plain = map[rune]string{
+	'ß': "ss", 'ẞ': "ss", 'æ': "ae", 'œ': "oe", 'ø': "o", 'ł': "l", 'đ': "d", 'ð': "d", 'þ': "th", 'ı': "i", 'ς': "σ",
+	'ѐ': "е",
+}
 
 // fold returns a word without case and without accents. Marks that are letters of their own, as in Devanagari, stay.
 func fold(word string) string {

@@ -17,10 +17,14 @@ import (
 type Box struct{ aead cipher.AEAD }
 
 // ErrNoKey says that the server has no key.
-var ErrNoKey = errors.New("secrets cannot be kept: start the server with TURNWISE_SECRET_KEY, a text of at least 16 characters")
+var ErrNoKey = errors.New(
+	"secrets cannot be kept: start the server with TURNWISE_SECRET_KEY, a text of at least 16 characters",
+)
 
 // ErrClosed says that what was sealed cannot be opened: with another key, or for another place.
-var ErrClosed = errors.New("a stored secret cannot be read: the key, or what it belongs to, has changed; enter the secret again")
+var ErrClosed = errors.New(
+	"a stored secret cannot be read: the key, or what it belongs to, has changed; enter the secret again",
+)
 
 // minKey is how many characters a key has at least.
 const minKey = 16
@@ -67,8 +71,8 @@ func FileKey(dir string) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// Seal closes a text, for the place that belongs to it, such as a host: only with the same place it opens again. Nothing is
-// sealed as nothing.
+// Seal closes a text, for the place that belongs to it, such as a host: only with the same place it opens again.
+// Nothing is sealed as nothing.
 func (b *Box) Seal(text, place string) ([]byte, error) {
 	if text == "" {
 		return nil, nil

@@ -73,10 +73,15 @@ var Columns = []Column{
 }
 
 // DefaultColumns are shown to who has not chosen.
-var DefaultColumns = []string{"started", "outcome", "first", "flows", "assistant", "channel", "version", "messages", "duration", "response", "csat", "review"}
+var DefaultColumns = []string{
+	"started", "outcome", "first", "flows", "assistant", "channel", "version", "messages", "duration", "response",
+	"csat", "review",
+}
 
 // SearchColumns are shown to who searches and has not chosen: they leave room to what was found.
-var SearchColumns = []string{"started", "outcome", "first", "flows", "assistant", "channel", "messages", "csat", "review"}
+var SearchColumns = []string{
+	"started", "outcome", "first", "flows", "assistant", "channel", "messages", "csat", "review",
+}
 
 // number tells a column of numbers.
 func (c Column) number() bool {

@@ -60,7 +60,10 @@ func markdownOf(n ast.Node, source []byte) Markdown {
 	case *ast.Image:
 		m.Kind, m.Link = "a", webLink(string(x.Destination))
 	case *ast.AutoLink:
-		return Markdown{Kind: "a", Link: webLink(string(x.URL(source))), Children: []Markdown{{Kind: "text", Text: string(x.Label(source))}}}
+		return Markdown{
+			Kind: "a", Link: webLink(string(x.URL(source))),
+			Children: []Markdown{{Kind: "text", Text: string(x.Label(source))}},
+		}
 	case *ast.RawHTML:
 		m.Kind = "text"
 		for i := range x.Segments.Len() {

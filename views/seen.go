@@ -26,8 +26,8 @@ func visible(r rune) bool {
 	return true
 }
 
-// Pictured replaces control characters in the text of a page by their pictures (␀ and so on): browsers show nothing, or anything, for them.
-// Tags keep theirs, as does what somebody writes in a form.
+// Pictured replaces control characters in the text of a page by their pictures (␀ and so on): browsers show nothing, or
+// anything, for them. Tags keep theirs, as does what somebody writes in a form.
 func Pictured(page []byte) []byte {
 	if bytes.IndexFunc(page, control) < 0 {
 		return page

@@ -52,7 +52,10 @@ func (s *server) sessionRows(ctx context.Context, user conversation.UUID) (rows 
 	all, err := queries.Sessions(ctx, s.Pool, user, s.Now().Add(-sessionIdle))
 	for _, x := range all {
 		if s.Now().Sub(x.BegunAt) < sessionLife {
-			rows = append(rows, views.SessionRow{ID: x.ID.String(), BegunAt: x.BegunAt, SeenAt: x.SeenAt, Address: x.Address, Agent: x.Agent, This: x.ID == sessionOf(ctx)})
+			rows = append(rows, views.SessionRow{
+				ID: x.ID.String(), BegunAt: x.BegunAt, SeenAt: x.SeenAt, Address: x.Address, Agent: x.Agent,
+				This: x.ID == sessionOf(ctx),
+			})
 		}
 	}
 	return rows, err
@@ -77,7 +80,10 @@ func (s *server) rename(w http.ResponseWriter, r *http.Request) error {
 		return s.accountRefused(w, r, err)
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: map[string]any{"name": was}, after: map[string]any{"name": u.Name}}, queries.ChangeAccount(ctx, tx, u)
+		return deed{
+			act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: map[string]any{"name": was},
+			after: map[string]any{"name": u.Name},
+		}, queries.ChangeAccount(ctx, tx, u)
 	}); err != nil {
 		return err
 	}
@@ -85,7 +91,8 @@ func (s *server) rename(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// ownPassword asks for the password once more, where something is changed that whoever sits at an unlocked screen must not.
+// ownPassword asks for the password once more, where something is changed that whoever sits at an unlocked screen must
+// not.
 func (s *server) ownPassword(w http.ResponseWriter, r *http.Request, u access.Account) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if u.PasswordHash == "" || !s.passwords() {
@@ -124,7 +131,9 @@ func (s *server) changePassword(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditPasswordSet, id: u.ID.String(), name: u.Email, after: map[string]any{"by": "account"}}, queries.SetPassword(ctx, tx, u.ID, hash)
+		return deed{
+			act: queries.AuditPasswordSet, id: u.ID.String(), name: u.Email, after: map[string]any{"by": "account"},
+		}, queries.SetPassword(ctx, tx, u.ID, hash)
 	}); err != nil {
 		return err
 	}
@@ -192,7 +201,9 @@ func (s *server) offerSecond(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) showOffer(w http.ResponseWriter, r *http.Request, status int, secret, mistake string) error {
 	u, _ := accountOf(r.Context())
-	key, err := otp.NewKeyFromURL("otpauth://totp/" + "Turnwise:" + strings.ReplaceAll(u.Email, "%", "") + "?issuer=Turnwise&secret=" + secret)
+	key, err := otp.NewKeyFromURL(
+		"otpauth://totp/" + "Turnwise:" + strings.ReplaceAll(u.Email, "%", "") + "?issuer=Turnwise&secret=" + secret,
+	)
 	if err != nil {
 		return err
 	}
@@ -204,11 +215,15 @@ func (s *server) showOffer(w http.ResponseWriter, r *http.Request, status int, s
 	if err := png.Encode(&b, picture); err != nil {
 		return err
 	}
-	m := views.Second{Page: s.page(r, "Second factor", "Account"), Secret: secret, Picture: "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()), Error: mistake}
+	m := views.Second{
+		Page: s.page(r, "Second factor", "Account"), Secret: secret,
+		Picture: "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes()), Error: mistake,
+	}
 	return s.render(w, r, status, views.SecondPage(m))
 }
 
-// keepSecond answers POST /account/second/keep with a code of the secret that was shown; the recovery codes are shown this once.
+// keepSecond answers POST /account/second/keep with a code of the secret that was shown; the recovery codes are shown
+// this once.
 func (s *server) keepSecond(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	u, _ := accountOf(ctx)
@@ -223,18 +238,29 @@ func (s *server) keepSecond(w http.ResponseWriter, r *http.Request) error {
 	}
 	step, ok := stepOf(r.PostFormValue("code"), secret, s.Now())
 	if !ok {
-		return s.showOffer(w, r, http.StatusUnprocessableEntity, secret, "That is not the code that the program shows now. Is the clock of the phone right?")
+		return s.showOffer(
+			w, r, http.StatusUnprocessableEntity, secret,
+			"That is not the code that the program shows now. Is the clock of the phone right?",
+		)
 	}
 	codes, hashes := recoveryCodes()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		d := deed{act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email, after: map[string]any{"second factor": true}}
-		err := errors.Join(queries.SetSecondFactor(ctx, tx, u.ID, sealed), queries.UseStep(ctx, tx, u.ID, step), queries.SetRecoveryCodes(ctx, tx, u.ID, hashes), queries.EndSessions(ctx, tx, u.ID, sessionOf(ctx)))
+		d := deed{
+			act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email,
+			after: map[string]any{"second factor": true},
+		}
+		err := errors.Join(
+			queries.SetSecondFactor(ctx, tx, u.ID, sealed), queries.UseStep(ctx, tx, u.ID, step),
+			queries.SetRecoveryCodes(ctx, tx, u.ID, hashes), queries.EndSessions(ctx, tx, u.ID, sessionOf(ctx)),
+		)
 		return d, err
 	}); err != nil {
 		return err
 	}
 	s.sessions.Remove(ctx, setSecond)
-	return s.render(w, r, http.StatusOK, views.CodesPage(views.Second{Page: s.page(r, "Recovery codes", "Account"), Codes: codes}))
+	return s.render(
+		w, r, http.StatusOK, views.CodesPage(views.Second{Page: s.page(r, "Recovery codes", "Account"), Codes: codes}),
+	)
 }
 
 // removeSecond answers POST /account/second/remove.
@@ -255,7 +281,10 @@ func (s *server) removeSecond(w http.ResponseWriter, r *http.Request) error {
 func (s *server) dropSecond(r *http.Request, u access.Account) error {
 	ctx := r.Context()
 	return s.audited(r, func(tx pgx.Tx) (deed, error) {
-		d := deed{act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email, before: map[string]any{"second factor": true}}
+		d := deed{
+			act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email,
+			before: map[string]any{"second factor": true},
+		}
 		return d, errors.Join(queries.SetSecondFactor(ctx, tx, u.ID, nil), queries.SetRecoveryCodes(ctx, tx, u.ID, nil))
 	})
 }
@@ -281,7 +310,9 @@ func (s *server) secondFactor(ctx context.Context, u access.Account, code string
 // stepOf tells of which half minute a code is: this one, the last or the next.
 func stepOf(code, secret string, now time.Time) (int64, bool) {
 	for _, d := range []time.Duration{0, -30 * time.Second, 30 * time.Second} {
-		if ok, err := totp.ValidateCustom(strings.Join(strings.Fields(code), ""), secret, now.Add(d), codeOptions); ok && err == nil {
+		if ok, err := totp.ValidateCustom(
+			strings.Join(strings.Fields(code), ""), secret, now.Add(d), codeOptions,
+		); ok && err == nil {
 			return now.Add(d).Unix() / 30, true
 		}
 	}
@@ -309,13 +340,18 @@ func (s *server) newCodes(w http.ResponseWriter, r *http.Request) error {
 	codes, hashes := recoveryCodes()
 	if err == nil {
 		err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email, after: map[string]any{"recovery codes": "new"}}, queries.SetRecoveryCodes(ctx, tx, u.ID, hashes)
+			return deed{
+				act: queries.AuditSecondFactor, id: u.ID.String(), name: u.Email,
+				after: map[string]any{"recovery codes": "new"},
+			}, queries.SetRecoveryCodes(ctx, tx, u.ID, hashes)
 		})
 	}
 	if err != nil {
 		return s.accountRefused(w, r, err)
 	}
-	return s.render(w, r, http.StatusOK, views.CodesPage(views.Second{Page: s.page(r, "Recovery codes", "Account"), Codes: codes}))
+	return s.render(
+		w, r, http.StatusOK, views.CodesPage(views.Second{Page: s.page(r, "Recovery codes", "Account"), Codes: codes}),
+	)
 }
 
 // userByURL returns the user of the address.

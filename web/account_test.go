@@ -48,7 +48,10 @@ func newOffice(t *testing.T, sso *web.SSO) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, stop := web.New(web.Config{Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: server.URL, Ingest: http.NotFoundHandler(), Box: box, SSO: sso, Jobs: queue, Now: func() time.Time { return o.now }})
+	handler, stop := web.New(web.Config{
+		Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: server.URL,
+		Ingest: http.NotFoundHandler(), Box: box, SSO: sso, Jobs: queue, Now: func() time.Time { return o.now },
+	})
 	mux.Handle("/", handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -103,27 +106,42 @@ func (o *office) shown(page string) string {
 	return found[1]
 }
 
-// TestInvitation: somebody is invited by link and mail, chooses a password, gets what was given, and loses it with the next click.
+// TestInvitation: somebody is invited by link and mail, chooses a password, gets what was given, and loses it with the
+// next click.
 func TestInvitation(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
 	admin := signIn(t, o.url, "admin")
 	post := posttest.New(t)
 	host, port, _ := strings.Cut(post.Address, ":")
-	if status, _, body := o.post(admin, "/admin/mail", "host", host, "port", port, "security", "none", "from", "turnwise@example.org", "sender", "Turnwise"); status != 303 {
+	if status, _, body := o.post(
+		admin, "/admin/mail", "host", host, "port", port, "security", "none", "from", "turnwise@example.org", "sender",
+		"Turnwise",
+	); status != 303 {
 		t.Fatalf("mail: %d %s", status, body)
 	}
-	for _, bad := range [][]string{{"email", "nobody"}, {"email", "admin@example.org"}, {"email", "a@example.org", "role", "king"}, {"email", "a@example.org", "role", "admin", "assistants", "shop"}} {
-		if status, _, body := o.post(admin, "/admin/users", append(bad, "role", "viewer")...); status != 422 || !strings.Contains(body, `role="alert"`) {
+	for _, bad := range [][]string{
+		{"email", "nobody"},
+		{"email", "admin@example.org"},
+		{"email", "a@example.org", "role", "king"},
+		{"email", "a@example.org", "role", "admin", "assistants", "shop"},
+	} {
+		if status, _, body := o.post(
+			admin, "/admin/users", append(bad, "role", "viewer")...,
+		); status != 422 || !strings.Contains(body, `role="alert"`) {
 			t.Errorf("%v: %d", bad, status)
 		}
 	}
-	status, _, body := o.post(admin, "/admin/users", "email", "ann@example.org", "name", "Ann", "role", "viewer", "transcripts", "yes")
+	status, _, body := o.post(
+		admin, "/admin/users", "email", "ann@example.org", "name", "Ann", "role", "viewer", "transcripts", "yes",
+	)
 	if status != 200 {
 		t.Fatalf("%d %s", status, body)
 	}
 	link := o.shown(body)
-	if letters := post.Letters(); len(letters) != 1 || letters[0].To != "ann@example.org" || !strings.Contains(strings.ReplaceAll(string(letters[0].Body), "=\r\n", ""), link) {
+	if letters := post.Letters(); len(letters) != 1 || letters[0].To != "ann@example.org" || !strings.Contains(
+		strings.ReplaceAll(string(letters[0].Body), "=\r\n", ""), link,
+	) {
 		t.Errorf("letters: %q", letters)
 	}
 	if _, page := o.get(admin, "/admin/users"); strings.Contains(page, link) {
@@ -134,12 +152,17 @@ func TestInvitation(t *testing.T) {
 	if status, page := o.get(ann, path); status != 200 || !strings.Contains(page, "ann@example.org") {
 		t.Errorf("the invitation: %d", status)
 	}
-	for _, bad := range []string{"short", "ANN@example.org", "password1234", "annexample12", "aaaaaaaaaaaaaa", "abcabcabcabcabc", "123456789012", "Turnwise2024", strings.Repeat("x", 1025)} {
+	for _, bad := range []string{
+		"short", "ANN@example.org", "password1234", "annexample12", "aaaaaaaaaaaaaa", "abcabcabcabcabc", "123456789012",
+		"Turnwise2024", strings.Repeat("x", 1025),
+	} {
 		if status, _, _ := o.post(ann, path, "name", "Ann Example", "password", bad); status != 422 {
 			t.Errorf("the password %q is taken", bad)
 		}
 	}
-	if status, to, page := o.post(ann, path, "name", "Ann Example", "password", "four words that are long"); status != 303 || to != "/" {
+	if status, to, page := o.post(
+		ann, path, "name", "Ann Example", "password", "four words that are long",
+	); status != 303 || to != "/" {
 		t.Fatalf("%d %s %.1000s", status, to, page)
 	}
 	if status, _ := o.get(ann, "/conversations"); status != 200 {
@@ -157,7 +180,9 @@ func TestInvitation(t *testing.T) {
 	}
 	keep := func(form ...string) (int, string) {
 		u := o.user("ann@example.org")
-		status, _, body := o.post(admin, "/admin/users/"+u.ID.String(), append(form, "name", u.Name, "revision", "0", "revision", "")...)
+		status, _, body := o.post(
+			admin, "/admin/users/"+u.ID.String(), append(form, "name", u.Name, "revision", "0", "revision", "")...,
+		)
 		return status, body
 	}
 	if status, _ := keep("role", "reviewer"); status != 422 {
@@ -166,12 +191,17 @@ func TestInvitation(t *testing.T) {
 	change := func(form ...string) {
 		t.Helper()
 		u := o.user("ann@example.org")
-		if status, _, body := o.post(admin, "/admin/users/"+u.ID.String(), append(form, "name", u.Name, "revision", string(rune('0'+u.Revision)))...); status != 303 {
+		if status, _, body := o.post(
+			admin, "/admin/users/"+u.ID.String(),
+			append(form, "name", u.Name, "revision", string(rune('0'+u.Revision)))...,
+		); status != 303 {
 			t.Fatalf("%v: %d %.3000s", form, status, body)
 		}
 	}
 	change("role", "reviewer", "transcripts", "no")
-	for path, want := range map[string]int{"/conversations": 403, "/review": 403, "/overview": 200, "/users/list": 403, "/turns": 403} {
+	for path, want := range map[string]int{
+		"/conversations": 403, "/review": 403, "/overview": 200, "/users/list": 403, "/turns": 403,
+	} {
 		if status, _ := o.get(ann, path); status != want {
 			t.Errorf("a reviewer who may not read: %s gives %d", path, status)
 		}
@@ -218,7 +248,9 @@ func TestLastAdmin(t *testing.T) {
 	admin := signIn(t, o.url, "admin")
 	u := o.user("admin@example.org")
 	for _, form := range [][]string{{"role", "viewer"}, {"role", "admin", "disabled", "yes"}} {
-		if status, _, body := o.post(admin, "/admin/users/"+u.ID.String(), append(form, "name", "x", "revision", "1")...); status != 422 || !strings.Contains(body, "last admin") {
+		if status, _, body := o.post(
+			admin, "/admin/users/"+u.ID.String(), append(form, "name", "x", "revision", "1")...,
+		); status != 422 || !strings.Contains(body, "last admin") {
 			t.Errorf("%v: %d", form, status)
 		}
 	}
@@ -231,7 +263,9 @@ func TestLastAdmin(t *testing.T) {
 	results := make(chan int, 2)
 	for c, of := range map[*http.Client]access.Account{admin: other, second: u} {
 		go func() {
-			resp, err := c.PostForm(o.url+"/admin/users/"+of.ID.String(), url.Values{"role": {"viewer"}, "name": {"x"}, "revision": {string(rune('0' + of.Revision))}})
+			resp, err := c.PostForm(o.url+"/admin/users/"+of.ID.String(), url.Values{
+				"role": {"viewer"}, "name": {"x"}, "revision": {string(rune('0' + of.Revision))},
+			})
 			if err != nil {
 				results <- 0
 				return
@@ -246,13 +280,15 @@ func TestLastAdmin(t *testing.T) {
 		t.Errorf("answers %v", got)
 	}
 	users, err := queries.Accounts(t.Context(), o.pool)
-	if err != nil || !slices.ContainsFunc(users, func(u access.Account) bool { return u.Role == "admin" && !u.Disabled }) {
+	if err != nil || !slices.ContainsFunc(
+		users, func(u access.Account) bool { return u.Role == "admin" && !u.Disabled },
+	) {
 		t.Errorf("no admin is left: %v", err)
 	}
 }
 
-// TestSecondFactor: it is set up with a code, asked for after the password, takes no code twice, and recovery codes once each; neither
-// a new password nor a link goes around it.
+// TestSecondFactor: it is set up with a code, asked for after the password, takes no code twice, and recovery codes
+// once each; neither a new password nor a link goes around it.
 func TestSecondFactor(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
@@ -289,7 +325,9 @@ func TestSecondFactor(t *testing.T) {
 	begin := func() *http.Client {
 		t.Helper()
 		c := client(t)
-		if status, to, _ := o.post(c, "/login", "email", "reviewer@example.org", "password", password, "next", "/review"); status != 303 || to != "/login/code" {
+		if status, to, _ := o.post(
+			c, "/login", "email", "reviewer@example.org", "password", password, "next", "/review",
+		); status != 303 || to != "/login/code" {
 			t.Fatalf("%d to %s", status, to)
 		}
 		if status, _ := o.get(c, "/overview"); status != 303 {
@@ -327,7 +365,9 @@ func TestSecondFactor(t *testing.T) {
 	admin := signIn(t, o.url, "admin")
 	_, _, page = o.post(admin, "/admin/users/"+u.ID.String()+"/link")
 	fresh := client(t)
-	if status, to, _ := o.post(fresh, strings.TrimPrefix(o.shown(page), o.url), "password", "another four words here"); status != 303 || to != "/login/code" {
+	if status, to, _ := o.post(
+		fresh, strings.TrimPrefix(o.shown(page), o.url), "password", "another four words here",
+	); status != 303 || to != "/login/code" {
 		t.Errorf("a link goes around the second factor: %d to %s", status, to)
 	}
 	if status, _ := o.get(fresh, "/overview"); status != 303 {
@@ -337,12 +377,15 @@ func TestSecondFactor(t *testing.T) {
 	if status, _, _ := o.post(admin, "/admin/users/"+u.ID.String()+"/second"); status != 303 {
 		t.Error("it cannot be removed")
 	}
-	if status, to, _ := o.post(client(t), "/login", "email", "reviewer@example.org", "password", "another four words here"); status != 303 || to != "/" {
+	if status, to, _ := o.post(
+		client(t), "/login", "email", "reviewer@example.org", "password", "another four words here",
+	); status != 303 || to != "/" {
 		t.Errorf("after it was removed: %d to %s", status, to)
 	}
 }
 
-// TestSessions: a user sees where he is signed in and ends it; a new password ends the others; idle and old sessions are over.
+// TestSessions: a user sees where he is signed in and ends it; a new password ends the others; idle and old sessions
+// are over.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
@@ -356,21 +399,28 @@ func TestSessions(t *testing.T) {
 	if len(ids) != 2 {
 		t.Fatalf("%d others are listed", len(ids))
 	}
-	if status, _, _ := o.post(one, "/account/sessions/end", "id", ids[0][1]); status != 303 || signed(two) == signed(three) || !signed(one) {
+	if status, _, _ := o.post(
+		one, "/account/sessions/end", "id", ids[0][1],
+	); status != 303 || signed(two) == signed(three) || !signed(one) {
 		t.Error("not exactly that session is ended")
 	}
 	stranger := signIn(t, o.url, "viewer")
 	if status, _, _ := o.post(stranger, "/account/sessions/end", "id", ids[1][1]); status != 404 {
 		t.Errorf("a stranger ends it: %d", status)
 	}
-	if status, _, _ := o.post(one, "/account/sessions/end"); status != 303 || signed(two) || signed(three) || !signed(one) {
+	if status, _, _ := o.post(one, "/account/sessions/end"); status != 303 || signed(two) || signed(three) ||
+		!signed(one) {
 		t.Error("the others are not ended")
 	}
 	two = signIn(t, o.url, "reviewer")
-	if status, _, body := o.post(one, "/account/password", "current", "wrong", "password", "another four words here"); status != 422 || !strings.Contains(body, "that is not it") {
+	if status, _, body := o.post(
+		one, "/account/password", "current", "wrong", "password", "another four words here",
+	); status != 422 || !strings.Contains(body, "that is not it") {
 		t.Errorf("changed without the old one: %d", status)
 	}
-	if status, _, body := o.post(one, "/account/password", "current", password, "password", "another four words here"); status != 303 {
+	if status, _, body := o.post(
+		one, "/account/password", "current", password, "password", "another four words here",
+	); status != 303 {
 		t.Errorf("%d %s", status, body)
 	}
 	if signed(two) || !signed(one) {
@@ -394,7 +444,9 @@ func TestOwnRights(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
 	no := false
-	if err := change(t, o.pool, "supervisor@example.org", func(u *access.Account) { u.Role, u.Transcripts = "admin", &no }); err != nil {
+	if err := change(
+		t, o.pool, "supervisor@example.org", func(u *access.Account) { u.Role, u.Transcripts = "admin", &no },
+	); err != nil {
 		t.Fatal(err)
 	}
 	c := signIn(t, o.url, "supervisor")
@@ -404,15 +456,21 @@ func TestOwnRights(t *testing.T) {
 			t.Errorf("a token is made once: %d, want %d", status, want)
 		}
 	}
-	for role, want := range map[string]int{"admin": 422, "analytics_admin": 422, "analytics_viewer": 200, "ingest": 200} {
-		if status, _, _ := o.post(c, "/admin/tokens", "name", "a token", "role", role, "assistant", "x"); status != want {
+	for role, want := range map[string]int{
+		"admin": 422, "analytics_admin": 422, "analytics_viewer": 200, "ingest": 200,
+	} {
+		if status, _, _ := o.post(
+			c, "/admin/tokens", "name", "a token", "role", role, "assistant", "x",
+		); status != want {
 			t.Errorf("a token as %s: %d", role, status)
 		}
 	}
 	u := o.user("supervisor@example.org")
 	path := "/admin/users/" + u.ID.String()
 	form := []string{"name", "Sue", "role", "admin", "revision", strconv.Itoa(int(u.Revision))}
-	if status, _, body := o.post(c, path, append(form, "transcripts", "yes")...); status != 422 || !strings.Contains(body, "ask another admin") {
+	if status, _, body := o.post(
+		c, path, append(form, "transcripts", "yes")...,
+	); status != 422 || !strings.Contains(body, "ask another admin") {
 		t.Errorf("an admin gives himself conversations: %d", status)
 	}
 	if _, body := o.get(c, path); !strings.Contains(body, "a token, a token") {
@@ -421,18 +479,25 @@ func TestOwnRights(t *testing.T) {
 	if status, _, body := o.post(c, path, append(form, "transcripts", "no")...); status != 303 {
 		t.Errorf("an admin changes his name: %d %.300s", status, body)
 	}
-	if status, _, _ := o.post(signIn(t, o.url, "admin"), path, "name", "Sue", "role", "admin", "revision", strconv.Itoa(int(u.Revision)+1), "transcripts", "yes"); status != 303 {
+	if status, _, _ := o.post(
+		signIn(t, o.url, "admin"), path, "name", "Sue", "role", "admin", "revision", strconv.Itoa(int(u.Revision)+1),
+		"transcripts", "yes",
+	); status != 303 {
 		t.Errorf("another admin gives them: %d", status)
 	}
 }
 
-// TestReadingTokens: a program reads what its role and limits allow, and changes nothing; expired and revoked ones are refused.
+// TestReadingTokens: a program reads what its role and limits allow, and changes nothing; expired and revoked ones are
+// refused.
 func TestReadingTokens(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
 	make := func(role string, days int) string {
 		t.Helper()
-		secret, err := queries.NewToken(t.Context(), o.pool, access.Token{Name: role, Role: role, Assistant: "x", CreatedBy: "test", CreatedAt: o.now}, days)
+		secret, err := queries.NewToken(
+			t.Context(), o.pool,
+			access.Token{Name: role, Role: role, Assistant: "x", CreatedBy: "test", CreatedAt: o.now}, days,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -443,23 +508,39 @@ func TestReadingTokens(t *testing.T) {
 		secrets[role] = make(role, 0)
 	}
 	want := map[string]map[string]int{
-		"ingest":           {"/overview": 403, "/conversations": 403, "/admin": 403, "/account": 403},
-		"analytics_viewer": {"/overview": 200, "/conversations": 403, "/admin": 403, "/account": 403, "/documents/overview?as=csv": 200, "/rows?grain=conversation&format=csv": 403},
-		"analytics_admin":  {"/overview": 200, "/conversations": 200, "/admin": 403, "/account": 403, "/rows?grain=message&format=jsonl": 200, "/review": 403},
-		"admin":            {"/overview": 200, "/conversations": 200, "/admin": 200, "/account": 403},
+		"ingest": {"/overview": 403, "/conversations": 403, "/admin": 403, "/account": 403},
+		"analytics_viewer": {
+			"/overview": 200, "/conversations": 403, "/admin": 403, "/account": 403, "/documents/overview?as=csv": 200,
+			"/rows?grain=conversation&format=csv": 403,
+		},
+		"analytics_admin": {
+			"/overview": 200, "/conversations": 200, "/admin": 403, "/account": 403,
+			"/rows?grain=message&format=jsonl": 200, "/review": 403,
+		},
+		"admin": {"/overview": 200, "/conversations": 200, "/admin": 200, "/account": 403},
 	}
 	for role, paths := range want {
 		for path, status := range paths {
-			if got, body, _ := get(t, client(t), "GET", o.url+path, "Authorization", "Bearer "+secrets[role]); got != status {
+			if got, body, _ := get(
+				t, client(t), "GET", o.url+path, "Authorization", "Bearer "+secrets[role],
+			); got != status {
 				t.Errorf("%s as %s: %d, want %d: %.300s", path, role, got, status, body)
 			}
 		}
-		if got, _, _ := get(t, client(t), "POST", o.url+"/admin/users/sessions", "Authorization", "Bearer "+secrets[role]); got != 403 {
+		if got, _, _ := get(
+			t, client(t), "POST", o.url+"/admin/users/sessions", "Authorization", "Bearer "+secrets[role],
+		); got != 403 {
 			t.Errorf("a token of %s changes something: %d", role, got)
 		}
 	}
-	for _, bad := range []string{"", "x", "tw_aaaaaaaa.BBBB", secrets["admin"] + "x", strings.Split(secrets["admin"], ".")[0] + ".", "\x01.\xff", strings.Repeat("x", 10_000) + "."} {
-		if got, _, _ := get(t, client(t), "GET", o.url+"/overview", "Authorization", "Bearer "+strings.ToValidUTF8(strings.ReplaceAll(bad, "\x01", ""), "")); got != 401 {
+	for _, bad := range []string{
+		"", "x", "tw_aaaaaaaa.BBBB", secrets["admin"] + "x", strings.Split(secrets["admin"], ".")[0] + ".", "\x01.\xff",
+		strings.Repeat("x", 10_000) + ".",
+	} {
+		if got, _, _ := get(
+			t, client(t), "GET", o.url+"/overview", "Authorization",
+			"Bearer "+strings.ToValidUTF8(strings.ReplaceAll(bad, "\x01", ""), ""),
+		); got != 401 {
 			t.Errorf("%.40q: %d", bad, got)
 		}
 	}

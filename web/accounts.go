@@ -35,7 +35,8 @@ func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, 
 	for _, u := range users {
 		m.Rows = append(m.Rows, views.PersonRow{
 			ID: u.ID.String(), Email: u.Email, Name: u.Name, Role: u.Role, Limits: u.Assistants, Transcripts: u.Rights()[access.SeeTranscripts],
-			Second: u.SecondFactor != nil, SSO: u.Subject != nil, Invited: u.PasswordHash == "" && u.Subject == nil, Disabled: u.Disabled, LastSeen: u.LastSeenAt,
+			Second: u.SecondFactor != nil, SSO: u.Subject != nil, Invited: u.PasswordHash == "" &&
+				u.Subject == nil, Disabled: u.Disabled, LastSeen: u.LastSeenAt,
 		})
 	}
 	if m.HasMail, err = queries.HasMail(ctx, s.Pool); err != nil {
@@ -55,7 +56,10 @@ func parsePerson(r *http.Request, u *access.Account) (views.PersonForm, error) {
 		return views.PersonForm{}, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
 	p := func(name string) string { return strings.Join(strings.Fields(r.PostForm.Get(name)), " ") }
-	form := views.PersonForm{Email: p("email"), Name: p("name"), Role: p("role"), Limited: r.PostForm["assistants"], Transcripts: p("transcripts"), Personal: p("personal")}
+	form := views.PersonForm{
+		Email: p("email"), Name: p("name"), Role: p("role"), Limited: r.PostForm["assistants"],
+		Transcripts: p("transcripts"), Personal: p("personal"),
+	}
 	u.Name, u.Role, u.Assistants = cmp.Or(form.Name, u.Name, form.Email), form.Role, nil
 	u.Transcripts, u.Personal = ownRight(form.Transcripts), ownRight(form.Personal)
 	for _, a := range form.Limited {
@@ -92,7 +96,9 @@ func toldRight(r *bool) string {
 
 // userDeed is what the audit log tells of a user.
 func userDeed(u access.Account) map[string]any {
-	d := map[string]any{"name": u.Name, "role": u.Role, "disabled": u.Disabled, "assistants": "all", "conversations": "as the role"}
+	d := map[string]any{
+		"name": u.Name, "role": u.Role, "disabled": u.Disabled, "assistants": "all", "conversations": "as the role",
+	}
 	if u.Assistants != nil {
 		d["assistants"] = u.Assistants
 	}
@@ -138,7 +144,10 @@ func (s *server) invite(w http.ResponseWriter, r *http.Request) error {
 	m := views.People{Form: views.PersonForm{Role: "viewer"}, Made: u.Email}
 	if s.passwords() {
 		m.Link = s.URL + "/welcome/" + key
-		m.Mailed = s.mailLink(ctx, u, m.Link, "You are invited to Turnwise", "You are invited to look at conversations. Choose a password here, within seven days:")
+		m.Mailed = s.mailLink(
+			ctx, u, m.Link, "You are invited to Turnwise",
+			"You are invited to look at conversations. Choose a password here, within seven days:",
+		)
 	}
 	return s.showPeople(w, r, http.StatusOK, m)
 }
@@ -166,16 +175,26 @@ func (s *server) oneAccount(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.PersonModel{Said: map[string]string{"kept": "Saved. It applies from the next click.", "sessions": "The sessions are ended.", "second": "The second factor is removed."}[r.URL.Query().Get("said")]}
+	m := views.PersonModel{
+		Said: map[string]string{
+			"kept": "Saved. It applies from the next click.", "sessions": "The sessions are ended.",
+			"second": "The second factor is removed.",
+		}[r.URL.Query().Get("said")],
+	}
 	return s.showPerson(w, r, http.StatusOK, u, m)
 }
 
-func (s *server) showPerson(w http.ResponseWriter, r *http.Request, status int, u access.Account, m views.PersonModel) error {
+func (s *server) showPerson(
+	w http.ResponseWriter, r *http.Request, status int, u access.Account, m views.PersonModel,
+) error {
 	ctx := r.Context()
 	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), access.Roles, u.ID.String(), u.Email, strconv.Itoa(int(u.Revision))
 	m.Passwords = s.passwords()
 	if m.Error == "" {
-		m.Form = views.PersonForm{Name: u.Name, Role: u.Role, Limited: u.Assistants, Transcripts: toldRight(u.Transcripts), Personal: toldRight(u.Personal)}
+		m.Form = views.PersonForm{
+			Name: u.Name, Role: u.Role, Limited: u.Assistants, Transcripts: toldRight(u.Transcripts),
+			Personal: toldRight(u.Personal),
+		}
 	}
 	m.Disabled, m.Second, m.HasPassword, m.CreatedAt, m.LastSeen = u.Disabled, u.SecondFactor != nil, u.PasswordHash != "", u.CreatedAt, u.LastSeenAt
 	if u.Subject != nil {
@@ -238,7 +257,10 @@ func (s *server) changeAccount(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-			d := deed{act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: userDeed(was), after: userDeed(u)}
+			d := deed{
+				act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: userDeed(was),
+				after: userDeed(u),
+			}
 			if err := queries.ChangeAccount(ctx, tx, u); err != nil {
 				return d, err
 			}
@@ -256,7 +278,9 @@ func (s *server) changeAccount(w http.ResponseWriter, r *http.Request) error {
 	}
 	var input *metric.InputError
 	if errors.As(err, &input) {
-		return s.showPerson(w, r, http.StatusUnprocessableEntity, was, views.PersonModel{Form: form, Error: input.Error()})
+		return s.showPerson(
+			w, r, http.StatusUnprocessableEntity, was, views.PersonModel{Form: form, Error: input.Error()},
+		)
 	}
 	if err != nil {
 		return err
@@ -282,7 +306,9 @@ func (s *server) linkAccount(w http.ResponseWriter, r *http.Request) error {
 			return d, err
 		}
 		key, err = queries.NewLink(ctx, tx, u.ID, kind, s.Now())
-		return deed{act: queries.AuditUserInvited, id: u.ID.String(), name: u.Email, after: map[string]any{"for": kind}}, err
+		return deed{
+			act: queries.AuditUserInvited, id: u.ID.String(), name: u.Email, after: map[string]any{"for": kind},
+		}, err
 	}); err != nil {
 		return err
 	}

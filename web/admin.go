@@ -20,7 +20,10 @@ import (
 )
 
 func (s *server) adminModel(r *http.Request) (views.Admin, error) {
-	m := views.Admin{Page: s.page(r, "Admin", "Admin"), IngestURL: s.URL + "/api/v1/ingest/rasa", SiteURL: s.URL, Once: queries.NewID().String()}
+	m := views.Admin{
+		Page: s.page(r, "Admin", "Admin"), IngestURL: s.URL + "/api/v1/ingest/rasa", SiteURL: s.URL,
+		Once: queries.NewID().String(),
+	}
 	tokens, err := queries.Tokens(r.Context(), s.Pool)
 	if err != nil {
 		return m, err
@@ -35,7 +38,9 @@ func (s *server) adminModel(r *http.Request) (views.Admin, error) {
 	if err != nil {
 		return m, err
 	}
-	m.Brokers = slices.SortedFunc(maps.Values(brokers), func(a, b *views.Broker) int { return strings.Compare(a.Name, b.Name) })
+	m.Brokers = slices.SortedFunc(
+		maps.Values(brokers), func(a, b *views.Broker) int { return strings.Compare(a.Name, b.Name) },
+	)
 	choices, err := s.viewer(r.Context()).Choices(r.Context())
 	m.Assistants = choices.Assistants
 	return m, err
@@ -55,7 +60,10 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	u, _ := accountOf(r.Context())
-	t := access.Token{Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Always: p("always") == "yes", Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now()}
+	t := access.Token{
+		Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Always: p("always") == "yes",
+		Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now(),
+	}
 	if once, err := conversation.ParseUUID(p("once")); err == nil { // the page that is loaded again makes none again
 		t.ID = once
 	}
@@ -99,7 +107,10 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if input != nil {
-		m.Form, m.Error = views.TokenForm{Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment, Days: p("days"), MostEvents: p("most_events"), MostMB: p("most_mb")}, input.Error()
+		m.Form, m.Error = views.TokenForm{
+			Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Always: t.Always,
+			Environment: t.Environment, Days: p("days"), MostEvents: p("most_events"), MostMB: p("most_mb"),
+		}, input.Error()
 		return s.render(w, r, http.StatusUnprocessableEntity, views.AdminPage(m))
 	}
 	m.Secret, m.SecretReads = secret, t.Role != "ingest"

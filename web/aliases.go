@@ -16,7 +16,8 @@ import (
 	"turnwise/views"
 )
 
-// mergeAssistant answers POST /admin/assistant/merge: renames an assistant, or merges it into another. First it shows what that moves.
+// mergeAssistant answers POST /admin/assistant/merge: renames an assistant, or merges it into another. First it shows
+// what that moves.
 func (s *server) mergeAssistant(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -40,7 +41,10 @@ func (s *server) mergeAssistant(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		m.Merge = &views.MergePreview{To: to, Rename: !exists, Senders: p.Senders, Conversations: p.Conversations, WithoutTexts: p.WithoutTexts, Limited: p.Limited}
+		m.Merge = &views.MergePreview{
+			To: to, Rename: !exists, Senders: p.Senders, Conversations: p.Conversations, WithoutTexts: p.WithoutTexts,
+			Limited: p.Limited,
+		}
 		return s.showAssistant(w, r, http.StatusOK, a, m)
 	}
 	u, _ := accountOf(ctx)
@@ -79,7 +83,9 @@ func nameWrong(to, from string) string {
 // follow has what is stored follow a changed name, once every server knows of it.
 func (s *server) follow(r *http.Request, tx pgx.Tx, kind queries.FoldKind, from, to string) error {
 	u, _ := accountOf(r.Context())
-	run := queries.FoldRun{ID: queries.NewID(), Kind: kind, Assistant: from, Target: to, AccountID: &u.ID, CreatedAt: s.Now()}
+	run := queries.FoldRun{
+		ID: queries.NewID(), Kind: kind, Assistant: from, Target: to, AccountID: &u.ID, CreatedAt: s.Now(),
+	}
 	if err := queries.StartFold(r.Context(), tx, run, nil); err != nil {
 		return err
 	}
@@ -96,14 +102,21 @@ func (s *server) separateAssistant(w http.ResponseWriter, r *http.Request) error
 		if from, err = queries.SeparateAssistant(ctx, tx, alias); err != nil {
 			return d, err
 		}
-		return deed{act: queries.AuditSeparated, name: alias, before: map[string]any{"into": from}}, s.follow(r, tx, queries.FoldToSeparate, from, alias)
+		return deed{
+			act: queries.AuditSeparated, name: alias, before: map[string]any{"into": from},
+		}, s.follow(r, tx, queries.FoldToSeparate, from, alias)
 	})
 	if errors.Is(err, queries.ErrConflict) {
-		return &metric.InputError{Field: "assistant", Msg: "is busy: its conversations are being moved or recalculated; wait until that is done"}
+		return &metric.InputError{
+			Field: "assistant",
+			Msg:   "is busy: its conversations are being moved or recalculated; wait until that is done",
+		}
 	}
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/admin/assistant?"+url.Values{"name": {alias}, "said": {"separated"}}.Encode(), http.StatusSeeOther)
+	http.Redirect(
+		w, r, "/admin/assistant?"+url.Values{"name": {alias}, "said": {"separated"}}.Encode(), http.StatusSeeOther,
+	)
 	return nil
 }

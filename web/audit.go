@@ -128,7 +128,10 @@ func (s *server) showAudit(w http.ResponseWriter, r *http.Request, status int, m
 		m.Older = "/admin/audit?" + kept.Encode()
 	}
 	for _, e := range list {
-		m.Rows = append(m.Rows, views.AuditRow{ID: e.ID, At: e.At, Actor: e.Actor, Address: e.Address, Act: string(e.Act), Object: e.Object, ObjectID: e.ObjectID, Change: changeWords(e.Before, e.After)})
+		m.Rows = append(m.Rows, views.AuditRow{
+			ID: e.ID, At: e.At, Actor: e.Actor, Address: e.Address, Act: string(e.Act), Object: e.Object,
+			ObjectID: e.ObjectID, Change: changeWords(e.Before, e.After),
+		})
 	}
 	users, err := queries.Accounts(ctx, s.Pool)
 	if err != nil {
@@ -190,18 +193,23 @@ func (s *server) verifyAudit(w http.ResponseWriter, r *http.Request) error {
 	m := views.Audit{}
 	ctx := r.Context()
 	var head queries.AuditHead
-	err := pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) { // one moment
+	// one moment
+	err := pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{
+		IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly,
+	}, func(tx pgx.Tx) (err error) {
 		head, err = queries.VerifyAudit(ctx, tx)
 		return err
 	})
 	var broken *queries.AuditBroken
 	switch {
 	case errors.As(err, &broken):
-		m.Verified, m.Broken = "The log was changed from outside at entry "+strconv.FormatInt(broken.ID, 10)+": "+broken.Why+".", true
+		m.Verified, m.Broken = "The log was changed from outside at entry "+strconv.FormatInt(broken.ID, 10)+": "+
+			broken.Why+".", true
 	case err != nil:
 		return err
 	default:
-		m.Verified = "The chain is whole: " + format.Count(head.ID-head.Gone) + " entries. The last has the number " + strconv.FormatInt(head.ID, 10) + " and the hash " + hex.EncodeToString(head.Hash) + "."
+		m.Verified = "The chain is whole: " + format.Count(head.ID-head.Gone) + " entries. The last has the number " +
+			strconv.FormatInt(head.ID, 10) + " and the hash " + hex.EncodeToString(head.Hash) + "."
 	}
 	return s.showAudit(w, r, http.StatusOK, m)
 }
@@ -212,7 +220,9 @@ func (s *server) keepAudit(w http.ResponseWriter, r *http.Request) error {
 	if text != "" {
 		var err error
 		if days, err = strconv.Atoi(text); err != nil || days < queries.AuditDaysLeast || days > queries.AuditDaysMost {
-			return s.showAudit(w, r, http.StatusUnprocessableEntity, views.Audit{Days: text, Error: "days: a number from 30 to 36,500; empty: for ever"})
+			return s.showAudit(w, r, http.StatusUnprocessableEntity, views.Audit{
+				Days: text, Error: "days: a number from 30 to 36,500; empty: for ever",
+			})
 		}
 	}
 	ctx := r.Context()
@@ -223,7 +233,11 @@ func (s *server) keepAudit(w http.ResponseWriter, r *http.Request) error {
 			return deed{}, err
 		}
 		now := queries.AuditSettings{Days: days, NoReads: r.PostFormValue("reads") == ""}
-		return deed{act: queries.AuditSettingsChanged, name: "audit log", before: map[string]any{"days": was.Days, "reads": !was.NoReads}, after: map[string]any{"days": days, "reads": !now.NoReads}}, queries.SetAudit(ctx, tx, now, u.ID, s.Now())
+		return deed{
+			act: queries.AuditSettingsChanged, name: "audit log",
+			before: map[string]any{"days": was.Days, "reads": !was.NoReads},
+			after:  map[string]any{"days": days, "reads": !now.NoReads},
+		}, queries.SetAudit(ctx, tx, now, u.ID, s.Now())
 	}); err != nil {
 		return err
 	}
@@ -252,7 +266,9 @@ func (s *server) auditFile(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Content-Disposition", `attachment; filename="audit_`+s.Now().In(s.Zone).Format("2006-01-02_1504")+"."+as+`"`)
+	w.Header().Set(
+		"Content-Disposition", `attachment; filename="audit_`+s.Now().In(s.Zone).Format("2006-01-02_1504")+"."+as+`"`,
+	)
 	if err := write(w, queries.EachAudit(ctx, s.Pool, f)); err != nil {
 		s.Log.WarnContext(ctx, "a download broke off", "error", err)
 		panic(http.ErrAbortHandler) // the file must not look whole

@@ -17,17 +17,21 @@ import (
 	"turnwise/views"
 )
 
-// TestAudit: what people do is written down, is found again by who, what and to what, leaves as files, and any change from outside
-// is noticed.
+// TestAudit: what people do is written down, is found again by who, what and to what, leaves as files, and any change
+// from outside is noticed.
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	server, pool := site(t, nil)
 	ctx := t.Context()
 	bad := client(t)
-	if resp, err := bad.PostForm(server.URL+"/login", url.Values{"email": {"admin@example.org"}, "password": {"wrong"}}); err != nil || resp.StatusCode != 422 {
+	if resp, err := bad.PostForm(server.URL+"/login", url.Values{
+		"email": {"admin@example.org"}, "password": {"wrong"},
+	}); err != nil || resp.StatusCode != 422 {
 		t.Fatal(err)
 	}
-	if resp, err := bad.PostForm(server.URL+"/login", url.Values{"email": {"my secret password"}, "password": {"wrong"}}); err != nil || resp.StatusCode != 422 {
+	if resp, err := bad.PostForm(server.URL+"/login", url.Values{
+		"email": {"my secret password"}, "password": {"wrong"},
+	}); err != nil || resp.StatusCode != 422 {
 		t.Fatal(err)
 	}
 	admin := signIn(t, server.URL, "admin")
@@ -54,7 +58,9 @@ func TestAudit(t *testing.T) {
 	if err != nil || len(rules) != 1 {
 		t.Fatal(rules, err)
 	}
-	if status, _ := post("/admin/retention/"+rules[0].ID.String(), url.Values{"texts": {"20"}, "revision": {strconv.Itoa(int(rules[0].Revision))}}); status != 303 {
+	if status, _ := post("/admin/retention/"+rules[0].ID.String(), url.Values{
+		"texts": {"20"}, "revision": {strconv.Itoa(int(rules[0].Revision))},
+	}); status != 303 {
 		t.Fatal(status)
 	}
 	// What fails is not written down as done.
@@ -91,15 +97,20 @@ func TestAudit(t *testing.T) {
 		"actor=Admin@example.org&area=token": {"made a token", "signed in"},
 	} {
 		_, body, _ := get(t, admin, "GET", server.URL+"/admin/audit?"+query)
-		if !strings.Contains(body, want[0]) || want[1] != "" && strings.Contains(body, want[1]) || strings.Contains(body, "my secret") {
+		if !strings.Contains(body, want[0]) || want[1] != "" && strings.Contains(body, want[1]) ||
+			strings.Contains(body, "my secret") {
 			t.Errorf("%s: has not %q, or has %q", query, want[0], want[1])
 		}
 	}
 	_, csv, h := get(t, admin, "GET", server.URL+"/admin/audit/file?as=csv&area=token")
-	if !strings.Contains(csv, "'=cmd()") || strings.Contains(csv, "sign-in") || !strings.Contains(h.Get("Content-Disposition"), ".csv") {
+	if !strings.Contains(csv, "'=cmd()") || strings.Contains(csv, "sign-in") || !strings.Contains(
+		h.Get("Content-Disposition"), ".csv",
+	) {
 		t.Errorf("csv: %s", csv)
 	}
-	if _, lines, _ := get(t, admin, "GET", server.URL+"/admin/audit/file?as=jsonl"); strings.Count(lines, "\n") != 8 || !strings.Contains(lines, `"act":"audit.fetched"`) {
+	if _, lines, _ := get(
+		t, admin, "GET", server.URL+"/admin/audit/file?as=jsonl",
+	); strings.Count(lines, "\n") != 8 || !strings.Contains(lines, `"act":"audit.fetched"`) {
 		t.Errorf("lines: %s", lines)
 	}
 	if _, body := post("/admin/audit/verify", nil); !strings.Contains(body, "The chain is whole: 8 entries") {
@@ -148,7 +159,9 @@ func TestAudit(t *testing.T) {
 		t.Errorf("after 29 days: %+v, %v", head, err)
 	}
 	if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		return queries.Record(ctx, tx, jobs.Self, time.Now().AddDate(0, 0, 20), queries.AuditRetentionRan, "", "", nil, nil)
+		return queries.Record(
+			ctx, tx, jobs.Self, time.Now().AddDate(0, 0, 20), queries.AuditRetentionRan, "", "", nil, nil,
+		)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +171,9 @@ func TestAudit(t *testing.T) {
 	if head, err := queries.VerifyAudit(ctx, pool); err != nil || head.Gone != 9 || head.ID != 11 {
 		t.Errorf("after 31 days: %+v, %v", head, err)
 	}
-	if left, err := queries.AuditLog(ctx, pool, queries.AuditFilter{}, 100); err != nil || len(left) != 2 || left[0].Act != queries.AuditExpired {
+	if left, err := queries.AuditLog(
+		ctx, pool, queries.AuditFilter{}, 100,
+	); err != nil || len(left) != 2 || left[0].Act != queries.AuditExpired {
 		t.Errorf("left: %+v, %v", left, err)
 	}
 	reviewer := signIn(t, server.URL, "reviewer")

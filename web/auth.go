@@ -38,8 +38,8 @@ func sessionOf(ctx context.Context) conversation.UUID {
 	return id
 }
 
-// loadUser puts who asks into the request: a user who signed in, or a token. Rights and shut-outs are read each time, so that a change
-// acts at once.
+// loadUser puts who asks into the request: a user who signed in, or a token. Rights and shut-outs are read each time,
+// so that a change acts at once.
 func (s *server) loadUser(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var u access.Account
@@ -66,8 +66,11 @@ func (s *server) loadUser(next http.Handler) http.Handler {
 	})
 }
 
-// program returns who a token stands for: programs may read but not change anything. It answers itself when the token is refused.
-func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) (u access.Account, refused bool, err error) {
+// program returns who a token stands for: programs may read but not change anything. It answers itself when the token
+// is refused.
+func (s *server) program(
+	w http.ResponseWriter, r *http.Request, secret string,
+) (u access.Account, refused bool, err error) {
 	ctx := r.Context()
 	t, err := queries.TokenBySecret(ctx, s.Pool, secret, s.Now())
 	switch {
@@ -80,10 +83,16 @@ func (s *server) program(w http.ResponseWriter, r *http.Request, secret string) 
 		return u, false, err
 	case t.Role == "ingest" || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		s.refuse(r, "the token "+t.Name+" may not do that")
-		http.Error(w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.", http.StatusForbidden)
+		http.Error(
+			w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.",
+			http.StatusForbidden,
+		)
 		return u, true, nil
 	}
-	u = access.Account{ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, IsToken: true}
+	u = access.Account{
+		ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants,
+		IsToken: true,
+	}
 	return u, false, queries.TokenUsed(ctx, s.Pool, t.ID, s.Now())
 }
 
@@ -97,7 +106,10 @@ func (s *server) need(to route) handler {
 		if !ok {
 			if r.Header.Get("HX-Request") == "true" {
 				if r.Method == http.MethodGet {
-					w.Header().Set("HX-Redirect", "/login?ended=yes&next="+url.QueryEscape(cameFrom(r.Header.Get("HX-Current-URL"))))
+					w.Header().Set(
+						"HX-Redirect",
+						"/login?ended=yes&next="+url.QueryEscape(cameFrom(r.Header.Get("HX-Current-URL"))),
+					)
 				}
 				w.WriteHeader(http.StatusUnauthorized) // what was typed stays on the page, which says so
 				return nil
@@ -113,7 +125,8 @@ func (s *server) need(to route) handler {
 			s.refuse(r, "may not "+string(to.right))
 			s.message(w, r, http.StatusForbidden, views.Message{
 				Page: s.page(r, "", ""), Heading: "Not for you",
-				Text: "Your role is " + u.Role + ". You may not " + string(to.right) + "; ask an admin.", Back: "/", BackText: "To the start",
+				Text: "Your role is " + u.Role + ". You may not " + string(to.right) +
+					"; ask an admin.", Back: "/", BackText: "To the start",
 			})
 			return nil
 		}
@@ -146,7 +159,8 @@ func cameFrom(address string) string {
 // local lets only addresses of this site be returned to.
 func local(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n") {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
+		strings.ContainsAny(next, "\\\r\n") {
 		return "/"
 	}
 	return next

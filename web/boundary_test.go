@@ -14,8 +14,9 @@ import (
 	"turnwise/queries/figures"
 )
 
-// TestBoundaries: a conversation at midnight belongs to the day that begins then, and one exactly at a range's end to none that ends there; for
-// figures, read from facts and from sums of days, lists, files and pages alike, on days of 23, 24 and 25 hours too.
+// TestBoundaries: a conversation at midnight belongs to the day that begins then, and one exactly at a range's end to
+// none that ends there; for figures, read from facts and from sums of days, lists, files and pages alike, on days of
+// 23, 24 and 25 hours too.
 func TestBoundaries(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -24,11 +25,20 @@ func TestBoundaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 10, 30, 12, 0, 0, 0, berlin)
-	days := []time.Time{time.Date(2026, 3, 29, 0, 0, 0, 0, berlin), time.Date(2026, 10, 20, 0, 0, 0, 0, berlin), time.Date(2026, 10, 25, 0, 0, 0, 0, berlin)}
+	days := []time.Time{
+		time.Date(2026, 3, 29, 0, 0, 0, 0, berlin), time.Date(2026, 10, 20, 0, 0, 0, 0, berlin),
+		time.Date(2026, 10, 25, 0, 0, 0, 0, berlin),
+	}
 	var bodies []string
 	talk := func(at time.Time) {
 		for i, event := range []string{"user", "bot"} {
-			bodies = append(bodies, fmt.Sprintf(`{"sender_id":"s%d","event":%q,"text":"Hello.","timestamp":%.6f,"metadata":{"assistant_id":"shop"}}`, at.UnixMicro(), event, float64(at.UnixMicro())/1e6+float64(i)))
+			bodies = append(
+				bodies,
+				fmt.Sprintf(
+					`{"sender_id":"s%d","event":%q,"text":"Hello.","timestamp":%.6f,"metadata":{"assistant_id":"shop"}}`,
+					at.UnixMicro(), event, float64(at.UnixMicro())/1e6+float64(i),
+				),
+			)
 		}
 	}
 	for _, day := range days {
@@ -69,7 +79,9 @@ func TestBoundaries(t *testing.T) {
 		if n, err := queries.CountConversations(t.Context(), pool, f, 100, now, berlin); err != nil || n != want {
 			t.Errorf("%s: counted %d, %v", query, n, err)
 		}
-		counted, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Times: true, Now: now, Grid: figures.NewGrid(berlin)})
+		counted, err := figures.Count(t.Context(), pool, figures.Question{
+			Filter: f, Times: true, Now: now, Grid: figures.NewGrid(berlin),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +93,9 @@ func TestBoundaries(t *testing.T) {
 			t.Errorf("%s: the figures are of %d conversations and %d turns", query, n, turns)
 		}
 		for _, grain := range []string{"conversation", "turn"} {
-			_, rows := readCSV(t, fetch(t, c, pool, base, berlin, url.Values{"query": {query}, "grain": {grain}, "format": {"csv"}}))
+			_, rows := readCSV(
+				t, fetch(t, c, pool, base, berlin, url.Values{"query": {query}, "grain": {grain}, "format": {"csv"}}),
+			)
 			if len(rows) != want {
 				t.Errorf("%s: a file of %d rows, by %s", query, len(rows), grain)
 			}
@@ -103,10 +117,14 @@ func TestBoundaries(t *testing.T) {
 	}
 	all()
 	half := metric.Filter{Range: metric.Range{From: at, Until: at.Add(time.Hour)}}
-	if list, err := queries.Conversations(t.Context(), pool, half, nil, false, 50, now, berlin); err != nil || len(list) != 2 {
+	if list, err := queries.Conversations(
+		t.Context(), pool, half, nil, false, 50, now, berlin,
+	); err != nil || len(list) != 2 {
 		t.Errorf("%s: listed %d, %v", half.Encode(), len(list), err)
 	}
-	if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(berlin), -time.Second, func() time.Time { return now }); err != nil {
+	if err := jobs.RollUp(
+		t.Context(), pool, figures.NewGrid(berlin), -time.Second, func() time.Time { return now },
+	); err != nil {
 		t.Fatal(err)
 	}
 	all()

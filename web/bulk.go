@@ -39,7 +39,9 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	run := work.BulkRun{ID: queries.NewID(), AccountID: u.ID, Kind: work.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now()}
+	run := work.BulkRun{
+		ID: queries.NewID(), AccountID: u.ID, Kind: work.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now(),
+	}
 	if run.Kind == showOnly {
 		if r.PostFormValue("all") == "" {
 			if f.IDs = r.PostForm["c"]; len(f.IDs) == 0 {
@@ -94,7 +96,9 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err := s.goOn(r, run.ID); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/acts/"+run.ID.String()+"?"+url.Values{"back": {dashboard.Address(f)}}.Encode(), http.StatusSeeOther)
+	http.Redirect(
+		w, r, "/acts/"+run.ID.String()+"?"+url.Values{"back": {dashboard.Address(f)}}.Encode(), http.StatusSeeOther,
+	)
 	return nil
 }
 
@@ -162,7 +166,11 @@ func (s *server) bulkRun(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.BulkRun{Page: s.page(r, run.Words, "Conversations"), ID: id.String(), Words: run.Words, Total: run.Total, Done: run.Done, Changed: run.Changed, Undo: run.Undo, Ended: run.EndedAt != nil, Back: local(r.URL.Query().Get("back"))}
+	m := views.BulkRun{
+		Page: s.page(r, run.Words, "Conversations"), ID: id.String(), Words: run.Words, Total: run.Total,
+		Done: run.Done, Changed: run.Changed, Undo: run.Undo, Ended: run.EndedAt != nil,
+		Back: local(r.URL.Query().Get("back")),
+	}
 	if m.Back == "/" {
 		m.Back = "/conversations"
 	}
@@ -183,6 +191,9 @@ func (s *server) undoAct(w http.ResponseWriter, r *http.Request) error {
 	if err := s.goOn(r, id); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/acts/"+id.String()+"?"+url.Values{"back": {local(r.PostFormValue("back"))}}.Encode(), http.StatusSeeOther)
+	http.Redirect(
+		w, r, "/acts/"+id.String()+"?"+url.Values{"back": {local(r.PostFormValue("back"))}}.Encode(),
+		http.StatusSeeOther,
+	)
 	return nil
 }

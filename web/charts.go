@@ -14,9 +14,11 @@ import (
 	"turnwise/views"
 )
 
-// charts reads the figures that the address of a page of charts asks for. done tells that the answer was given: a better address, or what is wrong with
-// this one.
-func (s *server) charts(w http.ResponseWriter, r *http.Request, what dashboard.Needs, own ...string) (f *dashboard.Figures, done bool, err error) {
+// charts reads the figures that the address of a page of charts asks for. done tells that the answer was given: a
+// better address, or what is wrong with this one.
+func (s *server) charts(
+	w http.ResponseWriter, r *http.Request, what dashboard.Needs, own ...string,
+) (f *dashboard.Figures, done bool, err error) {
 	done, err = s.canonical(w, r)
 	if done {
 		return nil, true, nil
@@ -50,7 +52,9 @@ func (s *server) canonical(w http.ResponseWriter, r *http.Request) (done bool, e
 		to += "?" + text
 	}
 	if r.Header.Get("HX-Request") == "true" {
-		w.Header().Set("HX-Location", `{"path":"`+strings.ReplaceAll(to, `"`, "%22")+`","target":"#view","swap":"outerHTML"}`)
+		w.Header().Set(
+			"HX-Location", `{"path":"`+strings.ReplaceAll(to, `"`, "%22")+`","target":"#view","swap":"outerHTML"}`,
+		)
 		w.WriteHeader(http.StatusNoContent)
 		return true, nil
 	}

@@ -7,8 +7,8 @@ import (
 	"turnwise/queries"
 )
 
-// choice reads a message that a button sent as what the user chose: by the button's title, if it was offered, else by what the payload says;
-// "" for words that somebody typed.
+// choice reads a message that a button sent as what the user chose: by the button's title, if it was offered, else by
+// what the payload says; "" for words that somebody typed.
 func choice(text string, offered map[string]string) string {
 	payload := strings.TrimSpace(text)
 	if title := offered[payload]; title != "" && (title != payload || strings.HasPrefix(payload, "/")) {

@@ -23,7 +23,10 @@ const (
 
 // conversations answers GET /conversations, as a page or as its list alone.
 func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
-	m := views.Conversations{Page: s.page(r, "Conversations", "Conversations"), Heading: "Conversations", IngestURL: s.URL + "/api/v1/ingest/rasa"}
+	m := views.Conversations{
+		Page: s.page(r, "Conversations", "Conversations"), Heading: "Conversations",
+		IngestURL: s.URL + "/api/v1/ingest/rasa",
+	}
 	if done, err := s.openView(w, r); done || err != nil {
 		return err
 	}
@@ -49,7 +52,10 @@ func (s *server) conversations(w http.ResponseWriter, r *http.Request) error {
 	var input *metric.InputError
 	if errors.As(err, &input) {
 		m.Error = input.Error()
-		q = dashboard.Question{Path: "/conversations", Filter: metric.Filter{Range: metric.Range{Days: metric.DefaultDays}}, Now: m.Now, Zone: s.Zone}
+		q = dashboard.Question{
+			Path: "/conversations", Filter: metric.Filter{Range: metric.Range{Days: metric.DefaultDays}}, Now: m.Now,
+			Zone: s.Zone,
+		}
 		m.Bar = s.viewer(r.Context()).Bar(q, queries.Choices{})
 		return s.render(w, r, http.StatusBadRequest, views.ConversationsPage(m))
 	}

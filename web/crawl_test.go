@@ -40,7 +40,9 @@ type crawler struct {
 }
 
 var (
-	anchor   = regexp.MustCompile(`<a\s+(?:class="link"\s+)?href="([^"]*)"\s+data-n="(\d+)"(?:\s+data-of="(\d+)")?\s*>([^<]*)</a>`)
+	anchor = regexp.MustCompile(
+		`<a\s+(?:class="link"\s+)?href="([^"]*)"\s+data-n="(\d+)"(?:\s+data-of="(\d+)")?\s*>([^<]*)</a>`,
+	)
 	anyLink  = regexp.MustCompile(`<a[^>]* href="(/(?:flow|paths)\?[^"]*)"`)
 	numCell  = regexp.MustCompile(`(?s)<td class="(num[^"]*)"[^>]*>(.*?)</td>`)
 	heldText = regexp.MustCompile(`data-total="(\d+)">([^<]*)<`)
@@ -58,7 +60,9 @@ func (k *crawler) page(path string) (body string) {
 		n, _ := strconv.ParseInt(m[2], 10, 64)
 		k.n++
 		if held := k.list(html.UnescapeString(m[1])); held != n {
-			k.t.Errorf("%s: the figure %q counts %d, its list %s holds %d", path, strings.TrimSpace(m[4]), n, m[1], held)
+			k.t.Errorf(
+				"%s: the figure %q counts %d, its list %s holds %d", path, strings.TrimSpace(m[4]), n, m[1], held,
+			)
 		}
 		if text := strings.TrimSpace(m[4]); m[3] != "" && strings.HasSuffix(text, "%") {
 			of, _ := strconv.ParseInt(m[3], 10, 64)
@@ -107,7 +111,9 @@ func feed(t *testing.T, pool *pgxpool.Pool, next func() ([]byte, bool)) {
 func feedInto(t *testing.T, pool *pgxpool.Pool, environment string, next func() ([]byte, bool)) {
 	t.Helper()
 	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
-	src, err := w.Open(t.Context(), ingest.Source{Name: "test", Kind: "file", Assistant: "default", Environment: environment})
+	src, err := w.Open(t.Context(), ingest.Source{
+		Name: "test", Kind: "file", Assistant: "default", Environment: environment,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +156,10 @@ func TestCrawl(t *testing.T) {
 		{"Asia/Kolkata", autumn, false, "range=4d&channel.not=rest"},
 		{"America/St_Johns", autumn, false, "range=3d&outcome=escalated&outcome=abandoned&outcome=open"},
 		{"Europe/Berlin", time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC), true, "range=90d&bucket=week"},
-		{"America/St_Johns", time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC), true, "from=2026-08-10&until=2026-08-23&flow=check_balance"},
+		{
+			"America/St_Johns", time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC), true,
+			"from=2026-08-10&until=2026-08-23&flow=check_balance",
+		},
 	} {
 		t.Run(fmt.Sprint(tt.zone, " ", tt.query), func(t *testing.T) {
 			t.Parallel()
@@ -180,21 +189,29 @@ func TestCrawl(t *testing.T) {
 			} else {
 				feed(t, pool, demo.New(demo.Options{Conversations: 160, Days: 5, Until: tt.now, Seed: 7}).Next)
 			}
-			if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(zone), -time.Second, func() time.Time { return tt.now }); err != nil {
+			if err := jobs.RollUp(
+				t.Context(), pool, figures.NewGrid(zone), -time.Second, func() time.Time { return tt.now },
+			); err != nil {
 				t.Fatal(err)
 			}
 			if !tt.shared {
-				feed(t, pool, demo.New(demo.Options{Conversations: 40, Days: 5, Until: tt.now, Seed: 8}).Next) // not rolled up
+				// not rolled up
+				feed(t, pool, demo.New(demo.Options{Conversations: 40, Days: 5, Until: tt.now, Seed: 8}).Next)
 			}
 			addUsers(t, pool)
-			handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: zone, URL: "http://localhost", Ingest: http.NotFoundHandler(), Now: func() time.Time { return tt.now }})
+			handler, stop := web.New(web.Config{
+				Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: zone, URL: "http://localhost",
+				Ingest: http.NotFoundHandler(), Now: func() time.Time { return tt.now },
+			})
 			server := httptest.NewServer(handler)
 			t.Cleanup(func() {
 				server.Close()
 				stop()
 			})
 			k := &crawler{t: t, c: signIn(t, server.URL, "reviewer"), url: server.URL, lists: map[string]int64{}}
-			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/users", "/review/reports"} {
+			for _, page := range []string{
+				"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/users", "/review/reports",
+			} {
 				body := k.page(page + "?" + tt.query)
 				for i, m := range anyLink.FindAllStringSubmatch(body, -1) {
 					if i < 3 {
@@ -209,7 +226,12 @@ func TestCrawl(t *testing.T) {
 					}
 				}
 			}
-			for _, funnel := range []string{"&step=check_balance&step=transfer_money&strict=yes", "&step=check_balance&step=transfer_money&step=block_card&minutes=3", "&step=track_parcel&step=change_delivery", "&step=get_weather&step=find_events&step=buy_event_tickets&minutes=30"} {
+			for _, funnel := range []string{
+				"&step=check_balance&step=transfer_money&strict=yes",
+				"&step=check_balance&step=transfer_money&step=block_card&minutes=3",
+				"&step=track_parcel&step=change_delivery",
+				"&step=get_weather&step=find_events&step=buy_event_tickets&minutes=30",
+			} {
 				k.page("/funnel?" + tt.query + funnel)
 			}
 			if k.n < 100 {
@@ -218,9 +240,14 @@ func TestCrawl(t *testing.T) {
 			t.Logf("%d figures, %d lists", k.n, len(k.lists))
 			// Who may not read conversations sees the same pages without a way to them.
 			viewer := signIn(t, server.URL, "viewer")
-			for _, page := range []string{"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/users"} {
+			for _, page := range []string{
+				"/overview", "/latency", "/csat", "/flows", "/compare", "/intents", "/users",
+			} {
 				_, body, _ := get(t, viewer, "GET", server.URL+page+"?"+tt.query)
-				if strings.Contains(body, `href="/conversations?`) || strings.Contains(body, `/turns`) || strings.Contains(body, `/users/list`) || strings.Contains(body, "data-n=") {
+				if strings.Contains(
+					body, `href="/conversations?`,
+				) || strings.Contains(body, `/turns`) || strings.Contains(body, `/users/list`) ||
+					strings.Contains(body, "data-n=") {
 					t.Errorf("%s shows a viewer the way to conversations", page)
 				}
 			}

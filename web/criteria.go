@@ -50,8 +50,12 @@ func (s *server) criteria(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return err
 			}
-			row.Words, row.Version, row.At, row.By = c.Rules.Words(), "/criteria/"+strconv.FormatInt(c.ID, 10), c.ActivatedAt, c.ActivatedBy
-			row.Rate = dashboard.Rate(rate, dashboard.Address(judged(f, c.ID, metric.Success)), dashboard.Address(judged(f, c.ID, metric.EitherVerdict)), "judged")
+			row.Words, row.Version, row.At, row.By = c.Rules.Words(), "/criteria/"+
+				strconv.FormatInt(c.ID, 10), c.ActivatedAt, c.ActivatedBy
+			row.Rate = dashboard.Rate(
+				rate, dashboard.Address(judged(f, c.ID, metric.Success)),
+				dashboard.Address(judged(f, c.ID, metric.EitherVerdict)), "judged",
+			)
 		}
 		m.Rows = append(m.Rows, row)
 	}
@@ -98,8 +102,12 @@ func (s *server) editCriteria(w http.ResponseWriter, r *http.Request) error {
 	return s.criteriaForm(w, r, http.StatusOK, assistant, rules, "")
 }
 
-func (s *server) criteriaForm(w http.ResponseWriter, r *http.Request, status int, assistant string, rules metric.Criteria, mistake string) error {
-	m := views.CriteriaForm{Page: s.page(r, "Success criteria", "Admin"), Assistant: assistant, Rules: rules, Error: mistake}
+func (s *server) criteriaForm(
+	w http.ResponseWriter, r *http.Request, status int, assistant string, rules metric.Criteria, mistake string,
+) error {
+	m := views.CriteriaForm{
+		Page: s.page(r, "Success criteria", "Admin"), Assistant: assistant, Rules: rules, Error: mistake,
+	}
 	choices, err := s.viewer(r.Context()).Choices(r.Context())
 	if err != nil {
 		return err
@@ -108,7 +116,9 @@ func (s *server) criteriaForm(w http.ResponseWriter, r *http.Request, status int
 		return queries.ErrNotFound
 	}
 	f := metric.Filter{Range: metric.Range{Days: 90}, Assistants: []string{assistant}}
-	counted, err := figures.Count(r.Context(), s.Pool, figures.Question{Filter: f, Flows: true, Now: s.Now(), Grid: s.grid})
+	counted, err := figures.Count(r.Context(), s.Pool, figures.Question{
+		Filter: f, Flows: true, Now: s.Now(), Grid: s.grid,
+	})
 	if err != nil {
 		return err
 	}
@@ -119,7 +129,10 @@ func (s *server) criteriaForm(w http.ResponseWriter, r *http.Request, status int
 	for _, flow := range append(slices.Clone(rules.Included), rules.Excluded...) {
 		started[flow] += 0
 	}
-	for _, flow := range slices.SortedFunc(maps.Keys(started), func(a, b string) int { return cmp.Or(cmp.Compare(started[b], started[a]), cmp.Compare(a, b)) }) {
+	for _, flow := range slices.SortedFunc(
+		maps.Keys(started),
+		func(a, b string) int { return cmp.Or(cmp.Compare(started[b], started[a]), cmp.Compare(a, b)) },
+	) {
 		choice := views.CriteriaFlow{Flow: flow, Started: started[flow]}
 		if slices.Contains(rules.Included, flow) {
 			choice.Rule = "in"
@@ -150,7 +163,9 @@ func parseCriteria(r *http.Request) (assistant string, rules metric.Criteria, er
 	rules.Tag, rules.NoTag = strings.TrimSpace(r.PostForm.Get("tag")), strings.TrimSpace(r.PostForm.Get("no_tag"))
 	if days := strings.TrimSpace(r.PostForm.Get("return_days")); days != "" {
 		if rules.ReturnDays, err = strconv.Atoi(days); err != nil {
-			return r.PostForm.Get("assistant"), rules, &metric.InputError{Field: "return_days", Msg: "is a number of days"}
+			return r.PostForm.Get("assistant"), rules, &metric.InputError{
+				Field: "return_days", Msg: "is a number of days",
+			}
 		}
 	}
 	return r.PostForm.Get("assistant"), rules, rules.Check()
@@ -170,7 +185,10 @@ func (s *server) draftCriteria(w http.ResponseWriter, r *http.Request) error {
 	if past, err := queries.CriteriaOf(r.Context(), s.Pool, assistant); err != nil {
 		return err
 	} else if len(rules.Included) == 0 && len(past) == 0 {
-		return s.criteriaForm(w, r, http.StatusUnprocessableEntity, assistant, rules, "Name at least one flow that must be completed or started: without, no conversation is judged.")
+		return s.criteriaForm(
+			w, r, http.StatusUnprocessableEntity, assistant, rules,
+			"Name at least one flow that must be completed or started: without, no conversation is judged.",
+		)
 	}
 	u, _ := accountOf(r.Context())
 	id, err := queries.DraftCriteria(r.Context(), s.Pool, assistant, rules, u.Name, s.Now())
@@ -195,7 +213,10 @@ func (s *server) criteriaVersion(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.CriteriaVersion{Page: s.page(r, "Success criteria", "Admin"), Assistant: c.Assistant, Days: previewDays, Version: c.ID, Words: c.Rules.Words(), By: c.CreatedBy, At: c.CreatedAt}
+	m := views.CriteriaVersion{
+		Page: s.page(r, "Success criteria", "Admin"), Assistant: c.Assistant, Days: previewDays, Version: c.ID,
+		Words: c.Rules.Words(), By: c.CreatedBy, At: c.CreatedAt,
+	}
 	m.Edit = "/criteria/edit?" + url.Values{"assistant": {c.Assistant}, "from": {strconv.FormatInt(id, 10)}}.Encode()
 	f := metric.Filter{Range: metric.Range{Days: previewDays}, Assistants: []string{c.Assistant}}
 	if m.Rate, err = s.judge(r.Context(), f, id); err != nil {
@@ -205,10 +226,13 @@ func (s *server) criteriaVersion(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.AllLink, m.FailLink = dashboard.Address(f), dashboard.Address(judged(f, id, metric.Failure))
-	m.RateLink, m.BaseLink = dashboard.Address(judged(f, id, metric.Success)), dashboard.Address(judged(f, id, metric.EitherVerdict))
+	m.RateLink, m.BaseLink = dashboard.Address(judged(f, id, metric.Success)), dashboard.Address(
+		judged(f, id, metric.EitherVerdict),
+	)
 	for i, h := range history {
 		m.History = append(m.History, views.CriteriaPast{
-			Version: h.ID, Link: "/criteria/" + strconv.FormatInt(h.ID, 10), At: *h.ActivatedAt, By: h.ActivatedBy, Words: h.Rules.Words(), InForce: i == 0, Shown: h.ID == id,
+			Version: h.ID, Link: "/criteria/" +
+				strconv.FormatInt(h.ID, 10), At: *h.ActivatedAt, By: h.ActivatedBy, Words: h.Rules.Words(), InForce: i == 0, Shown: h.ID == id,
 		})
 	}
 	if len(history) > 0 && history[0].ID == id {
@@ -233,7 +257,9 @@ func (s *server) changes(ctx context.Context, m *views.CriteriaVersion, f metric
 		return err
 	}
 	m.Was = &was
-	names := map[metric.Verdict]string{metric.NotJudged: "not judged", metric.Success: "a success", metric.Failure: "no success"}
+	names := map[metric.Verdict]string{
+		metric.NotJudged: "not judged", metric.Success: "a success", metric.Failure: "no success",
+	}
 	for _, a := range []metric.Verdict{metric.Success, metric.Failure, metric.NotJudged} {
 		for _, b := range []metric.Verdict{metric.Success, metric.Failure, metric.NotJudged} {
 			if a == b {
@@ -246,7 +272,10 @@ func (s *server) changes(ctx context.Context, m *views.CriteriaVersion, f metric
 			}
 			if n > 0 {
 				m.Changed += int64(n)
-				m.Changes = append(m.Changes, views.CriteriaChange{Text: fmt.Sprintf("from %s to %s", names[a], names[b]), Count: dashboard.Count(int64(n), dashboard.Address(with))})
+				m.Changes = append(m.Changes, views.CriteriaChange{
+					Text:  fmt.Sprintf("from %s to %s", names[a], names[b]),
+					Count: dashboard.Count(int64(n), dashboard.Address(with)),
+				})
 			}
 		}
 	}

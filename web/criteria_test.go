@@ -44,7 +44,10 @@ func TestCriteria(t *testing.T) {
 	if body := k.page("/overview?range=7d"); strings.Contains(body, ">Success<") {
 		t.Error("a rate of success without criteria")
 	}
-	for _, bad := range []url.Values{form("check_balance", "out"), form("a", "in", "a", "out"), {"assistant": {"harbour-bank"}, "return_days": {"x"}, "flow": {"a"}, "rule": {"in"}}} {
+	for _, bad := range []url.Values{
+		form("check_balance", "out"), form("a", "in", "a", "out"),
+		{"assistant": {"harbour-bank"}, "return_days": {"x"}, "flow": {"a"}, "rule": {"in"}},
+	} {
 		if status, _ := post("/criteria", bad); status != http.StatusUnprocessableEntity {
 			t.Errorf("%v: %d", bad, status)
 		}
@@ -102,7 +105,10 @@ func TestConflict(t *testing.T) {
 	o := newOffice(t, nil)
 	feed(t, o.pool, demo.New(demo.Options{Conversations: 20, Days: 2, Until: time.Now(), Seed: 5}).Next)
 	c := signIn(t, o.url, "admin")
-	status, draft, body := o.post(c, "/criteria", "assistant", "harbour-bank", "any", "yes", "started", "no", "flow", "check_balance", "rule", "in")
+	status, draft, body := o.post(
+		c, "/criteria", "assistant", "harbour-bank", "any", "yes", "started", "no", "flow", "check_balance", "rule",
+		"in",
+	)
 	if status != http.StatusSeeOther {
 		t.Fatalf("draft: %d %.300s", status, body)
 	}
@@ -111,7 +117,8 @@ func TestConflict(t *testing.T) {
 		body   string
 	}
 	answers := make(chan answer, 2)
-	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error { // what both must have is taken until both wait for it
+	// what both must have is taken until both wait for it
+	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), `select from success_criteria for update`); err != nil {
 			return err
 		}
@@ -122,7 +129,10 @@ func TestConflict(t *testing.T) {
 			}()
 		}
 		for waiting := 0; waiting < 2 && len(answers) == 0; {
-			if err := o.pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+			if err := o.pool.QueryRow(
+				t.Context(),
+				`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+			).Scan(&waiting); err != nil {
 				return err
 			}
 		}

@@ -37,7 +37,8 @@ func TestNothingSearched(t *testing.T) {
 	}
 }
 
-// TestCut holds that a table of a page shows its 100 largest rows and a link to all of them, and that documents hold all.
+// TestCut holds that a table of a page shows its 100 largest rows and a link to all of them, and that documents hold
+// all.
 func TestCut(t *testing.T) {
 	t.Parallel()
 	server, pool := site(t, nil)
@@ -50,18 +51,30 @@ func TestCut(t *testing.T) {
 			}
 			k := (i - 1) / 2
 			if i%2 == 1 {
-				return fmt.Appendf(nil, `{"sender_id":"s%d","event":"user","timestamp":%f,"text":"hello","message_id":"m%d","input_channel":"channel %03d","parse_data":{"intent":{"name":"intent %d","confidence":0.9},"commands":[{"command":"kind %d"}]},"metadata":{"assistant_id":"a%d"}}`, k, at+float64(i), k, k, k, k, k%2), true
+				return fmt.Appendf(
+					nil,
+					`{"sender_id":"s%d","event":"user","timestamp":%f,"text":"hello","message_id":"m%d","input_channel":"channel %03d","parse_data":{"intent":{"name":"intent %d","confidence":0.9},"commands":[{"command":"kind %d"}]},"metadata":{"assistant_id":"a%d"}}`,
+					k, at+float64(i), k, k, k, k, k%2,
+				), true
 			}
-			return fmt.Appendf(nil, `{"sender_id":"s%d","event":"flow_started","timestamp":%f,"flow_id":"flow %d","metadata":{"assistant_id":"a%d"}}`, k, at+float64(i), k, k%2), true
+			return fmt.Appendf(
+				nil,
+				`{"sender_id":"s%d","event":"flow_started","timestamp":%f,"flow_id":"flow %d","metadata":{"assistant_id":"a%d"}}`,
+				k, at+float64(i), k, k%2,
+			), true
 		})
 		if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, time.Now); err != nil {
 			t.Fatal(err)
 		}
 		c := signIn(t, server.URL, "viewer")
-		for path, row := range map[string]string{"/overview": `title="channel \d+"`, "/flows": `title="flow \d+"`, "/intents": `title="intent \d+"`} {
+		for path, row := range map[string]string{
+			"/overview": `title="channel \d+"`, "/flows": `title="flow \d+"`, "/intents": `title="intent \d+"`,
+		} {
 			_, body, _ := get(t, c, "GET", server.URL+path+"?range=7d")
 			all := regexp.MustCompile(`Show all (\d+)</a>`).FindAllString(body, -1)
-			if rows := len(regexp.MustCompile(row).FindAllString(body, -1)); rows != most && path != "/overview" || rows < most || (n > most) != (len(all) > 0) {
+			if rows := len(
+				regexp.MustCompile(row).FindAllString(body, -1),
+			); rows != most && path != "/overview" || rows < most || (n > most) != (len(all) > 0) {
 				t.Errorf("%s with %d: %d rows, %q", path, n, rows, all)
 			}
 			if n == most {
@@ -73,7 +86,9 @@ func TestCut(t *testing.T) {
 				continue
 			}
 			_, body, _ = get(t, c, "GET", server.URL+strings.ReplaceAll(link[1], "&amp;", "&"))
-			if rows := len(regexp.MustCompile(row).FindAllString(body, -1)); rows < n || strings.Contains(body, "Show all") {
+			if rows := len(
+				regexp.MustCompile(row).FindAllString(body, -1),
+			); rows < n || strings.Contains(body, "Show all") {
 				t.Errorf("%s shows %d rows of %d", link[1], rows, n)
 			}
 		}

@@ -7,7 +7,8 @@ import (
 	"turnwise/views"
 )
 
-// doctor answers GET /admin/doctor: what turnwise doctor says, but for the brokers, which only the processes that read them know.
+// doctor answers GET /admin/doctor: what turnwise doctor says, but for the brokers, which only the processes that read
+// them know.
 func (s *server) doctor(w http.ResponseWriter, r *http.Request) error {
 	d, err := doctor.Diagnose(r.Context(), s.Pool, s.Version, s.Now().In(s.Zone))
 	if err != nil {

@@ -32,7 +32,9 @@ func TestDocuments(t *testing.T) {
 	feed(t, pool, demo.New(demo.Options{Conversations: 700, Days: 20, Until: now, Seed: 5}).Next)
 	c, base := exportSite(t, pool, time.UTC, now)
 	f := metric.Filter{Range: metric.Range{Days: 12}}
-	counted, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Flows: true, Now: now, Grid: figures.NewGrid(time.UTC)})
+	counted, err := figures.Count(t.Context(), pool, figures.Question{
+		Filter: f, Flows: true, Now: now, Grid: figures.NewGrid(time.UTC),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +72,9 @@ func TestDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			name := strings.TrimSuffix(entry.Name, ".csv")
-			if tables[name], err = csv.NewReader(bytes.NewReader(bytes.TrimPrefix(b.Bytes(), []byte("\ufeff")))).ReadAll(); err != nil {
+			if tables[name], err = csv.NewReader(
+				bytes.NewReader(bytes.TrimPrefix(b.Bytes(), []byte("\ufeff"))),
+			).ReadAll(); err != nil {
 				t.Fatal(err)
 			}
 			// The workbook has the same cells.
@@ -112,15 +116,30 @@ func TestDocuments(t *testing.T) {
 		}
 		switch page {
 		case "overview":
-			if n := total("Conversations by outcome", 1) + total("Conversations by outcome", 2) + total("Conversations by outcome", 3) + total("Conversations by outcome", 4) + total("Conversations by outcome", 5) + total("Conversations by outcome", 6); int64(n) != sum.Count(metric.All) {
+			if n := total(
+				"Conversations by outcome", 1,
+			) + total(
+				"Conversations by outcome", 2,
+			) + total(
+				"Conversations by outcome", 3,
+			) + total(
+				"Conversations by outcome", 4,
+			) + total(
+				"Conversations by outcome", 5,
+			) + total("Conversations by outcome", 6); int64(n) != sum.Count(metric.All) {
 				t.Errorf("the file has %v conversations by outcome, the figure is %d", n, sum.Count(metric.All))
 			}
-			if rows := tables["Figures"]; rows[1][1] != strconv.FormatInt(sum.Count(metric.All), 10) || rows[2][2] != strconv.FormatInt(sum.Count(metric.Contained), 10) || rows[2][3] != strconv.FormatInt(sum.Count(metric.Ended), 10) {
+			if rows := tables["Figures"]; rows[1][1] != strconv.FormatInt(sum.Count(metric.All), 10) ||
+				rows[2][2] != strconv.FormatInt(
+					sum.Count(metric.Contained), 10,
+				) || rows[2][3] != strconv.FormatInt(sum.Count(metric.Ended), 10) {
 				t.Errorf("figures of the file: %v", rows)
 			}
 		case "flows":
 			for _, r := range tables["Flow"][1:] {
-				if want := counted.Flows[r[0]]; want == nil || r[1] != strconv.FormatInt(want.Count(metric.FlowStarted), 10) || r[2] != strconv.FormatInt(want.Count(metric.FlowFinished), 10) {
+				if want := counted.Flows[r[0]]; want == nil || r[1] != strconv.FormatInt(
+					want.Count(metric.FlowStarted), 10,
+				) || r[2] != strconv.FormatInt(want.Count(metric.FlowFinished), 10) {
 					t.Errorf("flow %v", r)
 				}
 			}
@@ -138,13 +157,17 @@ func TestDocuments(t *testing.T) {
 				t.Errorf("%s?%s: %.80q", page, query, pdf)
 			}
 			if dir := os.Getenv("TURNWISE_SCREENSHOTS"); dir != "" {
-				if err := os.WriteFile(filepath.Join(dir, "document-"+page+"-"+query[:4]+".pdf"), []byte(pdf), 0o600); err != nil {
+				if err := os.WriteFile(
+					filepath.Join(dir, "document-"+page+"-"+query[:4]+".pdf"), []byte(pdf), 0o600,
+				); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
 	}
-	if status, body, _ := get(t, c, "GET", base+"/documents/overview?as=doc"); status != 400 || !strings.Contains(body, "is one of pdf") {
+	if status, body, _ := get(
+		t, c, "GET", base+"/documents/overview?as=doc",
+	); status != 400 || !strings.Contains(body, "is one of pdf") {
 		t.Errorf("%d %.200s", status, body)
 	}
 	viewer := signIn(t, base, "viewer")

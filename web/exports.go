@@ -62,7 +62,10 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	if more {
 		n = 0
 	}
-	e := queries.ExportFile{ID: queries.NewID(), AccountID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain, Format: string(x.Format), FileName: name, Total: n, CreatedAt: now, Clear: x.Clear}
+	e := queries.ExportFile{
+		ID: queries.NewID(), AccountID: &u.ID, Title: x.Title, Query: x.Filter.Encode(), Grain: x.Grain,
+		Format: string(x.Format), FileName: name, Total: n, CreatedAt: now, Clear: x.Clear,
+	}
 	made.id = e.ID.String()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
 		if err := queries.AddExport(ctx, tx, e); err != nil {
@@ -76,7 +79,8 @@ func (s *server) makeExport(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// rows answers GET /rows, for programs: a row for each conversation, turn, message, event or user of a filter, streamed in whole.
+// rows answers GET /rows, for programs: a row for each conversation, turn, message, event or user of a filter, streamed
+// in whole.
 func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 	ctx, q := r.Context(), r.URL.Query()
 	u, _ := accountOf(ctx)
@@ -101,7 +105,9 @@ func (s *server) rows(w http.ResponseWriter, r *http.Request) error {
 }
 
 // wanted reads what is to be taken out.
-func (s *server) wanted(ctx context.Context, query url.Values, grain, format string, u access.Account) (x report.Wanted, err error) {
+func (s *server) wanted(
+	ctx context.Context, query url.Values, grain, format string, u access.Account,
+) (x report.Wanted, err error) {
 	x = report.Wanted{Grain: queries.Grain(grain), By: u.Name}
 	if !slices.Contains(queries.Grains, x.Grain) && x.Grain != queries.ByUser {
 		return x, &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event, user"}
@@ -206,7 +212,9 @@ func (s *server) cancelExport(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx := r.Context()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditExportCancelled, id: e.ID.String(), name: e.Title}, queries.CancelExport(ctx, tx, e.ID, s.Now())
+		return deed{
+			act: queries.AuditExportCancelled, id: e.ID.String(), name: e.Title,
+		}, queries.CancelExport(ctx, tx, e.ID, s.Now())
 	}); err != nil && !errors.Is(err, queries.ErrNotFound) { // it may have ended meanwhile
 		return err
 	}
@@ -227,11 +235,16 @@ func (s *server) downloadExport(w http.ResponseWriter, r *http.Request) error {
 	if err := s.noted(r, deed{act: queries.AuditExportFetched, id: e.ID.String(), name: e.FileName}); err != nil {
 		return err
 	}
-	return s.sendParts(w, r, report.Format(e.Format).ContentType(), e.FileName, e.Bytes, func(n int) ([]byte, error) { return queries.ExportPart(ctx, s.Pool, e.ID, n) })
+	return s.sendParts(
+		w, r, report.Format(e.Format).ContentType(), e.FileName, e.Bytes,
+		func(n int) ([]byte, error) { return queries.ExportPart(ctx, s.Pool, e.ID, n) },
+	)
 }
 
 // sendParts writes the parts of a file.
-func (s *server) sendParts(w http.ResponseWriter, r *http.Request, kind, name string, size int64, part func(n int) ([]byte, error)) error {
+func (s *server) sendParts(
+	w http.ResponseWriter, r *http.Request, kind, name string, size int64, part func(n int) ([]byte, error),
+) error {
 	ctx := r.Context()
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)

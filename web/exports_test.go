@@ -48,7 +48,10 @@ func exportSite(t *testing.T, pool *pgxpool.Pool, zone *time.Location, now time.
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: zone, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue, Now: func() time.Time { return now }})
+	handler, stop := web.New(web.Config{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: zone, URL: "http://localhost",
+		Ingest: http.NotFoundHandler(), Jobs: queue, Now: func() time.Time { return now },
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -177,7 +180,10 @@ func TestExportEqualsFigures(t *testing.T) {
 			pool := dbtest.Pool(t)
 			fill(t, pool)
 			c, base := exportSite(t, pool, berlin, now)
-			for _, query := range []string{"range=180d", "range=180d&outcome=escalated&outcome=open", "range=180d&is=contained", "range=180d&csat=UNSATISFIED", "from=2026-10-25&until=2026-10-25", "range=180d&flow=check_balance"} {
+			for _, query := range []string{
+				"range=180d", "range=180d&outcome=escalated&outcome=open", "range=180d&is=contained",
+				"range=180d&csat=UNSATISFIED", "from=2026-10-25&until=2026-10-25", "range=180d&flow=check_balance",
+			} {
 				kept, err := url.ParseQuery(query)
 				if err != nil {
 					t.Fatal(err)
@@ -186,7 +192,9 @@ func TestExportEqualsFigures(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				counted, err := figures.Count(t.Context(), pool, figures.Question{Filter: f, Times: true, Now: now, Grid: figures.NewGrid(berlin)})
+				counted, err := figures.Count(t.Context(), pool, figures.Question{
+					Filter: f, Times: true, Now: now, Grid: figures.NewGrid(berlin),
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -196,7 +204,8 @@ func TestExportEqualsFigures(t *testing.T) {
 				}
 				form := url.Values{"query": {query}, "grain": {"conversation"}, "format": {"csv"}}
 				head, rows := readCSV(t, fetch(t, c, pool, base, berlin, form))
-				if head["Time zone"] != "Europe/Berlin" || head["Made by"] != "supervisor" || head["Range"] == "" || head["Success criteria"] == "" {
+				if head["Time zone"] != "Europe/Berlin" || head["Made by"] != "supervisor" || head["Range"] == "" ||
+					head["Success criteria"] == "" {
 					t.Errorf("%s: the file says of itself %v", query, head)
 				}
 				for is, n := range map[metric.Condition]int64{
@@ -215,23 +224,38 @@ func TestExportEqualsFigures(t *testing.T) {
 					if r["response_ms"] != "" {
 						answered++
 					}
-					if (r["response_ms"] == "") != slices.Contains([]string{"platform", "by_human", "unanswered", "beyond", "impossible"}, r["not_counted"]) {
-						t.Fatalf("%s: a turn that took %q ms is not counted for %q", query, r["response_ms"], r["not_counted"])
+					if (r["response_ms"] == "") != slices.Contains(
+						[]string{"platform", "by_human", "unanswered", "beyond", "impossible"}, r["not_counted"],
+					) {
+						t.Fatalf(
+							"%s: a turn that took %q ms is not counted for %q", query, r["response_ms"],
+							r["not_counted"],
+						)
 					}
 				}
 				if float64(len(turns)) != rows.sum(t, "turns") {
 					t.Errorf("%s: %d turns, the conversations say %v", query, len(turns), rows.sum(t, "turns"))
 				}
 				if answered != sum.Response.N || int64(rows.sum(t, "responses")) != sum.Response.N {
-					t.Errorf("%s: %d turns and %v of the conversations have a response time, the figure is %d", query, answered, rows.sum(t, "responses"), sum.Response.N)
+					t.Errorf(
+						"%s: %d turns and %v of the conversations have a response time, the figure is %d", query,
+						answered, rows.sum(t, "responses"), sum.Response.N,
+					)
 				}
 				if mean, ok := sum.Response.Mean(); ok && turns.sum(t, "response_ms")/float64(answered)/mean-1 > 1e-9 {
-					t.Errorf("%s: the mean of the turns is %v, the figure %v", query, turns.sum(t, "response_ms")/float64(answered), mean)
+					t.Errorf(
+						"%s: the mean of the turns is %v, the figure %v", query,
+						turns.sum(t, "response_ms")/float64(answered), mean,
+					)
 				}
 				form.Set("grain", "message")
 				_, messages := readCSV(t, fetch(t, c, pool, base, berlin, form))
-				if float64(len(messages)) < rows.sum(t, "user_messages")+rows.sum(t, "bot_messages") || messages.count("author", "assistant") != int64(rows.sum(t, "bot_messages")) {
-					t.Errorf("%s: %d messages, %d of the assistant; the conversations say %v", query, len(messages), messages.count("author", "assistant"), rows.sum(t, "bot_messages"))
+				if float64(len(messages)) < rows.sum(t, "user_messages")+rows.sum(t, "bot_messages") ||
+					messages.count("author", "assistant") != int64(rows.sum(t, "bot_messages")) {
+					t.Errorf(
+						"%s: %d messages, %d of the assistant; the conversations say %v", query, len(messages),
+						messages.count("author", "assistant"), rows.sum(t, "bot_messages"),
+					)
 				}
 				form.Set("grain", "event")
 				_, events := readCSV(t, fetch(t, c, pool, base, berlin, form))
@@ -240,12 +264,16 @@ func TestExportEqualsFigures(t *testing.T) {
 				}
 				for _, e := range events[:min(200, len(events))] {
 					var body struct{ Event string }
-					if err := json.Unmarshal([]byte(strings.TrimPrefix(e["body"], "'")), &body); err != nil || body.Event != e["type"] {
+					if err := json.Unmarshal(
+						[]byte(strings.TrimPrefix(e["body"], "'")), &body,
+					); err != nil || body.Event != e["type"] {
 						t.Fatalf("%s: the body of a %s is %.100s", query, e["type"], e["body"])
 					}
 				}
 				same(t, query, rows, func(format string) []byte {
-					return fetch(t, c, pool, base, berlin, url.Values{"query": {query}, "grain": {"conversation"}, "format": {format}})
+					return fetch(t, c, pool, base, berlin, url.Values{
+						"query": {query}, "grain": {"conversation"}, "format": {format},
+					})
 				}, berlin)
 			}
 		})
@@ -315,14 +343,20 @@ func same(t *testing.T, query string, rows table, made func(format string) []byt
 			t.Fatal(err)
 		}
 		local := started.In(zone)
-		wall := time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)
+		wall := time.Date(
+			local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC,
+		)
 		if d := excelTime(days).Sub(wall); d < -time.Second || d > time.Second {
 			t.Errorf("%s: the sheet says %s, the CSV %s", query, excelTime(days), r["started_at"])
 		}
 		flows := strings.Join(j.Flows, "; ")
-		if j.ID != r["conversation_id"] || p.ID != j.ID || cell("conversation_id") != j.ID || j.Outcome != r["outcome"] || p.Outcome != j.Outcome || cell("outcome") != j.Outcome ||
-			fmt.Sprint(j.Messages) != r["user_messages"] || p.Messages != j.Messages || cell("user_messages") != r["user_messages"] || flows != r["flows"] || strings.Join(p.Flows, "; ") != flows ||
-			j.Started.Sub(started).Abs() > time.Millisecond || p.Started == nil || !p.Started.Equal(j.Started) || (p.Durable == nil) != (r["durable"] == "") || (j.Durable == nil) != (r["durable"] == "") {
+		if j.ID != r["conversation_id"] || p.ID != j.ID || cell("conversation_id") != j.ID ||
+			j.Outcome != r["outcome"] || p.Outcome != j.Outcome || cell("outcome") != j.Outcome ||
+			fmt.Sprint(j.Messages) != r["user_messages"] || p.Messages != j.Messages ||
+			cell("user_messages") != r["user_messages"] || flows != r["flows"] ||
+			strings.Join(p.Flows, "; ") != flows ||
+			j.Started.Sub(started).Abs() > time.Millisecond || p.Started == nil || !p.Started.Equal(j.Started) ||
+			(p.Durable == nil) != (r["durable"] == "") || (j.Durable == nil) != (r["durable"] == "") {
 			t.Fatalf("%s: row %d is %v, %v, %+v, %+v", query, i, r, sheet[i+1], j, p)
 		}
 	}
@@ -333,8 +367,8 @@ func excelTime(days float64) time.Time {
 	return time.Date(1899, 12, 30, 0, 0, 0, 0, time.UTC).Add(time.Duration(days * 24 * float64(time.Hour)))
 }
 
-// TestExportInBackground: a large file is made by a job, once, however many workers come and whichever of them dies; only who asked for it
-// and admins may have it, until it expires.
+// TestExportInBackground: a large file is made by a job, once, however many workers come and whichever of them dies;
+// only who asked for it and admins may have it, until it expires.
 func TestExportInBackground(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
@@ -343,7 +377,9 @@ func TestExportInBackground(t *testing.T) {
 	c, base := exportSite(t, pool, time.UTC, now)
 	ask := func() (at string, id conversation.UUID) {
 		t.Helper()
-		resp, err := c.PostForm(base+"/exports", url.Values{"query": {"range=30d"}, "grain": {"conversation"}, "format": {"csv"}})
+		resp, err := c.PostForm(base+"/exports", url.Values{
+			"query": {"range=30d"}, "grain": {"conversation"}, "format": {"csv"},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -397,16 +433,23 @@ func TestExportInBackground(t *testing.T) {
 		if err := jobs.Export(t.Context(), pool, deadly, time.UTC, time.Now); err != nil {
 			break
 		}
-		if _, err := pool.Exec(t.Context(), `update exports set state = 'running', alive_at = now() - interval '1 hour' where id = $1 and error = ''`, [16]byte(deadly)); err != nil {
+		if _, err := pool.Exec(
+			t.Context(),
+			`update exports set state = 'running', alive_at = now() - interval '1 hour' where id = $1 and error = ''`,
+			[16]byte(deadly),
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if e, err := queries.ExportByID(t.Context(), pool, deadly); err != nil || e.State != queries.ExportFailed || !strings.Contains(e.Error, "ended twenty times") {
+	if e, err := queries.ExportByID(t.Context(), pool, deadly); err != nil || e.State != queries.ExportFailed ||
+		!strings.Contains(e.Error, "ended twenty times") {
 		t.Errorf("a deadly one: %+v, %v", e, err)
 	}
 	_, file, header := get(t, c, "GET", base+at+"/file")
 	_, rows := readCSV(t, []byte(file))
-	if len(rows) < 2001 || header.Get("Content-Length") != fmt.Sprint(len(file)) || !strings.Contains(header.Get("Content-Disposition"), `filename="conversations_2026-10-27_0917.csv"`) {
+	if len(rows) < 2001 || header.Get("Content-Length") != fmt.Sprint(len(file)) || !strings.Contains(
+		header.Get("Content-Disposition"), `filename="conversations_2026-10-27_0917.csv"`,
+	) {
 		t.Errorf("%d rows, %v", len(rows), header)
 	}
 	if _, body, _ := get(t, c, "GET", base+at); !strings.Contains(body, "The file is ready") {
@@ -416,7 +459,10 @@ func TestExportInBackground(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := queries.AddAccount(t.Context(), pool, access.Account{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: hash, CreatedAt: now}); err != nil {
+	if err := queries.AddAccount(t.Context(), pool, access.Account{
+		ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: hash,
+		CreatedAt: now,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for role, want := range map[string]int{"other": 404, "admin": 200, "reviewer": 403} {
@@ -444,7 +490,8 @@ func TestExportInBackground(t *testing.T) {
 	}
 }
 
-// TestOtherFiles: people, a selection of the list and review reports can be taken out as well, and are what the pages say.
+// TestOtherFiles: people, a selection of the list and review reports can be taken out as well, and are what the pages
+// say.
 func TestOtherFiles(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
@@ -452,13 +499,17 @@ func TestOtherFiles(t *testing.T) {
 	feed(t, pool, demo.New(demo.Options{Conversations: 2300, Days: 40, Until: now.Add(-3 * time.Hour), Seed: 5}).Next)
 	c, base := exportSite(t, pool, time.UTC, now)
 	total := regexp.MustCompile(`data-total="(\d+)"`)
-	for _, query := range []string{"range=40d", "range=20d&users=new&is=engaged", "range=20d&users=returning&is=engaged&assistant=harbour-bank"} {
+	for _, query := range []string{
+		"range=40d", "range=20d&users=new&is=engaged", "range=20d&users=returning&is=engaged&assistant=harbour-bank",
+	} {
 		_, page, _ := get(t, c, "GET", base+"/users/list?"+query)
 		m := total.FindStringSubmatch(page)
 		if m == nil || !strings.Contains(page, `value="user"`) {
 			t.Fatalf("%s: %.300s", query, page)
 		}
-		_, all := readCSV(t, fetch(t, c, pool, base, time.UTC, url.Values{"query": {query}, "grain": {"user"}, "format": {"csv"}}))
+		_, all := readCSV(
+			t, fetch(t, c, pool, base, time.UTC, url.Values{"query": {query}, "grain": {"user"}, "format": {"csv"}}),
+		)
 		if strconv.Itoa(len(all)) != m[1] || len(all) < 5 {
 			t.Errorf("%s: %d rows, the list has %s", query, len(all), m[1])
 		}
@@ -491,11 +542,16 @@ func TestOtherFiles(t *testing.T) {
 	resp.Body.Close()
 	at := resp.Header.Get("Location")
 	_, list, _ = get(t, c, "GET", base+at)
-	if m := total.FindStringSubmatch(list); resp.StatusCode != 303 || m == nil || m[1] != "3" || !strings.Contains(list, "3 conversations that were chosen") {
+	if m := total.FindStringSubmatch(list); resp.StatusCode != 303 || m == nil || m[1] != "3" || !strings.Contains(
+		list, "3 conversations that were chosen",
+	) {
 		t.Errorf("the selection %s: %d, %v", at, resp.StatusCode, m)
 	}
 	_, query, _ := strings.Cut(at, "?")
-	_, all := readCSV(t, fetch(t, c, pool, base, time.UTC, url.Values{"query": {query}, "grain": {"conversation"}, "format": {"csv"}}))
+	_, all := readCSV(
+		t,
+		fetch(t, c, pool, base, time.UTC, url.Values{"query": {query}, "grain": {"conversation"}, "format": {"csv"}}),
+	)
 	for _, m := range ids {
 		if len(all) != 3 || all.count("conversation_id", m[1]) != 1 {
 			t.Errorf("%s is %d times among %d rows", m[1], all.count("conversation_id", m[1]), len(all))
@@ -505,16 +561,23 @@ func TestOtherFiles(t *testing.T) {
 		t.Errorf("a wrong id: %d", status)
 	}
 	// Review reports.
-	if _, err := pool.Exec(t.Context(), `insert into review_states (sender_id, conversation_id, touched_at, reviewed_at, events) select sender_id, id, last_at, last_at, events from conversations order by started_at desc limit 77`); err != nil {
+	if _, err := pool.Exec(
+		t.Context(),
+		`insert into review_states (sender_id, conversation_id, touched_at, reviewed_at, events) select sender_id, id, last_at, last_at, events from conversations order by started_at desc limit 77`,
+	); err != nil {
 		t.Fatal(err)
 	}
 	_, page, _ := get(t, c, "GET", base+"/review/reports?range=40d")
-	if !strings.Contains(html.UnescapeString(page), "/review/reports/file?range=40d&as=xlsx") || strings.Contains(page, "/reports/edit?page=review") {
+	if !strings.Contains(
+		html.UnescapeString(page), "/review/reports/file?range=40d&as=xlsx",
+	) || strings.Contains(page, "/reports/edit?page=review") {
 		t.Error("review reports have no way to their file, or one to a schedule")
 	}
 	for _, as := range []string{"xlsx", "csv", "pdf"} {
 		status, file, header := get(t, c, "GET", base+"/review/reports/file?range=40d&as="+as)
-		if status != 200 || len(file) < 1000 || !strings.Contains(header.Get("Content-Disposition"), "review-reports_2026-10-27") {
+		if status != 200 || len(file) < 1000 || !strings.Contains(
+			header.Get("Content-Disposition"), "review-reports_2026-10-27",
+		) {
 			t.Fatalf("%s: %d, %d bytes, %v", as, status, len(file), header)
 		}
 		if as == "xlsx" {

@@ -33,7 +33,9 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	g.Go(func() error {
 		types, err := queries.EventTypes(ctx, s.Pool, m.Now)
 		for _, t := range types {
-			m.Types = append(m.Types, views.TypeRow{Type: t.Type, Stored: t.Stored, LastAt: t.LastAt, Unknown: s.Knows != nil && !s.Knows(t.Type)})
+			m.Types = append(m.Types, views.TypeRow{
+				Type: t.Type, Stored: t.Stored, LastAt: t.LastAt, Unknown: s.Knows != nil && !s.Knows(t.Type),
+			})
 		}
 		return err
 	})
@@ -67,7 +69,9 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	for _, x := range silent {
-		m.Silent = append(m.Silent, views.SilentRow{Assistant: x.Assistant, Conversations: x.Conversations, Last: x.LastEscalated})
+		m.Silent = append(m.Silent, views.SilentRow{
+			Assistant: x.Assistant, Conversations: x.Conversations, Last: x.LastEscalated,
+		})
 	}
 	m.Trainings = trainings(assistants)
 	m.Alarm = m.Stuck != "" || len(m.Silent) > 0 || len(m.Reasons) > 0 || len(m.Troubled) > 0

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestEventTypes holds that Data health counts the events of each type, says which of them are not known, and that a clock is ahead.
+// TestEventTypes holds that Data health counts the events of each type, says which of them are not known, and that a
+// clock is ahead.
 func TestEventTypes(t *testing.T) {
 	t.Parallel()
 	server, pool := site(t, nil)
@@ -20,18 +21,25 @@ func TestEventTypes(t *testing.T) {
 			}
 			typ := types[0]
 			types, at = types[1:], at+0.01
-			return fmt.Appendf(nil, `{"sender_id":"u","event":%q,"timestamp":%f,"text":"hello","name":"x"}`, typ, at+ahead.Seconds()), true
+			return fmt.Appendf(
+				nil, `{"sender_id":"u","event":%q,"timestamp":%f,"text":"hello","name":"x"}`, typ, at+ahead.Seconds(),
+			), true
 		})
 	}
 	c := signIn(t, server.URL, "viewer")
 	row := func(typ string) string {
 		_, body, _ := get(t, c, "GET", server.URL+"/health")
-		found := regexp.MustCompile(`(?s)<tr>\s*<td class="cut" title="` + regexp.QuoteMeta(typ) + `">.*?</tr>`).FindString(body)
+		found := regexp.MustCompile(
+			`(?s)<tr>\s*<td class="cut" title="` + regexp.QuoteMeta(typ) + `">.*?</tr>`,
+		).FindString(body)
 		return strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(found, " ")), " ")
 	}
 	send(0, "user", "bot", "user", "whatever", "user")
 	send(0, "whatever", strings.Repeat("long", 40))
-	for typ, want := range map[string]string{"user": "^user 3 .* Known$", "bot": "^bot 1 .* Known$", "whatever": "^whatever 2 .* Not known", strings.Repeat("long", 25): "^(long){25} 1 .* Not known"} {
+	for typ, want := range map[string]string{
+		"user": "^user 3 .* Known$", "bot": "^bot 1 .* Known$", "whatever": "^whatever 2 .* Not known",
+		strings.Repeat("long", 25): "^(long){25} 1 .* Not known",
+	} {
 		if got := row(typ); !regexp.MustCompile(want).MatchString(got) {
 			t.Errorf("%s: %q, want %q", typ, got, want)
 		}
@@ -40,7 +48,9 @@ func TestEventTypes(t *testing.T) {
 		t.Error("a clock that is right is said to be ahead")
 	}
 	send(3*time.Hour, "user")
-	if _, body, _ := get(t, c, "GET", server.URL+"/health"); !regexp.MustCompile(`Clock ahead: events from test carry times up to (3 h 00 m|2 h 59 m)`).MatchString(body) {
+	if _, body, _ := get(t, c, "GET", server.URL+"/health"); !regexp.MustCompile(
+		`Clock ahead: events from test carry times up to (3 h 00 m|2 h 59 m)`,
+	).MatchString(body) {
 		t.Error("a clock that is three hours ahead is not said to be")
 	}
 	// More types than are counted one by one.

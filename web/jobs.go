@@ -46,7 +46,10 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 	for _, k := range kinds {
 		if _, other := by[k.Kind]; other {
 			row := kindRow(k)
-			row.Words = map[string]string{"export": "makes a file that somebody asked for", "report": "makes a report and hands it over", "fold": "recalculates, masks or moves stored conversations"}[k.Kind]
+			row.Words = map[string]string{
+				"export": "makes a file that somebody asked for", "report": "makes a report and hands it over",
+				"fold": "recalculates, masks or moves stored conversations",
+			}[k.Kind]
 			m.Others = append(m.Others, row)
 		}
 	}
@@ -86,17 +89,29 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if n := backlog.Hours + backlog.Days; n > 0 {
-		m.Long = append(m.Long, views.ProgressRow{Words: "Figures: " + format.Plural(backlog.Hours, "hour", "hours") + " and " + format.Plural(backlog.Days, "day", "days") + " still to be counted; charts count them from the conversations meanwhile"})
+		m.Long = append(m.Long, views.ProgressRow{
+			Words: "Figures: " + format.Plural(
+				backlog.Hours, "hour", "hours",
+			) + " and " + format.Plural(backlog.Days, "day", "days") +
+				" still to be counted; charts count them from the conversations meanwhile",
+		})
 	}
 	return s.renderEither(w, r, views.JobsPage(m), views.JobsView(m))
 }
 
 func kindRow(k queries.JobKind) views.JobKindRow {
-	return views.JobKindRow{Kind: k.Kind, Waiting: k.Waiting, Running: k.Running, Failed: k.Failed, Done: k.Done, LastAt: k.LastAt, MedianMS: k.MedianMS, MostMS: k.MostMS}
+	return views.JobKindRow{
+		Kind: k.Kind, Waiting: k.Waiting, Running: k.Running, Failed: k.Failed, Done: k.Done, LastAt: k.LastAt,
+		MedianMS: k.MedianMS, MostMS: k.MostMS,
+	}
 }
 
 func jobRow(j queries.Job) views.JobRow {
-	return views.JobRow{ID: j.ID, Kind: j.Kind, State: j.State, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, Args: j.Args, Error: j.Error, CreatedAt: j.CreatedAt, ScheduledAt: j.ScheduledAt, AttemptedAt: j.AttemptedAt, FinalizedAt: j.FinalizedAt}
+	return views.JobRow{
+		ID: j.ID, Kind: j.Kind, State: j.State, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts, Args: j.Args,
+		Error: j.Error, CreatedAt: j.CreatedAt, ScheduledAt: j.ScheduledAt, AttemptedAt: j.AttemptedAt,
+		FinalizedAt: j.FinalizedAt,
+	}
 }
 
 // changeJob answers POST /admin/jobs/{id}/retry and /cancel.
@@ -114,7 +129,10 @@ func (s *server) changeJob(cancel bool) handler {
 		if err != nil {
 			return err
 		}
-		if err := s.noted(r, deed{act: map[bool]queries.AuditAct{true: queries.AuditJobCancelled, false: queries.AuditJobRetried}[cancel], id: strconv.FormatInt(id, 10)}); err != nil {
+		if err := s.noted(r, deed{
+			act: map[bool]queries.AuditAct{true: queries.AuditJobCancelled, false: queries.AuditJobRetried}[cancel],
+			id:  strconv.FormatInt(id, 10),
+		}); err != nil {
 			return err
 		}
 		http.Redirect(w, r, "/admin/jobs", http.StatusSeeOther)
@@ -137,7 +155,9 @@ func (s *server) pauseJobs(resume bool) handler {
 		if err != nil && !errors.Is(err, queries.ErrNotFound) { // no server has worked yet: there is no queue
 			return err
 		}
-		if err := s.noted(r, deed{act: map[bool]queries.AuditAct{true: queries.AuditJobsResumed, false: queries.AuditJobsPaused}[resume]}); err != nil {
+		if err := s.noted(r, deed{
+			act: map[bool]queries.AuditAct{true: queries.AuditJobsResumed, false: queries.AuditJobsPaused}[resume],
+		}); err != nil {
 			return err
 		}
 		http.Redirect(w, r, "/admin/jobs", http.StatusSeeOther)

@@ -26,7 +26,10 @@ func TestJobsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue})
+	handler, stop := web.New(web.Config{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost",
+		Ingest: http.NotFoundHandler(), Jobs: queue,
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -89,7 +92,9 @@ func TestJobsPage(t *testing.T) {
 			t.Fatal(err)
 		}
 		var state string
-		if err := pool.QueryRow(t.Context(), `select state::text from river_job where id = $1`, failed[0].ID).Scan(&state); err != nil || state != x.state {
+		if err := pool.QueryRow(
+			t.Context(), `select state::text from river_job where id = $1`, failed[0].ID,
+		).Scan(&state); err != nil || state != x.state {
 			t.Errorf("%s: %s, %v", x.act, state, err)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 // largestForm is the largest body that any form has; most handlers take far less.
 const largestForm = 4<<20 + 256<<10
 
-// legible lets through what can be read and stored as text: in addresses and forms no bytes that are no UTF-8 and no NUL, and of the names by which
-// lists are ordered and paged only those that the page has.
+// legible lets through what can be read and stored as text: in addresses and forms no bytes that are no UTF-8 and no
+// NUL, and of the names by which lists are ordered and paged only those that the page has.
 func (s *server) legible(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := legibleQuery("address", r.URL.RawQuery)
@@ -84,7 +84,8 @@ func legibleForm(w http.ResponseWriter, r *http.Request) error {
 	return nil // nothing is read of it as a form
 }
 
-// orders are names by which lists are ordered and paged, and where each means something. A name that a page ignores would promise what is not so.
+// orders are names by which lists are ordered and paged, and where each means something. A name that a page ignores
+// would promise what is not so.
 var orders = map[string][]string{
 	"sort":   {"/flows", "/documents/flows"},
 	"order":  {"/conversations", "/conversations/"},
@@ -92,7 +93,9 @@ var orders = map[string][]string{
 	"page":   {"/conversations", "/conversations/", "/users/list", "/rejected", "/reports/edit", "/reports/next"},
 	"after":  {"/conversations/", "/turns", "/queues/"},
 	"before": {"/conversations/", "/admin/audit"},
-	"rows":   {"/overview", "/latency", "/csat", "/flows", "/flow", "/intents", "/users", "/compare", "/paths", "/funnel"},
+	"rows": {
+		"/overview", "/latency", "/csat", "/flows", "/flow", "/intents", "/users", "/compare", "/paths", "/funnel",
+	},
 	"cursor": nil, "offset": nil, "limit": nil,
 }
 

@@ -54,8 +54,8 @@ func formsIn(page string) (all []form) {
 	return all
 }
 
-// TestForms sends every field of every form that an admin meets, missing, repeated, as an array, long, broken and empty: nothing is answered with
-// 500, and what is no text with 400.
+// TestForms sends every field of every form that an admin meets, missing, repeated, as an array, long, broken and
+// empty: nothing is answered with 500, and what is no text with 400.
 func TestForms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: long; it runs without the race detector")
@@ -74,7 +74,11 @@ func TestForms(t *testing.T) {
 	now := time.Date(2026, 10, 27, 12, 0, 0, 0, time.UTC)
 	feed(t, pool, demo.New(demo.Options{Conversations: 60, Days: 5, Until: now, Seed: 5}).Next)
 	var log strings.Builder
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue, Box: box, Now: func() time.Time { return now }})
+	handler, stop := web.New(web.Config{
+		Pool: pool, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
+		Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue, Box: box,
+		Now: func() time.Time { return now },
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -103,7 +107,9 @@ func TestForms(t *testing.T) {
 			t.Errorf("%s: %d", path, status)
 		}
 		for _, f := range formsIn(body) {
-			key := shape + " " + regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|\d+`).ReplaceAllString(f.action, "*") + " " + strings.Join(slices.Sorted(maps.Keys(f.fields)), ",")
+			key := shape + " " + regexp.MustCompile(
+				`[0-9a-f]{8}-[0-9a-f-]{27}|\d+`,
+			).ReplaceAllString(f.action, "*") + " " + strings.Join(slices.Sorted(maps.Keys(f.fields)), ",")
 			if _, ok := forms[key]; !ok && !strings.HasPrefix(f.action, "/logout") {
 				forms[key] = f
 			}
@@ -118,7 +124,9 @@ func TestForms(t *testing.T) {
 	sent := 0
 	post := func(f form, fields url.Values) int {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+f.action, strings.NewReader(fields.Encode()))
+		req, err := http.NewRequestWithContext(
+			t.Context(), http.MethodPost, server.URL+f.action, strings.NewReader(fields.Encode()),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +138,9 @@ func TestForms(t *testing.T) {
 		resp.Body.Close()
 		sent++
 		if strings.HasPrefix(resp.Header.Get("Location"), "/login") { // it ended the session
-			if err := change(t, pool, "admin@example.org", func(u *access.Account) { u.Disabled, u.Role = false, "admin" }); err != nil {
+			if err := change(
+				t, pool, "admin@example.org", func(u *access.Account) { u.Disabled, u.Role = false, "admin" },
+			); err != nil {
 				t.Fatal(err)
 			}
 			c = signIn(t, server.URL, "admin")
@@ -187,7 +197,9 @@ func TestForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`(?:Get|Has|PostFormValue)\("([a-z_.]+)"\)`).FindAllStringSubmatch(string(code), -1) {
+		for _, m := range regexp.MustCompile(
+			`(?:Get|Has|PostFormValue)\("([a-z_.]+)"\)`,
+		).FindAllStringSubmatch(string(code), -1) {
 			if !slices.Contains(names, m[1]) {
 				names = append(names, m[1])
 			}

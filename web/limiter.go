@@ -12,8 +12,8 @@ import (
 	"turnwise/metric"
 )
 
-// limiter bounds what is dear: so many are at it at once, the others wait their turn, and nobody has more than a few at it and waiting. So one who asks for
-// much delays nobody else's pages.
+// limiter bounds what is dear: so many are at it at once, the others wait their turn, and nobody has more than a few at
+// it and waiting. So one who asks for much delays nobody else's pages.
 type limiter struct {
 	seats chan struct{}
 	each  int
@@ -57,7 +57,8 @@ func (l *leaving) Write(p []byte) (int, error) {
 // Unwrap lets controllers reach what is beneath.
 func (l *leaving) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
-// steady writes in pieces, each of which must be taken within a while: who reads nothing holds what the answer holds no longer.
+// steady writes in pieces, each of which must be taken within a while: who reads nothing holds what the answer holds no
+// longer.
 type steady struct{ http.ResponseWriter }
 
 const (
@@ -69,7 +70,8 @@ const (
 func (s *steady) Write(p []byte) (n int, err error) {
 	control := http.NewResponseController(s.ResponseWriter)
 	for {
-		if err := control.SetWriteDeadline(time.Now().Add(steadyWait)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := control.SetWriteDeadline(time.Now().Add(steadyWait)); err != nil &&
+			!errors.Is(err, http.ErrNotSupported) {
 			return n, err
 		}
 		piece := p[n:min(n+steadyPiece, len(p))]
@@ -121,7 +123,8 @@ func (s *limiter) enter(ctx context.Context, who string) (leave func(), err erro
 	return nil, err
 }
 
-// limiters are those of the site: one of what is reckoned and drawn, which takes a processor each, and one of rows that are streamed.
+// limiters are those of the site: one of what is reckoned and drawn, which takes a processor each, and one of rows that
+// are streamed.
 type limiters struct{ drawn, rows *limiter }
 
 func newLimiters() *limiters {

@@ -33,7 +33,8 @@ func TestLimiter(t *testing.T) {
 			leave()
 		})
 	}
-	for held, deadline := 0, time.Now().Add(20*time.Second); held < 4; time.Sleep(time.Millisecond) { // until both stand there
+	// until both stand there
+	for held, deadline := 0, time.Now().Add(20*time.Second); held < 4; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d stand there", held)
 		}

@@ -43,7 +43,9 @@ type listing struct {
 const excerptLength = 110
 
 // read sets the model. It tells whether it could; err says why not.
-func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nolint:revive // the model is what it is about
+func (l *listing) read(
+	m *views.Conversations, ctx context.Context,
+) bool { //nolint:revive // the model is what it is about
 	f := l.Filter
 	m.Heading = dashboard.ListHeading(f)
 	db, err := l.viewer(ctx).Shown(ctx)
@@ -68,7 +70,9 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 				m.Total = int64(len(l.list))
 			}
 		} else if m.Total, m.More, err = l.viewer(inner).TotalOf(inner, f, m.Frozen != nil, m.Now); err == nil {
-			l.list, err = queries.Conversations(inner, db, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone)
+			l.list, err = queries.Conversations(
+				inner, db, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone,
+			)
 		}
 		if err != nil {
 			return err
@@ -85,7 +89,9 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 	})
 	g.Go(func() (err error) {
 		l.saved, err = queries.SavedViews(inner, db, l.user.ID)
-		l.saved = slices.DeleteFunc(l.saved, func(v queries.SavedView) bool { return !l.viewer(inner).MayView(inner, v) })
+		l.saved = slices.DeleteFunc(
+			l.saved, func(v queries.SavedView) bool { return !l.viewer(inner).MayView(inner, v) },
+		)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -129,9 +135,14 @@ func (l *listing) read(m *views.Conversations, ctx context.Context) bool { //nol
 			return false
 		}
 	}
-	m.Bulk = views.BulkChoice{Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: work.MostBulk, Lead: m.Rights[access.ManageReviews]}
+	m.Bulk = views.BulkChoice{
+		Query: f.Encode(), Total: m.Total, More: m.More || m.Counting, Most: work.MostBulk,
+		Lead: m.Rights[access.ManageReviews],
+	}
 	for _, t := range l.tags {
-		m.Bulk.Tags = append(m.Bulk.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Color: t.Color})
+		m.Bulk.Tags = append(m.Bulk.Tags, views.TagChoice{
+			ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Color: t.Color,
+		})
 	}
 	for _, c := range l.colleagues {
 		m.Bulk.Colleagues = append(m.Bulk.Colleagues, views.Person{ID: c.ID.String(), Name: c.Name})
@@ -241,10 +252,13 @@ func (l *listing) turnPages(m *views.Conversations) {
 	m.Turned = l.Owning("order", turned).Address()
 }
 
-// chosenColumns reads which columns are shown, in their order; what is not known is left out, and the first message always stands. None were chosen when there are none.
+// chosenColumns reads which columns are shown, in their order; what is not known is left out, and the first message
+// always stands. None were chosen when there are none.
 func chosenColumns(text string) (keys []string) {
 	for _, k := range strings.Split(text, ",") {
-		if slices.ContainsFunc(views.Columns, func(c views.Column) bool { return c.Key == k }) && !slices.Contains(keys, k) {
+		if slices.ContainsFunc(
+			views.Columns, func(c views.Column) bool { return c.Key == k },
+		) && !slices.Contains(keys, k) {
 			keys = append(keys, k)
 		}
 	}
@@ -301,7 +315,9 @@ func (l *listing) views(m *views.Conversations) {
 	v := &m.Views
 	v.Query, v.Columns, v.Order, v.MayShare = l.Filter.Encode(), l.Own.Get("cols"), l.Own.Get("order"), m.Rights[access.ShareViews]
 	for _, x := range l.saved {
-		link := views.ViewLink{ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String()}
+		link := views.ViewLink{
+			ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String(),
+		}
 		link.Mine = x.AccountID == l.user.ID || x.Shared && m.Rights[access.ShareViews]
 		if link.Current = link.ID == l.Own.Get("view"); link.Current {
 			v.Current = &link
@@ -311,8 +327,12 @@ func (l *listing) views(m *views.Conversations) {
 	}
 	gone := func(kind string, asked, there []string) {
 		for _, a := range asked {
-			if a != metric.Unknown && !slices.ContainsFunc(there, func(t string) bool { return strings.EqualFold(a, t) }) {
-				v.Missing = append(v.Missing, "There is no "+kind+" “"+a+"” any more, so that part of the filter matches nothing.")
+			if a != metric.Unknown && !slices.ContainsFunc(
+				there, func(t string) bool { return strings.EqualFold(a, t) },
+			) {
+				v.Missing = append(
+					v.Missing, "There is no "+kind+" “"+a+"” any more, so that part of the filter matches nothing.",
+				)
 			}
 		}
 	}

@@ -21,7 +21,8 @@ import (
 	"turnwise/views"
 )
 
-// What stands in a session: which of a user it is; or, between password and code, whose it will be, until when and where to.
+// What stands in a session: which of a user it is; or, between password and code, whose it will be, until when and
+// where to.
 const (
 	sessionID    = "session"
 	halfUser     = "half"
@@ -37,8 +38,8 @@ const (
 	codesWindow    = time.Hour
 	wrongInARow    = 5
 
-	// Of a user's passwords so many may be wrong within the window, from wherever, before only addresses are listened to from which the user signed
-	// in before.
+	// Of a user's passwords so many may be wrong within the window, from wherever, before only addresses are listened
+	// to from which the user signed in before.
 	mostWrongPasswords = 30
 	passwordsWindow    = time.Hour
 	knownFor           = 90 * 24 * time.Hour
@@ -96,14 +97,21 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	account := p.Of(strings.ToLower(email))
-	tried, err := queries.Tries(ctx, s.Pool, u.Email, account, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor))
+	tried, err := queries.Tries(
+		ctx, s.Pool, u.Email, account, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor),
+	)
 	if err != nil {
 		return err
 	}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host == s.address(r) && r.Header.Get("X-Forwarded-For") != "" {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host == s.address(r) &&
+		r.Header.Get("X-Forwarded-For") != "" {
 		tried.Known = false // everybody who comes through that proxy has its address
 		if s.stranger.CompareAndSwap(false, true) {
-			s.Log.WarnContext(ctx, "people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address", "proxy", host)
+			s.Log.WarnContext(
+				ctx,
+				"people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address",
+				"proxy", host,
+			)
 		}
 	}
 	match, err := s.matches(password, u.PasswordHash, tried.Known)
@@ -121,7 +129,8 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	// With a second factor a password that is guessed is not enough. Who guesses wrong is told the same whatever there is.
+	// With a second factor a password that is guessed is not enough. Who guesses wrong is told the same whatever there
+	// is.
 	if tried.Failed >= mostWrongPasswords && !tried.Known && (!right || u.SecondFactor == nil) {
 		m.Error = "Somebody has tried too many passwords for this account. Sign in from where you have signed in before, ask an admin for a link, or wait an hour."
 		return s.showLogin(w, r, http.StatusTooManyRequests, m)
@@ -136,8 +145,8 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 // errCrowd says that so many sign in that another would have to wait long.
 var errCrowd = errors.New("too many sign in at once")
 
-// hashers bounds how many passwords are compared at a time, and how many wait for it: comparing is dear on purpose. Who comes from where the user
-// signed in before does not wait for those who do not.
+// hashers bounds how many passwords are compared at a time, and how many wait for it: comparing is dear on purpose. Who
+// comes from where the user signed in before does not wait for those who do not.
 type hashers struct{ known, strangers hasher }
 
 type hasher struct{ turn, place chan struct{} }
@@ -181,7 +190,10 @@ func (s *server) matches(password, hash string, known bool) (match bool, err err
 // The account is the same told by a pseudonym.
 func (s *server) signInFailed(r *http.Request, u access.Account, known bool, by, account string) error {
 	return s.auditedAs(r, queries.Actor{Name: u.Email, Address: s.address(r)}, func(pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditSignInFailed, name: u.Email, after: map[string]any{"known": known, "disabled": u.Disabled, "by": by, "account": account}}, nil
+		return deed{
+			act: queries.AuditSignInFailed, name: u.Email,
+			after: map[string]any{"known": known, "disabled": u.Disabled, "by": by, "account": account},
+		}, nil
 	})
 }
 
@@ -214,8 +226,13 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, u access.Account,
 		_, size := utf8.DecodeLastRuneInString(agent)
 		agent = agent[:len(agent)-size]
 	}
-	x := queries.Session{ID: queries.NewID(), AccountID: u.ID, BegunAt: s.Now(), Address: s.address(r), Agent: strings.ReplaceAll(agent, "\x00", "")}
-	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: x.Address}, func(tx pgx.Tx) (deed, error) {
+	x := queries.Session{
+		ID: queries.NewID(), AccountID: u.ID, BegunAt: s.Now(), Address: s.address(r),
+		Agent: strings.ReplaceAll(agent, "\x00", ""),
+	}
+	if err := s.auditedAs(r, queries.Actor{
+		ID: &u.ID, Name: u.Email, Address: x.Address,
+	}, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditSignedIn, after: map[string]any{"by": by}}
 		if err := queries.AddSession(ctx, tx, x); err != nil {
 			return d, err
@@ -322,8 +339,12 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		u, err = queries.AccountByID(ctx, s.Pool, l.AccountID)
 	}
-	if errors.Is(err, queries.ErrNotFound) || err == nil && (u.Disabled || l.Kind != access.LinkSignIn && !s.passwords()) {
-		s.message(w, r, http.StatusNotFound, views.Message{Page: s.page(r, "", ""), Heading: "This link is not in force", Text: "It was used, or has expired. Ask an admin for another one.", Back: "/login", BackText: "Sign in"})
+	if errors.Is(err, queries.ErrNotFound) || err == nil && (u.Disabled || l.Kind != access.LinkSignIn &&
+		!s.passwords()) {
+		s.message(w, r, http.StatusNotFound, views.Message{
+			Page: s.page(r, "", ""), Heading: "This link is not in force",
+			Text: "It was used, or has expired. Ask an admin for another one.", Back: "/login", BackText: "Sign in",
+		})
 		return nil
 	}
 	if err != nil {
@@ -353,7 +374,9 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.auditedAs(r, queries.Actor{ID: &u.ID, Name: u.Email, Address: s.address(r)}, func(tx pgx.Tx) (deed, error) {
+	if err := s.auditedAs(r, queries.Actor{
+		ID: &u.ID, Name: u.Email, Address: s.address(r),
+	}, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditPasswordSet, id: u.ID.String(), name: u.Email, after: map[string]any{"by": l.Kind}}
 		if err := queries.UseLink(ctx, tx, key, s.Now()); err != nil {
 			return d, err

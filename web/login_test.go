@@ -25,7 +25,10 @@ func TestSignIn(t *testing.T) {
 	t.Parallel()
 	server, pool := site(t, nil)
 	try := func(c *http.Client, email, pass, next string, header ...string) *http.Response {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/login", strings.NewReader(url.Values{"email": {email}, "password": {pass}, "next": {next}}.Encode()))
+		req, err := http.NewRequestWithContext(
+			t.Context(), "POST", server.URL+"/login",
+			strings.NewReader(url.Values{"email": {email}, "password": {pass}, "next": {next}}.Encode()),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,10 +57,15 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}
-	if got := try(client(t), "admin@example.org", password, "", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site").StatusCode; got != 403 {
+	if got := try(
+		client(t), "admin@example.org", password, "", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site",
+	).StatusCode; got != 403 {
 		t.Errorf("a form of another site: %d", got)
 	}
-	for next, want := range map[string]string{"/health?x=1": "/health?x=1", "//evil.example": "/", "https://evil.example/": "/", "/\\evil.example": "/", "": "/"} {
+	for next, want := range map[string]string{
+		"/health?x=1": "/health?x=1", "//evil.example": "/", "https://evil.example/": "/", "/\\evil.example": "/",
+		"": "/",
+	} {
 		if got := try(client(t), "supervisor@example.org", password, next).Header.Get("Location"); got != want {
 			t.Errorf("next %q leads to %q, want %q", next, got, want)
 		}
@@ -116,8 +124,8 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// TestUnknownUser: an address that nobody has costs the same time as one that somebody has, with the same answer. Without the hash that
-// unknown ones are compared with, it would be some fifty times faster.
+// TestUnknownUser: an address that nobody has costs the same time as one that somebody has, with the same answer.
+// Without the hash that unknown ones are compared with, it would be some fifty times faster.
 func TestUnknownUser(t *testing.T) {
 	s, _ := site(t, nil)
 	took := map[bool][]float64{}
@@ -153,13 +161,17 @@ func TestUnknownUser(t *testing.T) {
 	}
 }
 
-// TestGuesses holds that guessing the password of an account from many addresses comes to an end, while its owner signs in from where that was done
-// before; and that a second factor keeps the account open to its owner.
+// TestGuesses holds that guessing the password of an account from many addresses comes to an end, while its owner signs
+// in from where that was done before; and that a second factor keeps the account open to its owner.
 func TestGuesses(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	addUsers(t, pool)
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}})
+	handler, stop := web.New(web.Config{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost",
+		Ingest:  http.NotFoundHandler(),
+		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -167,7 +179,10 @@ func TestGuesses(t *testing.T) {
 	})
 	who := "admin@example.org"
 	try := func(address, pass string) int {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/login", strings.NewReader(url.Values{"email": {who}, "password": {pass}}.Encode()))
+		req, err := http.NewRequestWithContext(
+			t.Context(), "POST", server.URL+"/login",
+			strings.NewReader(url.Values{"email": {who}, "password": {pass}}.Encode()),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +212,9 @@ func TestGuesses(t *testing.T) {
 	if got := try(home, password); got != 303 {
 		t.Errorf("the owner at home: %d", got)
 	}
-	if _, err := pool.Exec(t.Context(), `update accounts set second_factor = '\x01' where email = 'admin@example.org'`); err != nil {
+	if _, err := pool.Exec(
+		t.Context(), `update accounts set second_factor = '\x01' where email = 'admin@example.org'`,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if got := try("198.51.99.2", password); got != 303 {

@@ -34,7 +34,9 @@ func (s *server) mailForm(w http.ResponseWriter, r *http.Request) error {
 	return s.showMail(w, r, http.StatusOK, m, said, "")
 }
 
-func (s *server) showMail(w http.ResponseWriter, r *http.Request, status int, m queries.MailSettings, said, failure string) error {
+func (s *server) showMail(
+	w http.ResponseWriter, r *http.Request, status int, m queries.MailSettings, said, failure string,
+) error {
 	u, _ := accountOf(r.Context())
 	return s.render(w, r, status, views.MailFormPage(views.MailForm{
 		Page: s.page(r, "Mail", "Admin"), Error: failure, Said: said, Host: m.Host, Port: strconv.Itoa(m.Port), Security: m.Security, User: m.User, From: m.From, Sender: m.Sender, Line: m.Line,
@@ -51,7 +53,10 @@ func (s *server) keepMail(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, queries.ErrNotFound) {
 		return err
 	}
-	m := queries.MailSettings{Host: strings.ToLower(p("host")), Security: p("security"), User: p("user"), From: p("from"), Sender: strings.Join(strings.Fields(p("sender")), " "), Line: strings.Join(strings.Fields(p("line")), " ")}
+	m := queries.MailSettings{
+		Host: strings.ToLower(p("host")), Security: p("security"), User: p("user"), From: p("from"),
+		Sender: strings.Join(strings.Fields(p("sender")), " "), Line: strings.Join(strings.Fields(p("line")), " "),
+	}
 	m.Port, _ = strconv.Atoi(p("port")) // 0 is refused below
 	wrong := m.Check()
 	switch password := r.PostFormValue("password"); {
@@ -86,7 +91,9 @@ func (s *server) testMail(w http.ResponseWriter, r *http.Request) error {
 	}
 	to := strings.TrimSpace(r.PostFormValue("to"))
 	if err := s.sendTest(r.Context(), m, to); err != nil {
-		return s.showMail(w, r, http.StatusUnprocessableEntity, m, "", fmt.Sprintf("%s: %v", testFailed, jobs.MailTrouble(m, err)))
+		return s.showMail(
+			w, r, http.StatusUnprocessableEntity, m, "", fmt.Sprintf("%s: %v", testFailed, jobs.MailTrouble(m, err)),
+		)
 	}
 	return s.showMail(w, r, http.StatusOK, m, "The test was handed over to "+m.Host+" for "+to+".", "")
 }

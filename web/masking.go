@@ -33,7 +33,10 @@ func (s *server) masking(w http.ResponseWriter, r *http.Request) error {
 }
 
 func maskingForm(m queries.Masking) views.MaskingForm {
-	f := views.MaskingForm{OnArrival: m.OnArrival, OnDisplay: m.OnDisplay, Email: m.Email, Phone: m.Phone, IBAN: m.IBAN, Card: m.Card, IP: m.IP, Slots: strings.Join(m.Slots, "\n")}
+	f := views.MaskingForm{
+		OnArrival: m.OnArrival, OnDisplay: m.OnDisplay, Email: m.Email, Phone: m.Phone, IBAN: m.IBAN, Card: m.Card,
+		IP: m.IP, Slots: strings.Join(m.Slots, "\n"),
+	}
 	for _, p := range m.Patterns {
 		f.Patterns += p.Name + ": " + p.Expr + "\n"
 	}
@@ -78,7 +81,9 @@ func (s *server) keepMasking(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return deed{}, err
 		}
-		return deed{act: queries.AuditSettingsChanged, name: "masking", before: was, after: m}, queries.SetMasking(ctx, tx, m, u.ID, s.Now())
+		return deed{
+			act: queries.AuditSettingsChanged, name: "masking", before: was, after: m,
+		}, queries.SetMasking(ctx, tx, m, u.ID, s.Now())
 	}); err != nil {
 		return err
 	}
@@ -114,7 +119,10 @@ func parseMasking(r *http.Request) (m queries.Masking, err error) {
 		}
 		name, expr, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(expr) == "" {
-			return m, &metric.InputError{Field: "patterns", Msg: fmt.Sprintf(`stand one a line, as in "customer number: \bK-\d{6}\b"; line %d is none`, n)}
+			return m, &metric.InputError{
+				Field: "patterns",
+				Msg:   fmt.Sprintf(`stand one a line, as in "customer number: \bK-\d{6}\b"; line %d is none`, n),
+			}
 		}
 		m.Patterns = append(m.Patterns, mask.Pattern{Name: strings.TrimSpace(name), Expr: strings.TrimSpace(expr)})
 	}
@@ -146,10 +154,14 @@ func (s *server) maskStored(w http.ResponseWriter, r *http.Request) error {
 	u, _ := accountOf(ctx)
 	id := queries.NewID()
 	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-		if err := queries.StartFold(ctx, tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, AccountID: &u.ID, CreatedAt: s.Now()}, &rules); err != nil {
+		if err := queries.StartFold(
+			ctx, tx, queries.FoldRun{ID: id, Kind: queries.FoldToMask, AccountID: &u.ID, CreatedAt: s.Now()}, &rules,
+		); err != nil {
 			return deed{}, err
 		}
-		return deed{act: queries.AuditMasked, id: id.String(), after: rules.Rules}, s.Jobs.AddLater(ctx, tx, jobs.FoldArgs{ID: id.String()}, s.Now().Add(jobs.SettledAfter))
+		return deed{act: queries.AuditMasked, id: id.String(), after: rules.Rules}, s.Jobs.AddLater(
+			ctx, tx, jobs.FoldArgs{ID: id.String()}, s.Now().Add(jobs.SettledAfter),
+		)
 	})
 	if errors.Is(err, queries.ErrConflict) {
 		return refuse("It is under way.")

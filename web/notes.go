@@ -21,13 +21,17 @@ const longestNote = 200
 func (s *server) addNote(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	u, _ := accountOf(r.Context())
-	n := queries.ChartNote{ID: queries.NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "), Assistant: r.PostFormValue("assistant"), AccountID: u.ID, CreatedAt: s.Now()}
+	n := queries.ChartNote{
+		ID: queries.NewID(), Text: strings.Join(strings.Fields(r.PostFormValue("text")), " "),
+		Assistant: r.PostFormValue("assistant"), AccountID: u.ID, CreatedAt: s.Now(),
+	}
 	n.Shared = r.PostFormValue("shared") != "" && u.Rights()[access.ShareNotes]
 	var err error
 	if n.At, err = time.ParseInLocation("2006-01-02T15:04", r.PostFormValue("at"), s.Zone); err != nil {
 		return &metric.InputError{Field: "at", Msg: "is a date and a time"}
 	}
-	if size := utf8.RuneCountInString(n.Text); size == 0 || size > longestNote || !utf8.ValidString(n.Text) || strings.ContainsRune(n.Text, 0) {
+	if size := utf8.RuneCountInString(n.Text); size == 0 || size > longestNote || !utf8.ValidString(n.Text) ||
+		strings.ContainsRune(n.Text, 0) {
 		return &metric.InputError{Field: "text", Msg: "has 1 to 200 characters"}
 	}
 	if len(n.Assistant) > 1024 || !utf8.ValidString(n.Assistant) || strings.ContainsRune(n.Assistant, 0) {

@@ -44,7 +44,8 @@ func badBodies(t *testing.T) (bodies []string) {
 	return bodies
 }
 
-// TestOddFiles holds that no stored value breaks a file or a page off: events with odd numbers in every field, and bad inputs, in every grain and format.
+// TestOddFiles holds that no stored value breaks a file or a page off: events with odd numbers in every field, and bad
+// inputs, in every grain and format.
 func TestOddFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: long; it runs without the race detector")
@@ -111,29 +112,41 @@ func TestOddFiles(t *testing.T) {
 			}
 		}
 	}
-	for _, page := range []string{"overview", "flows", "latency", "csat", "intents", "users", "compare", "conversations", "turns", "users/list", "health", "rejected"} {
+	for _, page := range []string{
+		"overview", "flows", "latency", "csat", "intents", "users", "compare", "conversations", "turns", "users/list",
+		"health", "rejected",
+	} {
 		query := "?" + all
 		if page == "health" || page == "rejected" {
 			query = ""
 		}
-		if status, body, _ := get(t, c, "GET", server.URL+"/"+page+query); status != 200 || !strings.Contains(body, "</html>") {
+		if status, body, _ := get(
+			t, c, "GET", server.URL+"/"+page+query,
+		); status != 200 || !strings.Contains(body, "</html>") {
 			t.Errorf("%s: %d, %d bytes", page, status, len(body))
 		}
 	}
 	for _, page := range []string{"overview", "latency", "csat", "flows", "intents", "users"} {
 		for _, as := range []string{"xlsx", "csv", "pdf"} {
-			if status, body, _ := get(t, c, "GET", server.URL+"/documents/"+page+"?"+all+"&as="+as); status != 200 || len(body) < 100 {
+			if status, body, _ := get(
+				t, c, "GET", server.URL+"/documents/"+page+"?"+all+"&as="+as,
+			); status != 200 || len(body) < 100 {
 				t.Errorf("%s as %s: %d, %d bytes", page, as, status, len(body))
 			}
 		}
 	}
-	list, err := queries.Conversations(t.Context(), pool, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, nil, true, 300, time.Now(), time.UTC)
+	list, err := queries.Conversations(
+		t.Context(), pool, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, nil, true, 300, time.Now(),
+		time.UTC,
+	)
 	if err != nil || len(list) == 0 {
 		t.Fatalf("%d conversations, %v", len(list), err)
 	}
 	for _, x := range list {
 		for _, view := range []string{"", "?view=builder"} {
-			if status, body, _ := get(t, c, "GET", server.URL+"/conversations/"+x.ID.String()+view); status != 200 || !strings.Contains(body, "</html>") {
+			if status, body, _ := get(
+				t, c, "GET", server.URL+"/conversations/"+x.ID.String()+view,
+			); status != 200 || !strings.Contains(body, "</html>") {
 				t.Errorf("%s%s: %d", x.ID, view, status)
 			}
 		}

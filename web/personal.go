@@ -33,7 +33,9 @@ func (s *server) personal(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditPersonFound, name: p.Of(who), after: map[string]any{"senders": len(of)}}); err != nil {
+	if err := s.noted(r, deed{
+		act: queries.AuditPersonFound, name: p.Of(who), after: map[string]any{"senders": len(of)},
+	}); err != nil {
 		return err
 	}
 	return s.showPersonal(w, r, http.StatusOK, views.Personal{Who: who, Asked: true}, of)
@@ -50,12 +52,17 @@ func (s *server) personOf(w http.ResponseWriter, r *http.Request) (who string, o
 	return who, of, err
 }
 
-func (s *server) showPersonal(w http.ResponseWriter, r *http.Request, status int, m views.Personal, of []queries.Subject) error {
+func (s *server) showPersonal(
+	w http.ResponseWriter, r *http.Request, status int, m views.Personal, of []queries.Subject,
+) error {
 	ctx := r.Context()
 	m.Page = s.page(r, "Personal data", "Admin")
 	since := m.Now
 	for _, x := range of {
-		m.Senders = append(m.Senders, views.PersonSender{Assistant: x.Assistant, Key: x.SenderKey, UserID: x.UserID, Conversations: x.Conversations, First: x.First, Last: x.Last, Held: x.Held, ID: strconv.FormatInt(x.SenderID, 10), Shared: len(x.Users)})
+		m.Senders = append(m.Senders, views.PersonSender{
+			Assistant: x.Assistant, Key: x.SenderKey, UserID: x.UserID, Conversations: x.Conversations, First: x.First,
+			Last: x.Last, Held: x.Held, ID: strconv.FormatInt(x.SenderID, 10), Shared: len(x.Users),
+		})
 		m.Held = m.Held || x.Held
 		if x.First != nil && x.First.Before(since) {
 			since = *x.First
@@ -101,7 +108,9 @@ func (s *server) exportPerson(w http.ResponseWriter, r *http.Request) error {
 	if err := report.WritePerson(ctx, s.Pool, &b, of, s.Now(), s.Zone); err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditPersonExported, name: p.Of(who), after: map[string]any{"senders": len(of)}}); err != nil {
+	if err := s.noted(r, deed{
+		act: queries.AuditPersonExported, name: p.Of(who), after: map[string]any{"senders": len(of)},
+	}); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/zip")
@@ -120,7 +129,8 @@ func chosen(r *http.Request, of []queries.Subject) (some []queries.Subject) {
 	return some
 }
 
-// namesOf are the keys and ids that name the person: those of the senders but for the ids of others who share them, and what was typed.
+// namesOf are the keys and ids that name the person: those of the senders but for the ids of others who share them, and
+// what was typed.
 func namesOf(who string, of []queries.Subject) (names []string) {
 	names = append(names, who)
 	for _, x := range of {
@@ -150,7 +160,9 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 		m.Error = "A legal hold keeps conversations of this person. Release it under Retention first."
 	case reason == "" || len(reason) > 300 || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0):
 		m.Error = "Say why, in at most 300 bytes."
-	case slices.ContainsFunc(of, func(x queries.Subject) bool { return holds(reason, x.SenderKey) || holds(reason, x.UserID) }):
+	case slices.ContainsFunc(
+		of, func(x queries.Subject) bool { return holds(reason, x.SenderKey) || holds(reason, x.UserID) },
+	):
 		m.Error = "The reason stays: it must not name the person."
 	case strings.TrimSpace(r.PostFormValue("again")) != who:
 		m.Error = "What you typed again is not the same: nothing was erased."
@@ -165,8 +177,15 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	u, _ := accountOf(ctx)
 	e := queries.Erasure{ID: queries.NewID(), Person: p.Of(who), At: s.Now(), Reason: reason}
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
-		d = deed{act: queries.AuditPersonErased, id: e.ID.String(), name: e.Person, after: map[string]any{"senders": len(of), "why": reason}}
-		e.Removed, e.Kept, err = queries.Erase(ctx, tx, queries.Erasing{Of: of, Names: namesOf(who, of), Word: e.Person, Notes: r.PostFormValue("notes") != ""}, e.At)
+		d = deed{
+			act: queries.AuditPersonErased, id: e.ID.String(), name: e.Person,
+			after: map[string]any{"senders": len(of), "why": reason},
+		}
+		e.Removed, e.Kept, err = queries.Erase(
+			ctx, tx,
+			queries.Erasing{Of: of, Names: namesOf(who, of), Word: e.Person, Notes: r.PostFormValue("notes") != ""},
+			e.At,
+		)
 		if err != nil {
 			return d, err
 		}
@@ -179,7 +198,10 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	}
 	for after := "-"; after != ""; { // words that nobody says any more
 		if after, err = queries.SweepWords(ctx, s.Pool, strings.TrimPrefix(after, "-")); err != nil {
-			s.Log.ErrorContext(ctx, "a person is erased, but the vocabulary of search is not swept; erase again to do so", "error", err)
+			s.Log.ErrorContext(
+				ctx, "a person is erased, but the vocabulary of search is not swept; erase again to do so", "error",
+				err,
+			)
 			break
 		}
 	}
@@ -199,5 +221,10 @@ func (s *server) erasure(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, http.StatusOK, views.ErasurePage(views.ErasureModel{Page: s.page(r, "Certificate of erasure", "Admin"), ErasureRow: erasureRow(e)}))
+	return s.render(
+		w, r, http.StatusOK,
+		views.ErasurePage(views.ErasureModel{
+			Page: s.page(r, "Certificate of erasure", "Admin"), ErasureRow: erasureRow(e),
+		}),
+	)
 }

@@ -25,8 +25,8 @@ import (
 	"turnwise/web"
 )
 
-// told are the events of somebody whose words are everywhere, in two conversations on two channels, with a user's id; marked is put into every
-// field that a platform fills.
+// told are the events of somebody whose words are everywhere, in two conversations on two channels, with a user's id;
+// marked is put into every field that a platform fills.
 func told(marked string, at time.Time) (all [][]byte) {
 	for i, sender := range []string{"+49170" + marked, marked + "-web"} {
 		sec := float64(at.Add(time.Duration(i)*time.Hour).Unix()) + 0.25
@@ -43,10 +43,24 @@ func told(marked string, at time.Time) (all [][]byte) {
 		}
 		event("action", map[string]any{"name": "action_session_start"})
 		event("session_started", map[string]any{})
-		event("user", map[string]any{"text": "I am " + marked + "word and my card is lost", "input_channel": "rest", "message_id": "m" + marked + string(rune('0'+i)), "parse_data": map[string]any{"intent": map[string]any{"name": "lost_card", "confidence": 0.9}, "entities": []any{map[string]any{"entity": "name", "value": marked, "start": 5, "end": 10}}, "text": marked}})
+		event("user", map[string]any{
+			"text": "I am " + marked + "word and my card is lost", "input_channel": "rest",
+			"message_id": "m" + marked + string(rune('0'+i)),
+			"parse_data": map[string]any{
+				"intent":   map[string]any{"name": "lost_card", "confidence": 0.9},
+				"entities": []any{map[string]any{"entity": "name", "value": marked, "start": 5, "end": 10}},
+				"text":     marked,
+			},
+		})
 		event("slot", map[string]any{"name": "name", "value": marked})
 		event("slot", map[string]any{"name": "address", "value": map[string]any{"street": marked, marked: 1}})
-		event("bot", map[string]any{"text": "Hello " + marked, "data": map[string]any{"buttons": []any{map[string]any{"title": marked, "payload": "/x{\"n\":\"" + marked + "\"}"}}, "image": "https://example.org/" + marked + ".png", "custom": map[string]any{"k": marked}}})
+		event("bot", map[string]any{
+			"text": "Hello " + marked,
+			"data": map[string]any{
+				"buttons": []any{map[string]any{"title": marked, "payload": "/x{\"n\":\"" + marked + "\"}"}},
+				"image":   "https://example.org/" + marked + ".png", "custom": map[string]any{"k": marked},
+			},
+		})
 		event("action", map[string]any{"name": "utter_" + marked})
 		event("user", map[string]any{"text": "thank you, " + strings.ToUpper(marked), "input_channel": "rest"})
 		event("bot", map[string]any{"text": "Bye"})
@@ -54,8 +68,8 @@ func told(marked string, at time.Time) (all [][]byte) {
 	return all
 }
 
-// TestErased: a person is found by key or id, handed over in whole, and erased from everything; who is like it stays; what comes again does
-// not bring it back, what comes anew is stored.
+// TestErased: a person is found by key or id, handed over in whole, and erased from everything; who is like it stays;
+// what comes again does not bring it back, what comes anew is stored.
 func TestErased(t *testing.T) {
 	t.Parallel()
 	const marked = "zephyrine"
@@ -67,7 +81,11 @@ func TestErased(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue, Now: func() time.Time { return now }})
+	handler, stop := web.New(web.Config{
+		Pool: pool, Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue,
+		Now: func() time.Time { return now },
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -78,7 +96,9 @@ func TestErased(t *testing.T) {
 	store := func(list [][]byte) (counts ingest.Counts) {
 		t.Helper()
 		w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
-		src, err := w.Open(t.Context(), ingest.Source{Name: "test", Kind: "file", Assistant: "shop", Environment: "production"})
+		src, err := w.Open(t.Context(), ingest.Source{
+			Name: "test", Kind: "file", Assistant: "shop", Environment: "production",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +122,9 @@ func TestErased(t *testing.T) {
 		if err := jobs.IndexTexts(t.Context(), pool); err != nil {
 			t.Fatal(err)
 		}
-		if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, func() time.Time { return now }); err != nil {
+		if err := jobs.RollUp(
+			t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, func() time.Time { return now },
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,10 +135,16 @@ func TestErased(t *testing.T) {
 
 	store(bodies)
 	// What is broken, and what is like it.
-	store([][]byte{[]byte(`{"event":"user","sender_id":"user-` + marked + `","timestamp":"never","text":"` + marked + `"}`), []byte(`{"event":"user","sender_id":"nobody","text":"no time"}`)})
+	store([][]byte{
+		[]byte(`{"event":"user","sender_id":"user-` + marked + `","timestamp":"never","text":"` + marked + `"}`),
+		[]byte(`{"event":"user","sender_id":"nobody","text":"no time"}`),
+	})
 	settle()
 	var mine, others []string
-	rows, _ := pool.Query(t.Context(), `select c.id::text, c.user_id like '%' || $1 from conversations c order by started_at desc`, marked)
+	rows, _ := pool.Query(
+		t.Context(), `select c.id::text, c.user_id like '%' || $1 from conversations c order by started_at desc`,
+		marked,
+	)
 	for rows.Next() {
 		var id string
 		var his bool
@@ -138,28 +166,41 @@ func TestErased(t *testing.T) {
 		o.post(admin, "/conversations/"+id+"/review", "do", "review", "rating", "2")
 	}
 	o.post(admin, "/conversations/"+others[0]+"/notes", "text", "is the same as user-"+marked)
-	o.post(admin, "/notes", "at", "2026-10-26T10:00", "text", "user-"+marked+" complained", "shared", "yes", "back", "/overview")
+	o.post(
+		admin, "/notes", "at", "2026-10-26T10:00", "text", "user-"+marked+" complained", "shared", "yes", "back",
+		"/overview",
+	)
 	o.post(admin, "/views", "name", "a view", "query", "id=user-"+marked)
 	o.post(admin, "/conversations/act", "do", "review", "c", mine[0], "query", "range=28d")
-	if status, _, csv := o.post(admin, "/exports", "grain", "message", "format", "csv", "query", "range=28d&id=user-"+marked); status != 200 || !strings.Contains(csv, marked) {
+	if status, _, csv := o.post(
+		admin, "/exports", "grain", "message", "format", "csv", "query", "range=28d&id=user-"+marked,
+	); status != 200 || !strings.Contains(csv, marked) {
 		t.Errorf("an export before: %d", status)
 	}
 	u := o.user("admin@example.org")
-	e := queries.ExportFile{ID: queries.NewID(), AccountID: &u.ID, Title: "of user-" + marked, Query: "id=user-" + marked, Grain: queries.ByMessage, Format: "csv", FileName: "x.csv", CreatedAt: now}
+	e := queries.ExportFile{
+		ID: queries.NewID(), AccountID: &u.ID, Title: "of user-" + marked, Query: "id=user-" + marked,
+		Grain: queries.ByMessage, Format: "csv", FileName: "x.csv", CreatedAt: now,
+	}
 	if err := queries.AddExport(t.Context(), pool, e); err != nil {
 		t.Fatal(err)
 	}
 	if err := jobs.Export(t.Context(), pool, e.ID, time.UTC, func() time.Time { return now }); err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []string{"events", "event_payloads", "messages", "slots", "conversations", "senders", "conversation_texts", "search_words", "rejected_events", "notes", "chart_notes", "export_parts", "saved_views"} {
+	for _, table := range []string{
+		"events", "event_payloads", "messages", "slots", "conversations", "senders", "conversation_texts",
+		"search_words", "rejected_events", "notes", "chart_notes", "export_parts", "saved_views",
+	} {
 		if !slices.Contains(dbtest.Holding(t, pool, marked), table) {
 			t.Errorf("the test plants nothing in %s", table)
 		}
 	}
 
 	// Found by a key, by the id, and not by a part of it.
-	for who, want := range map[string]int{"+49170" + marked: 2, marked + "-web": 2, "user-" + marked: 2, marked: 0, "user": 0, "": 0} {
+	for who, want := range map[string]int{
+		"+49170" + marked: 2, marked + "-web": 2, "user-" + marked: 2, marked: 0, "user": 0, "": 0,
+	} {
 		status, _, page := o.post(admin, "/admin/personal", "who", who)
 		if n := strings.Count(page, "<td class=\"cut\" title=\"shop\">"); status != 200 || n != want {
 			t.Errorf("%q: %d, %d senders, want %d", who, status, n, want)
@@ -198,7 +239,10 @@ func TestErased(t *testing.T) {
 	if err := json.Unmarshal([]byte(read("data.json")), &data); err != nil {
 		t.Fatal(err)
 	}
-	if len(data.Conversations) != 2 || len(data.Conversations[0].Events)+len(data.Conversations[1].Events) != len(bodies) || len(data.Conversations[0].Messages) != 4 || len(data.Conversations[0].Notes) != 1 {
+	if len(data.Conversations) != 2 || len(data.Conversations[0].Events)+
+		len(data.Conversations[1].Events) != len(bodies) || len(
+		data.Conversations[0].Messages,
+	) != 4 || len(data.Conversations[0].Notes) != 1 {
 		t.Errorf("handed over: %+v", data)
 	}
 	if page := read("index.html"); !strings.Contains(page, "I am "+marked+"word") || strings.Contains(page, "<script") {
@@ -206,22 +250,33 @@ func TestErased(t *testing.T) {
 	}
 
 	// Erased: not by accident, not under a hold, by nobody else.
-	for _, form := range [][]string{{"reason", "x", "again", "user"}, {"reason", "", "again", "user-" + marked}, {"reason", "wish of user-" + marked, "again", "user-" + marked}} {
+	for _, form := range [][]string{
+		{"reason", "x", "again", "user"},
+		{"reason", "", "again", "user-" + marked},
+		{"reason", "wish of user-" + marked, "again", "user-" + marked},
+	} {
 		if status, _, _ := o.post(admin, "/admin/personal/erase", append(form, who...)...); status != 422 {
 			t.Errorf("%v: %d", form, status)
 		}
 	}
 	o.post(admin, "/admin/holds", "person", "user-"+marked, "reason", "a case")
-	if status, _, page := o.post(admin, "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked)...); status != 422 || !strings.Contains(page, "legal hold") {
+	if status, _, page := o.post(
+		admin, "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked)...,
+	); status != 422 || !strings.Contains(page, "legal hold") {
 		t.Errorf("under a hold: %d", status)
 	}
 	if _, err := pool.Exec(t.Context(), `update legal_holds set released_at = now()`); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, _ := o.post(signIn(t, o.url, "supervisor"), "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked)...); status != 403 {
+	if status, _, _ := o.post(
+		signIn(t, o.url, "supervisor"), "/admin/personal/erase",
+		append(who, "reason", "request 7", "again", "user-"+marked)...,
+	); status != 403 {
 		t.Errorf("by a supervisor: %d", status)
 	}
-	status, to, page := o.post(admin, "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked, "notes", "yes")...)
+	status, to, page := o.post(
+		admin, "/admin/personal/erase", append(who, "reason", "request 7", "again", "user-"+marked, "notes", "yes")...,
+	)
 	if status != 303 || !strings.HasPrefix(to, "/admin/personal/erasures/") {
 		t.Fatalf("%d to %s: %.2000s", status, to, page)
 	}
@@ -233,12 +288,16 @@ func TestErased(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, certificate := o.get(admin, to)
-	if !strings.Contains(certificate, "request 7") || !strings.Contains(certificate, "event_payloads") || !strings.Contains(certificate, words.Of("user-"+marked)) || strings.Contains(certificate, marked) {
+	if !strings.Contains(certificate, "request 7") || !strings.Contains(
+		certificate, "event_payloads",
+	) || !strings.Contains(certificate, words.Of("user-"+marked)) || strings.Contains(certificate, marked) {
 		t.Errorf("the certificate: %.3000s", certificate)
 	}
 	settle()
 	without := func(dump string) string { // what the source and its assistant leave
-		return regexp.MustCompile(`(?m)^== (assistants|environments|channels|versions) \d+\n(\(.*\n)*`).ReplaceAllString(dump, "")
+		return regexp.MustCompile(
+			`(?m)^== (assistants|environments|channels|versions) \d+\n(\(.*\n)*`,
+		).ReplaceAllString(dump, "")
 	}
 	if got := without(dbtest.Dump(t, pool)); got != without(before) {
 		t.Error("others are not as they were before the person came")
@@ -269,7 +328,9 @@ func TestErased(t *testing.T) {
 		t.Error("the log names the person")
 	}
 	left, err := queries.AuditLog(t.Context(), pool, queries.AuditFilter{Area: "person"}, 100)
-	if err != nil || !slices.ContainsFunc(left, func(e queries.AuditEntry) bool { return e.Act == queries.AuditPersonErased }) {
+	if err != nil || !slices.ContainsFunc(
+		left, func(e queries.AuditEntry) bool { return e.Act == queries.AuditPersonErased },
+	) {
 		t.Errorf("%v, %v", left, err)
 	}
 }
@@ -284,19 +345,36 @@ func ticked(page string) (form []string) {
 	return form
 }
 
-// TestOthersStay: a sender that several people share is not taken for one of them, and what only looks like a person's stays.
+// TestOthersStay: a sender that several people share is not taken for one of them, and what only looks like a person's
+// stays.
 func TestOthersStay(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
 	var all [][]byte
 	for i, user := range []string{"ann", "bob"} {
-		all = append(all, []byte(`{"event":"action","name":"action_session_start","sender_id":"default","user_id":"`+user+`","timestamp":`+strconv.Itoa(1790000000+i*90000-1)+`}`))
+		all = append(
+			all,
+			[]byte(
+				`{"event":"action","name":"action_session_start","sender_id":"default","user_id":"`+user+
+					`","timestamp":`+strconv.Itoa(1790000000+i*90000-1)+`}`,
+			),
+		)
 		for k, text := range []string{"hello", "bye"} {
-			all = append(all, []byte(`{"event":"user","sender_id":"default","user_id":"`+user+`","timestamp":`+strconv.Itoa(1790000000+i*90000+k)+`,"text":"`+text+`"}`))
+			all = append(
+				all,
+				[]byte(
+					`{"event":"user","sender_id":"default","user_id":"`+user+`","timestamp":`+strconv.Itoa(1790000000+
+						i*90000+k)+`,"text":"`+text+`"}`,
+				),
+			)
 		}
 	}
-	all = append(all, []byte(`{"event":"user","sender_id":"default2","user_id":"ann","timestamp":1790000000,"text":"hi"}`),
-		[]byte(`{"event":"action","name":"action_default_fallback","sender_id":"someone","timestamp":"never"}`), []byte(`{"event":"user","sender_id":"default2","text":"no time"}`))
+	all = append(all, []byte(
+		`{"event":"user","sender_id":"default2","user_id":"ann","timestamp":1790000000,"text":"hi"}`,
+	),
+		[]byte(
+			`{"event":"action","name":"action_default_fallback","sender_id":"someone","timestamp":"never"}`,
+		), []byte(`{"event":"user","sender_id":"default2","text":"no time"}`))
 	feed(t, o.pool, func() ([]byte, bool) {
 		if len(all) == 0 {
 			return nil, false
@@ -313,10 +391,14 @@ func TestOthersStay(t *testing.T) {
 	if !strings.Contains(page, "2 users share it") || len(form) != 2 {
 		t.Fatalf("ticked: %v", form)
 	}
-	if status, _, _ := o.post(admin, "/admin/personal/erase", "who", "ann", "reason", "x", "again", "ann"); status != 422 {
+	if status, _, _ := o.post(
+		admin, "/admin/personal/erase", "who", "ann", "reason", "x", "again", "ann",
+	); status != 422 {
 		t.Errorf("without a sender: %d", status)
 	}
-	if status, _, body := o.post(admin, "/admin/personal/erase", append(form, "who", "ann", "reason", "x", "again", "ann")...); status != 303 {
+	if status, _, body := o.post(
+		admin, "/admin/personal/erase", append(form, "who", "ann", "reason", "x", "again", "ann")...,
+	); status != 303 {
 		t.Fatalf("%d %.3000s", status, body)
 	}
 	for sql, want := range map[string]int{

@@ -12,8 +12,8 @@ import (
 	"turnwise/views"
 )
 
-// reportFile answers GET /files/{run}/{key}, which needs no login: the address cannot be guessed, stands in the mail instead of a file
-// that is too large for it, and expires.
+// reportFile answers GET /files/{run}/{key}, which needs no login: the address cannot be guessed, stands in the mail
+// instead of a file that is too large for it, and expires.
 func (s *server) reportFile(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	id, err := conversation.ParseUUID(chi.URLParam(r, "run"))
@@ -33,7 +33,10 @@ func (s *server) reportFile(w http.ResponseWriter, r *http.Request) error {
 	if err := s.noted(r, deed{act: queries.AuditExportFetched, id: id.String(), name: f.Name}); err != nil {
 		return err
 	}
-	return s.sendParts(w, r, f.Kind, f.Name, f.Size, func(part int) ([]byte, error) { return queries.ReportPart(ctx, s.Pool, id, n, part) })
+	return s.sendParts(
+		w, r, f.Kind, f.Name, f.Size,
+		func(part int) ([]byte, error) { return queries.ReportPart(ctx, s.Pool, id, n, part) },
+	)
 }
 
 // unsubscribe answers GET and POST /unsubscribe/{token}, which need no login.
@@ -47,7 +50,10 @@ func (s *server) unsubscribe(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.Unsubscribe{Page: s.page(r, "Unsubscribe", ""), Report: x.Name, Recipient: x.Recipient, Token: token.String(), Done: r.Method == http.MethodPost}
+	m := views.Unsubscribe{
+		Page: s.page(r, "Unsubscribe", ""), Report: x.Name, Recipient: x.Recipient, Token: token.String(),
+		Done: r.Method == http.MethodPost,
+	}
 	if m.Done {
 		if err := queries.Unsubscribe(ctx, s.Pool, x, s.Now()); err != nil {
 			return err

@@ -22,7 +22,9 @@ import (
 )
 
 // shareChoices are the conditions of which a queue may draw its shares.
-var shareChoices = []metric.Condition{metric.All, metric.Unsatisfied, metric.Escalated, metric.Abandoned, metric.Failed, metric.Assumed, metric.Satisfied}
+var shareChoices = []metric.Condition{
+	metric.All, metric.Unsatisfied, metric.Escalated, metric.Abandoned, metric.Failed, metric.Assumed, metric.Satisfied,
+}
 
 func shareName(is metric.Condition) string {
 	if is == metric.All {
@@ -33,7 +35,11 @@ func shareName(is metric.Condition) string {
 
 // editQueue answers GET /queues/edit: makes a queue of a filter, or changes one.
 func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
-	m := views.QueueForm{Page: s.page(r, "Queue", "Review"), Count: "40", Seed: strconv.Itoa(rand.IntN(1_000_000)), Zone: s.Zone.String(), Query: r.URL.Query().Get("query"), Shares: map[string]string{}, People: map[string]views.ReviewerShare{}}
+	m := views.QueueForm{
+		Page: s.page(r, "Queue", "Review"), Count: "40", Seed: strconv.Itoa(rand.IntN(1_000_000)),
+		Zone: s.Zone.String(), Query: r.URL.Query().Get("query"), Shares: map[string]string{},
+		People: map[string]views.ReviewerShare{},
+	}
 	if v := r.URL.Query().Get("of"); v != "" {
 		id, err := conversation.ParseUUID(v)
 		if err != nil {
@@ -59,7 +65,9 @@ func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		for _, p := range people {
-			m.People[p.AccountID.String()] = views.ReviewerShare{Share: strconv.Itoa(int(p.Share)), Goal: strconv.Itoa(int(p.Goal)), In: true}
+			m.People[p.AccountID.String()] = views.ReviewerShare{
+				Share: strconv.Itoa(int(p.Share)), Goal: strconv.Itoa(int(p.Goal)), In: true,
+			}
 		}
 	}
 	return s.queueForm(w, r, http.StatusOK, m)
@@ -124,7 +132,9 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	if errors.Is(err, queries.ErrConflict) {
-		err = &metric.InputError{Field: "name", Msg: "is that of another queue, or somebody changed this one meanwhile: open it again"}
+		err = &metric.InputError{
+			Field: "name", Msg: "is that of another queue, or somebody changed this one meanwhile: open it again",
+		}
 	}
 	var input *metric.InputError
 	if errors.As(err, &input) {
@@ -136,7 +146,9 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 			m.Shares[is.String()] = r.PostFormValue("share." + is.String())
 		}
 		for _, id := range r.PostForm["person"] {
-			m.People[id] = views.ReviewerShare{In: true, Share: r.PostFormValue("part." + id), Goal: r.PostFormValue("goal." + id)}
+			m.People[id] = views.ReviewerShare{
+				In: true, Share: r.PostFormValue("part." + id), Goal: r.PostFormValue("goal." + id),
+			}
 		}
 		return s.queueForm(w, r, http.StatusUnprocessableEntity, m)
 	}
@@ -155,13 +167,19 @@ func number(r *http.Request, name string, most float64) (float64, error) {
 	}
 	v, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
 	if err != nil || !(v >= 0 && v <= most) {
-		return 0, &metric.InputError{Field: strings.SplitN(name, ".", 2)[0], Msg: "is a number from 0 to " + strconv.FormatFloat(most, 'f', -1, 64)}
+		return 0, &metric.InputError{
+			Field: strings.SplitN(name, ".", 2)[0],
+			Msg:   "is a number from 0 to " + strconv.FormatFloat(most, 'f', -1, 64),
+		}
 	}
 	return v, nil
 }
 
 func (s *server) parseQueue(r *http.Request) (q work.Queue, people []work.QueueReviewer, err error) {
-	q = work.Queue{ID: queries.NewID(), Name: strings.Join(strings.Fields(r.PostFormValue("name")), " "), CreatedAt: s.Now(), Zone: strings.TrimSpace(r.PostFormValue("zone"))}
+	q = work.Queue{
+		ID: queries.NewID(), Name: strings.Join(strings.Fields(r.PostFormValue("name")), " "), CreatedAt: s.Now(),
+		Zone: strings.TrimSpace(r.PostFormValue("zone")),
+	}
 	if id := r.PostFormValue("id"); id != "" {
 		if q.ID, err = conversation.ParseUUID(id); err != nil {
 			return q, nil, queries.ErrNotFound
@@ -192,7 +210,9 @@ func (s *server) parseQueue(r *http.Request) (q work.Queue, people []work.QueueR
 		return q, nil, err
 	}
 	if q.Count = int32(count); q.Count > 0 && q.Percent > 0 {
-		return q, nil, &metric.InputError{Field: "count", Msg: "and percent do not go together: one of them says how many"}
+		return q, nil, &metric.InputError{
+			Field: "count", Msg: "and percent do not go together: one of them says how many",
+		}
 	}
 	if q.Seed, err = strconv.ParseInt(strings.TrimSpace(r.PostFormValue("seed")), 10, 64); err != nil {
 		return q, nil, &metric.InputError{Field: "seed", Msg: "is a whole number"}
@@ -209,7 +229,9 @@ func (s *server) parseQueue(r *http.Request) (q work.Queue, people []work.QueueR
 		}
 	}
 	if len(q.Shares) > 0 && (sum < 99.9 || sum > 100.1) {
-		return q, nil, &metric.InputError{Field: "shares", Msg: fmt.Sprintf("add up to %s%%, not to 100%%", strconv.FormatFloat(sum, 'f', -1, 64))}
+		return q, nil, &metric.InputError{
+			Field: "shares", Msg: fmt.Sprintf("add up to %s%%, not to 100%%", strconv.FormatFloat(sum, 'f', -1, 64)),
+		}
 	}
 	if text := strings.TrimSpace(r.PostFormValue("schedule")); text != "" {
 		when, err := schedule.Parse(text)

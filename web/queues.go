@@ -62,14 +62,19 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 		if x.MessageID != nil {
 			link += "?m=" + x.MessageID.String()
 		}
-		m.Mentions = append(m.Mentions, views.MentionRow{By: x.By, Text: hide(x.ConversationID, x.Text), At: x.CreatedAt, Link: link, New: x.SeenAt == nil})
+		m.Mentions = append(m.Mentions, views.MentionRow{
+			By: x.By, Text: hide(x.ConversationID, x.Text), At: x.CreatedAt, Link: link, New: x.SeenAt == nil,
+		})
 	}
 	bulk, err := work.LastBulks(r.Context(), s.Pool, u.ID)
 	if err != nil {
 		return err
 	}
 	for _, b := range bulk {
-		m.Bulk = append(m.Bulk, views.BulkRow{Link: "/acts/" + b.ID.String(), Words: b.Words, Changed: int64(b.Changed), At: b.CreatedAt, Ended: b.EndedAt != nil, Undone: b.Undo})
+		m.Bulk = append(m.Bulk, views.BulkRow{
+			Link: "/acts/" + b.ID.String(), Words: b.Words, Changed: int64(b.Changed), At: b.CreatedAt,
+			Ended: b.EndedAt != nil, Undone: b.Undo,
+		})
 	}
 	return s.render(w, r, http.StatusOK, views.ReviewPage(m))
 }
@@ -79,7 +84,9 @@ func queueRow(q work.Queue) views.QueueRow {
 		ID: q.ID.String(), Name: q.Name, By: q.By, Schedule: q.Schedule, NextAt: q.NextAt, Items: q.Items, Reviewed: q.Reviewed, Skipped: q.Skipped, Open: q.Open, MineOpen: q.MineOpen, MineDone: q.MineDone, MineGoal: q.MineGoal,
 		Assigned: q.Assigned(), Closed: q.ClosedAt != nil,
 	}
-	row.List = "/conversations?" + url.Values{"queue": {q.ID.String()}, "range": {strconv.Itoa(metric.MaxDays) + "d"}}.Encode()
+	row.List = "/conversations?" + url.Values{
+		"queue": {q.ID.String()}, "range": {strconv.Itoa(metric.MaxDays) + "d"},
+	}.Encode()
 	return row
 }
 
@@ -94,7 +101,10 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.QueuePageModel{Page: s.page(r, q.Name, "Review"), Queue: queueRow(q), Done: r.URL.Query().Get("done") != "" && q.MineOpen == 0, Waiting: r.URL.Query().Get("done") != "" && q.MineOpen > 0}
+	m := views.QueuePageModel{
+		Page: s.page(r, q.Name, "Review"), Queue: queueRow(q), Done: r.URL.Query().Get("done") != "" && q.MineOpen == 0,
+		Waiting: r.URL.Query().Get("done") != "" && q.MineOpen > 0,
+	}
 	m.Lead = m.Rights[access.ManageReviews]
 	m.Rule = s.ruleWords(r.Context(), q)
 	people, err := work.QueueReviewers(r.Context(), s.Pool, id, m.Now)
@@ -102,11 +112,17 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, p := range people {
-		row := views.ReviewerRow{Name: p.Name, Share: p.Share, Goal: int64(p.Goal), Open: p.Open, Done: p.Done, Skipped: p.Skipped, Claimed: p.Claimed}
+		row := views.ReviewerRow{
+			Name: p.Name, Share: p.Share, Goal: int64(p.Goal), Open: p.Open, Done: p.Done, Skipped: p.Skipped,
+			Claimed: p.Claimed,
+		}
 		if p.MedianS != nil {
 			row.Median = format.Span(time.Duration(*p.MedianS * float64(time.Second)))
 		}
-		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Queue: q.ID.String(), Reviewers: []string{p.AccountID.String()}}}
+		f := metric.Filter{
+			Range:  metric.Range{Days: metric.MaxDays},
+			Review: metric.ReviewFilter{Queue: q.ID.String(), Reviewers: []string{p.AccountID.String()}},
+		}
 		row.Link = dashboard.Address(f)
 		m.Reviewers = append(m.Reviewers, row)
 	}
@@ -115,7 +131,9 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, d := range draws {
-		m.Draws = append(m.Draws, views.DrawRow{Due: d.DueAt, Drawn: d.DrawnAt, Seed: d.Seed, Population: int64(d.Population), Picked: int64(d.Picked)})
+		m.Draws = append(m.Draws, views.DrawRow{
+			Due: d.DueAt, Drawn: d.DrawnAt, Seed: d.Seed, Population: int64(d.Population), Picked: int64(d.Picked),
+		})
 	}
 	after, err := parseItem(r.URL.Query().Get("after"))
 	if err != nil {
@@ -143,7 +161,11 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, x := range items {
-		row := views.ItemRow{Place: x.Place, Why: x.Why, For: x.For, Holder: x.Holder, Ended: x.Ended, EndedBy: x.EndedBy, EndedAt: x.EndedAt, Reason: x.Reason, Link: "/conversations/" + x.ID.String(), Started: x.StartedAt, Text: "the conversation is gone"}
+		row := views.ItemRow{
+			Place: x.Place, Why: x.Why, For: x.For, Holder: x.Holder, Ended: x.Ended, EndedBy: x.EndedBy,
+			EndedAt: x.EndedAt, Reason: x.Reason, Link: "/conversations/" + x.ID.String(), Started: x.StartedAt,
+			Text: "the conversation is gone",
+		}
 		if x.FirstText != nil {
 			row.Text = cmp.Or(hide(x.ID, *x.FirstText), "no words of the user")
 		}
@@ -192,7 +214,10 @@ func (s *server) ruleWords(ctx context.Context, q work.Queue) (words []string) {
 	}
 	f, err := q.Filter(s.Zone)
 	if err != nil {
-		return []string{"The filter of this queue can no longer be used: " + err.Error() + ". Nothing is drawn until it is changed."}
+		return []string{
+			"The filter of this queue can no longer be used: " + err.Error() +
+				". Nothing is drawn until it is changed.",
+		}
 	}
 	ask := dashboard.Question{Path: "/conversations", Filter: f, Now: s.Now(), Zone: s.Zone}
 	name, _ := dashboard.RangeWords(ask)
@@ -253,8 +278,14 @@ func (s *server) mix(r *http.Request, q work.Queue) (all []views.MixTable, err e
 		}
 		names := maps.Clone(whole)
 		maps.Copy(names, sample)
-		for _, name := range slices.SortedFunc(maps.Keys(names), func(x, y string) int { return cmp.Or(cmp.Compare(whole[y], whole[x]), cmp.Compare(x, y)) }) {
-			row := views.MixRow{Name: cmp.Or(name, metric.Unknown), Sample: metric.Rate{Of: sample[name], Among: a}, Whole: metric.Rate{Of: whole[name], Among: b}}
+		for _, name := range slices.SortedFunc(
+			maps.Keys(names),
+			func(x, y string) int { return cmp.Or(cmp.Compare(whole[y], whole[x]), cmp.Compare(x, y)) },
+		) {
+			row := views.MixRow{
+				Name: cmp.Or(name, metric.Unknown), Sample: metric.Rate{Of: sample[name], Among: a},
+				Whole: metric.Rate{Of: whole[name], Among: b},
+			}
 			if by == "outcome" {
 				row.Name = metric.OutcomeName(name)
 			}
@@ -288,7 +319,8 @@ func (s *server) replaceItem(w http.ResponseWriter, r *http.Request) error {
 		return queries.ErrNotFound
 	}
 	reason := strings.Join(strings.Fields(r.PostFormValue("reason")), " ")
-	if reason == "" || len(reason) > 800 || strings.ToValidUTF8(reason, "") != reason || strings.ContainsRune(reason, 0) {
+	if reason == "" || len(reason) > 800 || strings.ToValidUTF8(reason, "") != reason ||
+		strings.ContainsRune(reason, 0) {
 		return &metric.InputError{Field: "reason", Msg: "has 1 to 200 characters"}
 	}
 	u, _ := accountOf(ctx)

@@ -17,8 +17,8 @@ import (
 	"turnwise/queries"
 )
 
-// readers writes down who read what people said. It does so a moment later and many at once, so that no page waits for it; what waits when the process
-// is killed is lost.
+// readers writes down who read what people said. It does so a moment later and many at once, so that no page waits for
+// it; what waits when the process is killed is lost.
 type readers struct {
 	server  *server
 	zone    atomic.Pointer[time.Location]
@@ -54,7 +54,10 @@ const (
 )
 
 func newReaders(s *server) *readers {
-	l := &readers{server: s, entries: make(chan read, 10*readsAtOnce), ended: make(chan struct{}), refused: map[string]time.Time{}}
+	l := &readers{
+		server: s, entries: make(chan read, 10*readsAtOnce), ended: make(chan struct{}),
+		refused: map[string]time.Time{},
+	}
 	l.zone.Store(s.Zone)
 	return l
 }
@@ -102,7 +105,9 @@ func (l *readers) run(ctx context.Context) {
 		}
 		if len(waiting) > 20*readsAtOnce { // the database is away for long: rather these than all memory
 			waiting = waiting[readsAtOnce:]
-			l.server.Log.ErrorContext(ctx, "who read is not written down: the audit log takes nothing", "entries", readsAtOnce)
+			l.server.Log.ErrorContext(
+				ctx, "who read is not written down: the audit log takes nothing", "entries", readsAtOnce,
+			)
 		}
 	}
 }
@@ -136,7 +141,9 @@ func (l *readers) write(ctx context.Context, all []read) bool {
 	})
 	if queries.BadData(err) { // one holds up no other
 		if len(all) == 1 {
-			s.Log.ErrorContext(ctx, "who read is not written down: the database refused it", "act", all[0].act, "error", err)
+			s.Log.ErrorContext(
+				ctx, "who read is not written down: the database refused it", "act", all[0].act, "error", err,
+			)
 			return true
 		}
 		written := true
@@ -221,7 +228,9 @@ func (s *server) refuse(r *http.Request, why string) {
 	if known {
 		return
 	}
-	l.note(r.Context(), read{who: who, at: now, act: queries.AuditRefused, id: r.Method + " " + route, name: why, rows: -1})
+	l.note(r.Context(), read{
+		who: who, at: now, act: queries.AuditRefused, id: r.Method + " " + route, name: why, rows: -1,
+	})
 }
 
 // textRoutes are pages that show what people said, or who they are, and what reading them is called.
@@ -262,7 +271,8 @@ func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (s *server) reading(h handler, w http.ResponseWriter, r *http.Request) error {
 	route := chi.RouteContext(r.Context()).RoutePattern()
 	act, texts := textRoutes[route]
-	counts := route == "/conversations/total" || route == "/conversations/volume" // what they count is read only where somebody searches
+	// what they count is read only where somebody searches
+	counts := route == "/conversations/total" || route == "/conversations/volume"
 	if r.Method != http.MethodGet || !texts || counts && !r.URL.Query().Has("q") || !s.readers.on(r.Context()) {
 		return h(w, r)
 	}
@@ -272,7 +282,10 @@ func (s *server) reading(h handler, w http.ResponseWriter, r *http.Request) erro
 	if err != nil || out.status >= 300 {
 		return err
 	}
-	e := read{who: s.actor(r), at: s.Now(), act: act, id: chi.URLParam(r, "id"), name: strings.TrimPrefix(route, "/"), query: r.URL.RawQuery, rows: rows}
+	e := read{
+		who: s.actor(r), at: s.Now(), act: act, id: chi.URLParam(r, "id"), name: strings.TrimPrefix(route, "/"),
+		query: r.URL.RawQuery, rows: rows,
+	}
 	if act == queries.AuditConversationRead {
 		e.query, e.name = "", ""
 	}

@@ -33,8 +33,8 @@ func writtenDown(t *testing.T, pool *pgxpool.Pool, area string, n int) []queries
 	}
 }
 
-// TestReading holds that who reads what people said is written down, one entry a request, people and tokens alike, unless that is switched off;
-// and who was refused.
+// TestReading holds that who reads what people said is written down, one entry a request, people and tokens alike,
+// unless that is switched off; and who was refused.
 func TestReading(t *testing.T) {
 	t.Parallel()
 	server, pool := site(t, nil)
@@ -63,7 +63,9 @@ func TestReading(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	for _, want := range []string{"read.conversation reviewer@example.org " + id, fmt.Sprintf(`"rows":%d}`, len(listed)), "range=7d"} {
+	for _, want := range []string{
+		"read.conversation reviewer@example.org " + id, fmt.Sprintf(`"rows":%d}`, len(listed)), "range=7d",
+	} {
 		if !strings.Contains(texts, want) {
 			t.Errorf("%q is not written down:\n%s", want, texts)
 		}
@@ -72,7 +74,10 @@ func TestReading(t *testing.T) {
 		t.Errorf("who was looked for stands in the log:\n%s", texts)
 	}
 	// A token.
-	secret, err := queries.NewToken(t.Context(), pool, access.Token{Name: "BI", Role: "analytics_admin", CreatedBy: "test", CreatedAt: time.Now()}, 0)
+	secret, err := queries.NewToken(
+		t.Context(), pool, access.Token{Name: "BI", Role: "analytics_admin", CreatedBy: "test", CreatedAt: time.Now()},
+		0,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +110,9 @@ func TestReading(t *testing.T) {
 	if all = writtenDown(t, pool, "read", 6); len(all) != 6 {
 		t.Errorf("%d entries: %+v", len(all), all)
 	}
-	if _, body, _ := get(t, admin, "GET", server.URL+"/admin/audit?area=read"); !strings.Contains(body, "read a conversation") || strings.Count(body, "read a list") < 3 {
+	if _, body, _ := get(
+		t, admin, "GET", server.URL+"/admin/audit?area=read",
+	); !strings.Contains(body, "read a conversation") || strings.Count(body, "read a list") < 3 {
 		t.Error("the page does not show who read")
 	}
 }

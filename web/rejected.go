@@ -134,7 +134,9 @@ func doneWords(q url.Values) string {
 	case err != nil || n < 0 || failed < 0:
 		return ""
 	case failed > 0:
-		return fmt.Sprintf("%s done; %s could not be stored this time either and stay here.", format.Count(n), format.Count(failed))
+		return fmt.Sprintf(
+			"%s done; %s could not be stored this time either and stay here.", format.Count(n), format.Count(failed),
+		)
 	}
 	return format.Count(n) + " done."
 }
@@ -224,7 +226,9 @@ func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditRejectedFetched, after: map[string]any{"filter": rejectedQuery(f).Encode()}}); err != nil {
+	if err := s.noted(r, deed{
+		act: queries.AuditRejectedFetched, after: map[string]any{"filter": rejectedQuery(f).Encode()},
+	}); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
@@ -281,7 +285,10 @@ func (s *server) replayOne(w http.ResponseWriter, r *http.Request) error {
 	if err := s.settle(r, x, "replayed"); err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditRejectedReplayed, id: x.ID.String(), after: map[string]any{"mended": body != strings.TrimSpace(string(x.Body))}}); err != nil {
+	if err := s.noted(r, deed{
+		act: queries.AuditRejectedReplayed, id: x.ID.String(),
+		after: map[string]any{"mended": body != strings.TrimSpace(string(x.Body))},
+	}); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/rejected?done=1", http.StatusSeeOther)
@@ -333,7 +340,10 @@ func (s *server) replayMany(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditRejectedReplayed, after: map[string]any{"filter": rejectedQuery(f).Encode(), "done": done, "failed": failed}}); err != nil {
+	if err := s.noted(r, deed{
+		act:   queries.AuditRejectedReplayed,
+		after: map[string]any{"filter": rejectedQuery(f).Encode(), "done": done, "failed": failed},
+	}); err != nil {
 		return err
 	}
 	s.backToRejected(w, r, f, done, failed)
@@ -354,7 +364,9 @@ func (s *server) discardMany(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.noted(r, deed{act: queries.AuditRejectedDiscarded, after: map[string]any{"filter": rejectedQuery(f).Encode(), "done": done}}); err != nil {
+	if err := s.noted(r, deed{
+		act: queries.AuditRejectedDiscarded, after: map[string]any{"filter": rejectedQuery(f).Encode(), "done": done},
+	}); err != nil {
 		return err
 	}
 	s.backToRejected(w, r, f, done, 0)

@@ -47,15 +47,22 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := dashboard.Document{Name: "review-reports", Page: "Review reports", Filter: q.Filter, Range: dashboard.JoinRange(dashboard.RangeWords(q)), Address: q.Address(), Empty: m.All.All.N == 0}
+	d := dashboard.Document{
+		Name: "review-reports", Page: "Review reports", Filter: q.Filter,
+		Range: dashboard.JoinRange(dashboard.RangeWords(q)), Address: q.Address(), Empty: m.All.All.N == 0,
+	}
 	d.Cards = m.Cards()
 	if m.AnyTags {
 		d.Charts = []dashboard.Chart{m.Tags}
 	}
 	for _, t := range m.Tables {
-		b := dashboard.Breakdown{Title: "Coverage by " + t.Name, Head: []string{"Coverage", "Reviewed", "In part", "All"}}
+		b := dashboard.Breakdown{
+			Title: "Coverage by " + t.Name, Head: []string{"Coverage", "Reviewed", "In part", "All"},
+		}
 		for _, x := range t.Rows {
-			b.Rows = append(b.Rows, dashboard.BreakdownRow{Name: x.Name, Values: []dashboard.Value{x.Rate, x.Reviewed, x.Partial, x.All}})
+			b.Rows = append(b.Rows, dashboard.BreakdownRow{
+				Name: x.Name, Values: []dashboard.Value{x.Rate, x.Reviewed, x.Partial, x.All},
+			})
 		}
 		d.Tables = append(d.Tables, b)
 	}
@@ -68,7 +75,9 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 		if p.MedianS != nil {
 			took = dashboard.Value{V: *p.MedianS * 1000, Unit: dashboard.Times, N: p.Timed, Base: "timed"}
 		}
-		people.Rows = append(people.Rows, dashboard.BreakdownRow{Name: p.Name, Values: []dashboard.Value{p.Reviewed, rating, took}})
+		people.Rows = append(people.Rows, dashboard.BreakdownRow{
+			Name: p.Name, Values: []dashboard.Value{p.Reviewed, rating, took},
+		})
 	}
 	d.Tables = append(d.Tables, people)
 	made, err := report.NewDocument(r.Context(), s.viewer(r.Context()), d, s.URL)
@@ -79,7 +88,9 @@ func (s *server) reportsFile(w http.ResponseWriter, r *http.Request) error {
 }
 
 // reportsModel is what reviewers did to the conversations of a question.
-func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page views.Page) (m views.ReportsModel, err error) {
+func (s *server) reportsModel(
+	ctx context.Context, q dashboard.Question, page views.Page,
+) (m views.ReportsModel, err error) {
 	f := q.Filter
 	m.Page = page
 	choices, err := s.viewer(ctx).Choices(ctx)
@@ -102,8 +113,13 @@ func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page vi
 	}
 	row := func(c work.Coverage, f metric.Filter) views.CoverageRow {
 		return views.CoverageRow{
-			Name: c.Name, All: dashboard.Count(c.All, dashboard.Address(f)), Partial: dashboard.Count(c.Partial, states(f, metric.PartiallyReviewed)),
-			Rate: dashboard.Rate(metric.Rate{Of: c.Reviewed, Among: c.All}, states(f, metric.Reviewed), dashboard.Address(f), "conversations"), Reviewed: dashboard.Count(c.Reviewed, states(f, metric.Reviewed)),
+			Name: c.Name, All: dashboard.Count(c.All, dashboard.Address(f)), Partial: dashboard.Count(
+				c.Partial, states(f, metric.PartiallyReviewed),
+			),
+			Rate: dashboard.Rate(
+				metric.Rate{Of: c.Reviewed, Among: c.All}, states(f, metric.Reviewed), dashboard.Address(f),
+				"conversations",
+			), Reviewed: dashboard.Count(c.Reviewed, states(f, metric.Reviewed)),
 		}
 	}
 	for _, by := range []string{"", "assistant", "channel", "outcome"} {
@@ -140,11 +156,15 @@ func (s *server) reportsModel(ctx context.Context, q dashboard.Question, page vi
 	}
 	for _, p := range people {
 		to, link := f, ""
-		if id := p.AccountID.String(); len(f.Review.Reviewers) == 0 || slices.Equal(f.Review.Reviewers, []string{id}) { // a filter holds one or another, not both
+		// a filter holds one or another, not both
+		if id := p.AccountID.String(); len(f.Review.Reviewers) == 0 || slices.Equal(f.Review.Reviewers, []string{id}) {
 			to.Review.Reviewers = []string{id}
 			link = dashboard.Address(to)
 		}
-		m.Reviewers = append(m.Reviewers, views.ReviewerReport{Name: p.Name, Reviewed: dashboard.Count(p.Reviewed, link), Rating: p.Rating, Rated: p.Rated, MedianS: p.MedianS, Timed: p.Timed})
+		m.Reviewers = append(m.Reviewers, views.ReviewerReport{
+			Name: p.Name, Reviewed: dashboard.Count(p.Reviewed, link), Rating: p.Rating, Rated: p.Rated,
+			MedianS: p.MedianS, Timed: p.Timed,
+		})
 	}
 	return m, s.tagReport(ctx, q, &m)
 }
@@ -162,7 +182,10 @@ func (s *server) tagReport(ctx context.Context, q dashboard.Question, m *views.R
 	if err != nil {
 		return err
 	}
-	c := dashboard.Chart{ID: "tags", Title: "Tags", Quiet: "conversations that have a tag, by their start", Kind: dashboard.Stacked, Unit: dashboard.Counts, X: dashboard.Ticks(m.Dates, spans, used), First: "Start", Wide: true}
+	c := dashboard.Chart{
+		ID: "tags", Title: "Tags", Quiet: "conversations that have a tag, by their start", Kind: dashboard.Stacked,
+		Unit: dashboard.Counts, X: dashboard.Ticks(m.Dates, spans, used), First: "Start", Wide: true,
+	}
 	for i, t := range tags {
 		color := "--c-other"
 		if i < 6 {
@@ -177,7 +200,10 @@ func (s *server) tagReport(ctx context.Context, q dashboard.Question, m *views.R
 		}
 		series := dashboard.Series{Name: t.Name, Color: color, Link: link(q.Filter), N: t.Sum}
 		for k, n := range t.Spans {
-			series.Values = append(series.Values, dashboard.Count(n, link(q.Filter.Within(spans[k].From.In(s.Zone), spans[k].Until.In(s.Zone)))))
+			series.Values = append(
+				series.Values,
+				dashboard.Count(n, link(q.Filter.Within(spans[k].From.In(s.Zone), spans[k].Until.In(s.Zone)))),
+			)
 		}
 		c.Series = append(c.Series, series)
 	}

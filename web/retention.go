@@ -23,7 +23,9 @@ func (s *server) retention(w http.ResponseWriter, r *http.Request) error {
 }
 
 // showRetention shows the page; with what a rule that is not kept yet would do, if there is one.
-func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status int, m views.Retention, tried *queries.RetentionRule) error {
+func (s *server) showRetention(
+	w http.ResponseWriter, r *http.Request, status int, m views.Retention, tried *queries.RetentionRule,
+) error {
 	ctx := r.Context()
 	m.Page = s.page(r, "Retention", "Admin")
 	rules, err := queries.RetentionRules(ctx, s.Pool)
@@ -54,7 +56,10 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 		return err
 	}
 	for _, h := range holds {
-		row := views.HoldRow{ID: h.ID.String(), Reason: h.Reason, By: h.By, At: h.CreatedAt, ReleasedAt: h.ReleasedAt, ReleasedBy: h.ReleasedBy}
+		row := views.HoldRow{
+			ID: h.ID.String(), Reason: h.Reason, By: h.By, At: h.CreatedAt, ReleasedAt: h.ReleasedAt,
+			ReleasedBy: h.ReleasedBy,
+		}
 		var of []string
 		if h.Assistant != "" {
 			of = append(of, "assistant "+h.Assistant)
@@ -73,7 +78,11 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 		return err
 	}
 	for _, x := range runs {
-		row := views.RetentionRunRow{StartedAt: x.StartedAt, Texts: x.Texts, Events: x.Events, Conversations: x.Conversations, Statistics: x.Statistics, Oldest: x.Oldest, Newest: x.Newest, Partitions: x.Partitions, More: x.More, Error: x.Error}
+		row := views.RetentionRunRow{
+			StartedAt: x.StartedAt, Texts: x.Texts, Events: x.Events, Conversations: x.Conversations,
+			Statistics: x.Statistics, Oldest: x.Oldest, Newest: x.Newest, Partitions: x.Partitions, More: x.More,
+			Error: x.Error,
+		}
 		if x.EndedAt != nil {
 			row.Took = x.EndedAt.Sub(x.StartedAt)
 		}
@@ -88,7 +97,9 @@ func (s *server) showRetention(w http.ResponseWriter, r *http.Request, status in
 }
 
 // previewRetention counts what the next run would remove, with the rule that is tried in place of the one that is kept.
-func (s *server) previewRetention(ctx context.Context, m *views.Retention, rules []queries.RetentionRule, tried *queries.RetentionRule) error {
+func (s *server) previewRetention(
+	ctx context.Context, m *views.Retention, rules []queries.RetentionRule, tried *queries.RetentionRule,
+) error {
 	if tried != nil {
 		of := func(x queries.RetentionRule) bool {
 			return x.Assistant == tried.Assistant && x.Environment == tried.Environment && x.Channel == tried.Channel
@@ -99,7 +110,11 @@ func (s *server) previewRetention(ctx context.Context, m *views.Retention, rules
 	for _, x := range []struct {
 		kept queries.Kept
 		what string
-	}{{queries.KeptConversations, "the whole of"}, {queries.KeptEvents, "texts and events of"}, {queries.KeptTexts, "the texts of"}} {
+	}{
+		{queries.KeptConversations, "the whole of"},
+		{queries.KeptEvents, "texts and events of"},
+		{queries.KeptTexts, "the texts of"},
+	} {
 		if !slices.ContainsFunc(rules, func(r queries.RetentionRule) bool { return r.Days(x.kept) != nil }) {
 			continue
 		}
@@ -112,7 +127,9 @@ func (s *server) previewRetention(ctx context.Context, m *views.Retention, rules
 		for _, r := range rules {
 			most = max(most, int64(r.Most))
 		}
-		m.Preview = append(m.Preview, views.RetentionPreview{What: x.what, Most: most, Conversations: p.Conversations, Held: p.Held, Oldest: p.Oldest, More: p.More})
+		m.Preview = append(m.Preview, views.RetentionPreview{
+			What: x.what, Most: most, Conversations: p.Conversations, Held: p.Held, Oldest: p.Oldest, More: p.More,
+		})
 	}
 	return nil
 }
@@ -120,7 +137,9 @@ func (s *server) previewRetention(ctx context.Context, m *views.Retention, rules
 // ruleWords says of what a rule is.
 func ruleWords(x queries.RetentionRule) string {
 	var of []string
-	for _, w := range [][2]string{{"assistant ", x.Assistant}, {"environment ", x.Environment}, {"channel ", x.Channel}} {
+	for _, w := range [][2]string{
+		{"assistant ", x.Assistant}, {"environment ", x.Environment}, {"channel ", x.Channel},
+	} {
 		if w[1] != "" {
 			of = append(of, w[0]+w[1])
 		}
@@ -133,13 +152,22 @@ func ruleWords(x queries.RetentionRule) string {
 
 // ruleDeed is what the audit log tells of a rule.
 func ruleDeed(x queries.RetentionRule) map[string]any {
-	return map[string]any{"texts": x.TextDays, "events": x.EventDays, "conversations": x.ConversationDays, "figures": x.StatisticsDays, "most": x.Most}
+	return map[string]any{
+		"texts": x.TextDays, "events": x.EventDays, "conversations": x.ConversationDays, "figures": x.StatisticsDays,
+		"most": x.Most,
+	}
 }
 
 // parseDurations reads what a rule keeps, and for how long.
 func parseDurations(r *http.Request, x *queries.RetentionRule) error {
-	label := map[string]string{"texts": "texts", "events": "events", "conversations": "conversations", "statistics": "figures"} // as the page has them
-	for name, into := range map[string]**int32{"texts": &x.TextDays, "events": &x.EventDays, "conversations": &x.ConversationDays, "statistics": &x.StatisticsDays} {
+	// as the page has them
+	label := map[string]string{
+		"texts": "texts", "events": "events", "conversations": "conversations", "statistics": "figures",
+	}
+	for name, into := range map[string]**int32{
+		"texts": &x.TextDays, "events": &x.EventDays, "conversations": &x.ConversationDays,
+		"statistics": &x.StatisticsDays,
+	} {
 		*into = nil
 		text := strings.TrimSuffix(strings.TrimSpace(r.PostFormValue(name)), "d")
 		if text == "" {
@@ -147,7 +175,9 @@ func parseDurations(r *http.Request, x *queries.RetentionRule) error {
 		}
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || n < 1 || n > 36500 {
-			return &metric.InputError{Field: label[name], Msg: "are kept for a number of days from 1 to 36,500; empty: for ever"}
+			return &metric.InputError{
+				Field: label[name], Msg: "are kept for a number of days from 1 to 36,500; empty: for ever",
+			}
 		}
 		days := int32(n)
 		*into = &days
@@ -170,7 +200,10 @@ func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	ctx := r.Context()
 	u, _ := accountOf(ctx)
-	x := queries.RetentionRule{ID: queries.NewID(), Assistant: r.PostFormValue("assistant"), Environment: r.PostFormValue("environment"), Channel: r.PostFormValue("channel"), ChangedAt: s.Now()}
+	x := queries.RetentionRule{
+		ID: queries.NewID(), Assistant: r.PostFormValue("assistant"), Environment: r.PostFormValue("environment"),
+		Channel: r.PostFormValue("channel"), ChangedAt: s.Now(),
+	}
 	err := parseDurations(r, &x)
 	form := views.Retention{Form: views.RetentionRow{
 		Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel,
@@ -181,7 +214,9 @@ func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		if err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditRetentionChanged, id: x.ID.String(), name: ruleWords(x), after: ruleDeed(x)}, queries.AddRetentionRule(ctx, tx, x, u.ID)
+			return deed{
+				act: queries.AuditRetentionChanged, id: x.ID.String(), name: ruleWords(x), after: ruleDeed(x),
+			}, queries.AddRetentionRule(ctx, tx, x, u.ID)
 		}); errors.Is(err, queries.ErrConflict) {
 			err = &metric.InputError{Field: "rule", Msg: "there is one for the same already: change it"}
 		}
@@ -228,7 +263,10 @@ func (s *server) changeRetention(w http.ResponseWriter, r *http.Request) error {
 		}
 		if err == nil {
 			if err = s.audited(r, func(tx pgx.Tx) (deed, error) {
-				return deed{act: queries.AuditRetentionChanged, id: x.ID.String(), name: ruleWords(x), before: ruleDeed(was), after: ruleDeed(x)}, queries.ChangeRetentionRule(ctx, tx, x, u.ID)
+				return deed{
+					act: queries.AuditRetentionChanged, id: x.ID.String(), name: ruleWords(x), before: ruleDeed(was),
+					after: ruleDeed(x),
+				}, queries.ChangeRetentionRule(ctx, tx, x, u.ID)
 			}); errors.Is(err, queries.ErrNotFound) {
 				err = &metric.InputError{Field: "rule", Msg: "somebody changed it meanwhile; look at it again"}
 			}
@@ -254,7 +292,9 @@ func (s *server) deleteRetention(w http.ResponseWriter, r *http.Request) error {
 		if i < 0 {
 			return d, queries.ErrNotFound
 		}
-		return deed{act: queries.AuditRetentionChanged, id: id.String(), name: ruleWords(rules[i]), before: ruleDeed(rules[i])}, queries.DeleteRetentionRule(ctx, tx, id)
+		return deed{
+			act: queries.AuditRetentionChanged, id: id.String(), name: ruleWords(rules[i]), before: ruleDeed(rules[i]),
+		}, queries.DeleteRetentionRule(ctx, tx, id)
 	})
 	return s.afterRetention(w, r, err, views.Retention{})
 }
@@ -265,7 +305,9 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	ctx := r.Context()
 	u, _ := accountOf(ctx)
-	h := queries.LegalHold{ID: queries.NewID(), Assistant: p("assistant"), Person: p("person"), Reason: p("reason"), CreatedAt: s.Now()}
+	h := queries.LegalHold{
+		ID: queries.NewID(), Assistant: p("assistant"), Person: p("person"), Reason: p("reason"), CreatedAt: s.Now(),
+	}
 	err := func() error {
 		if text := p("conversation"); text != "" {
 			id, err := conversation.ParseUUID(text)
@@ -295,10 +337,19 @@ func (s *server) hold(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return deed{}, err
 			}
-			return deed{act: queries.AuditHoldMade, id: h.ID.String(), name: h.Reason, after: map[string]any{"assistant": h.Assistant, "person": p.Of(h.Person), "conversation": h.ConversationID}}, queries.AddLegalHold(ctx, tx, h, u.ID)
+			return deed{
+				act: queries.AuditHoldMade, id: h.ID.String(), name: h.Reason,
+				after: map[string]any{
+					"assistant": h.Assistant, "person": p.Of(h.Person), "conversation": h.ConversationID,
+				},
+			}, queries.AddLegalHold(ctx, tx, h, u.ID)
 		})
 	}()
-	return s.afterRetention(w, r, err, views.Retention{Hold: views.HoldForm{Assistant: h.Assistant, Person: h.Person, Conversation: p("conversation"), Reason: h.Reason}})
+	return s.afterRetention(w, r, err, views.Retention{
+		Hold: views.HoldForm{
+			Assistant: h.Assistant, Person: h.Person, Conversation: p("conversation"), Reason: h.Reason,
+		},
+	})
 }
 
 // releaseHold answers POST /admin/holds/{id}/release.

@@ -16,8 +16,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestRetentionPage: an admin sees what would be deleted before it is, holds some of it, and sees what was; figures keep counting, and
-// lists say that they hold what is left.
+// TestRetentionPage: an admin sees what would be deleted before it is, holds some of it, and sees what was; figures
+// keep counting, and lists say that they hold what is left.
 func TestRetentionPage(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)
@@ -69,7 +69,9 @@ func TestRetentionPage(t *testing.T) {
 	if body := page("/admin/retention"); !strings.Contains(body, "Nothing is to be removed now") {
 		t.Errorf("365 days: %.300s", body)
 	}
-	if status, body := post("/admin/retention", url.Values{"conversations": {"30"}}); status != 422 || !strings.Contains(body, "there is one for the same") {
+	if status, body := post(
+		"/admin/retention", url.Values{"conversations": {"30"}},
+	); status != 422 || !strings.Contains(body, "there is one for the same") {
 		t.Errorf("twice: %d", status)
 	}
 	rules, err := queries.RetentionRules(t.Context(), pool)
@@ -77,35 +79,49 @@ func TestRetentionPage(t *testing.T) {
 		t.Fatalf("%v, %v", rules, err)
 	}
 	change := url.Values{"revision": {"1"}, "conversations": {"30"}}
-	tried := url.Values{"revision": {"1"}, "texts": {"20"}, "events": {"40"}, "conversations": {"50"}, "act": {"preview"}}
+	tried := url.Values{
+		"revision": {"1"}, "texts": {"20"}, "events": {"40"}, "conversations": {"50"}, "act": {"preview"},
+	}
 	status, body := post("/admin/retention/"+rules[0].ID.String(), tried)
-	for _, want := range []string{"This is what happens with the rule for all conversations.", "not kept yet", "removes the whole of <b>", "removes texts and events of <b>", "removes the texts of <b>", `value="40"`} {
+	for _, want := range []string{
+		"This is what happens with the rule for all conversations.", "not kept yet", "removes the whole of <b>",
+		"removes texts and events of <b>", "removes the texts of <b>", `value="40"`,
+	} {
 		if status != 200 || !strings.Contains(body, want) {
 			t.Errorf("preview of a change: %d, without %q", status, want)
 		}
 	}
-	if again, err := queries.RetentionRules(t.Context(), pool); err != nil || again[0].Revision != 1 || again[0].TextDays != nil {
+	if again, err := queries.RetentionRules(t.Context(), pool); err != nil || again[0].Revision != 1 ||
+		again[0].TextDays != nil {
 		t.Errorf("the preview changed the rule: %+v, %v", again, err)
 	}
 	tried = url.Values{"assistant": {"harbour-bank"}, "texts": {"20"}, "act": {"preview"}}
-	if status, body := post("/admin/retention", tried); status != 200 || !strings.Contains(body, "the rule for assistant harbour-bank") || !strings.Contains(body, "removes the texts of <b>") || strings.Contains(body, "removes the whole") {
+	if status, body := post("/admin/retention", tried); status != 200 || !strings.Contains(
+		body, "the rule for assistant harbour-bank",
+	) || !strings.Contains(body, "removes the texts of <b>") || strings.Contains(body, "removes the whole") {
 		t.Errorf("preview of a new one: %d", status)
 	}
 	if status, _ := post("/admin/retention/"+rules[0].ID.String(), change); status != 303 {
 		t.Errorf("change: %d", status)
 	}
-	if status, body := post("/admin/retention/"+rules[0].ID.String(), change); status != 422 || !strings.Contains(body, "meanwhile") {
+	if status, body := post(
+		"/admin/retention/"+rules[0].ID.String(), change,
+	); status != 422 || !strings.Contains(body, "meanwhile") {
 		t.Errorf("changed meanwhile: %d", status)
 	}
 	count := func() string {
-		m := regexp.MustCompile(`removes the whole of <b>([\d,]+) conversations</b>`).FindStringSubmatch(page("/admin/retention"))
+		m := regexp.MustCompile(
+			`removes the whole of <b>([\d,]+) conversations</b>`,
+		).FindStringSubmatch(page("/admin/retention"))
 		if m == nil {
 			t.Fatal("the page does not say how many")
 		}
 		return m[1]
 	}
 	count()
-	if status, _ := post("/admin/holds", url.Values{"assistant": {"harbour-bank"}, "reason": {"a lawsuit"}}); status != 303 {
+	if status, _ := post("/admin/holds", url.Values{
+		"assistant": {"harbour-bank"}, "reason": {"a lawsuit"},
+	}); status != 303 {
 		t.Errorf("hold: %d", status)
 	}
 	if body := page("/admin/retention"); !strings.Contains(body, "under hold stay") {
@@ -118,7 +134,9 @@ func TestRetentionPage(t *testing.T) {
 	if err != nil || want != "" && strings.ReplaceAll(want, ",", "") != itoa(run.Conversations) {
 		t.Errorf("it said %s, and deleted %d, %v", want, run.Conversations, err)
 	}
-	if body := page("/admin/retention"); !strings.Contains(body, "Nothing is to be removed now") || !strings.Contains(body, ">"+want+"<") {
+	if body := page("/admin/retention"); !strings.Contains(
+		body, "Nothing is to be removed now",
+	) || !strings.Contains(body, ">"+want+"<") {
 		t.Errorf("after the run: %.500s", body)
 	}
 	volume := regexp.MustCompile(`(?s)<h2>Conversations by outcome.*?</table>`)
@@ -126,10 +144,14 @@ func TestRetentionPage(t *testing.T) {
 		t.Error("the volume changed")
 	}
 	list := page("/conversations?range=90d")
-	if m := total.FindStringSubmatch(list); m == nil || m[1] != itoa(200-run.Conversations) || !strings.Contains(list, "may have been deleted by retention") {
+	if m := total.FindStringSubmatch(list); m == nil || m[1] != itoa(200-run.Conversations) || !strings.Contains(
+		list, "may have been deleted by retention",
+	) {
 		t.Errorf("the list says %v", m)
 	}
-	if !strings.Contains(page("/users/list?range=90d"), "may have been deleted by retention") || !strings.Contains(page("/conversations/01234567-89ab-4cde-8f01-23456789abcd"), "Retention may have deleted it") {
+	if !strings.Contains(page("/users/list?range=90d"), "may have been deleted by retention") || !strings.Contains(
+		page("/conversations/01234567-89ab-4cde-8f01-23456789abcd"), "Retention may have deleted it",
+	) {
 		t.Error("users, or a conversation that is gone, say nothing of retention")
 	}
 	if strings.Contains(page("/conversations?range=7d"), "deleted by retention") {

@@ -46,7 +46,11 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		return m, err
 	}
 	w := v.work
-	m = views.WorkPanel{Page: v.page, ID: v.place.ID, Action: "/conversations/" + v.place.ID.String(), May: v.page.Rights[access.Review], State: w.State, Rating: w.Own.Rating, ReviewedAt: w.ReviewedAt, By: w.By, Later: w.Later}
+	m = views.WorkPanel{
+		Page: v.page, ID: v.place.ID, Action: "/conversations/" + v.place.ID.String(),
+		May: v.page.Rights[access.Review], State: w.State, Rating: w.Own.Rating, ReviewedAt: w.ReviewedAt, By: w.By,
+		Later: w.Later,
+	}
 	m.Events = v.events
 	m.Mine = w.Own.ReviewedAt != nil && w.Own.Events == v.events
 	if v.linked != nil {
@@ -62,7 +66,10 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 	}
 	for _, t := range choices {
 		has := slices.ContainsFunc(w.Tags, func(x work.Tag) bool { return x.ID == t.ID })
-		m.Tags = append(m.Tags, views.TagChoice{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color, Has: has})
+		m.Tags = append(m.Tags, views.TagChoice{
+			ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color,
+			Has: has,
+		})
 	}
 	raw := map[conversation.UUID]string{}
 	if v.db != queries.DB(v.Pool) { // who changed what he sees would keep the masks
@@ -75,7 +82,11 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		}
 	}
 	for _, n := range w.Notes {
-		row := views.NoteRow{ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt, Edited: n.EditedAt != nil, Mine: n.AccountID == v.user.ID && (len(raw) == 0 || raw[n.ID] == n.Text), Revision: n.Revision}
+		row := views.NoteRow{
+			ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt,
+			Edited: n.EditedAt != nil, Mine: n.AccountID == v.user.ID && (len(raw) == 0 || raw[n.ID] == n.Text),
+			Revision: n.Revision,
+		}
 		if n.MessageID != nil {
 			row.Message = n.MessageID.String()
 			row.MessageLink = m.Action + "?m=" + row.Message
@@ -83,7 +94,9 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		m.Notes = append(m.Notes, row)
 	}
 	for _, h := range w.History {
-		m.History = append(m.History, views.HistoryRow{By: h.By, Words: actWords(h.Kind, h.Name, h.Was, h.Became), At: h.At, Undone: h.UndoneAt != nil})
+		m.History = append(m.History, views.HistoryRow{
+			By: h.By, Words: actWords(h.Kind, h.Name, h.Was, h.Became), At: h.At, Undone: h.UndoneAt != nil,
+		})
 	}
 	if !m.May {
 		return m, nil
@@ -127,7 +140,10 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &views.QueueProgress{ID: q.ID.String(), Name: q.Name, Why: item.Why, Done: q.Reviewed + q.Skipped, Items: q.Items, Mine: q.MineDone, MineGoal: q.MineGoal}
+	p := &views.QueueProgress{
+		ID: q.ID.String(), Name: q.Name, Why: item.Why, Done: q.Reviewed + q.Skipped, Items: q.Items, Mine: q.MineDone,
+		MineGoal: q.MineGoal,
+	}
 	people, err := work.QueueReviewers(ctx, v.Pool, v.in, v.page.Now)
 	if err != nil {
 		return nil, err
@@ -143,7 +159,9 @@ func (v *reviewing) progress(ctx context.Context) (*views.QueueProgress, error) 
 			rest = max(0, p.MineGoal-q.MineDone)
 		}
 		if r.MedianS != nil && rest > 0 {
-			p.Left = format.Span(time.Duration(*r.MedianS*float64(rest)*float64(time.Second)).Round(time.Minute) + time.Minute)
+			p.Left = format.Span(
+				time.Duration(*r.MedianS*float64(rest)*float64(time.Second)).Round(time.Minute) + time.Minute,
+			)
 		}
 	}
 	switch {
@@ -201,7 +219,9 @@ func actWords(kind, name, was, became string) string {
 
 // tools are the marks on messages.
 func (v *reviewing) tools(id conversation.UUID) views.MessageTools {
-	t := views.MessageTools{ID: id.String(), Action: "/conversations/" + v.place.ID.String() + "/marks", May: v.page.Rights[access.Review]}
+	t := views.MessageTools{
+		ID: id.String(), Action: "/conversations/" + v.place.ID.String() + "/marks", May: v.page.Rights[access.Review],
+	}
 	for _, m := range v.work.Marks {
 		if m.MessageID != id {
 			continue
@@ -239,7 +259,10 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	if err != nil {
 		return nil, err
 	}
-	v = &reviewing{server: s, db: sight.db, page: s.page(r, "Conversation", "Conversations"), place: place, events: c.Events, of: c.Assistant}
+	v = &reviewing{
+		server: s, db: sight.db, page: s.page(r, "Conversation", "Conversations"), place: place, events: c.Events,
+		of: c.Assistant,
+	}
 	v.user, _ = accountOf(r.Context())
 	v.shown = c.Events
 	if n, err := strconv.Atoi(r.PostFormValue("events")); err == nil {
@@ -262,7 +285,9 @@ func (v *reviewing) act(kind work.ActKind, value string) work.Act {
 }
 
 // answer shows the panel after an act: itself to htmx, else by way of the page.
-func (v *reviewing) answer(w http.ResponseWriter, r *http.Request, about *conversation.UUID, trouble, draft string) error {
+func (v *reviewing) answer(
+	w http.ResponseWriter, r *http.Request, about *conversation.UUID, trouble, draft string,
+) error {
 	status := http.StatusOK
 	if trouble != "" {
 		status = http.StatusUnprocessableEntity
@@ -353,7 +378,8 @@ func (v *reviewing) reviewed(own work.Review) work.Review {
 	return own
 }
 
-// endItem ends an item of a queue and goes on to the next. The review is kept also when somebody else has taken the item meanwhile.
+// endItem ends an item of a queue and goes on to the next. The review is kept also when somebody else has taken the
+// item meanwhile.
 func (v *reviewing) endItem(w http.ResponseWriter, r *http.Request) error {
 	ctx, now := r.Context(), v.Now()
 	item := v.act(work.ActQueue, "skipped")

@@ -45,7 +45,9 @@ func TestActsAtOnce(t *testing.T) {
 	for _, role := range []string{"reviewer", "supervisor", "admin"} {
 		clients[role] = signIn(t, s.url, role)
 	}
-	for i, id := range strings.Fields(s.one(`select string_agg(id::text, ' ') from (select id from conversations limit 12) as c`)) {
+	for i, id := range strings.Fields(
+		s.one(`select string_agg(id::text, ' ') from (select id from conversations limit 12) as c`),
+	) {
 		at := "/conversations/" + id
 		var all sync.WaitGroup
 		for _, act := range []struct {
@@ -85,7 +87,9 @@ func TestBulkOfGoneTag(t *testing.T) {
 		run.Subject, run.AccountID = &id, parse(t, s.user("supervisor"))
 		s.later(time.Second)
 		if err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-			_, err := work.StartBulk(t.Context(), tx, run, nil, metric.Filter{Range: metric.Range{Days: 90}}, nil, s.clock(), time.UTC)
+			_, err := work.StartBulk(
+				t.Context(), tx, run, nil, metric.Filter{Range: metric.Range{Days: 90}}, nil, s.clock(), time.UTC,
+			)
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -99,7 +103,9 @@ func TestBulkOfGoneTag(t *testing.T) {
 	if n := s.count(`select count(*) from bulk_runs where ended_at is null`); n != 0 {
 		t.Errorf("%d go on for ever", n)
 	}
-	tagged, of := s.count(`select count(*) from conversation_tags`), s.count(`select count(*) from conversations c join assistants a on a.id = c.assistant_id where a.name = 'parcel-desk'`)
+	tagged, of := s.count(`select count(*) from conversation_tags`), s.count(
+		`select count(*) from conversations c join assistants a on a.id = c.assistant_id where a.name = 'parcel-desk'`,
+	)
 	if tagged != of || of == 0 {
 		t.Errorf("%d are tagged, the assistant has %d", tagged, of)
 	}
@@ -110,26 +116,40 @@ func TestUndoAssignment(t *testing.T) {
 	t.Parallel()
 	s := newReviewSite(t, 30)
 	c := signIn(t, s.url, "supervisor")
-	ids := strings.Fields(s.one(`select string_agg(id::text, ' ' order by id) from (select id from conversations order by id limit 6) as c`))
+	ids := strings.Fields(
+		s.one(
+			`select string_agg(id::text, ' ' order by id) from (select id from conversations order by id limit 6) as c`,
+		),
+	)
 	assign := func(to string, ids ...string) string {
 		t.Helper()
-		status, run := s.post(c, "/conversations/act", url.Values{"do": {"assign"}, "to": {s.user(to)}, "c": ids, "query": {""}})
+		status, run := s.post(c, "/conversations/act", url.Values{
+			"do": {"assign"}, "to": {s.user(to)}, "c": ids, "query": {""},
+		})
 		if status != http.StatusSeeOther {
 			t.Fatalf("%d %s", status, run)
 		}
 		return strings.SplitN(run, "?", 2)[0]
 	}
 	state := func() string {
-		return s.one(`select coalesce(string_agg(u.name || ' ' || i.ended, ', ' order by i.conversation_id), '') from queue_items i join accounts u on u.id = i.for_account`)
+		return s.one(
+			`select coalesce(string_agg(u.name || ' ' || i.ended, ', ' order by i.conversation_id), '') from queue_items i join accounts u on u.id = i.for_account`,
+		)
 	}
 	assign("reviewer", ids[0], ids[1])
 	assign("admin", ids[2], ids[3])
-	if _, err := s.pool.Exec(t.Context(), `update queue_items set ended = 'reviewed', ended_at = now(), ended_by = for_account where conversation_id = $1`, ids[3]); err != nil {
+	if _, err := s.pool.Exec(
+		t.Context(),
+		`update queue_items set ended = 'reviewed', ended_at = now(), ended_by = for_account where conversation_id = $1`,
+		ids[3],
+	); err != nil {
 		t.Fatal(err)
 	}
 	before := state()
 	run := assign("reviewer", ids...)
-	if now := state(); now != strings.Join([]string{"reviewer ", "reviewer ", "reviewer ", "reviewer ", "reviewer ", "reviewer "}, ", ") {
+	if now := state(); now != strings.Join(
+		[]string{"reviewer ", "reviewer ", "reviewer ", "reviewer ", "reviewer ", "reviewer "}, ", ",
+	) {
 		t.Errorf("assigned: %s", now)
 	}
 	s.post(c, run+"/undo", nil)
@@ -138,8 +158,8 @@ func TestUndoAssignment(t *testing.T) {
 	}
 }
 
-// A tag that is to be left out and is not there matches nothing: the filter says so, and a queue draws nothing of it. Names are
-// compared without case in all alphabets.
+// A tag that is to be left out and is not there matches nothing: the filter says so, and a queue draws nothing of it.
+// Names are compared without case in all alphabets.
 func TestTagLeftOut(t *testing.T) {
 	t.Parallel()
 	s := newReviewSite(t, 40)
@@ -158,7 +178,9 @@ func TestTagLeftOut(t *testing.T) {
 	if got := total("tag.not=gone"); got != "0" {
 		t.Errorf("without a tag that is not there: %s", got)
 	}
-	if _, body, _ := get(t, c, "GET", s.url+"/conversations?range=90d&tag.not=gone"); !strings.Contains(body, "There is no tag “gone” any more") {
+	if _, body, _ := get(
+		t, c, "GET", s.url+"/conversations?range=90d&tag.not=gone",
+	); !strings.Contains(body, "There is no tag “gone” any more") {
 		t.Error("nobody says why")
 	}
 }
@@ -169,7 +191,9 @@ func TestWhoLeft(t *testing.T) {
 	s := newReviewSite(t, 60)
 	c := signIn(t, s.url, "supervisor")
 	reviewer, admin := s.user("reviewer"), s.user("admin")
-	queue := s.queue(c, url.Values{"count": {"10"}, "person": {reviewer, admin}, "part." + reviewer: {"1"}, "part." + admin: {"1"}})
+	queue := s.queue(c, url.Values{
+		"count": {"10"}, "person": {reviewer, admin}, "part." + reviewer: {"1"}, "part." + admin: {"1"},
+	})
 	mine := signIn(t, s.url, "admin")
 	if n := s.count(`select count(*) from queue_items where for_account = $1`, reviewer); n != 5 {
 		t.Errorf("%d of 10 are the reviewer's", n)
@@ -184,12 +208,18 @@ func TestWhoLeft(t *testing.T) {
 		if done == 9 {
 			s.post(c, queue+"/close", nil)
 		}
-		_, to = s.post(mine, "/conversations/"+m[1]+"/review", url.Values{"in": {strings.TrimPrefix(queue, "/queues/")}, "reviewed": {"yes"}})
+		_, to = s.post(mine, "/conversations/"+m[1]+"/review", url.Values{
+			"in": {strings.TrimPrefix(queue, "/queues/")}, "reviewed": {"yes"},
+		})
 	}
 	if done != 9 {
-		t.Errorf("%d were given out: five of the admin's, the reviewer's then, and none after the queue was closed", done)
+		t.Errorf(
+			"%d were given out: five of the admin's, the reviewer's then, and none after the queue was closed", done,
+		)
 	}
-	if status, _ := s.post(c, "/queues/61730000-0000-8000-8000-000000000001/close", nil); status != http.StatusNotFound {
+	if status, _ := s.post(
+		c, "/queues/61730000-0000-8000-8000-000000000001/close", nil,
+	); status != http.StatusNotFound {
 		t.Errorf("the queue of assignments can be closed: %d", status)
 	}
 }
@@ -206,10 +236,18 @@ func TestIndexGoesOn(t *testing.T) {
 			return nil, false
 		}
 		i++
-		return []byte(fmt.Sprintf(`{"sender_id":"long-%d","event":"user","timestamp":%d.5,"text":%q,"metadata":{"assistant_id":"bank"}}`, i-1, at.Unix()+int64(i), texts[i-1])), true
+		return []byte(
+			fmt.Sprintf(
+				`{"sender_id":"long-%d","event":"user","timestamp":%d.5,"text":%q,"metadata":{"assistant_id":"bank"}}`,
+				i-1, at.Unix()+int64(i), texts[i-1],
+			),
+		), true
 	})
 	c := signIn(t, s.url, "reviewer")
-	s.post(c, "/conversations/"+s.one(`select id::text from conversations where first_text = 'plain'`)+"/notes", url.Values{"text": {"a wombat"}})
+	s.post(
+		c, "/conversations/"+s.one(`select id::text from conversations where first_text = 'plain'`)+"/notes",
+		url.Values{"text": {"a wombat"}},
+	)
 	if err := jobs.IndexTexts(t.Context(), s.pool); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +258,8 @@ func TestIndexGoesOn(t *testing.T) {
 	}
 }
 
-// The oldest first is the newest first turned around, page by page, with and without a search; a saved view keeps the order.
+// The oldest first is the newest first turned around, page by page, with and without a search; a saved view keeps the
+// order.
 func TestOldestFirst(t *testing.T) {
 	t.Parallel()
 	s := newReviewSite(t, 130)
@@ -253,7 +292,10 @@ func TestOldestFirst(t *testing.T) {
 		oldest, turned := walk("/conversations?order=oldest&"+q, "newer")
 		slices.Reverse(oldest)
 		if len(newest) < 51 || !slices.Equal(newest, oldest) || len(pages) != len(turned) {
-			t.Errorf("%s: %d newest first on %d pages, %d oldest first on %d, not the same", q, len(newest), len(pages), len(oldest), len(turned))
+			t.Errorf(
+				"%s: %d newest first on %d pages, %d oldest first on %d, not the same", q, len(newest), len(pages),
+				len(oldest), len(turned),
+			)
 		}
 		_, first, _ := get(t, c, "GET", s.url+turned[0])
 		_, second, _ := get(t, c, "GET", s.url+turned[1])

@@ -52,7 +52,10 @@ func newReviewSite(t *testing.T, conversations int) *reviewSite {
 	s := &reviewSite{t: t, pool: dbtest.Pool(t), now: time.Date(2026, 10, 27, 9, 17, 0, 0, time.UTC)}
 	feed(t, s.pool, demo.New(demo.Options{Conversations: conversations, Days: 20, Until: s.now, Seed: 5}).Next)
 	addUsers(t, s.pool)
-	handler, stop := web.New(web.Config{Pool: s.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Now: s.clock})
+	handler, stop := web.New(web.Config{
+		Pool: s.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost",
+		Ingest: http.NotFoundHandler(), Now: s.clock,
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -160,10 +163,14 @@ func TestTwoReviewers(t *testing.T) {
 	if len(given) != 200 || given[held[1]] != "reviewer" {
 		t.Errorf("after the claim expired %d were given, the held one to %q", len(given), given[held[1]])
 	}
-	if n := s.count(`select count(*) from queue_items where ended in ('reviewed', 'skipped') and queue_id = $1`, id); n != 200 {
+	if n := s.count(
+		`select count(*) from queue_items where ended in ('reviewed', 'skipped') and queue_id = $1`, id,
+	); n != 200 {
 		t.Errorf("%d are done", n)
 	}
-	if a, b := s.count(`select count(*) from reviews where reviewed_at is not null`), s.count(`select count(*) from queue_items where ended = 'reviewed'`); a != b {
+	if a, b := s.count(
+		`select count(*) from reviews where reviewed_at is not null`,
+	), s.count(`select count(*) from queue_items where ended = 'reviewed'`); a != b {
 		t.Errorf("%d reviews, %d items reviewed", a, b)
 	}
 }
@@ -268,13 +275,18 @@ func (s *reviewSite) one(sql string, args ...any) (text string) {
 	return text
 }
 
-// New events make a reviewed conversation partial again, and say why; a rebuild and a second import leave reviews, tags, notes and
-// marks alone.
+// New events make a reviewed conversation partial again, and say why; a rebuild and a second import leave reviews,
+// tags, notes and marks alone.
 func TestReviewsStay(t *testing.T) {
 	t.Parallel()
 	s := newReviewSite(t, 5)
 	event := func(at time.Time, typ, text string) []byte {
-		return []byte(fmt.Sprintf(`{"sender_id":"stay","event":%q,"timestamp":%d.5,"text":%q,"metadata":{"assistant_id":"bank"}}`, typ, at.Unix(), text))
+		return []byte(
+			fmt.Sprintf(
+				`{"sender_id":"stay","event":%q,"timestamp":%d.5,"text":%q,"metadata":{"assistant_id":"bank"}}`, typ,
+				at.Unix(), text,
+			),
+		)
 	}
 	start := s.now.Add(-2 * time.Hour)
 	bodies := [][]byte{event(start, "user", "hello"), event(start.Add(time.Second), "bot", "Hello. How can I help?")}
@@ -287,7 +299,9 @@ func TestReviewsStay(t *testing.T) {
 	}
 	store(bodies...)
 	c := signIn(t, s.url, "reviewer")
-	id := s.one(`select id::text from conversations where first_text = 'hello' and sender_id = (select id from senders where sender_key = 'stay')`)
+	id := s.one(
+		`select id::text from conversations where first_text = 'hello' and sender_id = (select id from senders where sender_key = 'stay')`,
+	)
 	at := "/conversations/" + id
 	message := s.one(`select id::text from messages where conversation_id = $1 and author = 2`, id)
 	s.post(c, at+"/tags", url.Values{"name": {"kept"}})
@@ -311,15 +325,21 @@ func TestReviewsStay(t *testing.T) {
 	store(bodies...) // the same again
 	holds("imported twice", "Reviewed by reviewer")
 	store(event(start.Add(time.Minute), "user", "more"), event(start.Add(61*time.Second), "bot", "Sure."))
-	holds("after two events", "Reviewed in part: 2 events came after the review by reviewer", "kept", "look, @supervisor")
+	holds(
+		"after two events", "Reviewed in part: 2 events came after the review by reviewer", "kept", "look, @supervisor",
+	)
 	// A late one, too: it lies before the others.
 	store(event(start.Add(30*time.Second), "bot", "Still there?"))
 	holds("after a late event", "3 events came after")
-	if n := s.count(`select count(*) from mentions m join accounts u on u.id = m.account_id where u.name = 'supervisor'`); n != 1 {
+	if n := s.count(
+		`select count(*) from mentions m join accounts u on u.id = m.account_id where u.name = 'supervisor'`,
+	); n != 1 {
 		t.Error("the supervisor is not called")
 	}
 	called := signIn(t, s.url, "supervisor")
-	if _, body, _ := get(t, called, "GET", s.url+"/review"); !strings.Contains(body, "look, @supervisor") || !strings.Contains(body, "1 note calls you") {
+	if _, body, _ := get(
+		t, called, "GET", s.url+"/review",
+	); !strings.Contains(body, "look, @supervisor") || !strings.Contains(body, "1 note calls you") {
 		t.Error("the supervisor does not see who calls")
 	}
 	get(t, called, "GET", s.url+at)
@@ -328,7 +348,9 @@ func TestReviewsStay(t *testing.T) {
 	}
 	// The list tells the same states.
 	for state, want := range map[string]int{"partial": 1, "reviewed": 0} {
-		if _, body, _ := get(t, c, "GET", s.url+"/conversations?range=90d&review="+state); !strings.Contains(body, fmt.Sprintf(`data-total="%d"`, want)) {
+		if _, body, _ := get(
+			t, c, "GET", s.url+"/conversations?range=90d&review="+state,
+		); !strings.Contains(body, fmt.Sprintf(`data-total="%d"`, want)) {
 			t.Errorf("%s: not %d", state, want)
 		}
 	}
@@ -342,20 +364,29 @@ func TestEditedByTwo(t *testing.T) {
 	at := "/conversations/" + s.one(`select id::text from conversations limit 1`)
 	s.post(c, at+"/notes", url.Values{"text": {"first"}})
 	note := s.one(`select id::text from notes`)
-	if status, _ := s.post(c, at+"/notes", url.Values{"note": {note}, "revision": {"1"}, "text": {"second"}}); status != http.StatusSeeOther {
+	if status, _ := s.post(c, at+"/notes", url.Values{
+		"note": {note}, "revision": {"1"}, "text": {"second"},
+	}); status != http.StatusSeeOther {
 		t.Errorf("edit: %d", status)
 	}
-	status, body := s.post(c, at+"/notes", url.Values{"note": {note}, "revision": {"1"}, "text": {"from another window"}})
-	if status != http.StatusUnprocessableEntity || !strings.Contains(body, "from another window") || !strings.Contains(body, "second") {
+	status, body := s.post(c, at+"/notes", url.Values{
+		"note": {note}, "revision": {"1"}, "text": {"from another window"},
+	})
+	if status != http.StatusUnprocessableEntity || !strings.Contains(body, "from another window") ||
+		!strings.Contains(body, "second") {
 		t.Errorf("the second edit: %d %.200s", status, body)
 	}
-	if status, _ := s.post(signIn(t, s.url, "reviewer"), at+"/notes", url.Values{"note": {note}, "revision": {"2"}, "text": {"not mine"}}); status != http.StatusNotFound {
+	if status, _ := s.post(signIn(t, s.url, "reviewer"), at+"/notes", url.Values{
+		"note": {note}, "revision": {"2"}, "text": {"not mine"},
+	}); status != http.StatusNotFound {
 		t.Errorf("somebody else's note: %d", status)
 	}
 	s.post(c, "/tags", url.Values{"name": {"a"}, "color": {"1"}})
 	tag := s.one(`select id::text from tags`)
 	s.post(c, "/tags/"+tag, url.Values{"name": {"b"}, "color": {"2"}, "revision": {"1"}})
-	if status, body := s.post(c, "/tags/"+tag, url.Values{"name": {"c"}, "color": {"3"}, "revision": {"1"}}); status != http.StatusUnprocessableEntity || !strings.Contains(body, "changed meanwhile") {
+	if status, body := s.post(c, "/tags/"+tag, url.Values{
+		"name": {"c"}, "color": {"3"}, "revision": {"1"},
+	}); status != http.StatusUnprocessableEntity || !strings.Contains(body, "changed meanwhile") {
 		t.Errorf("the second change of a tag: %d %.200s", status, body)
 	}
 	if name := s.one(`select name from tags`); name != "b" {
@@ -368,7 +399,10 @@ func TestSample(t *testing.T) {
 	t.Parallel()
 	s := newReviewSite(t, 600)
 	due := s.now
-	q := work.Queue{ID: queries.NewID(), Query: "range=90d", Count: 40, Seed: 11, Shares: []work.Share{{Is: "", Percent: 50}, {Is: "unsatisfied", Percent: 30}, {Is: "escalated", Percent: 20}}}
+	q := work.Queue{
+		ID: queries.NewID(), Query: "range=90d", Count: 40, Seed: 11,
+		Shares: []work.Share{{Is: "", Percent: 50}, {Is: "unsatisfied", Percent: 30}, {Is: "escalated", Percent: 20}},
+	}
 	draw := func(q work.Queue) (ids []conversation.UUID, whys map[string]int) {
 		t.Helper()
 		all, population, err := work.Sample(t.Context(), s.pool, q, due, time.UTC)
@@ -383,7 +417,8 @@ func TestSample(t *testing.T) {
 		return ids, whys
 	}
 	first, whys := draw(q)
-	if whys["random"]+whys["random, as a share had too few"] < 20 || whys["Escalated conversations"] == 0 || len(first) != 40 {
+	if whys["random"]+whys["random, as a share had too few"] < 20 || whys["Escalated conversations"] == 0 ||
+		len(first) != 40 {
 		t.Errorf("%d drawn: %v", len(first), whys)
 	}
 	again, _ := draw(q)
@@ -414,19 +449,23 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// The weekly draw happens once at eight o'clock of Berlin on both Sundays on which clocks change, with two servers at it; a time missed
-// while nobody was there is made up once.
+// The weekly draw happens once at eight o'clock of Berlin on both Sundays on which clocks change, with two servers at
+// it; a time missed while nobody was there is made up once.
 func TestWeeklyDraw(t *testing.T) {
 	t.Parallel()
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sunday := range []time.Time{time.Date(2026, 3, 29, 8, 0, 0, 0, berlin), time.Date(2026, 10, 25, 8, 0, 0, 0, berlin)} {
+	for _, sunday := range []time.Time{
+		time.Date(2026, 3, 29, 8, 0, 0, 0, berlin), time.Date(2026, 10, 25, 8, 0, 0, 0, berlin),
+	} {
 		s := newReviewSite(t, 0)
 		s.now = sunday.Add(-40 * time.Hour)
 		feed(t, s.pool, demo.New(demo.Options{Conversations: 80, Days: 3, Until: s.now, Seed: 3}).Next)
-		s.queue(signIn(t, s.url, "supervisor"), url.Values{"count": {"10"}, "schedule": {"Sundays 08:00"}, "zone": {"Europe/Berlin"}})
+		s.queue(signIn(t, s.url, "supervisor"), url.Values{
+			"count": {"10"}, "schedule": {"Sundays 08:00"}, "zone": {"Europe/Berlin"},
+		})
 		draw := func(at time.Time) {
 			var both sync.WaitGroup
 			for range 2 {
@@ -464,7 +503,9 @@ func TestBulk(t *testing.T) {
 	s.post(c, "/tags", url.Values{"name": {"many"}, "color": {"1"}})
 	tag := s.one(`select id::text from tags`)
 	all := s.count(`select count(*) from conversations where started_at > '2026-09-28'`)
-	status, to := s.post(c, "/conversations/act", url.Values{"do": {"tag"}, "tag": {tag}, "all": {"yes"}, "query": {""}})
+	status, to := s.post(c, "/conversations/act", url.Values{
+		"do": {"tag"}, "tag": {tag}, "all": {"yes"}, "query": {""},
+	})
 	if status != http.StatusSeeOther || !strings.HasPrefix(to, "/acts/") {
 		t.Fatalf("%d %s", status, to)
 	}
@@ -484,7 +525,10 @@ func TestBulk(t *testing.T) {
 		t.Errorf("%d of %d are tagged", n, all)
 	}
 	// One of them is untagged by hand: undo leaves that alone.
-	s.post(c, "/conversations/"+s.one(`select conversation_id::text from conversation_tags limit 1`)+"/tags", url.Values{"tag": {tag}})
+	s.post(
+		c, "/conversations/"+s.one(`select conversation_id::text from conversation_tags limit 1`)+"/tags",
+		url.Values{"tag": {tag}},
+	)
 	run := strings.SplitN(to, "?", 2)[0]
 	if status, _ := s.post(c, run+"/undo", nil); status != http.StatusSeeOther {
 		t.Errorf("undo: %d", status)
@@ -499,7 +543,9 @@ func TestBulk(t *testing.T) {
 	if status, _ := s.post(signIn(t, s.url, "reviewer"), run+"/undo", nil); status != http.StatusNotFound {
 		t.Errorf("somebody else's: %d", status)
 	}
-	if status, text := s.post(c, "/conversations/act", url.Values{"do": {"tag"}, "tag": {tag}}); status != http.StatusBadRequest || !strings.Contains(text, "choose conversations first") {
+	if status, text := s.post(
+		c, "/conversations/act", url.Values{"do": {"tag"}, "tag": {tag}},
+	); status != http.StatusBadRequest || !strings.Contains(text, "choose conversations first") {
 		t.Errorf("nothing selected: %d", status)
 	}
 }

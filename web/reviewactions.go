@@ -149,7 +149,8 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 	}
 	text := strings.TrimSpace(strings.ReplaceAll(r.PostFormValue("text"), "\r\n", "\n"))
 	remove := r.PostFormValue("delete") != ""
-	if n := utf8.RuneCountInString(text); !remove && (n == 0 || n > longestText || !utf8.ValidString(text) || strings.ContainsRune(text, 0)) {
+	if n := utf8.RuneCountInString(text); !remove && (n == 0 || n > longestText || !utf8.ValidString(text) ||
+		strings.ContainsRune(text, 0)) {
 		return v.answer(w, r, nil, "A note has 1 to 4,000 characters.", text)
 	}
 	a := v.act(work.ActNote, text)
@@ -202,7 +203,11 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if conflict != "" {
-		return v.answer(w, r, nil, "This note was changed meanwhile, in another window. Both texts are kept: the changed one stands above, yours is in the field for a new note.", text)
+		return v.answer(
+			w, r, nil,
+			"This note was changed meanwhile, in another window. Both texts are kept: the changed one stands above, yours is in the field for a new note.",
+			text,
+		)
 	}
 	return v.answer(w, r, about, "", "")
 }
@@ -224,7 +229,9 @@ func (v *reviewing) called(ctx context.Context, text string) (ids []conversation
 			local, _, _ := strings.Cut(p.Email, "@")
 			first, _, _ := strings.Cut(p.Name, " ")
 			name := strings.TrimRight(m[1], ".-_")
-			if strings.EqualFold(name, local) || strings.EqualFold(name, strings.ReplaceAll(p.Name, " ", ".")) || strings.EqualFold(name, first) {
+			if strings.EqualFold(name, local) || strings.EqualFold(
+				name, strings.ReplaceAll(p.Name, " ", "."),
+			) || strings.EqualFold(name, first) {
 				if !slices.Contains(ids, p.ID) {
 					ids = append(ids, p.ID)
 				}

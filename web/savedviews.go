@@ -20,8 +20,8 @@ import (
 	"turnwise/views"
 )
 
-// openView sends an address that names nothing but a saved view to the filter that it keeps. A view that can no longer be
-// read as it was saved is refused, not widened.
+// openView sends an address that names nothing but a saved view to the filter that it keeps. A view that can no longer
+// be read as it was saved is refused, not widened.
 func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, err error) {
 	q := r.URL.Query()
 	id := q.Get("view")
@@ -43,12 +43,14 @@ func (s *server) openView(w http.ResponseWriter, r *http.Request) (done bool, er
 	f, err := work.KeptFilter(v.Query, s.Zone)
 	if err != nil {
 		s.message(w, r, http.StatusConflict, views.Message{
-			Page: s.page(r, v.Name, "Conversations"), Heading: "This view no longer applies", Text: "“" + v.Name + "” cannot be read as it was saved: " + err.Error() + ". Nothing is shown in its place.",
+			Page: s.page(r, v.Name, "Conversations"), Heading: "This view no longer applies", Text: "“" + v.Name +
+				"” cannot be read as it was saved: " + err.Error() + ". Nothing is shown in its place.",
 			Back: "/conversations", BackText: "To the conversations",
 		})
 		return true, nil //nolint:nilerr // the page says it
 	}
-	if err := s.viewer(r.Context()).MayAsk(r.Context(), f.Text, f.ID); err != nil { // the address would tell what was searched for
+	// the address would tell what was searched for
+	if err := s.viewer(r.Context()).MayAsk(r.Context(), f.Text, f.ID); err != nil {
 		return false, err
 	}
 	kept := f.Query()
@@ -91,7 +93,9 @@ func (s *server) addView(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v.ID, v.AccountID, v.CreatedAt, v.Name = queries.NewID(), u.ID, s.Now(), strings.Join(strings.Fields(r.PostFormValue("name")), " ")
+	v.ID, v.AccountID, v.CreatedAt, v.Name = queries.NewID(), u.ID, s.Now(), strings.Join(
+		strings.Fields(r.PostFormValue("name")), " ",
+	)
 	v.Shared = r.PostFormValue("shared") != "" && u.Rights()[access.ShareViews]
 	if err := named(v.Name, 80); err != nil {
 		return err
@@ -107,7 +111,8 @@ func (s *server) addView(w http.ResponseWriter, r *http.Request) error {
 
 // named checks a name that people give.
 func named(name string, most int) error {
-	if n := utf8.RuneCountInString(name); n == 0 || n > most || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+	if n := utf8.RuneCountInString(name); n == 0 || n > most || !utf8.ValidString(name) ||
+		strings.ContainsRune(name, 0) {
 		return &metric.InputError{Field: "name", Msg: "has 1 to " + format.Count(most) + " characters"}
 	}
 	return nil
@@ -157,7 +162,9 @@ func (s *server) deleteView(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx := r.Context()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditViewDeleted, id: id.String()}, queries.DeleteSavedView(ctx, tx, id, u.ID, u.Rights()[access.ShareViews])
+		return deed{act: queries.AuditViewDeleted, id: id.String()}, queries.DeleteSavedView(
+			ctx, tx, id, u.ID, u.Rights()[access.ShareViews],
+		)
 	}); err != nil {
 		return err
 	}

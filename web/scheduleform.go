@@ -70,7 +70,11 @@ func (s *server) nextOf(w http.ResponseWriter, r *http.Request) error {
 // editSchedule answers GET /reports/edit.
 func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	m := views.ScheduleForm{PageName: q.Get("page"), Query: q.Get("query"), Grain: cmp.Or(q.Get("grain"), "conversation"), Zone: s.Zone.String(), Schedule: "Mondays 08:00", Destination: "mail", IfEmpty: "send", Formats: map[string]bool{"csv": true}}
+	m := views.ScheduleForm{
+		PageName: q.Get("page"), Query: q.Get("query"), Grain: cmp.Or(q.Get("grain"), "conversation"),
+		Zone: s.Zone.String(), Schedule: "Mondays 08:00", Destination: "mail", IfEmpty: "send",
+		Formats: map[string]bool{"csv": true},
+	}
 	if m.PageName != "" {
 		m.Formats, m.Grain = map[string]bool{"html": true}, ""
 		m.Name = dashboard.DocumentTitle(m.PageName)
@@ -182,17 +186,23 @@ const mostRecipients = 100
 
 // parseAddresses reads addresses, a line each, but for those that are known already.
 func parseAddresses(text string, known []string) (all []string, err error) {
-	for _, line := range strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == ',' || c == ';' || c == '\r' }) {
+	for _, line := range strings.FieldsFunc(
+		text, func(c rune) bool { return c == '\n' || c == ',' || c == ';' || c == '\r' },
+	) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
 		a, err := mail.ParseAddress(line)
 		if err != nil || strings.ContainsAny(a.Address, "\r\n") {
-			return nil, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("%.80q is no address such as ann@example.org", line)}
+			return nil, &metric.InputError{
+				Field: "recipients", Msg: fmt.Sprintf("%.80q is no address such as ann@example.org", line),
+			}
 		}
 		same := func(t string) bool { return strings.EqualFold(t, a.Address) }
 		if slices.ContainsFunc(known, same) {
-			return nil, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("%.80q stands in two groups", a.Address)}
+			return nil, &metric.InputError{
+				Field: "recipients", Msg: fmt.Sprintf("%.80q stands in two groups", a.Address),
+			}
 		}
 		if !slices.ContainsFunc(all, same) {
 			all = append(all, a.Address)
@@ -212,7 +222,10 @@ func groupsOf(r *http.Request) (all []queries.RecipientGroup) {
 			return ""
 		}
 		if strings.TrimSpace(to) != "" {
-			all = append(all, queries.RecipientGroup{Assistant: at("group_assistant"), Environment: at("group_environment"), Channel: at("group_channel"), Recipients: []string{to}})
+			all = append(all, queries.RecipientGroup{
+				Assistant: at("group_assistant"), Environment: at("group_environment"), Channel: at("group_channel"),
+				Recipients: []string{to},
+			})
 		}
 	}
 	return all
@@ -221,7 +234,10 @@ func groupsOf(r *http.Request) (all []queries.RecipientGroup) {
 // groupRows are groups as the form shows them, and one more that is empty.
 func groupRows(all []queries.RecipientGroup) (rows []views.GroupRow) {
 	for _, g := range all {
-		rows = append(rows, views.GroupRow{Assistant: g.Assistant, Environment: g.Environment, Channel: g.Channel, Recipients: strings.Join(g.Recipients, "\n")})
+		rows = append(rows, views.GroupRow{
+			Assistant: g.Assistant, Environment: g.Environment, Channel: g.Channel,
+			Recipients: strings.Join(g.Recipients, "\n"),
+		})
 	}
 	return append(rows, views.GroupRow{})
 }
@@ -230,7 +246,9 @@ func groupRows(all []queries.RecipientGroup) (rows []views.GroupRow) {
 func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	was := *x
-	x.Name, x.Page, x.Query, x.Grain, x.Formats, x.Incremental = strings.Join(strings.Fields(p("name")), " "), p("page"), p("query"), p("grain"), r.PostForm["formats"], p("incremental") != ""
+	x.Name, x.Page, x.Query, x.Grain, x.Formats, x.Incremental = strings.Join(
+		strings.Fields(p("name")), " ",
+	), p("page"), p("query"), p("grain"), r.PostForm["formats"], p("incremental") != ""
 	if x.Name == "" || len([]rune(x.Name)) > 100 {
 		return &metric.InputError{Field: "name", Msg: "is needed, and at most 100 characters long"}
 	}
@@ -249,11 +267,16 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 			return &metric.InputError{Field: "grain", Msg: "is one of conversation, turn, message, event"}
 		}
 		if x.Incremental && x.Grain == string(queries.ByTurn) {
-			return &metric.InputError{Field: "incremental", Msg: "is for conversations, messages and events; turns change as long as their conversation goes on"}
+			return &metric.InputError{
+				Field: "incremental",
+				Msg:   "is for conversations, messages and events; turns change as long as their conversation goes on",
+			}
 		}
 		if slices.Contains(x.Formats, "sentione") {
 			if x.Grain = string(queries.ByMessage); len(x.Formats) > 1 {
-				return &metric.InputError{Field: "formats", Msg: "SentiOne's zip stands alone: make another report for the others"}
+				return &metric.InputError{
+					Field: "formats", Msg: "SentiOne's zip stands alone: make another report for the others",
+				}
 			}
 		}
 	}
@@ -280,7 +303,12 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	x.Schedule = times.String()
 	runs, least := schedule.Busiest(times, s.Now(), zone)
 	if least < s.ReportLeast {
-		return &metric.InputError{Field: "schedule", Msg: fmt.Sprintf("runs every %s; the least distance that is set is %s", format.Span(least), format.Span(s.ReportLeast))}
+		return &metric.InputError{
+			Field: "schedule",
+			Msg: fmt.Sprintf(
+				"runs every %s; the least distance that is set is %s", format.Span(least), format.Span(s.ReportLeast),
+			),
+		}
 	}
 	if was.NextAt != nil || was.Revision == 0 { // a paused one stays so
 		next := times.Next(s.Now(), zone)
@@ -291,7 +319,13 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 		return err
 	}
 	if n := runs * len(x.Target.Everybody()); x.Destination == "mail" && s.ReportMails > 0 && n > s.ReportMails {
-		return &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("would get %s mails a day together; the most that is set is %s", format.Count(n), format.Count(s.ReportMails))}
+		return &metric.InputError{
+			Field: "recipients",
+			Msg: fmt.Sprintf(
+				"would get %s mails a day together; the most that is set is %s", format.Count(n),
+				format.Count(s.ReportMails),
+			),
+		}
 	}
 	if at, err := url.Parse(x.Target.URL); err == nil && x.Target.URL != "" {
 		field := "url"
@@ -326,8 +360,12 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 	x.Target = queries.Target{}
 	web := func(field, text string) error {
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || len(text) > 2000 {
-			return &metric.InputError{Field: field, Msg: "is an address such as https://warehouse.example.org/upload, without a password in it"}
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
+			len(text) > 2000 {
+			return &metric.InputError{
+				Field: field,
+				Msg:   "is an address such as https://warehouse.example.org/upload, without a password in it",
+			}
 		}
 		x.Target.URL = text
 		return nil
@@ -350,7 +388,9 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 			x.Target.Groups = append(x.Target.Groups, g)
 		}
 		if n := len(x.Target.Everybody()); n == 0 || n > mostRecipients {
-			return secrets, &metric.InputError{Field: "recipients", Msg: fmt.Sprintf("are one to %d addresses", mostRecipients)}
+			return secrets, &metric.InputError{
+				Field: "recipients", Msg: fmt.Sprintf("are one to %d addresses", mostRecipients),
+			}
 		}
 	case "http":
 		if err := web("url", p("url")); err != nil {
@@ -362,8 +402,13 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 			}
 			name, value, ok := strings.Cut(line, ":")
 			name, value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
-			if !ok || !headerName(name) || value == "" || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }) || slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Transfer-Encoding"}, name) {
-				return secrets, &metric.InputError{Field: "headers", Msg: "are lines such as “Authorization: Bearer …”; host, length and type are set by us"}
+			if !ok || !headerName(name) || value == "" || strings.ContainsFunc(
+				value, func(c rune) bool { return c < ' ' || c == 0x7f },
+			) || slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Transfer-Encoding"}, name) {
+				return secrets, &metric.InputError{
+					Field: "headers",
+					Msg:   "are lines such as “Authorization: Bearer …”; host, length and type are set by us",
+				}
 			}
 			if secrets.Headers == nil {
 				secrets.Headers = map[string]string{}

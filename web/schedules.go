@@ -85,7 +85,10 @@ func scheduleRow(x queries.Schedule) views.ScheduleRow {
 }
 
 func (s *server) runRow(r queries.ReportRun, all []queries.Delivery) views.RunRow {
-	row := views.RunRow{ID: r.ID.String(), State: r.State, Error: r.Error, TestFor: r.TestFor, DueAt: r.DueAt, EndedAt: r.EndedAt, RetryAt: r.RetryAt, Rows: r.Rows}
+	row := views.RunRow{
+		ID: r.ID.String(), State: r.State, Error: r.Error, TestFor: r.TestFor, DueAt: r.DueAt, EndedAt: r.EndedAt,
+		RetryAt: r.RetryAt, Rows: r.Rows,
+	}
 	for _, f := range r.Files {
 		if f.Role != "attachment" {
 			continue
@@ -97,7 +100,10 @@ func (s *server) runRow(r queries.ReportRun, all []queries.Delivery) views.RunRo
 		row.Files = append(row.Files, file)
 	}
 	for _, d := range all {
-		row.Deliveries = append(row.Deliveries, views.DeliveryRow{Recipient: d.Recipient, State: d.State, Error: d.Error, Attempts: d.Attempts, SentAt: d.SentAt, RetryAt: d.RetryAt})
+		row.Deliveries = append(row.Deliveries, views.DeliveryRow{
+			Recipient: d.Recipient, State: d.State, Error: d.Error, Attempts: d.Attempts, SentAt: d.SentAt,
+			RetryAt: d.RetryAt,
+		})
 	}
 	return row
 }
@@ -129,7 +135,9 @@ func (s *server) madeOf(r *http.Request, pageName, query string) (list string, r
 	list, what := "/conversations?", "Conversations"
 	if pageName != "" {
 		if list, what = "/"+pageName+"?", dashboard.DocumentTitle(pageName); what == "" {
-			return "", nil, &metric.InputError{Field: "page", Msg: "is one of " + strings.Join(dashboard.DocumentPages(), ", ")}
+			return "", nil, &metric.InputError{
+				Field: "page", Msg: "is one of " + strings.Join(dashboard.DocumentPages(), ", "),
+			}
 		}
 	}
 	q := dashboard.Question{Path: "/", Filter: f, Now: s.Now(), Zone: s.Zone}
@@ -148,17 +156,28 @@ func (s *server) schedule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.Schedule{Page: s.page(r, x.Name, "Reports"), ScheduleRow: scheduleRow(x), Zone: x.Zone, IfEmpty: x.IfEmpty, Incremental: x.Incremental}
+	m := views.Schedule{
+		Page: s.page(r, x.Name, "Reports"), ScheduleRow: scheduleRow(x), Zone: x.Zone, IfEmpty: x.IfEmpty,
+		Incremental: x.Incremental,
+	}
 	u, _ := accountOf(ctx)
 	m.Admin = u.Rights()[access.Administer]
-	m.Said = map[string]string{"kept": "Saved.", "test": "A test is on its way to " + u.Email + ".", "now": "It is on its way."}[r.URL.Query().Get("said")]
+	m.Said = map[string]string{
+		"kept": "Saved.", "test": "A test is on its way to " + u.Email + ".", "now": "It is on its way.",
+	}[r.URL.Query().Get("said")]
 	var made []string
 	if m.List, made, err = s.madeOf(r, x.Page, x.Query); err != nil {
 		return err
 	}
 	m.What = strings.Join(made, ", ")
 	for _, f := range x.Formats {
-		m.Formats = append(m.Formats, map[string]string{"html": "mail", "pdf": "PDF", "xlsx": "Excel", "csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet", "sentione": "SentiOne's zip"}[f])
+		m.Formats = append(
+			m.Formats,
+			map[string]string{
+				"html": "mail", "pdf": "PDF", "xlsx": "Excel", "csv": "CSV", "jsonl": "JSON Lines",
+				"parquet": "Parquet", "sentione": "SentiOne's zip",
+			}[f],
+		)
 	}
 	if x.NextAt != nil {
 		if m.Next, err = nextRuns(x.Schedule, x.Zone, *x.NextAt, 3); err != nil {
@@ -195,13 +214,17 @@ func (s *server) sendNow(test bool) handler {
 		}
 		u, _ := accountOf(ctx)
 		now := s.Now()
-		run := queries.ReportRun{ID: queries.NewID(), ScheduleID: x.ID, DueAt: now, State: queries.RunWaiting, CreatedAt: now}
+		run := queries.ReportRun{
+			ID: queries.NewID(), ScheduleID: x.ID, DueAt: now, State: queries.RunWaiting, CreatedAt: now,
+		}
 		said := "now"
 		if test {
 			run.TestFor, said = u.Email, "test"
 		}
 		if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-			d := deed{act: queries.AuditReportSent, id: x.ID.String(), name: x.Name, after: map[string]any{"test": test}}
+			d := deed{
+				act: queries.AuditReportSent, id: x.ID.String(), name: x.Name, after: map[string]any{"test": test},
+			}
 			if err := queries.AddRun(ctx, tx, run); err != nil {
 				return d, err
 			}
@@ -235,7 +258,9 @@ func (s *server) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx := r.Context()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditReportPaused, id: x.ID.String(), name: x.Name, after: map[string]any{"next": next}}, queries.SetNextRun(ctx, tx, x.ID, next)
+		return deed{
+			act: queries.AuditReportPaused, id: x.ID.String(), name: x.Name, after: map[string]any{"next": next},
+		}, queries.SetNextRun(ctx, tx, x.ID, next)
 	}); err != nil {
 		return err
 	}
@@ -251,7 +276,9 @@ func (s *server) deleteSchedule(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx := r.Context()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditReportDeleted, id: x.ID.String(), name: x.Name, before: scheduleDeed(x)}, queries.DeleteSchedule(ctx, tx, x.ID)
+		return deed{
+			act: queries.AuditReportDeleted, id: x.ID.String(), name: x.Name, before: scheduleDeed(x),
+		}, queries.DeleteSchedule(ctx, tx, x.ID)
 	}); err != nil {
 		return err
 	}
@@ -285,7 +312,10 @@ func (s *server) retryDelivery(w http.ResponseWriter, r *http.Request) error {
 		return &metric.InputError{Field: "report", Msg: "what this run would have sent comes with the next one"}
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		d := deed{act: queries.AuditReportSent, id: x.ID.String(), name: x.Name, after: map[string]any{"again": r.PostFormValue("recipient")}}
+		d := deed{
+			act: queries.AuditReportSent, id: x.ID.String(), name: x.Name,
+			after: map[string]any{"again": r.PostFormValue("recipient")},
+		}
 		if err := queries.RetryDelivery(ctx, tx, id, r.PostFormValue("recipient")); err != nil {
 			return d, err
 		}

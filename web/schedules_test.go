@@ -25,8 +25,8 @@ import (
 	"turnwise/web"
 )
 
-// TestSchedules makes, changes, pauses and deletes a report by its forms; what is wrong is said beside what was typed, secrets are
-// never shown again and stay with their host.
+// TestSchedules makes, changes, pauses and deletes a report by its forms; what is wrong is said beside what was typed,
+// secrets are never shown again and stay with their host.
 func TestSchedules(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 23, 9, 0, 0, 0, time.UTC)
@@ -40,7 +40,11 @@ func TestSchedules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Jobs: queue, Box: box, ReportLeast: 15 * time.Minute, ReportMails: 47 * 2, Now: func() time.Time { return now }})
+	handler, stop := web.New(web.Config{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost",
+		Ingest: http.NotFoundHandler(), Jobs: queue, Box: box, ReportLeast: 15 * time.Minute, ReportMails: 47 * 2,
+		Now: func() time.Time { return now },
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -60,11 +64,20 @@ func TestSchedules(t *testing.T) {
 		}
 		return resp.StatusCode, html.UnescapeString(string(b)), resp.Header.Get("Location")
 	}
-	if _, body, _ := get(t, c, "GET", server.URL+"/reports"); !strings.Contains(body, "Mail is not set up") || !strings.Contains(body, "Nothing is sent yet") {
+	if _, body, _ := get(
+		t, c, "GET", server.URL+"/reports",
+	); !strings.Contains(body, "Mail is not set up") || !strings.Contains(body, "Nothing is sent yet") {
 		t.Errorf("empty: %.300s", body)
 	}
-	good := url.Values{"name": {"The month"}, "page": {"overview"}, "query": {"range=28d"}, "formats": {"html", "pdf"}, "schedule": {"first weekday of the month 07:30"}, "zone": {"Europe/Berlin"}, "destination": {"mail"}, "recipients": {"ann@example.org\nBob <bob@example.org>, ANN@example.org"}, "if_empty": {"send"}}
-	for field, wrong := range map[string]string{"name": "", "page": "nowhere", "query": "range=0d", "formats": "doc", "schedule": "sometimes", "zone": "Mars", "destination": "pigeon", "recipients": "ann@example.org\nnobody", "if_empty": "cry"} {
+	good := url.Values{
+		"name": {"The month"}, "page": {"overview"}, "query": {"range=28d"}, "formats": {"html", "pdf"},
+		"schedule": {"first weekday of the month 07:30"}, "zone": {"Europe/Berlin"}, "destination": {"mail"},
+		"recipients": {"ann@example.org\nBob <bob@example.org>, ANN@example.org"}, "if_empty": {"send"},
+	}
+	for field, wrong := range map[string]string{
+		"name": "", "page": "nowhere", "query": "range=0d", "formats": "doc", "schedule": "sometimes", "zone": "Mars",
+		"destination": "pigeon", "recipients": "ann@example.org\nnobody", "if_empty": "cry",
+	} {
 		form := url.Values{}
 		for k, v := range good {
 			form[k] = v
@@ -77,12 +90,16 @@ func TestSchedules(t *testing.T) {
 			}
 			continue
 		}
-		if status != 422 || !strings.Contains(body, field+":") || field != "name" && !strings.Contains(body, "The month") {
+		if status != 422 || !strings.Contains(body, field+":") || field != "name" &&
+			!strings.Contains(body, "The month") {
 			t.Errorf("%s %q: %d %.200s", field, wrong, status, body)
 		}
 	}
 	good["group_assistant"], good["group_environment"], good["group_channel"] = []string{"", "", "harbour-bank"}, []string{"", "", ""}, []string{"rest", "", ""}
-	for says, wrong := range map[string][]string{"two groups": {"cid@example.org", "", "Ann@example.org"}, "no address": {"cid"}, "leaves out": {"cid@example.org"}} {
+	for says, wrong := range map[string][]string{
+		"two groups": {"cid@example.org", "", "Ann@example.org"}, "no address": {"cid"},
+		"leaves out": {"cid@example.org"},
+	} {
 		form := url.Values{}
 		for k, v := range good {
 			form[k] = v
@@ -91,7 +108,8 @@ func TestSchedules(t *testing.T) {
 		if says == "leaves out" {
 			form.Set("query", "range=28d&channel=whatsapp")
 		}
-		if status, body, _ := post(c, "/reports", form); status != 422 || !strings.Contains(body, says) || !strings.Contains(body, ">cid") {
+		if status, body, _ := post(c, "/reports", form); status != 422 || !strings.Contains(body, says) ||
+			!strings.Contains(body, ">cid") {
 			t.Errorf("groups %v: %d %.200s", wrong, status, body)
 		}
 	}
@@ -103,12 +121,21 @@ func TestSchedules(t *testing.T) {
 	at, _, _ = strings.Cut(at, "?")
 	_, body, _ = get(t, c, "GET", server.URL+at)
 	body = html.UnescapeString(body)
-	for _, want := range []string{"Mon 2 Nov 2026, 07:30 CET", "Tue 1 Dec 2026, 07:30 CET", "Fri 1 Jan 2027, 07:30 CET", "ann@example.org, bob@example.org; rest@example.org (only rest); bank@example.org, bank2@example.org (only harbour-bank)", "first weekday of the month 07:30"} {
+	for _, want := range []string{
+		"Mon 2 Nov 2026, 07:30 CET", "Tue 1 Dec 2026, 07:30 CET", "Fri 1 Jan 2027, 07:30 CET",
+		"ann@example.org, bob@example.org; rest@example.org (only rest); bank@example.org, bank2@example.org (only harbour-bank)",
+		"first weekday of the month 07:30",
+	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	if status, text, _ := get(t, c, "GET", server.URL+"/reports/next?"+url.Values{"schedule": {"30 2 * * *"}, "zone": {"Europe/Berlin"}}.Encode()); status != 200 || !strings.Contains(text, "Sat 24 Oct 2026, 02:30 CEST, Sun 25 Oct 2026, 02:30 CEST, Mon 26 Oct 2026, 02:30 CET") {
+	if status, text, _ := get(
+		t, c, "GET",
+		server.URL+"/reports/next?"+url.Values{"schedule": {"30 2 * * *"}, "zone": {"Europe/Berlin"}}.Encode(),
+	); status != 200 || !strings.Contains(
+		text, "Sat 24 Oct 2026, 02:30 CEST, Sun 25 Oct 2026, 02:30 CEST, Mon 26 Oct 2026, 02:30 CET",
+	) {
 		t.Errorf("next: %d %s", status, text)
 	}
 	// Pause, go on, send now, test.
@@ -128,7 +155,9 @@ func TestSchedules(t *testing.T) {
 	if err != nil || len(runs) != 2 {
 		t.Fatalf("%d runs, %v", len(runs), err)
 	}
-	if last, err := queries.LastRuns(t.Context(), pool, []conversation.UUID{queries.NewID(), of}); err != nil || !reflect.DeepEqual(last, map[conversation.UUID]queries.ReportRun{of: runs[0]}) {
+	if last, err := queries.LastRuns(
+		t.Context(), pool, []conversation.UUID{queries.NewID(), of},
+	); err != nil || !reflect.DeepEqual(last, map[conversation.UUID]queries.ReportRun{of: runs[0]}) {
 		t.Errorf("the last runs are %v, %v", last, err)
 	}
 	if _, body, _ := get(t, c, "GET", server.URL+"/reports"); !strings.Contains(body, "about to be made") {
@@ -138,7 +167,10 @@ func TestSchedules(t *testing.T) {
 	if status, _, _ := get(t, signIn(t, server.URL, "admin"), "GET", server.URL+at); status != 200 {
 		t.Errorf("an admin: %d", status)
 	}
-	if err := queries.AddAccount(t.Context(), pool, access.Account{ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor", PasswordHash: passwordHash(t), CreatedAt: now}); err != nil {
+	if err := queries.AddAccount(t.Context(), pool, access.Account{
+		ID: queries.NewID(), Email: "other@example.org", Name: "other", Role: "supervisor",
+		PasswordHash: passwordHash(t), CreatedAt: now,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	other := signIn(t, server.URL, "other")
@@ -148,7 +180,11 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	// Secrets.
-	upload := url.Values{"name": {"Upload"}, "query": {"range=7d"}, "grain": {"conversation"}, "formats": {"csv"}, "schedule": {"daily 6:00"}, "zone": {"UTC"}, "destination": {"http"}, "url": {"https://a.example.org/x"}, "headers": {"Authorization: Bearer hunter2"}, "if_empty": {"send"}}
+	upload := url.Values{
+		"name": {"Upload"}, "query": {"range=7d"}, "grain": {"conversation"}, "formats": {"csv"},
+		"schedule": {"daily 6:00"}, "zone": {"UTC"}, "destination": {"http"}, "url": {"https://a.example.org/x"},
+		"headers": {"Authorization: Bearer hunter2"}, "if_empty": {"send"},
+	}
 	_, _, at = post(c, "/reports", upload)
 	at, _, _ = strings.Cut(at, "?")
 	id, err := conversation.ParseUUID(strings.TrimPrefix(at, "/reports/"))
@@ -162,7 +198,9 @@ func TestSchedules(t *testing.T) {
 	}
 	upload.Del("headers")
 	upload.Set("id", id.String())
-	for _, elsewhere := range []string{"https://a.example.org/y", "https://b.example.org/x", "http://a.example.org/x", "https://a.example.org:8443/x"} {
+	for _, elsewhere := range []string{
+		"https://a.example.org/y", "https://b.example.org/x", "http://a.example.org/x", "https://a.example.org:8443/x",
+	} {
 		x, err := queries.ScheduleByID(t.Context(), pool, id)
 		if err != nil {
 			t.Fatal(err)
@@ -194,7 +232,10 @@ func TestSchedules(t *testing.T) {
 	often.Del("id")
 	often.Set("destination", "mail")
 	often.Set("recipients", "a@example.org\nb@example.org")
-	for schedule, why := range map[string]string{"* * * * *": "the least distance", "0,14 * * * *": "the least distance", "0,15 * * * *": "96 mails a day", "0 * * * *": ""} {
+	for schedule, why := range map[string]string{
+		"* * * * *": "the least distance", "0,14 * * * *": "the least distance", "0,15 * * * *": "96 mails a day",
+		"0 * * * *": "",
+	} {
 		often.Set("schedule", schedule)
 		status, body, _ := post(c, "/reports", often)
 		if why == "" && status != 303 || why != "" && (status != 422 || !strings.Contains(body, why)) {
@@ -210,7 +251,12 @@ func TestSchedules(t *testing.T) {
 			t.Fatal("no secret was kept")
 		}
 		upload.Set("url", address)
-		upload.Set("revision", regexp.MustCompile(`name="revision" value="(\d+)"`).FindStringSubmatch(func() string { _, b, _ := get(t, c, "GET", server.URL+"/reports/edit?of="+id.String()); return b }())[1])
+		upload.Set(
+			"revision",
+			regexp.MustCompile(`name="revision" value="(\d+)"`).FindStringSubmatch(
+				func() string { _, b, _ := get(t, c, "GET", server.URL+"/reports/edit?of="+id.String()); return b }(),
+			)[1],
+		)
 		if status, body, _ := post(c, "/reports", upload); status != 303 {
 			t.Fatalf("%d %.300s", status, body)
 		}
@@ -220,7 +266,9 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	var leaked int
-	if err := pool.QueryRow(t.Context(), `select count(*) from schedules s where s::text like '%hunter2%'`).Scan(&leaked); err != nil || leaked > 0 {
+	if err := pool.QueryRow(
+		t.Context(), `select count(*) from schedules s where s::text like '%hunter2%'`,
+	).Scan(&leaked); err != nil || leaked > 0 {
 		t.Errorf("%d rows hold the secret in clear, %v", leaked, err)
 	}
 	if status, _, _ := post(c, at+"/delete", nil); status != 303 {
@@ -228,7 +276,10 @@ func TestSchedules(t *testing.T) {
 	}
 	// Mail: settings with a password, kept for its server only.
 	admin := signIn(t, server.URL, "admin")
-	settings := url.Values{"host": {"smtp.example.org"}, "port": {"587"}, "security": {"starttls"}, "user": {"u"}, "password": {"hunter2"}, "from": {"tw@example.org"}, "sender": {"Turnwise"}}
+	settings := url.Values{
+		"host": {"smtp.example.org"}, "port": {"587"}, "security": {"starttls"}, "user": {"u"}, "password": {"hunter2"},
+		"from": {"tw@example.org"}, "sender": {"Turnwise"},
+	}
 	if status, body, _ := post(admin, "/admin/mail", settings); status != 303 {
 		t.Fatalf("%d %.300s", status, body)
 	}
@@ -261,7 +312,11 @@ func TestSchedules(t *testing.T) {
 	if status, _, _ := post(admin, "/admin/mail", settings); status != 303 {
 		t.Errorf("%d", status)
 	}
-	if status, body, _ := post(admin, "/admin/mail/test", url.Values{"to": {"a@example.org"}}); status != 422 || !strings.Contains(body, "127.0.0.1 does not answer on port 1; check name and port") || !strings.Contains(body, "Send a test to") {
+	if status, body, _ := post(
+		admin, "/admin/mail/test", url.Values{"to": {"a@example.org"}},
+	); status != 422 || !strings.Contains(
+		body, "127.0.0.1 does not answer on port 1; check name and port",
+	) || !strings.Contains(body, "Send a test to") {
 		t.Errorf("a server that is away: %d %.300s", status, body)
 	}
 }
@@ -276,8 +331,14 @@ func TestPublicLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := queries.Schedule{ID: queries.NewID(), Name: "Weekly", AccountID: u.ID, Page: "overview", Formats: []string{"pdf"}, Schedule: "daily 8:00", Zone: "UTC", Destination: "mail", Target: queries.Target{Recipients: []string{"a@example.org"}}, IfEmpty: "send", CreatedAt: now}
-	run := queries.ReportRun{ID: queries.NewID(), ScheduleID: x.ID, DueAt: now, State: queries.RunWaiting, CreatedAt: now}
+	x := queries.Schedule{
+		ID: queries.NewID(), Name: "Weekly", AccountID: u.ID, Page: "overview", Formats: []string{"pdf"},
+		Schedule: "daily 8:00", Zone: "UTC", Destination: "mail",
+		Target: queries.Target{Recipients: []string{"a@example.org"}}, IfEmpty: "send", CreatedAt: now,
+	}
+	run := queries.ReportRun{
+		ID: queries.NewID(), ScheduleID: x.ID, DueAt: now, State: queries.RunWaiting, CreatedAt: now,
+	}
 	var claim queries.RunClaim
 	var all []queries.Delivery
 	if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -296,7 +357,17 @@ func TestPublicLinks(t *testing.T) {
 		if err := claim.Part(ctx, tx, 0, 1, []byte("and half")); err != nil {
 			return err
 		}
-		if err := claim.Made(ctx, tx, []queries.ReportFile{{Name: "big.pdf", Kind: "application/pdf", Role: "attachment", Size: 13, Key: "AAAAAAAAAAAAAAAAAAAAAAAAAA"}, {Name: "s", Kind: "text/html", Role: "html", Key: "BBBBBBBBBBBBBBBBBBBBBBBBBB"}}, 0); err != nil {
+		if err := claim.Made(
+			ctx, tx,
+			[]queries.ReportFile{
+				{
+					Name: "big.pdf", Kind: "application/pdf", Role: "attachment", Size: 13,
+					Key: "AAAAAAAAAAAAAAAAAAAAAAAAAA",
+				},
+				{Name: "s", Kind: "text/html", Role: "html", Key: "BBBBBBBBBBBBBBBBBBBBBBBBBB"},
+			},
+			0,
+		); err != nil {
 			return err
 		}
 		all, err = queries.Deliveries(ctx, tx, run.ID, x.Target.Recipients)
@@ -306,10 +377,17 @@ func TestPublicLinks(t *testing.T) {
 	}
 	c := client(t)
 	file := server.URL + "/files/" + run.ID.String()
-	if status, body, header := get(t, c, "GET", file+"/AAAAAAAAAAAAAAAAAAAAAAAAAA"); status != 200 || body != "half and half" || header.Get("Content-Disposition") != `attachment; filename="big.pdf"` {
+	if status, body, header := get(
+		t, c, "GET", file+"/AAAAAAAAAAAAAAAAAAAAAAAAAA",
+	); status != 200 || body != "half and half" ||
+		header.Get("Content-Disposition") != `attachment; filename="big.pdf"` {
 		t.Errorf("%d %q %v", status, body, header)
 	}
-	for _, path := range []string{file + "/0", file + "/BBBBBBBBBBBBBBBBBBBBBBBBBB", file + "/AAAAAAAAAAAAAAAAAAAAAAAAAB", server.URL + "/files/" + x.ID.String() + "/AAAAAAAAAAAAAAAAAAAAAAAAAA", server.URL + "/unsubscribe/" + run.ID.String()} {
+	for _, path := range []string{
+		file + "/0", file + "/BBBBBBBBBBBBBBBBBBBBBBBBBB", file + "/AAAAAAAAAAAAAAAAAAAAAAAAAB",
+		server.URL + "/files/" + x.ID.String() + "/AAAAAAAAAAAAAAAAAAAAAAAAAA",
+		server.URL + "/unsubscribe/" + run.ID.String(),
+	} {
 		if status, _, _ := get(t, c, "GET", path); status != 404 {
 			t.Errorf("%s: %d", path, status)
 		}
@@ -321,7 +399,8 @@ func TestPublicLinks(t *testing.T) {
 		t.Errorf("an expired file: %d", status)
 	}
 	leave := server.URL + "/unsubscribe/" + all[0].Token.String()
-	if status, body, _ := get(t, c, "GET", leave); status != 200 || !strings.Contains(body, "a@example.org") || !strings.Contains(body, "Weekly") {
+	if status, body, _ := get(t, c, "GET", leave); status != 200 || !strings.Contains(body, "a@example.org") ||
+		!strings.Contains(body, "Weekly") {
 		t.Errorf("%d %.300s", status, body)
 	}
 	if gone, err := queries.UnsubscribedOf(ctx, pool, x.ID); err != nil || len(gone) != 0 {

@@ -41,10 +41,11 @@ type Config struct {
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Ingest    http.Handler   // takes POST /api/v1/ingest/rasa
 	Replay    Replay
-	Knows     func(typ string) bool // tells whether a wire format is documented to have events of a type; nil: all are known
-	Jobs      *jobs.Queue           // takes what is done in the background
-	Box       *secret.Box           // keeps secrets; nil: there is no key
-	SSO       *SSO                  // nil: none
+	// tells whether a wire format is documented to have events of a type; nil: all are known
+	Knows func(typ string) bool
+	Jobs  *jobs.Queue // takes what is done in the background
+	Box   *secret.Box // keeps secrets; nil: there is no key
+	SSO   *SSO        // nil: none
 
 	ReportFolder bool               // files may be put into a folder of the server
 	Internal     jobs.Networks      // private networks to which files may be sent nevertheless
@@ -101,7 +102,10 @@ func New(cfg Config) (*Site, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &server{Config: cfg, grid: figures.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(), limiters: newLimiters(), probe: new(probe), stranger: new(atomic.Bool)}
+	s := &server{
+		Config: cfg, grid: figures.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(),
+		limiters: newLimiters(), probe: new(probe), stranger: new(atomic.Bool),
+	}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = sessionLife
@@ -144,7 +148,9 @@ func (s *server) forgetSessions(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := queries.ForgetLogins(ctx, s.Pool, s.Now(), s.Now().Add(-sessionIdle)); err != nil && ctx.Err() == nil {
+		if err := queries.ForgetLogins(
+			ctx, s.Pool, s.Now(), s.Now().Add(-sessionIdle),
+		); err != nil && ctx.Err() == nil {
 			s.Log.WarnContext(ctx, "expired sessions stay for now", "error", err)
 		}
 	}
@@ -183,7 +189,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case queries.Temporary(err):
 		s.Log.WarnContext(r.Context(), "the database does not answer", "error", err)
 		w.Header().Set("Retry-After", "5")
-		http.Error(w, "The database does not answer at the moment. Try again in a few seconds.", http.StatusServiceUnavailable)
+		http.Error(
+			w, "The database does not answer at the moment. Try again in a few seconds.", http.StatusServiceUnavailable,
+		)
 		return
 	default:
 		s.Log.ErrorContext(r.Context(), "a page failed", "error", err, "route", r.Pattern)

@@ -51,7 +51,10 @@ func (s *server) showSettings(w http.ResponseWriter, r *http.Request, status int
 		return err
 	}
 	for _, a := range all {
-		m.Assistants = append(m.Assistants, views.SettingRow{Name: a.Name, Link: "/admin/assistant?" + url.Values{"name": {a.Name}}.Encode(), By: a.By, Changed: a.ChangedAt})
+		m.Assistants = append(m.Assistants, views.SettingRow{
+			Name: a.Name, Link: "/admin/assistant?" + url.Values{"name": {a.Name}}.Encode(), By: a.By,
+			Changed: a.ChangedAt,
+		})
 	}
 	return s.render(w, r, status, views.SettingsPage(m))
 }
@@ -63,7 +66,9 @@ func (s *server) keepWorkspace(w http.ResponseWriter, r *http.Request) error {
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	x := queries.Workspace{TimeZone: p("zone"), WeekBegins: p("week"), Numbers: p("numbers")}
 	if err := x.Check(); err != nil {
-		return s.showSettings(w, r, http.StatusUnprocessableEntity, views.Settings{Form: views.WorkspaceForm(x), Error: err.Error()})
+		return s.showSettings(
+			w, r, http.StatusUnprocessableEntity, views.Settings{Form: views.WorkspaceForm(x), Error: err.Error()},
+		)
 	}
 	u, _ := accountOf(ctx)
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
@@ -71,7 +76,9 @@ func (s *server) keepWorkspace(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return deed{}, err
 		}
-		return deed{act: queries.AuditSettingsChanged, name: "workspace", before: was, after: x}, queries.SetWorkspace(ctx, tx, x, u.ID, s.Now())
+		return deed{
+			act: queries.AuditSettingsChanged, name: "workspace", before: was, after: x,
+		}, queries.SetWorkspace(ctx, tx, x, u.ID, s.Now())
 	}); err != nil {
 		return err
 	}
@@ -129,7 +136,9 @@ func assistantForm(x conversation.Settings) views.AssistantForm {
 	}
 }
 
-func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status int, a queries.Assistant, m views.AssistantSettings) error {
+func (s *server) showAssistant(
+	w http.ResponseWriter, r *http.Request, status int, a queries.Assistant, m views.AssistantSettings,
+) error {
 	m.Page, m.Name, m.By, m.Changed = s.page(r, a.Name, "Admin"), a.Name, a.By, a.ChangedAt
 	m.Default, m.UUID = assistantForm(conversation.DefaultSettings()), a.UUID.String()
 	aliases, err := queries.Aliases(r.Context(), s.Pool)
@@ -150,7 +159,9 @@ func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status in
 			m.Others = append(m.Others, x.Name)
 		}
 	}
-	for kind, words := range map[queries.FoldKind]string{queries.FoldToMerge: "%s into %s", queries.FoldToSeparate: "out of %s, what is of %s"} {
+	for kind, words := range map[queries.FoldKind]string{
+		queries.FoldToMerge: "%s into %s", queries.FoldToSeparate: "out of %s, what is of %s",
+	} {
 		moves, err := queries.FoldRuns(r.Context(), s.Pool, kind)
 		if err != nil {
 			return err
@@ -178,7 +189,10 @@ func (s *server) showAssistant(w http.ResponseWriter, r *http.Request, status in
 }
 
 func (s *server) foldRow(x queries.FoldRun) views.FoldRunRow {
-	row := views.FoldRunRow{ID: x.ID.String(), By: x.By, At: x.CreatedAt, EndedAt: x.EndedAt, Senders: x.Senders, Total: x.Total, Error: x.Error}
+	row := views.FoldRunRow{
+		ID: x.ID.String(), By: x.By, At: x.CreatedAt, EndedAt: x.EndedAt, Senders: x.Senders, Total: x.Total,
+		Error: x.Error,
+	}
 	if begins := x.CreatedAt.Add(jobs.SettledAfter).Sub(s.Now()); x.Senders == 0 && begins > 0 {
 		row.Waits = begins
 	}
@@ -192,7 +206,9 @@ func parseAssistant(r *http.Request) (x conversation.Settings, form views.Assist
 	}
 	p := r.PostForm.Get
 	form = views.AssistantForm{
-		Actions: p("actions"), Flows: p("flows"), Command: p("command") == "yes", Pause: cmp.Or(p("pause"), string(conversation.PauseAuto)), Agent: p("agent") == "yes",
+		Actions: p("actions"), Flows: p("flows"), Command: p("command") == "yes", Pause: cmp.Or(
+			p("pause"), string(conversation.PauseAuto),
+		), Agent: p("agent") == "yes",
 		Slots: p("slots"), Satisfied: p("satisfied"), Idle: p("idle"), Fallbacks: p("fallbacks"),
 		Questions: p("questions"), Intents: p("intents"), Words: p("words"),
 	}
@@ -225,7 +241,9 @@ func (s *server) keepAssistant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if wrong != nil {
-		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, views.AssistantSettings{Form: form, Error: wrong.Error()})
+		return s.showAssistant(
+			w, r, http.StatusUnprocessableEntity, a, views.AssistantSettings{Form: form, Error: wrong.Error()},
+		)
 	}
 	u, _ := accountOf(ctx)
 	fold := r.PostFormValue("fold") == "yes"
@@ -233,14 +251,19 @@ func (s *server) keepAssistant(w http.ResponseWriter, r *http.Request) error {
 		if err := queries.SetAssistant(ctx, tx, a.Name, x, u.ID, s.Now()); err != nil {
 			return deed{}, err
 		}
-		d := deed{act: queries.AuditSettingsChanged, name: "assistant " + a.Name, before: a.Settings, after: assistantDeed{x, fold}}
+		d := deed{
+			act: queries.AuditSettingsChanged, name: "assistant " + a.Name, before: a.Settings,
+			after: assistantDeed{x, fold},
+		}
 		if !fold {
 			return d, nil
 		}
 		return d, s.foldAgain(r, tx, a.Name)
 	})
 	if errors.Is(err, queries.ErrConflict) {
-		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, views.AssistantSettings{Form: form, Error: "Stored conversations are being recalculated. Wait until that is done."})
+		return s.showAssistant(w, r, http.StatusUnprocessableEntity, a, views.AssistantSettings{
+			Form: form, Error: "Stored conversations are being recalculated. Wait until that is done.",
+		})
 	}
 	if err != nil {
 		return err
@@ -262,7 +285,9 @@ type assistantDeed struct {
 // foldAgain has what is stored of an assistant folded again.
 func (s *server) foldAgain(r *http.Request, tx pgx.Tx, assistant string) error {
 	u, _ := accountOf(r.Context())
-	run := queries.FoldRun{ID: queries.NewID(), Kind: queries.FoldToRebuild, Assistant: assistant, AccountID: &u.ID, CreatedAt: s.Now()}
+	run := queries.FoldRun{
+		ID: queries.NewID(), Kind: queries.FoldToRebuild, Assistant: assistant, AccountID: &u.ID, CreatedAt: s.Now(),
+	}
 	if err := queries.StartFold(r.Context(), tx, run, nil); err != nil {
 		return err
 	}

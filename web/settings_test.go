@@ -18,8 +18,8 @@ import (
 	"turnwise/queries"
 )
 
-// TestSettings: an admin sets the workspace and how an assistant's events are read; what is stored follows when it is folded again; everything
-// goes into a file and comes back from it, and a file says what it changes.
+// TestSettings: an admin sets the workspace and how an assistant's events are read; what is stored follows when it is
+// folded again; everything goes into a file and comes back from it, and a file says what it changes.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
@@ -27,25 +27,44 @@ func TestSettings(t *testing.T) {
 	feed(t, o.pool, g.Next)
 	admin := signIn(t, o.url, "admin")
 	for _, form := range [][]string{
-		{"zone", "Mars/Olympus", "week", "monday", "numbers", "1,234.5"}, {"zone", "Local", "week", "monday", "numbers", "1,234.5"}, {"zone", "UTC", "week", "friday", "numbers", "1,234.5"}, {"zone", "UTC", "week", "monday", "numbers", "1234"},
+		{
+			"zone", "Mars/Olympus", "week", "monday", "numbers", "1,234.5",
+		}, {
+			"zone", "Local", "week", "monday", "numbers", "1,234.5",
+		}, {
+			"zone", "UTC", "week", "friday", "numbers", "1,234.5",
+		}, {"zone", "UTC", "week", "monday", "numbers", "1234"},
 	} {
-		if status, _, body := o.post(admin, "/admin/settings", form...); status != 422 || !strings.Contains(body, `role="alert"`) {
+		if status, _, body := o.post(
+			admin, "/admin/settings", form...,
+		); status != 422 || !strings.Contains(body, `role="alert"`) {
 			t.Errorf("%v: %d", form, status)
 		}
 	}
-	if status, _, _ := o.post(admin, "/admin/settings", "zone", "Europe/Berlin", "week", "sunday", "numbers", "1.234,5"); status != 303 {
+	if status, _, _ := o.post(
+		admin, "/admin/settings", "zone", "Europe/Berlin", "week", "sunday", "numbers", "1.234,5",
+	); status != 303 {
 		t.Errorf("kept: %d", status)
 	}
-	if w, err := queries.WorkspaceSettings(t.Context(), o.pool); err != nil || w != (queries.Workspace{TimeZone: "Europe/Berlin", WeekBegins: "sunday", Numbers: "1.234,5"}) {
+	if w, err := queries.WorkspaceSettings(t.Context(), o.pool); err != nil || w != (queries.Workspace{
+		TimeZone: "Europe/Berlin", WeekBegins: "sunday", Numbers: "1.234,5",
+	}) {
 		t.Errorf("%+v %v", w, err)
 	}
 	var name string
-	if err := o.pool.QueryRow(t.Context(), `select a.name from conversations c join assistants a on a.id = c.assistant_id group by 1 order by count(c.escalated_at) desc, 1 limit 1`).Scan(&name); err != nil {
+	if err := o.pool.QueryRow(
+		t.Context(),
+		`select a.name from conversations c join assistants a on a.id = c.assistant_id group by 1 order by count(c.escalated_at) desc, 1 limit 1`,
+	).Scan(&name); err != nil {
 		t.Fatal(err)
 	}
 	escalated := func() (n int) {
 		t.Helper()
-		if err := o.pool.QueryRow(t.Context(), `select count(*) from conversations c join assistants a on a.id = c.assistant_id where a.name = $1 and escalated_at is not null`, name).Scan(&n); err != nil {
+		if err := o.pool.QueryRow(
+			t.Context(),
+			`select count(*) from conversations c join assistants a on a.id = c.assistant_id where a.name = $1 and escalated_at is not null`,
+			name,
+		).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -53,11 +72,16 @@ func TestSettings(t *testing.T) {
 	if escalated() == 0 {
 		t.Fatal("nothing is escalated")
 	}
-	form := []string{"name", name, "actions", "action_nobody_has\n\n action_nobody_has ", "slots", "csat_score", "satisfied", "3", "idle", "30", "fallbacks", "x", "pause", "never"}
+	form := []string{
+		"name", name, "actions", "action_nobody_has\n\n action_nobody_has ", "slots", "csat_score", "satisfied", "3",
+		"idle", "30", "fallbacks", "x", "pause", "never",
+	}
 	if status, _, _ := o.post(admin, "/admin/assistant", append(form[:8:8], "idle", "0")...); status != 422 {
 		t.Errorf("no minutes: %d", status)
 	}
-	if status, _, _ := o.post(admin, "/admin/assistant", append(form[2:len(form):len(form)], "name", "nobody")...); status != 404 {
+	if status, _, _ := o.post(
+		admin, "/admin/assistant", append(form[2:len(form):len(form)], "name", "nobody")...,
+	); status != 404 {
 		t.Errorf("no assistant: %d", status)
 	}
 	if status, _, _ := o.post(admin, "/admin/assistant", append(form, "fold", "yes")...); status != 303 {
@@ -70,17 +94,23 @@ func TestSettings(t *testing.T) {
 	if err != nil || len(runs) != 1 {
 		t.Fatal(runs, err)
 	}
-	if err := jobs.Fold(t.Context(), o.pool, runs[0].ID, ingest.NewWriter(o.pool, slog.New(slog.DiscardHandler)).FoldStored, func() time.Time { return o.now }); err != nil {
+	if err := jobs.Fold(
+		t.Context(), o.pool, runs[0].ID, ingest.NewWriter(o.pool, slog.New(slog.DiscardHandler)).FoldStored,
+		func() time.Time { return o.now },
+	); err != nil {
 		t.Fatal(err)
 	}
 	if n := escalated(); n != 0 {
 		t.Errorf("%d are escalated by what hands over no more", n)
 	}
 	page := "/admin/assistant?" + url.Values{"name": {name}}.Encode()
-	if _, body := o.get(admin, page); !strings.Contains(body, "done in") || !strings.Contains(body, "action_nobody_has</textarea>") {
+	if _, body := o.get(admin, page); !strings.Contains(body, "done in") || !strings.Contains(
+		body, "action_nobody_has</textarea>",
+	) {
 		t.Errorf("the page: %.300s", body)
 	}
-	if _, body := o.get(admin, "/admin/audit"); !strings.Contains(body, "assistant "+name) || !strings.Contains(body, "workspace") {
+	if _, body := o.get(admin, "/admin/audit"); !strings.Contains(body, "assistant "+name) ||
+		!strings.Contains(body, "workspace") {
 		t.Error("the audit log does not have it")
 	}
 
@@ -135,7 +165,9 @@ retention:
 	if words, err := apply(after); err != nil || len(words) != 0 {
 		t.Errorf("what was written afterwards changes %v, %v", words, err)
 	}
-	if words, err := apply("retention:\n  - {texts: 10, events: 60, conversations: 365}\n"); err != nil || len(words) != 2 {
+	if words, err := apply(
+		"retention:\n  - {texts: 10, events: 60, conversations: 365}\n",
+	); err != nil || len(words) != 2 {
 		t.Errorf("a rule changed, one deleted: %v, %v", words, err)
 	}
 	for _, bad := range []string{
@@ -147,7 +179,9 @@ retention:
 		}
 	}
 	entries := 0
-	if err := o.pool.QueryRow(t.Context(), `select count(*) from audit_log where actor = 'a test'`).Scan(&entries); err != nil || entries != 11 {
+	if err := o.pool.QueryRow(
+		t.Context(), `select count(*) from audit_log where actor = 'a test'`,
+	).Scan(&entries); err != nil || entries != 11 {
 		t.Errorf("%d entries, %v", entries, err)
 	}
 }

@@ -73,7 +73,8 @@ func (x sight) transcript(t *queries.Transcript) {
 // revealLasts is how long a conversation stays revealed.
 const revealLasts = 30 * time.Minute
 
-// reveal answers POST /conversations/{id}/reveal: shows who may see them the personal data of a conversation for a while, and notes why.
+// reveal answers POST /conversations/{id}/reveal: shows who may see them the personal data of a conversation for a
+// while, and notes why.
 func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -95,11 +96,15 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		d := deed{act: queries.AuditRevealed, id: c.ID.String(), after: map[string]any{"reason": reason, "until": until}}
+		d := deed{
+			act: queries.AuditRevealed, id: c.ID.String(), after: map[string]any{"reason": reason, "until": until},
+		}
 		if reason == "" {
 			d.after = map[string]any{"hidden": true}
 		}
-		return d, queries.Reveal(ctx, tx, queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, u.ID, reason, s.Now(), until)
+		return d, queries.Reveal(
+			ctx, tx, queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, u.ID, reason, s.Now(), until,
+		)
 	}); err != nil {
 		return err
 	}
@@ -110,13 +115,17 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 // personalReason reads why somebody wants to see personal data.
 func personalReason(r *http.Request) (string, error) {
 	reason := strings.Join(strings.Fields(r.FormValue("reason")), " ")
-	if n := utf8.RuneCountInString(reason); n < 3 || n > 500 || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0) {
-		return "", &metric.InputError{Field: "reason", Msg: "is asked for: why do you need to see personal data? 3 to 500 characters"}
+	if n := utf8.RuneCountInString(reason); n < 3 || n > 500 || !utf8.ValidString(reason) ||
+		strings.ContainsRune(reason, 0) {
+		return "", &metric.InputError{
+			Field: "reason", Msg: "is asked for: why do you need to see personal data? 3 to 500 characters",
+		}
 	}
 	return reason, nil
 }
 
-// clear tells whether a file is to hold personal data that are masked elsewhere, and why; it is refused to who may not see them.
+// clear tells whether a file is to hold personal data that are masked elsewhere, and why; it is refused to who may not
+// see them.
 func (s *server) clear(r *http.Request, asked string) (reason string, clear bool, err error) {
 	if asked != "yes" {
 		return "", false, nil

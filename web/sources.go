@@ -64,7 +64,8 @@ func (s *server) sourceRows(ctx context.Context, now time.Time) ([]views.SourceR
 		if ahead := time.Duration(x.Ahead * float64(time.Second)); ahead >= clockAhead {
 			row.Ahead = ahead
 		}
-		if d := delays[x.ID]; d != nil && (x.Kind == "http" || row.Broker != nil) { // files hold the past: their delay says nothing
+		// files hold the past: their delay says nothing
+		if d := delays[x.ID]; d != nil && (x.Kind == "http" || row.Broker != nil) {
 			row.Delay50, row.Delay95 = delayWords(d, 0.5), delayWords(d, 0.95)
 		}
 		rows = append(rows, row)
@@ -99,7 +100,9 @@ func (s *server) brokers(ctx context.Context, now time.Time) (map[int64]*views.B
 	}
 	for _, p := range positions {
 		if b := all[p.SourceID]; b != nil {
-			b.Parts = append(b.Parts, views.BrokerPart{Stream: p.Stream, Part: p.Part, Committed: p.Committed, Newest: p.Newest, Lag: p.Lag, At: p.At})
+			b.Parts = append(b.Parts, views.BrokerPart{
+				Stream: p.Stream, Part: p.Part, Committed: p.Committed, Newest: p.Newest, Lag: p.Lag, At: p.At,
+			})
 			b.Lag += p.Lag
 			if b.LagAt == nil || p.At.After(*b.LagAt) {
 				b.LagAt = &p.At
@@ -115,7 +118,10 @@ func (s *server) brokers(ctx context.Context, now time.Time) (map[int64]*views.B
 			b.Error, b.ErrorAt = x.Error, x.ErrorAt
 		}
 		b.LastSeen = later(b.LastSeen, x.SeenAt)
-		row := views.BrokerMember{Name: x.Member, State: x.State, Reason: x.Reason, Started: x.StartedAt, Seen: x.SeenAt, Reconnects: x.Reconnects}
+		row := views.BrokerMember{
+			Name: x.Member, State: x.State, Reason: x.Reason, Started: x.StartedAt, Seen: x.SeenAt,
+			Reconnects: x.Reconnects,
+		}
 		if now.Sub(x.SeenAt) > memberSilence && x.State != "stopped" {
 			row.State, row.Reason = "gone", "it has not been heard of"
 		}
@@ -194,7 +200,9 @@ func (s *server) pauseSource(w http.ResponseWriter, r *http.Request) error {
 	u, _ := accountOf(r.Context()) // the route needs one
 	ctx := r.Context()
 	if err := s.audited(r, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditSourcePaused, id: strconv.FormatInt(id, 10), after: map[string]any{"why": why}}, queries.PauseSource(ctx, tx, id, s.Now(), u.Email, why)
+		return deed{
+			act: queries.AuditSourcePaused, id: strconv.FormatInt(id, 10), after: map[string]any{"why": why},
+		}, queries.PauseSource(ctx, tx, id, s.Now(), u.Email, why)
 	}); err != nil {
 		return err
 	}

@@ -37,15 +37,22 @@ func TestSource(t *testing.T) {
 			}
 		}
 	}
-	shows("viewer", "bank &lt;events&gt;", "is read by no process; start turnwise serve", "The broker was not asked yet", "!Pause</button>", "!Settings")
+	shows(
+		"viewer", "bank &lt;events&gt;", "is read by no process; start turnwise serve", "The broker was not asked yet",
+		"!Pause</button>", "!Settings",
+	)
 	if err := queries.SaveSettings(ctx, pool, id, "kafka", []queries.Setting{{"Brokers", "kafka-1:9092"}}); err != nil {
 		t.Fatal(err)
 	}
 	committed, newest := int64(1200), int64(1234)
-	if err := queries.SavePositions(ctx, pool, id, now, []queries.Position{{Stream: "rasa-events", Part: 2, Committed: &committed, Newest: &newest, Lag: 34}}); err != nil {
+	if err := queries.SavePositions(ctx, pool, id, now, []queries.Position{
+		{Stream: "rasa-events", Part: 2, Committed: &committed, Newest: &newest, Lag: 34},
+	}); err != nil {
 		t.Fatal(err)
 	}
-	member := queries.Member{SourceID: id, Member: "host:1", StartedAt: now, SeenAt: now, State: "reading", StateAt: now}
+	member := queries.Member{
+		SourceID: id, Member: "host:1", StartedAt: now, SeenAt: now, State: "reading", StateAt: now,
+	}
 	if err := queries.SaveMember(ctx, pool, member); err != nil {
 		t.Fatal(err)
 	}
@@ -56,17 +63,24 @@ func TestSource(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if all, err := queries.SourceDelays(ctx, pool, now.Add(-time.Hour)); err != nil || all[id] == nil || *all[id] != (metric.Delays{3: 20}) {
+	if all, err := queries.SourceDelays(
+		ctx, pool, now.Add(-time.Hour),
+	); err != nil || all[id] == nil || *all[id] != (metric.Delays{3: 20}) {
 		t.Errorf("delays %v, %v; want 20 of one class", all[id], err)
 	}
-	shows("viewer", "is being read.", "34 messages", "1,200", "1,234", "p50 750 ms, p95 975 ms", "6 duplicates, 0 revised, 4 redelivered", "!kafka-1:9092")
+	shows(
+		"viewer", "is being read.", "34 messages", "1,200", "1,234", "p50 750 ms, p95 975 ms",
+		"6 duplicates, 0 revised, 4 redelivered", "!kafka-1:9092",
+	)
 	shows("admin", "kafka-1:9092", "Pause</button>")
 	member.Member, member.State, member.Reason = "host:2", "failed", "connection refused"
 	if err := queries.SaveMember(ctx, pool, member); err != nil {
 		t.Fatal(err)
 	}
 	shows("viewer", "cannot be read: connection refused")
-	if _, body, _ := get(t, viewer, "GET", server.URL+"/health"); !strings.Contains(body, "cannot be read: connection refused") || !strings.Contains(body, "34") {
+	if _, body, _ := get(t, viewer, "GET", server.URL+"/health"); !strings.Contains(
+		body, "cannot be read: connection refused",
+	) || !strings.Contains(body, "34") {
 		t.Error("Data health does not tell that the source fails")
 	}
 	member.SeenAt = now.Add(-time.Minute)

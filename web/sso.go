@@ -22,8 +22,8 @@ import (
 	"turnwise/views"
 )
 
-// SSO is sign-in by an OpenID Connect provider: authorization code with PKCE, state and nonce. A user is known by issuer and subject, never
-// by address alone.
+// SSO is sign-in by an OpenID Connect provider: authorization code with PKCE, state and nonce. A user is known by
+// issuer and subject, never by address alone.
 type SSO struct {
 	Issuer, ClientID, Secret string
 	Name                     string      // as the button has it
@@ -31,8 +31,9 @@ type SSO struct {
 	Groups                   string      // claim that lists the groups
 	Roles                    []GroupRole // which groups have which role; the mightiest that fits counts
 	Role                     string      // of who is in none of them; "" for nobody
-	TrustEmail               bool        // addresses of new users count though the provider does not say that it checked them
-	Only                     bool        // passwords are off
+	// addresses of new users count though the provider does not say that it checked them
+	TrustEmail bool
+	Only       bool // passwords are off
 
 	mu       sync.Mutex
 	provider *oidc.Provider
@@ -54,7 +55,8 @@ func (o *SSO) discover(ctx context.Context) (*oidc.Provider, error) {
 		return nil, o.failed
 	}
 	if o.provider == nil {
-		p, err := oidc.NewProvider(context.WithoutCancel(ctx), o.Issuer) // it keeps the context for the keys it fetches later
+		// it keeps the context for the keys it fetches later
+		p, err := oidc.NewProvider(context.WithoutCancel(ctx), o.Issuer)
 		if err != nil {
 			o.failed, o.failedAt = err, time.Now()
 			return nil, err
@@ -65,7 +67,10 @@ func (o *SSO) discover(ctx context.Context) (*oidc.Provider, error) {
 }
 
 func (o *SSO) config(p *oidc.Provider, url string) *oauth2.Config {
-	return &oauth2.Config{ClientID: o.ClientID, ClientSecret: o.Secret, Endpoint: p.Endpoint(), RedirectURL: url + "/login/callback", Scopes: append([]string{oidc.ScopeOpenID, "email", "profile"}, o.Scopes...)}
+	return &oauth2.Config{
+		ClientID: o.ClientID, ClientSecret: o.Secret, Endpoint: p.Endpoint(), RedirectURL: url + "/login/callback",
+		Scopes: append([]string{oidc.ScopeOpenID, "email", "profile"}, o.Scopes...),
+	}
 }
 
 // roleOf returns what role groups give, and whether they are what decides.
@@ -103,13 +108,22 @@ func (s *server) ssoBegin(w http.ResponseWriter, r *http.Request) error {
 		s.Log.ErrorContext(ctx, "the provider of single sign-on does not answer", "issuer", s.SSO.Issuer, "error", err)
 		return s.ssoRefused(w, r, "The sign-in service does not answer. Try again later.")
 	}
-	asked := ssoAsked{State: oauth2.GenerateVerifier(), Nonce: oauth2.GenerateVerifier(), Verifier: oauth2.GenerateVerifier(), Next: local(r.URL.Query().Get("next"))}
+	asked := ssoAsked{
+		State: oauth2.GenerateVerifier(), Nonce: oauth2.GenerateVerifier(), Verifier: oauth2.GenerateVerifier(),
+		Next: local(r.URL.Query().Get("next")),
+	}
 	text, err := json.Marshal(asked)
 	if err != nil {
 		return err
 	}
 	s.sessions.Put(ctx, ssoKey, string(text))
-	http.Redirect(w, r, s.SSO.config(p, s.URL).AuthCodeURL(asked.State, oidc.Nonce(asked.Nonce), oauth2.S256ChallengeOption(asked.Verifier)), http.StatusSeeOther)
+	http.Redirect(
+		w, r,
+		s.SSO.config(p, s.URL).AuthCodeURL(
+			asked.State, oidc.Nonce(asked.Nonce), oauth2.S256ChallengeOption(asked.Verifier),
+		),
+		http.StatusSeeOther,
+	)
 	return nil
 }
 
@@ -134,7 +148,9 @@ func (s *server) ssoEnd(w http.ResponseWriter, r *http.Request) error {
 	if kept == "" { // nobody's attempt: nothing to write down
 		return s.showLogin(w, r, http.StatusForbidden, views.Login{Error: notBegun})
 	}
-	if err := json.Unmarshal([]byte(kept), &asked); err != nil || subtle.ConstantTimeCompare([]byte(asked.State), []byte(q.Get("state"))) != 1 {
+	if err := json.Unmarshal([]byte(kept), &asked); err != nil || subtle.ConstantTimeCompare(
+		[]byte(asked.State), []byte(q.Get("state")),
+	) != 1 {
 		return s.ssoRefused(w, r, notBegun)
 	}
 	if q.Get("error") != "" {
@@ -239,9 +255,14 @@ func (s *server) ssoUser(r *http.Request, c ssoClaims) (u access.Account, why st
 		if checkName(name) != nil {
 			name = c.Email
 		}
-		u = access.Account{ID: queries.NewID(), Email: c.Email, Name: name, Role: role, Issuer: &s.SSO.Issuer, Subject: &c.Subject, CreatedAt: s.Now()}
+		u = access.Account{
+			ID: queries.NewID(), Email: c.Email, Name: name, Role: role, Issuer: &s.SSO.Issuer, Subject: &c.Subject,
+			CreatedAt: s.Now(),
+		}
 		err = s.auditedAs(r, ssoActor(s.address(r)), func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditAccountMade, id: u.ID.String(), name: u.Email, after: userDeed(u)}, queries.AddAccount(ctx, tx, u)
+			return deed{
+				act: queries.AuditAccountMade, id: u.ID.String(), name: u.Email, after: userDeed(u),
+			}, queries.AddAccount(ctx, tx, u)
 		})
 		return u, "", err
 	}
@@ -253,7 +274,10 @@ func (s *server) ssoUser(r *http.Request, c ssoClaims) (u access.Account, why st
 		return u, "", nil
 	}
 	err = s.auditedAs(r, ssoActor(s.address(r)), func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: userDeed(was), after: userDeed(u)}, queries.ChangeAccount(ctx, tx, u)
+		return deed{
+			act: queries.AuditAccountChanged, id: u.ID.String(), name: u.Email, before: userDeed(was),
+			after: userDeed(u),
+		}, queries.ChangeAccount(ctx, tx, u)
 	})
 	if errors.Is(err, queries.ErrLastAdmin) {
 		s.Log.WarnContext(ctx, "the groups of the last admin make him none; he stays one")

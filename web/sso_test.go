@@ -24,14 +24,19 @@ func provider(t *testing.T) (*mockoidc.MockOIDC, *web.SSO) {
 	}
 	t.Cleanup(func() { _ = m.Shutdown() })
 	c := m.Config()
-	return m, &web.SSO{Issuer: c.Issuer, ClientID: c.ClientID, Secret: c.ClientSecret, Name: "the company", Groups: "groups", Scopes: []string{"groups"}}
+	return m, &web.SSO{
+		Issuer: c.Issuer, ClientID: c.ClientID, Secret: c.ClientSecret, Name: "the company", Groups: "groups",
+		Scopes: []string{"groups"},
+	}
 }
 
 // through goes to the provider and back; it returns the last answer.
 func (o *office) through(c *http.Client, change func(back *url.URL)) (int, string, string) {
 	o.t.Helper()
 	status, _, h := get(o.t, c, "GET", o.url+"/login/sso?next=/csat")
-	if status != 303 || !strings.Contains(h.Get("Location"), "code_challenge_method=S256") || !strings.Contains(h.Get("Location"), "nonce=") {
+	if status != 303 || !strings.Contains(
+		h.Get("Location"), "code_challenge_method=S256",
+	) || !strings.Contains(h.Get("Location"), "nonce=") {
 		o.t.Fatalf("the way to the provider: %d %s", status, h.Get("Location"))
 	}
 	_, _, h = get(o.t, client(o.t), "GET", h.Get("Location"))
@@ -46,16 +51,21 @@ func (o *office) through(c *http.Client, change func(back *url.URL)) (int, strin
 	return status, h.Get("Location"), body
 }
 
-// TestSSO: who the provider says becomes a user, by issuer and subject, with the role of the groups at that time; nobody takes another's place.
+// TestSSO: who the provider says becomes a user, by issuer and subject, with the role of the groups at that time;
+// nobody takes another's place.
 func TestSSO(t *testing.T) {
 	t.Parallel()
 	m, sso := provider(t)
-	sso.Roles = []web.GroupRole{{Group: "staff", Role: "viewer"}, {Group: "leads", Role: "supervisor"}, {Group: "it", Role: "admin"}}
+	sso.Roles = []web.GroupRole{
+		{Group: "staff", Role: "viewer"}, {Group: "leads", Role: "supervisor"}, {Group: "it", Role: "admin"},
+	}
 	o := newOffice(t, sso)
 	as := func(subject, email string, verified bool, groups ...string) {
 		m.QueueUser(&mockoidc.MockUser{Subject: subject, Email: email, EmailVerified: verified, Groups: groups})
 	}
-	if _, page := o.get(client(t), "/login"); !strings.Contains(page, "Sign in with the company") || !strings.Contains(page, `name="password"`) {
+	if _, page := o.get(client(t), "/login"); !strings.Contains(
+		page, "Sign in with the company",
+	) || !strings.Contains(page, `name="password"`) {
 		t.Error("the page of sign-in offers not both ways")
 	}
 	as("s1", "ann@corp.example", true, "staff", "leads", "other")
@@ -83,14 +93,32 @@ func TestSSO(t *testing.T) {
 		change func(*url.URL)
 		want   string
 	}{
-		"no group that counts":           {func() { as("s2", "bob@corp.example", true, "guests") }, nil, "None of your groups"},
-		"the address of a user":          {func() { as("s3", "admin@example.org", false, "it") }, nil, "signs in otherwise"},
-		"the address of another subject": {func() { as("s4", "ann@corp.example", true, "it") }, nil, "signs in otherwise"},
-		"no address":                     {func() { as("s5", "", true, "it") }, nil, "did not tell your address"},
-		"another state":                  {func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "state", "forged") }, "not begun here"},
-		"no state":                       {func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "state", "") }, "not begun here"},
-		"a forged code":                  {func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "code", "forged") }, "could not be checked"},
-		"refused":                        {func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "error", "access_denied") }, "refused"},
+		"no group that counts": {
+			func() { as("s2", "bob@corp.example", true, "guests") }, nil, "None of your groups",
+		},
+		"the address of a user": {
+			func() { as("s3", "admin@example.org", false, "it") }, nil, "signs in otherwise",
+		},
+		"the address of another subject": {
+			func() { as("s4", "ann@corp.example", true, "it") }, nil, "signs in otherwise",
+		},
+		"no address": {func() { as("s5", "", true, "it") }, nil, "did not tell your address"},
+		"another state": {
+			func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "state", "forged") },
+			"not begun here",
+		},
+		"no state": {
+			func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "state", "") },
+			"not begun here",
+		},
+		"a forged code": {
+			func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "code", "forged") },
+			"could not be checked",
+		},
+		"refused": {
+			func() { as("s6", "eve@corp.example", true, "it") }, func(u *url.URL) { set(u, "error", "access_denied") },
+			"refused",
+		},
 	} {
 		tt.queue()
 		c := client(t)
@@ -120,7 +148,9 @@ func TestSSO(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	// Groups that make an admin of somebody, and take that back, take no limit away.
-	if err := change(t, o.pool, "reviewer@example.org", func(u *access.Account) { u.Assistants = []string{"only-this"} }); err != nil {
+	if err := change(
+		t, o.pool, "reviewer@example.org", func(u *access.Account) { u.Assistants = []string{"only-this"} },
+	); err != nil {
 		t.Fatal(err)
 	}
 	for group, role := range map[string]string{"it": "admin", "staff": "viewer"} {
@@ -152,7 +182,8 @@ func set(u *url.URL, name, value string) {
 	u.RawQuery = q.Encode()
 }
 
-// TestSSOOnly: with passwords off, every way in by a password is shut, and a link of the command line is the way in that stays.
+// TestSSOOnly: with passwords off, every way in by a password is shut, and a link of the command line is the way in
+// that stays.
 func TestSSOOnly(t *testing.T) {
 	t.Parallel()
 	_, sso := provider(t)
@@ -178,10 +209,16 @@ func TestSSOOnly(t *testing.T) {
 		form []string
 		want int
 	}{
-		"sign in":             {client(t), "/login", []string{"email", "reviewer@example.org", "password", password}, 403},
-		"invitation":          {client(t), invitation, []string{"name", "x", "password", "four words that are long"}, 404},
-		"link":                {client(t), another, []string{"password", "four words that are long"}, 404},
-		"own password":        {reviewer, "/account/password", []string{"current", password, "password", "four words that are long"}, 404},
+		"sign in": {
+			client(t), "/login", []string{"email", "reviewer@example.org", "password", password}, 403,
+		},
+		"invitation": {
+			client(t), invitation, []string{"name", "x", "password", "four words that are long"}, 404,
+		},
+		"link": {client(t), another, []string{"password", "four words that are long"}, 404},
+		"own password": {
+			reviewer, "/account/password", []string{"current", password, "password", "four words that are long"}, 404,
+		},
 		"a link by the admin": {admin, "/admin/users/" + u.ID.String() + "/link", nil, 404},
 	} {
 		if status, _, _ := o.post(tt.c, tt.path, tt.form...); status != tt.want {
@@ -191,10 +228,13 @@ func TestSSOOnly(t *testing.T) {
 	if o.user("reviewer@example.org").PasswordHash != u.PasswordHash {
 		t.Error("a password was set")
 	}
-	if _, page := o.get(client(t), "/login"); strings.Contains(page, `name="password"`) || !strings.Contains(page, "Sign in with") {
+	if _, page := o.get(client(t), "/login"); strings.Contains(page, `name="password"`) ||
+		!strings.Contains(page, "Sign in with") {
 		t.Error("the page of sign-in asks for a password")
 	}
-	if status, _, body := o.post(admin, "/admin/users", "email", "new@example.org", "role", "viewer"); status != 200 || strings.Contains(body, "/welcome/") {
+	if status, _, body := o.post(
+		admin, "/admin/users", "email", "new@example.org", "role", "viewer",
+	); status != 200 || strings.Contains(body, "/welcome/") {
 		t.Errorf("somebody is invited by a link: %d", status)
 	}
 	way := link(access.LinkSignIn)

@@ -42,11 +42,16 @@ func (s *server) tagsPage(w http.ResponseWriter, r *http.Request, status int, tr
 		if !mayOf(r.Context(), t.Assistant) {
 			continue
 		}
-		f := metric.Filter{Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Tags: []string{t.Name}}}
+		f := metric.Filter{
+			Range: metric.Range{Days: metric.MaxDays}, Review: metric.ReviewFilter{Tags: []string{t.Name}},
+		}
 		if t.Assistant != "" {
 			f.Assistants = []string{t.Assistant}
 		}
-		m.Tags = append(m.Tags, views.TagRow{ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color, Revision: t.Revision, By: t.By, N: t.Conversations, Link: dashboard.Address(f)})
+		m.Tags = append(m.Tags, views.TagRow{
+			ID: t.ID.String(), Name: t.Name, Assistant: t.Assistant, Description: t.Description, Color: t.Color,
+			Revision: t.Revision, By: t.By, N: t.Conversations, Link: dashboard.Address(f),
+		})
 	}
 	return s.render(w, r, status, views.TagsPage(m))
 }
@@ -58,7 +63,9 @@ func parseTag(r *http.Request) (t work.Tag, err error) {
 	if err := named(t.Name, 60); err != nil {
 		return t, err
 	}
-	if utf8.RuneCountInString(t.Description) > 300 || !utf8.ValidString(t.Description) || strings.ContainsRune(t.Description+t.Assistant, 0) || !utf8.ValidString(t.Assistant) || len(t.Assistant) > 1024 {
+	if utf8.RuneCountInString(t.Description) > 300 || !utf8.ValidString(t.Description) ||
+		strings.ContainsRune(t.Description+t.Assistant, 0) || !utf8.ValidString(t.Assistant) ||
+		len(t.Assistant) > 1024 {
 		return t, &metric.InputError{Field: "description", Msg: "has at most 300 characters"}
 	}
 	n, err := strconv.Atoi(r.PostFormValue("color"))
@@ -99,8 +106,8 @@ func (s *server) tagAnswer(w http.ResponseWriter, r *http.Request, err error) er
 	return nil
 }
 
-// mayTag refuses a tag to who is limited to assistants and it is not of one of them: to change one that is for all changes conversations
-// of others.
+// mayTag refuses a tag to who is limited to assistants and it is not of one of them: to change one that is for all
+// changes conversations of others.
 func (s *server) mayTag(ctx context.Context, db queries.DB, id conversation.UUID) error {
 	limits := limitsOf(ctx)
 	if limits == nil {
@@ -163,7 +170,10 @@ func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 		return d, work.ChangeTag(ctx, tx, t)
 	})
 	if errors.Is(err, queries.ErrConflict) {
-		err = &metric.InputError{Field: "tag", Msg: "was changed meanwhile by somebody else, or the name is that of another tag: what stands here now is theirs; yours was “" + r.PostFormValue("name") + "”"}
+		err = &metric.InputError{
+			Field: "tag",
+			Msg:   "was changed meanwhile by somebody else, or the name is that of another tag: what stands here now is theirs; yours was “" + r.PostFormValue("name") + "”",
+		}
 	}
 	return s.tagAnswer(w, r, err)
 }

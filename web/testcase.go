@@ -77,8 +77,8 @@ type testCase struct {
 	Steps []step `yaml:"steps"`
 }
 
-// endToEnd answers GET /conversations/{id}/test.yml: the conversation as an end-to-end test of Rasa. Answers with a response's name
-// are asked for by that name, others by their text.
+// endToEnd answers GET /conversations/{id}/test.yml: the conversation as an end-to-end test of Rasa. Answers with a
+// response's name are asked for by that name, others by their text.
 func (s *server) endToEnd(w http.ResponseWriter, r *http.Request) error {
 	c, messages, platform, err := s.wholeConversation(r)
 	if err != nil {
@@ -108,7 +108,8 @@ type examples struct {
 	Examples string `yaml:"examples"`
 }
 
-// nlu answers GET /conversations/{id}/nlu.yml: what the user wrote as training examples, by the intent that was understood.
+// nlu answers GET /conversations/{id}/nlu.yml: what the user wrote as training examples, by the intent that was
+// understood.
 func (s *server) nlu(w http.ResponseWriter, r *http.Request) error {
 	c, messages, platform, err := s.wholeConversation(r)
 	if err != nil {
@@ -117,7 +118,8 @@ func (s *server) nlu(w http.ResponseWriter, r *http.Request) error {
 	all := []examples{}
 	for _, m := range messages {
 		text := strings.Join(strings.Fields(m.Text), " ")
-		if conversation.Author(m.Author) != conversation.ByUser || !typed(m, platform[m.ID]) || text == "" || strings.HasPrefix(text, "/") || m.Intent == "" {
+		if conversation.Author(m.Author) != conversation.ByUser || !typed(m, platform[m.ID]) || text == "" ||
+			strings.HasPrefix(text, "/") || m.Intent == "" {
 			continue
 		}
 		i := slices.IndexFunc(all, func(e examples) bool { return e.Intent == m.Intent })
@@ -199,7 +201,9 @@ func alike(c queries.ConversationFacts, outcome string) (all []views.Fact) {
 		if len(words) > 2 {
 			text = words[0] + " " + strings.Join(words[1:], " OR ")
 		}
-		all = append(all, views.Fact{Name: "More with similar words", Value: "/conversations?" + url.Values{"q": {text}}.Encode()})
+		all = append(all, views.Fact{
+			Name: "More with similar words", Value: "/conversations?" + url.Values{"q": {text}}.Encode(),
+		})
 	}
 	return all
 }

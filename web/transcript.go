@@ -69,7 +69,9 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.Query = r.URL.Query().Get("q")
-	v := &reviewing{server: s, db: sight.db, page: m.Page, place: place, events: c.Events, of: c.Assistant, linked: window.Message}
+	v := &reviewing{
+		server: s, db: sight.db, page: m.Page, place: place, events: c.Events, of: c.Assistant, linked: window.Message,
+	}
 	v.user, _ = accountOf(r.Context())
 	v.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
 	if m.Work, err = v.panel(r.Context()); err != nil {
@@ -202,7 +204,10 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 	for _, newer := range []bool{true, false} {
 		var list []queries.ListedConversation
 		err := queries.Within(ctx, s.Pool, neighbourWait, func(db queries.DB) (err error) {
-			list, err = queries.Conversations(ctx, db, f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now, s.Zone)
+			list, err = queries.Conversations(
+				ctx, db, f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now,
+				s.Zone,
+			)
 			return err
 		})
 		if errors.Is(err, queries.ErrSlow) {
@@ -230,8 +235,13 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 
 // noConversation says that there is none of an address, and that it may have been deleted where conversations are.
 func (s *server) noConversation(w http.ResponseWriter, r *http.Request) error {
-	m := views.Message{Page: s.page(r, "Not found", ""), Heading: "Not found", Text: "There is no conversation of this address.", Back: "/conversations", BackText: "To the conversations"}
-	frozen, err := queries.FrozenBefore(r.Context(), s.Pool, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, m.Now, s.Zone)
+	m := views.Message{
+		Page: s.page(r, "Not found", ""), Heading: "Not found", Text: "There is no conversation of this address.",
+		Back: "/conversations", BackText: "To the conversations",
+	}
+	frozen, err := queries.FrozenBefore(
+		r.Context(), s.Pool, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, m.Now, s.Zone,
+	)
 	if err != nil {
 		return err
 	}
@@ -269,7 +279,13 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	}
 	add("Messages", said)
 	if c.ResponseMedianMS != nil {
-		add("Response", fmt.Sprintf("%s median · %s slowest · n %s", format.Millis(*c.ResponseMedianMS), format.Millis(slices.Max(c.ResponseMS)), format.Count(len(c.ResponseMS))))
+		add(
+			"Response",
+			fmt.Sprintf(
+				"%s median · %s slowest · n %s", format.Millis(*c.ResponseMedianMS),
+				format.Millis(slices.Max(c.ResponseMS)), format.Count(len(c.ResponseMS)),
+			),
+		)
 	}
 	if c.CSAT != "" {
 		add("CSAT", metric.RatingName(c.CSAT))
@@ -297,7 +313,9 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		if text == "" {
 			text = "no words of the user"
 		}
-		m.Earlier = append(m.Earlier, views.EarlierRow{ID: e.ID, StartedAt: e.StartedAt, Outcome: queries.OutcomeAt(e.Outcome, e.ClosesAt, m.Now), Text: text})
+		m.Earlier = append(m.Earlier, views.EarlierRow{
+			ID: e.ID, StartedAt: e.StartedAt, Outcome: queries.OutcomeAt(e.Outcome, e.ClosesAt, m.Now), Text: text,
+		})
 	}
 	of := c.UserID
 	if of == "" {
@@ -332,7 +350,8 @@ func beyondWords(c queries.ConversationFacts) string {
 func becauseWords(c queries.ConversationFacts) string {
 	because, kept := strings.CutPrefix(c.OutcomeBecause, "kept_")
 	words := map[conversation.Because]string{
-		conversation.NobodyWrote: "nobody wrote a message", conversation.HandedOver: "handed over: " + c.EscalationReason, conversation.RatedGood: "the user gave a positive rating",
+		conversation.NobodyWrote: "nobody wrote a message", conversation.HandedOver: "handed over: " +
+			c.EscalationReason, conversation.RatedGood: "the user gave a positive rating",
 		conversation.Answered: "the last reply was an answer", conversation.FlowFinished: "a flow was completed", conversation.AskedBack: "the last reply was a question",
 		conversation.FellBack: "the assistant did not understand", conversation.Failed: "the last reply was an error", conversation.Unreplied: "the last message got no reply",
 	}[conversation.Because(because)]
@@ -461,7 +480,9 @@ func messageParts(t queries.Transcript, linked *conversation.UUID) []part {
 	return parts
 }
 
-func understood(x queries.TranscriptMessage, turn queries.TranscriptTurn, commands []queries.TranscriptCommand) (facts []views.Fact) {
+func understood(
+	x queries.TranscriptMessage, turn queries.TranscriptTurn, commands []queries.TranscriptCommand,
+) (facts []views.Fact) {
 	if x.Intent != "" {
 		value := x.Intent
 		if x.RetrievalIntent != "" {
@@ -470,13 +491,17 @@ func understood(x queries.TranscriptMessage, turn queries.TranscriptTurn, comman
 		if x.Confidence != nil {
 			value += fmt.Sprintf(" %.2f", *x.Confidence)
 		}
-		facts = append(facts, views.Fact{Name: "intent", Value: value, Low: turn.Fallback || x.Confidence != nil && *x.Confidence < 0.5})
+		facts = append(facts, views.Fact{
+			Name: "intent", Value: value, Low: turn.Fallback || x.Confidence != nil && *x.Confidence < 0.5,
+		})
 	}
 	for _, e := range entities(x.Entities) {
 		facts = append(facts, views.Fact{Name: "entity", Value: e})
 	}
 	for _, c := range commands {
-		facts = append(facts, views.Fact{Name: "command", Value: commandWords(c), Low: c.Command == "cannot handle" || c.Command == "error"})
+		facts = append(facts, views.Fact{
+			Name: "command", Value: commandWords(c), Low: c.Command == "cannot handle" || c.Command == "error",
+		})
 	}
 	return facts
 }
@@ -560,7 +585,15 @@ func richParts(rich *string) (buttons, files []string) {
 		switch {
 		case k == "attachments" && json.Unmarshal(data[k], &attached) == nil:
 			for _, a := range attached {
-				files = append(files, strings.Join(strings.Fields(cmp.Or(a.ContentType, a.Type, "attachment")+": "+cmp.Or(a.Name, a.ContentURL, a.URL)), " "))
+				files = append(
+					files,
+					strings.Join(
+						strings.Fields(
+							cmp.Or(a.ContentType, a.Type, "attachment")+": "+cmp.Or(a.Name, a.ContentURL, a.URL),
+						),
+						" ",
+					),
+				)
 			}
 		case k == "message":
 			files = append(files, string(data[k]))
@@ -583,7 +616,8 @@ func eventPart(p views.Page, c queries.ConversationFacts, e queries.TranscriptEv
 		l.Kind, l.Sign = "mark", e.Type
 		return part{seq: e.Seq, line: &l}
 	}
-	if c.EscalatedAt != nil && c.EscalatedAt.Equal(e.At) && (e.Name == c.EscalationReason || e.FlowID == c.EscalationReason || e.Type == c.EscalationReason) {
+	if c.EscalatedAt != nil && c.EscalatedAt.Equal(e.At) && (e.Name == c.EscalationReason ||
+		e.FlowID == c.EscalationReason || e.Type == c.EscalationReason) {
 		return mark(views.Line{Words: "Handed to a person, " + p.Clock(e.At), Code: c.EscalationReason, Human: true})
 	}
 	switch {

@@ -93,8 +93,9 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	for _, t := range list {
 		t.Text = format.Shorten(hide(t.ConversationID, t.Text), 200)
 		m.Rows = append(m.Rows, views.TurnRow{
-			Link: "/conversations/" + t.ConversationID.String() + "?" + url.Values{"m": {t.MessageID.String()}}.Encode() + "#m-" + t.MessageID.String(),
-			At:   t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource, Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,
+			Link: "/conversations/" + t.ConversationID.String() + "?" +
+				url.Values{"m": {t.MessageID.String()}}.Encode() + "#m-" + t.MessageID.String(),
+			At: t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource, Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,
 			Assistant: t.Assistant, Channel: t.Channel, Version: t.Version,
 		})
 	}

@@ -70,7 +70,10 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 		m.After = "/users/list?" + v.Encode()
 	}
 	for _, u := range list {
-		row := views.EndUserRow{Name: u.UserID, Assistant: u.Assistant, Conversations: u.Conversations, FirstAt: u.FirstAt, LastAt: u.LastAt}
+		row := views.EndUserRow{
+			Name: u.UserID, Assistant: u.Assistant, Conversations: u.Conversations, FirstAt: u.FirstAt,
+			LastAt: u.LastAt,
+		}
 		if row.Name == "" {
 			row.Name = u.SenderKey
 		}

@@ -11,7 +11,9 @@ import (
 // viewer is who asks.
 func (s *server) viewer(ctx context.Context) dashboard.Viewer {
 	u, _ := accountOf(ctx)
-	return dashboard.Viewer{Dates: format.Dates{Zone: s.Zone, Now: s.Now()}, User: u, Rights: u.Rights(), Pool: s.Pool, Grid: s.grid}
+	return dashboard.Viewer{
+		Dates: format.Dates{Zone: s.Zone, Now: s.Now()}, User: u, Rights: u.Rights(), Pool: s.Pool, Grid: s.grid,
+	}
 }
 
 // limitsOf are the assistants that who asks is limited to; nil: not limited.

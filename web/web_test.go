@@ -42,7 +42,10 @@ func addUsers(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	for _, role := range access.Roles {
-		if err := queries.AddAccount(t.Context(), pool, access.Account{ID: queries.NewID(), Email: role + "@example.org", Name: role, Role: role, PasswordHash: hash, CreatedAt: time.Now()}); err != nil {
+		if err := queries.AddAccount(t.Context(), pool, access.Account{
+			ID: queries.NewID(), Email: role + "@example.org", Name: role, Role: role, PasswordHash: hash,
+			CreatedAt: time.Now(),
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,7 +56,10 @@ func site(t *testing.T, replay web.Replay) (*httptest.Server, *pgxpool.Pool) {
 	t.Helper()
 	pool := dbtest.Pool(t)
 	addUsers(t, pool)
-	handler, stop := web.New(web.Config{Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost", Ingest: http.NotFoundHandler(), Replay: replay, Knows: ingest.Knows})
+	handler, stop := web.New(web.Config{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost",
+		Ingest: http.NotFoundHandler(), Replay: replay, Knows: ingest.Knows,
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		server.Close()
@@ -79,7 +85,9 @@ func client(t *testing.T) *http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{
+		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func signIn(t *testing.T, base, role string) *http.Client {
@@ -308,7 +316,8 @@ func TestHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if z, err := gzip.NewReader(resp.Body); err != nil || resp.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(strings.ToLower(strings.Join(resp.Header.Values("Vary"), ",")), "accept-encoding") {
+	if z, err := gzip.NewReader(resp.Body); err != nil || resp.Header.Get("Content-Encoding") != "gzip" ||
+		!strings.Contains(strings.ToLower(strings.Join(resp.Header.Values("Vary"), ",")), "accept-encoding") {
 		t.Errorf("a page is not compressed: %v, %v", err, resp.Header)
 	} else if page, err := io.ReadAll(z); err != nil || !bytes.Contains(page, []byte("<html")) {
 		t.Errorf("compressed, a page is broken: %v", err)
@@ -334,13 +343,20 @@ func TestRejected(t *testing.T) {
 	}
 	var rows []queries.RejectedEvent
 	for _, body := range []string{"{broken <script>alert(1)</script>", `{"fine":1}`, `{"fine":2}`} {
-		rows = append(rows, queries.RejectedEvent{ID: queries.NewID(), SourceID: src, LastAt: time.Now(), Position: "line 1", Code: "json", Detail: "not JSON", ByteOffset: 3, Assistant: "bot", Body: []byte(body), Size: int32(len(body))})
+		rows = append(rows, queries.RejectedEvent{
+			ID: queries.NewID(), SourceID: src, LastAt: time.Now(), Position: "line 1", Code: "json",
+			Detail: "not JSON", ByteOffset: 3, Assistant: "bot", Body: []byte(body), Size: int32(len(body)),
+		})
 	}
-	if err := errors.Join(store.AddRejected(t.Context(), pool, rows), store.AddRejected(t.Context(), pool, rows[:1])); err != nil {
+	if err := errors.Join(
+		store.AddRejected(t.Context(), pool, rows), store.AddRejected(t.Context(), pool, rows[:1]),
+	); err != nil {
 		t.Fatal(err)
 	}
 	c := signIn(t, server.URL, "admin")
-	if _, page, _ := get(t, c, "GET", server.URL+"/health"); !strings.Contains(page, "not JSON") || !strings.Contains(page, "a topic") {
+	if _, page, _ := get(
+		t, c, "GET", server.URL+"/health",
+	); !strings.Contains(page, "not JSON") || !strings.Contains(page, "a topic") {
 		t.Error("the reason is not on Data health")
 	}
 	_, page, _ := get(t, c, "GET", server.URL+"/rejected?code=json")
@@ -351,10 +367,14 @@ func TestRejected(t *testing.T) {
 		t.Errorf("the download has other lines than three: %s", file)
 	}
 	one := server.URL + "/rejected/" + rows[0].ID.String()
-	if _, b, _ := get(t, c, "GET", one); !strings.Contains(b, "line 1, column 4 (byte 3)") || !strings.Contains(b, "<mark>o</mark>") || strings.Contains(b, "<script>alert") {
+	if _, b, _ := get(t, c, "GET", one); !strings.Contains(
+		b, "line 1, column 4 (byte 3)",
+	) || !strings.Contains(b, "<mark>o</mark>") || strings.Contains(b, "<script>alert") {
 		t.Errorf("the place is not marked: %s", b)
 	}
-	if _, b, _ := get(t, c, "GET", server.URL+"/rejected?state=discarded"); strings.Contains(b, "script") && strings.Contains(b, "Replay all") {
+	if _, b, _ := get(
+		t, c, "GET", server.URL+"/rejected?state=discarded",
+	); strings.Contains(b, "script") && strings.Contains(b, "Replay all") {
 		t.Error("open ones are listed as discarded")
 	}
 	if status, _, _ := get(t, c, "GET", server.URL+"/rejected?state=lost"); status != 400 {
@@ -371,7 +391,11 @@ func TestRejected(t *testing.T) {
 	if resp.StatusCode != 422 {
 		t.Errorf("a body that is still broken: %s", resp.Status)
 	}
-	if got, _, h := get(t, c, "POST", server.URL+"/rejected/replay"); got != 303 || !strings.Contains(h.Get("Location"), "done=2") || !strings.Contains(h.Get("Location"), "failed=1") {
+	if got, _, h := get(
+		t, c, "POST", server.URL+"/rejected/replay",
+	); got != 303 || !strings.Contains(h.Get("Location"), "done=2") || !strings.Contains(
+		h.Get("Location"), "failed=1",
+	) {
 		t.Errorf("replay of all: %d to %s", got, h.Get("Location"))
 	}
 	if resp, err = c.PostForm(one+"/replay", url.Values{"body": {`{"mended":1}`}}); err != nil {
@@ -381,7 +405,9 @@ func TestRejected(t *testing.T) {
 	if len(replayed) != 3 || replayed[2] != `bot {"mended":1}` {
 		t.Errorf("replayed %v", replayed)
 	}
-	if _, b, _ := get(t, c, "GET", server.URL+"/rejected?state=replayed&code=json"); strings.Count(b, "<tr data-row") != 3 {
+	if _, b, _ := get(
+		t, c, "GET", server.URL+"/rejected?state=replayed&code=json",
+	); strings.Count(b, "<tr data-row") != 3 {
 		t.Errorf("%d are listed as replayed, want 3", strings.Count(b, "<tr data-row"))
 	}
 	// Bodies are what people said: no admin without the right to personal data sees, takes out or mends them.
@@ -390,7 +416,11 @@ func TestRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	masked := signIn(t, server.URL, "admin")
-	for _, path := range []string{"GET /rejected", "GET /rejected/download", "GET /rejected/" + rows[0].ID.String(), "GET /rejected/" + rows[0].ID.String() + "/body", "POST /rejected/" + rows[0].ID.String() + "/replay", "POST /rejected/replay", "POST /rejected/discard"} {
+	for _, path := range []string{
+		"GET /rejected", "GET /rejected/download", "GET /rejected/" + rows[0].ID.String(),
+		"GET /rejected/" + rows[0].ID.String() + "/body", "POST /rejected/" + rows[0].ID.String() + "/replay",
+		"POST /rejected/replay", "POST /rejected/discard",
+	} {
 		method, at, _ := strings.Cut(path, " ")
 		if status, body, _ := get(t, masked, method, server.URL+at); status != 403 || strings.Contains(body, "broken") {
 			t.Errorf("%s without the right to personal data: %d", path, status)
@@ -406,7 +436,9 @@ func TestTokens(t *testing.T) {
 	t.Parallel()
 	server, pool := site(t, nil)
 	c := signIn(t, server.URL, "admin")
-	resp, err := c.PostForm(server.URL+"/admin/tokens", url.Values{"name": {"my bot"}, "assistant": {"bot"}, "environment": {"staging"}})
+	resp, err := c.PostForm(server.URL+"/admin/tokens", url.Values{
+		"name": {"my bot"}, "assistant": {"bot"}, "environment": {"staging"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +453,9 @@ func TestTokens(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(b), `id="secret">`)
 	secret, _, _ := strings.Cut(after, "<")
-	if !strings.HasPrefix(secret, tokens[0].Prefix+".") || len(tokens[0].Hash) != 32 || strings.Contains(string(tokens[0].Hash), secret) {
+	if !strings.HasPrefix(secret, tokens[0].Prefix+".") || len(tokens[0].Hash) != 32 || strings.Contains(
+		string(tokens[0].Hash), secret,
+	) {
 		t.Errorf("the secret %q does not belong to %+v", secret, tokens[0])
 	}
 	if _, page, _ := get(t, c, "GET", server.URL+"/admin"); strings.Contains(page, secret) {
@@ -430,7 +464,9 @@ func TestTokens(t *testing.T) {
 	if got, _, _ := get(t, c, "POST", server.URL+"/admin/tokens/"+tokens[0].ID.String()+"/revoke"); got != 303 {
 		t.Errorf("revoke: %d", got)
 	}
-	if _, err := queries.TokenByPrefix(t.Context(), pool, tokens[0].Prefix, time.Now()); !errors.Is(err, queries.ErrNotFound) {
+	if _, err := queries.TokenByPrefix(
+		t.Context(), pool, tokens[0].Prefix, time.Now(),
+	); !errors.Is(err, queries.ErrNotFound) {
 		t.Errorf("a revoked token is found: %v", err)
 	}
 }
@@ -450,12 +486,20 @@ func TestNotes(t *testing.T) {
 		return resp.StatusCode
 	}
 	at := time.Now().UTC().Format("2006-01-02T15:04")
-	for _, n := range [][3]string{{"viewer", "mine <b>", "yes"}, {"supervisor", "ours", "yes"}, {"reviewer", "secret", ""}} {
-		if got := post(n[0], "/notes", url.Values{"text": {n[1]}, "at": {at}, "shared": {n[2]}, "back": {"/overview"}}); got != 303 {
+	for _, n := range [][3]string{
+		{"viewer", "mine <b>", "yes"}, {"supervisor", "ours", "yes"}, {"reviewer", "secret", ""},
+	} {
+		if got := post(n[0], "/notes", url.Values{
+			"text": {n[1]}, "at": {at}, "shared": {n[2]}, "back": {"/overview"},
+		}); got != 303 {
 			t.Errorf("%v: %d", n, got)
 		}
 	}
-	for _, bad := range []url.Values{{"text": {""}, "at": {at}}, {"text": {"x"}, "at": {"yesterday"}}, {"text": {strings.Repeat("x", 201)}, "at": {at}}} {
+	for _, bad := range []url.Values{
+		{"text": {""}, "at": {at}},
+		{"text": {"x"}, "at": {"yesterday"}},
+		{"text": {strings.Repeat("x", 201)}, "at": {at}},
+	} {
 		if got := post("viewer", "/notes", bad); got != 400 {
 			t.Errorf("%v: %d", bad, got)
 		}
@@ -469,7 +513,9 @@ func TestNotes(t *testing.T) {
 		}
 		return all
 	}
-	for role, want := range map[string]string{"viewer": "[mine &lt;b&gt; ours]", "supervisor": "[ours]", "reviewer": "[ours secret]", "admin": "[ours]"} {
+	for role, want := range map[string]string{
+		"viewer": "[mine &lt;b&gt; ours]", "supervisor": "[ours]", "reviewer": "[ours secret]", "admin": "[ours]",
+	} {
 		if got := fmt.Sprint(sees(role)); got != want {
 			t.Errorf("%s sees %s, want %s", role, got, want)
 		}

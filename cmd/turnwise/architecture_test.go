@@ -36,7 +36,8 @@ func TestArchitecture(t *testing.T) {
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
 		room := strings.TrimPrefix(fields[0], "turnwise/")
-		if strings.HasPrefix(room, "scripts/") || room == "ingest/brokertest" || room == "jobs/posttest" { // tools, and what tests need
+		// tools, and what tests need
+		if strings.HasPrefix(room, "scripts/") || room == "ingest/brokertest" || room == "jobs/posttest" {
 			continue
 		}
 		may, ok := told[room]

@@ -39,7 +39,9 @@ func (b *backfillCmd) Run(c *cli) error {
 		}
 	}
 	if chosen == nil {
-		return errors.New("there is no such Kafka source: name it by flags or in the file of --sources; RabbitMQ keeps no past to read")
+		return errors.New(
+			"there is no such Kafka source: name it by flags or in the file of --sources; RabbitMQ keeps no past to read",
+		)
 	}
 	log := c.logger()
 	pool, done, err := c.open(c.ctx, log, 8)
@@ -58,13 +60,18 @@ func (b *backfillCmd) Run(c *cli) error {
 	defer end()
 	w := ingest.NewWriter(pool, log)
 	format, _ := ingest.FormatNamed(chosen.Format) // it was checked
-	src, err := w.Open(c.ctx, ingest.Source{Name: chosen.Name, Kind: "kafka", Format: format, Assistant: chosen.Assistant, Always: chosen.Always, Environment: chosen.Environment, DeadLetter: consumer.DeadLetter()})
+	src, err := w.Open(c.ctx, ingest.Source{
+		Name: chosen.Name, Kind: "kafka", Format: format, Assistant: chosen.Assistant, Always: chosen.Always,
+		Environment: chosen.Environment, DeadLetter: consumer.DeadLetter(),
+	})
 	if err != nil {
 		return err
 	}
 	t := newTally(c, "back-filling")
 	t.total.Store(total)
-	_, err = w.Run(c.ctx, src, feed, ingest.Options{Writers: chosen.Writers, Batch: chosen.Batch, Wait: bulkWait, Done: t.add})
+	_, err = w.Run(c.ctx, src, feed, ingest.Options{
+		Writers: chosen.Writers, Batch: chosen.Batch, Wait: bulkWait, Done: t.add,
+	})
 	t.finish(c.ctx, pool)
 	if err != nil {
 		return fmt.Errorf("stopped; back-filling again is safe: %w", err)

@@ -43,8 +43,8 @@ func postgres(t *testing.T, name string, args ...string) {
 	}
 }
 
-// TestBackup makes a backup while events arrive, restores it on a new server, and goes on by what the broker kept: the tables end as if nothing
-// had happened.
+// TestBackup makes a backup while events arrive, restores it on a new server, and goes on by what the broker kept: the
+// tables end as if nothing had happened.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	fake, producer := fakeKafka(t, 3)
@@ -71,7 +71,10 @@ func TestBackup(t *testing.T) {
 		ended := make(chan error, 1)
 		var out output
 		go func() {
-			ended <- run(ctx, append([]string{"--database-url", url, "ingest", "--admin-listen", "127.0.0.1:0"}, broker...), os.Getenv, &out, &out)
+			ended <- run(
+				ctx, append([]string{"--database-url", url, "ingest", "--admin-listen", "127.0.0.1:0"}, broker...),
+				os.Getenv, &out, &out,
+			)
 		}()
 		return func() {
 			cancel()
@@ -82,7 +85,9 @@ func TestBackup(t *testing.T) {
 	}
 	until := func(url string, n int) {
 		t.Helper()
-		for deadline := time.Now().Add(120 * time.Second); count(t, url, `select count(*) from events`) < n; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(120 * time.Second); count(
+			t, url, `select count(*) from events`,
+		) < n; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d events never arrive", n)
 			}
@@ -124,7 +129,9 @@ func TestBackup(t *testing.T) {
 	}
 	stop = ingest(second) // what the broker takes for read does not come again by itself
 	defer stop()
-	if out, err := turnwise(t, append([]string{"--database-url", second, "backfill"}, broker...)...); err != nil || !strings.Contains(out, "already known") {
+	if out, err := turnwise(
+		t, append([]string{"--database-url", second, "backfill"}, broker...)...,
+	); err != nil || !strings.Contains(out, "already known") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if got := dump(t, second); got != want {

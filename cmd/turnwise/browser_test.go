@@ -30,7 +30,13 @@ func browser(t *testing.T) (ctx context.Context, complaints func() []string) {
 	if path == "" {
 		t.Fatal("browser tests need Chromium; 'make test' installs it")
 	}
-	options := append([]cdp.ExecAllocatorOption{cdp.ExecPath(path), cdp.UserDataDir(t.TempDir()), cdp.Flag("disable-quic", true), cdp.Flag("disable-component-update", true)}, cdp.DefaultExecAllocatorOptions[:]...)
+	options := append(
+		[]cdp.ExecAllocatorOption{
+			cdp.ExecPath(path), cdp.UserDataDir(t.TempDir()), cdp.Flag("disable-quic", true),
+			cdp.Flag("disable-component-update", true),
+		},
+		cdp.DefaultExecAllocatorOptions[:]...,
+	)
 	if os.Geteuid() == 0 {
 		options = append(options, cdp.NoSandbox)
 	}
@@ -112,8 +118,8 @@ func shoot(t *testing.T, ctx context.Context, name string) {
 	}
 }
 
-// look takes pictures of the page, light and dark, wide and narrow, and asks axe about it: about everything where it is light, and where it is
-// dark about the colours, which are all that differs.
+// look takes pictures of the page, light and dark, wide and narrow, and asks axe about it: about everything where it is
+// light, and where it is dark about the colours, which are all that differs.
 func look(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	for _, width := range []int64{1440, 1280, 390} {
@@ -138,7 +144,11 @@ func look(t *testing.T, ctx context.Context, name string) {
 			if !eval[bool](t, ctx, `"axe" in window`) {
 				eval[bool](t, ctx, axe+"; true")
 			}
-			found := eval[string](t, ctx, `axe.run(document, `+rules+`).then(r => r.violations.map(v => v.id + ": " + v.help + "\n  " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + " " + n.any.map(a => a.message).join(" ").slice(0, 200)).join("\n  ")).join("\n"))`)
+			found := eval[string](
+				t, ctx,
+				`axe.run(document, `+rules+
+					`).then(r => r.violations.map(v => v.id + ": " + v.help + "\n  " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + " " + n.any.map(a => a.message).join(" ").slice(0, 200)).join("\n  ")).join("\n"))`,
+			)
 			if found != "" {
 				t.Errorf("%s, %s, %d wide: axe finds\n%s", name, theme, width, found)
 			}
@@ -162,7 +172,10 @@ func TestBrowser(t *testing.T) {
 	waitFor(t, ctx, `location.pathname === "/login"`)
 	look(t, ctx, "login")
 	signIn := func(password string) {
-		do(t, ctx, cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail), cdp.SetValue(cdp.CSS("input[name=password]"), password), cdp.Click(cdp.CSS("form .btn.main")))
+		do(
+			t, ctx, cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail),
+			cdp.SetValue(cdp.CSS("input[name=password]"), password), cdp.Click(cdp.CSS("form .btn.main")),
+		)
 	}
 	signIn("not the password")
 	waitFor(t, ctx, `document.querySelector(".error") !== null`)
@@ -179,14 +192,20 @@ func TestBrowser(t *testing.T) {
 	look(t, ctx, "conversations")
 
 	// Filter by a menu: it is sent when it closes, and the address tells it.
-	do(t, ctx, cdp.Click(cdp.CSS(`details.menu:has(input[name=csat]) summary`)), cdp.Click(cdp.CSS(`input[name=csat][value=UNSATISFIED]`)))
+	do(
+		t, ctx, cdp.Click(cdp.CSS(`details.menu:has(input[name=csat]) summary`)),
+		cdp.Click(cdp.CSS(`input[name=csat][value=UNSATISFIED]`)),
+	)
 	shoot(t, ctx, "menu")
 	do(t, ctx, cdp.Click(cdp.CSS("h1")))
 	waitFor(t, ctx, `location.search.includes("csat=UNSATISFIED") && document.querySelector(".chip") !== null`)
 	if n := eval[int](t, ctx, `document.querySelectorAll("tr[data-row]").length`); n == 0 {
 		t.Error("the filter leaves nothing")
 	}
-	if n := eval[int](t, ctx, `[...document.querySelectorAll("tr[data-row] .rating")].filter(r => !r.classList.contains("UNSATISFIED")).length`); n != 0 {
+	if n := eval[int](
+		t, ctx,
+		`[...document.querySelectorAll("tr[data-row] .rating")].filter(r => !r.classList.contains("UNSATISFIED")).length`,
+	); n != 0 {
 		t.Errorf("%d rows do not match the filter", n)
 	}
 	look(t, ctx, "filtered")
@@ -195,31 +214,50 @@ func TestBrowser(t *testing.T) {
 	waitFor(t, ctx, `document.querySelector(".chip") === null`)
 	first := eval[string](t, ctx, `document.querySelector("tr[data-row] a").href`)
 	do(t, ctx, cdp.Click(cdp.CSS(`.pager a[href*="older"]`)))
-	waitFor(t, ctx, fmt.Sprintf(`document.querySelector("tr[data-row] a").href !== %q && location.search.includes("page=older")`, first))
+	waitFor(
+		t, ctx,
+		fmt.Sprintf(
+			`document.querySelector("tr[data-row] a").href !== %q && location.search.includes("page=older")`, first,
+		),
+	)
 	do(t, ctx, cdp.Click(cdp.CSS(`.pager a[href*="newer"]`)))
 	waitFor(t, ctx, `location.search.includes("page=newer")`)
-	if again := eval[string](t, ctx, `document.querySelector("tr[data-row] a").pathname`); !strings.Contains(first, again) {
+	if again := eval[string](
+		t, ctx, `document.querySelector("tr[data-row] a").pathname`,
+	); !strings.Contains(first, again) {
 		t.Errorf("older and newer again leads to %s, not %s", again, first)
 	}
 
 	// Open one that was handed over, in both views.
-	do(t, ctx, cdp.Navigate(s.url+"/conversations?escalated=yes&range=90d"), cdp.WaitVisible(cdp.CSS("tr[data-row]")), cdp.KeyEvent("j"), cdp.KeyEvent("\r"))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/conversations?escalated=yes&range=90d"), cdp.WaitVisible(cdp.CSS("tr[data-row]")),
+		cdp.KeyEvent("j"), cdp.KeyEvent("\r"),
+	)
 	waitFor(t, ctx, `document.querySelectorAll(".msg").length > 2`)
 	look(t, ctx, "transcript-business")
 	if shown := eval[bool](t, ctx, `[...document.querySelectorAll(".builder")].some(e => e.checkVisibility())`); shown {
 		t.Error("the business view shows the builder's things")
 	}
 	do(t, ctx, cdp.KeyEvent("v"))
-	waitFor(t, ctx, `[...document.querySelectorAll(".builder")].some(e => e.checkVisibility()) && location.search.includes("view=builder")`)
+	waitFor(
+		t, ctx,
+		`[...document.querySelectorAll(".builder")].some(e => e.checkVisibility()) && location.search.includes("view=builder")`,
+	)
 	look(t, ctx, "transcript-builder")
 	// A link to a message marks it.
 	link := eval[string](t, ctx, `[...document.querySelectorAll(".line .when[href]")].at(-1).href`)
 	do(t, ctx, cdp.Navigate(link))
-	waitFor(t, ctx, `document.querySelector(".linked") !== null && (r => r.top >= 0 && r.bottom <= innerHeight)(document.querySelector(".linked").getBoundingClientRect())`)
+	waitFor(
+		t, ctx,
+		`document.querySelector(".linked") !== null && (r => r.top >= 0 && r.bottom <= innerHeight)(document.querySelector(".linked").getBoundingClientRect())`,
+	)
 
 	do(t, ctx, cdp.Navigate(s.url+"/health"), cdp.WaitVisible(cdp.CSS("#health")))
 	look(t, ctx, "health")
-	do(t, ctx, cdp.Navigate(s.url+"/admin"), cdp.SetValue(cdp.CSS("input[name=name]"), "browser test"), cdp.SetValue(cdp.CSS("input[name=assistant]"), "bot"), cdp.Click(cdp.CSS("form.form .btn.main")))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/admin"), cdp.SetValue(cdp.CSS("input[name=name]"), "browser test"),
+		cdp.SetValue(cdp.CSS("input[name=assistant]"), "bot"), cdp.Click(cdp.CSS("form.form .btn.main")),
+	)
 	do(t, ctx, cdp.WaitVisible(cdp.CSS("#secret")))
 	look(t, ctx, "admin")
 	do(t, ctx, cdp.Navigate(s.url+"/conversations?from=nonsense"))
@@ -241,16 +279,32 @@ func TestLongConversation(t *testing.T) {
 	var b strings.Builder
 	const hostile = `<img src=x onerror=alert(1)><script>top.hacked=1</script> \u202egnp.exe \u0000 javascript:alert(2)`
 	for i := range 1000 {
-		fmt.Fprintf(&b, `{"sender_id":"long","event":"user","timestamp":%d.1,"text":"question %d","message_id":"q%d"}`+"\n", 1785800000+i*3, i, i)
-		fmt.Fprintf(&b, `{"sender_id":"long","event":"bot","timestamp":%d.6,"text":"answer %d %s","data":{"image":"http://127.0.0.1:9/track.png","buttons":[{"title":"<b>x</b>"}]}}`+"\n", 1785800000+i*3, i, hostile)
+		fmt.Fprintf(
+			&b, `{"sender_id":"long","event":"user","timestamp":%d.1,"text":"question %d","message_id":"q%d"}`+"\n",
+			1785800000+i*3, i, i,
+		)
+		fmt.Fprintf(
+			&b,
+			`{"sender_id":"long","event":"bot","timestamp":%d.6,"text":"answer %d %s","data":{"image":"http://127.0.0.1:9/track.png","buttons":[{"title":"<b>x</b>"}]}}`+"\n",
+			1785800000+i*3, i, hostile,
+		)
 	}
-	if out, err := turnwise(t, "--database-url", s.database, "import", write(t, "long.ndjson", []byte(b.String()))); err != nil {
+	if out, err := turnwise(
+		t, "--database-url", s.database, "import", write(t, "long.ndjson", []byte(b.String())),
+	); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	ctx, complaints := browser(t)
-	do(t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"), cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail), cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")))
+	do(
+		t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"),
+		cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail),
+		cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")),
+	)
 	waitFor(t, ctx, `location.pathname !== "/login"`)
-	do(t, ctx, cdp.Navigate(s.url+"/conversations?range=3650d"), cdp.WaitVisible(cdp.CSS("tr[data-row]")), cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".msg")))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/conversations?range=3650d"), cdp.WaitVisible(cdp.CSS("tr[data-row]")),
+		cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".msg")),
+	)
 	scroll := func(to, until string) {
 		for range 200 {
 			if eval[bool](t, ctx, until) {
@@ -265,9 +319,15 @@ func TestLongConversation(t *testing.T) {
 		return fmt.Sprintf(`[...document.querySelectorAll(".words")].some(e => e.textContent === %q)`, text)
 	}
 	scroll("document.documentElement.scrollHeight", has("question 600"))
-	link := eval[string](t, ctx, `[...document.querySelectorAll(".line")].find(l => l.querySelector(".words")?.textContent === "question 500").querySelector(".when").href`)
+	link := eval[string](
+		t, ctx,
+		`[...document.querySelectorAll(".line")].find(l => l.querySelector(".words")?.textContent === "question 500").querySelector(".when").href`,
+	)
 	do(t, ctx, cdp.Navigate(link))
-	waitFor(t, ctx, `(r => r && r.top >= 0 && r.bottom <= innerHeight)(document.querySelector(".linked")?.getBoundingClientRect())`)
+	waitFor(
+		t, ctx,
+		`(r => r && r.top >= 0 && r.bottom <= innerHeight)(document.querySelector(".linked")?.getBoundingClientRect())`,
+	)
 	if n := eval[int](t, ctx, `document.querySelectorAll(".msg").length`); n > 320 {
 		t.Errorf("%d messages were loaded at once", n)
 	}
@@ -280,7 +340,10 @@ func TestLongConversation(t *testing.T) {
 	if n := eval[int](t, ctx, `document.querySelectorAll(".line[id]").length`); n != 2000 {
 		t.Errorf("%d lines: some came twice", n)
 	}
-	if bad := eval[bool](t, ctx, `document.querySelector(".talk img, .talk script, .talk iframe, .rich b") !== null || window.hacked === 1`); bad {
+	if bad := eval[bool](
+		t, ctx,
+		`document.querySelector(".talk img, .talk script, .talk iframe, .rich b") !== null || window.hacked === 1`,
+	); bad {
 		t.Error("text of a conversation became part of the page")
 	}
 	if all := complaints(); len(all) > 0 {
@@ -291,7 +354,9 @@ func TestLongConversation(t *testing.T) {
 // withoutStatus leaves out the notes of the browser and of htmx on answers such as 422, which are meant.
 func withoutStatus(all []string) (rest []string) {
 	for _, s := range all {
-		if !strings.Contains(s, "the server responded with a status of 4") && !strings.Contains(s, "Response Status Error Code 4") {
+		if !strings.Contains(
+			s, "the server responded with a status of 4",
+		) && !strings.Contains(s, "Response Status Error Code 4") {
 			rest = append(rest, s)
 		}
 	}

@@ -62,13 +62,25 @@ func TestImport(t *testing.T) {
 		{"array", []byte("\n[" + eventA + ",\n" + eventB + "]"), "stored 2", false},
 		{"tracker", []byte(tracker), "stored 2", false},
 		{"tracker over lines", pretty.Bytes(), "stored 2", false},
-		{"array of trackers", []byte("[" + tracker + "," + strings.Replace(tracker, `"t"`, `"u"`, 1) + "]"), "stored 4", false},
+		{
+			"array of trackers", []byte("[" + tracker + "," + strings.Replace(tracker, `"t"`, `"u"`, 1) + "]"),
+			"stored 4", false,
+		},
 		{"twice the same, with an id", []byte(eventC + "\n" + eventC), "stored 1, known 1", false},
 		{"twice the same, side by side", []byte(eventB + "\n" + eventB), "stored 2", false},
 		{"twice the same, parted", []byte(eventB + "\n" + eventC + "\n" + eventB), "stored 2, known 1", false},
-		{"rows of the tracker store", []byte(`[{"id":1,"sender_id":"a","data":"{\"event\":\"bot\",\"timestamp\":1785800011.5,\"text\":\"hello\"}"}]`), "stored 1", false},
+		{
+			"rows of the tracker store",
+			[]byte(
+				`[{"id":1,"sender_id":"a","data":"{\"event\":\"bot\",\"timestamp\":1785800011.5,\"text\":\"hello\"}"}]`,
+			),
+			"stored 1", false,
+		},
 		{"another file than was meant", []byte(strings.Repeat("id;name;city\n", 1000)), "stored 0", true},
-		{"a broken line between", []byte(eventA + "\n" + `{"sender_id":"a","eve` + "\n" + eventB), "stored 2, rejected 1", true},
+		{
+			"a broken line between", []byte(eventA + "\n" + `{"sender_id":"a","eve` + "\n" + eventB),
+			"stored 2, rejected 1", true,
+		},
 		{"a number in an array", []byte("[" + eventA + ",7," + eventB + "]"), "stored 2, rejected 1", true},
 		{"nothing", nil, "stored 0", false},
 	} {
@@ -141,8 +153,16 @@ func TestIngestOverHTTP(t *testing.T) {
 	}{
 		{"one event", token, []byte(eventA), nil, 202, "accepted:1 duplicates:0 rejected:[] revised:0"},
 		{"the same again", token, []byte(eventA), nil, 202, "accepted:0 duplicates:1 rejected:[] revised:0"},
-		{"an array with a bad one", token, []byte("[" + eventB + ",7]"), []string{"Content-Type", "application/json"}, 202, "index:1"},
-		{"lines, zipped", token, zipped(t, eventA+"\n"+eventB), []string{"Content-Encoding", "gzip", "Content-Type", "application/x-ndjson"}, 202, "duplicates:2"},
+		{
+			"an array with a bad one", token, []byte("[" + eventB + ",7]"),
+			[]string{"Content-Type", "application/json"},
+			202, "index:1",
+		},
+		{
+			"lines, zipped", token, zipped(t, eventA+"\n"+eventB),
+			[]string{"Content-Encoding", "gzip", "Content-Type", "application/x-ndjson"},
+			202, "duplicates:2",
+		},
 		{"nothing readable", token, []byte("<xml/>"), nil, 400, "kept under Data health"},
 		{"empty", token, nil, nil, 400, "empty"},
 		{"no token", "", []byte(eventA), nil, 401, "Bearer"},
@@ -152,7 +172,12 @@ func TestIngestOverHTTP(t *testing.T) {
 		{"not gzip", token, []byte(eventA), []string{"Content-Encoding", "gzip"}, 400, "not gzip"},
 		{"too many events", token, []byte(many), nil, 413, "split"},
 		{"too large", token, bytes.Repeat([]byte(" "), 10<<20+1), nil, 413, "split"},
-		{"a bomb", token, zipped(t, strings.Repeat("0", 200_000_000)), []string{"Content-Encoding", "gzip"}, 413, "split"},
+		{
+			"a bomb", token, zipped(t, strings.Repeat("0", 200_000_000)),
+			[]string{"Content-Encoding", "gzip"},
+			413,
+			"split",
+		},
 	} {
 		status, answer, header := post(t, s, tt.token, tt.body, tt.header...)
 		if status != tt.status || !strings.Contains(fmt.Sprint(answer), tt.want) {

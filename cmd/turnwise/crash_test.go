@@ -86,7 +86,9 @@ func TestKilled(t *testing.T) {
 	if killed == 0 {
 		t.Error("no import was killed")
 	}
-	if out, err := turnwise(t, "--database-url", url, "import", file); err != nil || !strings.Contains(out, "already known") {
+	if out, err := turnwise(
+		t, "--database-url", url, "import", file,
+	); err != nil || !strings.Contains(out, "already known") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if got := dump(t, url); got != want {
@@ -112,7 +114,10 @@ func dieAt(place string) {
 // one that takes over ends with the tables of an undisturbed import.
 func TestFailpoints(t *testing.T) {
 	t.Parallel()
-	places := []string{failpoint.Decoded, failpoint.Locked, failpoint.Copying, failpoint.Written, failpoint.Committed, failpoint.Acknowledged}
+	places := []string{
+		failpoint.Decoded, failpoint.Locked, failpoint.Copying, failpoint.Written, failpoint.Committed,
+		failpoint.Acknowledged,
+	}
 	file := demoFile(t, "800")
 	clean := dbtest.URL(t)
 	if out, err := turnwise(t, "--database-url", clean, "import", "--environment", "production", file); err != nil {
@@ -132,11 +137,21 @@ func TestFailpoints(t *testing.T) {
 	}
 	url := dbtest.URL(t)
 	sources := filepath.Join(t.TempDir(), "sources.yaml")
-	if err := os.WriteFile(sources, fmt.Appendf(nil, "sources:\n  - name: kafka\n    environment: production\n    batch: 100\n    kafka: {brokers: [%q], topics: [rasa-events]}\n", fake.ListenAddrs()[0]), 0o600); err != nil {
+	if err := os.WriteFile(
+		sources,
+		fmt.Appendf(
+			nil,
+			"sources:\n  - name: kafka\n    environment: production\n    batch: 100\n    kafka: {brokers: [%q], topics: [rasa-events]}\n",
+			fake.ListenAddrs()[0],
+		),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	member := func(place string) (*exec.Cmd, *bytes.Buffer) {
-		cmd, out := program(t.Context(), "--database-url", url, "ingest", "--sources", sources, "--admin-listen", "127.0.0.1:0")
+		cmd, out := program(
+			t.Context(), "--database-url", url, "ingest", "--sources", sources, "--admin-listen", "127.0.0.1:0",
+		)
 		cmd.Env = append(cmd.Env, "TURNWISE_TEST_FAILPOINT="+place)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

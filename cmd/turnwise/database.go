@@ -81,7 +81,8 @@ func (c *cli) keeping(pool *pgxpool.Pool, do func(*pgxpool.Pool) error) error {
 	return do(keeper)
 }
 
-// alone makes sure that no other serve runs on the private database of the same data directory, whose end would be this one's too.
+// alone makes sure that no other serve runs on the private database of the same data directory, whose end would be this
+// one's too.
 func (c *cli) alone() (release func(), err error) {
 	if c.DatabaseURL != "" || c.DatabaseURLFile != "" {
 		return func() {}, nil
@@ -99,7 +100,10 @@ func (c *cli) alone() (release func(), err error) {
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("another turnwise serve runs on the data directory %s: stop it first, or give this one its own --data-dir. Several servers share a database that TURNWISE_DATABASE_URL names", dir)
+		return nil, fmt.Errorf(
+			"another turnwise serve runs on the data directory %s: stop it first, or give this one its own --data-dir. Several servers share a database that TURNWISE_DATABASE_URL names",
+			dir,
+		)
 	}
 	return func() { lock.Close() }, nil
 }
@@ -120,6 +124,10 @@ func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Po
 		stop()
 	}
 	ran, err := queries.Migrate(ctx, pool)
+	for deadline := time.Now().Add(30 * time.Second); queries.Temporary(err) && ctx.Err() == nil &&
+		time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) { // it restarts just now
+		ran, err = queries.Migrate(ctx, pool)
+	}
 	if err != nil {
 		done()
 		return nil, nil, fmt.Errorf("migrate the database: %w", err)

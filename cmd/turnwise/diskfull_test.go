@@ -60,7 +60,9 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	for _, sql := range []string{"create tablespace small location '" + space + "'", "create database small owner turnwise tablespace small"} {
+	for _, sql := range []string{
+		"create tablespace small location '" + space + "'", "create database small owner turnwise tablespace small",
+	} {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +88,16 @@ func TestDiskFull(t *testing.T) {
 	t.Cleanup(producer.Close)
 	const events = 30000
 	for i := range events {
-		producer.Produce(t.Context(), kgo.StringRecord(fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"message %x","message_id":"m%d"}`, i%900, 1790000000+i, i*7919, i)), nil)
+		producer.Produce(
+			t.Context(),
+			kgo.StringRecord(
+				fmt.Sprintf(
+					`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"message %x","message_id":"m%d"}`, i%900,
+					1790000000+i, i*7919, i,
+				),
+			),
+			nil,
+		)
 	}
 	if err := producer.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -96,7 +107,13 @@ func TestDiskFull(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, []string{"--database-url", url, "ingest", "--admin-listen", admin, "--kafka-brokers", fake.ListenAddrs()[0]}, os.Getenv, out, out)
+		ended <- run(
+			ctx,
+			[]string{
+				"--database-url", url, "ingest", "--admin-listen", admin, "--kafka-brokers", fake.ListenAddrs()[0],
+			},
+			os.Getenv, out, out,
+		)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -118,7 +135,9 @@ func TestDiskFull(t *testing.T) {
 	waiting("the listener", func() bool { return strings.Contains(out.String(), "reads kafka;") })
 	waiting("the full disk", func() bool {
 		status, text := ready()
-		return status == 503 && strings.Contains(text, `source "kafka": waiting: nothing can be stored`) && strings.Contains(text, "No space left on device")
+		return status == 503 && strings.Contains(
+			text, `source "kafka": waiting: nothing can be stored`,
+		) && strings.Contains(text, "No space left on device")
 	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
@@ -130,7 +149,9 @@ func TestDiskFull(t *testing.T) {
 	defer look.Close(context.Background())
 	var stored, aside int
 	waiting("the rest", func() bool {
-		if err := look.QueryRow(t.Context(), `select (select count(*) from events), (select count(*) from rejected_events)`).Scan(&stored, &aside); err != nil {
+		if err := look.QueryRow(
+			t.Context(), `select (select count(*) from events), (select count(*) from rejected_events)`,
+		).Scan(&stored, &aside); err != nil {
 			t.Fatal(err)
 		}
 		status, _ := ready()

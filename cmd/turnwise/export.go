@@ -31,7 +31,10 @@ func (e *exportCmd) Run(c *cli) (err error) {
 	if err != nil {
 		return fmt.Errorf("--query: %w", err)
 	}
-	x := report.Wanted{Grain: queries.Grain(e.Grain), Format: report.Format(e.Format), Title: "Conversations, by " + e.Grain, By: "turnwise export", Bare: e.Bare, Clear: e.Clear}
+	x := report.Wanted{
+		Grain: queries.Grain(e.Grain), Format: report.Format(e.Format), Title: "Conversations, by " + e.Grain,
+		By: "turnwise export", Bare: e.Bare, Clear: e.Clear,
+	}
 	return c.with(func(pool *pgxpool.Pool) error {
 		_, zone, err := takeUp(c.ctx, pool, e.TimeZone)
 		if err != nil {

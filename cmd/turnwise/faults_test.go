@@ -141,7 +141,11 @@ func TestFaults(t *testing.T) {
 					time.Sleep(200 * time.Millisecond) // the sender's pace, as a bot would try again
 				}
 				f.sent[way].Add(int64(len(some)))
-				time.Sleep(time.Until(begun.Add(time.Duration(float64(lasting) * float64(from+portion) / float64(len(ways[way]))))))
+				time.Sleep(
+					time.Until(
+						begun.Add(time.Duration(float64(lasting) * float64(from+portion) / float64(len(ways[way])))),
+					),
+				)
 			}
 		})
 	}
@@ -151,7 +155,10 @@ func TestFaults(t *testing.T) {
 	senders.Wait()
 	if sending.Err() != nil {
 		f.lament()
-		t.Fatalf("the events were not sent in time: %d by Kafka, %d by RabbitMQ, %d over HTTP; done: %s", f.sent[0].Load(), f.sent[1].Load(), f.sent[2].Load(), strings.Join(f.done, ", "))
+		t.Fatalf(
+			"the events were not sent in time: %d by Kafka, %d by RabbitMQ, %d over HTTP; done: %s", f.sent[0].Load(),
+			f.sent[1].Load(), f.sent[2].Load(), strings.Join(f.done, ", "),
+		)
 	}
 	f.settle(want)
 	t.Logf("sent %d by Kafka, %d by RabbitMQ, %d over HTTP, copies included, of %d events; done: %s",
@@ -196,7 +203,10 @@ func (f *faultSuite) prepare() {
 	if _, err := kadm.NewClient(client).CreateTopic(f.t.Context(), 3, 1, nil, "rasa-events"); err != nil {
 		f.t.Fatal(err)
 	}
-	out, err := turnwise(f.t, "--database-url", f.db.URL(), "token", "create", "loader", "--assistant", "default", "--environment", "production")
+	out, err := turnwise(
+		f.t, "--database-url", f.db.URL(), "token", "create", "loader", "--assistant", "default", "--environment",
+		"production",
+	)
 	if err != nil {
 		f.t.Fatalf("%v\n%s", err, out)
 	}
@@ -225,7 +235,8 @@ func (f *faultSuite) startDatabase() {
 	f.t.Helper()
 	var err error
 	for range 20 { // the one before may still end
-		if f.db, err = localdb.Start(context.Background(), localdb.Config{Dir: f.dir}); err == nil { // a throw-away one forgets its last commits in a crash
+		// a throw-away one forgets its last commits in a crash
+		if f.db, err = localdb.Start(context.Background(), localdb.Config{Dir: f.dir}); err == nil {
 			return
 		}
 		time.Sleep(200 * time.Millisecond)
@@ -326,7 +337,9 @@ func (f *faultSuite) fault() {
 	}
 	m := f.members[f.r.IntN(len(f.members))]
 	n := f.r.IntN(3)
-	way, at := []*brokertest.Proxy{f.network, f.kafka.Proxy, f.rabbit.Proxy}[n], []string{"database", "Kafka", "RabbitMQ"}[n]
+	way, at := []*brokertest.Proxy{
+		f.network, f.kafka.Proxy, f.rabbit.Proxy,
+	}[n], []string{"database", "Kafka", "RabbitMQ"}[n]
 	faults := []struct {
 		name string
 		do   func()
@@ -338,7 +351,8 @@ func (f *faultSuite) fault() {
 		}},
 		{"process stopped", func() {
 			// One that has only just begun may not listen to signals yet; one without a database may say so.
-			if err := m.retire(syscall.SIGTERM); err != nil && m.out.String() != "" && !strings.Contains(m.out.String(), "database") {
+			if err := m.retire(syscall.SIGTERM); err != nil && m.out.String() != "" &&
+				!strings.Contains(m.out.String(), "database") {
 				f.t.Errorf("%v ended with %v\n%s", m.args, err, tail(m.out))
 			}
 			f.run(m)
@@ -364,13 +378,18 @@ func (f *faultSuite) fault() {
 			f.startDatabase()
 		}},
 		{"database connections cut", func() {
-			f.exec(`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()`)
+			f.exec(
+				`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()`,
+			)
 		}},
 		{"table locked", func() {
 			f.exec(`begin; lock table events in access exclusive mode; select pg_sleep(3); commit`)
 		}},
 		{"schema of a later release", func() { // columns more, and a version that this one does not know
-			f.laterSchema(`alter table %s add column later integer not null default 0`, `insert into goose_db_version (version_id, is_applied) values (9999, true)`)
+			f.laterSchema(
+				`alter table %s add column later integer not null default 0`,
+				`insert into goose_db_version (version_id, is_applied) values (9999, true)`,
+			)
 			_ = m.retire(syscall.SIGKILL) // one started on that schema, beside those that were there before
 			f.run(m)
 			time.Sleep(some(1000, 3000))
@@ -445,7 +464,10 @@ func (f *faultSuite) signalDatabase(s syscall.Signal) {
 
 // laterSchema changes each table of facts, as a migration does: with a short wait for the lock, and again.
 func (f *faultSuite) laterSchema(each, version string) {
-	for _, table := range []string{"events", "event_payloads", "messages", "turns", "conversations", "senders", "projections", "flow_runs", "ingest_minutes", "rejected_events"} {
+	for _, table := range []string{
+		"events", "event_payloads", "messages", "turns", "conversations", "senders", "projections", "flow_runs",
+		"ingest_minutes", "rejected_events",
+	} {
 		for range 100 {
 			if f.exec("begin; set local lock_timeout = '500ms'; " + fmt.Sprintf(each, table) + "; commit") {
 				break
@@ -474,7 +496,10 @@ func (f *faultSuite) exec(sql string) bool {
 }
 
 func (f *faultSuite) sendKafka(ctx context.Context, bodies []string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(f.kafka.Address), kgo.DefaultProduceTopic("rasa-events"), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(10*time.Second))
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(f.kafka.Address), kgo.DefaultProduceTopic("rasa-events"),
+		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(10*time.Second),
+	)
 	if err != nil {
 		return err
 	}
@@ -503,12 +528,16 @@ func (f *faultSuite) sendRabbit(ctx context.Context, bodies []string) error {
 	if err := ch.Confirm(false); err != nil {
 		return err
 	}
-	if _, err := ch.QueueDeclare(faultQueue, true, false, false, false, amqp.Table{"x-queue-type": "quorum"}); err != nil {
+	if _, err := ch.QueueDeclare(
+		faultQueue, true, false, false, false, amqp.Table{"x-queue-type": "quorum"},
+	); err != nil {
 		return err
 	}
 	var all []*amqp.DeferredConfirmation
 	for _, body := range bodies {
-		c, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", faultQueue, true, false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(body)})
+		c, err := ch.PublishWithDeferredConfirmWithContext(
+			ctx, "", faultQueue, true, false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(body)},
+		)
 		if err != nil {
 			return err
 		}
@@ -525,7 +554,9 @@ func (f *faultSuite) sendRabbit(ctx context.Context, bodies []string) error {
 func (f *faultSuite) sendHTTP(ctx context.Context, bodies []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.listen+"/api/v1/ingest/rasa", strings.NewReader(strings.Join(bodies, "\n")))
+	req, err := http.NewRequestWithContext(
+		ctx, http.MethodPost, "http://"+f.listen+"/api/v1/ingest/rasa", strings.NewReader(strings.Join(bodies, "\n")),
+	)
 	if err != nil {
 		return err
 	}
@@ -567,7 +598,10 @@ select (select count(*) from events), (select coalesce(sum(lag), -1) from stream
 		}
 		if time.Now().After(deadline) {
 			f.lament()
-			f.t.Fatalf("%d of %d events are stored, %d messages wait, %d are set aside, %v; done: %s", n, events, lag, rejected, err, strings.Join(f.done, ", "))
+			f.t.Fatalf(
+				"%d of %d events are stored, %d messages wait, %d are set aside, %v; done: %s", n, events, lag,
+				rejected, err, strings.Join(f.done, ", "),
+			)
 		}
 	}
 	if got := dbtest.Dump(f.t, pool); got != want {

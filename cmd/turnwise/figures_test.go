@@ -18,7 +18,11 @@ import (
 func open(t *testing.T, s site) (ctx context.Context, complaints func() []string) {
 	t.Helper()
 	ctx, complaints = browser(t)
-	do(t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"), cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail), cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")))
+	do(
+		t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"),
+		cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail),
+		cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")),
+	)
 	waitFor(t, ctx, `location.pathname !== "/login"`)
 	return ctx, complaints
 }
@@ -36,13 +40,17 @@ func TestFigures(t *testing.T) {
 	ctx, complaints := open(t, s)
 	drawn := func() {
 		t.Helper()
-		waitFor(t, ctx, `[...document.querySelectorAll(".plot")].every(p => p.querySelector("canvas")) && document.querySelector(".plot canvas") !== null`)
+		waitFor(
+			t, ctx,
+			`[...document.querySelectorAll(".plot")].every(p => p.querySelector("canvas")) && document.querySelector(".plot canvas") !== null`,
+		)
 	}
 	for _, page := range []string{"overview", "latency", "csat"} {
 		do(t, ctx, cdp.Navigate(s.url+"/"+page), cdp.WaitVisible(cdp.CSS("#view")))
 		drawn()
 		look(t, ctx, page)
-		// The tools of a chart are there for everybody: seen without a pointer, reached by keyboard, large enough for a finger.
+		// The tools of a chart are there for everybody: seen without a pointer, reached by keyboard, large enough for a
+		// finger.
 		if faint := eval[string](t, ctx, `[...document.querySelectorAll(".panel .tools :is(a, button)")].filter((b) => {
 			const box = b.getBoundingClientRect();
 			return !b.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || b.tabIndex < 0 || box.width < 16 || box.height < 16;
@@ -54,12 +62,21 @@ func TestFigures(t *testing.T) {
 		}
 	}
 	// A click in the navigation keeps range, filter and comparison, also after they changed in place.
-	do(t, ctx, cdp.Navigate(s.url+"/overview?range=last-month&channel=web&compare=year"), cdp.WaitVisible(cdp.CSS("#view")), cdp.Click(cdp.CSS(`nav a[href^="/latency"]`)))
-	waitFor(t, ctx, `location.pathname === "/latency" && ["range=last-month", "channel=web", "compare=year"].every((x) => location.search.includes(x))`)
+	do(
+		t, ctx, cdp.Navigate(s.url+"/overview?range=last-month&channel=web&compare=year"),
+		cdp.WaitVisible(cdp.CSS("#view")), cdp.Click(cdp.CSS(`nav a[href^="/latency"]`)),
+	)
+	waitFor(
+		t, ctx,
+		`location.pathname === "/latency" && ["range=last-month", "channel=web", "compare=year"].every((x) => location.search.includes(x))`,
+	)
 	do(t, ctx, cdp.WaitVisible(cdp.CSS("#view")), cdp.KeyEvent("w"))
 	waitFor(t, ctx, `location.search.includes("range=7d")`)
 	do(t, ctx, cdp.Click(cdp.CSS(`nav a[href^="/csat"]`)))
-	waitFor(t, ctx, `location.pathname === "/csat" && location.search.includes("range=7d") && location.search.includes("channel=web")`)
+	waitFor(
+		t, ctx,
+		`location.pathname === "/csat" && location.search.includes("range=7d") && location.search.includes("channel=web")`,
+	)
 	do(t, ctx, cdp.Navigate(s.url+"/flows"), cdp.WaitVisible(cdp.CSS("tr[data-row]")))
 	look(t, ctx, "flows")
 	do(t, ctx, cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".cards-row")))
@@ -67,7 +84,10 @@ func TestFigures(t *testing.T) {
 	do(t, ctx, cdp.Click(cdp.CSS(`a[href^="/paths"]`)), cdp.WaitVisible(cdp.CSS("#after canvas")))
 	drawn()
 	look(t, ctx, "paths")
-	do(t, ctx, cdp.Navigate(s.url+"/funnel?step=check_balance&step=transfer_money&step=block_card"), cdp.WaitVisible(cdp.CSS("table.full")))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/funnel?step=check_balance&step=transfer_money&step=block_card"),
+		cdp.WaitVisible(cdp.CSS("table.full")),
+	)
 	look(t, ctx, "funnel")
 	do(t, ctx, cdp.Navigate(s.url+"/paths?of=check_balance"), cdp.WaitVisible(cdp.CSS("#view")))
 	drawn()
@@ -81,7 +101,8 @@ func TestFigures(t *testing.T) {
 	look(t, ctx, "users-list")
 	do(t, ctx, cdp.Navigate(s.url+"/compare?by=version"), cdp.WaitVisible(cdp.CSS("table.full")))
 	look(t, ctx, "compare")
-	// Columns go from older to newer, and the difference is the newer less the older; swapped, it is the other way round.
+	// Columns go from older to newer, and the difference is the newer less the older; swapped, it is the other way
+	// round.
 	sides := `[...document.querySelectorAll("table.full thead th")].slice(1).filter((_, i) => i === 0 || i === 2).map((th) => th.textContent.trim()).join("|")`
 	before := eval[string](t, ctx, sides)
 	older, newer, _ := strings.Cut(before, "|")
@@ -90,7 +111,10 @@ func TestFigures(t *testing.T) {
 	}
 	do(t, ctx, cdp.Click(cdp.CSS("form.compare a.btn")))
 	waitFor(t, ctx, `(`+sides+`) === `+strconv.Quote(newer+"|"+older))
-	do(t, ctx, cdp.Navigate(s.url+"/criteria/edit?assistant=harbour-bank"), cdp.WaitVisible(cdp.CSS("select.rule")), cdp.SetValue(cdp.CSS("tbody tr:first-child select.rule"), "in"))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/criteria/edit?assistant=harbour-bank"), cdp.WaitVisible(cdp.CSS("select.rule")),
+		cdp.SetValue(cdp.CSS("tbody tr:first-child select.rule"), "in"),
+	)
 	look(t, ctx, "criteria-form")
 	do(t, ctx, cdp.Click(cdp.CSS("form .btn.main")), cdp.WaitVisible(cdp.CSS("form.use")))
 	look(t, ctx, "criteria-preview")
@@ -99,7 +123,12 @@ func TestFigures(t *testing.T) {
 	do(t, ctx, cdp.Navigate(s.url+"/criteria"), cdp.WaitVisible(cdp.CSS("table.full")))
 	look(t, ctx, "criteria")
 	// A note on the charts.
-	do(t, ctx, cdp.Navigate(s.url+"/overview"), cdp.WaitVisible(cdp.CSS("#volume canvas")), cdp.Click(cdp.CSS(".menu.right summary")), cdp.SetValue(cdp.CSS(".menu.right input[name=text]"), "payment provider down"), cdp.Click(cdp.CSS(".menu.right .apply")))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/overview"), cdp.WaitVisible(cdp.CSS("#volume canvas")),
+		cdp.Click(cdp.CSS(".menu.right summary")),
+		cdp.SetValue(cdp.CSS(".menu.right input[name=text]"), "payment provider down"),
+		cdp.Click(cdp.CSS(".menu.right .apply")),
+	)
 	waitFor(t, ctx, `document.querySelector(".notes bdi")?.textContent === "payment provider down"`)
 	drawn()
 	do(t, ctx, cdp.Click(cdp.CSS(".menu.right summary")))
@@ -121,7 +150,9 @@ func TestFigures(t *testing.T) {
 	want := strconv.Itoa(int(place[2]))
 	do(t, ctx, cdp.MouseClickXY(place[0], place[1]))
 	waitFor(t, ctx, `location.pathname === "/conversations" && document.querySelector("[data-total]") !== null`)
-	if got := eval[string](t, ctx, `document.querySelector("[data-total]").dataset.total + " " + document.querySelector("h1").textContent`); got != want+" Conversations resolved, confirmed" {
+	if got := eval[string](
+		t, ctx, `document.querySelector("[data-total]").dataset.total + " " + document.querySelector("h1").textContent`,
+	); got != want+" Conversations resolved, confirmed" {
 		t.Errorf("the bar says %s, its list %s", want, got)
 	}
 	shoot(t, ctx, "clicked")
@@ -138,7 +169,10 @@ func TestFigures(t *testing.T) {
 	// What cannot be understood is told beside the field; what can be, is done.
 	apply := func(text string) {
 		eval[bool](t, ctx, `document.querySelector("input[name=typed]").closest("details").open = true`)
-		do(t, ctx, cdp.SetValue(cdp.CSS("input[name=typed]"), text), cdp.Click(cdp.CSS(".menu:has(input[name=typed]) .apply")))
+		do(
+			t, ctx, cdp.SetValue(cdp.CSS("input[name=typed]"), text),
+			cdp.Click(cdp.CSS(".menu:has(input[name=typed]) .apply")),
+		)
 	}
 	apply("the day after never")
 	waitFor(t, ctx, `document.querySelector("#mistake")?.textContent.includes("last month")`)
@@ -159,8 +193,14 @@ func TestFigures(t *testing.T) {
 	drawn()
 	shoot(t, ctx, "zoomed")
 	// A typed range, by the hour.
-	do(t, ctx, cdp.Click(cdp.CSS(".joined summary")), cdp.SetValue(cdp.CSS("input[name=typed]"), "yesterday"), cdp.Click(cdp.CSS(".joined .apply")))
-	waitFor(t, ctx, `!location.search.includes("typed") && document.querySelector("#volume thead th").textContent === "Hour"`)
+	do(
+		t, ctx, cdp.Click(cdp.CSS(".joined summary")), cdp.SetValue(cdp.CSS("input[name=typed]"), "yesterday"),
+		cdp.Click(cdp.CSS(".joined .apply")),
+	)
+	waitFor(
+		t, ctx,
+		`!location.search.includes("typed") && document.querySelector("#volume thead th").textContent === "Hour"`,
+	)
 	drawn()
 	look(t, ctx, "overview-day")
 	do(t, ctx, cdp.Click(cdp.CSS("#volume [data-chart-table]")))
@@ -198,7 +238,13 @@ func TestNames(t *testing.T) {
 			fmt.Fprintf(&b, `{"sender_id":"s%d","event":%q,"timestamp":%.3f,"metadata":{"assistant_id":%q,"model_id":"m%d","model_name":%q}%s}`+"\n",
 				i, typ, float64(at.UnixMilli())/1000+after, name("assistant", i%8), i%9, name("release", i%9), more)
 		}
-		event(0, "user", fmt.Sprintf(`,"text":"hello","input_channel":%q,"parse_data":{"intent":{"name":%q,"confidence":0.8}}`, name("channel", i%12), name("intent", i%40)))
+		event(
+			0, "user",
+			fmt.Sprintf(
+				`,"text":"hello","input_channel":%q,"parse_data":{"intent":{"name":%q,"confidence":0.8}}`,
+				name("channel", i%12), name("intent", i%40),
+			),
+		)
 		event(0.1, "flow_started", fmt.Sprintf(`,"flow_id":%q`, name("flow", i%300)))
 		event(0.2, "action", fmt.Sprintf(`,"name":%q`, name("utter", i%50)))
 		event(0.3+float64(i%7), "bot", `,"text":"Which one?"`)
@@ -216,7 +262,8 @@ func TestNames(t *testing.T) {
 	ctx, complaints := open(t, s)
 	for page, shown := range map[string]string{
 		"overview": "#volume canvas", "flows": "tr[data-row]", "latency": "#histogram canvas", "intents": ".cards-row", "compare?by=version": "table.full",
-		"flow?of=" + url.QueryEscape(name("flow", 2)): ".cards-row", "paths?of=" + url.QueryEscape(name("flow", 1)): "#view", "conversations": "tr[data-row]",
+		"flow?of=" + url.QueryEscape(name("flow", 2)): ".cards-row", "paths?of=" +
+			url.QueryEscape(name("flow", 1)): "#view", "conversations": "tr[data-row]",
 	} {
 		do(t, ctx, cdp.Navigate(s.url+"/"+page), cdp.WaitVisible(cdp.CSS(shown)))
 		look(t, ctx, "names-"+strings.Split(page, "?")[0])

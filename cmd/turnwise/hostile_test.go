@@ -28,8 +28,9 @@ var hostile = []string{
 	"../../../etc/passwd\\..\\x",
 }
 
-// TestHostile fills every field with hostile texts, one of them very long, and looks at every page: nothing runs, nothing is loaded from elsewhere,
-// no link leads where a text says, no page becomes wider than the window, and what is said stays to be read.
+// TestHostile fills every field with hostile texts, one of them very long, and looks at every page: nothing runs,
+// nothing is loaded from elsewhere, no link leads where a text says, no page becomes wider than the window, and what is
+// said stays to be read.
 func TestHostile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: long; it runs without the race detector")
@@ -46,8 +47,12 @@ func TestHostile(t *testing.T) {
 		short := h[:min(len(h), 2000)]
 		event := func(kind string, fields map[string]any) {
 			at += 2
-			fields["event"], fields["sender_id"], fields["timestamp"], fields["user_id"] = kind, sender, at, "user "+short
-			fields["metadata"] = map[string]any{"assistant_id": "bot " + hostile[i%2], "model_id": short, "model_name": "model " + short, "x": h, "session_id": fmt.Sprint("session ", i)}
+			fields["event"], fields["sender_id"], fields["timestamp"], fields["user_id"] = kind, sender, at, "user "+
+				short
+			fields["metadata"] = map[string]any{
+				"assistant_id": "bot " + hostile[i%2], "model_id": short, "model_name": "model " + short, "x": h,
+				"session_id": fmt.Sprint("session ", i),
+			}
 			line, err := json.Marshal(fields)
 			if err != nil {
 				t.Fatal(err)
@@ -57,22 +62,42 @@ func TestHostile(t *testing.T) {
 		event("action", map[string]any{"name": "action_session_start"})
 		event("session_started", map[string]any{})
 		event("user", map[string]any{"text": h, "input_channel": short, "message_id": short, "parse_data": map[string]any{
-			"intent": map[string]any{"name": short, "confidence": 0.2}, "entities": []any{map[string]any{"entity": short, "value": h}}, "text": h,
-			"commands": []any{map[string]any{"command": "set slot", "name": short, "value": h}, map[string]any{"command": "start flow", "flow": short}, map[string]any{"command": short, "more": h}},
+			"intent": map[string]any{"name": short, "confidence": 0.2}, "entities": []any{
+				map[string]any{"entity": short, "value": h},
+			}, "text": h,
+			"commands": []any{
+				map[string]any{"command": "set slot", "name": short, "value": h},
+				map[string]any{"command": "start flow", "flow": short},
+				map[string]any{"command": short, "more": h},
+			},
 		}})
 		event("flow_started", map[string]any{"flow_id": short, "step_id": short})
 		event("slot", map[string]any{"name": short, "value": h})
 		event("slot", map[string]any{"name": short + "2", "value": map[string]any{h: h}})
 		event("action", map[string]any{"name": short, "policy": short, "confidence": 0.1})
-		event("bot", map[string]any{"text": h, "data": map[string]any{"buttons": []any{map[string]any{"title": h, "payload": h}}, "image": h, "attachment": h, "elements": []any{map[string]any{"title": h, "image_url": h}}, "custom": map[string]any{h: h}, h: h}})
-		event("bot", map[string]any{"text": "", "data": map[string]any{"image": "https://evil.invalid/track.png", "attachment": "https://evil.invalid/x.html"}})
+		event("bot", map[string]any{
+			"text": h,
+			"data": map[string]any{
+				"buttons": []any{map[string]any{"title": h, "payload": h}}, "image": h, "attachment": h,
+				"elements": []any{map[string]any{"title": h, "image_url": h}}, "custom": map[string]any{h: h}, h: h,
+			},
+		})
+		event("bot", map[string]any{
+			"text": "",
+			"data": map[string]any{
+				"image": "https://evil.invalid/track.png", "attachment": "https://evil.invalid/x.html",
+			},
+		})
 		event("action", map[string]any{"name": "action_human_handoff"})
 		event("agent", map[string]any{"text": h, "data": map[string]any{"image": h}})
 		event("flow_completed", map[string]any{"flow_id": short, "step_id": short})
 		event("unknown "+short, map[string]any{h: h})
 	}
 	b.WriteString(`{"event":"user","sender_id":"` + `<img src=x onerror=window.pwned=9>` + `","text":"no time"}` + "\n")
-	if out, err := turnwise(t, "--database-url", s.database, "import", "--environment", hostile[0], "--source", hostile[1], write(t, "hostile.ndjson", []byte(b.String()))); err == nil || !strings.Contains(out, "rejected") {
+	if out, err := turnwise(
+		t, "--database-url", s.database, "import", "--environment", hostile[0], "--source", hostile[1],
+		write(t, "hostile.ndjson", []byte(b.String())),
+	); err == nil || !strings.Contains(out, "rejected") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	ctx, complaints := open(t, s)
@@ -82,21 +107,34 @@ func TestHostile(t *testing.T) {
 		for i := 0; i+1 < len(fields); i += 2 {
 			values.Add(fields[i], fields[i+1])
 		}
-		status := eval[int](t, ctx, fmt.Sprintf(`fetch(%q, {method: "POST", body: new URLSearchParams(%q)}).then(r => r.status)`, path, values.Encode()))
+		status := eval[int](
+			t, ctx,
+			fmt.Sprintf(
+				`fetch(%q, {method: "POST", body: new URLSearchParams(%q)}).then(r => r.status)`, path, values.Encode(),
+			),
+		)
 		if status >= 500 {
 			t.Errorf("POST %s: %d", path, status)
 		}
 	}
 	// What colleagues write.
 	do(t, ctx, cdp.Navigate(s.url+"/conversations?range=7d"), cdp.WaitVisible(cdp.CSS("tr[data-row] a")))
-	ids := strings.Fields(eval[string](t, ctx, `[...document.querySelectorAll("tr[data-row] a")].map(a => a.pathname).filter((x, i, all) => x.startsWith("/conversations/") && all.indexOf(x) === i).join(" ")`))
+	ids := strings.Fields(
+		eval[string](
+			t, ctx,
+			`[...document.querySelectorAll("tr[data-row] a")].map(a => a.pathname).filter((x, i, all) => x.startsWith("/conversations/") && all.indexOf(x) === i).join(" ")`,
+		),
+	)
 	if len(ids) < len(hostile) {
 		t.Fatalf("%d conversations", len(ids))
 	}
 	for i, h := range hostile {
 		form("/tags", "name", cutTo(h, 40), "color", "1", "description", h)
 		form(ids[0]+"/notes", "text", h)
-		form("/notes", "at", time.Now().Add(-2*time.Hour).Format("2006-01-02T15:04"), "text", cutTo(h, 150), "shared", "yes", "back", "/overview")
+		form(
+			"/notes", "at", time.Now().Add(-2*time.Hour).Format("2006-01-02T15:04"), "text", cutTo(h, 150), "shared",
+			"yes", "back", "/overview",
+		)
 		form("/views", "name", cutTo(h, 60), "query", "range=7d", "shared", "yes")
 		form("/admin/users", "email", fmt.Sprintf("hostile%d@example.org", i), "name", cutTo(h, 60), "role", "viewer")
 		form("/admin/tokens", "name", cutTo(h, 60), "role", "ingest", "assistant", h)
@@ -110,7 +148,12 @@ func TestHostile(t *testing.T) {
 		"/review", "/review/reports", "/tags", "/queues/edit", "/reports", "/reports/edit", "/health", "/rejected", "/criteria", "/account", "/admin", "/admin/users", "/admin/jobs", "/admin/retention", "/admin/personal", "/admin/masking", "/admin/audit", "/admin/settings", "/admin/doctor",
 	}, ids...)
 	for _, h := range hostile {
-		pages = append(pages, "/conversations?range=7d&q="+q(h), "/flow?range=7d&flow="+q(h), "/funnel?range=7d&flow="+q(h), "/paths?range=7d&flow="+q(h), "/overview?range=7d&channel="+q(h)+"&flow="+q(h), "/conversations?id="+q("user "+h), "/"+q(h), "/criteria/edit?assistant="+q("bot "+h), "/admin/audit?object="+q(h))
+		pages = append(
+			pages, "/conversations?range=7d&q="+q(h), "/flow?range=7d&flow="+q(h), "/funnel?range=7d&flow="+q(h),
+			"/paths?range=7d&flow="+q(h), "/overview?range=7d&channel="+q(h)+"&flow="+q(h),
+			"/conversations?id="+q("user "+h), "/"+q(h), "/criteria/edit?assistant="+q("bot "+h),
+			"/admin/audit?object="+q(h),
+		)
 	}
 	for _, id := range ids[:3] {
 		pages = append(pages, id+"?view=builder")
@@ -148,17 +191,29 @@ func harmless(t *testing.T, ctx context.Context, base, path string) {
 	if got := eval[string](t, ctx, `String(window.pwned) + (location.origin)`); got != "undefined"+base {
 		t.Errorf("%s: something ran, or led away: %s", path, got)
 	}
-	if got := eval[string](t, ctx, `performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin) && !n.startsWith("data:")).join(" ")`); got != "" {
+	if got := eval[string](
+		t, ctx,
+		`performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin) && !n.startsWith("data:")).join(" ")`,
+	); got != "" {
 		t.Errorf("%s loads %s", path, got)
 	}
-	if got := eval[string](t, ctx, `[...document.querySelectorAll("[href]:not(.markdown a[rel~=noreferrer]), [src], [action], [formaction], [srcdoc]")].map(e => e.href?.baseVal ?? e.getAttribute("href") ?? e.getAttribute("src") ?? e.getAttribute("action") ?? e.getAttribute("formaction") ?? "srcdoc").filter(h => !/^(\/(?!\/)|#|\?|data:image\/png|$)/.test(h) && !h.startsWith(location.origin)).join(" ")`); got != "" {
+	if got := eval[string](
+		t, ctx,
+		`[...document.querySelectorAll("[href]:not(.markdown a[rel~=noreferrer]), [src], [action], [formaction], [srcdoc]")].map(e => e.href?.baseVal ?? e.getAttribute("href") ?? e.getAttribute("src") ?? e.getAttribute("action") ?? e.getAttribute("formaction") ?? "srcdoc").filter(h => !/^(\/(?!\/)|#|\?|data:image\/png|$)/.test(h) && !h.startsWith(location.origin)).join(" ")`,
+	); got != "" {
 		t.Errorf("%s leads to %.300s", path, got)
 	}
-	if got := eval[string](t, ctx, `[...document.querySelectorAll("iframe, object, embed, base, main script:not([type='application/json'])")].map(e => e.outerHTML.slice(0, 100)).join(" ")`); got != "" {
+	if got := eval[string](
+		t, ctx,
+		`[...document.querySelectorAll("iframe, object, embed, base, main script:not([type='application/json'])")].map(e => e.outerHTML.slice(0, 100)).join(" ")`,
+	); got != "" {
 		t.Errorf("%s holds %s", path, got)
 	}
 	if wide := eval[int](t, ctx, `document.documentElement.scrollWidth - innerWidth`); wide > 1 {
-		who := eval[string](t, ctx, `[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).overflowX === "visible").slice(-6).map(e => e.outerHTML.slice(0, 120)).join(" | ")`)
+		who := eval[string](
+			t, ctx,
+			`[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).overflowX === "visible").slice(-6).map(e => e.outerHTML.slice(0, 120)).join(" | ")`,
+		)
 		t.Errorf("%s is %d wider than the window: %s", path, wide, who)
 	}
 	if !eval[bool](t, ctx, `document.querySelector("h1, .card").checkVisibility()`) {

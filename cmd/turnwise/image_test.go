@@ -21,8 +21,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// image makes the file system that the Dockerfile describes in an empty folder, and returns how its programs are run: as its user, who may
-// write nowhere.
+// image makes the file system that the Dockerfile describes in an empty folder, and returns how its programs are run:
+// as its user, who may write nowhere.
 func image(t *testing.T) (run func(env []string, args ...string) *exec.Cmd) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -54,7 +54,9 @@ func image(t *testing.T) (run func(env []string, args ...string) *exec.Cmd) {
 				t.Fatal(err)
 			}
 			if words[2] == "/turnwise" {
-				build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, ".")
+				build := exec.CommandContext(
+					t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, ".",
+				)
 				build.Env = append(os.Environ(), "CGO_ENABLED=0")
 				if out, err := build.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%s", err, out)
@@ -84,8 +86,8 @@ func image(t *testing.T) (run func(env []string, args ...string) *exec.Cmd) {
 	}
 }
 
-// TestImage runs the server in the file system of its image, where nothing can be written: it serves, sends a report by HTTP and makes a file
-// in the background.
+// TestImage runs the server in the file system of its image, where nothing can be written: it serves, sends a report by
+// HTTP and makes a file in the background.
 func TestImage(t *testing.T) {
 	t.Parallel()
 	run := image(t)
@@ -101,7 +103,11 @@ func TestImage(t *testing.T) {
 		database = fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", q.Get("user"), proxy.Address, q.Get("dbname"))
 	}
 	listen := freePort(t)
-	env := []string{"TURNWISE_DATABASE_URL=" + database, "TURNWISE_FIRST_ADMIN=" + adminEmail, "TURNWISE_LISTEN=" + listen, "TURNWISE_ADMIN_LISTEN=" + freePort(t), "TURNWISE_SECRET_KEY=a key for this test alone", "TURNWISE_ALLOW_INTERNAL=127.0.0.0/8", "TURNWISE_LOG_FORMAT=text"}
+	env := []string{
+		"TURNWISE_DATABASE_URL=" + database, "TURNWISE_FIRST_ADMIN=" + adminEmail, "TURNWISE_LISTEN=" + listen,
+		"TURNWISE_ADMIN_LISTEN=" + freePort(t), "TURNWISE_SECRET_KEY=a key for this test alone",
+		"TURNWISE_ALLOW_INTERNAL=127.0.0.0/8", "TURNWISE_LOG_FORMAT=text",
+	}
 	if out, err := run(env, "demo", "--conversations", "2500").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -147,7 +153,11 @@ func TestImage(t *testing.T) {
 		t.Fatal(users, err)
 	}
 	due := time.Now()
-	x := queries.Schedule{ID: queries.NewID(), Name: "Upload", AccountID: users[0].ID, Page: "csat", Query: "range=28d", Formats: []string{"csv"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "http", IfEmpty: "send", NextAt: &due, CreatedAt: due}
+	x := queries.Schedule{
+		ID: queries.NewID(), Name: "Upload", AccountID: users[0].ID, Page: "csat", Query: "range=28d",
+		Formats: []string{"csv"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "http", IfEmpty: "send",
+		NextAt: &due, CreatedAt: due,
+	}
 	x.Target.URL = target.URL
 	if err := queries.AddSchedule(t.Context(), pool, x); err != nil {
 		t.Fatal(err)
@@ -161,10 +171,14 @@ func TestImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := &http.Client{
+		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	post := func(path string, form url.Values) *http.Response {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+listen+path, strings.NewReader(form.Encode()))
+		req, err := http.NewRequestWithContext(
+			t.Context(), http.MethodPost, "http://"+listen+path, strings.NewReader(form.Encode()),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +190,9 @@ func TestImage(t *testing.T) {
 		resp.Body.Close()
 		return resp
 	}
-	if resp := post("/login", url.Values{"email": {adminEmail}, "password": {password}}); resp.StatusCode != http.StatusSeeOther {
+	if resp := post("/login", url.Values{
+		"email": {adminEmail}, "password": {password},
+	}); resp.StatusCode != http.StatusSeeOther {
 		t.Fatalf("sign in: %s", resp.Status)
 	}
 	resp := post("/exports", url.Values{"grain": {"message"}, "format": {"xlsx"}, "query": {"range=3650d"}})
@@ -185,7 +201,9 @@ func TestImage(t *testing.T) {
 	}
 	var file []byte
 	until("the file is not made", func() bool {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listen+resp.Header.Get("Location")+"/file", nil)
+		req, err := http.NewRequestWithContext(
+			t.Context(), http.MethodGet, "http://"+listen+resp.Header.Get("Location")+"/file", nil,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -109,7 +109,9 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 		if err == nil {
 			t.read.Add(1)
 		}
-		return ingest.Body{Bytes: it.Body, Position: it.Position, Part: it.Part, Assistant: it.Assistant, Environment: it.Environment}, err
+		return ingest.Body{
+			Bytes: it.Body, Position: it.Position, Part: it.Part, Assistant: it.Assistant, Environment: it.Environment,
+		}, err
 	}), o)
 	return err
 }
@@ -173,7 +175,10 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 		}
 	}
 	if !readable && end == nil {
-		return nil, fmt.Errorf("none of the first %d lines is an event (the first: %s), so nothing was imported; docs/events.md says which shapes are read, --force imports the file all the same", len(first), reason.Detail)
+		return nil, fmt.Errorf(
+			"none of the first %d lines is an event (the first: %s), so nothing was imported; docs/events.md says which shapes are read, --force imports the file all the same",
+			len(first), reason.Detail,
+		)
 	}
 	return func() (file.Item, error) {
 		if len(first) > 0 {
@@ -189,7 +194,9 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 }
 
 // sorted puts the events of a file that is in no order into one, so that none has to wait for another.
-func sorted(ctx context.Context, src ingest.Source, next func() (file.Item, error), size int64) (func() (file.Item, error), func(), error) {
+func sorted(
+	ctx context.Context, src ingest.Source, next func() (file.Item, error), size int64,
+) (func() (file.Item, error), func(), error) {
 	d, n := src.NewDecoder(), 0
 	keyed, done, err := file.Sort(func() (file.Keyed, error) {
 		it, err := next()
@@ -309,14 +316,18 @@ func (t *tally) draw() {
 		case t.size > 0:
 			share = bar(float64(t.bytes.Load()) / float64(t.size))
 		}
-		fmt.Fprintf(t.c.stderr, "\r\033[K%s %s %d events, %.0f/s", t.verb, share, n, float64(n)/time.Since(t.begun).Seconds())
+		fmt.Fprintf(
+			t.c.stderr, "\r\033[K%s %s %d events, %.0f/s", t.verb, share, n, float64(n)/time.Since(t.begun).Seconds(),
+		)
 	}
 }
 
 func bar(share float64) string {
 	const width = 30
 	full := min(int(share*width), width)
-	return fmt.Sprintf("[%s%s] %3.0f %%", bytes.Repeat([]byte("#"), full), bytes.Repeat([]byte("."), width-full), min(100*share, 100))
+	return fmt.Sprintf(
+		"[%s%s] %3.0f %%", bytes.Repeat([]byte("#"), full), bytes.Repeat([]byte("."), width-full), min(100*share, 100),
+	)
 }
 
 // finish prints the summary, with the reasons of what was rejected.
@@ -326,7 +337,11 @@ func (t *tally) finish(ctx context.Context, pool *pgxpool.Pool) {
 	n := t.counts
 	seconds := time.Since(t.begun).Seconds()
 	read := max(t.read.Load(), n.Stored+n.Duplicates+n.Revised+n.Rejected)
-	fmt.Fprintf(t.c.stdout, "read           %d\nstored         %d\nalready known  %d\nrevised        %d\nrejected       %d\nevents/s       %.0f\n", read, n.Stored, n.Duplicates, n.Revised, n.Rejected, float64(read)/seconds)
+	fmt.Fprintf(
+		t.c.stdout,
+		"read           %d\nstored         %d\nalready known  %d\nrevised        %d\nrejected       %d\nevents/s       %.0f\n",
+		read, n.Stored, n.Duplicates, n.Revised, n.Rejected, float64(read)/seconds,
+	)
 	if n.First != 0 {
 		fmt.Fprintf(t.c.stdout, "first          %s\nlast           %s\n", stamp(n.First), stamp(n.Last))
 	}

@@ -24,7 +24,9 @@ func (i *ingestCmd) Run(c *cli) error {
 	}
 	limitMemory(streamMemory)
 	if len(sources) == 0 {
-		return errors.New("there is nothing to read: name a broker, such as --kafka-brokers or --rabbitmq-urls, or --sources")
+		return errors.New(
+			"there is nothing to read: name a broker, such as --kafka-brokers or --rabbitmq-urls, or --sources",
+		)
 	}
 	// The database must outlive the batches that are finished after the signal.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
@@ -50,7 +52,10 @@ func (i *ingestCmd) Run(c *cli) error {
 	for n, s := range sources {
 		names[n] = s.Name
 	}
-	fmt.Fprintf(c.stdout, "Turnwise %s reads %s; how that goes: http://%s/readyz\n", version, strings.Join(names, ", "), i.AdminListen)
+	fmt.Fprintf(
+		c.stdout, "Turnwise %s reads %s; how that goes: http://%s/readyz\n", version, strings.Join(names, ", "),
+		i.AdminListen,
+	)
 	select {
 	case <-c.ctx.Done():
 	case err = <-failed:

@@ -22,7 +22,9 @@ import (
 )
 
 // listen serves each handler at its address; failed gets the first error of any.
-func listen(ctx context.Context, log *slog.Logger, handlers map[string]http.Handler) (servers []*http.Server, failed chan error, err error) {
+func listen(
+	ctx context.Context, log *slog.Logger, handlers map[string]http.Handler,
+) (servers []*http.Server, failed chan error, err error) {
 	failed = make(chan error, len(handlers))
 	for address, handler := range handlers {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -31,7 +33,9 @@ func listen(ctx context.Context, log *slog.Logger, handlers map[string]http.Hand
 		}
 		server := &http.Server{
 			Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second,
-			IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(
+				log.Handler(), slog.LevelDebug,
+			),
 		}
 		servers = append(servers, server)
 		go func() {
@@ -43,7 +47,8 @@ func listen(ctx context.Context, log *slog.Logger, handlers map[string]http.Hand
 	return servers, failed, nil
 }
 
-// shutdownWait is how long requests under way may take when the server stops. What takes longer, such as a download, is broken off.
+// shutdownWait is how long requests under way may take when the server stops. What takes longer, such as a download, is
+// broken off.
 const shutdownWait = 4 * time.Second
 
 func stopServers(ctx context.Context, log *slog.Logger, servers []*http.Server) {
@@ -70,7 +75,11 @@ func newRegistry(pool *pgxpool.Pool) *prometheus.Registry {
 		"turnwise_database_connections_used": func() float64 { return float64(pool.Stat().AcquiredConns()) },
 		"turnwise_database_connections_max":  func() float64 { return float64(pool.Stat().MaxConns()) },
 	} {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: "Connections of ingest to the database."}, value))
+		r.MustRegister(
+			prometheus.NewGaugeFunc(
+				prometheus.GaugeOpts{Name: name, Help: "Connections of ingest to the database."}, value,
+			),
+		)
 	}
 	return r
 }
@@ -138,8 +147,15 @@ func (p *readiness) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 var (
-	stateDesc      = prometheus.NewDesc("turnwise_source_state", "1 for the state that a source is in: connecting, reading, waiting, paused, failed or stopped.", []string{"source", "state"}, nil)
-	reconnectsDesc = prometheus.NewDesc("turnwise_source_reconnects_total", "Times that a source was opened again after an error.", []string{"source"}, nil)
+	stateDesc = prometheus.NewDesc(
+		"turnwise_source_state",
+		"1 for the state that a source is in: connecting, reading, waiting, paused, failed or stopped.",
+		[]string{"source", "state"}, nil,
+	)
+	reconnectsDesc = prometheus.NewDesc(
+		"turnwise_source_reconnects_total", "Times that a source was opened again after an error.", []string{"source"},
+		nil,
+	)
 )
 
 // Describe and Collect tell Prometheus the states of the sources.
@@ -155,7 +171,9 @@ func (p *readiness) Collect(to chan<- prometheus.Metric) {
 	}
 	for _, s := range p.streams() {
 		to <- prometheus.MustNewConstMetric(reconnectsDesc, prometheus.CounterValue, float64(s.Reconnects), s.Source)
-		for _, state := range []string{ingest.Connecting, ingest.Reading, ingest.Waiting, ingest.Paused, ingest.Failed, ingest.Stopped} {
+		for _, state := range []string{
+			ingest.Connecting, ingest.Reading, ingest.Waiting, ingest.Paused, ingest.Failed, ingest.Stopped,
+		} {
 			v := 0.0
 			if s.State == state {
 				v = 1

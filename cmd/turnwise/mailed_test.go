@@ -14,8 +14,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestKilledMail: two servers send a report to many; each of them is killed in the middle, and started again. Everybody gets it once, but for
-// copies with the same id.
+// TestKilledMail: two servers send a report to many; each of them is killed in the middle, and started again. Everybody
+// gets it once, but for copies with the same id.
 func TestKilledMail(t *testing.T) {
 	t.Parallel()
 	url := dbtest.URL(t)
@@ -36,7 +36,10 @@ func TestKilledMail(t *testing.T) {
 	if m.Port, err = strconv.Atoi(port); err != nil {
 		t.Fatal(err)
 	}
-	u := access.Account{ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x", CreatedAt: time.Now()}
+	u := access.Account{
+		ID: queries.NewID(), Email: "ann@example.org", Name: "Ann", Role: "supervisor", PasswordHash: "x",
+		CreatedAt: time.Now(),
+	}
 	if err := queries.AddAccount(t.Context(), pool, u); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +47,11 @@ func TestKilledMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	due := time.Now()
-	x := queries.Schedule{ID: queries.NewID(), Name: "Killed", AccountID: u.ID, Page: "csat", Query: "range=28d", Formats: []string{"html"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "mail", IfEmpty: "send", NextAt: &due, CreatedAt: due}
+	x := queries.Schedule{
+		ID: queries.NewID(), Name: "Killed", AccountID: u.ID, Page: "csat", Query: "range=28d",
+		Formats: []string{"html"}, Schedule: "monthly on 1 08:00", Zone: "UTC", Destination: "mail", IfEmpty: "send",
+		NextAt: &due, CreatedAt: due,
+	}
 	for i := range 30 {
 		x.Target.Recipients = append(x.Target.Recipients, fmt.Sprintf("r%02d@example.org", i))
 	}
@@ -108,7 +115,8 @@ func TestKilledMail(t *testing.T) {
 		}
 	}
 	copies := len(post.Letters()) - len(to)
-	if t.Logf("%d copies with an id that had come", copies); copies > 2 { // at most the one that was on its way when they died
+	// at most the one that was on its way when they died
+	if t.Logf("%d copies with an id that had come", copies); copies > 2 {
 		t.Errorf("%d copies", copies)
 	}
 }

@@ -78,7 +78,13 @@ func serve(t testing.TB, args ...string) site {
 	s.url = "http://" + listen
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	all := append([]string{"--database-url", s.database, "serve", "--listen", listen, "--admin-listen", strings.TrimPrefix(s.admin, "http://"), "--first-admin", adminEmail}, args...)
+	all := append(
+		[]string{
+			"--database-url", s.database, "serve", "--listen", listen, "--admin-listen",
+			strings.TrimPrefix(s.admin, "http://"), "--first-admin", adminEmail,
+		},
+		args...,
+	)
 	go func() { ended <- run(ctx, all, os.Getenv, s.out, s.out) }()
 	t.Cleanup(func() {
 		cancel()

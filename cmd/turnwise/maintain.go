@@ -42,13 +42,18 @@ func (b *rebuildCmd) Run(c *cli) error {
 		err = ingest.NewWriter(pool, log).Rebuild(c.ctx, b.Assistant, func(n int) {
 			done = n
 			if live {
-				fmt.Fprintf(c.stderr, "\r\033[Krebuilding %s %d of %d senders", bar(float64(n)/float64(max(total, 1))), n, total)
+				fmt.Fprintf(
+					c.stderr, "\r\033[Krebuilding %s %d of %d senders", bar(float64(n)/float64(max(total, 1))), n,
+					total,
+				)
 			}
 		})
 		if live {
 			fmt.Fprint(c.stderr, "\r\033[K")
 		}
-		fmt.Fprintf(c.stdout, "rebuilt %d of %d senders in %s\n", done, total, time.Since(begun).Round(time.Millisecond))
+		fmt.Fprintf(
+			c.stdout, "rebuilt %d of %d senders in %s\n", done, total, time.Since(begun).Round(time.Millisecond),
+		)
 		return err
 	})
 }
@@ -107,7 +112,10 @@ func (c *cli) private(d *doctor.Diagnosis) (runs bool, err error) {
 	}
 	runs = localdb.Running(c.ctx, dir)
 	if !runs {
-		d.Say(false, "database: the private PostgreSQL of %s does not run; start turnwise serve. Its log is %s", dir, filepath.Join(dir, "postgres.log"))
+		d.Say(
+			false, "database: the private PostgreSQL of %s does not run; start turnwise serve. Its log is %s", dir,
+			filepath.Join(dir, "postgres.log"),
+		)
 	}
 	return runs, nil
 }
@@ -153,9 +161,15 @@ func brokers(ctx context.Context, d *doctor.Diagnosis, sources []sourceConfig) {
 				fresh++
 			}
 		}
-		d.Say(len(positions) > 0, "broker of source %q (%s): answers; %d partitions or queues, %d messages wait", sources[i].Name, kind, len(positions), lag)
+		d.Say(
+			len(positions) > 0, "broker of source %q (%s): answers; %d partitions or queues, %d messages wait",
+			sources[i].Name, kind, len(positions), lag,
+		)
 		if fresh > 0 {
-			d.Say(true, "broker of source %q (%s): the group has committed nothing yet in %d of them", sources[i].Name, kind, fresh)
+			d.Say(
+				true, "broker of source %q (%s): the group has committed nothing yet in %d of them", sources[i].Name,
+				kind, fresh,
+			)
 		}
 	}
 }

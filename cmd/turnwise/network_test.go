@@ -40,8 +40,10 @@ func TestNetworkLost(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = ip("netns", "del", name) })
 	for _, words := range []string{
-		"link add " + name + "a type veth peer name " + name + "b netns " + name, "addr add " + host + "/30 dev " + name + "a", "link set " + name + "a up",
-		"-n " + name + " addr add " + guest + "/30 dev " + name + "b", "-n " + name + " link set " + name + "b up", "-n " + name + " link set lo up",
+		"link add " + name + "a type veth peer name " + name + "b netns " + name, "addr add " + host + "/30 dev " +
+			name + "a", "link set " + name + "a up",
+		"-n " + name + " addr add " + guest + "/30 dev " + name + "b", "-n " + name + " link set " + name +
+			"b up", "-n " + name + " link set lo up",
 	} {
 		if err := ip(strings.Fields(words)...); err != nil {
 			t.Fatal(err)
@@ -73,7 +75,16 @@ func TestNetworkLost(t *testing.T) {
 	sent := 0
 	send := func(n int) {
 		for range n {
-			client.Produce(t.Context(), kgo.StringRecord(fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hello","message_id":"m%d"}`, sent%50, 1790000000+sent, sent)), nil)
+			client.Produce(
+				t.Context(),
+				kgo.StringRecord(
+					fmt.Sprintf(
+						`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hello","message_id":"m%d"}`,
+						sent%50, 1790000000+sent, sent,
+					),
+				),
+				nil,
+			)
 			sent++
 		}
 		if err := client.Flush(t.Context()); err != nil {
@@ -88,7 +99,10 @@ func TestNetworkLost(t *testing.T) {
 	stored := func() int { return brokertest.Count(t, pool, `select count(*) from events`) }
 
 	out := new(output)
-	cmd := exec.Command("ip", "netns", "exec", name, os.Args[0], "--database-url", address, "ingest", "--admin-listen", "127.0.0.1:5755", "--kafka-brokers", broker.Proxy.Address)
+	cmd := exec.Command(
+		"ip", "netns", "exec", name, os.Args[0], "--database-url", address, "ingest", "--admin-listen",
+		"127.0.0.1:5755", "--kafka-brokers", broker.Proxy.Address,
+	)
 	cmd.Env = append(os.Environ(), "TURNWISE_TEST_RUN_MAIN=1")
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {

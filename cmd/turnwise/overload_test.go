@@ -28,9 +28,9 @@ import (
 // program itself takes.
 var detector bool
 
-// TestOverload sends ten times what a large installation has, 20,000 events a second by Kafka and HTTP, with bursts
-// of more requests than can be served, while somebody reads the pages: memory stays flat, refused requests say
-// when to come again, nothing accepted is lost and the lag goes away. TURNWISE_TEST_FAULTS=long does it for three minutes.
+// TestOverload sends ten times what a large installation has, 20,000 events a second by Kafka and HTTP, with bursts of
+// more requests than can be served, while somebody reads the pages: memory stays flat, refused requests say when to
+// come again, nothing accepted is lost and the lag goes away. TURNWISE_TEST_FAULTS=long does it for three minutes.
 func TestOverload(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not with -short")
@@ -46,7 +46,10 @@ func TestOverload(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker.Address), kgo.DefaultProduceTopic("rasa_core_events"), kgo.MaxBufferedRecords(50000), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(broker.Address), kgo.DefaultProduceTopic("rasa_core_events"), kgo.MaxBufferedRecords(50000),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +69,10 @@ func TestOverload(t *testing.T) {
 	}
 	listen := freePort(t)
 	log := new(output)
-	cmd := exec.Command(os.Args[0], "--database-url", database, "serve", "--listen", listen, "--admin-listen", "127.0.0.1:0", "--kafka-brokers", broker.Address)
+	cmd := exec.Command(
+		os.Args[0], "--database-url", database, "serve", "--listen", listen, "--admin-listen", "127.0.0.1:0",
+		"--kafka-brokers", broker.Address,
+	)
 	cmd.Env = append(os.Environ(), "TURNWISE_TEST_RUN_MAIN=1")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -84,7 +90,9 @@ func TestOverload(t *testing.T) {
 	}
 	reader := &http.Client{Jar: jar, Timeout: 20 * time.Second}
 	brokertest.Until(t, func() string {
-		resp, err := reader.PostForm("http://"+listen+"/login", url.Values{"email": {adminEmail}, "password": {password}})
+		resp, err := reader.PostForm("http://"+listen+"/login", url.Values{
+			"email": {adminEmail}, "password": {password},
+		})
 		if err != nil {
 			return err.Error()
 		}
@@ -123,11 +131,16 @@ func TestOverload(t *testing.T) {
 	var next, refused, accepted atomic.Int64
 	event := func() string {
 		n := next.Add(1)
-		return fmt.Sprintf(`{"sender_id":"s%d","event":"%s","timestamp":%.3f,"text":"hello, I would like to know %d","message_id":"m%d"}`, n/12, []string{"user", "bot"}[n%2], float64(time.Now().UnixMilli())/1000, n, n)
+		return fmt.Sprintf(
+			`{"sender_id":"s%d","event":"%s","timestamp":%.3f,"text":"hello, I would like to know %d","message_id":"m%d"}`,
+			n/12, []string{"user", "bot"}[n%2], float64(time.Now().UnixMilli())/1000, n, n,
+		)
 	}
 	post := func(body string) { // until it is taken, as a bot would
 		for {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+listen+"/api/v1/ingest/rasa", strings.NewReader(body))
+			req, err := http.NewRequestWithContext(
+				t.Context(), http.MethodPost, "http://"+listen+"/api/v1/ingest/rasa", strings.NewReader(body),
+			)
 			if err != nil {
 				t.Error(err)
 				return

@@ -42,9 +42,13 @@ func addUser(ctx context.Context, pool *pgxpool.Pool, email, name, role, passwor
 	if err != nil {
 		return err
 	}
-	u := access.Account{ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now()}
+	u := access.Account{
+		ID: queries.NewID(), Email: email, Name: name, Role: role, PasswordHash: hash, CreatedAt: time.Now(),
+	}
 	err = audited(ctx, pool, func(tx pgx.Tx) (deed, error) {
-		return deed{act: queries.AuditAccountMade, id: u.ID.String(), name: email, after: map[string]any{"role": role}}, queries.AddAccount(ctx, tx, u)
+		return deed{
+			act: queries.AuditAccountMade, id: u.ID.String(), name: email, after: map[string]any{"role": role},
+		}, queries.AddAccount(ctx, tx, u)
 	})
 	if errors.Is(err, queries.ErrConflict) {
 		return fmt.Errorf("a user %s exists already", email)
@@ -179,7 +183,9 @@ func (u *userPasswordCmd) Run(c *cli) error {
 			return err
 		}
 		return c.audited(pool, func(tx pgx.Tx) (deed, error) {
-			return deed{act: queries.AuditPasswordSet, id: x.ID.String(), name: x.Email}, queries.SetPassword(c.ctx, tx, x.ID, hash)
+			return deed{
+				act: queries.AuditPasswordSet, id: x.ID.String(), name: x.Email,
+			}, queries.SetPassword(c.ctx, tx, x.ID, hash)
 		})
 	})
 }
@@ -250,11 +256,17 @@ func (u *userLinkCmd) Run(c *cli) error {
 				return d, err
 			}
 			key, err = queries.NewLink(c.ctx, tx, x.ID, access.LinkSignIn, time.Now())
-			return deed{act: queries.AuditUserInvited, id: x.ID.String(), name: x.Email, after: map[string]any{"for": access.LinkSignIn}}, err
+			return deed{
+				act: queries.AuditUserInvited, id: x.ID.String(), name: x.Email,
+				after: map[string]any{"for": access.LinkSignIn},
+			}, err
 		}); err != nil {
 			return known(u.Email, err)
 		}
-		fmt.Fprintf(c.stdout, "%s/welcome/%s\nsigns %s in, once, within 15 minutes.\n", strings.TrimSuffix(u.URL, "/"), key, u.Email)
+		fmt.Fprintf(
+			c.stdout, "%s/welcome/%s\nsigns %s in, once, within 15 minutes.\n", strings.TrimSuffix(u.URL, "/"), key,
+			u.Email,
+		)
 		return nil
 	})
 }
@@ -287,7 +299,10 @@ func (t *tokenCreateCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		secret := ""
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-			x := access.Token{Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now()}
+			x := access.Token{
+				Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Always: t.Always,
+				Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now(),
+			}
 			if t.Events != 0 {
 				x.MostEvents = &t.Events
 			}
@@ -317,7 +332,9 @@ func (tokenListCmd) Run(c *cli) error {
 			case t.ExpiresAt != nil && t.ExpiresAt.Before(time.Now()):
 				state = "expired"
 			}
-			fmt.Fprintf(c.stdout, "%s  %-12s %-9s %-16s %s, assistant %s\n", t.ID, t.Prefix, state, t.Role, t.Name, t.Assistant)
+			fmt.Fprintf(
+				c.stdout, "%s  %-12s %-9s %-16s %s, assistant %s\n", t.ID, t.Prefix, state, t.Role, t.Name, t.Assistant,
+			)
 		}
 		return err
 	})

@@ -6,8 +6,8 @@ import (
 	cdp "github.com/chromedp/chromedp"
 )
 
-// TestReports uses exports, reports and the pages of an operator as people would; nothing may be blocked by the policy, logged as an
-// error, or found by axe.
+// TestReports uses exports, reports and the pages of an operator as people would; nothing may be blocked by the policy,
+// logged as an error, or found by axe.
 func TestReports(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: long; it runs without the race detector")
@@ -26,9 +26,19 @@ func TestReports(t *testing.T) {
 	waitFor(t, ctx, `document.querySelector("#next").textContent.startsWith("Next: Mon")`)
 	eval[bool](t, ctx, `document.querySelector(".only-mail details").open = true`)
 	look(t, ctx, "report-form")
-	eval[bool](t, ctx, `(document.querySelector("input[value=html]").click(), document.querySelector("input[value=csv]").click(), true)`) // drawing charts takes the race detector long
-	do(t, ctx, cdp.SetValue(cdp.CSS("textarea[name=recipients]"), "ann@example.org\nnobody"), cdp.Click(cdp.CSS(".sheet-form .btn.main")), cdp.WaitVisible(cdp.CSS(".note.bad")))
-	do(t, ctx, cdp.SetValue(cdp.CSS("textarea[name=recipients]"), "ann@example.org\nbob@example.org"), cdp.Click(cdp.CSS(".sheet-form .btn.main")), cdp.WaitVisible(cdp.CSS("dl.facts")))
+	// drawing charts takes the race detector long
+	eval[bool](
+		t, ctx,
+		`(document.querySelector("input[value=html]").click(), document.querySelector("input[value=csv]").click(), true)`,
+	)
+	do(
+		t, ctx, cdp.SetValue(cdp.CSS("textarea[name=recipients]"), "ann@example.org\nnobody"),
+		cdp.Click(cdp.CSS(".sheet-form .btn.main")), cdp.WaitVisible(cdp.CSS(".note.bad")),
+	)
+	do(
+		t, ctx, cdp.SetValue(cdp.CSS("textarea[name=recipients]"), "ann@example.org\nbob@example.org"),
+		cdp.Click(cdp.CSS(".sheet-form .btn.main")), cdp.WaitVisible(cdp.CSS("dl.facts")),
+	)
 	do(t, ctx, cdp.Click(cdp.CSS(`form[action$="/now"] button`)))
 	waitFor(t, ctx, `document.querySelector(".run table")?.textContent.includes("mail is not set up")`)
 	look(t, ctx, "report")
@@ -45,10 +55,16 @@ func TestReports(t *testing.T) {
 	retention := func(name, days string) cdp.Action[cdp.Void] {
 		return cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=`+name+`]`), days)
 	}
-	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), retention("texts", "20"), retention("events", "40"), retention("conversations", "60"), cdp.Click(cdp.CSS(`form[action="/admin/retention"] button[value=preview]`)))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/admin/retention"), retention("texts", "20"), retention("events", "40"),
+		retention("conversations", "60"), cdp.Click(cdp.CSS(`form[action="/admin/retention"] button[value=preview]`)),
+	)
 	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("It is not kept yet")`)
 	look(t, ctx, "retention-preview")
-	do(t, ctx, cdp.Navigate(s.url+"/admin/retention"), cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=conversations]`), "60"))
+	do(
+		t, ctx, cdp.Navigate(s.url+"/admin/retention"),
+		cdp.SetValue(cdp.CSS(`form[action="/admin/retention"] input[name=conversations]`), "60"),
+	)
 	eval[bool](t, ctx, `(window.confirm = (asked) => asked.includes("for good"), true)`) // what deletes asks first
 	do(t, ctx, cdp.Click(cdp.CSS(`form[action="/admin/retention"] .btn.main`)))
 	waitFor(t, ctx, `document.querySelector(".note")?.textContent.includes("The next run, within the hour, removes")`)

@@ -20,8 +20,8 @@ func press(t *testing.T, s *reviewer, keys ...string) {
 	}
 }
 
-// TestReview searches, reviews fifty conversations of a queue by keyboard alone, tags, notes, undoes, acts on many at once and
-// looks at every page of it.
+// TestReview searches, reviews fifty conversations of a queue by keyboard alone, tags, notes, undoes, acts on many at
+// once and looks at every page of it.
 func TestReview(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: long; it runs without the race detector")
@@ -60,7 +60,10 @@ func (r *reviewer) searches() {
 	t, ctx := r.t, r.ctx
 	r.goTo("/conversations")
 	waitFor(t, ctx, `document.querySelector("[data-strip] a") !== null`)
-	if total := eval[int](t, ctx, `[...document.querySelectorAll("[data-strip] title")].reduce((n, x) => n + Number(x.textContent.match(/: ([\d,]+)/)[1].replaceAll(",", "")), 0)`); fmt.Sprint(total) != eval[string](t, ctx, `document.querySelector("[data-total]").dataset.total`) {
+	if total := eval[int](
+		t, ctx,
+		`[...document.querySelectorAll("[data-strip] title")].reduce((n, x) => n + Number(x.textContent.match(/: ([\d,]+)/)[1].replaceAll(",", "")), 0)`,
+	); fmt.Sprint(total) != eval[string](t, ctx, `document.querySelector("[data-total]").dataset.total`) {
 		t.Errorf("the strip counts %d", total)
 	}
 	// Dragging from one bar to another narrows the list to their days.
@@ -74,7 +77,10 @@ func (r *reviewer) searches() {
 		document.dispatchEvent(new PointerEvent("pointerup", at(4)));
 		return true;
 	})()`)
-	waitFor(t, ctx, `new URL(location.href).searchParams.get("from") < new URL(location.href).searchParams.get("until") && document.querySelectorAll("[data-strip] a").length === 6`)
+	waitFor(
+		t, ctx,
+		`new URL(location.href).searchParams.get("from") < new URL(location.href).searchParams.get("until") && document.querySelectorAll("[data-strip] a").length === 6`,
+	)
 	r.goTo("/conversations")
 	// The words are indexed by a job: a moment after they were stored.
 	press(t, r, "/")
@@ -88,7 +94,9 @@ func (r *reviewer) searches() {
 		}
 		r.goTo("/conversations?q=parcle")
 	}
-	if text := eval[string](t, ctx, `document.querySelector("#view").textContent`); !strings.Contains(text, "also searched for") || !strings.Contains(text, "parcel") {
+	if text := eval[string](
+		t, ctx, `document.querySelector("#view").textContent`,
+	); !strings.Contains(text, "also searched for") || !strings.Contains(text, "parcel") {
 		t.Errorf("a mistyped word is not forgiven: %.300s", text)
 	}
 	look(t, ctx, "search")
@@ -107,11 +115,18 @@ func (r *reviewer) makesQueue() {
 	r.goTo("/review")
 	look(t, ctx, "review-nothing-yet")
 	r.goTo("/queues/edit?query=range%3D90d")
-	do(t, ctx, cdp.SetValue(cdp.CSS("input[name=name]"), "Weekly check"), cdp.SetValue(cdp.CSS("input[name=count]"), "50"), cdp.SetValue(cdp.CSS(`input[name="share."]`), "50"),
-		cdp.SetValue(cdp.CSS(`input[name="share.unsatisfied"]`), "30"), cdp.SetValue(cdp.CSS(`input[name="share.escalated"]`), "30"), cdp.Click(cdp.CSS(".sheet-form .btn.main")))
+	do(t, ctx, cdp.SetValue(
+		cdp.CSS("input[name=name]"), "Weekly check",
+	), cdp.SetValue(cdp.CSS("input[name=count]"), "50"), cdp.SetValue(cdp.CSS(`input[name="share."]`), "50"),
+		cdp.SetValue(
+			cdp.CSS(`input[name="share.unsatisfied"]`), "30",
+		), cdp.SetValue(cdp.CSS(`input[name="share.escalated"]`), "30"), cdp.Click(cdp.CSS(".sheet-form .btn.main")))
 	waitFor(t, ctx, `document.querySelector("[role=alert]")?.textContent.includes("110%")`) // shares do not add up
 	look(t, ctx, "queue-form")
-	do(t, ctx, cdp.SetValue(cdp.CSS(`input[name="share.escalated"]`), "20"), cdp.Click(cdp.CSS(".sheet-form .btn.main")))
+	do(
+		t, ctx, cdp.SetValue(cdp.CSS(`input[name="share.escalated"]`), "20"),
+		cdp.Click(cdp.CSS(".sheet-form .btn.main")),
+	)
 	waitFor(t, ctx, `location.pathname.startsWith("/queues/") && location.pathname.length > 20`)
 	look(t, ctx, "queue")
 }
@@ -131,7 +146,8 @@ func (r *reviewer) reviewsQueue() {
 	waitFor(t, ctx, `document.querySelector(".tools button.on[value^=good]") !== null`)
 	press(t, r, "t")
 	waitFor(t, ctx, `document.activeElement.id === "tag-find"`)
-	eval[bool](t, ctx, `(document.activeElement.value = "", true)`) // the driver types also what the page takes as a key
+	// the driver types also what the page takes as a key
+	eval[bool](t, ctx, `(document.activeElement.value = "", true)`)
 	press(t, r, "r", "u", "s", "h", "\r")
 	waitFor(t, ctx, `document.querySelector(".tags .tag")?.textContent.includes("rush")`)
 	press(t, r, "n")
@@ -149,7 +165,11 @@ func (r *reviewer) reviewsQueue() {
 	waitFor(t, ctx, progress(1))
 	// Undo leads back to it, with its rating.
 	press(t, r, "u")
-	waitFor(t, ctx, inItem+` && location.pathname === "`+first+`" && document.querySelector(".star.on")?.textContent === "2" && document.querySelector(".state").textContent.includes("in part")`)
+	waitFor(
+		t, ctx,
+		inItem+` && location.pathname === "`+first+
+			`" && document.querySelector(".star.on")?.textContent === "2" && document.querySelector(".state").textContent.includes("in part")`,
+	)
 	waitFor(t, ctx, progress(0))
 	seen := map[string]bool{}
 	for i := range 50 {
@@ -171,8 +191,13 @@ func (r *reviewer) reviewsQueue() {
 		waitFor(t, ctx, inItem+` && location.pathname !== "`+here+`"`)
 		waitFor(t, ctx, progress(i+1))
 	}
-	waitFor(t, ctx, `location.search === "?done=yes" && document.body.textContent.includes("nothing of this queue is left")`)
-	if text := eval[string](t, ctx, `document.querySelector(".cards-row").textContent.replace(/\s+/g, " ")`); !strings.Contains(text, "Reviewed45") || !strings.Contains(text, "Skipped5") {
+	waitFor(
+		t, ctx,
+		`location.search === "?done=yes" && document.body.textContent.includes("nothing of this queue is left")`,
+	)
+	if text := eval[string](
+		t, ctx, `document.querySelector(".cards-row").textContent.replace(/\s+/g, " ")`,
+	); !strings.Contains(text, "Reviewed45") || !strings.Contains(text, "Skipped5") {
 		t.Errorf("in the end: %s", text)
 	}
 	look(t, ctx, "queue-done")
@@ -183,12 +208,19 @@ func (r *reviewer) actsOnMany() {
 	t, ctx := r.t, r.ctx
 	r.goTo("/conversations?review=unreviewed&csat=UNSATISFIED&range=90d")
 	n := eval[string](t, ctx, `document.querySelector("[data-total]").dataset.total`)
-	do(t, ctx, cdp.Click(cdp.CSS("[data-pick-all]")), cdp.WaitVisible(cdp.CSS(".bulk")), cdp.Click(cdp.CSS("[data-pick-every]")))
+	do(
+		t, ctx, cdp.Click(cdp.CSS("[data-pick-all]")), cdp.WaitVisible(cdp.CSS(".bulk")),
+		cdp.Click(cdp.CSS("[data-pick-every]")),
+	)
 	look(t, ctx, "bulk")
 	eval[bool](t, ctx, `(document.querySelector(".bulk select[name=tag]").selectedIndex = 1, true)`)
 	do(t, ctx, cdp.Click(cdp.CSS(`.bulk button[value=tag]`)))
-	waitFor(t, ctx, `location.pathname.startsWith("/acts/") && document.querySelector(".empty h2")?.textContent === "Done"`)
-	if text := eval[string](t, ctx, `document.querySelector(".empty").textContent.replaceAll(",", "")`); !strings.Contains(text, n+" conversation") {
+	waitFor(
+		t, ctx, `location.pathname.startsWith("/acts/") && document.querySelector(".empty h2")?.textContent === "Done"`,
+	)
+	if text := eval[string](
+		t, ctx, `document.querySelector(".empty").textContent.replaceAll(",", "")`,
+	); !strings.Contains(text, n+" conversation") {
 		t.Errorf("of %s conversations: %s", n, text)
 	}
 	look(t, ctx, "bulk-done")
@@ -203,30 +235,48 @@ func (r *reviewer) actsOnMany() {
 // looksAround looks at the other pages.
 func (r *reviewer) looksAround() {
 	t, ctx := r.t, r.ctx
-	for path, name := range map[string]string{"/review": "review", "/tags": "tags", "/review/reports?range=90d": "review-reports", "/conversations?review=reviewed&range=90d": "conversations-reviewed"} {
+	for path, name := range map[string]string{
+		"/review": "review", "/tags": "tags", "/review/reports?range=90d": "review-reports",
+		"/conversations?review=reviewed&range=90d": "conversations-reviewed",
+	} {
 		r.goTo(path)
 		look(t, ctx, name)
 	}
 	// A view whose tag is gone says so and shows nothing.
 	r.goTo("/conversations?tag=rush&range=90d")
-	do(t, ctx, cdp.Click(cdp.CSS(`summary:has(use[href*=bookmark])`)), cdp.SetValue(cdp.CSS(`form[action="/views"] input[name=name]`), "Rushed ones"), cdp.Click(cdp.CSS(`form[action="/views"] .btn`)))
-	waitFor(t, ctx, `location.search.includes("view=") && document.querySelector("summary bdi")?.textContent === "Rushed ones"`)
+	do(
+		t, ctx, cdp.Click(cdp.CSS(`summary:has(use[href*=bookmark])`)),
+		cdp.SetValue(cdp.CSS(`form[action="/views"] input[name=name]`), "Rushed ones"),
+		cdp.Click(cdp.CSS(`form[action="/views"] .btn`)),
+	)
+	waitFor(
+		t, ctx,
+		`location.search.includes("view=") && document.querySelector("summary bdi")?.textContent === "Rushed ones"`,
+	)
 	view := eval[string](t, ctx, `new URL(location.href).searchParams.get("view")`)
 	r.goTo("/tags")
 	eval[bool](t, ctx, `(window.confirm = () => true, document.querySelector("button[value=delete]").click(), true)`)
 	waitFor(t, ctx, `document.querySelectorAll("tr[data-row]").length === 0`)
 	r.goTo("/conversations?view=" + view)
-	if text := eval[string](t, ctx, `document.querySelector("#view").textContent`); !strings.Contains(text, "There is no tag “rush” any more") || !strings.Contains(text, "No conversation matches") {
+	if text := eval[string](
+		t, ctx, `document.querySelector("#view").textContent`,
+	); !strings.Contains(
+		text, "There is no tag “rush” any more",
+	) || !strings.Contains(text, "No conversation matches") {
 		t.Errorf("a view whose tag is gone shows: %.300s", text)
 	}
 	look(t, ctx, "view-gone")
 }
 
-// isSignedOut: an act of which the session has ended says so where it was done, keeps what was typed and leads back to it.
+// isSignedOut: an act of which the session has ended says so where it was done, keeps what was typed and leads back to
+// it.
 func (r *reviewer) isSignedOut() {
 	t, ctx := r.t, r.ctx
 	r.goTo("/conversations?range=90d")
-	do(t, ctx, cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".note-form textarea")), cdp.SetValue(cdp.CSS(".note-form textarea"), "half a page of thought"))
+	do(
+		t, ctx, cdp.Click(cdp.CSS("tr[data-row] a")), cdp.WaitVisible(cdp.CSS(".note-form textarea")),
+		cdp.SetValue(cdp.CSS(".note-form textarea"), "half a page of thought"),
+	)
 	pool, err := queries.Open(t.Context(), r.database, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -238,10 +288,14 @@ func (r *reviewer) isSignedOut() {
 	page := eval[string](t, ctx, `location.pathname + location.search`)
 	do(t, ctx, cdp.Click(cdp.CSS(".note-form .btn")))
 	waitFor(t, ctx, `document.querySelector(".note-form .act-failed")?.textContent.includes("Your session has ended")`)
-	if kept := eval[string](t, ctx, `document.querySelector(".note-form textarea").value`); kept != "half a page of thought" {
+	if kept := eval[string](
+		t, ctx, `document.querySelector(".note-form textarea").value`,
+	); kept != "half a page of thought" {
 		t.Errorf("what was typed became %q", kept)
 	}
-	if to := eval[string](t, ctx, `document.querySelector(".act-failed a").getAttribute("href")`); to != "/login?ended=yes&next="+url.QueryEscape(page) {
+	if to := eval[string](
+		t, ctx, `document.querySelector(".act-failed a").getAttribute("href")`,
+	); to != "/login?ended=yes&next="+url.QueryEscape(page) {
 		t.Errorf("the way back is %s", to)
 	}
 	shoot(t, ctx, "signed-out")

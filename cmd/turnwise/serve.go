@@ -118,7 +118,10 @@ func (s *serveCmd) Run(c *cli) error {
 }
 
 // serve serves until the context ends or something breaks.
-func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool, log *slog.Logger, set settings, sources []sourceConfig, sso *web.SSO) error {
+func (s *serveCmd) serve(
+	ctx context.Context, c *cli, pool, pages *pgxpool.Pool, log *slog.Logger, set settings, sources []sourceConfig,
+	sso *web.SSO,
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workspace, zone, err := takeUp(ctx, pool, s.TimeZone)
@@ -152,7 +155,9 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	defer stopSite()
 	reading := new(streams)
 	ready := &readiness{pool: pages, writer: writer, streams: func() []ingest.Status { return reading.statuses() }}
-	servers, failed, err := listen(ctx, log, map[string]http.Handler{s.Listen: site, s.AdminListen: ready.handler(registry, c.Pprof)})
+	servers, failed, err := listen(ctx, log, map[string]http.Handler{
+		s.Listen: site, s.AdminListen: ready.handler(registry, c.Pprof),
+	})
 	if err != nil {
 		return err
 	}
@@ -165,7 +170,11 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 	if c.DataDir != "" && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
 		where = " --data-dir " + c.DataDir
 	}
-	fmt.Fprintf(c.stdout, "\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n", version, set.url, login, where, set.url, where)
+	fmt.Fprintf(
+		c.stdout,
+		"\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n",
+		version, set.url, login, where, set.url, where,
+	)
 	begin := func(zone *time.Location) (*jobs.Client, error) {
 		if err := figures.PrepareRollups(ctx, pool, figures.NewGrid(zone)); err != nil {
 			return nil, err
@@ -184,7 +193,10 @@ func (s *serveCmd) serve(ctx context.Context, c *cli, pool, pages *pgxpool.Pool,
 		again = false
 		select {
 		case <-c.ctx.Done():
-		case <-changed(ctx, workspace, func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) }):
+		case <-changed(
+			ctx, workspace,
+			func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) },
+		):
 			log.InfoContext(ctx, "the settings of the workspace changed")
 			// Pages go on; jobs begin again, as what they count by days changes.
 			stopJobs(ctx, log, work)
@@ -247,7 +259,9 @@ func (s *serveCmd) firstAdmin(ctx context.Context, c *cli, pool *pgxpool.Pool) (
 	}
 	login := fmt.Sprintf("Sign in as %s with the password %s", s.FirstAdmin, password)
 	if dir, err := c.dataDir(); err == nil && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
-		if err := os.WriteFile(filepath.Join(dir, loginFile), []byte(s.FirstAdmin+"\n"+password+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(
+			filepath.Join(dir, loginFile), []byte(s.FirstAdmin+"\n"+password+"\n"), 0o600,
+		); err != nil {
 			return "", err
 		}
 		login += " (kept in " + filepath.Join(dir, loginFile) + " until it is used)"
@@ -278,14 +292,22 @@ func (c *cli) forgetFirst(log *slog.Logger) func(email string) {
 // replay stores a rejected body once more.
 func replay(w *ingest.Writer) web.Replay {
 	return func(ctx context.Context, r queries.RejectedEvent, body []byte) error {
-		src := ingest.Source{ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment, Format: ingest.FormatOf(uint8(r.Format))}
-		e, rej := src.NewDecoder().Decode(string(body), wire.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now())
+		src := ingest.Source{
+			ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment,
+			Format: ingest.FormatOf(uint8(r.Format)),
+		}
+		e, rej := src.NewDecoder().Decode(
+			string(body), wire.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now(),
+		)
 		if rej != nil {
 			return &metric.InputError{Field: "body", Msg: rej.Detail}
 		}
 		counts, err := w.StoreOne(ctx, src, e)
 		if err == nil && counts.Rejected > 0 {
-			return &metric.InputError{Field: "body", Msg: "the database refused it, or it would change a conversation of which retention removed the texts"}
+			return &metric.InputError{
+				Field: "body",
+				Msg:   "the database refused it, or it would change a conversation of which retention removed the texts",
+			}
 		}
 		return err
 	}

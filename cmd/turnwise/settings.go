@@ -115,7 +115,8 @@ func (a *settingsApplyCmd) Run(c *cli) error {
 	})
 }
 
-// takeUp puts the settings of the workspace in force in this process, with the zone that a flag says in place of theirs ("" for none).
+// takeUp puts the settings of the workspace in force in this process, with the zone that a flag says in place of theirs
+// ("" for none).
 func takeUp(ctx context.Context, db queries.DB, flag string) (queries.Workspace, *time.Location, error) {
 	w, err := queries.WorkspaceSettings(ctx, db)
 	if err != nil {

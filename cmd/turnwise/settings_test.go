@@ -14,14 +14,17 @@ import (
 	"turnwise/metric"
 )
 
-// TestSettingsFile keeps the settings in a file: a running server takes up what the file says by itself, and who is signed in stays so.
+// TestSettingsFile keeps the settings in a file: a running server takes up what the file says by itself, and who is
+// signed in stays so.
 func TestSettingsFile(t *testing.T) {
 	t.Cleanup(func() { // they hold for the whole process, as other tests do not expect
 		metric.WeeksBegin(time.Monday)
 		format.WriteNumbers(",", ".")
 	})
 	s := serve(t)
-	if out, err := turnwise(t, "--database-url", s.database, "demo", "--conversations", "1500", "--days", "20"); err != nil {
+	if out, err := turnwise(
+		t, "--database-url", s.database, "demo", "--conversations", "1500", "--days", "20",
+	); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	ctx, complaints := open(t, s)
@@ -35,14 +38,20 @@ func TestSettingsFile(t *testing.T) {
 	if err != nil || !strings.Contains(string(b), "time_zone: UTC") {
 		t.Fatalf("%s %v", b, err)
 	}
-	changed := strings.NewReplacer("time_zone: UTC", "time_zone: Asia/Tokyo", "week_begins: monday", "week_begins: sunday", "1,234.5", "1.234,5").Replace(string(b))
+	changed := strings.NewReplacer(
+		"time_zone: UTC", "time_zone: Asia/Tokyo", "week_begins: monday", "week_begins: sunday", "1,234.5", "1.234,5",
+	).Replace(string(b))
 	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", "--dry-run", file); err == nil || !strings.Contains(out, "Asia/Tokyo") {
+	if out, err := turnwise(
+		t, "--database-url", s.database, "settings", "apply", "--dry-run", file,
+	); err == nil || !strings.Contains(out, "Asia/Tokyo") {
 		t.Errorf("a dry run: %v\n%s", err, out)
 	}
-	if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", file); err != nil || !strings.Contains(out, "1 settings changed") {
+	if out, err := turnwise(
+		t, "--database-url", s.database, "settings", "apply", file,
+	); err != nil || !strings.Contains(out, "1 settings changed") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if out, err := turnwise(t, "--database-url", s.database, "settings", "apply", "--dry-run", file); err != nil {
@@ -57,9 +66,14 @@ func TestSettingsFile(t *testing.T) {
 		}
 	}
 	// It takes them up while it serves: the same page says so, and no request fails.
-	waitFor(t, ctx, `fetch(location.href).then(r => r.text()).then(x => x.includes("1.50") || x.includes("1.49")).catch(() => false)`)
+	waitFor(
+		t, ctx,
+		`fetch(location.href).then(r => r.text()).then(x => x.includes("1.50") || x.includes("1.49")).catch(() => false)`,
+	)
 	do(t, ctx, cdp.Navigate(s.url+"/overview?range=28d"), cdp.WaitVisible(cdp.CSS("canvas")))
-	if tips := eval[string](t, ctx, `JSON.parse(document.querySelector("#outcomes-spec").textContent).tips.join()`); !regexp.MustCompile(`\d,\d%`).MatchString(tips) {
+	if tips := eval[string](
+		t, ctx, `JSON.parse(document.querySelector("#outcomes-spec").textContent).tips.join()`,
+	); !regexp.MustCompile(`\d,\d%`).MatchString(tips) {
 		t.Errorf("charts write numbers as in %q", tips)
 	}
 	if all := withoutStatus(complaints()); len(all) > 0 {

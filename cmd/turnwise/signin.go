@@ -34,7 +34,10 @@ func (f *signInFlags) sso() (*web.SSO, error) {
 		}
 		return nil, nil
 	}
-	o := &web.SSO{Issuer: f.Issuer, ClientID: f.ClientID, Secret: f.Secret, Name: f.Name, Scopes: f.Scopes, Groups: f.Groups, Role: f.Role, TrustEmail: f.TrustEmail, Only: f.Only}
+	o := &web.SSO{
+		Issuer: f.Issuer, ClientID: f.ClientID, Secret: f.Secret, Name: f.Name, Scopes: f.Scopes, Groups: f.Groups,
+		Role: f.Role, TrustEmail: f.TrustEmail, Only: f.Only,
+	}
 	if f.SecretFile != "" {
 		b, err := os.ReadFile(f.SecretFile)
 		if err != nil {
@@ -45,13 +48,16 @@ func (f *signInFlags) sso() (*web.SSO, error) {
 	if o.ClientID == "" {
 		return nil, errors.New("--oidc-client-id is needed for single sign-on")
 	}
-	if !strings.HasPrefix(o.Issuer, "https://") && !strings.HasPrefix(o.Issuer, "http://127.0.0.1") && !strings.HasPrefix(o.Issuer, "http://localhost") {
+	if !strings.HasPrefix(o.Issuer, "https://") && !strings.HasPrefix(o.Issuer, "http://127.0.0.1") &&
+		!strings.HasPrefix(o.Issuer, "http://localhost") {
 		return nil, fmt.Errorf("--oidc-issuer: %q does not begin with https://", o.Issuer)
 	}
 	for _, r := range f.Roles {
 		i := strings.LastIndexByte(r, '=')
 		if i <= 0 || !slices.Contains(access.Roles, r[i+1:]) {
-			return nil, fmt.Errorf("--oidc-roles: %q is not a group, = and one of %s", r, strings.Join(access.Roles, ", "))
+			return nil, fmt.Errorf(
+				"--oidc-roles: %q is not a group, = and one of %s", r, strings.Join(access.Roles, ", "),
+			)
 		}
 		o.Roles = append(o.Roles, web.GroupRole{Group: r[:i], Role: r[i+1:]})
 	}

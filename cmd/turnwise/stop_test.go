@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// TestPrivateServer holds what a server with a database of its own owes to who runs it: a second one on the same data refuses at once; when the
-// database dies it is started again; and it stops though clients hold on to their downloads.
+// TestPrivateServer holds what a server with a database of its own owes to who runs it: a second one on the same data
+// refuses at once; when the database dies it is started again; and it stops though clients hold on to their downloads.
 func TestPrivateServer(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("/tmp", "turnwise-private-")
@@ -53,9 +53,13 @@ func TestPrivateServer(t *testing.T) {
 		}
 	}
 	ready(200)
-	second, said := program(t.Context(), "--data-dir", dir, "serve", "--listen", freePort(t), "--admin-listen", freePort(t))
+	second, said := program(
+		t.Context(), "--data-dir", dir, "serve", "--listen", freePort(t), "--admin-listen", freePort(t),
+	)
 	second.Env = append(second.Env, "TURNWISE_DATABASE_URL=")
-	if err := second.Run(); err == nil || !strings.Contains(said.String(), "another turnwise serve runs on the data directory") {
+	if err := second.Run(); err == nil || !strings.Contains(
+		said.String(), "another turnwise serve runs on the data directory",
+	) {
 		t.Errorf("a second server: %v\n%s", err, said)
 	}
 	// The database dies.
@@ -100,7 +104,11 @@ func TestPrivateServer(t *testing.T) {
 		if err := conn.SetReadBuffer(4096); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(conn, "GET /rows?grain=event&format=jsonl&range=3650d HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", listen, secret)
+		fmt.Fprintf(
+			conn,
+			"GET /rows?grain=event&format=jsonl&range=3650d HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n",
+			listen, secret,
+		)
 		status := make([]byte, len("HTTP/1.1 200"))
 		if _, err := conn.Read(status); err != nil || string(status) != "HTTP/1.1 200" {
 			t.Fatalf("%q, %v", status, err)

@@ -127,7 +127,8 @@ func readSources(file string, getenv func(string) string) ([]sourceConfig, error
 		Sources []sourceConfig `yaml:"sources"`
 	}
 	if err := yaml.UnmarshalWithOptions(text, &doc, yaml.Strict()); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, false)) // without the lines themselves: they may hold a password
+		// without the lines themselves: they may hold a password
+		return nil, errors.New(yaml.FormatError(err, false, false))
 	}
 	var missing []string
 	expand := func(s *string) {
@@ -241,8 +242,14 @@ func startStreams(ctx context.Context, w *ingest.Writer, all []sourceConfig, log
 	for i := range all {
 		consumer, kind := all[i].consumer()
 		format, _ := ingest.FormatNamed(all[i].Format) // it was checked
-		source := ingest.Source{Name: all[i].Name, Kind: kind, Format: format, Assistant: all[i].Assistant, Always: all[i].Always, Environment: all[i].Environment, DeadLetter: consumer.DeadLetter()}
-		stream := ingest.NewStream(w, source, consumer, fmt.Sprintf("%s:%d", host, os.Getpid()), ingest.Options{Writers: all[i].Writers, Batch: all[i].Batch})
+		source := ingest.Source{
+			Name: all[i].Name, Kind: kind, Format: format, Assistant: all[i].Assistant, Always: all[i].Always,
+			Environment: all[i].Environment, DeadLetter: consumer.DeadLetter(),
+		}
+		stream := ingest.NewStream(
+			w, source, consumer, fmt.Sprintf("%s:%d", host, os.Getpid()),
+			ingest.Options{Writers: all[i].Writers, Batch: all[i].Batch},
+		)
 		s.all = append(s.all, stream)
 		s.running.Go(func() {
 			defer consumer.Close()

@@ -30,7 +30,8 @@ func fetch(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// fakeKafka starts a broker in this process with a topic, "rasa-events", and a client that spreads events over its partitions.
+// fakeKafka starts a broker in this process with a topic, "rasa-events", and a client that spreads events over its
+// partitions.
 func fakeKafka(t *testing.T, partitions int32) (*kfake.Cluster, *kgo.Client) {
 	t.Helper()
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "rasa-events"))
@@ -38,7 +39,10 @@ func fakeKafka(t *testing.T, partitions int32) (*kfake.Cluster, *kgo.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	producer, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("rasa-events"), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	producer, err := kgo.NewClient(
+		kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("rasa-events"),
+		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +57,10 @@ func TestSourcePages(t *testing.T) {
 	s := serve(t, "--kafka-brokers", strings.Join(fake.ListenAddrs(), ","), "--kafka-topics", "rasa-events", "--stream-environment", "production",
 		"--rabbitmq-urls", "amqp://turnwise:very-secret@127.0.0.1:1/", "--rabbitmq-queues", "turnwise")
 	for i := range 90 {
-		text := fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hello","message_id":"m%d"}`, i%9, time.Now().Unix()-5, i)
+		text := fmt.Sprintf(
+			`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hello","message_id":"m%d"}`, i%9,
+			time.Now().Unix()-5, i,
+		)
 		if i%30 == 7 {
 			text = strings.Replace(text, `"text":`, `"text":"a long word before the place where it breaks","data":{`, 1)
 		}
@@ -77,8 +84,12 @@ func TestSourcePages(t *testing.T) {
 	ready(`source "rabbitmq": failed: connect to amqp://turnwise:xxxxx@127.0.0.1:1/`)
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		_, text := fetch(t, s.admin+"/metrics")
-		if strings.Contains(text, `turnwise_events_total{result="stored",source="kafka"} 87`) && strings.Contains(text, `turnwise_events_total{result="rejected",source="kafka"} 3`) &&
-			strings.Contains(text, `turnwise_source_lag{part="2",source="kafka",stream="rasa-events"} 0`) && strings.Contains(text, `turnwise_source_state{source="rabbitmq",state="failed"} 1`) &&
+		if strings.Contains(text, `turnwise_events_total{result="stored",source="kafka"} 87`) && strings.Contains(
+			text, `turnwise_events_total{result="rejected",source="kafka"} 3`,
+		) &&
+			strings.Contains(
+				text, `turnwise_source_lag{part="2",source="kafka",stream="rasa-events"} 0`,
+			) && strings.Contains(text, `turnwise_source_state{source="rabbitmq",state="failed"} 1`) &&
 			strings.Contains(text, `turnwise_event_delay_seconds_count{source="kafka"} 87`) {
 			break
 		}
@@ -89,12 +100,20 @@ func TestSourcePages(t *testing.T) {
 	if strings.Contains(s.out.String(), "very-secret") {
 		t.Error("the log holds a password")
 	}
-	out, err := turnwise(t, "--database-url", s.database, "doctor", "--kafka-brokers", fake.ListenAddrs()[0], "--kafka-topics", "no-such-topic", "--rabbitmq-urls", "amqp://u:very-secret@127.0.0.1:1/")
-	if err == nil || !strings.Contains(out, `topic "no-such-topic": it does not exist`) || !strings.Contains(out, "connection refused") || strings.Contains(out, "very-secret") {
+	out, err := turnwise(
+		t, "--database-url", s.database, "doctor", "--kafka-brokers", fake.ListenAddrs()[0], "--kafka-topics",
+		"no-such-topic", "--rabbitmq-urls", "amqp://u:very-secret@127.0.0.1:1/",
+	)
+	if err == nil || !strings.Contains(
+		out, `topic "no-such-topic": it does not exist`,
+	) || !strings.Contains(out, "connection refused") || strings.Contains(out, "very-secret") {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; { // offsets are committed once a second
-		out, _ := turnwise(t, "--database-url", s.database, "doctor", "--kafka-brokers", fake.ListenAddrs()[0], "--kafka-topics", "rasa-events")
+		out, _ := turnwise(
+			t, "--database-url", s.database, "doctor", "--kafka-brokers", fake.ListenAddrs()[0], "--kafka-topics",
+			"rasa-events",
+		)
 		if strings.Contains(out, `broker of source "kafka" (kafka): answers; 3 partitions or queues, 0 messages wait`) {
 			break
 		}
@@ -102,22 +121,39 @@ func TestSourcePages(t *testing.T) {
 			t.Fatalf("doctor: %s", out)
 		}
 	}
-	out, err = turnwise(t, "--database-url", s.database, "backfill", "--kafka-brokers", fake.ListenAddrs()[0], "--kafka-topics", "rasa-events")
+	out, err = turnwise(
+		t, "--database-url", s.database, "backfill", "--kafka-brokers", fake.ListenAddrs()[0], "--kafka-topics",
+		"rasa-events",
+	)
 	if err != nil || !strings.Contains(out, "already known  87") {
 		t.Errorf("backfill: %v\n%s", err, out)
 	}
 
 	ctx, complaints := browser(t)
-	do(t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"), cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail), cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")))
+	do(
+		t, ctx, cdp.EmulateViewport(1280, 900), cdp.Navigate(s.url+"/login"),
+		cdp.SetValue(cdp.CSS("input[name=email]"), adminEmail),
+		cdp.SetValue(cdp.CSS("input[name=password]"), s.password), cdp.Click(cdp.CSS("form .btn.main")),
+	)
 	waitFor(t, ctx, `location.pathname !== "/login"`)
 	do(t, ctx, cdp.Navigate(s.url+"/health"), cdp.WaitVisible(cdp.CSS("#health")))
 	look(t, ctx, "brokers-health")
 	do(t, ctx, cdp.Click(cdp.CSS(`td a[href^="/sources/"]`)), cdp.WaitVisible(cdp.CSS("#source")))
-	waitFor(t, ctx, `document.querySelector("h1").textContent === "kafka" || document.querySelector("h1").textContent === "rabbitmq"`)
-	kafkaPage := eval[string](t, ctx, `(async () => { const r = await fetch("/health"); const d = new DOMParser().parseFromString(await r.text(), "text/html"); return [...d.querySelectorAll("td a")].find(a => a.textContent.trim() === "kafka").getAttribute("href") })()`)
+	waitFor(
+		t, ctx,
+		`document.querySelector("h1").textContent === "kafka" || document.querySelector("h1").textContent === "rabbitmq"`,
+	)
+	kafkaPage := eval[string](
+		t, ctx,
+		`(async () => { const r = await fetch("/health"); const d = new DOMParser().parseFromString(await r.text(), "text/html"); return [...d.querySelectorAll("td a")].find(a => a.textContent.trim() === "kafka").getAttribute("href") })()`,
+	)
 	do(t, ctx, cdp.Navigate(s.url+kafkaPage), cdp.WaitVisible(cdp.CSS("#source")))
 	look(t, ctx, "source")
-	do(t, ctx, cdp.SetValue(cdp.CSS("input[name=why]"), "the database moves to another host tonight, until about nine"), cdp.Click(cdp.CSS("form.row .btn")))
+	do(
+		t, ctx,
+		cdp.SetValue(cdp.CSS("input[name=why]"), "the database moves to another host tonight, until about nine"),
+		cdp.Click(cdp.CSS("form.row .btn")),
+	)
 	waitFor(t, ctx, `document.querySelector("#source .note").textContent.includes("is paused by admin@example.org")`)
 	ready(`source "kafka": paused: the database moves`)
 	look(t, ctx, "source-paused")
@@ -158,7 +194,9 @@ sources:
     rabbitmq:
       urls: ["amqp://u:p@h/"]
 `)
-	if err != nil || len(all) != 2 || all[0].Kafka.Password != `s3cret: "{` || all[0].Kafka.Topics[0] != "rasa_core_events" || all[1].Assistant != "default" || all[1].RabbitMQ.Prefetch != 1000 {
+	if err != nil || len(all) != 2 || all[0].Kafka.Password != `s3cret: "{` ||
+		all[0].Kafka.Topics[0] != "rasa_core_events" || all[1].Assistant != "default" ||
+		all[1].RabbitMQ.Prefetch != 1000 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for text, want := range map[string]string{
@@ -173,7 +211,9 @@ sources:
 			t.Errorf("%s\n%v; want %q", text, err, want)
 		}
 	}
-	if _, err := read("sources:\n  - name: a\n    kafka:\n      password: hunter2\n      grup: x\n      brokers: [\"k:1\"]\n"); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "grup") {
+	if _, err := read(
+		"sources:\n  - name: a\n    kafka:\n      password: hunter2\n      grup: x\n      brokers: [\"k:1\"]\n",
+	); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "grup") {
 		t.Errorf("%v; want the mistake without the password", err)
 	}
 	flags := streamFlags{KafkaBrokers: []string{"k:9092"}, RabbitURLs: []string{"amqp://h/"}}

@@ -25,7 +25,8 @@ import (
 // lastChange is the last migration that changed what was there: programs from before it are refused (TestOutdated).
 const lastChange = "0046_plain_names.sql"
 
-// olderProgram builds the program as it was before its newest migration came, or with the last that changed what was there.
+// olderProgram builds the program as it was before its newest migration came, or with the last that changed what was
+// there.
 func olderProgram(t *testing.T) string {
 	t.Helper()
 	git := func(args ...string) ([]byte, error) {
@@ -63,8 +64,9 @@ func olderProgram(t *testing.T) string {
 	return filepath.Join(dir, "older")
 }
 
-// TestUpgrade replaces a server by a newer one without a pause: both stand side by side while the newer one migrates the database under the
-// other's feet (as soon as there is a migration since lastChange). Every event that is sent to either is stored once, pages answer all the time, and the tables end as if there had been but one.
+// TestUpgrade replaces a server by a newer one without a pause: both stand side by side while the newer one migrates
+// the database under the other's feet (as soon as there is a migration since lastChange). Every event that is sent to
+// either is stored once, pages answer all the time, and the tables end as if there had been but one.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	older := olderProgram(t)
@@ -91,7 +93,9 @@ func TestUpgrade(t *testing.T) {
 	url := server.URL()
 	begin := func(program string, env ...string) (base string, out *output, stop func() error) {
 		listen, admin := freePort(t), freePort(t)
-		cmd := exec.CommandContext(t.Context(), program, "--database-url", url, "serve", "--listen", listen, "--admin-listen", admin)
+		cmd := exec.CommandContext(
+			t.Context(), program, "--database-url", url, "serve", "--listen", listen, "--admin-listen", admin,
+		)
 		cmd.Env = append(os.Environ(), env...)
 		out = new(output)
 		cmd.Stdout, cmd.Stderr = out, out
@@ -129,7 +133,10 @@ func TestUpgrade(t *testing.T) {
 	send := func(n int, body []byte) error {
 		for try := 0; try < 200; try++ { // as a client must: what is refused for now comes again
 			all := *sites.Load()
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, all[(n+try)%len(all)]+"/api/v1/ingest/rasa?environment=production", bytes.NewReader(body))
+			req, err := http.NewRequestWithContext(
+				t.Context(), http.MethodPost, all[(n+try)%len(all)]+"/api/v1/ingest/rasa?environment=production",
+				bytes.NewReader(body),
+			)
 			if err != nil {
 				return err
 			}
@@ -154,7 +161,8 @@ func TestUpgrade(t *testing.T) {
 		return fmt.Errorf("part %d is never taken", n)
 	}
 	parts := slices.Collect(slices.Chunk(bytes.Split(bytes.TrimSpace(b), []byte("\n")), 40))
-	if err := send(0, bytes.Join(parts[0], []byte("\n"))); err != nil { // alone: older servers stumble when a new source's first two come at once
+	// alone: older servers stumble when a new source's first two come at once
+	if err := send(0, bytes.Join(parts[0], []byte("\n"))); err != nil {
 		t.Fatal(err)
 	}
 	var sending sync.WaitGroup
@@ -209,15 +217,19 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("the newer server: %v\n%s", err, newOut)
 	}
 	for name, out := range map[string]string{"older": oldOut.String(), "newer": newOut.String()} {
-		// An older server refuses, to be sent again, what belongs to a sender whose events a newer one told by ids of another make.
+		// An older server refuses, to be sent again, what belongs to a sender whose events a newer one told by ids of
+		// another make.
 		failed := slices.ContainsFunc(strings.Split(out, "\n"), func(line string) bool {
-			return strings.Contains(line, "level=ERROR") && (name == "newer" || !strings.Contains(line, "a stored body has no event row"))
+			return strings.Contains(line, "level=ERROR") && (name == "newer" || !strings.Contains(
+				line, "a stored body has no event row",
+			))
 		})
 		if strings.Contains(out, "panic") || failed {
 			t.Errorf("the %s server says\n%s", name, out)
 		}
 	}
-	if out, err := turnwise(t, "--database-url", url, "rebuild"); err != nil { // what the older one stored is told in the newer one's way
+	// what the older one stored is told in the newer one's way
+	if out, err := turnwise(t, "--database-url", url, "rebuild"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if got := dump(t, url); got != want {
@@ -231,13 +243,16 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// TestOutdated: a server that is older than the last change of its database's tables does not start, and one that runs ends; both say why.
+// TestOutdated: a server that is older than the last change of its database's tables does not start, and one that runs
+// ends; both say why.
 func TestOutdated(t *testing.T) {
 	t.Parallel()
 	url := dbtest.URL(t)
 	why := "a newer version of Turnwise has changed the tables"
 	listen, admin := freePort(t), freePort(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "--database-url", url, "serve", "--listen", listen, "--admin-listen", admin)
+	cmd := exec.CommandContext(
+		t.Context(), os.Args[0], "--database-url", url, "serve", "--listen", listen, "--admin-listen", admin,
+	)
 	cmd.Env = append(os.Environ(), "TURNWISE_TEST_RUN_MAIN=1")
 	out := new(output)
 	cmd.Stdout, cmd.Stderr = out, out
@@ -260,19 +275,28 @@ func TestOutdated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close(t.Context())
-	if _, err := db.Exec(t.Context(), `create or replace function oldest_schema() returns integer language sql immutable as 'select 9999'`); err != nil {
+	if _, err := db.Exec(
+		t.Context(),
+		`create or replace function oldest_schema() returns integer language sql immutable as 'select 9999'`,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), why) {
 		t.Errorf("the running server ends with %v:\n%s", err, out)
 	}
-	for _, args := range [][]string{{"serve", "--listen", freePort(t), "--admin-listen", freePort(t)}, {"user", "list"}} {
-		if out, err := turnwise(t, append([]string{"--database-url", url}, args...)...); err == nil || !strings.Contains(err.Error(), why) {
+	for _, args := range [][]string{
+		{"serve", "--listen", freePort(t), "--admin-listen", freePort(t)}, {"user", "list"},
+	} {
+		if out, err := turnwise(
+			t, append([]string{"--database-url", url}, args...)...,
+		); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
 	// What is older still does not tell which tables it knows.
-	_, err = db.Exec(t.Context(), `insert into servers (id, version, started_at, alive_at) values ('old', 'old', now(), now())`)
+	_, err = db.Exec(
+		t.Context(), `insert into servers (id, version, started_at, alive_at) values ('old', 'old', now(), now())`,
+	)
 	if err == nil || !strings.Contains(err.Error(), why) {
 		t.Errorf("a server from before: %v", err)
 	}

@@ -73,7 +73,9 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 		return err
 	}
 	ready := &readiness{pool: pool, streams: func() []ingest.Status { return nil }}
-	servers, failed, err := listen(ctx, log, map[string]http.Handler{w.AdminListen: ready.handler(newRegistry(pool), c.Pprof)})
+	servers, failed, err := listen(ctx, log, map[string]http.Handler{
+		w.AdminListen: ready.handler(newRegistry(pool), c.Pprof),
+	})
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,10 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 	if err != nil {
 		return err
 	}
-	work, err := jobs.Start(ctx, jobs.Config{Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: ingest.NewWriter(pool, log).FoldStored})
+	work, err := jobs.Start(ctx, jobs.Config{
+		Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends,
+		Fold: ingest.NewWriter(pool, log).FoldStored,
+	})
 	if err != nil {
 		return err
 	}

@@ -170,14 +170,18 @@ func Rabbit(t T, host string) *Broker {
 	encrypted := "127.0.0.1:" + ports[3]
 	cert, key := Certificate(t)
 	config := "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 1GB\nconsumer_timeout = 600000\nlisteners.ssl.1 = " + encrypted +
-		"\nssl_options.cacertfile = " + cert + "\nssl_options.certfile = " + cert + "\nssl_options.keyfile = " + key + "\nssl_options.verify = verify_none\n"
+		"\nssl_options.cacertfile = " + cert + "\nssl_options.certfile = " + cert + "\nssl_options.keyfile = " + key +
+		"\nssl_options.verify = verify_none\n"
 	if err := os.WriteFile(filepath.Join(dir, "rabbitmq.conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	b := &Broker{Address: "127.0.0.1:" + port, TLS: encrypted, CAFile: cert, dir: dir, name: program, env: []string{
-		"HOME=" + dir, "RABBITMQ_NODENAME=turnwise" + port + "@localhost", "RABBITMQ_NODE_PORT=" + port, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-		"RABBITMQ_DIST_PORT=" + distribution, "ERL_EPMD_PORT=" + epmd, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_RELAXED_COMMAND_CHECK=true", "RABBITMQ_LOGS=-",
-		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"), "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
+		"HOME=" + dir, "RABBITMQ_NODENAME=turnwise" + port + "@localhost", "RABBITMQ_NODE_PORT=" +
+			port, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+		"RABBITMQ_DIST_PORT=" + distribution, "ERL_EPMD_PORT=" +
+			epmd, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_RELAXED_COMMAND_CHECK=true", "RABBITMQ_LOGS=-",
+		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"), "RABBITMQ_LOG_BASE=" +
+			dir, "RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
 		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2",
 	}}
 	b.after = func() {
@@ -203,8 +207,10 @@ func Kafka(t T, host string) *Broker {
 	proxy := NewProxy(t, host, "tcp", "127.0.0.1:"+proxied)
 	properties := strings.Join([]string{
 		"process.roles=broker,controller", "node.id=1", "controller.quorum.voters=1@127.0.0.1:" + controller,
-		"listeners=PLAINTEXT://127.0.0.1:" + port + ",CONTROLLER://127.0.0.1:" + controller + ",PROXIED://127.0.0.1:" + proxied + ",OAUTH://127.0.0.1:" + oauth,
-		"advertised.listeners=PLAINTEXT://127.0.0.1:" + port + ",PROXIED://" + proxy.Address + ",OAUTH://127.0.0.1:" + oauth,
+		"listeners=PLAINTEXT://127.0.0.1:" + port + ",CONTROLLER://127.0.0.1:" + controller + ",PROXIED://127.0.0.1:" +
+			proxied + ",OAUTH://127.0.0.1:" + oauth,
+		"advertised.listeners=PLAINTEXT://127.0.0.1:" + port + ",PROXIED://" + proxy.Address + ",OAUTH://127.0.0.1:" +
+			oauth,
 		"controller.listener.names=CONTROLLER", "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,OAUTH:SASL_PLAINTEXT",
 		"listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER",
 		"listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;",
@@ -217,11 +223,16 @@ func Kafka(t T, host string) *Broker {
 		t.Fatal(err)
 	}
 	java := []string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(jars, "*")}
-	format := exec.Command("java", append(java, "kafka.tools.StorageTool", "format", "-t", "dHVybndpc2UtdGVzdC0wMQ", "-c", file)...)
+	format := exec.Command(
+		"java", append(java, "kafka.tools.StorageTool", "format", "-t", "dHVybndpc2UtdGVzdC0wMQ", "-c", file)...,
+	)
 	if out, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format Kafka's storage: %v\n%s", err, out)
 	}
-	b := &Broker{Address: "127.0.0.1:" + port, OAuth: "127.0.0.1:" + oauth, Proxy: proxy, dir: dir, name: "java", args: append(java, "kafka.Kafka", file)}
+	b := &Broker{
+		Address: "127.0.0.1:" + port, OAuth: "127.0.0.1:" + oauth, Proxy: proxy, dir: dir, name: "java",
+		args: append(java, "kafka.Kafka", file),
+	}
 	b.cleanUp(t)
 	b.Start(t)
 	return b
@@ -262,7 +273,10 @@ func kafkaJars() (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
-	fetch := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory="+dir, "-DincludeScope=runtime", "-Dkafka.version="+version)
+	fetch := exec.CommandContext(
+		ctx, "mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory="+dir,
+		"-DincludeScope=runtime", "-Dkafka.version="+version,
+	)
 	if out, err := fetch.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out[max(0, len(out)-1000):])))
 	}

@@ -24,7 +24,13 @@ var eventTypes = []string{
 func OddTimes() (bodies []string) {
 	for _, typ := range eventTypes {
 		for i, v := range oddValues {
-			bodies = append(bodies, fmt.Sprintf(`{"sender_id":"odd %s","event":%q,"timestamp":%s,"name":"n","text":"t","flow_id":"f%d","message_id":"odd-%s-%d"}`, typ, typ, v, i, typ, i))
+			bodies = append(
+				bodies,
+				fmt.Sprintf(
+					`{"sender_id":"odd %s","event":%q,"timestamp":%s,"name":"n","text":"t","flow_id":"f%d","message_id":"odd-%s-%d"}`,
+					typ, typ, v, i, typ, i,
+				),
+			)
 		}
 	}
 	return bodies
@@ -46,7 +52,13 @@ func OddNumbers() (bodies []string) {
 					member = strings.Replace(member, "%d", "%s", 1)
 				}
 				at++
-				bodies = append(bodies, fmt.Sprintf(`{"sender_id":"odd numbers","event":%q,"timestamp":%.2f,"message_id":"number-%.0f",`+member+`}`, typ, at, at, v))
+				bodies = append(
+					bodies,
+					fmt.Sprintf(
+						`{"sender_id":"odd numbers","event":%q,"timestamp":%.2f,"message_id":"number-%.0f",`+member+`}`,
+						typ, at, at, v,
+					),
+				)
 			}
 		}
 	}
@@ -56,7 +68,13 @@ func OddNumbers() (bodies []string) {
 // Between puts a good event of another sender between any two bodies, and one at the end, and tells how many.
 func Between(bodies []string, sender string) (all []string, good int) {
 	for i, b := range bodies {
-		all = append(all, b, fmt.Sprintf(`{"sender_id":"%s %d","event":"user","timestamp":%d.5,"text":"good","message_id":"%s-%d"}`, sender, i%50, 1785800000+i, sender, i))
+		all = append(
+			all, b,
+			fmt.Sprintf(
+				`{"sender_id":"%s %d","event":"user","timestamp":%d.5,"text":"good","message_id":"%s-%d"}`, sender,
+				i%50, 1785800000+i, sender, i,
+			),
+		)
 	}
 	return all, len(bodies)
 }

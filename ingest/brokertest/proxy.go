@@ -31,7 +31,10 @@ func NewProxy(t T, host, network, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Address: l.Addr().String(), listener: l, network: network, target: target, changed: make(chan struct{}), pairs: map[*pair]bool{}}
+	p := &Proxy{
+		Address: l.Addr().String(), listener: l, network: network, target: target, changed: make(chan struct{}),
+		pairs: map[*pair]bool{},
+	}
 	go p.accept()
 	t.Cleanup(func() {
 		l.Close()

@@ -12,7 +12,9 @@ import (
 )
 
 // Stream reads a source until the test or stop ends it.
-func Stream(t testing.TB, pool *pgxpool.Pool, c ingest.Consumer, source ingest.Source, member string) (s *ingest.Stream, stop func()) {
+func Stream(
+	t testing.TB, pool *pgxpool.Pool, c ingest.Consumer, source ingest.Source, member string,
+) (s *ingest.Stream, stop func()) {
 	t.Helper()
 	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
 	s = ingest.NewStream(w, source, c, member, ingest.Options{Wait: 5 * time.Millisecond})

@@ -19,8 +19,9 @@ type Keyed struct {
 	Time   float64
 }
 
-// Sort reads all items of a stream of about size bytes, and hands them out by sender and time; those of one instant in the order in which they
-// came. Of a stream that is too large for the memory it keeps the parts in temporary files, which are gone when close is called.
+// Sort reads all items of a stream of about size bytes, and hands them out by sender and time; those of one instant in
+// the order in which they came. Of a stream that is too large for the memory it keeps the parts in temporary files,
+// which are gone when close is called.
 func Sort(next func() (Keyed, error), size int64) (sorted func() (Keyed, error), closeAll func(), err error) {
 	buckets := make([]*bucket, min(1+size/bucketBytes, mostBuckets))
 	closeAll = func() {

@@ -1,6 +1,6 @@
 // Package file cuts streams of JSON into the bodies of events: a line an event, arrays, Rasa's tracker documents, rows
-// of its tracker store and event broker, and exports of Turnwise, alone or mixed. It judges nothing: what it cannot cut it hands on as it is, to
-// be rejected.
+// of its tracker store and event broker, and exports of Turnwise, alone or mixed. It judges nothing: what it cannot cut
+// it hands on as it is, to be rejected.
 package file
 
 import (
@@ -204,7 +204,8 @@ func (s *Splitter) balanced() (Item, error) {
 	}
 }
 
-// unpack takes apart what holds events: a tracker document, alone or wrapped; a row of a table with the event in a column; a line of an export.
+// unpack takes apart what holds events: a tracker document, alone or wrapped; a row of a table with the event in a
+// column; a line of an export.
 func unpack(it Item) ([]Item, bool) {
 	if len(it.Body) == 0 || it.Body[0] != '{' || looksLikeEvent(it.Body) {
 		return nil, false
@@ -262,7 +263,9 @@ func tracker(it Item, doc map[string]json.RawMessage) ([]Item, bool) {
 	}
 	items := make([]Item, len(events))
 	for i, e := range events {
-		items[i] = Item{Body: withSender(e, doc["sender_id"]), Position: fmt.Sprintf("%s, event %d", it.Position, i), Part: 1}
+		items[i] = Item{
+			Body: withSender(e, doc["sender_id"]), Position: fmt.Sprintf("%s, event %d", it.Position, i), Part: 1,
+		}
 	}
 	return items, true
 }
@@ -275,7 +278,8 @@ func looksLikeEvent(body []byte) bool {
 		return false
 	}
 	before := head[:at]
-	return !bytes.Contains(before, []byte(`"data"`)) && !bytes.Contains(before, []byte(`"body"`)) && !bytes.Contains(before, []byte(`"tracker"`))
+	return !bytes.Contains(before, []byte(`"data"`)) && !bytes.Contains(before, []byte(`"body"`)) &&
+		!bytes.Contains(before, []byte(`"tracker"`))
 }
 
 // withSender puts sender_id first into an event that has none.

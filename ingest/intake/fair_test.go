@@ -91,7 +91,9 @@ func TestNeverMended(t *testing.T) {
 	t.Parallel()
 	d, token := newDesk(t)
 	secret := token(access.Token{Name: "t", Assistant: "a"})
-	for _, query := range []string{"?environment=%00", "?environment=%ff%fe", "?environment=" + strings.Repeat("x", 101)} {
+	for _, query := range []string{
+		"?environment=%00", "?environment=%ff%fe", "?environment=" + strings.Repeat("x", 101),
+	} {
 		if status, answer := d.send(secret, query, strings.NewReader(hello)); status != 400 {
 			t.Errorf("%s: %d %v", query, status, answer)
 		}
@@ -99,10 +101,13 @@ func TestNeverMended(t *testing.T) {
 	limited := token(access.Token{Name: "l", Assistant: "a", Assistants: []string{"a"}})
 	foreign := strings.Replace(hello, `"text"`, `"metadata":{"assistant_id":"b"},"text"`, 1)
 	status, answer := d.send(limited, "", strings.NewReader(foreign))
-	if all, _ := answer["rejected"].([]any); status != 403 || len(all) != 1 || all[0].(map[string]any)["code"] != "not_allowed" {
+	if all, _ := answer["rejected"].([]any); status != 403 || len(all) != 1 ||
+		all[0].(map[string]any)["code"] != "not_allowed" {
 		t.Errorf("an event of another assistant: %d %v", status, answer)
 	}
-	if status, answer := d.send(limited, "", strings.NewReader(foreign+"\n"+hello)); status != 202 || answer["accepted"] != 1.0 {
+	if status, answer := d.send(
+		limited, "", strings.NewReader(foreign+"\n"+hello),
+	); status != 202 || answer["accepted"] != 1.0 {
 		t.Errorf("beside one of the token's own: %d %v", status, answer)
 	}
 }

@@ -54,7 +54,10 @@ type Handler struct {
 
 // New returns a handler that stores by w.
 func New(pool *pgxpool.Pool, w *ingest.Writer, log *slog.Logger) *Handler {
-	return &Handler{pool: pool, writer: w, log: log, bodies: newRoom(heldShare, held), slots: newRoom(storingShare, storing), now: time.Now}
+	return &Handler{
+		pool: pool, writer: w, log: log, bodies: newRoom(heldShare, held), slots: newRoom(storingShare, storing),
+		now: time.Now,
+	}
 }
 
 // rejection is one event of the answer that was set aside.
@@ -103,10 +106,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.As(err, &p):
 	case queries.BadData(err):
-		p = fault(http.StatusBadRequest, "The request holds something that cannot be stored, such as a name that is not text. It would be refused again.")
+		p = fault(
+			http.StatusBadRequest,
+			"The request holds something that cannot be stored, such as a name that is not text. It would be refused again.",
+		)
 	default:
 		h.log.ErrorContext(r.Context(), "ingest over HTTP", "error", err)
-		p = fault(http.StatusServiceUnavailable, "The database cannot take events now. Nothing of this request is lost if you send it again.")
+		p = fault(
+			http.StatusServiceUnavailable,
+			"The database cannot take events now. Nothing of this request is lost if you send it again.",
+		)
 	}
 	switch p.Status {
 	case http.StatusUnauthorized:
@@ -148,13 +157,17 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (answer, error) {
 		return answer{}, busy
 	}
 	defer leave()
-	source := ingest.Source{Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Always: token.Always, Environment: token.Environment}
+	source := ingest.Source{
+		Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Always: token.Always,
+		Environment: token.Environment,
+	}
 	if env := r.URL.Query().Get("environment"); env != "" {
 		source.Environment = env
 	} else if env := r.Header.Get("Rasa-Environment"); env != "" {
 		source.Environment = env
 	}
-	if len(source.Environment) > 100 || !utf8.ValidString(source.Environment) || strings.ContainsRune(source.Environment, 0) {
+	if len(source.Environment) > 100 || !utf8.ValidString(source.Environment) ||
+		strings.ContainsRune(source.Environment, 0) {
 		return answer{}, fault(http.StatusBadRequest, "The environment's name must be text of at most 100 characters.")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -167,7 +180,10 @@ func (h *Handler) authenticate(r *http.Request) (access.Token, error) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	secret = strings.TrimSpace(secret)
 	if !strings.EqualFold(scheme, "Bearer") || !strings.Contains(secret, ".") {
-		return access.Token{}, fault(http.StatusUnauthorized, "Send the header Authorization: Bearer with a token from Admin or from turnwise token create.")
+		return access.Token{}, fault(
+			http.StatusUnauthorized,
+			"Send the header Authorization: Bearer with a token from Admin or from turnwise token create.",
+		)
 	}
 	token, err := queries.TokenBySecret(r.Context(), h.pool, secret, h.now())
 	switch {
@@ -183,12 +199,20 @@ func (h *Handler) authenticate(r *http.Request) (access.Token, error) {
 
 // readBody reads and decompresses the body within the limits.
 func readBody(r *http.Request) ([]byte, error) {
-	tooLarge := fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("A request holds at most %d events and %d bytes, counted after decompression; split it.", MaxEvents, MaxBytes))
+	tooLarge := fault(
+		http.StatusRequestEntityTooLarge,
+		fmt.Sprintf(
+			"A request holds at most %d events and %d bytes, counted after decompression; split it.", MaxEvents,
+			MaxBytes,
+		),
+	)
 	if kind := r.Header.Get("Content-Type"); kind != "" {
 		media, _, err := mime.ParseMediaType(kind)
 		switch {
-		case err != nil, media != "application/json" && media != "application/x-ndjson" && media != "application/ndjson" &&
-			media != "application/jsonl" && media != "text/plain" && media != "application/octet-stream" && media != "application/x-www-form-urlencoded":
+		case err != nil, media != "application/json" && media != "application/x-ndjson" &&
+			media != "application/ndjson" &&
+			media != "application/jsonl" && media != "text/plain" && media != "application/octet-stream" &&
+			media != "application/x-www-form-urlencoded":
 			return nil, fault(http.StatusUnsupportedMediaType, "Send application/json or application/x-ndjson.")
 		}
 	}
@@ -212,7 +236,9 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fault(http.StatusRequestTimeout, fmt.Sprintf("The body was not there within %.0f seconds.", arrival.Seconds()))
+		return nil, fault(
+			http.StatusRequestTimeout, fmt.Sprintf("The body was not there within %.0f seconds.", arrival.Seconds()),
+		)
 	}
 	if err != nil {
 		return nil, fault(http.StatusBadRequest, "The body could not be read to its end.")
@@ -223,8 +249,8 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// store decodes the events, sets the bad ones aside and stores the rest. Those of assistants beside the ones that the token is limited to
-// are refused and not kept: whose they are is not the sender's to say.
+// store decodes the events, sets the bad ones aside and stores the rest. Those of assistants beside the ones that the
+// token is limited to are refused and not kept: whose they are is not the sender's to say.
 func (h *Handler) store(ctx context.Context, source ingest.Source, token access.Token, body []byte) (answer, error) {
 	source, err := h.writer.Open(ctx, source)
 	if err != nil {
@@ -245,13 +271,18 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 			return a, fault(http.StatusBadRequest, "The body could not be cut into events: "+err.Error())
 		}
 		if n >= MaxEvents {
-			return a, fault(http.StatusRequestEntityTooLarge, fmt.Sprintf("More than %d events in one request; split it.", MaxEvents))
+			return a, fault(
+				http.StatusRequestEntityTooLarge,
+				fmt.Sprintf("More than %d events in one request; split it.", MaxEvents),
+			)
 		}
 		in := source.Of(item.Assistant).Intake()
 		in.Environment = cmp.Or(item.Environment, in.Environment)
 		e, rej := d.Decode(string(item.Body), in, h.now())
 		if rej == nil && token.Assistants != nil && !slices.Contains(token.Assistants, e.Assistant) {
-			a.Rejected = append(a.Rejected, rejection{Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant"})
+			a.Rejected = append(a.Rejected, rejection{
+				Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant",
+			})
 			continue
 		}
 		if rej == nil {
@@ -263,12 +294,17 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 			out.Offset = &rej.Offset
 		}
 		a.Rejected = append(a.Rejected, out)
-		aside = append(aside, ingest.Rejected{Body: bytes.Clone(item.Body), Position: "index " + strconv.Itoa(n), Reason: *rej})
+		aside = append(aside, ingest.Rejected{
+			Body: bytes.Clone(item.Body), Position: "index " + strconv.Itoa(n), Reason: *rej,
+		})
 	}
 	if ok, err := queries.UseQuota(ctx, h.pool, token, len(events)+len(a.Rejected), len(body), h.now()); err != nil {
 		return a, err
 	} else if !ok {
-		p := fault(http.StatusTooManyRequests, "The token may not send so much in a minute; nothing of this request was stored. Send it again when the minute is over, or less at once.")
+		p := fault(
+			http.StatusTooManyRequests,
+			"The token may not send so much in a minute; nothing of this request was stored. Send it again when the minute is over, or less at once.",
+		)
 		p.wait = 60 - h.now().Second()
 		return a, p
 	}
@@ -284,7 +320,10 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 		return a, fault(http.StatusBadRequest, "There is no event in the body.")
 	}
 	if len(events) == 0 {
-		p := fault(http.StatusBadRequest, "No event could be read. What was sent is kept under Data health, where it can be mended and replayed.")
+		p := fault(
+			http.StatusBadRequest,
+			"No event could be read. What was sent is kept under Data health, where it can be mended and replayed.",
+		)
 		p.Rejected = a.Rejected
 		return a, p
 	}

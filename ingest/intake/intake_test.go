@@ -27,7 +27,10 @@ func TestOverload(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	server := httptest.NewServer(intake.New(pool, ingest.NewWriter(pool, quiet), quiet))
 	t.Cleanup(server.Close)
-	secret, err := queries.NewToken(t.Context(), pool, access.Token{Name: "loader", Role: "ingest", Assistant: "bank", CreatedBy: "test", CreatedAt: time.Now()}, 0)
+	secret, err := queries.NewToken(
+		t.Context(), pool,
+		access.Token{Name: "loader", Role: "ingest", Assistant: "bank", CreatedBy: "test", CreatedAt: time.Now()}, 0,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,15 +103,24 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// TestQuota: a token with a limit sends no more than that in a minute, whichever server takes it; what is too much is refused as a whole, and
-// goes through in the next minute.
+// TestQuota: a token with a limit sends no more than that in a minute, whichever server takes it; what is too much is
+// refused as a whole, and goes through in the next minute.
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	quiet := slog.New(slog.DiscardHandler)
-	one, two := intake.New(pool, ingest.NewWriter(pool, quiet), quiet), intake.New(pool, ingest.NewWriter(pool, quiet), quiet)
+	one, two := intake.New(
+		pool, ingest.NewWriter(pool, quiet), quiet,
+	), intake.New(pool, ingest.NewWriter(pool, quiet), quiet)
 	most, size := int32(10), int64(3000)
-	limited, err := queries.NewToken(t.Context(), pool, access.Token{Name: "limited", Role: "ingest", Assistant: "bank", MostEvents: &most, MostBytes: &size, CreatedBy: "test", CreatedAt: time.Now()}, 0)
+	limited, err := queries.NewToken(
+		t.Context(), pool,
+		access.Token{
+			Name: "limited", Role: "ingest", Assistant: "bank", MostEvents: &most, MostBytes: &size, CreatedBy: "test",
+			CreatedAt: time.Now(),
+		},
+		0,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +129,10 @@ func TestQuota(t *testing.T) {
 		var b strings.Builder
 		for range events {
 			n++
-			fmt.Fprintf(&b, `{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"%s"}`+"\n", n, 1790000000+n, strings.Repeat("x", bytes))
+			fmt.Fprintf(
+				&b, `{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"%s"}`+"\n", n, 1790000000+n,
+				strings.Repeat("x", bytes),
+			)
 		}
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(b.String()))
 		req.Header.Set("Authorization", "Bearer "+limited)
@@ -154,8 +169,8 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestTokenLimits: a token that is limited to assistants sends events of these alone, whatever they name; one that always means its own turns all
-// into that one's; and no token sends anything from its end on.
+// TestTokenLimits: a token that is limited to assistants sends events of these alone, whatever they name; one that
+// always means its own turns all into that one's; and no token sends anything from its end on.
 func TestTokenLimits(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -175,7 +190,10 @@ func TestTokenLimits(t *testing.T) {
 		var b strings.Builder
 		for _, a := range assistants {
 			n++
-			fmt.Fprintf(&b, `{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hi","metadata":{%s}}`+"\n", n, 1790000000+n, a)
+			fmt.Fprintf(
+				&b, `{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hi","metadata":{%s}}`+"\n", n,
+				1790000000+n, a,
+			)
 		}
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(b.String()))
 		req.Header.Set("Authorization", "Bearer "+secret)
@@ -186,21 +204,31 @@ func TestTokenLimits(t *testing.T) {
 	stored := func(want string) {
 		t.Helper()
 		var got string
-		if err := pool.QueryRow(t.Context(), `select coalesce(string_agg(a.name || ' ' || n, ', ' order by a.name), '') from (select s.assistant_id, count(*) as n from events e join senders s on s.id = e.sender_id group by 1) as x join assistants a on a.id = x.assistant_id`).Scan(&got); err != nil || got != want {
+		if err := pool.QueryRow(
+			t.Context(),
+			`select coalesce(string_agg(a.name || ' ' || n, ', ' order by a.name), '') from (select s.assistant_id, count(*) as n from events e join senders s on s.id = e.sender_id group by 1) as x join assistants a on a.id = x.assistant_id`,
+		).Scan(&got); err != nil || got != want {
 			t.Errorf("stored are %s, %v; want %s", got, err, want)
 		}
 	}
 	shop := `"assistant_id":"shop"`
 	limited := made(access.Token{Name: "limited", Assistants: []string{"bank", "till"}}, 0)
-	if status, body := post(limited, ``, shop, `"assistant_id":"till"`, shop); status != 202 || strings.Count(body, `"not_allowed"`) != 2 || !strings.Contains(body, `"index":1`) || !strings.Contains(body, `"index":3`) {
+	if status, body := post(
+		limited, ``, shop, `"assistant_id":"till"`, shop,
+	); status != 202 || strings.Count(body, `"not_allowed"`) != 2 || !strings.Contains(body, `"index":1`) ||
+		!strings.Contains(body, `"index":3`) {
 		t.Errorf("limited: %d %s", status, body)
 	}
 	stored("bank 1, till 1")
 	var aside int
-	if err := pool.QueryRow(t.Context(), `select count(*) from rejected_events`).Scan(&aside); err != nil || aside != 0 {
+	if err := pool.QueryRow(
+		t.Context(), `select count(*) from rejected_events`,
+	).Scan(&aside); err != nil || aside != 0 {
 		t.Errorf("%d of a stranger's events are kept, %v", aside, err)
 	}
-	if status, body := post(made(access.Token{Name: "always", Assistants: []string{"bank"}, Always: true}, 0), shop, ``); status != 202 || strings.Contains(body, "not_allowed") {
+	if status, body := post(
+		made(access.Token{Name: "always", Assistants: []string{"bank"}, Always: true}, 0), shop, ``,
+	); status != 202 || strings.Contains(body, "not_allowed") {
 		t.Errorf("always: %d %s", status, body)
 	}
 	stored("bank 3, till 1")

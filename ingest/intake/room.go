@@ -2,8 +2,8 @@ package intake
 
 import "sync"
 
-// room bounds what requests hold at once, so that no token shuts out another: a token has a share of its own, and of what all together may
-// hold each gets in that holds nothing yet, up to twice that.
+// room bounds what requests hold at once, so that no token shuts out another: a token has a share of its own, and of
+// what all together may hold each gets in that holds nothing yet, up to twice that.
 type room struct {
 	share, all int64
 

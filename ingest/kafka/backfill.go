@@ -18,7 +18,9 @@ import (
 // Backfill reads the topics from a time on, zero for their beginning, to what is their end now. It is no
 // member of the group and moves no offset of it, so it may run beside live traffic. total counts the offsets
 // to pass. close must be called in the end.
-func (c *Consumer) Backfill(ctx context.Context, from time.Time) (feed ingest.Feed, total int64, close func(), err error) {
+func (c *Consumer) Backfill(
+	ctx context.Context, from time.Time,
+) (feed ingest.Feed, total int64, close func(), err error) {
 	topics, err := c.topics(ctx)
 	if err != nil {
 		return nil, 0, nil, err
@@ -67,11 +69,19 @@ func (c *Consumer) Backfill(ctx context.Context, from time.Time) (feed ingest.Fe
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	client, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(read), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partBytes))...)
+	client, err := kgo.NewClient(
+		append(
+			opts, kgo.ConsumePartitions(read), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+			kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partBytes),
+		)...,
+	)
 	if err != nil {
 		return nil, 0, nil, explain(err)
 	}
-	s := &session{client: client, owned: map[part]int64{}, pending: map[part]int{}, live: map[net.Conn]bool{}, report: func(error) {}}
+	s := &session{
+		client: client, owned: map[part]int64{}, pending: map[part]int{}, live: map[net.Conn]bool{},
+		report: func(error) {},
+	}
 	s.freed = sync.NewCond(&s.mu)
 	quiet := 0 // polls without an answer
 	feed = func(ctx context.Context) (*ingest.Portion, error) {

@@ -25,20 +25,21 @@ import (
 
 // Config says which topics to read, as whom. The names are those of Rasa's own services.
 type Config struct {
-	Brokers    []string `yaml:"brokers"`
-	Topics     []string `yaml:"topics"`
-	Pattern    bool     `yaml:"pattern"` // topics are regular expressions
-	Group      string   `yaml:"group"`
-	Protocol   string   `yaml:"security_protocol"` // PLAINTEXT, SASL_PLAINTEXT, SSL, SASL_SSL
-	Mechanism  string   `yaml:"sasl_mechanism"`    // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
-	Username   string   `yaml:"username"`
-	Password   string   `yaml:"password"`
-	TokenFile  string   `yaml:"oauth_token_file"` // read again for each connection
-	CAFile     string   `yaml:"ca_file"`
-	CertFile   string   `yaml:"cert_file"`
-	KeyFile    string   `yaml:"key_file"`
-	Start      string   `yaml:"start"`             // of a group without offsets: earliest, latest, or a time as RFC 3339 has it
-	DeadLetter string   `yaml:"dead_letter_topic"` // for what cannot be stored; "": none
+	Brokers   []string `yaml:"brokers"`
+	Topics    []string `yaml:"topics"`
+	Pattern   bool     `yaml:"pattern"` // topics are regular expressions
+	Group     string   `yaml:"group"`
+	Protocol  string   `yaml:"security_protocol"` // PLAINTEXT, SASL_PLAINTEXT, SSL, SASL_SSL
+	Mechanism string   `yaml:"sasl_mechanism"`    // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER
+	Username  string   `yaml:"username"`
+	Password  string   `yaml:"password"`
+	TokenFile string   `yaml:"oauth_token_file"` // read again for each connection
+	CAFile    string   `yaml:"ca_file"`
+	CertFile  string   `yaml:"cert_file"`
+	KeyFile   string   `yaml:"key_file"`
+	// of a group without offsets: earliest, latest, or a time as RFC 3339 has it
+	Start      string `yaml:"start"`
+	DeadLetter string `yaml:"dead_letter_topic"` // for what cannot be stored; "": none
 }
 
 // Check completes the configuration and says what is wrong with it.
@@ -113,7 +114,9 @@ func (c *Config) offset() (kgo.Offset, error) {
 	}
 	at, err := time.Parse(time.RFC3339, c.Start)
 	if err != nil {
-		return kgo.Offset{}, fmt.Errorf("start: %q is neither earliest nor latest nor a time such as 2026-11-01T00:00:00Z", c.Start)
+		return kgo.Offset{}, fmt.Errorf(
+			"start: %q is neither earliest nor latest nor a time such as 2026-11-01T00:00:00Z", c.Start,
+		)
 	}
 	return kgo.NewOffset().AfterMilli(at.UnixMilli()), nil
 }
@@ -130,7 +133,9 @@ func (c *Config) Settings() []queries.Setting {
 		{"Consumer group", c.Group},
 		{"Security", strings.TrimSpace(c.Protocol + " " + c.Mechanism)},
 	}
-	for _, s := range []queries.Setting{{"User", c.Username}, {"CA file", c.CAFile}, {"Certificate file", c.CertFile}, {"Token file", c.TokenFile}} {
+	for _, s := range []queries.Setting{
+		{"User", c.Username}, {"CA file", c.CAFile}, {"Certificate file", c.CertFile}, {"Token file", c.TokenFile},
+	} {
 		if s[1] != "" {
 			all = append(all, s)
 		}
@@ -145,7 +150,10 @@ func (c *Config) Settings() []queries.Setting {
 // connection returns what every client needs to reach the brokers. Files are read for each new connection, so
 // that renewed certificates and tokens are used without a restart.
 func (c *Config) connection() ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID("turnwise"), kgo.DialTimeout(10 * time.Second), kgo.RetryTimeout(20 * time.Second)}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...), kgo.ClientID("turnwise"), kgo.DialTimeout(10 * time.Second),
+		kgo.RetryTimeout(20 * time.Second),
+	}
 	if strings.HasSuffix(c.Protocol, "SSL") {
 		if _, err := ingest.ClientTLS("", c.CAFile, c.CertFile, c.KeyFile); err != nil {
 			return nil, err
@@ -159,7 +167,9 @@ func (c *Config) connection() ([]kgo.Opt, error) {
 			if err != nil {
 				return nil, err
 			}
-			return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: config}).DialContext(ctx, network, address)
+			return (&tls.Dialer{
+				NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: config,
+			}).DialContext(ctx, network, address)
 		}))
 	}
 	if !strings.HasPrefix(c.Protocol, "SASL") {

@@ -33,14 +33,21 @@ func (c *Consumer) DeadLetter() func(ctx context.Context, rejected []ingest.Reje
 				{Key: "detail", Value: []byte(r.Reason.Detail)},
 			}}
 			if r.Environment != "" {
-				records[i].Headers = append(records[i].Headers, kgo.RecordHeader{Key: HeaderEnvironment, Value: []byte(r.Environment)})
+				records[i].Headers = append(records[i].Headers, kgo.RecordHeader{
+					Key: HeaderEnvironment, Value: []byte(r.Environment),
+				})
 			}
 		}
 		for _, result := range client.ProduceSync(ctx, records...) {
 			err := result.Err
 			if r := result.Record; errors.Is(err, kerr.MessageTooLarge) && len(r.Value) > shortened {
 				// It never fits, and must not hold up all that follows; the whole is kept in the database.
-				short := &kgo.Record{Topic: r.Topic, Value: r.Value[:shortened], Headers: append(r.Headers, kgo.RecordHeader{Key: "shortened", Value: []byte(strconv.Itoa(len(r.Value)))})}
+				short := &kgo.Record{
+					Topic: r.Topic, Value: r.Value[:shortened],
+					Headers: append(r.Headers, kgo.RecordHeader{
+						Key: "shortened", Value: []byte(strconv.Itoa(len(r.Value))),
+					}),
+				}
 				err = client.ProduceSync(ctx, short).FirstErr()
 			}
 			if err != nil {
@@ -60,7 +67,11 @@ func (c *Consumer) publishes() (*kgo.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		client, err := kgo.NewClient(append(opts, kgo.ProducerBatchMaxBytes(64<<20), kgo.UnknownTopicRetries(3), kgo.AllowAutoTopicCreation())...)
+		client, err := kgo.NewClient(
+			append(
+				opts, kgo.ProducerBatchMaxBytes(64<<20), kgo.UnknownTopicRetries(3), kgo.AllowAutoTopicCreation(),
+			)...,
+		)
 		if err != nil {
 			return nil, err
 		}

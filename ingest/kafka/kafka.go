@@ -191,7 +191,9 @@ func (c *Consumer) Check(ctx context.Context) error {
 			return fmt.Errorf("topic %q for dead letters: %w", c.cfg.DeadLetter, explain(err))
 		}
 		if t.AuthorizedOperations != unknown && t.AuthorizedOperations&write == 0 {
-			return fmt.Errorf("topic %q for dead letters: this user may not write to it: grant WRITE on it", c.cfg.DeadLetter)
+			return fmt.Errorf(
+				"topic %q for dead letters: this user may not write to it: grant WRITE on it", c.cfg.DeadLetter,
+			)
 		}
 	}
 	return nil
@@ -216,11 +218,15 @@ func (c *Consumer) Open(ctx context.Context, m ingest.Memory, report func(err er
 	if err != nil {
 		return nil, err
 	}
-	s := &session{consumer: c, memory: m, report: report, owned: map[part]int64{}, pending: map[part]int{}, anew: map[part]string{}, live: map[net.Conn]bool{}}
+	s := &session{
+		consumer: c, memory: m, report: report, owned: map[part]int64{}, pending: map[part]int{},
+		anew: map[part]string{}, live: map[net.Conn]bool{},
+	}
 	s.freed = sync.NewCond(&s.mu)
 	opts = append(opts,
 		kgo.ConsumerGroup(c.cfg.Group), kgo.ConsumeTopics(c.cfg.Topics...), kgo.ConsumeResetOffset(start),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), // the ends of transactions, so that the offset comes to the end
+		// the ends of transactions, so that the offset comes to the end
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.AdjustFetchOffsetsFn(s.adjust),
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitEvery), // only of what is stored
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partBytes),

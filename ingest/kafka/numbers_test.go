@@ -12,7 +12,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestOddNumbers holds that a number or time which is none stops no partition, be it the first that is read after a start or not.
+// TestOddNumbers holds that a number or time which is none stops no partition, be it the first that is read after a
+// start or not.
 func TestOddNumbers(t *testing.T) {
 	t.Parallel()
 	fake, pool := cluster(t), dbtest.Pool(t)
@@ -37,7 +38,9 @@ func TestOddNumbers(t *testing.T) {
 			return ""
 		})
 	}
-	head, n := brokertest.Between(slices.Repeat([]string{`{"sender_id":"x","event":"user","timestamp":NaN,"text":"hello"}`}, 30), "head")
+	head, n := brokertest.Between(
+		slices.Repeat([]string{`{"sender_id":"x","event":"user","timestamp":NaN,"text":"hello"}`}, 30), "head",
+	)
 	good += n
 	produce(head)
 	_, stop := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs()}), "one")

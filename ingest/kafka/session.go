@@ -34,11 +34,12 @@ type session struct {
 
 	mu      sync.Mutex
 	freed   *sync.Cond
-	term    int64           // counts assignments
-	owned   map[part]int64  // by the term in which it was assigned
-	pending map[part]int    // records read and not yet stored
-	numbers map[part]int    // of all partitions so far
-	anew    map[part]string // incarnations of partitions that are not the ones read before; until something of them is stored
+	term    int64          // counts assignments
+	owned   map[part]int64 // by the term in which it was assigned
+	pending map[part]int   // records read and not yet stored
+	numbers map[part]int   // of all partitions so far
+	// incarnations of partitions that are not the ones read before; until something of them is stored
+	anew    map[part]string
 	live    map[net.Conn]bool
 	lost    *time.Timer // a trouble was reported; it is over when this runs out, if not before
 	closing bool
@@ -207,7 +208,8 @@ type place struct {
 	environment string
 }
 
-// portion makes one of records; tombstones, which say nothing, are counted and acknowledged, and so are the ends of transactions.
+// portion makes one of records; tombstones, which say nothing, are counted and acknowledged, and so are the ends of
+// transactions.
 func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 	told := make([]place, 0, len(records))
 	counts := map[part]int{}
@@ -279,9 +281,11 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 	return p
 }
 
-// adjust looks, when partitions are assigned, whether the offsets to which they were read mean anything still: a topic that was deleted and made
-// again, or that ends before, is read from its beginning.
-func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+// adjust looks, when partitions are assigned, whether the offsets to which they were read mean anything still: a topic
+// that was deleted and made again, or that ends before, is read from its beginning.
+func (s *session) adjust(
+	ctx context.Context, offsets map[string]map[int32]kgo.Offset,
+) (map[string]map[int32]kgo.Offset, error) {
 	names := slices.Collect(maps.Keys(offsets))
 	if len(names) == 0 {
 		return offsets, nil
@@ -334,15 +338,29 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 			case was != "" && is != "" && was != is:
 				parts[n] = kgo.NewOffset().AtStart()
 				if !told {
-					found = append(found, fmt.Errorf("topic %q was deleted and made again: it is read from its beginning", topic))
+					found = append(
+						found, fmt.Errorf("topic %q was deleted and made again: it is read from its beginning", topic),
+					)
 				}
 				told = true
 			case read >= 0 && knownEnd && end.Err == nil && read > end.Offset:
 				parts[n] = kgo.NewOffset().AtStart()
-				found = append(found, fmt.Errorf("partition %d of topic %q ends at offset %d, and had been read to %d: it is read from its beginning", n, topic, end.Offset, read))
+				found = append(
+					found,
+					fmt.Errorf(
+						"partition %d of topic %q ends at offset %d, and had been read to %d: it is read from its beginning",
+						n, topic, end.Offset, read,
+					),
+				)
 			case read >= 0 && knownStart && start.Err == nil && read < start.Offset:
 				parts[n] = kgo.NewOffset().AtStart()
-				found = append(found, fmt.Errorf("%d records of partition %d of topic %q were deleted before they were read: set a longer retention there", start.Offset-read, n, topic))
+				found = append(
+					found,
+					fmt.Errorf(
+						"%d records of partition %d of topic %q were deleted before they were read: set a longer retention there",
+						start.Offset-read, n, topic,
+					),
+				)
 			}
 			s.mu.Lock()
 			delete(s.anew, at)
@@ -364,7 +382,8 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 	return offsets, nil
 }
 
-// keep notes as which incarnation partitions are read, once these very offsets of that one are committed: until then those of the other are.
+// keep notes as which incarnation partitions are read, once these very offsets of that one are committed: until then
+// those of the other are.
 func (s *session) keep(known map[part]string, heads map[string]map[int32]kgo.EpochOffset) {
 	ctx, cancel := context.WithTimeout(context.Background(), revokeWait)
 	defer cancel()

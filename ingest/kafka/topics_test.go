@@ -16,8 +16,9 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestTopicMadeAgain holds that a topic which is deleted and made again is read from its beginning, whether it has fewer records than had been
-// read of the other or more, and whether the server runs meanwhile or not; and that this is said.
+// TestTopicMadeAgain holds that a topic which is deleted and made again is read from its beginning, whether it has
+// fewer records than had been read of the other or more, and whether the server runs meanwhile or not; and that this is
+// said.
 func TestTopicMadeAgain(t *testing.T) {
 	t.Parallel()
 	fake, pool := cluster(t, kfake.SeedTopics(1, "again")), dbtest.Pool(t)
@@ -25,7 +26,8 @@ func TestTopicMadeAgain(t *testing.T) {
 	produced := 0
 	produce := func(n int) {
 		t.Helper()
-		producer := client(t, fake, kgo.DefaultProduceTopic("again"), kgo.MetadataMinAge(10*time.Millisecond)) // a new one, which knows nothing of the topic before
+		// a new one, which knows nothing of the topic before
+		producer := client(t, fake, kgo.DefaultProduceTopic("again"), kgo.MetadataMinAge(10*time.Millisecond))
 		for range n {
 			if err := producer.ProduceSync(t.Context(), kgo.StringRecord(event("s", produced))).FirstErr(); err != nil {
 				t.Fatal(err)
@@ -61,7 +63,9 @@ func TestTopicMadeAgain(t *testing.T) {
 		produce(n)
 		s, end := stream(t, pool, c, fmt.Sprint("again ", i))
 		stored(fmt.Sprint("made again, ", n))
-		if told := s.Status().Error; !strings.Contains(told, `topic "again" was deleted and made again: it is read from its beginning`) {
+		if told := s.Status().Error; !strings.Contains(
+			told, `topic "again" was deleted and made again: it is read from its beginning`,
+		) {
 			t.Errorf("said is %q", told)
 		}
 		produce(2)
@@ -94,11 +98,15 @@ func TestTopicMadeAgain(t *testing.T) {
 	}
 }
 
-// TestTransactions holds that what a producer took back is not stored, and that the offsets come to the end all the same.
+// TestTransactions holds that what a producer took back is not stored, and that the offsets come to the end all the
+// same.
 func TestTransactions(t *testing.T) {
 	t.Parallel()
 	fake, pool := cluster(t), dbtest.Pool(t)
-	producer := client(t, fake, kgo.TransactionalID("t"), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	producer := client(
+		t, fake, kgo.TransactionalID("t"), kgo.DefaultProduceTopic(topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	)
 	n := 0
 	for _, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit, kgo.TryAbort} {
 		if err := producer.BeginTransaction(); err != nil {
@@ -138,19 +146,24 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
-// TestEmpty holds that messages which hold nothing leave a trace: without a value they are counted, with an empty one set aside.
+// TestEmpty holds that messages which hold nothing leave a trace: without a value they are counted, with an empty one
+// set aside.
 func TestEmpty(t *testing.T) {
 	t.Parallel()
 	fake, pool := cluster(t), dbtest.Pool(t)
 	producer := client(t, fake, kgo.DefaultProduceTopic(topic))
-	records := []*kgo.Record{{Key: []byte("k")}, {Key: []byte("k"), Value: []byte{}}, {Key: []byte("k")}, kgo.StringRecord(event("s", 1))}
+	records := []*kgo.Record{
+		{Key: []byte("k")}, {Key: []byte("k"), Value: []byte{}}, {Key: []byte("k")}, kgo.StringRecord(event("s", 1)),
+	}
 	if err := producer.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	_, stop := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs()}), "one")
 	defer stop()
 	brokertest.Until(t, func() string {
-		events, empty, aside := brokertest.Count(t, pool, `select count(*) from events`), brokertest.Count(t, pool, `select coalesce(sum(empty), 0) from ingest_minutes`), brokertest.Count(t, pool, `select count(*) from rejected_events`)
+		events, empty, aside := brokertest.Count(t, pool, `select count(*) from events`), brokertest.Count(
+			t, pool, `select coalesce(sum(empty), 0) from ingest_minutes`,
+		), brokertest.Count(t, pool, `select count(*) from rejected_events`)
 		if events == 1 && empty == 2 && aside == 1 {
 			return ""
 		}
@@ -171,7 +184,9 @@ func TestStartAtTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, stop := stream(t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs(), Start: from.Format(time.RFC3339)}), "one")
+	s, stop := stream(
+		t, pool, consumer(t, kafka.Config{Brokers: fake.ListenAddrs(), Start: from.Format(time.RFC3339)}), "one",
+	)
 	defer stop()
 	last := kgo.StringRecord(event("last", 9))
 	if err := producer.ProduceSync(t.Context(), last).FirstErr(); err != nil {

@@ -14,16 +14,17 @@ import (
 
 // Config says which queues to read.
 type Config struct {
-	URLs       []string `yaml:"urls"`     // amqp:// or amqps://, tried in turn
-	Queues     []string `yaml:"queues"`   // made, durable, when they do not exist
-	Exchange   string   `yaml:"exchange"` // to bind the queues to; made as Rasa makes it when it does not exist; "": none
-	Passive    bool     `yaml:"passive"`  // make nothing: queues and exchange must exist
-	Quorum     bool     `yaml:"quorum"`   // queues that are made are quorum queues
-	Prefetch   int      `yaml:"prefetch"` // messages delivered and not yet acknowledged, a queue
-	CAFile     string   `yaml:"ca_file"`
-	CertFile   string   `yaml:"cert_file"`
-	KeyFile    string   `yaml:"key_file"`
-	DeadLetter string   `yaml:"dead_letter_queue"` // for what cannot be stored; "": none
+	URLs   []string `yaml:"urls"`   // amqp:// or amqps://, tried in turn
+	Queues []string `yaml:"queues"` // made, durable, when they do not exist
+	// to bind the queues to; made as Rasa makes it when it does not exist; "": none
+	Exchange   string `yaml:"exchange"`
+	Passive    bool   `yaml:"passive"`  // make nothing: queues and exchange must exist
+	Quorum     bool   `yaml:"quorum"`   // queues that are made are quorum queues
+	Prefetch   int    `yaml:"prefetch"` // messages delivered and not yet acknowledged, a queue
+	CAFile     string `yaml:"ca_file"`
+	CertFile   string `yaml:"cert_file"`
+	KeyFile    string `yaml:"key_file"`
+	DeadLetter string `yaml:"dead_letter_queue"` // for what cannot be stored; "": none
 }
 
 // Check completes the configuration and says what is wrong with it.

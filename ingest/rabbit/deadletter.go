@@ -99,7 +99,9 @@ func (c *Consumer) checkExchange(ctx context.Context) error {
 		return ch.ExchangeDeclarePassive(c.cfg.Exchange, amqp.ExchangeFanout, false, false, false, false, nil)
 	})
 	if missing(err) {
-		return errors.New("it does not exist: is it the name that Rasa's endpoints.yml has? Rasa makes it when it starts, and so does Turnwise unless it is told to declare nothing")
+		return errors.New(
+			"it does not exist: is it the name that Rasa's endpoints.yml has? Rasa makes it when it starts, and so does Turnwise unless it is told to declare nothing",
+		)
 	}
 	return explain(err)
 }

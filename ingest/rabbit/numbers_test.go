@@ -12,7 +12,8 @@ import (
 	"turnwise/queries/dbtest"
 )
 
-// TestOddNumbers holds that a number or time which is none stops no queue, be it the first that is read after a start or not.
+// TestOddNumbers holds that a number or time which is none stops no queue, be it the first that is read after a start
+// or not.
 func TestOddNumbers(t *testing.T) {
 	t.Parallel()
 	broker := brokertest.Rabbit(t, "127.0.0.1")
@@ -26,7 +27,9 @@ func TestOddNumbers(t *testing.T) {
 		t.Helper()
 		good += n
 		for _, b := range bodies {
-			if err := ch.PublishWithContext(t.Context(), "", "odd", false, false, amqp.Publishing{Body: []byte(b)}); err != nil {
+			if err := ch.PublishWithContext(
+				t.Context(), "", "odd", false, false, amqp.Publishing{Body: []byte(b)},
+			); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -41,10 +44,17 @@ func TestOddNumbers(t *testing.T) {
 		})
 	}
 	for range 2 { // the second time in steady flow behind a start with nothing known
-		publish(brokertest.Between(slices.Repeat([]string{`{"sender_id":"x","event":"user","timestamp":NaN,"text":"hello"}`}, 30), fmt.Sprint("head ", good)))
+		publish(
+			brokertest.Between(
+				slices.Repeat([]string{`{"sender_id":"x","event":"user","timestamp":NaN,"text":"hello"}`}, 30),
+				fmt.Sprint("head ", good),
+			),
+		)
 		_, stop := stream(t, pool, rabbit.Config{URLs: []string{url(broker)}, Queues: []string{"odd"}})
 		wait()
-		publish(brokertest.Between(append(brokertest.OddTimes(), brokertest.OddNumbers()...), fmt.Sprint("steady ", good)))
+		publish(
+			brokertest.Between(append(brokertest.OddTimes(), brokertest.OddNumbers()...), fmt.Sprint("steady ", good)),
+		)
 		wait()
 		stop()
 	}

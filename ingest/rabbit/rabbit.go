@@ -85,9 +85,13 @@ func (c *Consumer) dial(ctx context.Context, address, name string) (*amqp.Connec
 		return nil, errors.New("the URL cannot be read") // it may hold a password
 	}
 	config := amqp.Config{
-		Heartbeat: 10 * time.Second, Locale: "en_US", Properties: amqp.Table{"connection_name": name, "product": "turnwise"},
+		Heartbeat: 10 * time.Second, Locale: "en_US", Properties: amqp.Table{
+			"connection_name": name, "product": "turnwise",
+		},
 		Dial: func(network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 10 * time.Second}).DialContext(ctx, network, address)
+			conn, err := (&net.Dialer{
+				Timeout: 10 * time.Second, KeepAlive: 10 * time.Second,
+			}).DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
@@ -96,7 +100,9 @@ func (c *Consumer) dial(ctx context.Context, address, name string) (*amqp.Connec
 		},
 	}
 	if u.Scheme == "amqps" {
-		if config.TLSClientConfig, err = ingest.ClientTLS(u.Hostname(), c.cfg.CAFile, c.cfg.CertFile, c.cfg.KeyFile); err != nil {
+		if config.TLSClientConfig, err = ingest.ClientTLS(
+			u.Hostname(), c.cfg.CAFile, c.cfg.CertFile, c.cfg.KeyFile,
+		); err != nil {
 			return nil, err
 		}
 	}
@@ -128,7 +134,10 @@ func (c *Consumer) Open(ctx context.Context, _ ingest.Memory, _ func(err error))
 	opening, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	defer bounded(opening, conn)()
-	s := &session{conn: conn, deliveries: make(chan delivery), broken: make(chan error, 1+2*len(c.cfg.Queues)), ended: make(chan struct{})}
+	s := &session{
+		conn: conn, deliveries: make(chan delivery), broken: make(chan error, 1+2*len(c.cfg.Queues)),
+		ended: make(chan struct{}),
+	}
 	closed := conn.NotifyClose(make(chan *amqp.Error, 1))
 	s.readers.Go(func() {
 		select {

@@ -49,7 +49,10 @@ func stream(t *testing.T, pool *pgxpool.Pool, cfg rabbit.Config) (*ingest.Stream
 }
 
 func event(n int) string {
-	return fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d.25,"text":"message %d","message_id":"m%d"}`, n%7, 1790000000+n, n, n)
+	return fmt.Sprintf(
+		`{"sender_id":"s%d","event":"user","timestamp":%d.25,"text":"message %d","message_id":"m%d"}`, n%7,
+		1790000000+n, n, n,
+	)
 }
 
 // All that a RabbitMQ does to a consumer, one after the other: it takes a while to start.
@@ -76,7 +79,10 @@ func TestRabbit(t *testing.T) {
 			produced++
 		}
 	}
-	cfg := rabbit.Config{URLs: []string{"amqp://guest:guest@127.0.0.1:1/", url(broker)}, Queues: []string{"turnwise", "turnwise-2"}, Exchange: "rasa-exchange", Quorum: true, Prefetch: 50, DeadLetter: "dead"}
+	cfg := rabbit.Config{
+		URLs: []string{"amqp://guest:guest@127.0.0.1:1/", url(broker)}, Queues: []string{"turnwise", "turnwise-2"},
+		Exchange: "rasa-exchange", Quorum: true, Prefetch: 50, DeadLetter: "dead",
+	}
 	s, stop := stream(t, pool, cfg)
 	brokertest.Until(t, func() string {
 		if st := s.Status(); st.State != ingest.Reading {
@@ -100,18 +106,23 @@ func TestRabbit(t *testing.T) {
 	}
 	publish(500)
 	brokertest.Until(t, stored)
-	if n := brokertest.Count(t, pool, `select count(*) from events e join environments v on v.id = e.environment_id where v.name = 'staging'`); n != 250 {
+	if n := brokertest.Count(
+		t, pool,
+		`select count(*) from events e join environments v on v.id = e.environment_id where v.name = 'staging'`,
+	); n != 250 {
 		t.Errorf("%d events of staging, want 250", n)
 	}
 	// Both queues get each message: the second copy is known.
 	brokertest.Until(t, func() string {
-		if n := brokertest.Count(t, pool, `select sum(known) from ingest_minutes`); n != 500 {
+		if n := brokertest.Count(t, pool, `select sum(duplicates) from ingest_minutes`); n != 500 {
 			return fmt.Sprintf("%d of 500 copies were recognised", n)
 		}
 		return ""
 	})
 	for _, poison := range []string{"", "\xff\xfe", `{"a":1}`} {
-		if err := ch.PublishWithContext(t.Context(), "", "turnwise", false, false, amqp.Publishing{Body: []byte(poison)}); err != nil {
+		if err := ch.PublishWithContext(
+			t.Context(), "", "turnwise", false, false, amqp.Publishing{Body: []byte(poison)},
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,7 +169,9 @@ func TestRabbit(t *testing.T) {
 		t.Fatal(err)
 	}
 	brokertest.Until(t, func() string {
-		if st := s.Status(); st.Reconnects == 0 || !strings.Contains(st.Error, `queue "turnwise-2"`) || st.State != ingest.Reading {
+		if st := s.Status(); st.Reconnects == 0 || !strings.Contains(
+			st.Error, `queue "turnwise-2"`,
+		) || st.State != ingest.Reading {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
@@ -168,23 +181,34 @@ func TestRabbit(t *testing.T) {
 	stop()
 
 	// Passive: nothing is made.
-	missing, _ := stream(t, pool, rabbit.Config{URLs: []string{url(broker)}, Queues: []string{"nobody-made-this"}, Passive: true})
+	missing, _ := stream(t, pool, rabbit.Config{
+		URLs: []string{url(broker)}, Queues: []string{"nobody-made-this"}, Passive: true,
+	})
 	brokertest.Until(t, func() string {
-		if st := missing.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, `queue "nobody-made-this": it does not exist`) {
+		if st := missing.Status(); st.State != ingest.Failed || !strings.Contains(
+			st.Reason, `queue "nobody-made-this": it does not exist`,
+		) {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
 	})
-	for exchange, want := range map[string]string{"rasa-exchange": "", "rasa-exchnage": `exchange "rasa-exchnage": it does not exist`} {
+	for exchange, want := range map[string]string{
+		"rasa-exchange": "", "rasa-exchnage": `exchange "rasa-exchnage": it does not exist`,
+	} {
 		asking := rabbit.New(rabbit.Config{URLs: []string{url(broker)}, Exchange: exchange})
-		if err := asking.Check(t.Context()); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if err := asking.Check(t.Context()); want == "" && err != nil || want != "" && (err == nil ||
+			!strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", exchange, err)
 		}
 		asking.Close()
 	}
-	refused, _ := stream(t, pool, rabbit.Config{URLs: []string{strings.Replace(url(broker), "guest:guest", "guest:secret", 1)}})
+	refused, _ := stream(t, pool, rabbit.Config{
+		URLs: []string{strings.Replace(url(broker), "guest:guest", "guest:secret", 1)},
+	})
 	brokertest.Until(t, func() string {
-		if st := refused.Status(); st.State != ingest.Failed || !strings.Contains(st.Reason, "refuses the user name or password") || strings.Contains(st.Reason, "secret") {
+		if st := refused.Status(); st.State != ingest.Failed || !strings.Contains(
+			st.Reason, "refuses the user name or password",
+		) || strings.Contains(st.Reason, "secret") {
 			return fmt.Sprintf("%+v", st)
 		}
 		return ""
@@ -206,7 +230,8 @@ func TestCheck(t *testing.T) {
 		{rabbit.Config{URLs: []string{"amqps://u:p@h:5671/v"}}, ""},
 	} {
 		err := tt.cfg.Check()
-		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.Contains(got, tt.want) || strings.Contains(got, "hu") {
+		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.Contains(got, tt.want) ||
+			strings.Contains(got, "hu") {
 			t.Errorf("%+v: %v; want %q", tt.cfg, err, tt.want)
 		}
 	}
@@ -228,14 +253,17 @@ func TestEncrypted(t *testing.T) {
 		{"not trusted", other, "letters", "certificate"},
 		{"nothing to trust", "", "letters", "certificate"},
 	} {
-		cfg := rabbit.Config{URLs: []string{"amqps://guest:guest@" + broker.TLS + "/"}, CAFile: tt.ca, DeadLetter: tt.queue}
+		cfg := rabbit.Config{
+			URLs: []string{"amqps://guest:guest@" + broker.TLS + "/"}, CAFile: tt.ca, DeadLetter: tt.queue,
+		}
 		if err := cfg.Check(); err != nil {
 			t.Fatal(err)
 		}
 		c := rabbit.New(cfg)
 		err := c.Check(t.Context())
 		c.Close()
-		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "guest:guest")) {
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) ||
+			strings.Contains(err.Error(), "guest:guest")) {
 			t.Errorf("%s: %v; want %q", tt.name, err, tt.want)
 		}
 	}

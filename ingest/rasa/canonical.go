@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Digest is a hash of an event's content in canonical form: keys sorted, the last of equal keys alone, numbers by value to nine
-// decimals, without sender_id and timestamp, and with members that are null and empty metadata left out. Bodies that differ only in
-// these are the same event: live and out of any of Rasa's stores.
+// Digest is a hash of an event's content in canonical form: keys sorted, the last of equal keys alone, numbers by value
+// to nine decimals, without sender_id and timestamp, and with members that are null and empty metadata left out. Bodies
+// that differ only in these are the same event: live and out of any of Rasa's stores.
 func Digest(body string) uint64 {
 	s := scanner{b: body}
 	out := s.canonical(nil, func(key, value string) bool {
@@ -93,8 +93,8 @@ func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte
 	return canonicalNumber(b, raw)
 }
 
-// canonicalNumber appends a number as every store of Rasa's gives it back: DynamoDB keeps nine decimals and makes whole numbers
-// floats, which changes the last digits of those beyond 2^53.
+// canonicalNumber appends a number as every store of Rasa's gives it back: DynamoDB keeps nine decimals and makes whole
+// numbers floats, which changes the last digits of those beyond 2^53.
 func canonicalNumber(b []byte, raw string) []byte {
 	if len(raw) < 16 && !strings.ContainsAny(raw, ".eE") {
 		if raw == "-0" {

@@ -89,7 +89,8 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 	hash := wire.BodyHash(body)
 	d.textTimes = in.TextTimes || in.Stored
 	received := body
-	body = unwrapNumbers(strings.TrimPrefix(body, "\ufeff")) // a mark of the order of bytes, which says nothing of UTF-8
+	// a mark of the order of bytes, which says nothing of UTF-8
+	body = unwrapNumbers(strings.TrimPrefix(body, "\ufeff"))
 	r, rej := d.scan(body)
 	if rej != nil {
 		return nil, rej
@@ -118,7 +119,9 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 		}
 	}
 	if len(body) > 2*wire.MaxEvent && !in.Stored {
-		return nil, wire.NewReject(wire.CodeSize, "larger than 2 MiB and 128 KiB once its broken characters are replaced", -1)
+		return nil, wire.NewReject(
+			wire.CodeSize, "larger than 2 MiB and 128 KiB once its broken characters are replaced", -1,
+		)
 	}
 	if in.Stored {
 		now = time.Unix(1e11, 0)
@@ -159,7 +162,8 @@ func looksLike(body string) string {
 		return "JSON that was encoded twice: the text in it is the event; let the sender encode it once"
 	case strings.HasPrefix(body, "\x1f\x8b"), strings.HasPrefix(body, "\x28\xb5\x2f\xfd"):
 		return "compressed by the sender; let the broker compress, which readers undo"
-	case strings.HasPrefix(body, "\xff\xfe"), strings.HasPrefix(body, "\xfe\xff"), len(body) > 3 && (body[0] == 0) != (body[1] == 0) && (body[2] == 0) == (body[0] == 0) && (body[3] == 0) == (body[1] == 0):
+	case strings.HasPrefix(body, "\xff\xfe"), strings.HasPrefix(body, "\xfe\xff"), len(body) > 3 &&
+		(body[0] == 0) != (body[1] == 0) && (body[2] == 0) == (body[0] == 0) && (body[3] == 0) == (body[1] == 0):
 		return "UTF-16; JSON is written in UTF-8"
 	case len(body) > 5 && body[0] == 0:
 		return "it has the header of a schema registry, as Avro and Protobuf have; JSON without one is expected"
@@ -215,7 +219,8 @@ func (d *Decoder) member(r *raw, key string) {
 		case c == '"':
 			r.sender, _, _ = s.str()
 			r.senderState = 's'
-		case c == '-' || c >= '0' && c <= '9': // Telegram's are whole numbers, which Rasa itself writes as text elsewhere
+		case c == '-' || c >= '0' && c <= '9':
+			// Telegram's are whole numbers, which Rasa itself writes as text elsewhere
 			if raw, finite, ok := s.number(); ok && finite && !strings.ContainsAny(raw, ".eE") {
 				r.sender, r.senderState = raw, 's'
 			}
@@ -320,8 +325,8 @@ func (d *Decoder) redactedAt() float64 {
 	return 1
 }
 
-// textTime reads a time that is written as text: seconds since 1970, or ISO 8601 as databases and programs write it, UTC where no
-// zone is told.
+// textTime reads a time that is written as text: seconds since 1970, or ISO 8601 as databases and programs write it,
+// UTC where no zone is told.
 func textTime(text string) (seconds float64, ok bool) {
 	text = strings.TrimSpace(text)
 	if f, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
@@ -330,7 +335,10 @@ func textTime(text string) (seconds float64, ok bool) {
 	if len(text) > len("2006-01-02") && text[len("2006-01-02")] == ' ' {
 		text = text[:10] + "T" + text[11:]
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07", "2006-01-02T15:04:05 Z0700", "2006-01-02T15:04:05 MST"} {
+	for _, layout := range []string{
+		time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07",
+		"2006-01-02T15:04:05 Z0700", "2006-01-02T15:04:05 MST",
+	} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return float64(t.Unix()) + float64(t.Nanosecond()/1000)/1e6, true
 		}
@@ -418,7 +426,10 @@ func (r *raw) checkSender() *wire.Reject {
 	if strings.IndexByte(key, '\\') >= 0 {
 		probe := scanner{b: `"` + r.sender + `"`}
 		if probe.str(); len(probe.repairs) > 0 {
-			return wire.NewReject(wire.CodeSender, "sender_id holds NUL or half a surrogate pair; to repair it could merge two people", -1)
+			return wire.NewReject(
+				wire.CodeSender, "sender_id holds NUL or half a surrogate pair; to repair it could merge two people",
+				-1,
+			)
 		}
 		key = unescape(r.sender)
 	}

@@ -37,30 +37,67 @@ func TestRejects(t *testing.T) {
 		{"empty", ``, wire.CodeJSON, ""},
 		{"something behind", user("") + "x", wire.CodeJSON, "follows"},
 		{"no sender", `{"event":"user","timestamp":1785800010}`, wire.CodeSender, "no sender_id"},
-		{"sender with a fraction", `{"sender_id":7.0,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
-		{"sender with an exponent", `{"sender_id":7e3,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
-		{"sender true", `{"sender_id":true,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
-		{"sender NaN", `{"sender_id":NaN,"event":"user","timestamp":1785800010}`, wire.CodeSender, "neither a string nor a whole number"},
+		{
+			"sender with a fraction", `{"sender_id":7.0,"event":"user","timestamp":1785800010}`, wire.CodeSender,
+			"neither a string nor a whole number",
+		},
+		{
+			"sender with an exponent", `{"sender_id":7e3,"event":"user","timestamp":1785800010}`, wire.CodeSender,
+			"neither a string nor a whole number",
+		},
+		{
+			"sender true", `{"sender_id":true,"event":"user","timestamp":1785800010}`, wire.CodeSender,
+			"neither a string nor a whole number",
+		},
+		{
+			"sender NaN", `{"sender_id":NaN,"event":"user","timestamp":1785800010}`, wire.CodeSender,
+			"neither a string nor a whole number",
+		},
 		{"empty sender", `{"sender_id":"","event":"user","timestamp":1785800010}`, wire.CodeSender, "empty"},
-		{"long sender", `{"sender_id":"` + strings.Repeat("z", 1025) + `","event":"user","timestamp":1785800010}`, wire.CodeSender, "1,024"},
+		{
+			"long sender", `{"sender_id":"` + strings.Repeat("z", 1025) + `","event":"user","timestamp":1785800010}`,
+			wire.CodeSender, "1,024",
+		},
 		{"NUL in sender", `{"sender_id":"a\u0000","event":"user","timestamp":1785800010}`, wire.CodeSender, "merge"},
-		{"half surrogate in sender", `{"sender_id":"a\ud83d","event":"user","timestamp":1785800010}`, wire.CodeSender, "merge"},
-		{"invalid UTF-8 in sender", "{\"sender_id\":\"a\xff\",\"event\":\"user\",\"timestamp\":1785800010}", wire.CodeSender, "UTF-8"},
+		{
+			"half surrogate in sender", `{"sender_id":"a\ud83d","event":"user","timestamp":1785800010}`,
+			wire.CodeSender, "merge",
+		},
+		{
+			"invalid UTF-8 in sender", "{\"sender_id\":\"a\xff\",\"event\":\"user\",\"timestamp\":1785800010}",
+			wire.CodeSender, "UTF-8",
+		},
 		{"no event", `{"sender_id":"s","timestamp":1785800010}`, wire.CodeType, "no event"},
 		{"event is null", `{"sender_id":"s","event":null,"timestamp":1785800010}`, wire.CodeType, ""},
 		{"no timestamp", `{"sender_id":"s","event":"user"}`, wire.CodeTimestamp, "no timestamp"},
-		{"timestamp as text", `{"sender_id":"s","event":"user","timestamp":"1785800010"}`, wire.CodeTimestamp, "not a number"},
+		{
+			"timestamp as text", `{"sender_id":"s","event":"user","timestamp":"1785800010"}`, wire.CodeTimestamp,
+			"not a number",
+		},
 		{"timestamp NaN", `{"sender_id":"s","event":"user","timestamp":NaN}`, wire.CodeTimestamp, "finite"},
 		{"timestamp -Infinity", `{"sender_id":"s","event":"user","timestamp":-Infinity}`, wire.CodeTimestamp, "finite"},
 		{"timestamp 1e400", `{"sender_id":"s","event":"user","timestamp":1e400}`, wire.CodeTimestamp, "finite"},
-		{"milliseconds", `{"sender_id":"s","event":"user","timestamp":1785901234567}`, wire.CodeTimestamp, "milliseconds"},
+		{
+			"milliseconds", `{"sender_id":"s","event":"user","timestamp":1785901234567}`, wire.CodeTimestamp,
+			"milliseconds",
+		},
 		{"too far ahead", `{"sender_id":"s","event":"user","timestamp":1795901234}`, wire.CodeTimestamp, "24 hours"},
 		{"before 2000", `{"sender_id":"s","event":"user","timestamp":12}`, wire.CodeTimestamp, "2000"},
-		{"deep", user(`,"x":` + strings.Repeat(`{"a":`, 30000) + "1" + strings.Repeat("}", 30000)), wire.CodeJSON, "deeper"},
+		{
+			"deep", user(`,"x":` + strings.Repeat(`{"a":`, 30000) + "1" + strings.Repeat("}", 30000)), wire.CodeJSON,
+			"deeper",
+		},
 		{"large", user(`,"x":"` + strings.Repeat("y", wire.MaxEvent) + `"`), wire.CodeSize, "1 MiB"},
-		{"Mantle", `{"conversation_id":"c","timestamp":"2026-01-01T00:00:00Z","event_id":"e","sequence":1,"user":{"text":"hi"}}`, wire.CodeMantle, "Mantle"},
+		{
+			"Mantle",
+			`{"conversation_id":"c","timestamp":"2026-01-01T00:00:00Z","event_id":"e","sequence":1,"user":{"text":"hi"}}`,
+			wire.CodeMantle, "Mantle",
+		},
 		{"pickled tracker", `{"py/object":"rasa.Tracker","sender_id":"s"}`, wire.CodeType, "no event"},
-		{"control character", "{\"sender_id\":\"s\",\"event\":\"user\",\"timestamp\":1785800010,\"text\":\"a\nb\"}", wire.CodeJSON, "control"},
+		{
+			"control character", "{\"sender_id\":\"s\",\"event\":\"user\",\"timestamp\":1785800010,\"text\":\"a\nb\"}",
+			wire.CodeJSON, "control",
+		},
 		{"leading zero", `{"sender_id":"s","event":"user","timestamp":01}`, wire.CodeJSON, ""},
 		{"unknown escape", user(`,"text":"\x"`), wire.CodeJSON, "escape"},
 	} {
@@ -125,10 +162,15 @@ func TestText(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	e := decode(t, user(`,"parse_data":{"intent":{"id":6919456128573924813,"name":"greet","confidence":Infinity}}`))
-	if !math.IsNaN(e.Confidence) || e.Intent != "greet" || !strings.Contains(e.Body, "6919456128573924813") || strings.Contains(e.Body, "Infinity") {
+	if !math.IsNaN(e.Confidence) || e.Intent != "greet" || !strings.Contains(
+		e.Body, "6919456128573924813",
+	) || strings.Contains(e.Body, "Infinity") {
 		t.Errorf("got %+v", e)
 	}
-	s := decode(t, `{"sender_id":"s","event":"slot","timestamp":1785800130.25,"name":"iban_check","value":12345678901234567890}`)
+	s := decode(
+		t,
+		`{"sender_id":"s","event":"slot","timestamp":1785800130.25,"name":"iban_check","value":12345678901234567890}`,
+	)
 	if s.Value != "12345678901234567890" {
 		t.Errorf("the slot's value lost digits: %s", s.Value)
 	}
@@ -151,25 +193,41 @@ func TestKeysAreExact(t *testing.T) {
 
 func TestDecodesRasa(t *testing.T) {
 	t.Parallel()
-	e := decode(t, `{"sender_id":"web-8f21","user_id":"cust-77","event":"user","timestamp":1767261603.4412,"metadata":{"model_id":"4f0c","assistant_id":"bank-bot","session_id":"0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11","model_name":"v7","is_external":true},"text":"please block my card","parse_data":{"intent":{"name":"faq","confidence":0.5,"full_retrieval_intent_name":"faq/cards"},"entities":[{"entity":"amount","value":{"from":1}}],"message_id":"inner","commands":[{"flow":"block_card","command":"start flow"},{"name":"card_kind","value":"debit","command":"set slot"},{"command":"clarify","options":["a"]}]},"input_channel":"socketio","message_id":"b194"}`)
-	if e.UserID != "cust-77" || e.Assistant != "bank-bot" || e.ModelName != "v7" || e.Retrieval != "faq/cards" || e.MessageID != "b194" || !e.Is(conversation.Platform) || e.Channel != "socketio" {
+	e := decode(
+		t,
+		`{"sender_id":"web-8f21","user_id":"cust-77","event":"user","timestamp":1767261603.4412,"metadata":{"model_id":"4f0c","assistant_id":"bank-bot","session_id":"0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11","model_name":"v7","is_external":true},"text":"please block my card","parse_data":{"intent":{"name":"faq","confidence":0.5,"full_retrieval_intent_name":"faq/cards"},"entities":[{"entity":"amount","value":{"from":1}}],"message_id":"inner","commands":[{"flow":"block_card","command":"start flow"},{"name":"card_kind","value":"debit","command":"set slot"},{"command":"clarify","options":["a"]}]},"input_channel":"socketio","message_id":"b194"}`,
+	)
+	if e.UserID != "cust-77" || e.Assistant != "bank-bot" || e.ModelName != "v7" || e.Retrieval != "faq/cards" ||
+		e.MessageID != "b194" || !e.Is(conversation.Platform) || e.Channel != "socketio" {
 		t.Errorf("got %+v", e)
 	}
-	if len(e.Commands) != 3 || e.Commands[0].FlowID != "block_card" || e.Commands[1].Value != `"debit"` || e.Commands[2].Detail != `{"command":"clarify","options":["a"]}` {
+	if len(e.Commands) != 3 || e.Commands[0].FlowID != "block_card" || e.Commands[1].Value != `"debit"` ||
+		e.Commands[2].Detail != `{"command":"clarify","options":["a"]}` {
 		t.Errorf("commands %+v", e.Commands)
 	}
 	if e.Entities != `[{"entity":"amount","value":{"from":1}}]` {
 		t.Errorf("entities %s", e.Entities)
 	}
-	b := decode(t, `{"sender_id":"s","event":"bot","timestamp":1767261603.4603,"metadata":{"utter_action":"utter_ask"},"text":null,"data":{"elements":null,"image":"x","buttons":[{"title":"Yes"}]}}`)
+	b := decode(
+		t,
+		`{"sender_id":"s","event":"bot","timestamp":1767261603.4603,"metadata":{"utter_action":"utter_ask"},"text":null,"data":{"elements":null,"image":"x","buttons":[{"title":"Yes"}]}}`,
+	)
 	if b.Name != "utter_ask" || b.Rich != `{"buttons":[{"title":"Yes"}],"image":"x"}` || b.Text != "" {
 		t.Errorf("got %+v", b)
 	}
-	a := decode(t, `{"sender_id":"s","event":"action","timestamp":1767261603.48,"metadata":{"execution_times":{"command_processor":1180.4,"prediction_loop":41.7}},"name":null,"action_text":"said so","confidence":1.0}`)
+	a := decode(
+		t,
+		`{"sender_id":"s","event":"action","timestamp":1767261603.48,"metadata":{"execution_times":{"command_processor":1180.4,"prediction_loop":41.7}},"name":null,"action_text":"said so","confidence":1.0}`,
+	)
 	if a.Name != "said so" || a.UnderstandingMS != 1180.4 || a.PredictionMS != 41.7 {
 		t.Errorf("got %+v", a)
 	}
-	sel := decode(t, user(`,"parse_data":{"intent":{"name":"faq"},"response_selector":{"all_retrieval_intents":[],"default":{"response":{"intent_response_key":"faq/a"}},"faq":{"response":{"intent_response_key":"faq/b"}}}}`))
+	sel := decode(
+		t,
+		user(
+			`,"parse_data":{"intent":{"name":"faq"},"response_selector":{"all_retrieval_intents":[],"default":{"response":{"intent_response_key":"faq/a"}},"faq":{"response":{"intent_response_key":"faq/b"}}}}`,
+		),
+	)
 	if sel.Retrieval != "faq/b" {
 		t.Errorf("retrieval intent %q", sel.Retrieval)
 	}
@@ -197,7 +255,10 @@ func TestGlance(t *testing.T) {
 			t.Errorf("%s: a first look gives %+v, %v; want %d, %d, %d", body, g, ok, e.SenderID, e.At, e.BodyHash)
 		}
 	}
-	for _, body := range []string{``, `{}`, `{"sender_id":7,"timestamp":1}`, `{"sender_id":"s","timestamp":"x"}`, `{"sender_id":"s","timestamp":1e300}`, `{"sender_id":"s`, `"timestamp"`} {
+	for _, body := range []string{
+		``, `{}`, `{"sender_id":7,"timestamp":1}`, `{"sender_id":"s","timestamp":"x"}`,
+		`{"sender_id":"s","timestamp":1e300}`, `{"sender_id":"s`, `"timestamp"`,
+	} {
 		if g, ok := NewDecoder().Glance(body, wire.Intake{}); ok {
 			t.Errorf("%s: a first look gives %+v", body, g)
 		}
@@ -213,35 +274,66 @@ func TestIdentity(t *testing.T) {
 		name, a, b string
 		same       bool
 	}{
-		{"key order, spaces, empty metadata", at("slot", `,"name":"a","value":1`), `{"value": 1, "name": "a", "metadata": {}, "timestamp": 1785900330, "event": "slot", "sender_id": "s"}`, true},
+		{
+			"key order, spaces, empty metadata", at("slot", `,"name":"a","value":1`),
+			`{"value": 1, "name": "a", "metadata": {}, "timestamp": 1785900330, "event": "slot", "sender_id": "s"}`,
+			true,
+		},
 		{"another slot", at("slot", `,"name":"a","value":1`), at("slot", `,"name":"b","value":1`), false},
 		{"another value", at("slot", `,"name":"a","value":1`), at("slot", `,"name":"a","value":2`), false},
-		{"a value as DynamoDB keeps it", at("slot", `,"name":"a","value":[0.8953172206878662,5]`), at("slot", `,"name":"a","value":[0.895317221,5.0]`), true},
-		{"a value as MongoDB exports it", at("slot", `,"name":"a","value":[0.5,5]`), at("slot", `,"name":"a","value":[{"$numberDouble":"0.5"},{"$numberInt":"5"}]`), true},
-		{"policy and confidence of an action", at("action", `,"name":"a","policy":"TEDPolicy","confidence":0.8953172206878662`), at("action", `,"name":"a","confidence":{"N":"0.895317221"}`), true},
+		{
+			"a value as DynamoDB keeps it", at("slot", `,"name":"a","value":[0.8953172206878662,5]`),
+			at("slot", `,"name":"a","value":[0.895317221,5.0]`), true,
+		},
+		{
+			"a value as MongoDB exports it", at("slot", `,"name":"a","value":[0.5,5]`),
+			at("slot", `,"name":"a","value":[{"$numberDouble":"0.5"},{"$numberInt":"5"}]`), true,
+		},
+		{
+			"policy and confidence of an action",
+			at("action", `,"name":"a","policy":"TEDPolicy","confidence":0.8953172206878662`),
+			at("action", `,"name":"a","confidence":{"N":"0.895317221"}`), true,
+		},
 		{"users without ids", at("user", `,"text":"yes"`), at("user", `,"text":"no"`), false},
-		{"redacted user text", at("user", `,"message_id":"m","text":"secret"`), at("user", `,"message_id":"m","text":"***","anonymized_at":1785903330`), true},
+		{
+			"redacted user text", at("user", `,"message_id":"m","text":"secret"`),
+			at("user", `,"message_id":"m","text":"***","anonymized_at":1785903330`), true,
+		},
 		{"another message", at("user", `,"message_id":"m"`), at("user", `,"message_id":"n"`), false},
 		{"another bot text", at("bot", `,"text":"a"`), at("bot", `,"text":"b"`), false},
-		{"buttons in another order of keys", at("bot", `,"data":{"buttons":[{"title":"x","payload":"y"}]}`), at("bot", `,"data":{"image":null,"buttons":[{"payload":"y","title":"x"}]}`), true},
+		{
+			"buttons in another order of keys", at("bot", `,"data":{"buttons":[{"title":"x","payload":"y"}]}`),
+			at("bot", `,"data":{"image":null,"buttons":[{"payload":"y","title":"x"}]}`), true,
+		},
 		{"another action", at("action", `,"name":"a"`), at("action", `,"name":"b"`), false},
-		{"another step", at("flow_completed", `,"flow_id":"f","step_id":"1"`), at("flow_completed", `,"flow_id":"f","step_id":"2"`), false},
+		{
+			"another step", at("flow_completed", `,"flow_id":"f","step_id":"1"`),
+			at("flow_completed", `,"flow_id":"f","step_id":"2"`), false,
+		},
 		{"another patch", at("stack", `,"update":"[]"`), at("stack", `,"update":"[1]"`), false},
 		{"unknown type, other content", at("novel", `,"x":1`), at("novel", `,"x":2`), false},
 		{"unknown type, number written otherwise", at("novel", `,"x":1.50`), at("novel", `,"x":1.5`), true},
 		{"another assistant", at("restart", ``), at("restart", `,"metadata":{"assistant_id":"other"}`), false},
-		{"a hair later", at("restart", ``), `{"sender_id":"s","event":"restart","timestamp":1785900330.0000002}`, false},
+		{
+			"a hair later", at("restart", ``), `{"sender_id":"s","event":"restart","timestamp":1785900330.0000002}`,
+			false,
+		},
 	} {
 		a, b := decode(t, tt.a), decode(t, tt.b)
 		if (a.ID == b.ID) != tt.same {
 			t.Errorf("%s: same identity %v, want %v", tt.name, a.ID == b.ID, tt.same)
 		}
 	}
-	if Digest(at("slot", `,"name":"a","value":1.0`)) != Digest(`{"value":1,"name":"a","event":"slot","timestamp":1785900330,"sender_id":"elsewhere","metadata":{}}`) {
+	if Digest(at("slot", `,"name":"a","value":1.0`)) != Digest(
+		`{"value":1,"name":"a","event":"slot","timestamp":1785900330,"sender_id":"elsewhere","metadata":{}}`,
+	) {
 		t.Error("the digest must not depend on order of keys, form of numbers, sender_id and empty metadata")
 	}
 	for _, same := range [][2]string{
-		{`,"parse_data":{"intent":{"name":"a","confidence":0.9954788088798523,"id":-4551433371507634134}}`, `,"parse_data":{"intent":{"name":"a","confidence":0.995478809,"id":-4.551433371507634e+18}}`},
+		{
+			`,"parse_data":{"intent":{"name":"a","confidence":0.9954788088798523,"id":-4551433371507634134}}`,
+			`,"parse_data":{"intent":{"name":"a","confidence":0.995478809,"id":-4.551433371507634e+18}}`,
+		},
 		{`,"parse_data":{"n":7,"x":0.5}`, `,"parse_data":{"n":{"$numberLong":"7"},"x":{"$numberDouble":"0.5"}}`},
 		{`,"policy":null,"text":"a"`, `,"text":"a"`},
 	} {
@@ -257,14 +349,20 @@ func TestNumberSender(t *testing.T) {
 	t.Parallel()
 	text := decode(t, `{"sender_id":"626931294","event":"restart","timestamp":1785800010}`)
 	for _, id := range []string{`626931294`, `{"$numberLong":"626931294"}`, `{"N":"626931294"}`} {
-		if e := decode(t, `{"sender_id":`+id+`,"event":"restart","timestamp":1785800010}`); e.SenderKey != "626931294" || e.ID != text.ID {
+		if e := decode(
+			t, `{"sender_id":`+id+`,"event":"restart","timestamp":1785800010}`,
+		); e.SenderKey != "626931294" || e.ID != text.ID {
 			t.Errorf("sender_id %s is read as %q", id, e.SenderKey)
 		}
 	}
-	if e := decode(t, `{"sender_id":9007199254740993,"event":"restart","timestamp":1785800010}`); e.SenderKey != "9007199254740993" {
+	if e := decode(
+		t, `{"sender_id":9007199254740993,"event":"restart","timestamp":1785800010}`,
+	); e.SenderKey != "9007199254740993" {
 		t.Errorf("a large sender lost digits: %q", e.SenderKey)
 	}
-	if e := decode(t, `{"sender_id":-1001234567890,"event":"restart","timestamp":1785800010}`); e.SenderKey != "-1001234567890" {
+	if e := decode(
+		t, `{"sender_id":-1001234567890,"event":"restart","timestamp":1785800010}`,
+	); e.SenderKey != "-1001234567890" {
 		t.Errorf("a group of Telegram is read as %q", e.SenderKey)
 	}
 }
@@ -318,7 +416,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzGlance holds that a first look at anything ends, and that it agrees with the decoder about whose an event is wherever both read it.
+// FuzzGlance holds that a first look at anything ends, and that it agrees with the decoder about whose an event is
+// wherever both read it.
 func FuzzGlance(f *testing.F) {
 	f.Add(`{"sender_id":"s","timestamp":1785900330.5,"metadata":{"assistant_id":"bot \"x\""},"event":"user"}`)
 	f.Add(`{"sender_id":"s\\","timestamp":1785900330.5,"metadata":{"assistant_id":"\u"},"event":"user"}`)
@@ -349,9 +448,12 @@ func TestLooksLike(t *testing.T) {
 		t.Fatal(err)
 	}
 	for body, want := range map[string]string{
-		string(twice): "encoded twice", "\xff\xfe" + wide(event): "UTF-16", wide(event): "UTF-16", "\x00\x00\x00\x00\x07\x10abc": "schema registry", "\x1f\x8b\x08": "compressed", "": "nothing in it", "true": "not a JSON object",
+		string(twice): "encoded twice", "\xff\xfe" +
+			wide(event): "UTF-16", wide(event): "UTF-16", "\x00\x00\x00\x00\x07\x10abc": "schema registry", "\x1f\x8b\x08": "compressed", "": "nothing in it", "true": "not a JSON object",
 	} {
-		if _, rej := NewDecoder().Decode(body, wire.Intake{Assistant: "a"}, time.Unix(1785900000, 0)); rej == nil || !strings.Contains(rej.Detail, want) {
+		if _, rej := NewDecoder().Decode(
+			body, wire.Intake{Assistant: "a"}, time.Unix(1785900000, 0),
+		); rej == nil || !strings.Contains(rej.Detail, want) {
 			t.Errorf("%.20q: %v, want %q", body, rej, want)
 		}
 	}

@@ -116,9 +116,10 @@ func mapKeys(m map[string]string) func(func(string) bool) {
 	}
 }
 
-// discriminator tells events of one sender, type and instant apart. It holds nothing that a store of Rasa's rounds, drops or writes
-// in another way: numbers count to nine decimals, and policy and confidence not at all. What redaction changes (texts, values of
-// slots) is part of it only where there is nothing else; redacted copies of such events are found by their instant and name.
+// discriminator tells events of one sender, type and instant apart. It holds nothing that a store of Rasa's rounds,
+// drops or writes in another way: numbers count to nine decimals, and policy and confidence not at all. What redaction
+// changes (texts, values of slots) is part of it only where there is nothing else; redacted copies of such events are
+// found by their instant and name.
 func (r *raw) discriminator() []byte {
 	e := r.e
 	var buf [192]byte

@@ -93,7 +93,8 @@ func (r *raw) said() (t conversation.Trait) {
 	if e.MessageID != "" {
 		t |= conversation.OwnID
 	}
-	if r.external || strings.HasPrefix(e.Text, "EXTERNAL: ") || e.Text == "/session_start" || e.Text == "/silence_timeout" || strings.HasPrefix(e.Text, "/session_start{") {
+	if r.external || strings.HasPrefix(e.Text, "EXTERNAL: ") || e.Text == "/session_start" ||
+		e.Text == "/silence_timeout" || strings.HasPrefix(e.Text, "/session_start{") {
 		t |= conversation.Platform
 	}
 	if strings.HasPrefix(e.Text, "/") {

@@ -15,7 +15,9 @@ func TestOrderByContent(t *testing.T) {
 		return r.e
 	}
 	in := []*conversation.Event{
-		of("action", "action_restart"), of("restart", ""), of("slot", "session_started_metadata"), of("action", "action_session_start"), of("session_started", ""), of("user", ""),
+		of("action", "action_restart"), of("restart", ""), of(
+			"slot", "session_started_metadata",
+		), of("action", "action_session_start"), of("session_started", ""), of("user", ""),
 		of("entities", ""), of("slot", "x"), of("stack", ""), of("flow_started", ""), of("action", "utter_x"), of("bot", ""), of("flow_completed", ""), of("action", "action_listen"),
 		of("session_ended", ""),
 	}
@@ -34,18 +36,54 @@ func TestTraits(t *testing.T) {
 		external bool
 		want     conversation.Trait
 	}{
-		{conversation.Event{Type: "user", Text: "hi", MessageID: "m"}, false, conversation.Replaceable | conversation.OwnID},
+		{
+			conversation.Event{Type: "user", Text: "hi", MessageID: "m"},
+			false,
+			conversation.Replaceable | conversation.OwnID,
+		},
 		{conversation.Event{Type: "user", Text: "hi"}, true, conversation.Replaceable | conversation.Platform},
-		{conversation.Event{Type: "user", Text: "EXTERNAL: reminder"}, false, conversation.Replaceable | conversation.Platform},
-		{conversation.Event{Type: "user", Text: "/session_start"}, false, conversation.Replaceable | conversation.Platform | conversation.Payload},
-		{conversation.Event{Type: "user", Text: "/session_started"}, false, conversation.Replaceable | conversation.Payload},
-		{conversation.Event{Type: "user", Text: "/SetSlots(csat_score=4)"}, false, conversation.Replaceable | conversation.Payload | conversation.SetsSlots},
-		{conversation.Event{Type: "bot", Name: "utter_ask_csat_score"}, false, conversation.Replaceable | conversation.AsksBack | conversation.AsksRating},
-		{conversation.Event{Type: "bot", Name: "utter_internal_error_rasa"}, false, conversation.Replaceable | conversation.Fails},
-		{conversation.Event{Type: "bot", Name: "utter_clarification_options_rasa"}, false, conversation.Replaceable | conversation.AsksBack},
+		{
+			conversation.Event{Type: "user", Text: "EXTERNAL: reminder"},
+			false,
+			conversation.Replaceable | conversation.Platform,
+		},
+		{
+			conversation.Event{Type: "user", Text: "/session_start"},
+			false,
+			conversation.Replaceable | conversation.Platform | conversation.Payload,
+		},
+		{
+			conversation.Event{Type: "user", Text: "/session_started"},
+			false,
+			conversation.Replaceable | conversation.Payload,
+		},
+		{
+			conversation.Event{Type: "user", Text: "/SetSlots(csat_score=4)"},
+			false,
+			conversation.Replaceable | conversation.Payload | conversation.SetsSlots,
+		},
+		{
+			conversation.Event{Type: "bot", Name: "utter_ask_csat_score"},
+			false,
+			conversation.Replaceable | conversation.AsksBack | conversation.AsksRating,
+		},
+		{
+			conversation.Event{Type: "bot", Name: "utter_internal_error_rasa"},
+			false,
+			conversation.Replaceable | conversation.Fails,
+		},
+		{
+			conversation.Event{Type: "bot", Name: "utter_clarification_options_rasa"},
+			false,
+			conversation.Replaceable | conversation.AsksBack,
+		},
 		{conversation.Event{Type: "action", Name: "utter_ask_csat_score"}, false, conversation.AsksRating},
 		{conversation.Event{Type: "action", Name: "utter_ask_name"}, false, 0},
-		{conversation.Event{Type: "flow_started", FlowID: "pattern_customer_satisfaction"}, false, conversation.AsksRating},
+		{
+			conversation.Event{Type: "flow_started", FlowID: "pattern_customer_satisfaction"},
+			false,
+			conversation.AsksRating,
+		},
 		{conversation.Event{Type: "flow_started", FlowID: "pattern_internal_error"}, false, conversation.Fails},
 		{conversation.Event{Type: "flow_completed", FlowID: "pattern_internal_error"}, false, 0},
 		{conversation.Event{Type: "slot", Name: "x"}, false, conversation.Replaceable},
@@ -53,7 +91,10 @@ func TestTraits(t *testing.T) {
 	} {
 		r := raw{e: &tt.event, external: tt.external}
 		if r.judge(); r.e.Traits != tt.want {
-			t.Errorf("%s %s%s%s: %b, want %b", tt.event.Type, tt.event.Name, tt.event.Text, tt.event.FlowID, r.e.Traits, tt.want)
+			t.Errorf(
+				"%s %s%s%s: %b, want %b", tt.event.Type, tt.event.Name, tt.event.Text, tt.event.FlowID, r.e.Traits,
+				tt.want,
+			)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"turnwise/mask"
 )
 
-// Masked returns the event with personal data masked, or the same one where there are none. key makes the ids of masked events: those that
-// are made of texts would let everybody who can guess what was masked see that the guess is right.
+// Masked returns the event with personal data masked, or the same one where there are none. key makes the ids of masked
+// events: those that are made of texts would let everybody who can guess what was masked see that the guess is right.
 func (d *Decoder) Masked(e *conversation.Event, m *mask.Masker, key []byte) (*conversation.Event, *wire.Reject) {
 	body, n, values := m.EventTold(e.Body)
 	masked := e.Flags&conversation.FlagMasked != 0 // before: the id stays
@@ -50,7 +50,9 @@ func withTold(body string, values []mask.Value, key []byte) string {
 	var list []conversation.Told
 	for _, v := range values {
 		letters := mask.Letters(v.Text)
-		list = conversation.MoreTold(list, []conversation.Told{{Digest: digestOf(key, string(letters)), Letters: len(letters), Slot: strings.Trim(v.Token, "[]")}})
+		list = conversation.MoreTold(list, []conversation.Told{
+			{Digest: digestOf(key, string(letters)), Letters: len(letters), Slot: strings.Trim(v.Token, "[]")},
+		})
 	}
 	var b strings.Builder
 	end := strings.LastIndexByte(body, '}')
@@ -90,7 +92,9 @@ func (d *Decoder) told(e *conversation.Event) {
 }
 
 // Repeated returns a reply with what repeats values that were told before masked, or the same one where there are none.
-func (d *Decoder) Repeated(e *conversation.Event, told []conversation.Told, key []byte) (*conversation.Event, *wire.Reject) {
+func (d *Decoder) Repeated(
+	e *conversation.Event, told []conversation.Told, key []byte,
+) (*conversation.Event, *wire.Reject) {
 	if len(told) == 0 || len(key) == 0 || e.Type != typeBot && e.Type != typeAgent {
 		return e, nil
 	}

@@ -32,8 +32,13 @@ func TestPatch(t *testing.T) {
 		t.Errorf("a key in another case was read: %#v", got)
 	}
 	deep := strings.Repeat("[", 600) + strings.Repeat("]", 600)
-	many := "[" + strings.Repeat(`{"op":"remove","path":"/0"},`, conversation.MaxPatchOps) + `{"op":"remove","path":"/0"}]`
-	for _, text := range []string{``, `{}`, `null`, `[1]`, `[{"op": 1}]`, `[{"op":"add","value":NaN}]`, `[] x`, `[{"op":"add"}`, `[{"op":"add","value":` + deep + `}]`, many} {
+	many := "[" + strings.Repeat(
+		`{"op":"remove","path":"/0"},`, conversation.MaxPatchOps,
+	) + `{"op":"remove","path":"/0"}]`
+	for _, text := range []string{
+		``, `{}`, `null`, `[1]`, `[{"op": 1}]`, `[{"op":"add","value":NaN}]`, `[] x`, `[{"op":"add"}`,
+		`[{"op":"add","value":` + deep + `}]`, many,
+	} {
 		if got := patch(text); got != nil {
 			t.Errorf("%.40s: read as %#v", text, got)
 		}

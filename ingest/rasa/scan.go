@@ -13,10 +13,10 @@ import (
 // maxDepth is how deep objects and arrays may lie in each other.
 const maxDepth = 500
 
-// A scanner reads one JSON text strictly and in one pass: keys are exact, equal keys are all seen (so the
-// last can win), numbers keep their digits. Beyond JSON it accepts the tokens NaN, Infinity and -Infinity, which
-// are read as null like numbers out of all bounds, NUL and half surrogates in escapes, and invalid UTF-8, and notes each place in repairs: encoding/json
-// would change or refuse these silently.
+// A scanner reads one JSON text strictly and in one pass: keys are exact, equal keys are all seen (so the last can
+// win), numbers keep their digits. Beyond JSON it accepts the tokens NaN, Infinity and -Infinity, which are read as
+// null like numbers out of all bounds, NUL and half surrogates in escapes, and invalid UTF-8, and notes each place in
+// repairs: encoding/json would change or refuse these silently.
 type scanner struct {
 	b       string
 	pos     int
@@ -128,8 +128,8 @@ func (s *scanner) object(member func(key string)) bool {
 	return s.err == ""
 }
 
-// plain returns the place after the bytes from i on that stand for themselves in a string: ASCII but quotes, backslashes and
-// control characters. It looks at eight at a time.
+// plain returns the place after the bytes from i on that stand for themselves in a string: ASCII but quotes,
+// backslashes and control characters. It looks at eight at a time.
 func plain(b string, i int) int {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	bytes := unsafe.Slice(unsafe.StringData(b), len(b))
@@ -318,7 +318,8 @@ func (s *scanner) number() (raw string, finite, ok bool) {
 	return s.b[start:s.pos], true, true
 }
 
-// Numbers that are longer, or have an exponent of more digits, are beyond what PostgreSQL can make of a jsonb: they are taken for null.
+// Numbers that are longer, or have an exponent of more digits, are beyond what PostgreSQL can make of a jsonb: they are
+// taken for null.
 const (
 	maxDigits   = 6000
 	maxExponent = 4

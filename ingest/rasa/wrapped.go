@@ -2,10 +2,11 @@ package rasa
 
 import "strings"
 
-// unwrapNumbers returns the body with numbers that MongoDB ({"$numberDouble": "0.5"}) or DynamoDB ({"N": "0.5"}) wrapped written as
-// numbers: wherever they stand, they mean no more. A body without any is returned as it is.
+// unwrapNumbers returns the body with numbers that MongoDB ({"$numberDouble": "0.5"}) or DynamoDB ({"N": "0.5"})
+// wrapped written as numbers: wherever they stand, they mean no more. A body without any is returned as it is.
 func unwrapNumbers(body string) string {
-	if !strings.Contains(body, `$number`) && !strings.Contains(body, `N"`) { // without the quotation mark before it they are found much faster
+	// without the quotation mark before it they are found much faster
+	if !strings.Contains(body, `$number`) && !strings.Contains(body, `N"`) {
 		return body
 	}
 	s := scanner{b: body}

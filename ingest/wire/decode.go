@@ -7,7 +7,8 @@ type Intake struct {
 	Aliases     map[string]string // other names of assistants, and whose events are those that tell them
 	Environment string            // of the delivery: Kafka header, AMQP property, HTTP parameter; "" when unknown
 	TextTimes   bool              // a timestamp may be a text: a number, or ISO 8601
-	Stored      bool              // the body was accepted before: its size and clock are not judged again, and it is Assistant's
+	// the body was accepted before: its size and clock are not judged again, and it is Assistant's
+	Stored bool
 }
 
 // Reject says why a body cannot be an event.

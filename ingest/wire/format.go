@@ -1,4 +1,5 @@
-// Package wire is what every format gives in which platforms write events: decoders, first looks, reasons to refuse. It is pure.
+// Package wire is what every format gives in which platforms write events: decoders, first looks, reasons to refuse. It
+// is pure.
 package wire
 
 import (
@@ -8,7 +9,8 @@ import (
 	"turnwise/mask"
 )
 
-// Format is a way of writing events. What is stored says by its ID in which one it is written, so that an ID is never given to another.
+// Format is a way of writing events. What is stored says by its ID in which one it is written, so that an ID is never
+// given to another.
 type Format struct {
 	ID   uint8
 	Name string // as sources and commands name it
@@ -24,11 +26,14 @@ type Format struct {
 type Decoder interface {
 	// Decode reads one event. now bounds how far ahead its clock may be. The event keeps parts of body.
 	Decode(body string, in Intake, now time.Time) (*conversation.Event, *Reject)
-	// Glance looks at a body without reading all of it. Where its layout does not allow that, it is not ok, or wrong in a way that no stored body matches.
+	// Glance looks at a body without reading all of it. Where its layout does not allow that, it is not ok, or wrong in
+	// a way that no stored body matches.
 	Glance(body string, in Intake) (g Glance, ok bool)
-	// Masked returns the event with personal data masked, or the same one where there are none. key makes the ids of masked events.
+	// Masked returns the event with personal data masked, or the same one where there are none. key makes the ids of
+	// masked events.
 	Masked(e *conversation.Event, m *mask.Masker, key []byte) (*conversation.Event, *Reject)
-	// Repeated returns a reply with what repeats values that were told before masked, or the same one where there are none.
+	// Repeated returns a reply with what repeats values that were told before masked, or the same one where there are
+	// none.
 	Repeated(e *conversation.Event, told []conversation.Told, key []byte) (*conversation.Event, *Reject)
 }
 

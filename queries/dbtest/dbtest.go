@@ -101,7 +101,9 @@ func makeTemplate(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var exists bool
-	if err := conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, name).Scan(&exists); err != nil || exists {
+	if err := conn.QueryRow(
+		ctx, `select exists (select from pg_database where datname = $1)`, name,
+	).Scan(&exists); err != nil || exists {
 		return name, err
 	}
 	if _, err := conn.Exec(ctx, "create database "+name+"_new"); err != nil {
@@ -199,7 +201,10 @@ func Dump(t testing.TB, db queries.DB) string {
 		if table == "assistants" {
 			columns = "id, name, settings"
 		}
-		rows, _ := db.Query(context.Background(), "select r::text from (select "+columns+" from "+table+") r order by r::text collate \"C\"")
+		rows, _ := db.Query(
+			context.Background(),
+			"select r::text from (select "+columns+" from "+table+") r order by r::text collate \"C\"",
+		)
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			t.Fatal(err)
@@ -216,13 +221,21 @@ func Dump(t testing.TB, db queries.DB) string {
 // Holding returns the tables in which a word stands, as text or in bytes.
 func Holding(t testing.TB, db queries.DB, word string) (in []string) {
 	t.Helper()
-	rows, _ := db.Query(context.Background(), `select table_name::text from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`)
+	rows, _ := db.Query(
+		context.Background(),
+		`select table_name::text from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`,
+	)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(names) < 40 {
 		t.Fatal(names, err)
 	}
 	for _, name := range names {
-		rows, _ := db.Query(context.Background(), `select exists (select from `+pgx.Identifier{name}.Sanitize()+` x where position(lower($1) in lower(x::text)) > 0 or position($2 in x::text) > 0)`, word, hex.EncodeToString([]byte(word)))
+		rows, _ := db.Query(
+			context.Background(),
+			`select exists (select from `+pgx.Identifier{name}.Sanitize()+
+				` x where position(lower($1) in lower(x::text)) > 0 or position($2 in x::text) > 0)`,
+			word, hex.EncodeToString([]byte(word)),
+		)
 		there, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 		if err != nil {
 			t.Fatal(err)

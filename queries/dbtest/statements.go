@@ -12,7 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Statements prepares every constant, or element of a list, of the package under test whose name ends in SQL on the schema: there are so many at least.
+// Statements prepares every constant, or element of a list, of the package under test whose name ends in SQL on the
+// schema: there are so many at least.
 func Statements(t *testing.T, least int) {
 	t.Helper()
 	pool := Pool(t)

@@ -49,12 +49,15 @@ type Question struct {
 	Users   bool   // count people
 	Ended   bool   // count open conversations by how they would have ended: enough for who asks only how many there are
 	Facts   bool   // leave the rollups alone
-	Most    int    // conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no bound
-	Now     time.Time
-	Grid    Grid
+	// conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no
+	// bound
+	Most int
+	Now  time.Time
+	Grid Grid
 }
 
-// Why a question with a bound has no quick answer: so many of its conversations are to be counted, or so much is marked.
+// Why a question with a bound has no quick answer: so many of its conversations are to be counted, or so much is
+// marked.
 var (
 	ErrTooMany = errors.New("too many conversations to be counted")
 	ErrBehind  = errors.New("the rollups are far behind")
@@ -64,7 +67,9 @@ var (
 // they are not: what is committed is counted, at any time.
 func Count(ctx context.Context, pool *pgxpool.Pool, q Question) (f Answer, err error) {
 	begun := time.Now()
-	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{
+		IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly,
+	}, func(tx pgx.Tx) error {
 		known, err := queries.LookUp(ctx, tx, q.Filter, q.Now, q.Grid.Zone)
 		if err == nil && known.Criteria == nil {
 			known.Criteria, err = queries.CriteriaInForce(ctx, tx)
@@ -281,7 +286,8 @@ func (r *reading) rollups(ctx context.Context) error {
 		w := queries.FilterDimensions(r.Filter, r.known)
 		slots.args(w)
 		w.And("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
-		from := unnestPieces + "\ncross join lateral (select * from rollup_hours x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
+		from := unnestPieces +
+			"\ncross join lateral (select * from rollup_hours x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
 		if err := r.cells(ctx, w, from, r.askedFor(), func(at time.Time, assistant int32) bool {
 			return marked[hourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
 		}); err != nil {
@@ -292,7 +298,8 @@ func (r *reading) rollups(ctx context.Context) error {
 		w := r.where()
 		raw.args(w)
 		w.And("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
-		from := unnestPieces + "\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at < k.until_at offset 0) as c\nwhere " + w.String()
+		from := unnestPieces +
+			"\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at < k.until_at offset 0) as c\nwhere " + w.String()
 		if err := r.bound(ctx, w, from); err != nil {
 			return err
 		}
@@ -378,7 +385,8 @@ select c.at, c.assistant_id, c.family, c.packed
 from rollup_day_sums c
 where c.family = any(@families::smallint[]) and `
 
-// cells reads the rolled-up cells that a from clause yields: their tallies, and of the other families what is asked for.
+// cells reads the rolled-up cells that a from clause yields: their tallies, and of the other families what is asked
+// for.
 func (r *reading) cells(ctx context.Context, w *queries.Where, from string, asked []bool, skip skipping) error {
 	others := "''::bytea"
 	if len(familyNumbers(asked)) > 0 {
@@ -387,9 +395,12 @@ func (r *reading) cells(ctx context.Context, w *queries.Where, from string, aske
 	var at time.Time
 	var d Dimensions
 	var packed, beside pgtype.DriverBytes
-	sql := "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, " + others + "\nfrom " + from
+	sql := "select c.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.tally, " + others + "\nfrom " +
+		from
 	rows, _ := r.tx.Query(ctx, sql, w.Args)
-	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &packed, &beside}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{
+		&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &packed, &beside,
+	}, func() error {
 		if skip(at, d.Assistant) {
 			return nil
 		}

@@ -14,8 +14,8 @@ import (
 	"turnwise/queries"
 )
 
-// spansText are the conversations of spans of time of assistants. Each span is looked up by itself (offset 0), as nobody can
-// know beforehand how short they are, and once for all assistants of which it is asked.
+// spansText are the conversations of spans of time of assistants. Each span is looked up by itself (offset 0), as
+// nobody can know beforehand how short they are, and once for all assistants of which it is asked.
 const spansText = `(select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at, until)) as h
 cross join lateral (select * from conversations x where x.started_at >= h.at and x.started_at < h.until offset 0) as c
 join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = h.at and k.assistant = c.assistant_id`
@@ -42,7 +42,9 @@ func countHours(ctx context.Context, tx queries.DB, hours []AssistantHour, g Gri
 		return nil, fmt.Errorf("success criteria: %w", err)
 	}
 	w := &queries.Where{Args: pgx.StrictNamedArgs{"ats": ats, "untils": untils, "assistants": assistants}}
-	return (&counting{db: tx, from: spansText, cellOf: g.SlotOf, zone: g.Zone, asked: allFamilies()}).count(ctx, w, criteria)
+	return (&counting{
+		db: tx, from: spansText, cellOf: g.SlotOf, zone: g.Zone, asked: allFamilies(),
+	}).count(ctx, w, criteria)
 }
 
 // count counts the conversations of w's arguments, judged by the criteria.

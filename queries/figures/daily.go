@@ -13,12 +13,16 @@ import (
 	"turnwise/queries"
 )
 
-// storeDaily writes the figures of days as plain columns. facts tells whether the conversations are there: then what packed
-// figures have lost comes from them.
-func storeDaily(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour, found *cells, facts bool, now time.Time) error {
+// storeDaily writes the figures of days as plain columns. facts tells whether the conversations are there: then what
+// packed figures have lost comes from them.
+func storeDaily(
+	ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour, found *cells, facts bool, now time.Time,
+) error {
 	for _, f := range families {
 		if f, ok := f.(keepsColumns); ok {
-			if err := f.daily(ctx, &dailyRows{tx: tx, grid: g, days: days, found: found, facts: facts, now: now}); err != nil {
+			if err := f.daily(ctx, &dailyRows{
+				tx: tx, grid: g, days: days, found: found, facts: facts, now: now,
+			}); err != nil {
 				return err
 			}
 		}
@@ -39,7 +43,9 @@ type dailyRows struct {
 
 // add adds a row of a day, whose further columns the caller sets.
 func (d *dailyRows) add(at time.Time, assistant int32) map[string]any {
-	row := map[string]any{"day": at.In(d.grid.Zone).Format(time.DateOnly), "assistant_id": assistant, "counted_at": d.now}
+	row := map[string]any{
+		"day": at.In(d.grid.Zone).Format(time.DateOnly), "assistant_id": assistant, "counted_at": d.now,
+	}
 	d.rows = append(d.rows, row)
 	return row
 }
@@ -101,8 +107,8 @@ from rollup_days d
 join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at and k.assistant = d.assistant_id`
 )
 
-// FillDaily writes the plain columns of days that were counted, and frozen, before there were any: what is packed of them is all there is. It returns
-// how many days it filled, 0 when all are.
+// FillDaily writes the plain columns of days that were counted, and frozen, before there were any: what is packed of
+// them is all there is. It returns how many days it filled, 0 when all are.
 func FillDaily(ctx context.Context, pool *pgxpool.Pool, g Grid, now time.Time) (filled int, err error) {
 	rows, _ := pool.Query(ctx, dailyFilledSQL)
 	done, err := pgx.CollectRows(rows, pgx.RowTo[bool])
@@ -124,7 +130,9 @@ func FillDaily(ctx context.Context, pool *pgxpool.Pool, g Grid, now time.Time) (
 		}
 		ats, assistants := columns(days)
 		found := newCells(allFamilies())
-		if err := found.unpack(ctx, tx, packedDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants}, g); err != nil {
+		if err := found.unpack(
+			ctx, tx, packedDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants}, g,
+		); err != nil {
 			return fmt.Errorf("read packed days: %w", err)
 		}
 		return storeDaily(ctx, tx, g, days, found, false, now)

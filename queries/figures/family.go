@@ -19,7 +19,8 @@ type family interface {
 	asked(q *Question) bool // whether a question needs it
 	empty() part
 
-	// read adds a packed part to the answer, without unpacking what was not asked for. from is the start of what was packed.
+	// read adds a packed part to the answer, without unpacking what was not asked for. from is the start of what was
+	// packed.
 	read(r *reading, from time.Time, d Dimensions, packed []byte) error
 }
 
@@ -156,8 +157,8 @@ func (c *cells) place(at time.Time, d Dimensions) int {
 // at returns a cell, which is made where there is none.
 func (c *cells) at(at time.Time, d Dimensions) *cell { return &c.all[c.place(at, d)] }
 
-// packOthers packs a cell's parts but for the tally: of each the number of its family (2 bytes), a length (4 bytes) and as
-// many bytes.
+// packOthers packs a cell's parts but for the tally: of each the number of its family (2 bytes), a length (4 bytes) and
+// as many bytes.
 func (c *cell) packOthers() (b []byte) {
 	for i, p := range c.parts {
 		if _, ok := p.(*tally); ok || p == nil {
@@ -173,7 +174,8 @@ func (c *cell) packOthers() (b []byte) {
 
 var errPacked = errors.New("packed figures are broken")
 
-// eachOther calls each for what packOthers packed of the families that this version knows, with their places in families.
+// eachOther calls each for what packOthers packed of the families that this version knows, with their places in
+// families.
 func eachOther(b []byte, each func(family int, packed []byte) error) error {
 	const head = 2 + 4
 	for len(b) > 0 {

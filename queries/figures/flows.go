@@ -99,8 +99,11 @@ func (flowTallies) tables(ctx context.Context, n *counting, of func(queries.Conv
 	return nil
 }
 
-// reopenFlows counts the flows of conversations that are still open as what they are; open has the start of their cells.
-func (r *reading) reopenFlows(ctx context.Context, from string, args pgx.StrictNamedArgs, open map[queries.ConversationKey]time.Time) error {
+// reopenFlows counts the flows of conversations that are still open as what they are; open has the start of their
+// cells.
+func (r *reading) reopenFlows(
+	ctx context.Context, from string, args pgx.StrictNamedArgs, open map[queries.ConversationKey]time.Time,
+) error {
 	rows, _ := r.tx.Query(ctx, flowRunsText+from+flowRunsJoin, args)
 	err := readVisits(rows, func(k queries.ConversationKey, v *metric.FlowVisit) {
 		if at, ok := open[k]; ok {
@@ -136,7 +139,9 @@ func readVisits(rows pgx.Rows, each func(k queries.ConversationKey, v *metric.Fl
 		}
 		open = open[:0]
 	}
-	_, err := pgx.ForEachRow(rows, []any{&k.SenderID, &id, &r.FlowID, &start, &end, &status, &starts, &broken, &resumed, &r.LastStep, &r.Escalated}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{
+		&k.SenderID, &id, &r.FlowID, &start, &end, &status, &starts, &broken, &resumed, &r.LastStep, &r.Escalated,
+	}, func() error {
 		k.ID = id
 		if k != last {
 			flush()

@@ -11,7 +11,8 @@ import (
 	"turnwise/queries"
 )
 
-// intentTallies count what users wanted and what the language model commanded, and how long turns took by flow and part.
+// intentTallies count what users wanted and what the language model commanded, and how long turns took by flow and
+// part.
 type intentTallies struct{}
 
 func (intentTallies) number() int16          { return 4 }
@@ -59,7 +60,10 @@ func (intentTallies) tables(ctx context.Context, n *counting, of func(queries.Co
 	var confidence *float32
 	var took metric.Timing
 	rows, _ := n.db.Query(ctx, turnsText+n.from+turnsJoin, n.args)
-	into := []any{&k.SenderID, &id, &intent, &fallback, &confidence, &took.Response, &took.Understanding, &took.Prediction, &took.Flow, &took.Action}
+	into := []any{
+		&k.SenderID, &id, &intent, &fallback, &confidence, &took.Response, &took.Understanding, &took.Prediction,
+		&took.Flow, &took.Action,
+	}
 	if _, err := pgx.ForEachRow(rows, into, func() error {
 		k.ID = id
 		if t, ok := of(k).(*intentTally); ok {

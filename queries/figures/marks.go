@@ -10,11 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// linkPersonsSQL keeps, of conversations that came or went, when their persons first came and came again, and marks the hours of those of which that
-// changed. A person is told by the user's id, or by the sender where none is told; whoever had no id may come back with one.
+// linkPersonsSQL keeps, of conversations that came or went, when their persons first came and came again, and marks the
+// hours of those of which that changed. A person is told by the user's id, or by the sender where none is told; whoever
+// had no id may come back with one.
 //
-// When a person came again can only have changed for the conversation itself and for those since the last one in which the person wrote, and when the
-// person first came for all others where the first came or went: that costs what came, not what there was before.
+// When a person came again can only have changed for the conversation itself and for those since the last one in which
+// the person wrote, and when the person first came for all others where the first came or went: that costs what came,
+// not what there was before.
 const linkPersonsSQL = `
 with taken as (
 	delete from rollup_arrivals

@@ -39,8 +39,8 @@ func columns(all []AssistantHour) (ats []time.Time, assistants []int32) {
 	return ats, assistants
 }
 
-// NextGeneration lets the marked hours in [from, until) be counted: RollUpHours takes those that were marked before. Who marks one
-// afterwards never waits for who counts it.
+// NextGeneration lets the marked hours in [from, until) be counted: RollUpHours takes those that were marked before.
+// Who marks one afterwards never waits for who counts it.
 func NextGeneration(ctx context.Context, pool *pgxpool.Pool, from, until time.Time) error {
 	if _, err := pool.Exec(ctx, nextGenerationSQL, pgx.StrictNamedArgs{"from": from, "until": until}); err != nil {
 		return fmt.Errorf("next generation: %w", err)
@@ -48,11 +48,12 @@ func NextGeneration(ctx context.Context, pool *pgxpool.Pool, from, until time.Ti
 	return nil
 }
 
-// RollUpHours counts at most limit hours in [from, until) again that were marked before NextGeneration, and returns how many it
-// counted: 0 when there is none that nobody else is at. Its transaction is all or nothing, so it may end anywhere. Whoever stores conversations of
-// such an hour meanwhile marks it
-// again and does not wait.
-func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time) (counted int, err error) {
+// RollUpHours counts at most limit hours in [from, until) again that were marked before NextGeneration, and returns how
+// many it counted: 0 when there is none that nobody else is at. Its transaction is all or nothing, so it may end
+// anywhere. Whoever stores conversations of such an hour meanwhile marks it again and does not wait.
+func RollUpHours(
+	ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time,
+) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
 			return err
@@ -94,7 +95,10 @@ func RollUpHours(ctx context.Context, pool *pgxpool.Pool, g Grid, from, until ti
 		for _, d := range days {
 			stale = append(stale, d)
 		}
-		slices.SortFunc(stale, func(a, b AssistantHour) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Assistant, b.Assistant)) })
+		slices.SortFunc(
+			stale,
+			func(a, b AssistantHour) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Assistant, b.Assistant)) },
+		)
 		ats, assistants := columns(stale)
 		_, err = tx.Exec(ctx, staleDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "now": now})
 		return err
@@ -149,7 +153,9 @@ select *
 from unnest(@ats::timestamptz[], @assistants::integer[], @families::smallint[], @packed::bytea[])`
 
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
-func RollUpDays(ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before, now time.Time) (counted int, err error) {
+func RollUpDays(
+	ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before, now time.Time,
+) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
 			return err
@@ -183,7 +189,8 @@ from (select distinct at, until from unnest(@ats::timestamptz[], @untils::timest
 cross join lateral (select * from rollup_hours x where x.at >= d.at and x.at < d.until offset 0) as s
 join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at and k.assistant = s.assistant_id`
 
-// mergeDays adds up the hours of days. Hours that are not up to date are marked, and so will the day be once they are counted.
+// mergeDays adds up the hours of days. Hours that are not up to date are marked, and so will the day be once they are
+// counted.
 func mergeDays(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHour) (*cells, error) {
 	found := newCells(allFamilies())
 	if err := found.unpack(ctx, tx, hoursOfDaysSQL, daysArgs(days, g), g); err != nil {
@@ -205,7 +212,9 @@ func (c *cells) unpack(ctx context.Context, tx pgx.Tx, sql string, args pgx.Stri
 	var d Dimensions
 	var packed, others pgtype.DriverBytes
 	rows, _ := tx.Query(ctx, sql, args)
-	_, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &packed, &others}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{
+		&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &packed, &others,
+	}, func() error {
 		day := c.at(g.DayOf(at), d)
 		if err := partOf[*tally](day).unpack(at, packed); err != nil {
 			return err

@@ -29,7 +29,8 @@ on conflict (hour, assistant_id, shard, generation) do update
 set changes = dirty_hours.changes + 1`
 
 var clearRollupsSQL = []string{
-	`lock table rollup_state, rollup_hours, rollup_days, rollup_day_sums in exclusive mode`, // who stores and who reads goes on
+	// who stores and who reads goes on
+	`lock table rollup_state, rollup_hours, rollup_days, rollup_day_sums in exclusive mode`,
 	`delete from rollup_hours s where not exists (select from final_figures f where f.assistant_id = s.assistant_id and s.at < f.before)`,
 	`delete from rollup_days d where not exists (select from final_figures f where f.assistant_id = d.assistant_id and d.at < f.before)`,
 	`delete from rollup_day_sums d where not exists (select from final_figures f where f.assistant_id = d.assistant_id and d.at < f.before)`,
@@ -66,7 +67,9 @@ func PrepareRollups(ctx context.Context, pool *pgxpool.Pool, g Grid) error {
 				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, setRollupStateSQL, pgx.StrictNamedArgs{"zone": g.Zone.String(), "version": rollupVersion}); err != nil {
+		if _, err := tx.Exec(ctx, setRollupStateSQL, pgx.StrictNamedArgs{
+			"zone": g.Zone.String(), "version": rollupVersion,
+		}); err != nil {
 			return err
 		}
 		if err := restFrozen(ctx, tx, g); err != nil {
@@ -107,7 +110,9 @@ func restFrozen(ctx context.Context, tx pgx.Tx, g Grid) error {
 		}
 	}
 	ats, assistants := columns(days)
-	_, err = tx.Exec(ctx, staleDaysSQL, pgx.StrictNamedArgs{"ats": ats, "assistants": assistants, "now": time.Unix(0, 0)})
+	_, err = tx.Exec(ctx, staleDaysSQL, pgx.StrictNamedArgs{
+		"ats": ats, "assistants": assistants, "now": time.Unix(0, 0),
+	})
 	return err
 }
 

@@ -57,7 +57,9 @@ func (tallies) exact(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHou
 	var d Dimensions
 	var responses []float64
 	rows, _ := tx.Query(ctx, responsesOfDaysSQL, daysArgs(days, g))
-	if _, err := pgx.ForEachRow(rows, []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &responses}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{
+		&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &responses,
+	}, func() error {
 		if i, ok := found.index[cellKey{g.DayOf(at).UnixMicro(), d}]; ok {
 			values[i] = append(values[i], responses...)
 		}

@@ -234,7 +234,9 @@ func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
 	if x.Appended {
 		k := &b.appendBundles
 		k.add3(sender, x.Conversation, x.Part)
-		k.at, k.more = append(k.at, x.At), append(k.more, queries.BodySeparator+strings.Join(x.Bodies, queries.BodySeparator))
+		k.at, k.more = append(k.at, x.At), append(
+			k.more, queries.BodySeparator+strings.Join(x.Bodies, queries.BodySeparator),
+		)
 		return
 	}
 	r := &b.payloads
@@ -496,10 +498,15 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 		q.Queue(deleteRunsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids), "ns": k.n})
 	}
 	if k := &b.appendBundles; len(k.ids) > 0 {
-		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids), "parts": k.n, "ats": k.at, "more": k.more})
+		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{
+			"senders": k.senders, "ids": queries.UUIDs(k.ids), "parts": k.n, "ats": k.at, "more": k.more,
+		})
 	}
 	if p := &b.projections; len(p.ids) > 0 {
-		q.Queue(upsertSendersSQL, pgx.StrictNamedArgs{"ids": p.ids, "assistants": p.assistants, "keys": p.keys, "users": p.users, "channels": p.channels, "first": p.first, "last": p.last})
+		q.Queue(upsertSendersSQL, pgx.StrictNamedArgs{
+			"ids": p.ids, "assistants": p.assistants, "keys": p.keys, "users": p.users, "channels": p.channels,
+			"first": p.first, "last": p.last,
+		})
 		q.Queue(upsertProjectionsSQL, pgx.StrictNamedArgs{"ids": p.ids, "newest": p.newest, "states": p.states})
 	}
 	b.marks.queue(&q)
@@ -535,7 +542,10 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 
 // Reset empties the batch and keeps its buffers.
 func (b *Batch) Reset() {
-	for _, r := range []*rows{&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns, &b.runs, &b.steps, &b.commands, &b.slots} {
+	for _, r := range []*rows{
+		&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns,
+		&b.runs, &b.steps, &b.commands, &b.slots,
+	} {
 		r.n = 0
 	}
 	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0

@@ -28,7 +28,8 @@ type marks struct {
 	engaged    []bool
 }
 
-// came notes a conversation that is new, or becomes engaged: whoever came back with it changes how the ones before are judged.
+// came notes a conversation that is new, or becomes engaged: whoever came back with it changes how the ones before are
+// judged.
 func (m *marks) came(sender int64, user string, assistant int32, startedAt int64, engaged bool) {
 	m.senders, m.users, m.assistants, m.ats = append(m.senders, sender), append(m.users, user), append(m.assistants, assistant), append(m.ats, startedAt)
 	m.engaged = append(m.engaged, engaged)
@@ -67,7 +68,9 @@ where sender_id = @sender and id = any(@ids::uuid[])`
 
 func (m *marks) queue(q *pgx.Batch) {
 	if len(m.senders) > 0 {
-		q.Queue(arrivedSQL, pgx.StrictNamedArgs{"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "engaged": m.engaged})
+		q.Queue(arrivedSQL, pgx.StrictNamedArgs{
+			"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "engaged": m.engaged,
+		})
 	}
 	if len(m.hours) == 0 {
 		return

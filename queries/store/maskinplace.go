@@ -33,21 +33,32 @@ where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + span
 	maskSlotSQL              = `update slots set value = @value where sender_id = @sender and conversation_id = @id and seq = @seq and name = @name and value = @was`
 )
 
-// MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them: row by row, with the
-// states of the fold that reach over them: that of now, and those with which all began. hash is that of a body. It returns how many rows changed.
-func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *queries.State, all, of []StoredConversation, m *mask.Masker, hash func(body string) int64) (int64, error) {
+// MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them:
+// row by row, with the states of the fold that reach over them: that of now, and those with which all began. hash is
+// that of a body. It returns how many rows changed.
+func MaskInPlace(
+	ctx context.Context, tx pgx.Tx, sender int64, state *queries.State, all, of []StoredConversation, m *mask.Masker,
+	hash func(body string) int64,
+) (int64, error) {
 	if len(of) == 0 {
 		return 0, nil
 	}
-	p := inPlace{m: m, hash: hash, sender: sender, said: map[said]string{}, span: pgx.StrictNamedArgs{"sender": sender, "from": of[0].StartedAt, "until": of[0].LastAt}}
+	p := inPlace{
+		m: m, hash: hash, sender: sender, said: map[said]string{},
+		span: pgx.StrictNamedArgs{"sender": sender, "from": of[0].StartedAt, "until": of[0].LastAt},
+	}
 	var ids []conversation.UUID
 	for _, c := range of {
 		ids = append(ids, c.ID)
-		p.span["from"], p.span["until"] = min(p.span["from"].(int64), c.StartedAt), max(p.span["until"].(int64), c.LastAt)
+		p.span["from"], p.span["until"] = min(
+			p.span["from"].(int64), c.StartedAt,
+		), max(p.span["until"].(int64), c.LastAt)
 	}
 	p.span["ids"] = queries.UUIDs(ids)
 	p.keys = pgx.StrictNamedArgs{"sender": sender, "ids": p.span["ids"]}
-	for _, step := range []func(ctx context.Context, tx pgx.Tx) error{p.payloads, p.messages, p.firstTexts, p.commands, p.slots} {
+	for _, step := range []func(ctx context.Context, tx pgx.Tx) error{
+		p.payloads, p.messages, p.firstTexts, p.commands, p.slots,
+	} {
 		if err := step(ctx, tx); err != nil {
 			return 0, err
 		}
@@ -59,7 +70,9 @@ func MaskInPlace(ctx context.Context, tx pgx.Tx, sender int64, state *queries.St
 	for i := range all {
 		if b, ok := p.reworded(all[i].Checkpoint); ok {
 			all[i].Checkpoint = b
-			p.q.Queue(queries.StoreCheckpointSQL, pgx.StrictNamedArgs{"senders": []int64{sender}, "ids": queries.UUIDs([]conversation.UUID{all[i].ID}), "states": [][]byte{b}})
+			p.q.Queue(queries.StoreCheckpointSQL, pgx.StrictNamedArgs{
+				"senders": []int64{sender}, "ids": queries.UUIDs([]conversation.UUID{all[i].ID}), "states": [][]byte{b},
+			})
 		}
 	}
 	n := int64(p.q.Len())
@@ -128,7 +141,9 @@ func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for _, x := range changed {
-		p.q.Queue(maskPayloadSQL, pgx.StrictNamedArgs{"bodies": x.bodies, "sender": p.sender, "at": x.at, "id": x.id, "part": x.part})
+		p.q.Queue(maskPayloadSQL, pgx.StrictNamedArgs{
+			"bodies": x.bodies, "sender": p.sender, "at": x.at, "id": x.id, "part": x.part,
+		})
 	}
 	args := pgx.StrictNamedArgs{"convs": convs, "parts": parts, "poss": poss, "hashes": hashes}
 	for k, v := range p.span {
@@ -153,7 +168,9 @@ func (p *inPlace) messages(ctx context.Context, tx pgx.Tx) error {
 			p.said[said{of, conversation.Snippet(text)}] = conversation.Snippet(masked)
 		}
 		if masked != text || shownChanges(p.m, &rich) || list != entities || shownChanges(p.m, &list) {
-			p.q.Queue(maskMessageSQL, pgx.StrictNamedArgs{"text": masked, "rich": rich, "entities": list, "sender": p.sender, "at": at, "id": id})
+			p.q.Queue(maskMessageSQL, pgx.StrictNamedArgs{
+				"text": masked, "rich": rich, "entities": list, "sender": p.sender, "at": at, "id": id,
+			})
 		}
 		rich, entities = nil, nil
 		return nil
@@ -204,7 +221,9 @@ func (p *inPlace) commands(ctx context.Context, tx pgx.Tx) error {
 	_, err := pgx.ForEachRow(rows, []any{&id, &seq, &n, &slot, &value, &detail}, func() error {
 		maskedValue, maskedDetail := p.m.Slot(slot, value), p.m.Parts(detail)
 		if maskedValue != value || maskedDetail != detail {
-			p.q.Queue(maskCommandSQL, pgx.StrictNamedArgs{"value": maskedValue, "detail": maskedDetail, "sender": p.sender, "id": id, "seq": seq, "n": n})
+			p.q.Queue(maskCommandSQL, pgx.StrictNamedArgs{
+				"value": maskedValue, "detail": maskedDetail, "sender": p.sender, "id": id, "seq": seq, "n": n,
+			})
 		}
 		return nil
 	})
@@ -218,7 +237,9 @@ func (p *inPlace) slots(ctx context.Context, tx pgx.Tx) error {
 	rows, _ := tx.Query(ctx, slotsToMaskSQL, p.keys)
 	_, err := pgx.ForEachRow(rows, []any{&id, &seq, &name, &value}, func() error {
 		if masked := p.m.Slot(name, value); masked != value {
-			p.q.Queue(maskSlotSQL, pgx.StrictNamedArgs{"value": masked, "was": value, "sender": p.sender, "id": id, "seq": seq, "name": name})
+			p.q.Queue(maskSlotSQL, pgx.StrictNamedArgs{
+				"value": masked, "was": value, "sender": p.sender, "id": id, "seq": seq, "name": name,
+			})
 		}
 		return nil
 	})

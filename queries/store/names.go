@@ -73,11 +73,15 @@ func AddNames(ctx context.Context, pool interface {
 		var assistants []int32
 		var modelIDs, modelNames []string
 		for v, first := range n.Versions {
-			ids, firsts = append(ids, conversation.VersionID(v.Assistant, v.ModelID, v.ModelName)), append(firsts, first)
+			ids, firsts = append(
+				ids, conversation.VersionID(v.Assistant, v.ModelID, v.ModelName),
+			), append(firsts, first)
 			assistants = append(assistants, conversation.SmallID("assistant", v.Assistant))
 			modelIDs, modelNames = append(modelIDs, v.ModelID), append(modelNames, v.ModelName)
 		}
-		q.Queue(upsertVersionsSQL, pgx.StrictNamedArgs{"ids": ids, "assistants": assistants, "model_ids": modelIDs, "model_names": modelNames, "firsts": firsts})
+		q.Queue(upsertVersionsSQL, pgx.StrictNamedArgs{
+			"ids": ids, "assistants": assistants, "model_ids": modelIDs, "model_names": modelNames, "firsts": firsts,
+		})
 	}
 	if q.Len() == 1 {
 		return nil

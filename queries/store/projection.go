@@ -57,7 +57,9 @@ func StoredEvents(ctx context.Context, tx pgx.Tx, stretches []TimeSpan) ([]Store
 		e.Sender, e.At = int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1]))+epoch2000
 		copy(e.ID[:], v[2])
 		copy(e.Conversation[:], v[3])
-		e.Part, e.Pos, e.Flags = int16(binary.BigEndian.Uint16(v[4])), int16(binary.BigEndian.Uint16(v[5])), int16(binary.BigEndian.Uint16(v[6]))
+		e.Part, e.Pos, e.Flags = int16(
+			binary.BigEndian.Uint16(v[4]),
+		), int16(binary.BigEndian.Uint16(v[5])), int16(binary.BigEndian.Uint16(v[6]))
 		e.BodyHash = int64(binary.BigEndian.Uint64(v[7]))
 		e.Environment = int32(binary.BigEndian.Uint32(v[8]))
 		e.Place = int32(int16(binary.BigEndian.Uint16(v[9])))
@@ -102,7 +104,9 @@ func StoredBodies(ctx context.Context, db queries.DB, stretches []TimeSpan) (map
 	out := map[SenderBody]int{}
 	for rows.Next() {
 		v := rows.RawValues() // binary, as pgx asks for known types
-		body, place := SenderBody{int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1]))}, int(int16(binary.BigEndian.Uint16(v[2])))
+		body, place := SenderBody{
+			int64(binary.BigEndian.Uint64(v[0])), int64(binary.BigEndian.Uint64(v[1])),
+		}, int(int16(binary.BigEndian.Uint16(v[2])))
 		if least, ok := out[body]; !ok || place < least {
 			out[body] = place
 		}
@@ -142,7 +146,10 @@ func SenderConversations(ctx context.Context, db queries.DB, sender int64) ([]St
 	var c StoredConversation
 	var id, first [16]byte
 	var absorbed [][16]byte
-	_, err := pgx.ForEachRow(rows, []any{&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.TextsRemoved, &absorbed, &c.Checkpoint}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{
+		&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.TextsRemoved, &absorbed,
+		&c.Checkpoint,
+	}, func() error {
 		c.ID, c.First.ID, c.Absorbed = id, first, nil
 		for _, a := range absorbed {
 			c.Absorbed = append(c.Absorbed, a)
@@ -191,7 +198,9 @@ cross join lateral unnest(c.absorbed) as a (id)
 where c.absorbed <> '{}' and c.sender_id = any(@senders::bigint[]) and a.id = any(@ids::uuid[])`
 
 // FirstKeys returns the first event's key of those of the conversations that are stored, or of those that took them in.
-func FirstKeys(ctx context.Context, db queries.DB, keys []queries.ConversationKey) (map[queries.ConversationKey]conversation.Key, error) {
+func FirstKeys(
+	ctx context.Context, db queries.DB, keys []queries.ConversationKey,
+) (map[queries.ConversationKey]conversation.Key, error) {
 	var k convKeys
 	for _, c := range keys {
 		k.add2(c.SenderID, c.ID)
@@ -236,7 +245,9 @@ func (e StoredEvent) BodyAt() BodyPosition { return BodyPosition{e.Conversation,
 
 // Bodies returns the bodies of all events of the conversations of a sender, which lie in [from, until].
 func Bodies(ctx context.Context, db queries.DB, s TimeSpan, conversations []conversation.UUID) ([]StoredBody, error) {
-	rows, _ := db.Query(ctx, bodiesSQL, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": queries.UUIDs(conversations)})
+	rows, _ := db.Query(ctx, bodiesSQL, pgx.StrictNamedArgs{
+		"sender": s.Sender, "from": s.From, "until": s.Until, "ids": queries.UUIDs(conversations),
+	})
 	var out []StoredBody
 	var id [16]byte
 	var part, format int16
@@ -258,7 +269,9 @@ where sender_id = @sender and conversation_id = @id and part = @part
 
 // Body returns the stored body of an event, and its format.
 func Body(ctx context.Context, db queries.DB, e StoredEvent) (body string, format uint8, err error) {
-	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{"sender": e.Sender, "id": e.Conversation, "part": e.Part, "n": e.Pos + 1, "at": e.At})
+	rows, _ := db.Query(ctx, bodySQL, pgx.StrictNamedArgs{
+		"sender": e.Sender, "id": e.Conversation, "part": e.Part, "n": e.Pos + 1, "at": e.At,
+	})
 	one, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[struct {
 		Body   string
 		Format int16
@@ -290,13 +303,17 @@ var forgetPartitionedSQL = []string{
 // written anew.
 func Forget(ctx context.Context, tx pgx.Tx, s TimeSpan, conversations []conversation.UUID) error {
 	var q pgx.Batch
-	q.Queue(markForgottenSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations), "shard": int16(conversation.Shard(s.Sender))})
+	q.Queue(markForgottenSQL, pgx.StrictNamedArgs{
+		"sender": s.Sender, "ids": queries.UUIDs(conversations), "shard": int16(conversation.Shard(s.Sender)),
+	})
 	q.Queue(goneSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations)})
 	for _, sql := range forgetSQL {
 		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations)})
 	}
 	for _, sql := range forgetPartitionedSQL {
-		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "from": s.From, "until": s.Until, "ids": queries.UUIDs(conversations)})
+		q.Queue(sql, pgx.StrictNamedArgs{
+			"sender": s.Sender, "from": s.From, "until": s.Until, "ids": queries.UUIDs(conversations),
+		})
 	}
 	return tx.SendBatch(ctx, &q).Close()
 }
@@ -313,7 +330,9 @@ func MoveOriginals(ctx context.Context, tx pgx.Tx, sender int64, olds, news []co
 	if len(olds) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, moveOriginalsSQL, pgx.StrictNamedArgs{"sender": sender, "olds": queries.UUIDs(olds), "news": queries.UUIDs(news)})
+	_, err := tx.Exec(ctx, moveOriginalsSQL, pgx.StrictNamedArgs{
+		"sender": sender, "olds": queries.UUIDs(olds), "news": queries.UUIDs(news),
+	})
 	return err
 }
 

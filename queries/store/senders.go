@@ -25,6 +25,8 @@ limit @limit`
 
 // SendersAfter lists senders of an assistant ("" for all) by id.
 func SendersAfter(ctx context.Context, db queries.DB, assistant string, after int64, limit int) ([]NamedSender, error) {
-	rows, _ := db.Query(ctx, sendersAfterSQL, pgx.StrictNamedArgs{"assistant": assistant, "after": after, "limit": limit})
+	rows, _ := db.Query(ctx, sendersAfterSQL, pgx.StrictNamedArgs{
+		"assistant": assistant, "after": after, "limit": limit,
+	})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[NamedSender])
 }

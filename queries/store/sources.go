@@ -21,7 +21,9 @@ on conflict do nothing`
 // AddSource makes the source known, which writes in a format, and returns its id.
 func AddSource(ctx context.Context, db queries.DB, name, kind string, format uint8) (int64, error) {
 	id := conversation.HashID("source", name)
-	_, err := db.Exec(ctx, insertSourceSQL, pgx.StrictNamedArgs{"id": id, "name": name, "kind": kind, "format": int16(format)})
+	_, err := db.Exec(ctx, insertSourceSQL, pgx.StrictNamedArgs{
+		"id": id, "name": name, "kind": kind, "format": int16(format),
+	})
 	return id, err
 }
 
@@ -46,7 +48,10 @@ const manyTypes = 50
 func typesOf(counted map[string]int64) (types []string, events []int64) {
 	types, events = []string{}, []int64{}
 	var rest int64
-	for i, t := range slices.SortedFunc(maps.Keys(counted), func(a, b string) int { return cmp.Or(cmp.Compare(counted[b], counted[a]), cmp.Compare(a, b)) }) {
+	for i, t := range slices.SortedFunc(
+		maps.Keys(counted),
+		func(a, b string) int { return cmp.Or(cmp.Compare(counted[b], counted[a]), cmp.Compare(a, b)) },
+	) {
 		if i >= manyTypes {
 			rest += counted[t]
 			continue

@@ -11,7 +11,8 @@ import (
 	"turnwise/queries/store"
 )
 
-// TestAddSourceAtOnce: a source whose first events come from two sides at the same moment is made once, and neither side is refused.
+// TestAddSourceAtOnce: a source whose first events come from two sides at the same moment is made once, and neither
+// side is refused.
 func TestAddSourceAtOnce(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -32,7 +33,8 @@ func TestAddSourceAtOnce(t *testing.T) {
 	}
 }
 
-// TestManyEventTypes holds that types that somebody makes up do not fill the table: beyond a number a day they count together.
+// TestManyEventTypes holds that types that somebody makes up do not fill the table: beyond a number a day they count
+// together.
 func TestManyEventTypes(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
@@ -46,12 +48,16 @@ func TestManyEventTypes(t *testing.T) {
 		for i := range 40 {
 			types[fmt.Sprint("made up ", batch, " ", i)] = 1
 		}
-		if err := store.CountMinute(t.Context(), pool, store.Minute{Source: id, At: now, Shard: int16(batch % 3), Types: types}); err != nil {
+		if err := store.CountMinute(t.Context(), pool, store.Minute{
+			Source: id, At: now, Shard: int16(batch % 3), Types: types,
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var rows, events int64
-	if err := pool.QueryRow(t.Context(), `select count(*), sum(stored)::bigint from event_types`).Scan(&rows, &events); err != nil {
+	if err := pool.QueryRow(
+		t.Context(), `select count(*), sum(stored)::bigint from event_types`,
+	).Scan(&rows, &events); err != nil {
 		t.Fatal(err)
 	}
 	if rows > 1100 || events != 60*45 {

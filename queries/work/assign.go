@@ -53,27 +53,40 @@ where b.run_id = @run and b.was <> '{}' and q.queue_id = @queue and q.sender_id 
 )
 
 // NoteAssigned keeps, for undo, what an assignment of a run is about to change.
-func NoteAssigned(ctx context.Context, tx pgx.Tx, run conversation.UUID, all []queries.ConversationKey, to conversation.UUID) error {
+func NoteAssigned(
+	ctx context.Context, tx pgx.Tx, run conversation.UUID, all []queries.ConversationKey, to conversation.UUID,
+) error {
 	senders, ids := queries.KeyColumns(all)
-	_, err := tx.Exec(ctx, noteAssignedSQL, pgx.StrictNamedArgs{"run": run, "queue": assignedQueue, "senders": senders, "ids": ids, "user": to})
+	_, err := tx.Exec(ctx, noteAssignedSQL, pgx.StrictNamedArgs{
+		"run": run, "queue": assignedQueue, "senders": senders, "ids": ids, "user": to,
+	})
 	return err
 }
 
 // Assign gives conversations to a colleague to review, and returns how many he did not have.
-func Assign(ctx context.Context, tx pgx.Tx, all []queries.ConversationKey, to, by conversation.UUID, now time.Time) (int, error) {
-	if _, err := tx.Exec(ctx, ensureAssignedSQL, pgx.StrictNamedArgs{"queue": assignedQueue, "at": now, "by": by}); err != nil {
+func Assign(
+	ctx context.Context, tx pgx.Tx, all []queries.ConversationKey, to, by conversation.UUID, now time.Time,
+) (int, error) {
+	if _, err := tx.Exec(
+		ctx, ensureAssignedSQL, pgx.StrictNamedArgs{"queue": assignedQueue, "at": now, "by": by},
+	); err != nil {
 		return 0, err
 	}
 	senders, ids := queries.KeyColumns(all)
-	rows, _ := tx.Query(ctx, assignSQL, pgx.StrictNamedArgs{"queue": assignedQueue, "senders": senders, "ids": ids, "user": to, "by": by, "at": now})
+	rows, _ := tx.Query(ctx, assignSQL, pgx.StrictNamedArgs{
+		"queue": assignedQueue, "senders": senders, "ids": ids, "user": to, "by": by, "at": now,
+	})
 	given, err := pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 	return len(given), err
 }
 
-// Unassign takes back what a run gave to a colleague and is not reviewed yet: to whom it was given before, or to nobody.
+// Unassign takes back what a run gave to a colleague and is not reviewed yet: to whom it was given before, or to
+// nobody.
 func Unassign(ctx context.Context, tx pgx.Tx, run, from conversation.UUID) error {
 	for _, sql := range []string{unassignSQL, reassignSQL} {
-		if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"run": run, "queue": assignedQueue, "user": from}); err != nil {
+		if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
+			"run": run, "queue": assignedQueue, "user": from,
+		}); err != nil {
 			return err
 		}
 	}

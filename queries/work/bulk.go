@@ -52,20 +52,27 @@ select distinct @run::uuid, c.sender_id, c.id
 from conversations c
 where c.id = any(@ids::uuid[]) and (@limits::integer[] is null or c.assistant_id = any(@limits))`
 
-// StartBulk notes that something is to be done to those conversations or, without any, to all of the filter; either way only to those of
-// assistants that the user is limited to.
-// A *metric.InputError says that there are none or too many.
-func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUID, f metric.Filter, limits []string, now time.Time, zone *time.Location) (BulkRun, error) {
+// StartBulk notes that something is to be done to those conversations or, without any, to all of the filter; either way
+// only to those of assistants that the user is limited to. A *metric.InputError says that there are none or too many.
+func StartBulk(
+	ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUID, f metric.Filter, limits []string, now time.Time,
+	zone *time.Location,
+) (BulkRun, error) {
 	var s any
 	if r.Subject != nil {
 		s = *r.Subject
 	}
-	args := pgx.StrictNamedArgs{"id": r.ID, "user": r.AccountID, "kind": string(r.Kind), "subject": s, "words": r.Words, "total": 0, "at": r.CreatedAt}
+	args := pgx.StrictNamedArgs{
+		"id": r.ID, "user": r.AccountID, "kind": string(r.Kind), "subject": s, "words": r.Words, "total": 0,
+		"at": r.CreatedAt,
+	}
 	if _, err := tx.Exec(ctx, insertBulkSQL, args); err != nil {
 		return r, fmt.Errorf("note a bulk act: %w", err)
 	}
 	if len(ids) > 0 {
-		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{"run": r.ID, "ids": queries.UUIDs(ids), "limits": queries.AssistantIDs(limits)})
+		tag, err := tx.Exec(ctx, bulkItemsByIDSQL, pgx.StrictNamedArgs{
+			"run": r.ID, "ids": queries.UUIDs(ids), "limits": queries.AssistantIDs(limits),
+		})
 		if err != nil {
 			return r, err
 		}
@@ -78,7 +85,11 @@ func StartBulk(ctx context.Context, tx pgx.Tx, r BulkRun, ids []conversation.UUI
 		}
 		w := queries.FilterConversations(f, known, now, zone)
 		w.Args["run"], w.Args["limit"] = r.ID, MostBulk+1
-		tag, err := tx.Exec(ctx, "insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit", w.Args)
+		tag, err := tx.Exec(
+			ctx,
+			"insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit",
+			w.Args,
+		)
 		if err != nil {
 			return r, err
 		}
@@ -101,8 +112,9 @@ select id, account_id, kind, subject, words, total, done, changed, undo, created
 from bulk_runs `
 
 const (
-	bulkByIDSQL  = bulkColumns + `where id = @id and account_id = @user`
-	nextBulkSQL  = bulkColumns + `where ended_at is null and (@id::uuid is null or id = @id) order by created_at, id limit 1 for update skip locked`
+	bulkByIDSQL = bulkColumns + `where id = @id and account_id = @user`
+	nextBulkSQL = bulkColumns +
+		`where ended_at is null and (@id::uuid is null or id = @id) order by created_at, id limit 1 for update skip locked`
 	bulkPartSQL  = `select sender_id, conversation_id as id from bulk_items where run_id = @run and not done order by sender_id, conversation_id limit @limit`
 	bulkDoneSQL  = `update bulk_items set done = true where run_id = @run and (sender_id, conversation_id) in (select k.sender_id, k.id from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id))`
 	bulkCountSQL = `
@@ -162,7 +174,9 @@ func ContinueBulk(ctx context.Context, tx pgx.Tx, id *conversation.UUID, now tim
 	if err != nil {
 		return false, fmt.Errorf("bulk act %s: %w", r.ID, err)
 	}
-	_, err = tx.Exec(ctx, bulkCountSQL, pgx.StrictNamedArgs{"run": r.ID, "done": done, "changed": changed, "ended": done < bulkPart, "at": now})
+	_, err = tx.Exec(ctx, bulkCountSQL, pgx.StrictNamedArgs{
+		"run": r.ID, "done": done, "changed": changed, "ended": done < bulkPart, "at": now,
+	})
 	return done == bulkPart, err
 }
 
@@ -211,7 +225,8 @@ func doPart(ctx context.Context, tx pgx.Tx, r BulkRun, now time.Time) (done, cha
 	return len(part), changed, err
 }
 
-// reviewed makes an act one that marks a conversation as reviewed, and keeps a rating; one that is reviewed as it stands stays so.
+// reviewed makes an act one that marks a conversation as reviewed, and keeps a rating; one that is reviewed as it
+// stands stays so.
 func reviewed(ctx context.Context, tx pgx.Tx, a Act) (Act, error) {
 	a.Kind = ActReview
 	_, events, err := queries.FindConversation(ctx, tx, a.Place.ID)

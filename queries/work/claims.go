@@ -25,9 +25,8 @@ type Item struct {
 	Reason       string
 }
 
-// What a user may take: what is given to him or to nobody, and nobody else holds. It is materialized, as a join that asked
-// again would take another one.
-// freeText: given to nobody, or to somebody who no longer reviews.
+// What a user may take: what is given to him or to nobody, and nobody else holds. It is materialized, as a join that
+// asked again would take another one. freeText: given to nobody, or to somebody who no longer reviews.
 const freeText = `not exists (select from accounts f where f.id = x.for_account and not f.disabled and f.role <> 'viewer' and coalesce(f.transcripts, true))`
 
 const claimSQL = `
@@ -48,9 +47,14 @@ from k
 where i.queue_id = @queue and i.sender_id = k.sender_id and i.conversation_id = k.conversation_id
 returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_account, i.claimed_by, i.claimed_until, i.ended, i.reason`
 
-// Claim gives a user the next item of a queue, for ClaimLasts, or again the one that he holds. ErrNotFound says that there is none.
-func Claim(ctx context.Context, db queries.DB, queue, user conversation.UUID, limits []string, now time.Time) (Item, error) {
-	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{"queue": queue, "user": user, "now": now, "until": now.Add(ClaimLasts), "limits": queries.AssistantIDs(limits)})
+// Claim gives a user the next item of a queue, for ClaimLasts, or again the one that he holds. ErrNotFound says that
+// there is none.
+func Claim(
+	ctx context.Context, db queries.DB, queue, user conversation.UUID, limits []string, now time.Time,
+) (Item, error) {
+	rows, _ := db.Query(ctx, claimSQL, pgx.StrictNamedArgs{
+		"queue": queue, "user": user, "now": now, "until": now.Add(ClaimLasts), "limits": queries.AssistantIDs(limits),
+	})
 	return queries.One[Item](rows)
 }
 
@@ -71,8 +75,13 @@ set claimed_until = @until
 where queue_id = @queue and sender_id = @sender and conversation_id = @conversation and ended_at is null and claimed_by = @user and claimed_until >= @now`
 
 // KeepClaim lets a user hold an item for longer, if it is still his.
-func KeepClaim(ctx context.Context, db queries.DB, queue, user conversation.UUID, p queries.ConversationKey, now time.Time) error {
-	_, err := db.Exec(ctx, keepClaimSQL, pgx.StrictNamedArgs{"queue": queue, "sender": p.SenderID, "conversation": p.ID, "user": user, "now": now, "until": now.Add(ClaimLasts)})
+func KeepClaim(
+	ctx context.Context, db queries.DB, queue, user conversation.UUID, p queries.ConversationKey, now time.Time,
+) error {
+	_, err := db.Exec(ctx, keepClaimSQL, pgx.StrictNamedArgs{
+		"queue": queue, "sender": p.SenderID, "conversation": p.ID, "user": user, "now": now,
+		"until": now.Add(ClaimLasts),
+	})
 	return err
 }
 
@@ -93,14 +102,19 @@ where queue_id = @subject and sender_id = @sender and conversation_id = @convers
 )
 
 const mayEndSQL = `
-select x.ended_at is null and (x.for_account = @user or ` + freeText + `) and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
+select x.ended_at is null and (x.for_account = @user or ` + freeText +
+	`) and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
 from queue_items x
 where x.queue_id = @queue and x.sender_id = @sender and x.conversation_id = @conversation
 for update`
 
 // MayEnd tells, and locks the item, whether a user may end it: nobody else holds or ended it.
-func MayEnd(ctx context.Context, tx pgx.Tx, queue, user conversation.UUID, p queries.ConversationKey, now time.Time) (bool, error) {
-	rows, _ := tx.Query(ctx, mayEndSQL, pgx.StrictNamedArgs{"queue": queue, "user": user, "sender": p.SenderID, "conversation": p.ID, "now": now})
+func MayEnd(
+	ctx context.Context, tx pgx.Tx, queue, user conversation.UUID, p queries.ConversationKey, now time.Time,
+) (bool, error) {
+	rows, _ := tx.Query(ctx, mayEndSQL, pgx.StrictNamedArgs{
+		"queue": queue, "user": user, "sender": p.SenderID, "conversation": p.ID, "now": now,
+	})
 	may, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
@@ -131,7 +145,9 @@ type LastAct struct {
 
 // LastActOf returns what a user did last since a time, in one conversation or (zero) in any; or ErrNotFound.
 func LastActOf(ctx context.Context, db queries.DB, user, in conversation.UUID, since time.Time) (LastAct, error) {
-	rows, _ := db.Query(ctx, lastActSQL, pgx.StrictNamedArgs{"user": user, "since": since, "conversation": queries.NullUUID(in)})
+	rows, _ := db.Query(ctx, lastActSQL, pgx.StrictNamedArgs{
+		"user": user, "since": since, "conversation": queries.NullUUID(in),
+	})
 	return queries.One[LastAct](rows)
 }
 
@@ -161,8 +177,13 @@ order by x.place, x.sender_id, x.conversation_id
 limit @limit`
 
 // QueueItems returns the items of a queue in their order, from behind a place on.
-func QueueItems(ctx context.Context, db queries.DB, queue conversation.UUID, after Item, limits []string, limit int, now time.Time) ([]QueuedItem, error) {
-	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{"queue": queue, "after": after.Place, "after_sender": after.SenderID, "after_id": after.ID, "limit": limit, "now": now, "limits": queries.AssistantIDs(limits)})
+func QueueItems(
+	ctx context.Context, db queries.DB, queue conversation.UUID, after Item, limits []string, limit int, now time.Time,
+) ([]QueuedItem, error) {
+	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{
+		"queue": queue, "after": after.Place, "after_sender": after.SenderID, "after_id": after.ID, "limit": limit,
+		"now": now, "limits": queries.AssistantIDs(limits),
+	})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueuedItem])
 }
 
@@ -188,9 +209,12 @@ func QueueDraws(ctx context.Context, db queries.DB, queue conversation.UUID) ([]
 
 const lockQueueSQL = `select id from queues where id = @id for update`
 
-// Replace takes an item out of a queue, with a reason, and puts the next of the same draw's order into its place. It returns false
-// when there is none left to put there.
-func Replace(ctx context.Context, tx pgx.Tx, q Queue, p queries.ConversationKey, by conversation.UUID, reason string, now time.Time, zone *time.Location) (bool, error) {
+// Replace takes an item out of a queue, with a reason, and puts the next of the same draw's order into its place. It
+// returns false when there is none left to put there.
+func Replace(
+	ctx context.Context, tx pgx.Tx, q Queue, p queries.ConversationKey, by conversation.UUID, reason string,
+	now time.Time, zone *time.Location,
+) (bool, error) {
 	if _, err := tx.Exec(ctx, lockQueueSQL, pgx.StrictNamedArgs{"id": q.ID}); err != nil { // two would draw the same
 		return false, err
 	}
@@ -201,7 +225,9 @@ func Replace(ctx context.Context, tx pgx.Tx, q Queue, p queries.ConversationKey,
 	if item.Ended != "" {
 		return false, queries.ErrConflict
 	}
-	if _, err := ApplyReviewAction(ctx, tx, Act{ID: queries.NewID(), Place: p, User: by, Kind: ActQueue, Subject: q.ID, Value: "replaced: " + reason, At: now}); err != nil {
+	if _, err := ApplyReviewAction(ctx, tx, Act{
+		ID: queries.NewID(), Place: p, User: by, Kind: ActQueue, Subject: q.ID, Value: "replaced: " + reason, At: now,
+	}); err != nil {
 		return false, err
 	}
 	if q.Assigned() {

@@ -95,7 +95,9 @@ func Queues(ctx context.Context, db queries.DB, user conversation.UUID, lead boo
 
 // QueueByID returns a queue as a user sees it, or ErrNotFound.
 func QueueByID(ctx context.Context, db queries.DB, id, user conversation.UUID) (Queue, error) {
-	rows, _ := db.Query(ctx, queueSQL, pgx.StrictNamedArgs{"user": user, "lead": true, "id": id, "assigned": assignedQueue})
+	rows, _ := db.Query(ctx, queueSQL, pgx.StrictNamedArgs{
+		"user": user, "lead": true, "id": id, "assigned": assignedQueue,
+	})
 	q, err := pgx.CollectExactlyOneRow(rows, scanQueue)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = queries.ErrNotFound
@@ -153,7 +155,8 @@ select @id::uuid, k.id, k.share, k.goal
 from unnest(@users::uuid[], @shares::integer[], @goals::integer[]) as k (id, share, goal)
 order by 2`
 
-// SaveQueue makes a queue (revision 0) or changes one; ErrConflict says that its name is taken, or that somebody changed it meanwhile.
+// SaveQueue makes a queue (revision 0) or changes one; ErrConflict says that its name is taken, or that somebody
+// changed it meanwhile.
 func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewer, by conversation.UUID) error {
 	shares, err := json.Marshal(append([]Share{}, q.Shares...))
 	if err != nil {
@@ -185,7 +188,9 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 	for i, r := range reviewers {
 		users[i], parts[i], goals[i] = r.AccountID, r.Share, r.Goal
 	}
-	_, err = tx.Exec(ctx, insertReviewersSQL, pgx.StrictNamedArgs{"id": q.ID, "users": users, "shares": parts, "goals": goals})
+	_, err = tx.Exec(ctx, insertReviewersSQL, pgx.StrictNamedArgs{
+		"id": q.ID, "users": users, "shares": parts, "goals": goals,
+	})
 	return err
 }
 
@@ -265,11 +270,15 @@ from unnest(@senders::bigint[], @ids::uuid[], @places::integer[], @whys::text[],
 order by k.sender_id, k.id
 on conflict (queue_id, sender_id, conversation_id) do nothing`
 
-// Draw fills a queue as of a time that was due, unless that was done, and returns how many it was drawn from and how many
-// were drawn. The same seed, time and conversations give the same ones.
-func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *time.Location) (population, picked int, err error) {
+// Draw fills a queue as of a time that was due, unless that was done, and returns how many it was drawn from and how
+// many were drawn. The same seed, time and conversations give the same ones.
+func Draw(
+	ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *time.Location,
+) (population, picked int, err error) {
 	draw := queries.NewID()
-	rows, _ := tx.Query(ctx, insertDrawSQL, pgx.StrictNamedArgs{"id": draw, "queue": q.ID, "due": due, "seed": q.Seed, "now": now})
+	rows, _ := tx.Query(ctx, insertDrawSQL, pgx.StrictNamedArgs{
+		"id": draw, "queue": q.ID, "due": due, "seed": q.Seed, "now": now,
+	})
 	made, err := pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
 	if err != nil || len(made) == 0 {
 		return 0, 0, err
@@ -294,7 +303,9 @@ func Draw(ctx context.Context, tx pgx.Tx, q Queue, due, now time.Time, zone *tim
 		spots[i], whys[i], placed[i] = d.ConversationKey, d.Why, last+int32(i)+1
 	}
 	senders, ids := queries.KeyColumns(spots)
-	if _, err := tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{"queue": q.ID, "draw": draw, "senders": senders, "ids": ids, "places": placed, "whys": whys, "users": users}); err != nil {
+	if _, err := tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{
+		"queue": q.ID, "draw": draw, "senders": senders, "ids": ids, "places": placed, "whys": whys, "users": users,
+	}); err != nil {
 		return 0, 0, fmt.Errorf("fill the queue: %w", err)
 	}
 	_, err = tx.Exec(ctx, drawnSQL, pgx.StrictNamedArgs{"id": draw, "population": population, "picked": n})

@@ -29,10 +29,12 @@ var coverageText = map[string][2]string{
 }
 
 // remainsColumns are those of coverageText where conversations are deleted.
-var remainsColumns = map[string]string{"": "0", "assistant": "c.assistant_id", "channel": "c.channel_id", "outcome": "c.outcome"}
+var remainsColumns = map[string]string{
+	"": "0", "assistant": "c.assistant_id", "channel": "c.channel_id", "outcome": "c.outcome",
+}
 
-// remains adds to the arguments of a question those that narrow review_remains to the same, and returns the condition. Of deleted
-// conversations no more is known than when and where they were: other filters find none of them.
+// remains adds to the arguments of a question those that narrow review_remains to the same, and returns the condition.
+// Of deleted conversations no more is known than when and where they were: other filters find none of them.
 func remains(w *queries.Where, f metric.Filter, known queries.FilterIDs, now time.Time, zone *time.Location) string {
 	if !f.FromRollups() {
 		return "false"
@@ -47,8 +49,11 @@ func remains(w *queries.Where, f metric.Filter, known queries.FilterIDs, now tim
 	return strings.ReplaceAll(r.String(), "@", "@remains_")
 }
 
-// CoverageOf counts a filter's conversations and those reviewed, by assistant, channel, outcome or ("") as a whole; deleted ones too.
-func CoverageOf(ctx context.Context, db queries.DB, f metric.Filter, by string, now time.Time, zone *time.Location) ([]Coverage, error) {
+// CoverageOf counts a filter's conversations and those reviewed, by assistant, channel, outcome or ("") as a whole;
+// deleted ones too.
+func CoverageOf(
+	ctx context.Context, db queries.DB, f metric.Filter, by string, now time.Time, zone *time.Location,
+) ([]Coverage, error) {
 	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
@@ -93,7 +98,9 @@ type ReviewerFigures struct {
 }
 
 // ReviewersOf tells what each reviewer did to a filter's conversations.
-func ReviewersOf(ctx context.Context, db queries.DB, f metric.Filter, now time.Time, zone *time.Location) ([]ReviewerFigures, error) {
+func ReviewersOf(
+	ctx context.Context, db queries.DB, f metric.Filter, now time.Time, zone *time.Location,
+) ([]ReviewerFigures, error) {
 	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
@@ -131,8 +138,11 @@ type TagCounts struct {
 	Sum   int64
 }
 
-// TagsOverTime counts a filter's conversations by tag and by the stretches that begin at starts, the most frequent tag first.
-func TagsOverTime(ctx context.Context, db queries.DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location) ([]TagCounts, error) {
+// TagsOverTime counts a filter's conversations by tag and by the stretches that begin at starts, the most frequent tag
+// first.
+func TagsOverTime(
+	ctx context.Context, db queries.DB, f metric.Filter, starts []time.Time, now time.Time, zone *time.Location,
+) ([]TagCounts, error) {
 	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err

@@ -253,7 +253,9 @@ const undoneSQL = `update review_acts set undone_at = @at where id = any(@ids::u
 
 // Undo takes back an act of a user, or a batch of them, and returns the conversations concerned. ErrNotFound says that
 // it is undone already; ErrConflict that somebody changed it since.
-func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.Time) (undone []queries.ConversationKey, err error) {
+func Undo(
+	ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.Time,
+) (undone []queries.ConversationKey, err error) {
 	type row struct {
 		ID             conversation.UUID
 		SenderID       int64
@@ -274,7 +276,10 @@ func Undo(ctx context.Context, tx pgx.Tx, id, user conversation.UUID, now time.T
 	}
 	var ids [][16]byte
 	for _, r := range acts {
-		a := Act{ID: r.ID, Place: queries.ConversationKey{SenderID: r.SenderID, ID: r.ConversationID}, User: r.AccountID, Kind: ActKind(r.Kind), Value: r.Was, At: now}
+		a := Act{
+			ID: r.ID, Place: queries.ConversationKey{SenderID: r.SenderID, ID: r.ConversationID}, User: r.AccountID,
+			Kind: ActKind(r.Kind), Value: r.Was, At: now,
+		}
 		if r.Subject != nil {
 			a.Subject = *r.Subject
 		}

@@ -22,7 +22,8 @@ type Drawn struct {
 	Why string
 }
 
-// allot says for whom each of n items is: by the reviewers' shares, one after the other, so that each has a fair mix; "" for anybody.
+// allot says for whom each of n items is: by the reviewers' shares, one after the other, so that each has a fair mix;
+// "" for anybody.
 func allot(n int, reviewers []QueueReviewer) []string {
 	users := make([]string, n)
 	sum := int32(0)
@@ -66,9 +67,11 @@ select c.sender_id, c.id
 from conversations c
 where `
 
-// Sample draws conversations for a queue as of a time, in the order in which they are to be reviewed. Those that are in the queue
-// already are left out. population is how many there were to draw from.
-func Sample(ctx context.Context, db queries.DB, q Queue, due time.Time, zone *time.Location) (drawn []Drawn, population int, err error) {
+// Sample draws conversations for a queue as of a time, in the order in which they are to be reviewed. Those that are in
+// the queue already are left out. population is how many there were to draw from.
+func Sample(
+	ctx context.Context, db queries.DB, q Queue, due time.Time, zone *time.Location,
+) (drawn []Drawn, population int, err error) {
 	f, err := q.Filter(zone)
 	if err != nil {
 		return nil, 0, err
@@ -122,7 +125,9 @@ func Sample(ctx context.Context, db queries.DB, q Queue, due time.Time, zone *ti
 	if err := take(metric.All, n-len(drawn), "random, as a share had too few"); err != nil {
 		return nil, 0, err
 	}
-	slices.SortStableFunc(drawn, func(a, b Drawn) int { return cmp.Compare(orderOf(q.Seed, due, a.ID), orderOf(q.Seed, due, b.ID)) })
+	slices.SortStableFunc(
+		drawn, func(a, b Drawn) int { return cmp.Compare(orderOf(q.Seed, due, a.ID), orderOf(q.Seed, due, b.ID)) },
+	)
 	return drawn, population, nil
 }
 
@@ -166,7 +171,9 @@ func portions(n int, shares []Share) []int {
 
 const notInQueueText = `not exists (select from queue_items x where x.queue_id = @of_queue and x.sender_id = c.sender_id and x.conversation_id = c.id)`
 
-func sampled(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (*queries.Where, error) {
+func sampled(
+	ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location,
+) (*queries.Where, error) {
 	known, err := queries.LookUp(ctx, db, f, due, zone)
 	if err != nil {
 		return nil, err
@@ -176,7 +183,9 @@ func sampled(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due t
 	return w, nil
 }
 
-func countFresh(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location) (int, error) {
+func countFresh(
+	ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location,
+) (int, error) {
 	w, err := sampled(ctx, db, q, f, due, zone)
 	if err != nil {
 		return 0, err
@@ -185,13 +194,17 @@ func countFresh(ctx context.Context, db queries.DB, q Queue, f metric.Filter, du
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 }
 
-func sampleOf(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location, limit int) ([]queries.ConversationKey, error) {
+func sampleOf(
+	ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location, limit int,
+) ([]queries.ConversationKey, error) {
 	w, err := sampled(ctx, db, q, f, due, zone)
 	if err != nil {
 		return nil, err
 	}
 	w.Args["key"], w.Args["limit"] = fmt.Sprintf("%d/%d/", q.Seed, due.UnixMicro()), limit
-	rows, _ := db.Query(ctx, sampleHead+w.String()+"\norder by md5(@key::text || c.id::text), c.id\nlimit @limit", w.Args)
+	rows, _ := db.Query(
+		ctx, sampleHead+w.String()+"\norder by md5(@key::text || c.id::text), c.id\nlimit @limit", w.Args,
+	)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[queries.ConversationKey])
 	if err != nil {
 		err = fmt.Errorf("sample: %w", err)
@@ -202,12 +215,17 @@ func sampleOf(ctx context.Context, db queries.DB, q Queue, f metric.Filter, due 
 // mixText are what a queue's sample is compared by: counted by ids, named after.
 var mixText = map[string][2]string{
 	"channel": {`c.channel_id`, `coalesce((select x.name from channels x where x.id = g.id), '')`},
-	"version": {`c.version_id`, `coalesce((select coalesce(nullif(x.model_name, ''), x.model_id) from versions x where x.id = g.id), '')`},
+	"version": {
+		`c.version_id`,
+		`coalesce((select coalesce(nullif(x.model_name, ''), x.model_id) from versions x where x.id = g.id), '')`,
+	},
 	"outcome": {`case when c.closes_at > @mix_now then 'open' else c.outcome end`, `g.id`},
 }
 
 // MixOf counts a filter's conversations by channel, version or outcome.
-func MixOf(ctx context.Context, db queries.DB, f metric.Filter, by string, now time.Time, zone *time.Location) (map[string]int64, error) {
+func MixOf(
+	ctx context.Context, db queries.DB, f metric.Filter, by string, now time.Time, zone *time.Location,
+) (map[string]int64, error) {
 	known, err := queries.LookUp(ctx, db, f, now, zone)
 	if err != nil {
 		return nil, err
@@ -216,7 +234,12 @@ func MixOf(ctx context.Context, db queries.DB, f metric.Filter, by string, now t
 	if by == "outcome" {
 		w.Args["mix_now"] = now
 	}
-	rows, _ := db.Query(ctx, "select "+mixText[by][1]+", g.n\nfrom (select "+mixText[by][0]+" as id, count(*) as n from conversations c where "+w.String()+" group by 1) as g", w.Args)
+	rows, _ := db.Query(
+		ctx,
+		"select "+mixText[by][1]+", g.n\nfrom (select "+mixText[by][0]+
+			" as id, count(*) as n from conversations c where "+w.String()+" group by 1) as g",
+		w.Args,
+	)
 	out := map[string]int64{}
 	var name string
 	var n int64

@@ -53,7 +53,8 @@ where (t.assistant = '' or @assistant::text = '' or t.assistant = @assistant) an
 order by lower(t.name), t.assistant
 limit 2000`
 
-// TagChoices returns the tags that a conversation of the assistant may have ("": those of all), by name, without their numbers.
+// TagChoices returns the tags that a conversation of the assistant may have ("": those of all), by name, without their
+// numbers.
 func TagChoices(ctx context.Context, db queries.DB, assistant string, limits []string) ([]Tag, error) {
 	rows, _ := db.Query(ctx, tagChoicesSQL, pgx.StrictNamedArgs{"assistant": assistant, "limits": limits})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Tag])
@@ -65,7 +66,10 @@ values (@id, @assistant, @name, @description, @color, @at, @by)`
 
 // AddTag makes a tag; ErrConflict when there is one of that name for that assistant.
 func AddTag(ctx context.Context, db queries.DB, t Tag, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertTagSQL, pgx.StrictNamedArgs{"id": t.ID, "assistant": t.Assistant, "name": t.Name, "description": t.Description, "color": t.Color, "at": t.CreatedAt, "by": by})
+	_, err := db.Exec(ctx, insertTagSQL, pgx.StrictNamedArgs{
+		"id": t.ID, "assistant": t.Assistant, "name": t.Name, "description": t.Description, "color": t.Color,
+		"at": t.CreatedAt, "by": by,
+	})
 	return queries.Unique(err)
 }
 
@@ -77,14 +81,17 @@ returning id`
 
 const tagNameSQL = `select name from tags where id = @id for update`
 
-// ChangeTag renames, describes and colours a tag. ErrConflict says that somebody changed it meanwhile, or that the name is taken.
+// ChangeTag renames, describes and colours a tag. ErrConflict says that somebody changed it meanwhile, or that the name
+// is taken.
 func ChangeTag(ctx context.Context, tx pgx.Tx, t Tag) error {
 	rows, _ := tx.Query(ctx, tagNameSQL, pgx.StrictNamedArgs{"id": t.ID})
 	old, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(old) == 0 {
 		return cmp.Or(err, queries.ErrNotFound)
 	}
-	rows, _ = tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{"id": t.ID, "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision})
+	rows, _ = tx.Query(ctx, changeTagSQL, pgx.StrictNamedArgs{
+		"id": t.ID, "name": t.Name, "description": t.Description, "color": t.Color, "revision": t.Revision,
+	})
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {
 		return queries.Unique(err)

@@ -117,7 +117,9 @@ limit 100`
 )
 
 // WorkOf returns what reviewers made of a conversation that has so many events.
-func WorkOf(ctx context.Context, db queries.DB, p queries.ConversationKey, events int32, user conversation.UUID) (w Work, err error) {
+func WorkOf(
+	ctx context.Context, db queries.DB, p queries.ConversationKey, events int32, user conversation.UUID,
+) (w Work, err error) {
 	var q pgx.Batch
 	args := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": p.ID}
 	mine := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": p.ID, "user": user}
@@ -194,7 +196,9 @@ from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join review_states v on v.sender_id = k.sender_id and v.conversation_id = k.id`
 
 // WorkedOn returns what was made of those conversations of a list that somebody worked on.
-func WorkedOn(ctx context.Context, db queries.DB, list []queries.ListedConversation) (map[conversation.UUID]Worked, error) {
+func WorkedOn(
+	ctx context.Context, db queries.DB, list []queries.ListedConversation,
+) (map[conversation.UUID]Worked, error) {
 	all := make([]queries.ConversationKey, len(list))
 	events := make(map[conversation.UUID]int32, len(list))
 	for i, c := range list {
@@ -293,8 +297,12 @@ from notes n
 where m.account_id = @user and m.seen_at is null and n.id = m.note_id and n.sender_id = @sender and n.conversation_id = @conversation`
 
 // SawMentions notes that a user opened a conversation in which notes call him.
-func MarkMentionsRead(ctx context.Context, db queries.DB, p queries.ConversationKey, user conversation.UUID, now time.Time) error {
-	_, err := db.Exec(ctx, seenMentionsSQL, pgx.StrictNamedArgs{"user": user, "now": now, "sender": p.SenderID, "conversation": p.ID})
+func MarkMentionsRead(
+	ctx context.Context, db queries.DB, p queries.ConversationKey, user conversation.UUID, now time.Time,
+) error {
+	_, err := db.Exec(ctx, seenMentionsSQL, pgx.StrictNamedArgs{
+		"user": user, "now": now, "sender": p.SenderID, "conversation": p.ID,
+	})
 	return err
 }
 
@@ -319,7 +327,11 @@ select exists (
 	where c.sender_id = @sender and c.id = @conversation and m.id = @message)`
 
 // HasMessage tells whether a message is one of the conversation.
-func HasMessage(ctx context.Context, db queries.DB, p queries.ConversationKey, message conversation.UUID) (bool, error) {
-	rows, _ := db.Query(ctx, hasMessageSQL, pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": p.ID, "message": message})
+func HasMessage(
+	ctx context.Context, db queries.DB, p queries.ConversationKey, message conversation.UUID,
+) (bool, error) {
+	rows, _ := db.Query(ctx, hasMessageSQL, pgx.StrictNamedArgs{
+		"sender": p.SenderID, "conversation": p.ID, "message": message,
+	})
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }

@@ -1,5 +1,5 @@
-// Command sbom writes the bill of materials of a built program as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/) to standard output:
-// the modules that its linker noted in it, and the front-end packages that static/vendor.sh pins.
+// Command sbom writes the bill of materials of a built program as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/)
+// to standard output: the modules that its linker noted in it, and the front-end packages that static/vendor.sh pins.
 package main
 
 import (
@@ -65,15 +65,25 @@ func run() error {
 	}
 	d := document{
 		Format: "CycloneDX", Spec: "1.6", Version: 1,
-		Metadata:   metadata{time.Now().UTC().Format(time.RFC3339), component{Type: "application", Ref: "turnwise", Name: "turnwise", Version: os.Args[2]}},
-		Components: []component{{Type: "library", Ref: "std", Name: "std", Version: strings.TrimPrefix(info.GoVersion, "go"), PURL: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go")}},
+		Metadata: metadata{
+			time.Now().UTC().Format(time.RFC3339),
+			component{Type: "application", Ref: "turnwise", Name: "turnwise", Version: os.Args[2]},
+		},
+		Components: []component{
+			{
+				Type: "library", Ref: "std", Name: "std", Version: strings.TrimPrefix(info.GoVersion, "go"),
+				PURL: "pkg:golang/std@" + strings.TrimPrefix(info.GoVersion, "go"),
+			},
+		},
 	}
 	for _, m := range info.Deps {
 		if m.Replace != nil {
 			m = m.Replace
 		}
 		purl := "pkg:golang/" + strings.ToLower(m.Path) + "@" + m.Version
-		d.Components = append(d.Components, component{Type: "library", Ref: purl, Name: m.Path, Version: m.Version, PURL: purl})
+		d.Components = append(d.Components, component{
+			Type: "library", Ref: purl, Name: m.Path, Version: m.Version, PURL: purl,
+		})
 	}
 	for _, p := range packaged.FindAllStringSubmatch(string(script), -1) {
 		sum, err := base64.StdEncoding.DecodeString(p[3])
@@ -81,7 +91,10 @@ func run() error {
 			return fmt.Errorf("%s: %w", p[1], err)
 		}
 		purl := "pkg:npm/" + strings.Replace(p[1], "@", "%40", 1) + "@" + p[2]
-		d.Components = append(d.Components, component{Type: "library", Ref: purl, Name: p[1], Version: p[2], PURL: purl, Hashes: []hash{{"SHA-512", hex.EncodeToString(sum)}}})
+		d.Components = append(d.Components, component{
+			Type: "library", Ref: purl, Name: p[1], Version: p[2], PURL: purl,
+			Hashes: []hash{{"SHA-512", hex.EncodeToString(sum)}},
+		})
 	}
 	out := json.NewEncoder(os.Stdout)
 	out.SetIndent("", "\t")

@@ -42,7 +42,9 @@ func run(args []string) error {
 			return err
 		}
 		defer server.Stop()
-		for name, url := range map[string]string{"TURNWISE_TEST_DATABASE_URL": server.URL(), "TURNWISE_TEST_KEEPER_URL": server.KeeperURL()} {
+		for name, url := range map[string]string{
+			"TURNWISE_TEST_DATABASE_URL": server.URL(), "TURNWISE_TEST_KEEPER_URL": server.KeeperURL(),
+		} {
 			if err := os.Setenv(name, url); err != nil {
 				return err
 			}
