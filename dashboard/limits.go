@@ -49,11 +49,6 @@ func (v Viewer) Filter(ctx context.Context, q url.Values) (metric.Filter, error)
 	return f.LimitTo(limits), nil
 }
 
-// Conversation returns a conversation that who asks may see; ErrNotFound for others as for what is not there.
-func (v Viewer) Conversation(ctx context.Context, id conversation.UUID) (queries.ConversationFacts, error) {
-	return queries.Conversation(ctx, v.Pool, id, v.User.Assistants)
-}
-
 // Choices are what filters offer to who asks.
 func (v Viewer) Choices(ctx context.Context) (queries.Choices, error) {
 	db, err := v.Shown(ctx)

@@ -37,7 +37,7 @@ func (v Viewer) TextsBefore(ctx context.Context, f metric.Filter, now time.Time)
 
 // Shown is the database as pages show it: with personal data masked, where that is asked for. Whoever may see them
 // reveals a conversation.
-func (v Viewer) Shown(ctx context.Context) (queries.DB, error) {
+func (v Viewer) Shown(ctx context.Context) (queries.Sight, error) {
 	m, err := queries.DisplayMask(ctx, v.Pool)
 	return queries.Masked(v.Pool, m), err
 }

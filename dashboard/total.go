@@ -120,7 +120,7 @@ func (v Viewer) Newest(ctx context.Context, q Question) (*Newest, error) {
 	narrowed := q.Filter
 	narrowed.Range = all
 	for i, f := range []metric.Filter{narrowed, metric.Filter{Range: all}.LimitTo(v.User.Assistants)} {
-		list, err := queries.Conversations(ctx, v.Pool, f, nil, true, 1, q.Now, q.Zone)
+		list, err := queries.Conversations(ctx, queries.Clear(v.Pool), f, nil, true, 1, q.Now, q.Zone)
 		if err != nil {
 			return nil, err
 		}

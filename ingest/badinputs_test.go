@@ -302,7 +302,7 @@ func TestRefusedByTheDatabase(t *testing.T) {
 	if got, want := feed(t, pool, bodies...), (ingest.Counts{Duplicates: 200 - n, Rejected: n}); got != want {
 		t.Errorf("again: got %+v, want %+v", got, want)
 	}
-	rows, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 20)
+	rows, err := queries.RejectedEvents(t.Context(), queries.Clear(pool), queries.RejectedFilter{}, 20)
 	if err != nil || len(rows) != len(refused) || rows[0].Seen != 2 || rows[0].Code != "store" {
 		t.Errorf("set aside: %+v, %v", rows, err)
 	}

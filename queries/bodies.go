@@ -20,7 +20,7 @@ where sender_id = @sender and at between @from and @until and conversation_id = 
 order by part`
 
 // BodiesOf returns the events of a conversation as they were received, in bundles that BodySeparator divides.
-func BodiesOf(ctx context.Context, db DB, c ConversationFacts) ([]string, error) {
+func BodiesOf(ctx context.Context, db Sight, c ConversationFacts) ([]string, error) {
 	rows, _ := db.Query(ctx, bodiesOfSQL, pgx.StrictNamedArgs{
 		"sender": c.SenderID, "from": c.StartedAt, "until": c.LastAt, "id": c.ID,
 	})

@@ -281,7 +281,7 @@ order by c.started_at desc, c.id desc`
 // the cursor names (nil: the newest). few says that the filter has few in all: then they are found first and
 // ordered after, where a walk back in time would pass over all the others.
 func Conversations(
-	ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, few bool, limit int, now time.Time,
+	ctx context.Context, db Sight, f metric.Filter, at *metric.Cursor, few bool, limit int, now time.Time,
 	zone *time.Location,
 ) ([]ListedConversation, error) {
 	known, err := LookUp(ctx, db, f, now, zone)

@@ -131,7 +131,7 @@ func TestFilters(t *testing.T) {
 			t.Fatalf("%s: %v", tt.query, err)
 		}
 		for _, few := range []bool{false, true} {
-			list, err := queries.Conversations(t.Context(), pool, f, nil, few, 50, now, time.UTC)
+			list, err := queries.Conversations(t.Context(), queries.Clear(pool), f, nil, few, 50, now, time.UTC)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +155,7 @@ func TestFindByID(t *testing.T) {
 	pool := dbtest.Pool(t)
 	five(t, pool)
 	all, err := queries.Conversations(
-		t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 50, noon.Add(5*time.Hour),
+		t.Context(), queries.Clear(pool), metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 50, noon.Add(5*time.Hour),
 		time.UTC,
 	)
 	if err != nil {
@@ -164,7 +164,7 @@ func TestFindByID(t *testing.T) {
 	for _, c := range all {
 		for _, id := range []string{c.ID.String(), c.ID.String()[:13], c.ID.String()[:8]} {
 			list, err := queries.Conversations(
-				t.Context(), pool, metric.Filter{Range: metric.Range{Days: 1}, ID: id}, nil, false, 50,
+				t.Context(), queries.Clear(pool), metric.Filter{Range: metric.Range{Days: 1}, ID: id}, nil, false, 50,
 				noon.AddDate(1, 0, 0), time.UTC,
 			)
 			if err != nil || len(list) != 1 || list[0].ID != c.ID {
@@ -186,13 +186,13 @@ func TestPages(t *testing.T) {
 	store(t, pool, bodies...)
 	f := metric.Filter{Range: metric.Range{Days: 28}}
 	page := func(at *metric.Cursor) []queries.ListedConversation {
-		list, err := queries.Conversations(t.Context(), pool, f, at, false, 7, noon.Add(time.Hour), time.UTC)
+		list, err := queries.Conversations(t.Context(), queries.Clear(pool), f, at, false, 7, noon.Add(time.Hour), time.UTC)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return list
 	}
-	whole, err := queries.Conversations(t.Context(), pool, f, nil, false, 100, noon.Add(time.Hour), time.UTC)
+	whole, err := queries.Conversations(t.Context(), queries.Clear(pool), f, nil, false, 100, noon.Add(time.Hour), time.UTC)
 	if err != nil || len(whole) != 25 {
 		t.Fatalf("%d conversations, %v", len(whole), err)
 	}
@@ -226,17 +226,17 @@ func TestTranscript(t *testing.T) {
 	}
 	store(t, pool, bodies...)
 	list, err := queries.Conversations(
-		t.Context(), pool, metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 1, noon.Add(time.Hour), time.UTC,
+		t.Context(), queries.Clear(pool), metric.Filter{Range: metric.Range{Days: 28}}, nil, false, 1, noon.Add(time.Hour), time.UTC,
 	)
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}
-	c, err := queries.Conversation(t.Context(), pool, list[0].ID, nil)
+	c, err := queries.Conversation(t.Context(), queries.Clear(pool), list[0].ID, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	load := func(w queries.Window) queries.Transcript {
-		x, err := queries.LoadTranscript(t.Context(), pool, c, w)
+		x, err := queries.LoadTranscript(t.Context(), queries.Clear(pool), c, w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,12 +273,12 @@ func TestTranscript(t *testing.T) {
 	}
 	foreign := conversation.UUID{1}
 	if _, err := queries.LoadTranscript(
-		t.Context(), pool, c, queries.Window{Message: &foreign, Limit: 10},
+		t.Context(), queries.Clear(pool), c, queries.Window{Message: &foreign, Limit: 10},
 	); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
 		t.Errorf("a message of elsewhere: %v", err)
 	}
 	if _, err := queries.Conversation(
-		t.Context(), pool, foreign, nil,
+		t.Context(), queries.Clear(pool), foreign, nil,
 	); err != queries.ErrNotFound { //nolint:errorlint // the sentinel itself
 		t.Errorf("an unknown conversation: %v", err)
 	}

@@ -50,7 +50,7 @@ order by c.last_at desc, c.person desc`
 // EndUsers returns at most limit people with conversations of the filter, those who came last first, after the one that
 // before names (nil: from the first on).
 func EndUsers(
-	ctx context.Context, db DB, f metric.Filter, before *metric.Cursor, limit int, now time.Time, zone *time.Location,
+	ctx context.Context, db Sight, f metric.Filter, before *metric.Cursor, limit int, now time.Time, zone *time.Location,
 ) ([]EndUser, error) {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {

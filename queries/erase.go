@@ -64,7 +64,7 @@ const MostSenders = 200
 
 // Person returns the senders of whom a sender key or user id is, and the others that share a user id with them; an
 // *metric.InputError when they are too many.
-func Person(ctx context.Context, db DB, who string) ([]Subject, error) {
+func Person(ctx context.Context, db Sight, who string) ([]Subject, error) {
 	if who == "" {
 		return nil, nil
 	}

@@ -182,7 +182,7 @@ limit @limit`
 )
 
 // RejectedEventByID returns one, or ErrNotFound.
-func RejectedEventByID(ctx context.Context, db DB, id conversation.UUID) (RejectedEvent, error) {
+func RejectedEventByID(ctx context.Context, db Sight, id conversation.UUID) (RejectedEvent, error) {
 	rows, _ := db.Query(ctx, rejectedByIDSQL, pgx.StrictNamedArgs{"id": id})
 	return One[RejectedEvent](rows)
 }
@@ -198,7 +198,7 @@ type RejectedFilter struct {
 }
 
 // RejectedEvents returns those of one state, the newest first, of each body only the beginning.
-func RejectedEvents(ctx context.Context, db DB, f RejectedFilter, limit int) ([]RejectedEvent, error) {
+func RejectedEvents(ctx context.Context, db Sight, f RejectedFilter, limit int) ([]RejectedEvent, error) {
 	if f.Before.IsZero() {
 		f.Before = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}

@@ -12,14 +12,31 @@ import (
 	"turnwise/mask"
 )
 
+// Sight is the database with somebody's eyes: personal data are masked, or in the clear. Whatever yields what people
+// said or who they are asks for one, so that nobody shows it by using the bare database.
+type Sight interface {
+	DB
+	Masks() bool
+}
+
 // Masked returns the database as somebody sees it who may not see personal data: they are masked in every text that a
-// query yields, whichever it is. Without a masker it is the database itself.
-func Masked(db DB, m *mask.Masker) DB {
+// query yields, whichever it is. Without a masker nothing is masked.
+func Masked(db DB, m *mask.Masker) Sight {
 	if m == nil {
-		return db
+		return Clear(db)
 	}
 	return masked{db, m}
 }
+
+// Clear returns the database with personal data in the clear: for who may see them and asked for it, for files that
+// mask by themselves, and for what nobody is shown.
+func Clear(db DB) Sight { return unmasked{db} }
+
+type unmasked struct{ DB }
+
+func (unmasked) Masks() bool { return false }
+
+func (masked) Masks() bool { return true }
 
 type masked struct {
 	db DB

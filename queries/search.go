@@ -107,7 +107,7 @@ func lookUpText(
 ) (t found, err error) {
 	q, err := SearchTyped(f.Text)
 	if !f.Shown { // words that are forgiven would be those that are masked
-		q, err = Search(ctx, db, f.Text)
+		q, err = forgiving(ctx, db, f.Text)
 	}
 	if err != nil {
 		return t, err
@@ -176,8 +176,11 @@ func hitsWithin(
 		return err
 	}
 	of := func(db DB) DB { return db }
-	if m, ok := db.(masked); ok { // masked it may be waited for no longer either
-		db, of = m.db, func(db DB) DB { return masked{db, m.m} }
+	switch d := db.(type) { // with eyes it may be waited for no longer either
+	case masked:
+		db, of = d.db, func(db DB) DB { return masked{db, d.m} }
+	case unmasked:
+		db = d.DB
 	}
 	if pool, ok := db.(*pgxpool.Pool); ok && wait > 0 {
 		return hits, Within(ctx, pool, wait, func(db DB) error { return read(of(db)) })
@@ -276,7 +279,11 @@ func SearchTyped(text string) (search.Query, error) {
 }
 
 // Search reads what somebody looks for, with the words that it forgives.
-func Search(ctx context.Context, db DB, text string) (search.Query, error) {
+func Search(ctx context.Context, db Sight, text string) (search.Query, error) {
+	return forgiving(ctx, db, text)
+}
+
+func forgiving(ctx context.Context, db DB, text string) (search.Query, error) {
 	q, err := SearchTyped(text)
 	if err != nil {
 		return q, err
@@ -349,7 +356,7 @@ type Excerpt struct {
 // Excerpts returns the first message of each conversation that a search hits, if there is one; a hit may also lie in a
 // note, a tag or an id.
 func Excerpts(
-	ctx context.Context, db DB, q search.Query, list []ListedConversation, most int,
+	ctx context.Context, db Sight, q search.Query, list []ListedConversation, most int,
 ) (map[conversation.UUID]Excerpt, error) {
 	n := len(list)
 	senders, ids, froms, untils := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n)
@@ -401,7 +408,7 @@ func amongNext(
 // Searched returns at once what Conversations and CountConversations return of a filter that searches; the number may
 // be Uncounted.
 func Searched(
-	ctx context.Context, db DB, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location,
+	ctx context.Context, db Sight, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location,
 ) ([]ListedConversation, int, error) {
 	known, err := lookUpNames(ctx, db, f, impatience, now, zone)
 	if err != nil {

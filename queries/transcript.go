@@ -51,7 +51,7 @@ limit 1`
 
 // Conversation returns one conversation of the assistants that somebody is limited to, nil for all; or ErrNotFound. A
 // platform may tell the same id for conversations of two assistants.
-func Conversation(ctx context.Context, db DB, id conversation.UUID, limits []string) (ConversationFacts, error) {
+func Conversation(ctx context.Context, db Sight, id conversation.UUID, limits []string) (ConversationFacts, error) {
 	rows, _ := db.Query(ctx, conversationSQL, pgx.StrictNamedArgs{"id": id, "limits": AssistantIDs(limits)})
 	c, err := One[ConversationFacts](rows)
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -80,15 +80,16 @@ select * from (
 	select c.id, c.started_at, c.closes_at, c.outcome, c.first_text, a.name as assistant
 	from conversations c
 	join assistants a on a.id = c.assistant_id
-	where @usr <> '' and c.user_id = @usr and c.started_at < @at and (@limits::integer[] is null or c.assistant_id = any(@limits))
+	where c.user_id <> '' and c.user_id = (select user_id from conversations where sender_id = @sender and id = @id)
+		and c.started_at < @at and (@limits::integer[] is null or c.assistant_id = any(@limits))
 ) as e
 order by started_at desc, id
 limit 6`
 
 // EarlierConversations returns the last conversations of the same end user before this one.
-func EarlierConversations(ctx context.Context, db DB, c ConversationFacts, limits []string) ([]Earlier, error) {
+func EarlierConversations(ctx context.Context, db Sight, c ConversationFacts, limits []string) ([]Earlier, error) {
 	rows, _ := db.Query(ctx, earlierSQL, pgx.StrictNamedArgs{
-		"sender": c.SenderID, "usr": c.UserID, "at": c.StartedAt, "limits": AssistantIDs(limits),
+		"sender": c.SenderID, "id": c.ID, "at": c.StartedAt, "limits": AssistantIDs(limits),
 	})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Earlier])
 }
@@ -235,7 +236,7 @@ type Window struct {
 const wholeSeq = int64(1) << 62
 
 // LoadTranscript returns a stretch of the conversation. A message that is not in it is ErrNotFound.
-func LoadTranscript(ctx context.Context, db DB, c ConversationFacts, w Window) (Transcript, error) {
+func LoadTranscript(ctx context.Context, db Sight, c ConversationFacts, w Window) (Transcript, error) {
 	var t Transcript
 	args := func(more pgx.StrictNamedArgs) pgx.StrictNamedArgs {
 		more["sender"], more["id"], more["from"], more["until"] = c.SenderID, c.ID, c.StartedAt, c.LastAt

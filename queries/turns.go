@@ -87,7 +87,7 @@ order by x.response_ms desc nulls last, x.conversation_id, x.n`
 // Turns returns at most limit turns of the filter's conversations, the slowest first, after the first skip ones. With
 // few conversations their turns are looked up, else the slowest turns are looked through for those of the filter.
 func Turns(
-	ctx context.Context, db DB, f metric.Filter, few bool, skip, limit int, now time.Time, zone *time.Location,
+	ctx context.Context, db Sight, f metric.Filter, few bool, skip, limit int, now time.Time, zone *time.Location,
 ) ([]ListedTurn, error) {
 	c, t, err := listedTurns(ctx, db, f, now, zone)
 	if err != nil {

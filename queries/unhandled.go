@@ -36,7 +36,7 @@ order by t.at desc, t.conversation_id, t.n`
 // UnhandledMessages returns the messages of the filter's conversations that the assistant did not understand, at most
 // limit, the newest first, with the first 2,000 characters of each.
 func UnhandledMessages(
-	ctx context.Context, db DB, f metric.Filter, limit int, now time.Time, zone *time.Location,
+	ctx context.Context, db Sight, f metric.Filter, limit int, now time.Time, zone *time.Location,
 ) ([]Unhandled, error) {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {

@@ -65,7 +65,7 @@ func WritePerson(
 				return err
 			}
 			for _, id := range ids {
-				c, err := conversationOf(ctx, tx, id, s, now)
+				c, err := conversationOf(ctx, queries.Clear(tx), id, s, now)
 				if err != nil {
 					return err
 				}
@@ -111,7 +111,7 @@ func subjects(of []queries.Subject) (all []map[string]any) {
 
 // conversationOf reads a whole conversation of a sender.
 func conversationOf(
-	ctx context.Context, db queries.DB, id conversation.UUID, s queries.Subject, now time.Time,
+	ctx context.Context, db queries.Sight, id conversation.UUID, s queries.Subject, now time.Time,
 ) (p personConversation, err error) {
 	c, err := queries.Conversation(ctx, db, id, []string{s.Assistant})
 	if err != nil {

@@ -66,7 +66,7 @@ func TestBoundaries(t *testing.T) {
 		t.Helper()
 		const want = 3 // at the start, after it, and before the end
 		query := f.Encode()
-		list, err := queries.Conversations(t.Context(), pool, f, nil, false, 50, now, berlin)
+		list, err := queries.Conversations(t.Context(), queries.Clear(pool), f, nil, false, 50, now, berlin)
 		if err != nil || len(list) != want {
 			t.Errorf("%s: listed %d, %v", query, len(list), err)
 		}
@@ -118,7 +118,7 @@ func TestBoundaries(t *testing.T) {
 	all()
 	half := metric.Filter{Range: metric.Range{From: at, Until: at.Add(time.Hour)}}
 	if list, err := queries.Conversations(
-		t.Context(), pool, half, nil, false, 50, now, berlin,
+		t.Context(), queries.Clear(pool), half, nil, false, 50, now, berlin,
 	); err != nil || len(list) != 2 {
 		t.Errorf("%s: listed %d, %v", half.Encode(), len(list), err)
 	}

@@ -53,7 +53,7 @@ func (l *listing) read(
 		l.err = err
 		return false
 	}
-	m.Masked = db != queries.DB(l.Pool)
+	m.Masked = db.Masks()
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		if m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone); err != nil {

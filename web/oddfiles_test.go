@@ -136,7 +136,7 @@ func TestOddFiles(t *testing.T) {
 		}
 	}
 	list, err := queries.Conversations(
-		t.Context(), pool, metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, nil, true, 300, time.Now(),
+		t.Context(), queries.Clear(pool), metric.Filter{Range: metric.Range{Days: metric.MaxDays}}, nil, true, 300, time.Now(),
 		time.UTC,
 	)
 	if err != nil || len(list) == 0 {

@@ -48,7 +48,7 @@ func (s *server) personOf(w http.ResponseWriter, r *http.Request) (who string, o
 	if len(who) > 1000 || !utf8.ValidString(who) || strings.ContainsRune(who, 0) {
 		return who, nil, &metric.InputError{Field: "person", Msg: "is a sender key or a user id"}
 	}
-	of, err = queries.Person(r.Context(), s.Pool, who)
+	of, err = queries.Person(r.Context(), queries.Clear(s.Pool), who)
 	return who, of, err
 }
 

@@ -80,7 +80,7 @@ func (s *server) rejected(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := queries.RejectedEvents(r.Context(), s.Pool, f, rejectedPage+1)
+	list, err := queries.RejectedEvents(r.Context(), s.bodies(), f, rejectedPage+1)
 	if err != nil {
 		return err
 	}
@@ -119,6 +119,10 @@ func (s *server) rejected(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.RejectedPage(m))
 }
 
+// bodies shows rejected events as they are kept: who mends them must see what came. What may be masked before it is
+// stored is masked in them already.
+func (s *server) bodies() queries.Sight { return queries.Clear(s.Pool) }
+
 func rejectedRow(x queries.RejectedEvent) views.RejectedRow {
 	return views.RejectedRow{
 		ID: x.ID, LastAt: x.LastAt, Source: x.Source, Position: x.Position, Code: x.Code, Detail: x.Detail,
@@ -146,7 +150,7 @@ func (s *server) rejectedByURL(r *http.Request) (queries.RejectedEvent, error) {
 	if err != nil {
 		return queries.RejectedEvent{}, queries.ErrNotFound
 	}
-	return queries.RejectedEventByID(r.Context(), s.Pool, id)
+	return queries.RejectedEventByID(r.Context(), s.bodies(), id)
 }
 
 func whole(x queries.RejectedEvent) bool { return int(x.Size) == len(x.Body) }
@@ -206,7 +210,7 @@ func (s *server) rejectedBody(w http.ResponseWriter, r *http.Request) error {
 // each calls do with all open rejected events of a filter.
 func (s *server) each(r *http.Request, f queries.RejectedFilter, do func(queries.RejectedEvent) error) error {
 	for {
-		list, err := queries.RejectedEvents(r.Context(), s.Pool, f, rejectedBatch)
+		list, err := queries.RejectedEvents(r.Context(), s.bodies(), f, rejectedBatch)
 		if err != nil || len(list) == 0 {
 			return err
 		}
@@ -236,7 +240,7 @@ func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error 
 	out := json.NewEncoder(w)
 	ctx := r.Context()
 	err = s.each(r, f, func(x queries.RejectedEvent) error {
-		x, err := queries.RejectedEventByID(ctx, s.Pool, x.ID)
+		x, err := queries.RejectedEventByID(ctx, s.bodies(), x.ID)
 		if err != nil {
 			return err
 		}
@@ -319,7 +323,7 @@ func (s *server) replayMany(w http.ResponseWriter, r *http.Request) error {
 	}
 	done, failed := 0, 0
 	err = s.each(r, f, func(x queries.RejectedEvent) error {
-		x, err := queries.RejectedEventByID(r.Context(), s.Pool, x.ID)
+		x, err := queries.RejectedEventByID(r.Context(), s.bodies(), x.ID)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ const undoFor = 12 * time.Hour
 // reviewing is one conversation, and who reviews it.
 type reviewing struct {
 	*server
-	db     queries.DB // as the user sees the conversation
+	db     queries.Sight // as the user sees the conversation
 	page   views.Page
 	user   access.Account
 	place  queries.ConversationKey
@@ -72,8 +72,8 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		})
 	}
 	raw := map[conversation.UUID]string{}
-	if v.db != queries.DB(v.Pool) { // who changed what he sees would keep the masks
-		clear, err := work.WorkOf(ctx, v.Pool, v.place, v.events, v.user.ID)
+	if v.db.Masks() { // who changed what he sees would keep the masks
+		clear, err := work.WorkOf(ctx, queries.Clear(v.Pool), v.place, v.events, v.user.ID)
 		if err != nil {
 			return m, err
 		}
@@ -250,17 +250,12 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	if err := r.ParseForm(); err != nil {
 		return nil, &metric.InputError{Field: "form", Msg: "is too large"}
 	}
-	c, err := s.viewer(r.Context()).Conversation(r.Context(), id)
-	if err != nil {
-		return nil, err
-	}
-	place := queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}
-	sight, err := s.sightOf(r.Context(), place)
+	c, err := s.open(r.Context(), id)
 	if err != nil {
 		return nil, err
 	}
 	v = &reviewing{
-		server: s, db: sight.db, page: s.page(r, "Conversation", "Conversations"), place: place, events: c.Events,
+		server: s, db: c.db, page: s.page(r, "Conversation", "Conversations"), place: c.place(), events: c.Events,
 		of: c.Assistant,
 	}
 	v.user, _ = accountOf(r.Context())

@@ -87,7 +87,7 @@ func (s *server) tagOne(w http.ResponseWriter, r *http.Request) error {
 			a.Subject = t.ID
 		} else {
 			a.Subject = choices[i].ID
-			was, err := work.WorkOf(ctx, tx, v.place, v.events, v.user.ID)
+			was, err := work.WorkOf(ctx, queries.Clear(tx), v.place, v.events, v.user.ID)
 			if err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func (s *server) markMessage(w http.ResponseWriter, r *http.Request) error {
 	} else if !ok {
 		return queries.ErrNotFound
 	}
-	was, err := work.WorkOf(r.Context(), s.Pool, v.place, v.events, v.user.ID)
+	was, err := work.WorkOf(r.Context(), v.db, v.place, v.events, v.user.ID)
 	if err != nil {
 		return err
 	}

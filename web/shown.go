@@ -18,55 +18,63 @@ import (
 	"turnwise/queries"
 )
 
-// sight is how somebody sees a conversation.
-type sight struct {
-	db     queries.DB
-	masker *mask.Masker        // nil: in the clear
-	until  *time.Time          // that it is revealed; nil: it is not
-	as     func(string) string // masks a text
+// opened is a conversation as who asks sees it.
+type opened struct {
+	queries.ConversationFacts
+	db     queries.Sight
+	masker *mask.Masker // nil: in the clear
+	until  *time.Time   // that it is revealed; nil: it is not
+	named  bool         // its end user is shown
 }
 
-// sightOf tells how who asks sees a conversation.
-func (s *server) sightOf(ctx context.Context, of queries.ConversationKey) (x sight, err error) {
-	x.db, x.as = s.Pool, func(text string) string { return text }
+func (c opened) place() queries.ConversationKey {
+	return queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}
+}
+
+// open returns a conversation that who asks may see; ErrNotFound for others as for what is not there.
+func (s *server) open(ctx context.Context, id conversation.UUID) (c opened, err error) {
+	c.db, c.named = queries.Clear(s.Pool), true
+	if c.ConversationFacts, err = queries.Conversation(ctx, c.db, id, limitsOf(ctx)); err != nil {
+		return c, err
+	}
 	m, err := queries.DisplayMask(ctx, s.Pool)
 	if err != nil || m == nil {
-		return x, err
+		return c, err
 	}
 	if u, ok := accountOf(ctx); ok && may(ctx, access.SeePersonal) {
-		if x.until, err = queries.RevealedUntil(ctx, s.Pool, of, u.ID, s.Now()); err != nil || x.until != nil {
-			return x, err
+		if c.until, err = queries.RevealedUntil(ctx, s.Pool, c.place(), u.ID, s.Now()); err != nil || c.until != nil {
+			return c, err
 		}
 	}
-	told, err := queries.ToldIn(ctx, s.Pool, m, []conversation.UUID{of.ID})
-	m = m.With(told[of.ID])
-	x.db, x.masker, x.as = queries.Masked(s.Pool, m), m, m.Shown
-	return x, err
-}
-
-// facts are those of a conversation, as they are seen.
-func (x sight) facts(c queries.ConversationFacts) queries.ConversationFacts {
-	for _, text := range []*string{&c.FirstText, &c.SenderKey, &c.UserID, &c.SessionID} {
-		*text = x.as(*text)
+	told, err := queries.ToldIn(ctx, s.Pool, m, []conversation.UUID{id})
+	if err != nil {
+		return c, err
 	}
-	return c
+	c.masker = m.With(told[id])
+	c.db = queries.Masked(s.Pool, c.masker)
+	user, sender := c.UserID, c.SenderKey
+	for _, text := range []*string{&c.FirstText, &c.SenderKey, &c.UserID, &c.SessionID} {
+		*text = c.masker.Shown(*text)
+	}
+	c.named = c.UserID == user && (user != "" || c.SenderKey == sender)
+	return c, nil
 }
 
 // transcript masks what is masked by its name, beside what the database masks by its form.
-func (x sight) transcript(t *queries.Transcript) {
-	if x.masker == nil {
+func (c opened) transcript(t *queries.Transcript) {
+	if c.masker == nil {
 		return
 	}
 	for i := range t.Slots {
-		t.Slots[i].Value = x.masker.Slot(t.Slots[i].Name, t.Slots[i].Value)
+		t.Slots[i].Value = c.masker.Slot(t.Slots[i].Name, t.Slots[i].Value)
 	}
 	for i := range t.Commands {
-		c := &t.Commands[i]
-		c.Value, c.Detail = x.masker.Slot(c.Slot, c.Value), x.masker.Parts(c.Detail)
+		k := &t.Commands[i]
+		k.Value, k.Detail = c.masker.Slot(k.Slot, k.Value), c.masker.Parts(k.Detail)
 	}
 	for i := range t.Messages {
 		e := &t.Messages[i]
-		e.Text, e.Entities = x.masker.Entities(e.Text, e.Entities)
+		e.Text, e.Entities = c.masker.Entities(e.Text, e.Entities)
 	}
 }
 
@@ -82,7 +90,7 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	c, err := s.viewer(ctx).Conversation(ctx, id)
+	c, err := s.open(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -103,7 +111,7 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 			d.after = map[string]any{"hidden": true}
 		}
 		return d, queries.Reveal(
-			ctx, tx, queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}, u.ID, reason, s.Now(), until,
+			ctx, tx, c.place(), u.ID, reason, s.Now(), until,
 		)
 	}); err != nil {
 		return err

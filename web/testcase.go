@@ -27,29 +27,26 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	if err != nil {
 		return c, nil, nil, queries.ErrNotFound
 	}
-	if c, err = s.viewer(r.Context()).Conversation(r.Context(), id); err == nil && c.Removed > 0 {
+	of, err := s.open(r.Context(), id)
+	if err == nil && of.Removed > 0 {
 		err = errStripped
 	}
 	if err != nil {
 		return c, nil, nil, err
 	}
-	sight, err := s.sightOf(r.Context(), queries.ConversationKey{SenderID: c.SenderID, ID: c.ID})
-	if err != nil {
-		return c, nil, nil, err
-	}
 	platform = map[conversation.UUID]bool{}
 	for window := (queries.Window{Limit: 1000}); ; {
-		t, err := queries.LoadTranscript(r.Context(), sight.db, c, window)
+		t, err := queries.LoadTranscript(r.Context(), of.db, of.ConversationFacts, window)
 		if err != nil {
 			return c, nil, nil, err
 		}
-		sight.transcript(&t)
+		of.transcript(&t)
 		for _, x := range t.Turns {
 			platform[x.MessageID] = x.Platform
 		}
 		messages = append(messages, t.Messages...)
 		if t.Until == 0 {
-			return sight.facts(c), messages, platform, nil
+			return of.ConversationFacts, messages, platform, nil
 		}
 		window.After = t.Until
 	}
@@ -147,18 +144,15 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	c, err := s.viewer(r.Context()).Conversation(r.Context(), id)
+	c, err := s.open(r.Context(), id)
 	if err != nil {
 		return err
 	}
 	if c.Removed > 0 {
 		return errStripped
 	}
-	sight, err := s.sightOf(r.Context(), queries.ConversationKey{SenderID: c.SenderID, ID: c.ID})
-	if err != nil {
-		return err
-	}
-	bundles, err := queries.BodiesOf(r.Context(), s.Pool, c)
+	// Bodies are masked as a whole, by the names of their fields too.
+	bundles, err := queries.BodiesOf(r.Context(), queries.Clear(s.Pool), c.ConversationFacts)
 	if err != nil {
 		return err
 	}
@@ -170,7 +164,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 			} else {
 				b.WriteByte('[')
 			}
-			masked, _ := sight.masker.Whole(body)
+			masked, _ := c.masker.Whole(body)
 			b.WriteString(masked)
 		}
 	}

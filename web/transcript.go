@@ -34,33 +34,27 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.viewer(r.Context()).Conversation(r.Context(), id)
+	c, err := s.open(r.Context(), id)
 	if errors.Is(err, queries.ErrNotFound) {
 		return s.noConversation(w, r)
 	}
 	if err != nil {
 		return err
 	}
-	place := queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}
-	sight, err := s.sightOf(r.Context(), place)
-	if err != nil {
-		return err
-	}
-	t, err := queries.LoadTranscript(r.Context(), sight.db, c, window)
+	t, err := queries.LoadTranscript(r.Context(), c.db, c.ConversationFacts, window)
 	if window.Message != nil && errors.Is(err, queries.ErrNotFound) {
 		window.Message = nil // a message that is gone: the conversation is there all the same
-		t, err = queries.LoadTranscript(r.Context(), sight.db, c, window)
+		t, err = queries.LoadTranscript(r.Context(), c.db, c.ConversationFacts, window)
 	}
 	if err != nil {
 		return err
 	}
-	sight.transcript(&t)
-	seen := sight.facts(c)
+	c.transcript(&t)
 	m := views.Transcript{
 		Page: s.page(r, "Conversation", "Conversations"), ID: c.ID, StartedAt: c.StartedAt, Channel: c.Channel,
-		View: "business", Back: s.back(r), Removed: c.Removed, Resumed: c.Resumed, Revealed: sight.until,
+		View: "business", Back: s.back(r), Removed: c.Removed, Resumed: c.Resumed, Revealed: c.until,
 	}
-	m.Here, m.Masked = r.URL.RawQuery, sight.masker != nil
+	m.Here, m.Masked = r.URL.RawQuery, c.masker != nil
 	if r.URL.Query().Get("view") == "builder" {
 		m.View = "builder"
 	}
@@ -70,7 +64,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.Query = r.URL.Query().Get("q")
 	v := &reviewing{
-		server: s, db: sight.db, page: m.Page, place: place, events: c.Events, of: c.Assistant, linked: window.Message,
+		server: s, db: c.db, page: m.Page, place: c.place(), events: c.Events, of: c.Assistant, linked: window.Message,
 	}
 	v.user, _ = accountOf(r.Context())
 	v.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
@@ -79,10 +73,10 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.In = m.Work.In
 	m.Outcome = queries.OutcomeAt(c.Outcome, c.ClosesAt, m.Now)
-	m.Heading = heading(seen)
-	m.Alike = alike(seen, m.Outcome)
+	m.Heading = heading(c.ConversationFacts)
+	m.Alike = alike(c.ConversationFacts, m.Outcome)
 	m.Title = m.Heading
-	m.Lines = lines(m.Page, c, t, window.Message)
+	m.Lines = lines(m.Page, c.ConversationFacts, t, window.Message)
 	for i := range m.Lines {
 		if l := &m.Lines[i]; l.Kind == "message" {
 			l.Tools = v.tools(l.ID)
@@ -110,7 +104,7 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		earlier, err := queries.EarlierConversations(r.Context(), others, c, limitsOf(r.Context()))
+		earlier, err := queries.EarlierConversations(r.Context(), others, c.ConversationFacts, limitsOf(r.Context()))
 		if err != nil {
 			return err
 		}
@@ -125,11 +119,11 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		for i, e := range earlier {
 			earlier[i].FirstText = hide(e.ID, e.FirstText)
 		}
-		s.transcriptFacts(&m, seen, earlier)
-		if seen.UserID != c.UserID || seen.UserID == "" && seen.SenderKey != c.SenderKey {
+		s.transcriptFacts(&m, c.ConversationFacts, earlier)
+		if !c.named {
 			m.EarlierAt = "" // the address would name the person
 		}
-		if err := s.neighbours(r, &m, c); err != nil {
+		if err := s.neighbours(r, &m, c.ConversationFacts); err != nil {
 			return err
 		}
 		if err := work.MarkMentionsRead(r.Context(), s.Pool, v.place, v.user.ID, m.Now); err != nil {
@@ -205,7 +199,7 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 		var list []queries.ListedConversation
 		err := queries.Within(ctx, s.Pool, neighbourWait, func(db queries.DB) (err error) {
 			list, err = queries.Conversations(
-				ctx, db, f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now,
+				ctx, queries.Clear(db), f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now,
 				s.Zone,
 			)
 			return err

@@ -426,7 +426,7 @@ func TestRejected(t *testing.T) {
 			t.Errorf("%s without the right to personal data: %d", path, status)
 		}
 	}
-	left, err := queries.RejectedEvents(t.Context(), pool, queries.RejectedFilter{}, 10)
+	left, err := queries.RejectedEvents(t.Context(), queries.Clear(pool), queries.RejectedFilter{}, 10)
 	if err != nil || len(left) != 0 {
 		t.Errorf("left %v, %v", left, err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,8 +26,10 @@ func TestNetworkLost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not with -short")
 	}
-	const host, guest = "10.231.7.1", "10.231.7.2"
-	name := fmt.Sprintf("tw%d", os.Getpid()%100000)
+	// A run that was killed leaves its network behind: each has a name and addresses of its own.
+	n := rand.IntN(1 << 14)
+	name := fmt.Sprintf("tw%d", n)
+	host, guest := fmt.Sprintf("10.231.%d.%d", n>>6, n&63<<2+1), fmt.Sprintf("10.231.%d.%d", n>>6, n&63<<2+2)
 	ip := func(args ...string) error {
 		out, err := exec.Command("ip", args...).CombinedOutput()
 		if err != nil {

@@ -118,7 +118,7 @@ limit 100`
 
 // WorkOf returns what reviewers made of a conversation that has so many events.
 func WorkOf(
-	ctx context.Context, db queries.DB, p queries.ConversationKey, events int32, user conversation.UUID,
+	ctx context.Context, db queries.Sight, p queries.ConversationKey, events int32, user conversation.UUID,
 ) (w Work, err error) {
 	var q pgx.Batch
 	args := pgx.StrictNamedArgs{"sender": p.SenderID, "conversation": p.ID}
