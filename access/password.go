@@ -55,7 +55,8 @@ func CheckPassword(password, email, name string) error {
 		if utf8.RuneCountInString(own) >= 4 && utf8.RuneCountInString(strings.ReplaceAll(low, own, "")) < 8 {
 			return &metric.InputError{
 				Field: "password",
-				Msg:   "is hardly more than a name that others know; take several words that have nothing to do with each other",
+				Msg: "is hardly more than a name that others know; take several words that have nothing to do " +
+					"with each other",
 			}
 		}
 	}

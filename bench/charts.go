@@ -18,9 +18,11 @@ import (
 // for its analytics tables: sessions, user messages and hand-offs by day, and response times.
 var rawQueries = []struct{ name, sql string }{
 	{"conversations, escalated and containment by day", `
-select date_trunc('day', at) as day, count(*), count(*) filter (where engaged), count(*) filter (where engaged and escalated)
+select date_trunc('day', at) as day, count(*), count(*) filter (where engaged), count(*)
+	filter (where engaged and escalated)
 from (
-	select conversation_id, min(at) as at, bool_or(type = 'user') as engaged, bool_or(type = 'action' and name in ('action_human_handoff', 'action_handoff_metric')) as escalated
+	select conversation_id, min(at) as at, bool_or(type = 'user') as engaged, bool_or(type = 'action'
+		and name in ('action_human_handoff', 'action_handoff_metric')) as escalated
 	from events
 	where at >= now() - $1 * interval '1 day'
 	group by conversation_id
@@ -29,7 +31,9 @@ group by 1`},
 	{"response time by day", `
 select date_trunc('day', at) as day, percentile_cont(array[0.5, 0.95, 0.99]) within group (order by ms)
 from (
-	select at, 1000 * extract(epoch from lead(at) over (partition by sender_id, conversation_id order by seq) - at)::float8 as ms, type, lead(type) over (partition by sender_id, conversation_id order by seq) as next
+	select at, 1000 * extract(epoch from lead(at) over (partition by sender_id, conversation_id
+		order by seq) - at)::float8 as ms, type, lead(type) over (partition by sender_id, conversation_id
+			order by seq) as next
 	from events
 	where at >= now() - $1 * interval '1 day' and type in ('user', 'bot')
 ) as t
@@ -157,8 +161,10 @@ func (b *bench) rollups(pool *pgxpool.Pool) error {
 	b.note("counting all rollups again", all, "s", "< 60")
 	var days []float64
 	for i := range 9 {
-		if _, err := pool.Exec(b.ctx, `insert into dirty_hours (hour, assistant_id, shard) select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, 0 from conversations
-			where started_at >= date_trunc('day', now() - $1 * interval '1 day') and started_at < date_trunc('day', now() - $1 * interval '1 day') + interval '1 day'`, 10+30*i); err != nil {
+		if _, err := pool.Exec(b.ctx, `insert into dirty_hours (hour, assistant_id, shard)
+	select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, 0 from conversations
+			where started_at >= date_trunc('day', now() - $1 * interval '1 day') and started_at < date_trunc('day',
+				now() - $1 * interval '1 day') + interval '1 day'`, 10+30*i); err != nil {
 			return err
 		}
 		begun = time.Now()

@@ -53,7 +53,8 @@ func (b *bench) hanging() (err error) {
 			for i := range n {
 				due := now
 				err := queries.AddSchedule(b.ctx, pool, queries.Schedule{
-					ID: queries.NewID(), AccountID: owner.ID, Name: fmt.Sprint("report ", i), Page: "csat", Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: to},
+					ID: queries.NewID(), AccountID: owner.ID, Name: fmt.Sprint("report ", i), Page: "csat",
+					Query: "range=12d", Formats: []string{"csv"}, Destination: "http", Target: queries.Target{URL: to},
 					Zone: "UTC", CreatedAt: now, NextAt: &due, Schedule: "daily 13:00", IfEmpty: "send",
 				})
 				if err != nil {

@@ -31,10 +31,13 @@ func replaceDatabase(url, name string) string {
 // two more indexes.
 const plainTable = `
 create table plain_events (
-	sender_id bigint not null, at timestamptz not null, id uuid not null, conversation_id uuid not null, seq bigint not null,
-	timestamp double precision not null, version_id bigint not null, body_hash bigint not null, environment_id integer not null,
+	sender_id bigint not null, at timestamptz not null, id uuid not null, conversation_id uuid not null,
+		seq bigint not null,
+	timestamp double precision not null, version_id bigint not null, body_hash bigint not null,
+		environment_id integer not null,
 	turn integer not null, part smallint not null, pos smallint not null, flags smallint not null,
-	type text not null, name text not null, flow_id text not null, step_id text not null, agent_id text not null, body text not null,
+	type text not null, name text not null, flow_id text not null, step_id text not null, agent_id text not null,
+		body text not null,
 	primary key (sender_id, at, id)
 );
 create index on plain_events (conversation_id, seq);
@@ -262,7 +265,8 @@ func (b *bench) pair(all *corpus, writers, batch int) error {
 func (b *bench) disk(pool *pgxpool.Pool, size int) (float64, error) {
 	var bytes, events float64
 	err := pool.QueryRow(b.ctx, `
-select (select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public' and c.relkind = 'r'),
+select (select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+	where n.nspname = 'public' and c.relkind = 'r'),
 	(select count(*) from events)`).Scan(&bytes, &events)
 	return bytes / (events * float64(size) / float64(b.events)), err
 }

@@ -168,10 +168,13 @@ func (b *bench) pages(pool *pgxpool.Pool, name string) (float64, error) {
 	}
 	var lists []string
 	for _, f := range []string{
-		"", "range=90d", "range=7d", "range=1d", "assistant=harbour-bank", "range=90d&channel=rest", "range=90d&channel=audiocodes", "range=90d&version=harbour-4.3",
-		"range=90d&escalated=yes", "range=90d&csat=UNSATISFIED", "range=90d&csat=UNSATISFIED&channel=whatsapp", "range=90d&outcome=abandoned&channel=rest",
+		"", "range=90d", "range=7d", "range=1d", "assistant=harbour-bank", "range=90d&channel=rest",
+		"range=90d&channel=audiocodes", "range=90d&version=harbour-4.3",
+		"range=90d&escalated=yes", "range=90d&csat=UNSATISFIED", "range=90d&csat=UNSATISFIED&channel=whatsapp",
+		"range=90d&outcome=abandoned&channel=rest",
 		"range=90d&flow=dispute_charge", "range=90d&flow=mortgage_appointment_with_a_specialist_for_first_time_buyers&csat=UNSATISFIED", "range=90d&flow=no_such_flow",
-		"range=90d&environment=production", "range=90d&id=nobody", "outcome=open", "range=90d&version=harbour-4.3&channel=facebook",
+		"range=90d&environment=production", "range=90d&id=nobody", "outcome=open",
+		"range=90d&version=harbour-4.3&channel=facebook",
 		"range=90d&assistant=parcel-desk&assistant=harbour-bank&csat=SATISFIED",
 	} {
 		lists = append(lists, "/conversations?"+f)

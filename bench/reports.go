@@ -196,7 +196,9 @@ func (b *bench) exported(pool *pgxpool.Pool) error {
 	var columns, values string
 	if err := pool.QueryRow(
 		b.ctx,
-		`select (select count(*) from conversations), string_agg(column_name, ', ' order by ordinal_position), string_agg(case column_name when 'id' then 'gen_random_uuid()' when 'checkpoint' then '''''' else column_name end, ', ' order by ordinal_position) from information_schema.columns where table_name = 'conversations'`,
+		`select (select count(*) from conversations), string_agg(column_name, ', ' order by ordinal_position),
+	string_agg(case column_name when 'id' then 'gen_random_uuid()' when 'checkpoint' then '''''' else column_name end,
+		', ' order by ordinal_position) from information_schema.columns where table_name = 'conversations'`,
 	).Scan(&there, &columns, &values); err != nil {
 		return err
 	}

@@ -270,7 +270,8 @@ func axes(c *dashboard.Chart, s scale) []charts.GlobalOpts {
 		charts.WithAnimation(false),
 		charts.WithGridOpts(opts.Grid{Left: "8", Right: right, Top: top, Bottom: "4", ContainLabel: yes}),
 		charts.WithTooltipOpts(opts.Tooltip{
-			Trigger: "axis", BackgroundColor: "--raised", BorderColor: "--line-strong", Formatter: useTips, AxisPointer: &opts.AxisPointer{Type: pointer},
+			Trigger: "axis", BackgroundColor: "--raised", BorderColor: "--line-strong", Formatter: useTips,
+			AxisPointer: &opts.AxisPointer{Type: pointer},
 		}),
 		charts.WithXAxisOpts(opts.XAxis{
 			Type: "category", Data: x, AxisTick: &opts.AxisTick{Show: no}, AxisLine: &opts.AxisLine{

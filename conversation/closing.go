@@ -12,41 +12,66 @@ import (
 // defaultClosingQuestions are names of responses, and questions by which an assistant asks whether there is more, or
 // for a rating.
 var defaultClosingQuestions = []string{
-	"utter_ask_csat_score", "utter_can_do_something_else", "utter_ask_continue_conversation", "utter_*anything_else*", "utter_*something_else*",
-	"utter_*what_else*", "utter_*csat*", "utter_rating*", "utter_*_rating*", "utter_ask_rate*", "utter_ask_*feedback*", "utter_feedback", "utter_feedback_request*", "utter_request_feedback*", "utter_*_satisf*", "utter_satisf*", "utter_*did_that_help*",
-	"*anything else*?", "*something else*?", "*what else can*?", "*more i can do*?", "*need more help*?", "*how was this conversation*?", "*rate this*?", "*rate your*?", "*rate our*?", "rate this*", "please rate this*", "rate your*", "please rate your*",
+	"utter_ask_csat_score", "utter_can_do_something_else", "utter_ask_continue_conversation", "utter_*anything_else*",
+	"utter_*something_else*",
+	"utter_*what_else*", "utter_*csat*", "utter_rating*", "utter_*_rating*", "utter_ask_rate*", "utter_ask_*feedback*",
+	"utter_feedback", "utter_feedback_request*", "utter_request_feedback*", "utter_*_satisf*", "utter_satisf*",
+	"utter_*did_that_help*",
+	"*anything else*?", "*something else*?", "*what else can*?", "*more i can do*?", "*need more help*?",
+	"*how was this conversation*?", "*rate this*?", "*rate your*?", "*rate our*?", "rate this*", "please rate this*",
+	"rate your*", "please rate your*",
 	"*did that help*?", "*did this help*?", "*was this helpful*?", "*was that helpful*?", "*how satisfied*?",
-	"*noch etwas*?", "*sonst noch*?", "*noch weiterhelfen*?", "*wie zufrieden*?", "*war das hilfreich*?", "*autre chose*?", "*algo más*?", "*otra cosa*?",
-	"*qualcos'altro*?", "*altro che posso*?", "*mais alguma coisa*?", "*algo mais*?", "*nog iets anders*?", "*något annat*?", "*något mer*?", "*jotain muuta*?",
-	"*andet jeg kan*?", "*noe annet*?", "*w czymś jeszcze*?", "*ještě něco*?", "*başka bir*?", "*что-нибудь ещё*?", "*ещё что-*?",
+	"*noch etwas*?", "*sonst noch*?", "*noch weiterhelfen*?", "*wie zufrieden*?", "*war das hilfreich*?",
+	"*autre chose*?", "*algo más*?", "*otra cosa*?",
+	"*qualcos'altro*?", "*altro che posso*?", "*mais alguma coisa*?", "*algo mais*?", "*nog iets anders*?",
+	"*något annat*?", "*något mer*?", "*jotain muuta*?",
+	"*andet jeg kan*?", "*noe annet*?", "*w czymś jeszcze*?", "*ještě něco*?", "*başka bir*?", "*что-нибудь ещё*?",
+	"*ещё что-*?",
 }
 
 // ratingPatterns are those of closing questions that ask for a rating.
 var ratingPatterns = patternsOf([]string{
-	"*csat*", "rating*", "*_rating*", "* rating*", "rate *", "* rate this*", "* rate your*", "* rate our*", "*ask_rate*", "*feedback*", "*satisf*", "*did that help*", "*did this help*", "*was this helpful*", "*was that helpful*",
+	"*csat*", "rating*", "*_rating*", "* rating*", "rate *", "* rate this*", "* rate your*", "* rate our*",
+	"*ask_rate*", "*feedback*", "*satisf*", "*did that help*", "*did this help*", "*was this helpful*",
+	"*was that helpful*",
 	"*how was this conversation*", "*zufrieden*", "*hilfreich*",
 })
 
 // defaultClosingIntents are intents by which people say thanks and good bye.
 var defaultClosingIntents = []string{
-	"thank*", "*_thank", "*_thanks", "*_thank_you", "*_thankyou", "*goodbye*", "*good_bye*", "bye", "bye_*", "*_bye", "end_conversation", "*farewell*", "danke", "merci", "gracias", "grazie", "obrigado", "bedankt",
+	"thank*", "*_thank", "*_thanks", "*_thank_you", "*_thankyou", "*goodbye*", "*good_bye*", "bye", "bye_*", "*_bye",
+	"end_conversation", "*farewell*", "danke", "merci", "gracias", "grazie", "obrigado", "bedankt",
 }
 
 // defaultClosingWords are words and phrases of which a message consists that says no more than thanks and good bye.
 var defaultClosingWords = []string{
-	"thanks", "thank you", "thank u", "thx", "tnx", "ty", "cheers", "many thanks", "very much", "so much", "a lot", "bye", "bye bye", "goodbye", "good bye", "see you", "see ya", "later",
-	"have a nice day", "have a good day", "have a great day", "good night", "take care", "that is all", "that's all", "thats all", "that was all", "that's it", "thats it", "nothing else",
-	"no thanks", "no thank you", "i'm good", "im good", "all good", "ok", "okay", "k", "great", "perfect", "awesome", "cool", "nice", "good", "fine", "got it", "understood", "you too",
-	"danke", "danke schön", "dankeschön", "vielen dank", "besten dank", "nein danke", "tschüss", "tschüs", "ciao", "auf wiedersehen", "bis bald", "das war alles", "das wars", "das war's", "alles klar", "super", "schönen tag noch", "gut", "passt",
-	"merci", "merci beaucoup", "non merci", "au revoir", "à bientôt", "bonne journée", "c'est tout", "d'accord", "parfait",
-	"gracias", "muchas gracias", "no gracias", "adiós", "adios", "hasta luego", "eso es todo", "nada más", "vale", "perfecto",
+	"thanks", "thank you", "thank u", "thx", "tnx", "ty", "cheers", "many thanks", "very much", "so much", "a lot",
+	"bye", "bye bye", "goodbye", "good bye", "see you", "see ya", "later",
+	"have a nice day", "have a good day", "have a great day", "good night", "take care", "that is all", "that's all",
+	"thats all", "that was all", "that's it", "thats it", "nothing else",
+	"no thanks", "no thank you", "i'm good", "im good", "all good", "ok", "okay", "k", "great", "perfect", "awesome",
+	"cool", "nice", "good", "fine", "got it", "understood", "you too",
+	"danke", "danke schön", "dankeschön", "vielen dank", "besten dank", "nein danke", "tschüss", "tschüs", "ciao",
+	"auf wiedersehen", "bis bald", "das war alles", "das wars", "das war's", "alles klar", "super", "schönen tag noch",
+	"gut", "passt",
+	"merci", "merci beaucoup", "non merci", "au revoir", "à bientôt", "bonne journée", "c'est tout", "d'accord",
+	"parfait",
+	"gracias", "muchas gracias", "no gracias", "adiós", "adios", "hasta luego", "eso es todo", "nada más", "vale",
+	"perfecto",
 	"grazie", "grazie mille", "no grazie", "arrivederci", "è tutto", "perfetto", "va bene",
-	"obrigado", "obrigada", "muito obrigado", "muito obrigada", "não obrigado", "tchau", "até logo", "é só isso", "perfeito",
-	"bedankt", "dank je", "dank je wel", "dank u", "dank u wel", "nee dank je", "nee bedankt", "tot ziens", "doei", "dat is alles", "prima",
-	"tack", "tack så mycket", "nej tack", "hej då", "det var allt", "kiitos", "kiitti", "paljon", "ei kiitos", "hei hei", "heippa", "näkemiin", "tak", "mange tak", "nej tak", "farvel", "takk", "tusen takk", "nei takk", "ha det", "ha det bra",
-	"dziękuję", "dziękuje", "dzięki", "do widzenia", "to wszystko", "děkuji", "díky", "na shledanou", "nashledanou", "to je vše", "köszönöm", "viszlát", "mulțumesc", "la revedere", "hvala", "doviđenja", "до свидания",
-	"teşekkürler", "teşekkür ederim", "sağ ol", "hoşça kal", "güle güle", "спасибо", "большое спасибо", "пока", "дякую", "до побачення", "хвала", "довиђења", "ευχαριστώ", "αντίο",
-	"شكرا", "شكراً", "مع السلامة", "תודה", "להתראות", "धन्यवाद", "शुक्रिया", "谢谢", "谢谢你", "再见", "好的", "ありがとう", "ありがとうございます", "さようなら", "감사합니다", "고마워요", "안녕히 계세요", "cảm ơn", "tạm biệt", "terima kasih",
+	"obrigado", "obrigada", "muito obrigado", "muito obrigada", "não obrigado", "tchau", "até logo", "é só isso",
+	"perfeito",
+	"bedankt", "dank je", "dank je wel", "dank u", "dank u wel", "nee dank je", "nee bedankt", "tot ziens", "doei",
+	"dat is alles", "prima",
+	"tack", "tack så mycket", "nej tack", "hej då", "det var allt", "kiitos", "kiitti", "paljon", "ei kiitos",
+	"hei hei", "heippa", "näkemiin", "tak", "mange tak", "nej tak", "farvel", "takk", "tusen takk", "nei takk",
+	"ha det", "ha det bra",
+	"dziękuję", "dziękuje", "dzięki", "do widzenia", "to wszystko", "děkuji", "díky", "na shledanou", "nashledanou",
+	"to je vše", "köszönöm", "viszlát", "mulțumesc", "la revedere", "hvala", "doviđenja", "до свидания",
+	"teşekkürler", "teşekkür ederim", "sağ ol", "hoşça kal", "güle güle", "спасибо", "большое спасибо", "пока",
+	"дякую", "до побачення", "хвала", "довиђења", "ευχαριστώ", "αντίο",
+	"شكرا", "شكراً", "مع السلامة", "תודה", "להתראות", "धन्यवाद", "शुक्रिया", "谢谢", "谢谢你", "再见", "好的", "ありがとう",
+	"ありがとうございます", "さようなら", "감사합니다", "고마워요", "안녕히 계세요", "cảm ơn", "tạm biệt", "terima kasih",
 }
 
 // pattern is a text in lower case in which * stood for anything, in its parts.

@@ -110,7 +110,8 @@ func DefaultSettings() Settings {
 			"pattern_cannot_handle", "pattern_chitchat_fallback", "utter_free_chitchat_response_fallback",
 		},
 
-		ClosingQuestions: slices.Clone(defaultClosingQuestions), ClosingIntents: slices.Clone(defaultClosingIntents), ClosingWords: slices.Clone(defaultClosingWords),
+		ClosingQuestions: slices.Clone(defaultClosingQuestions), ClosingIntents: slices.Clone(defaultClosingIntents),
+		ClosingWords: slices.Clone(defaultClosingWords),
 	}
 }
 

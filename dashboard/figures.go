@@ -209,7 +209,8 @@ func (f *Figures) count(ctx context.Context, what Needs) error {
 	f.spans = f.used.Spans(from, until, f.Zone)
 	f.points = make([]metric.Tally, len(f.spans))
 	f.sums = map[figures.Dimensions]*metric.Tally{}
-	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Intents, got.Hours, got.Took, got.Facts
+	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Intents, got.Hours, got.Took,
+		got.Facts
 	for _, c := range got.Cells {
 		f.points[f.spanOf(c.At)].Merge(c.Tally)
 		sum := f.sums[c.Dimensions]

@@ -234,8 +234,10 @@ func (f *Figures) flowRow(flow string) FlowRow {
 	}
 	rate := c.Completion()
 	row := FlowRow{
-		Flow: flow, Page: f.flowPage(flow), Started: count(metric.FlowStarted), Completed: count(metric.FlowCompleted), Stopped: count(metric.FlowStopped), Cancelled: count(metric.FlowCancelled),
-		Lost: count(metric.FlowLost), Open: count(metric.FlowOpen), Interrupted: count(metric.FlowInterrupted), Resumed: count(metric.FlowResumed), Escalated: count(metric.FlowEscalated),
+		Flow: flow, Page: f.flowPage(flow), Started: count(metric.FlowStarted), Completed: count(metric.FlowCompleted),
+		Stopped: count(metric.FlowStopped), Cancelled: count(metric.FlowCancelled),
+		Lost: count(metric.FlowLost), Open: count(metric.FlowOpen), Interrupted: count(metric.FlowInterrupted),
+		Resumed: count(metric.FlowResumed), Escalated: count(metric.FlowEscalated),
 		Rate: rate, Finished: Rate(
 			rate, f.flowLink(f.Filter, flow, metric.FlowFinished), f.flowLink(f.Filter, flow, metric.FlowStarted),
 			"started",

@@ -16,7 +16,8 @@ func (f *Figures) note(notes []queries.ChartNote, u access.Account) {
 		}
 		f.markers = append(f.markers, Marker{At: f.spanOf(n.At), Name: n.Text})
 		f.notes.All = append(f.notes.All, ChartNote{
-			ID: conversation.UUID(n.ID).String(), At: n.At, Text: n.Text, Assistant: n.Assistant, Shared: n.Shared, By: n.By,
+			ID: conversation.UUID(n.ID).String(), At: n.At, Text: n.Text, Assistant: n.Assistant, Shared: n.Shared,
+			By:   n.By,
 			Mine: n.AccountID == u.ID || n.Shared && u.Rights()[access.Administer],
 		})
 	}

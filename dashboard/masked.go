@@ -58,7 +58,8 @@ func (v Viewer) Hiding(
 // errProbe refuses to search for what is masked.
 var errProbe = &metric.InputError{
 	Field: "q",
-	Msg:   "asks for personal data, which are masked for you: search for words without e-mail addresses and numbers, or for the id of a conversation",
+	Msg: "asks for personal data, which are masked for you: search for words without e-mail addresses and " +
+		"numbers, or for the id of a conversation",
 }
 
 // probes tells whether a search would tell whether somebody said a thing that is masked.

@@ -73,7 +73,8 @@ func (f *Figures) Users(ctx context.Context) (m Users, err error) {
 		})
 	}
 	m.Time = f.overTime("users", "Active users", format.BucketName(f.used), Stacked, Counts)
-	m.Time.Wide, m.Time.Foot = true, "A user who comes in several of them counts in each, so the bars do not add up to the range."
+	m.Time.Wide, m.Time.Foot = true, "A user who comes in several of them counts in each, so the bars do not add "+
+		"up to the range."
 	for _, x := range []struct {
 		name, color, which string
 		n                  func(metric.Active) int64

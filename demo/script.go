@@ -196,7 +196,8 @@ var bots = []bot{
 		},
 	},
 	{
-		name: "Städtische Wohnungsgesellschaft – Mieterservice und Reparaturannahme", modern: true, share: 0.15, channels: []string{"webchat", "audiocodes"},
+		name: "Städtische Wohnungsgesellschaft – Mieterservice und " +
+			"Reparaturannahme", modern: true, share: 0.15, channels: []string{"webchat", "audiocodes"},
 		releases: []release{{"mieterservice-2026.7", 0, 1.2, 0.06, 1.2}, {"mieterservice-2026.9", 0.5, 1.1, 0.05, 1}},
 		greeting: "Guten Tag, hier ist der Mieterservice. Worum geht es?",
 		fallback: "Das habe ich leider nicht verstanden. Können Sie es anders sagen?",

@@ -139,7 +139,8 @@ func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) e
 	for _, s := range silent {
 		d.Say(
 			false,
-			"assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be trusted unless nobody is handed to a person. What hands over is set in Admin › Assistants.",
+			"assistant %q: no hand-off in %d days over at least %d conversations; its containment cannot be "+
+				"trusted unless nobody is handed to a person. What hands over is set in Admin › Assistants.",
 			s.Assistant, queries.SilentDays, s.Conversations,
 		)
 	}
@@ -227,7 +228,8 @@ func (d *Diagnosis) work(ctx context.Context, db queries.DB, now time.Time) erro
 	}
 	d.Say(
 		waiting < manyWaiting,
-		"search: people whose conversations wait to be indexed: %d; turnwise serve or turnwise work does so within seconds",
+		"search: people whose conversations wait to be indexed: %d; turnwise serve or turnwise work does so "+
+			"within seconds",
 		waiting,
 	)
 	runs, err := queries.RetentionRuns(ctx, db)

@@ -54,7 +54,8 @@ func Bodies(next func() (Body, error)) Feed {
 		}
 		var text strings.Builder // that the bodies are parts of
 		text.Grow(portionBytes + portionBytes/8)
-		ends, positions, parts := make([]int, 0, portionBodies), make([]string, 0, portionBodies), make([]int32, 0, portionBodies)
+		ends, positions, parts := make([]int, 0, portionBodies), make([]string, 0, portionBodies),
+			make([]int32, 0, portionBodies)
 		var beside map[int][2]string // assistant and environment of the few that tell them
 		for text.Len() < portionBytes && len(ends) < portionBodies {
 			body, err := next()
@@ -69,7 +70,8 @@ func Bodies(next func() (Body, error)) Feed {
 				beside[len(ends)] = [2]string{body.Assistant, body.Environment}
 			}
 			text.Write(body.Bytes)
-			ends, positions, parts = append(ends, text.Len()), append(positions, body.Position), append(parts, int32(body.Part))
+			ends, positions, parts = append(ends, text.Len()), append(positions, body.Position),
+				append(parts, int32(body.Part))
 		}
 		if len(ends) == 0 {
 			return nil, end

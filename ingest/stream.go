@@ -345,7 +345,8 @@ func (s *Stream) repeat(ctx context.Context, every time.Duration, do func(contex
 func (s *Stream) save(ctx context.Context) error {
 	st := s.Status()
 	m := queries.Member{
-		SourceID: s.source.ID, Member: s.member, StartedAt: s.started, SeenAt: s.writer.now(), State: st.State, Reason: st.Reason, StateAt: st.Since,
+		SourceID: s.source.ID, Member: s.member, StartedAt: s.started, SeenAt: s.writer.now(), State: st.State,
+		Reason: st.Reason, StateAt: st.Since,
 		Error: st.Error, Reconnects: st.Reconnects,
 	}
 	if !st.ErrorAt.IsZero() {

@@ -127,8 +127,10 @@ const settingsLife = 10 * time.Second
 // NewWriter returns a writer to the pool.
 func NewWriter(pool *pgxpool.Pool, log *slog.Logger) *Writer {
 	return &Writer{
-		pool: pool, log: log, now: time.Now, batches: make(chan *store.Batch, 4), months: map[string]bool{}, names: map[string]bool{},
-		versions: map[store.Version]int64{}, settings: map[string]settings{}, ruleBook: map[string]*conversation.Rules{}, environments: map[int32]string{},
+		pool: pool, log: log, now: time.Now, batches: make(chan *store.Batch, 4), months: map[string]bool{},
+		names:    map[string]bool{},
+		versions: map[store.Version]int64{}, settings: map[string]settings{},
+		ruleBook: map[string]*conversation.Rules{}, environments: map[int32]string{},
 	}
 }
 

@@ -105,9 +105,11 @@ func Retain(
 			if err := queries.KeepRetentionRun(noting, tx, r.RetentionRun); err != nil {
 				return err
 			}
-			return queries.Record(noting, tx, Self, ended, queries.AuditRetentionRan, r.ID.String(), "", nil, map[string]any{
-				"texts": r.Texts, "events": r.Events, "conversations": r.Conversations, "figures": r.Statistics, "partitions": r.Partitions, "error": r.Error,
-			})
+			return queries.Record(noting, tx, Self, ended, queries.AuditRetentionRan, r.ID.String(), "", nil,
+				map[string]any{
+					"texts": r.Texts, "events": r.Events, "conversations": r.Conversations, "figures": r.Statistics,
+					"partitions": r.Partitions, "error": r.Error,
+				})
 		})
 		if err == nil {
 			err = noted

@@ -336,7 +336,8 @@ func (s *sending) upload(ctx context.Context, secrets Secrets) error {
 		return &metric.InputError{Field: "url", Msg: "is no address"}
 	}
 	client, err := minio.New(u.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(t.Key, secrets.Key, ""), Secure: u.Scheme == "https", Region: t.Region, Transport: s.Internal.transport(), MaxRetries: 1,
+		Creds: credentials.NewStaticV4(t.Key, secrets.Key, ""), Secure: u.Scheme == "https", Region: t.Region,
+		Transport: s.Internal.transport(), MaxRetries: 1,
 	})
 	if err != nil {
 		return &metric.InputError{Field: "url", Msg: err.Error()}

@@ -70,7 +70,8 @@ func FindBin() (string, error) {
 		return filepath.Dir(p), nil
 	}
 	return "", errors.New(
-		"PostgreSQL's server programs were not found: install the package postgresql, or set TURNWISE_DATABASE_URL to use a server that runs already",
+		"PostgreSQL's server programs were not found: install the package postgresql, or set TURNWISE_DATABASE_URL " +
+			"to use a server that runs already",
 	)
 }
 
@@ -290,7 +291,8 @@ func (s *Server) owned() error {
 			s.owner.Uid, s.owner.Gid = owner.Uid, owner.Gid
 		} else if int(owner.Uid) != os.Geteuid() {
 			return fmt.Errorf(
-				"the data in %s belong to user %d; run turnwise as that user or as root, or choose another data directory",
+				"the data in %s belong to user %d; run turnwise as that user or as root, or choose another "+
+					"data directory",
 				s.cfg.Dir, owner.Uid,
 			)
 		}
@@ -370,7 +372,8 @@ func (s *Server) checkVersion(ctx context.Context) error {
 	major := strings.TrimSpace(string(have))
 	if fields := strings.Fields(string(out)); len(fields) < 3 || !strings.HasPrefix(fields[2], major) {
 		return fmt.Errorf(
-			"the data in %s belong to PostgreSQL %s, but %s has %q: install postgresql-%s, or upgrade the data with pg_upgrade",
+			"the data in %s belong to PostgreSQL %s, but %s has %q: install postgresql-%s, or upgrade the data "+
+				"with pg_upgrade",
 			s.cfg.Dir, major, s.cfg.Bin, strings.TrimSpace(string(out)), major,
 		)
 	}
@@ -383,7 +386,8 @@ func (s *Server) run() error {
 		"-D", filepath.Join(s.cfg.Dir, "data"), "-k", s.socket, "-p", port, "-c", "listen_addresses=",
 		"-c", "max_connections=100", "-c", "shared_buffers=" +
 			buffers(), "-c", "max_wal_size=4GB", "-c", "min_wal_size=512MB",
-		"-c", "checkpoint_completion_target=0.9", "-c", "random_page_cost=1.1", "-c", "effective_cache_size=4GB", "-c", "wal_compression=lz4",
+		"-c", "checkpoint_completion_target=0.9", "-c", "random_page_cost=1.1", "-c", "effective_cache_size=4GB", "-c",
+		"wal_compression=lz4",
 		"-c", "maintenance_work_mem=256MB", "-c", "work_mem=16MB", "-c", "default_toast_compression=lz4",
 	}
 	if s.cfg.Throwaway {

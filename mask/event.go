@@ -12,9 +12,12 @@ import (
 // names are the members of an event that name something and are no text: masked, the event would be another one. They
 // hold all that the decoder reads as an id or a name.
 var names = map[string]bool{
-	"sender_id": true, "user_id": true, "event": true, "timestamp": true, "name": true, "flow_id": true, "step_id": true, "agent_id": true, "reason": true,
-	"input_channel": true, "message_id": true, "policy": true, "conversation_id": true, "anonymized_at": true, "action_name": true,
-	"metadata.assistant_id": true, "metadata.model_id": true, "metadata.model_name": true, "metadata.utter_action": true, "metadata.template_name": true,
+	"sender_id": true, "user_id": true, "event": true, "timestamp": true, "name": true, "flow_id": true,
+	"step_id": true, "agent_id": true, "reason": true,
+	"input_channel": true, "message_id": true, "policy": true, "conversation_id": true, "anonymized_at": true,
+	"action_name":           true,
+	"metadata.assistant_id": true, "metadata.model_id": true, "metadata.model_name": true,
+	"metadata.utter_action": true, "metadata.template_name": true,
 	"metadata.session_id": true, "metadata.active_flow": true, "metadata.step_id": true, "metadata._reason": true,
 	"parse_data.message_id": true, "parse_data.intent.name": true, "parse_data.intent.full_retrieval_intent_name": true,
 	"parse_data.intent_ranking.[].name": true, "parse_data.entities.[].entity": true,
@@ -178,7 +181,8 @@ func (m *Masker) spoken(e map[string]any, told *told) (n int) {
 
 // holders are the members whose own members may be slots by name.
 var holders = map[string]bool{
-	"metadata": true, "session_started_metadata": true, "corrected_slots": true, "slots": true, "value": true, "data": true, "custom": true, "arguments": true, "kwargs": true,
+	"metadata": true, "session_started_metadata": true, "corrected_slots": true, "slots": true, "value": true,
+	"data": true, "custom": true, "arguments": true, "kwargs": true,
 }
 
 // told tells which members of what an event holds may be slots, and framed which of a frame of the dialogue stack.

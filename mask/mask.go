@@ -91,7 +91,8 @@ func Measure(r Rules) error {
 		size := sizeOf(p.Expr)
 		if sum += size; size > mostSize || sum > mostSizes {
 			return fmt.Errorf(
-				"pattern %q: too large; compiled, a pattern has at most %d steps, all together %d. Counted repeats such as {1,200} are what makes them large",
+				"pattern %q: too large; compiled, a pattern has at most %d steps, all together %d. Counted repeats "+
+					"such as {1,200} are what makes them large",
 				p.Name, mostSize, mostSizes,
 			)
 		}
@@ -101,7 +102,8 @@ func Measure(r Rules) error {
 		}
 		if took := slow(x); took > slowProbe {
 			return fmt.Errorf(
-				"pattern %q: it took %d ms and more for a text of 9,000 characters; write it more narrowly, without repeats in repeats",
+				"pattern %q: it took %d ms and more for a text of 9,000 characters; write it more narrowly, "+
+					"without repeats in repeats",
 				p.Name, took.Milliseconds(),
 			)
 		}
@@ -162,7 +164,8 @@ func New(r Rules) (*Masker, error) {
 		for _, w := range words {
 			if x.MatchString(w) {
 				return nil, fmt.Errorf(
-					"pattern %q: it finds %s, which stands for what was masked; name it otherwise, or write it more narrowly",
+					"pattern %q: it finds %s, which stands for what was masked; name it otherwise, or write it "+
+						"more narrowly",
 					r.Patterns[i].Name, w,
 				)
 			}

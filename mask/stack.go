@@ -7,7 +7,8 @@ import (
 
 // frame are the members of a frame of the dialogue stack, and of a patch to it, that name something.
 var frame = map[string]bool{
-	"op": true, "path": true, "from": true, "type": true, "frame_id": true, "frame_type": true, "flow_id": true, "step_id": true, "agent_id": true, "state": true,
+	"op": true, "path": true, "from": true, "type": true, "frame_id": true, "frame_type": true, "flow_id": true,
+	"step_id": true, "agent_id": true, "state": true,
 	"utter": true, "collect": true, "collect_action": true, "canceled_name": true, "previous_flow_name": true,
 }
 

@@ -35,14 +35,17 @@ const (
 )
 
 var conditionNames = [conditions]string{
-	"", "engaged", "unengaged", "ended", "contained", "confirmed", "assumed", "resolved", "durable", "handed-off", "abandoned", "open", "not-engaged", "escalated",
+	"", "engaged", "unengaged", "ended", "contained", "confirmed", "assumed", "resolved", "durable", "handed-off",
+	"abandoned", "open", "not-engaged", "escalated",
 	"satisfied", "unsatisfied", "unanswered", "rated", "asked", "succeeded", "failed", "judged",
 }
 
 // conditionNumbers are what the conditions are called in packed figures. A number is never given to another condition.
 var conditionNumbers = [conditions]int64{
-	All: 1, Engaged: 2, NobodyWrote: 3, Ended: 4, Contained: 5, Confirmed: 6, Assumed: 7, Resolved: 8, Durable: 9, HandedOff: 10, Abandoned: 11, Open: 12, EndedNotEngaged: 13,
-	Escalated: 14, Satisfied: 15, Unsatisfied: 16, Unanswered: 17, Rated: 18, Asked: 19, Succeeded: 20, Failed: 21, Judged: 22,
+	All: 1, Engaged: 2, NobodyWrote: 3, Ended: 4, Contained: 5, Confirmed: 6, Assumed: 7, Resolved: 8, Durable: 9,
+	HandedOff: 10, Abandoned: 11, Open: 12, EndedNotEngaged: 13,
+	Escalated: 14, Satisfied: 15, Unsatisfied: 16, Unanswered: 17, Rated: 18, Asked: 19, Succeeded: 20, Failed: 21,
+	Judged: 22,
 }
 
 // String returns the condition's name in a URL.
@@ -61,10 +64,14 @@ func ParseCondition(name string) (Condition, bool) {
 // Words say what meets the condition, as the heading of its list.
 func (is Condition) Words() string {
 	return [conditions]string{
-		"Conversations", "Engaged conversations", "Conversations in which nobody wrote", "Engaged conversations that ended", "Contained conversations",
-		"Conversations resolved, confirmed", "Conversations resolved, assumed", "Resolved conversations", "Durably resolved conversations", "Escalated conversations that ended",
-		"Abandoned conversations", "Open conversations", "Ended conversations in which nobody wrote", "Escalated conversations", "Satisfied conversations", "Conversations not satisfied",
-		"Conversations asked for a rating in vain", "Rated conversations", "Conversations asked for a rating", "Successful conversations", "Conversations without success", "Conversations judged by success criteria",
+		"Conversations", "Engaged conversations", "Conversations in which nobody wrote",
+		"Engaged conversations that ended", "Contained conversations",
+		"Conversations resolved, confirmed", "Conversations resolved, assumed", "Resolved conversations",
+		"Durably resolved conversations", "Escalated conversations that ended",
+		"Abandoned conversations", "Open conversations", "Ended conversations in which nobody wrote",
+		"Escalated conversations", "Satisfied conversations", "Conversations not satisfied",
+		"Conversations asked for a rating in vain", "Rated conversations", "Conversations asked for a rating",
+		"Successful conversations", "Conversations without success", "Conversations judged by success criteria",
 	}[is]
 }
 

@@ -8,8 +8,10 @@ import (
 // DelayBounds are the upper bounds of the classes in which the delay of events, from the moment they tell to
 // their commit, is counted; one more class holds what took longer.
 var DelayBounds = [...]time.Duration{
-	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second,
-	10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond,
+	5 * time.Second,
+	10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 6 * time.Hour,
+	24 * time.Hour, 7 * 24 * time.Hour,
 }
 
 // Delays counts events by class of delay.

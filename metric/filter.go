@@ -188,7 +188,8 @@ func (f Filter) Normalized() Filter {
 			string(
 				conversation.ResolvedConfirmed,
 			): Confirmed, string(conversation.ResolvedAssumed): Assumed, string(conversation.Escalated): HandedOff,
-			string(conversation.Abandoned): Abandoned, OutcomeOpen: Open, string(conversation.NotEngaged): EndedNotEngaged,
+			string(conversation.Abandoned): Abandoned, OutcomeOpen: Open,
+			string(conversation.NotEngaged): EndedNotEngaged,
 		}},
 	} {
 		if len(*x.values) == 1 {

@@ -40,7 +40,8 @@ var flowConditionNames = [flowConditions]string{
 
 // flowNumbers are what the conditions are called in packed figures. A number is never given to another condition.
 var flowNumbers = [flowConditions]int64{
-	FlowTouched: 1, FlowStarted: 2, FlowCompleted: 3, FlowCancelled: 4, FlowStopped: 5, FlowOpen: 6, FlowLost: 7, FlowInterrupted: 8, FlowResumed: 9,
+	FlowTouched: 1, FlowStarted: 2, FlowCompleted: 3, FlowCancelled: 4, FlowStopped: 5, FlowOpen: 6, FlowLost: 7,
+	FlowInterrupted: 8, FlowResumed: 9,
 	FlowEscalated: 10, FlowAutomated: 11, FlowFinished: 12, FlowMissed: 13,
 }
 
@@ -50,7 +51,9 @@ func (is FlowCondition) String() string { return flowConditionNames[is] }
 // Words say what meets the condition.
 func (is FlowCondition) Words() string {
 	return [flowConditions]string{
-		"ran", "was started", "was completed", "was cancelled", "was cancelled for good", "is open", "was left inside", "was interrupted", "was resumed", "was escalated inside", "was completed without a person", "was started and completed", "was started and not completed",
+		"ran", "was started", "was completed", "was cancelled", "was cancelled for good", "is open", "was left inside",
+		"was interrupted", "was resumed", "was escalated inside", "was completed without a person",
+		"was started and completed", "was started and not completed",
 	}[is]
 }
 

@@ -10,30 +10,40 @@ import (
 	"turnwise/conversation"
 )
 
-const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, second_factor, second_step, disabled, revision, created_at,
-	greatest(last_seen_at, (select max(s.seen_at) from account_sessions s where s.account_id = accounts.id)) as last_seen_at,
-	(select count(*) from mentions m join notes n on n.id = m.note_id where m.account_id = accounts.id and m.seen_at is null and n.deleted_at is null and (accounts.assistants is null or exists ( select from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id and c.id = n.conversation_id and a.name = any(accounts.assistants)))) as mentions
+const userColumns = `select id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject,
+	second_factor, second_step, disabled, revision, created_at,
+	greatest(last_seen_at, (select max(s.seen_at) from account_sessions s where s.account_id = accounts.id)) as
+		last_seen_at,
+	(select count(*) from mentions m join notes n on n.id = m.note_id where m.account_id = accounts.id
+		and m.seen_at is null and n.deleted_at is null and (accounts.assistants is null or exists ( select
+			from conversations c join assistants a on a.id = c.assistant_id where c.sender_id = n.sender_id
+				and c.id = n.conversation_id and a.name = any(accounts.assistants)))) as mentions
 from accounts `
 
 const (
 	userByEmailSQL   = userColumns + `where lower(email) = lower(@email)`
 	userByIDSQL      = userColumns + `where id = @id`
 	userBySubjectSQL = userColumns + `where issuer = @issuer and subject = @subject`
-	userOfSessionSQL = `with seen as (update account_sessions set seen_at = @now where id = @session and seen_at < @now::timestamptz - interval '1 minute') ` + userColumns + `where id = (select account_id from account_sessions where id = @session)`
-	usersSQL         = userColumns + `order by lower(email) limit 10000`
-	insertUserSQL    = `
-insert into accounts (id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject, created_at)
+	userOfSessionSQL = `with seen as (update account_sessions set seen_at = @now
+	where id = @session and seen_at < @now::timestamptz - interval '1 minute') ` + userColumns + `where id =
+	(select account_id from account_sessions where id = @session)`
+	usersSQL      = userColumns + `order by lower(email) limit 10000`
+	insertUserSQL = `
+insert into accounts (id, email, name, role, assistants, transcripts, personal, password_hash, issuer, subject,
+	created_at)
 values (@id, @email, @name, @role, @assistants, @transcripts, @personal, @hash, @issuer, @subject, @at)`
 	changeUserSQL = `
 update accounts
-set name = @name, role = @role, assistants = @assistants, transcripts = @transcripts, personal = @personal, disabled = @disabled, issuer = @issuer, subject = @subject, revision = revision + 1
+set name = @name, role = @role, assistants = @assistants, transcripts = @transcripts, personal = @personal,
+	disabled = @disabled, issuer = @issuer, subject = @subject, revision = revision + 1
 where id = @id and revision = @revision
 returning id`
 	passwordSQL  = `update accounts set password_hash = @hash where id = @id returning id`
 	seenSQL      = `update accounts set last_seen_at = @at where id = @id`
-	lockAdminSQL = `select id from accounts where role = 'admin' and not disabled and (password_hash <> '' or subject is not null) order by id for update`
-	secondSQL    = `update accounts set second_factor = @secret, second_step = 0 where id = @id returning id`
-	stepSQL      = `update accounts set second_step = @step where id = @id and second_step < @step returning id`
+	lockAdminSQL = `select id from accounts where role = 'admin' and not disabled
+	and (password_hash <> '' or subject is not null) order by id for update`
+	secondSQL = `update accounts set second_factor = @secret, second_step = 0 where id = @id returning id`
+	stepSQL   = `update accounts set second_step = @step where id = @id and second_step < @step returning id`
 )
 
 // UserByEmail returns a user, or ErrNotFound.
@@ -69,7 +79,8 @@ func Accounts(ctx context.Context, db DB) ([]access.Account, error) {
 // AddUser makes a user; ErrConflict when the address is taken.
 func AddAccount(ctx context.Context, db DB, u access.Account) error {
 	_, err := db.Exec(ctx, insertUserSQL, pgx.StrictNamedArgs{
-		"id": u.ID, "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
+		"id": u.ID, "email": u.Email, "name": u.Name, "role": u.Role, "assistants": u.Assistants,
+		"transcripts": u.Transcripts, "personal": u.Personal, "hash": u.PasswordHash,
 		"issuer": u.Issuer, "subject": u.Subject, "at": u.CreatedAt,
 	})
 	return Unique(err)
@@ -87,7 +98,8 @@ func ChangeAccount(ctx context.Context, tx pgx.Tx, u access.Account) error {
 		return ErrLastAdmin
 	}
 	return Changed(ctx, tx, changeUserSQL, pgx.StrictNamedArgs{
-		"id": u.ID, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts, "personal": u.Personal, "disabled": u.Disabled,
+		"id": u.ID, "name": u.Name, "role": u.Role, "assistants": u.Assistants, "transcripts": u.Transcripts,
+		"personal": u.Personal, "disabled": u.Disabled,
 		"issuer": u.Issuer, "subject": u.Subject, "revision": u.Revision,
 	})
 }

@@ -27,30 +27,40 @@ select x.name, x.assistant, x.created_at, coalesce(u.name, '') as by
 from assistant_aliases x
 left join accounts u on u.id = x.created_by
 order by x.assistant, x.name`
-	addAliasSQL      = `insert into assistant_aliases (name, assistant, created_at, created_by) values (@name, @assistant, @at, @by)`
+	addAliasSQL = `insert into assistant_aliases (name, assistant, created_at, created_by)
+	values (@name, @assistant, @at, @by)`
 	followAliasesSQL = `update assistant_aliases set assistant = @to where assistant = @from`
 	dropAliasSQL     = `delete from assistant_aliases where name = @name returning assistant`
-	hasAssistantSQL  = `select exists (select from assistants where name = @to) and not exists (select from assistant_aliases where name = @to), exists (select from assistant_aliases where name = @to and assistant <> @from)`
+	hasAssistantSQL  = `select exists (select from assistants where name = @to) and not exists (select
+	from assistant_aliases where name = @to), exists (select from assistant_aliases
+		where name = @to and assistant <> @from)`
 	copyAssistantSQL = `
 insert into assistants (id, name, settings, created_at, changed_at, changed_by)
 select @id, @to, settings, created_at, changed_at, changed_by from assistants where name = @from
 on conflict (id) do update
 set settings = excluded.settings, changed_at = excluded.changed_at, changed_by = excluded.changed_by`
-	freeUUIDSQL       = `update assistants set uuid = gen_random_uuid() where name = @name`
-	assistantUUIDSQL  = `select uuid from assistants where name = @name`
-	setUUIDSQL        = `update assistants set uuid = @uuid where name = @name`
-	renameLimitsSQL   = `update accounts set assistants = array_replace(assistants, @from, @to) where @from = any(assistants)`
-	renameTokensSQL   = `update tokens set assistants = array_replace(assistants, @from, @to), assistant = case when assistant = @from then @to else assistant end where @from = any(assistants) or assistant = @from`
-	mergeTokensSQL    = `update tokens set assistants = array_append(assistants, @to) where role = 'ingest' and @from = any(assistants) and not @to = any(assistants)`
-	holdsFollowSQL    = `update legal_holds set assistant = @to where assistant = @from`
-	rulesFollowSQL    = `update retention_rules r set assistant = @to where assistant = @from and not exists (select from retention_rules x where x.assistant = @to and x.environment = r.environment and x.channel = r.channel)`
-	tagsFollowSQL     = `update tags t set assistant = @to where assistant = @from and not exists (select from tags x where x.assistant = @to and lower(x.name) = lower(t.name))`
+	freeUUIDSQL      = `update assistants set uuid = gen_random_uuid() where name = @name`
+	assistantUUIDSQL = `select uuid from assistants where name = @name`
+	setUUIDSQL       = `update assistants set uuid = @uuid where name = @name`
+	renameLimitsSQL  = `update accounts set assistants = array_replace(assistants, @from, @to)
+	where @from = any(assistants)`
+	renameTokensSQL = `update tokens set assistants = array_replace(assistants, @from, @to), assistant =
+	case when assistant = @from then @to else assistant end where @from = any(assistants) or assistant = @from`
+	mergeTokensSQL = `update tokens set assistants = array_append(assistants, @to) where role = 'ingest'
+	and @from = any(assistants) and not @to = any(assistants)`
+	holdsFollowSQL = `update legal_holds set assistant = @to where assistant = @from`
+	rulesFollowSQL = `update retention_rules r set assistant = @to where assistant = @from and not exists (select
+	from retention_rules x where x.assistant = @to and x.environment = r.environment and x.channel = r.channel)`
+	tagsFollowSQL = `update tags t set assistant = @to where assistant = @from and not exists (select from tags x
+	where x.assistant = @to and lower(x.name) = lower(t.name))`
 	notesFollowSQL    = `update chart_notes set assistant = @to where assistant = @from`
 	criteriaFollowSQL = `update success_criteria set assistant_id = @to_id where assistant_id = @from_id`
 	mergePreviewSQL   = `
-select (select count(*) from senders where assistant_id = @id), (select count(*) from conversations where assistant_id = @id),
+select (select count(*) from senders where assistant_id = @id), (select count(*) from conversations
+	where assistant_id = @id),
 	(select count(*) from conversations where assistant_id = @id and removed > 0),
-	(select count(*) from accounts where @name = any(assistants)) + (select count(*) from tokens where revoked_at is null and @name = any(assistants))`
+	(select count(*) from accounts where @name = any(assistants)) + (select count(*) from tokens
+		where revoked_at is null and @name = any(assistants))`
 	byUUIDSQL = `
 select coalesce(x.assistant, a.name)
 from assistants a
@@ -226,14 +236,31 @@ func LimitTo(ctx context.Context, db DB, f metric.Filter, limits []string) (metr
 // What reviewers made of conversations, and holds on them, follow these to other ids. Where two become one, what the
 // other has stays.
 var moveConversationsSQL = []string{
-	`update conversation_tags t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from conversation_tags x where x.sender_id = @to and x.conversation_id = k.new and x.tag_id = t.tag_id)`,
-	`update notes t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old`,
-	`update message_marks t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from message_marks x where x.sender_id = @to and x.conversation_id = k.new and x.message_id = t.message_id and x.account_id = t.account_id)`,
-	`update reviews t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from reviews x where x.sender_id = @to and x.conversation_id = k.new and x.account_id = t.account_id)`,
-	`update review_states t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from review_states x where x.sender_id = @to and x.conversation_id = k.new)`,
-	`update review_acts t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old`,
-	`update queue_items t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old and not exists (select from queue_items x where x.queue_id = t.queue_id and x.sender_id = @to and x.conversation_id = k.new)`,
-	`update legal_holds t set conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.conversation_id = k.old and @from::bigint <> @to::bigint`,
+	`update conversation_tags t set sender_id = @to, conversation_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old
+		and not exists (select from conversation_tags x where x.sender_id = @to and x.conversation_id = k.new
+			and x.tag_id = t.tag_id)`,
+	`update notes t set sender_id = @to, conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old,
+	new) where t.sender_id = @from and t.conversation_id = k.old`,
+	`update message_marks t set sender_id = @to, conversation_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old
+		and not exists (select from message_marks x where x.sender_id = @to and x.conversation_id = k.new
+			and x.message_id = t.message_id and x.account_id = t.account_id)`,
+	`update reviews t set sender_id = @to, conversation_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old
+		and not exists (select from reviews x where x.sender_id = @to and x.conversation_id = k.new
+			and x.account_id = t.account_id)`,
+	`update review_states t set sender_id = @to, conversation_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old
+		and not exists (select from review_states x where x.sender_id = @to and x.conversation_id = k.new)`,
+	`update review_acts t set sender_id = @to, conversation_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old`,
+	`update queue_items t set sender_id = @to, conversation_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old
+		and not exists (select from queue_items x where x.queue_id = t.queue_id and x.sender_id = @to
+			and x.conversation_id = k.new)`,
+	`update legal_holds t set conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new)
+	where t.conversation_id = k.old and @from::bigint <> @to::bigint`,
 	`delete from conversation_texts where sender_id = @from and conversation_id = any(@olds::uuid[])`,
 }
 
@@ -255,7 +282,8 @@ func MoveConversations(ctx context.Context, tx pgx.Tx, from, to int64, olds, new
 const conversationsAtSQL = `
 select k.n, e.conversation_id
 from unnest(@ats::bigint[], @hashes::bigint[]) with ordinality as k (at, hash, n)
-join events e on e.sender_id = @sender and e.at = timestamptz 'epoch' + k.at * interval '1 microsecond' and e.body_hash = k.hash`
+join events e on e.sender_id = @sender and e.at = timestamptz 'epoch' + k.at * interval '1 microsecond'
+	and e.body_hash = k.hash`
 
 // ConversationsAt returns in which conversations of a sender events stand, by their times and bodies; zero where one is
 // not found.
@@ -275,7 +303,8 @@ const rekeyOriginalsSQL = `
 update event_originals o
 set sender_id = @to, event_id = k.new
 from unnest(@olds::uuid[], @news::uuid[]) as k (old, new)
-where o.sender_id = @from and o.event_id = k.old and not exists (select from event_originals x where x.sender_id = @to and x.event_id = k.new)`
+where o.sender_id = @from and o.event_id = k.old and not exists (select from event_originals x where x.sender_id = @to
+	and x.event_id = k.new)`
 
 var forgetSenderSQL = []string{
 	`delete from projections where sender_id = @sender`,

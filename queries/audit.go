@@ -118,8 +118,9 @@ const (
 	insertAuditSQL  = `
 insert into audit_log (id, at, actor_id, actor, address, act, object_id, object, before, after, hash)
 values (@id, @at, @actor_id, @actor, @address, @act, @object_id, @object, @before::json, @after::json, @hash)`
-	auditColumns = `select id, at, actor_id, actor, address, act, object_id, object, before::text as before, after::text as after, hash from audit_log `
-	auditSQL     = auditColumns + `
+	auditColumns = `select id, at, actor_id, actor, address, act, object_id, object, before::text as before,
+	after::text as after, hash from audit_log `
+	auditSQL = auditColumns + `
 where id < @before
 	and (@actor = '' or position(lower(@actor) in lower(actor)) > 0)
 	and (@area = '' or act = @area or starts_with(act, @area || '.'))
@@ -195,7 +196,8 @@ func RecordAll(ctx context.Context, tx pgx.Tx, all []Noted) error {
 			return &s
 		}
 		batch.Queue(insertAuditSQL, pgx.StrictNamedArgs{
-			"id": e.ID, "at": e.At, "actor_id": actorID, "actor": e.Actor, "address": e.Address, "act": e.Act, "object_id": e.ObjectID, "object": e.Object,
+			"id": e.ID, "at": e.At, "actor_id": actorID, "actor": e.Actor, "address": e.Address, "act": e.Act,
+			"object_id": e.ObjectID, "object": e.Object,
 			"before": text(e.Before), "after": text(e.After), "hash": e.Hash,
 		})
 		head.ID, head.Hash = e.ID, e.Hash

@@ -96,14 +96,16 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 	for i, command := range f.Commands {
 		name := fmt.Sprintf("command_%d", i)
 		w.And(
-			"exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = @"+name+")",
+			"exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and "+
+				"m.command = @"+name+")",
 			name, strings.TrimPrefix(command, metric.Unknown),
 		)
 	}
 	for i, detail := range f.CannotHandle {
 		name := fmt.Sprintf("cannot_handle_%d", i)
 		w.And(
-			"exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")",
+			"exists (select from commands m where m.sender_id = c.sender_id and m.conversation_id = c.id and "+
+				"m.command = 'cannot handle' and left(m.detail, 300) = @"+name+")",
 			name, strings.TrimPrefix(detail, metric.Unknown),
 		)
 	}
@@ -179,7 +181,8 @@ func fastest(f metric.Filter) float64 {
 }
 
 // runText asks for a run of the filter's flow in the conversation.
-const runText = `exists (select from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = @flow_id`
+const runText = `exists (select from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id
+	and r.flow_id = @flow_id`
 
 const (
 	flowStartedText   = runText + ` and r.starts > 0)`
@@ -217,7 +220,8 @@ const lastStepText = flowStartedText + ` and not ` + flowCompletedText + `
 		limit 1
 	) = @flow_step`
 
-const visitedText = `exists (select from flow_steps s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.flow_id = @flow_id and s.step_id = @flow_step)`
+const visitedText = `exists (select from flow_steps s where s.sender_id = c.sender_id and s.conversation_id = c.id
+	and s.flow_id = @flow_id and s.step_id = @flow_step)`
 
 // flow narrows by what a flow did; n keeps the names of parameters apart.
 func (w *Where) flow(n int, x metric.FlowFilter, now time.Time) {

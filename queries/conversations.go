@@ -83,7 +83,8 @@ func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *
 		// Keys of senders are often UUIDs too.
 		first, last := idRange(f.ID)
 		w.And(
-			"(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and c.user_id <> '')",
+			"(c.id between @first_id and @last_id or c.sender_id = any(@senders::bigint[]) or c.user_id = @key and "+
+				"c.user_id <> '')",
 			"first_id", first,
 		)
 		w.Args["last_id"] = last
@@ -263,7 +264,8 @@ const listColumns = `
 select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.name as assistant,
 	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
 	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
-	c.user_messages, c.turns, c.events, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
+	c.user_messages, c.turns, c.events, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows,
+		c.last_flow,
 	c.first_text, c.removed, c.response_median_ms
 from (
 	select *
@@ -390,10 +392,12 @@ type Choices struct {
 }
 
 const (
-	assistantNamesSQL  = `select a.name from assistants a where not exists (select from assistant_aliases x where x.name = a.name) order by a.name limit 500`
+	assistantNamesSQL = `select a.name from assistants a where not exists (select from assistant_aliases x
+	where x.name = a.name) order by a.name limit 500`
 	allEnvironmentsSQL = `select name from environments order by name limit 500`
 	channelNamesSQL    = `select name from channels order by name limit 500`
-	versionNamesSQL    = `select name from (select coalesce(nullif(model_name, ''), model_id) as name, max(first_seen_at) as first from versions group by 1 order by 2 desc limit 200) as v`
+	versionNamesSQL    = `select name from (select coalesce(nullif(model_name, ''), model_id) as name,
+	max(first_seen_at) as first from versions group by 1 order by 2 desc limit 200) as v`
 	// The most common flows stand in the statistics of the column: no table is read.
 	flowNamesSQL = `
 select substr(f, 3) as flow
@@ -502,7 +506,8 @@ func FilterChoices(ctx context.Context, db DB, limits []string) (Choices, error)
 
 const firstConversationSQL = `select coalesce(min(started_at), now()) from conversations`
 
-const firstCountedSQL = `select least((select min(started_at) from conversations), (select min(at) from rollup_days), (select min(at) from rollup_hours))`
+const firstCountedSQL = `select least((select min(started_at) from conversations), (select min(at) from rollup_days),
+	(select min(at) from rollup_hours))`
 
 // FirstCounted returns when the first conversation began that figures count, also where retention has deleted it since;
 // now when there is none.

@@ -151,10 +151,12 @@ set changes = dirty_hours.changes + 1`
 // markTaggedSQL marks the hours of conversations whose tags changed, if any criteria in force ask for tags.
 const MarkTaggedSQL = `
 insert into dirty_hours (hour, assistant_id, shard, generation)
-select distinct date_trunc('hour', c.started_at, 'UTC'), c.assistant_id, -1, coalesce((select generation from rollup_state), 0)
+select distinct date_trunc('hour', c.started_at, 'UTC'), c.assistant_id, -1, coalesce((select generation
+	from rollup_state), 0)
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
-where exists (select from success_criteria s where s.activated_at is not null and (s.rules ? 'tag' or s.rules ? 'no_tag'))
+where exists (select from success_criteria s where s.activated_at is not null
+	and (s.rules ? 'tag' or s.rules ? 'no_tag'))
 order by 1, 2
 on conflict (hour, assistant_id, shard, generation) do update
 set changes = dirty_hours.changes + 1`
@@ -178,9 +180,11 @@ func ActivateCriteria(ctx context.Context, tx pgx.Tx, id int64, by string, now t
 }
 
 // runText of criteria asks for a run of one of some flows.
-const runOfText = `exists (select from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = any(`
+const runOfText = `exists (select from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id
+	and r.flow_id = any(`
 
-const tagNamedText = `exists (select from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = c.sender_id and x.conversation_id = c.id and lower(t.name) = lower(`
+const tagNamedText = `exists (select from conversation_tags x join tags t on t.id = x.tag_id
+	where x.sender_id = c.sender_id and x.conversation_id = c.id and lower(t.name) = lower(`
 
 // byAssistant writes an expression for each assistant that has criteria; each returns its own. key keeps the names of
 // parameters apart.
@@ -210,7 +214,8 @@ func (w *Where) byAssistant(
 }
 
 // lastSlotText begins the question for the last value of a slot.
-const lastSlotText = "(select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id and s.name = "
+const lastSlotText = "(select s.value from slots s where s.sender_id = c.sender_id and s.conversation_id = c.id " +
+	"and s.name = "
 
 // judged returns an expression that tells whether any of the criteria, each of another assistant, judge a conversation.
 func (w *Where) judged(key string, all []SuccessCriteria) string {
@@ -233,7 +238,8 @@ func (w *Where) success(key string, all []SuccessCriteria) string {
 		}
 		must := []string{runOfText + included + " and " + done + ")"}
 		if !r.Any {
-			must[0] = "(select count(distinct r.flow_id) from flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.flow_id = any(" + included +
+			must[0] = "(select count(distinct r.flow_id) from flow_runs r where r.sender_id = c.sender_id and " +
+				"r.conversation_id = c.id and r.flow_id = any(" + included +
 				" and " + done + ") = " + arg("count", distinct(r.Included)) + "::bigint"
 		}
 		if len(r.Excluded) > 0 {

@@ -28,7 +28,8 @@ select a.name as assistant, c.user_id, s.sender_key, c.conversations, ` + Person
 
 const endUsersFrom = `
 from (
-	select u.assistant_id, u.person, max(u.user_id) as user_id, (array_agg(u.sender_id order by u.started_at desc, u.id desc))[1] as sender_id,
+	select u.assistant_id, u.person, max(u.user_id) as user_id, (array_agg(u.sender_id order by u.started_at desc,
+		u.id desc))[1] as sender_id,
 		count(*) as conversations, max(u.started_at) as last_at
 	from (select c.assistant_id, c.user_id, c.sender_id, c.started_at, c.id, ` + PersonText +
 	` as person from conversations c where `
@@ -50,7 +51,8 @@ order by c.last_at desc, c.person desc`
 // EndUsers returns at most limit people with conversations of the filter, those who came last first, after the one that
 // before names (nil: from the first on).
 func EndUsers(
-	ctx context.Context, db Sight, f metric.Filter, before *metric.Cursor, limit int, now time.Time, zone *time.Location,
+	ctx context.Context, db Sight, f metric.Filter, before *metric.Cursor, limit int, now time.Time,
+	zone *time.Location,
 ) ([]EndUser, error) {
 	known, err := LookUp(ctx, db, f, now, zone)
 	if err != nil {

@@ -46,7 +46,8 @@ with found as materialized (
 	union
 	select c.sender_id from conversations c join found f on f.user_id <> '' and c.user_id = f.user_id
 )
-select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce(n.conversations, 0) as conversations, n.first, n.last, coalesce(n.held, false) as held, coalesce(n.users, '{}') as users
+select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce(n.conversations, 0) as conversations,
+	n.first, n.last, coalesce(n.held, false) as held, coalesce(n.users, '{}') as users
 from senders s
 join assistants a on a.id = s.assistant_id
 left join lateral (
@@ -78,7 +79,8 @@ func Person(ctx context.Context, db Sight, who string) ([]Subject, error) {
 	return all, err
 }
 
-const personConversationsSQL = `select id from conversations where sender_id = any(@senders::bigint[]) order by started_at, id`
+const personConversationsSQL = `select id from conversations where sender_id = any(@senders::bigint[])
+	order by started_at, id`
 
 // ConversationsOf returns the conversations of senders, the oldest first.
 func ConversationsOf(ctx context.Context, db DB, senders []int64) ([]conversation.UUID, error) {
@@ -91,7 +93,9 @@ var eraseFactsSQL = []string{
 	`delete from rollup_arrivals where sender_id = any(@senders::bigint[])`,
 	`delete from conversation_persons where sender_id = any(@senders::bigint[])`,
 	`delete from schedule_rows r where r.row_id in (
-		select id from conversations where sender_id = any(@senders::bigint[]) union all select id from messages where sender_id = any(@senders::bigint[]) union all select id from events where sender_id = any(@senders::bigint[]))`,
+		select id from conversations where sender_id = any(@senders::bigint[]) union all select id from messages
+			where sender_id = any(@senders::bigint[]) union all select id from events
+				where sender_id = any(@senders::bigint[]))`,
 	`delete from events where sender_id = any(@senders::bigint[])`,
 	`delete from event_payloads where sender_id = any(@senders::bigint[])`,
 	`delete from event_originals where sender_id = any(@senders::bigint[])`,
@@ -112,7 +116,8 @@ var eraseFactsSQL = []string{
 	`delete from queue_items where sender_id = any(@senders::bigint[])`,
 	`delete from bulk_items where sender_id = any(@senders::bigint[])`,
 	`delete from removed_users k using senders s
-		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id and k.person in (s.id, hashtextextended(s.user_id, s.assistant_id))`,
+		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id
+			and k.person in (s.id, hashtextextended(s.user_id, s.assistant_id))`,
 	`delete from conversations where sender_id = any(@senders::bigint[])`,
 	`delete from projections where sender_id = any(@senders::bigint[])`,
 	`delete from senders where id = any(@senders::bigint[])`,
@@ -145,18 +150,22 @@ delete from notes n
 where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(n.text)) > 0)`
 	eraseActsSQL = `
 delete from review_acts a
-where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(a.was || ' ' || a.became)) > 0)`
+where exists (select from unnest(@strings::text[]) as s (t)
+	where position(lower(s.t) in lower(a.was || ' ' || a.became)) > 0)`
 	eraseChartNotesSQL = `
 delete from chart_notes n
 where exists (select from unnest(@strings::text[]) as s (t) where position(lower(s.t) in lower(n.text)) > 0)`
 	eraseViewsSQL = `
 delete from saved_views v
-where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || v.query || '&') > 0)`
+where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || v.query
+	|| '&') > 0)`
 	eraseExportsSQL = `
 with gone as (
 	update exports e
-	set title = case when exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || e.query || '&') > 0) then 'Export' else title end,
-		query = case when exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || e.query || '&') > 0) then '' else query end,
+	set title = case when exists (select from unnest(@encoded::text[]) as s (t)
+		where position('&' || s.t || '&' in '&' || e.query || '&') > 0) then 'Export' else title end,
+		query = case when exists (select from unnest(@encoded::text[]) as s (t)
+			where position('&' || s.t || '&' in '&' || e.query || '&') > 0) then '' else query end,
 		state = 'cancelled', error = 'was removed: somebody in it was erased', expires_at = @now
 	where e.created_at >= @since and e.grain <> ''
 	returning e.id
@@ -164,12 +173,15 @@ with gone as (
 delete from export_parts p using gone where p.export_id = gone.id`
 	eraseReportsSQL = `delete from report_files f using report_runs r where r.id = f.run_id and r.created_at >= @since`
 	namesStillSQL   = `
-select 'queue ' || q.name from queues q where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
+select 'queue ' || q.name from queues q where exists (select from unnest(@encoded::text[]) as s (t)
+	where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
 union all
-select 'report ' || q.name from schedules q where exists (select from unnest(@encoded::text[]) as s (t) where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
+select 'report ' || q.name from schedules q where exists (select from unnest(@encoded::text[]) as s (t)
+	where position('&' || s.t || '&' in '&' || q.query || '&') > 0)
 order by 1`
-	eraseHoldsSQL = `update legal_holds h set person = @pseudonym, reason = '–' where h.person = any(@names::text[]) and h.released_at is not null`
-	tombstoneSQL  = `
+	eraseHoldsSQL = `update legal_holds h set person = @pseudonym, reason = '–' where h.person = any(@names::text[])
+	and h.released_at is not null`
+	tombstoneSQL = `
 insert into erased (sender_id, until)
 select s, @now from unnest(@senders::bigint[]) s
 order by 1
@@ -177,7 +189,8 @@ on conflict (sender_id) do update
 set until = excluded.until`
 	markErasedSQL = `
 insert into dirty_hours (hour, assistant_id, shard, generation)
-select distinct date_trunc('hour', c.started_at), c.assistant_id, @shard::smallint, coalesce((select generation from rollup_state), 0)
+select distinct date_trunc('hour', c.started_at), c.assistant_id, @shard::smallint, coalesce((select generation
+	from rollup_state), 0)
 from conversations c
 where c.sender_id = any(@senders::bigint[])
 order by 1, 2
@@ -204,7 +217,8 @@ func formerly(ctx context.Context, tx pgx.Tx, senders []int64) (ids []int64, err
 }
 
 const filesSinceSQL = `
-select (select count(*) from exports where created_at >= @since and state = 'done') + (select count(*) from report_runs r where r.created_at >= @since and exists (select from report_files f where f.run_id = r.id))`
+select (select count(*) from exports where created_at >= @since and state = 'done') + (select count(*)
+	from report_runs r where r.created_at >= @since and exists (select from report_files f where f.run_id = r.id))`
 
 // FilesSince counts the files of exports and reports that were made since a time and are still there.
 func FilesSince(ctx context.Context, db DB, since time.Time) (int64, error) {
@@ -369,8 +383,9 @@ func Erase(
 }
 
 const (
-	insertErasureSQL = `insert into erasures (id, person, at, account_id, reason, removed, kept) values (@id, @person, @at, @user, @reason, @removed::jsonb, @kept::jsonb)`
-	erasureColumns   = `
+	insertErasureSQL = `insert into erasures (id, person, at, account_id, reason, removed, kept)
+	values (@id, @person, @at, @user, @reason, @removed::jsonb, @kept::jsonb)`
+	erasureColumns = `
 select e.id, e.person, e.at, coalesce(u.name, '') as by, e.reason, e.removed::text as removed, e.kept::text as kept
 from erasures e
 left join accounts u on u.id = e.account_id

@@ -97,11 +97,13 @@ var exportColumns = map[Grain][]ExportColumn{
 		},
 		{
 			"rating", CountColumn,
-			"(select v.rating::bigint from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)",
+			"(select v.rating::bigint from review_states v where v.sender_id = c.sender_id and " +
+				"v.conversation_id = c.id)",
 		},
 		{
 			"tags", ListColumn,
-			"array(select t.name from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = c.sender_id and x.conversation_id = c.id order by lower(t.name), t.id)",
+			"array(select t.name from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = " +
+				"c.sender_id and x.conversation_id = c.id order by lower(t.name), t.id)",
 		},
 		{"first_text", TextColumn, "c.first_text"},
 	},
@@ -110,7 +112,8 @@ var exportColumns = map[Grain][]ExportColumn{
 		{"at", InstantColumn, "t.at"},
 		{
 			"text", TextColumn,
-			"coalesce((select m.text from messages m where m.sender_id = t.sender_id and m.at = t.at and m.id = t.message_id), '')",
+			"coalesce((select m.text from messages m where m.sender_id = t.sender_id and m.at = t.at and m.id = " +
+				"t.message_id), '')",
 		},
 		{"intent", TextColumn, "t.intent"},
 		{"confidence", NumberColumn, "coalesce(t.confidence_sent, t.confidence::text::float8)"},
@@ -148,7 +151,8 @@ var exportColumns = map[Grain][]ExportColumn{
 		{"body", TextColumn, `(
 			select split_part(p.bodies, chr(30), t.pos + 1)
 			from event_payloads p
-			where p.sender_id = t.sender_id and p.conversation_id = t.conversation_id and p.part = t.part and p.at <= t.at
+			where p.sender_id = t.sender_id and p.conversation_id = t.conversation_id and p.part = t.part
+				and p.at <= t.at
 			limit 1)`},
 	},
 }
@@ -167,8 +171,10 @@ var (
 	exportTables = map[Grain]string{
 		ByConversation: "",
 		ByTurn:         "\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = c.id",
-		ByMessage:      "\njoin messages t on t.sender_id = c.sender_id and t.conversation_id = c.id and t.at >= c.started_at - interval '1 day' and t.at <= c.last_at + interval '1 day'",
-		ByEvent:        "\njoin events t on t.sender_id = c.sender_id and t.conversation_id = c.id and t.at >= c.started_at - interval '1 day' and t.at <= c.last_at + interval '1 day'",
+		ByMessage: "\njoin messages t on t.sender_id = c.sender_id and t.conversation_id = c.id and t.at >= " +
+			"c.started_at - interval '1 day' and t.at <= c.last_at + interval '1 day'",
+		ByEvent: "\njoin events t on t.sender_id = c.sender_id and t.conversation_id = c.id and t.at >= " +
+			"c.started_at - interval '1 day' and t.at <= c.last_at + interval '1 day'",
 	}
 	exportOrder = map[Grain]string{ByConversation: "", ByTurn: ", t.n", ByMessage: ", t.seq", ByEvent: ", t.seq"}
 )
@@ -195,7 +201,8 @@ const notCountedText = `case
 	when t.platform then 'platform'
 	when t.human then 'by_human'
 	when t.n > 5000 then 'beyond' -- conversation.MaxResponses
-	when not exists (select from messages m where m.sender_id = t.sender_id and m.conversation_id = t.conversation_id and m.at >= t.at and m.turn = t.n and m.author = 2) then 'unanswered'
+	when not exists (select from messages m where m.sender_id = t.sender_id and m.conversation_id = t.conversation_id
+		and m.at >= t.at and m.turn = t.n and m.author = 2) then 'unanswered'
 	else 'impossible' end`
 
 // exportPage is how many rows are fetched at a time.
@@ -208,7 +215,8 @@ type Increment struct{ Schedule, Run conversation.UUID }
 const (
 	forgetRowsSQL = `delete from schedule_rows where run_id = @run`
 	newRowText    = `not exists (select from schedule_rows x where x.schedule_id = @of_schedule and x.row_id = `
-	runRowText    = `exists (select from schedule_rows x where x.schedule_id = @of_schedule and x.run_id = @of_run and x.row_id = `
+	runRowText    = `exists (select from schedule_rows x where x.schedule_id = @of_schedule and x.run_id = @of_run
+	and x.row_id = `
 )
 
 // rowIDs are what a row is known by, and which revision of it.

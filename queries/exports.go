@@ -48,13 +48,15 @@ values (@id, @user, @title, @query, @grain, @format, @file, @total, @at, @clear)
 // AddExport notes that a file is wanted.
 func AddExport(ctx context.Context, db DB, e ExportFile) error {
 	_, err := db.Exec(ctx, insertExportSQL, pgx.StrictNamedArgs{
-		"id": e.ID, "user": NullUUID(*e.AccountID), "title": e.Title, "query": e.Query, "grain": string(e.Grain), "format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
+		"id": e.ID, "user": NullUUID(*e.AccountID), "title": e.Title, "query": e.Query, "grain": string(e.Grain),
+		"format": e.Format, "file": e.FileName, "total": e.Total, "at": e.CreatedAt, "clear": e.Clear,
 	})
 	return err
 }
 
 const exportFileColumns = `
-select e.id, e.account_id, e.title, e.query, e.grain, e.format, e.file_name, e.state, e.rows, e.total, e.bytes, e.error, e.created_at, e.started_at, e.ended_at, e.expires_at, e.clear, coalesce(u.name, '') as by
+select e.id, e.account_id, e.title, e.query, e.grain, e.format, e.file_name, e.state, e.rows, e.total, e.bytes,
+	e.error, e.created_at, e.started_at, e.ended_at, e.expires_at, e.clear, coalesce(u.name, '') as by
 from exports e
 left join accounts u on u.id = e.account_id
 `
@@ -85,8 +87,9 @@ update exports
 set state = @state, error = @error, rows = @rows, bytes = @bytes, ended_at = @now, expires_at = @expires, claim = null
 where id = @id and claim = @claim and state = 'running'
 returning id`
-	releaseExportSQL = `update exports set state = 'waiting', claim = null where id = @id and claim = @claim and state = 'running'`
-	cancelExportSQL  = `
+	releaseExportSQL = `update exports set state = 'waiting', claim = null where id = @id and claim = @claim
+	and state = 'running'`
+	cancelExportSQL = `
 update exports
 set state = 'cancelled', ended_at = @now, expires_at = @now, claim = null
 where id = @id and state in ('waiting', 'running')

@@ -43,21 +43,26 @@ type FoldRun struct {
 
 const (
 	foldColumns = `
-select r.id, r.kind, r.assistant, r.target, r.account_id, coalesce(u.name, '') as by, r.rules, r.created_at, r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error
+select r.id, r.kind, r.assistant, r.target, r.account_id, coalesce(u.name, '') as by, r.rules, r.created_at,
+	r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error
 from fold_runs r
 left join accounts u on u.id = r.account_id
 `
 	foldRunsSQL   = foldColumns + `where r.kind = @kind order by r.created_at desc, r.id limit 20`
 	foldRunSQL    = foldColumns + `where r.id = @id`
-	insertFoldSQL = `insert into fold_runs (id, kind, assistant, target, account_id, rules, created_at, total) select @id, @kind, @assistant, @target, @user, @rules::jsonb, @at, (select count(*) from senders s join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
-	lockFoldsSQL  = `lock table fold_runs in share row exclusive mode`
-	openFoldSQL   = `
+	insertFoldSQL = `insert into fold_runs (id, kind, assistant, target, account_id, rules, created_at, total)
+	select @id, @kind, @assistant, @target, @user, @rules::jsonb, @at, (select count(*) from senders s
+		join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
+	lockFoldsSQL = `lock table fold_runs in share row exclusive mode`
+	openFoldSQL  = `
 select exists (
 	select from fold_runs
 	where ended_at is null and (kind = @kind and (@assistant = '' or assistant in ('', @assistant))
-		or @target <> '' and kind in ('merge', 'separate') and (assistant in (@assistant, @target) or target in (@assistant, @target))))`
-	advanceFoldSQL = `update fold_runs set after = @after, senders = senders + @senders, events = events + @events where id = @id`
-	endFoldSQL     = `update fold_runs set ended_at = @at, others = @others, error = @error where id = @id`
+		or @target <> '' and kind in ('merge', 'separate') and (assistant in (@assistant, @target)
+			or target in (@assistant, @target))))`
+	advanceFoldSQL = `update fold_runs set after = @after, senders = senders + @senders, events = events + @events
+	where id = @id`
+	endFoldSQL = `update fold_runs set ended_at = @at, others = @others, error = @error where id = @id`
 )
 
 // StartFold notes that what is stored is to be folded again: of an assistant ("" for all), and by rules of masking (nil

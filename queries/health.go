@@ -30,14 +30,16 @@ const sourceHealthSQL = `
 select s.id, s.name, s.kind,
 	coalesce(sum(m.stored) filter (where m.minute >= @today), 0)::bigint as today,
 	coalesce(sum(m.stored) filter (where m.minute > @now::timestamptz - interval '1 hour'), 0)::bigint as last_hour,
-	coalesce(sum(m.stored) filter (where m.received_at > @now::timestamptz - interval '1 minute'), 0)::bigint as last_minute,
+	coalesce(sum(m.stored) filter (where m.received_at > @now::timestamptz - interval '1 minute'),
+		0)::bigint as last_minute,
 	coalesce(sum(m.duplicates) filter (where m.minute >= @today), 0)::bigint as duplicates,
 	coalesce(sum(m.revised) filter (where m.minute >= @today), 0)::bigint as revised,
 	coalesce(sum(m.rejected) filter (where m.minute >= @today), 0)::bigint as rejected,
 	(select count(*) from rejected_events r where r.source_id = s.id and r.state = 'open') as open,
 	coalesce(sum(m.redelivered) filter (where m.minute >= @today), 0)::bigint as redelivered,
 	coalesce(sum(m.empty) filter (where m.minute >= @today), 0)::bigint as empty,
-	coalesce(greatest(extract(epoch from max(m.newest_at - m.received_at) filter (where m.minute >= @today)), 0), 0)::double precision as ahead,
+	coalesce(greatest(extract(epoch from max(m.newest_at - m.received_at) filter (where m.minute >= @today)), 0),
+		0)::double precision as ahead,
 	l.newest_at as last_event_at, l.received_at as last_received_at
 from sources s
 left join ingest_minutes m on m.source_id = s.id and m.minute >= least(@today, @now::timestamptz - interval '2 hours')
@@ -93,7 +95,8 @@ func RejectedChoices(ctx context.Context, db DB) ([]RejectedChoice, error) {
 }
 
 const rejectedReasonsSQL = `
-select r.source_id, s.name as source, r.code, r.detail, count(*) as bodies, sum(r.seen)::bigint as seen, max(r.last_at) as last_at,
+select r.source_id, s.name as source, r.code, r.detail, count(*) as bodies, sum(r.seen)::bigint as seen,
+	max(r.last_at) as last_at,
 	(array_agg(r.id order by r.last_at desc))[1] as sample
 from rejected_events r
 join sources s on s.id = r.source_id
@@ -178,7 +181,8 @@ where r.state = @state
 	and (r.last_at, r.id) < (@before, @before_id)
 order by r.last_at desc, r.id desc
 limit @limit`
-	settleRejectedSQL = `update rejected_events set state = @state, state_at = @at, state_by = @by where id = @id and state = 'open' returning id`
+	settleRejectedSQL = `update rejected_events set state = @state, state_at = @at, state_by = @by
+	where id = @id and state = 'open' returning id`
 )
 
 // RejectedEventByID returns one, or ErrNotFound.
@@ -229,7 +233,8 @@ const totalsSQL = `
 select (select count(*) from assistants) as assistants,
 	(select greatest(reltuples, 0)::bigint from pg_class where oid = 'senders'::regclass) as senders,
 	(select greatest(reltuples, 0)::bigint from pg_class where oid = 'conversations'::regclass) as conversations,
-	(select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'events'::regclass) as events,
+	(select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_inherits i
+		join pg_class c on c.oid = i.inhrelid where i.inhparent = 'events'::regclass) as events,
 	(select count(*) from rejected_events where state = 'open') as rejected,
 	(select max(started_at) from conversations) as newest_at,
 	pg_database_size(current_database()) as bytes`
@@ -254,7 +259,8 @@ type ServerVersionInfo struct {
 	Text   string
 }
 
-const serverVersionSQL = `select current_setting('server_version_num')::integer as number, current_setting('server_version') as text`
+const serverVersionSQL = `select current_setting('server_version_num')::integer as number,
+	current_setting('server_version') as text`
 
 // ServerVersion tells which PostgreSQL it is.
 func ServerVersion(ctx context.Context, db DB) (ServerVersionInfo, error) {

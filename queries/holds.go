@@ -24,7 +24,8 @@ type LegalHold struct {
 
 const (
 	holdsSQL = `
-select h.id, h.assistant, h.person, h.conversation_id, h.reason, h.created_at, coalesce(u.name, '') as by, h.released_at, coalesce(v.name, '') as released_by
+select h.id, h.assistant, h.person, h.conversation_id, h.reason, h.created_at, coalesce(u.name, '') as by,
+	h.released_at, coalesce(v.name, '') as released_by
 from legal_holds h
 left join accounts u on u.id = h.created_by
 left join accounts v on v.id = h.released_by
@@ -33,7 +34,8 @@ limit 200`
 	insertHoldSQL = `
 insert into legal_holds (id, assistant, person, conversation_id, reason, created_at, created_by)
 values (@id, @assistant, @person, @conversation, @reason, @now, @by)`
-	releaseHoldSQL = `update legal_holds set released_at = @now, released_by = @by where id = @id and released_at is null returning id`
+	releaseHoldSQL = `update legal_holds set released_at = @now, released_by = @by
+	where id = @id and released_at is null returning id`
 )
 
 // LegalHolds returns the holds, those in force first.
@@ -42,7 +44,8 @@ func LegalHolds(ctx context.Context, db DB) ([]LegalHold, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[LegalHold])
 }
 
-const knowsPersonSQL = `select exists (select from senders where sender_key = @person) or exists (select from conversations where user_id = @person and user_id <> '')`
+const knowsPersonSQL = `select exists (select from senders where sender_key = @person) or exists (select
+	from conversations where user_id = @person and user_id <> '')`
 
 // KnowsPerson tells whether there is somebody of that user id or sender's key.
 func KnowsPerson(ctx context.Context, db DB, person string) (bool, error) {
@@ -73,5 +76,7 @@ const heldText = `exists (
 		select from legal_holds h
 		where h.released_at is null
 			and (h.conversation_id is null or h.conversation_id = c.id)
-			and (h.assistant = '' or exists (select from assistants a where a.id = c.assistant_id and a.name = h.assistant))
-			and (h.person = '' or h.person = c.user_id or exists (select from senders s where s.id = c.sender_id and s.sender_key = h.person)))`
+			and (h.assistant = '' or exists (select from assistants a where a.id = c.assistant_id
+				and a.name = h.assistant))
+			and (h.person = '' or h.person = c.user_id or exists (select from senders s where s.id = c.sender_id
+				and s.sender_key = h.person)))`

@@ -42,23 +42,27 @@ select kind,
 	count(*) filter (where state in ('retryable', 'discarded')) as failed,
 	count(*) filter (where state = 'completed') as done,
 	max(finalized_at) as last_at,
-	percentile_cont(0.5) within group (order by extract(epoch from finalized_at - attempted_at) * 1000) filter (where state = 'completed') as median_ms,
+	percentile_cont(0.5) within group (order by extract(epoch from finalized_at - attempted_at) * 1000)
+		filter (where state = 'completed') as median_ms,
 	max(extract(epoch from finalized_at - attempted_at) * 1000) filter (where state = 'completed')::float8 as most_ms
 from river_job
 group by kind
 order by kind`
 
 const jobColumns = `
-select id, kind, state::text as state, attempt::integer as attempt, max_attempts::integer as max_attempts, args::text as args, coalesce(errors[array_upper(errors, 1)]->>'error', '') as error,
+select id, kind, state::text as state, attempt::integer as attempt, max_attempts::integer as max_attempts,
+	args::text as args, coalesce(errors[array_upper(errors, 1)]->>'error', '') as error,
 	created_at, scheduled_at, attempted_at, finalized_at
 from river_job
 `
 
 const (
 	openJobsSQL = jobColumns +
-		`where state = 'running' or state in ('available', 'scheduled', 'pending') and not kind = any(@periodic::text[]) order by state = 'running' desc, scheduled_at, id limit 50`
+		`where state = 'running' or state in ('available', 'scheduled', 'pending')
+	and not kind = any(@periodic::text[]) order by state = 'running' desc, scheduled_at, id limit 50`
 	failedJobsSQL = jobColumns +
-		`where state in ('retryable', 'discarded', 'cancelled') order by coalesce(finalized_at, attempted_at, created_at) desc, id desc limit 50`
+		`where state in ('retryable', 'discarded', 'cancelled')
+	order by coalesce(finalized_at, attempted_at, created_at) desc, id desc limit 50`
 	pausedSQL = `select exists (select from river_queue where paused_at is not null)`
 )
 
@@ -99,13 +103,18 @@ type Progress struct {
 }
 
 const progressSQL = `
-select 'Export: ' || title as words, rows as done, total, '/exports/' || id::text as link from exports where state in ('waiting', 'running')
+select 'Export: ' || title as words, rows as done, total, '/exports/' || id::text as link from exports
+	where state in ('waiting', 'running')
 union all
 select words, done::bigint, total::bigint, '/acts/' || id::text from bulk_runs where ended_at is null
 union all
-select 'Report: ' || s.name, 0::bigint, 0::bigint, '/reports/' || s.id::text from report_runs r join schedules s on s.id = r.schedule_id where r.state in ('waiting', 'running')
+select 'Report: ' || s.name, 0::bigint, 0::bigint, '/reports/' || s.id::text from report_runs r
+	join schedules s on s.id = r.schedule_id where r.state in ('waiting', 'running')
 union all
-select case kind when 'mask' then 'Masking stored conversations' when 'merge' then 'Moving ' || assistant || ' to ' || target when 'separate' then 'Moving ' || target || ' out of ' || assistant else 'Recalculating ' || case assistant when '' then 'all conversations' else assistant end end, senders, total, case kind when 'mask' then '/admin/masking' else '/admin/settings' end from fold_runs where ended_at is null
+select case kind when 'mask' then 'Masking stored conversations' when 'merge' then 'Moving ' || assistant || ' to '
+	|| target when 'separate' then 'Moving ' || target || ' out of ' || assistant else 'Recalculating ' ||
+		case assistant when '' then 'all conversations' else assistant end end, senders, total, case kind when 'mask'
+			then '/admin/masking' else '/admin/settings' end from fold_runs where ended_at is null
 order by 1
 limit 50`
 

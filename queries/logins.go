@@ -25,8 +25,10 @@ type Session struct {
 var NoSession conversation.UUID
 
 const (
-	insertSessionSQL = `insert into account_sessions (id, account_id, begun_at, seen_at, address, agent) values (@id, @user, @at, @at, @address, @agent)`
-	sessionsSQL      = `select id, account_id, begun_at, seen_at, address, agent from account_sessions where account_id = @user and seen_at > @since order by seen_at desc, id limit 100`
+	insertSessionSQL = `insert into account_sessions (id, account_id, begun_at, seen_at, address, agent)
+	values (@id, @user, @at, @at, @address, @agent)`
+	sessionsSQL = `select id, account_id, begun_at, seen_at, address, agent from account_sessions
+	where account_id = @user and seen_at > @since order by seen_at desc, id limit 100`
 	endSessionSQL    = `delete from account_sessions where account_id = @user and id = @id returning id`
 	endSessionsSQL   = `delete from account_sessions where account_id = @user and id <> @but`
 	endAllSQL        = `delete from account_sessions where id <> @but`
@@ -34,7 +36,8 @@ const (
 	expiredLoginsSQL = `delete from sessions where expiry < @now`
 	oldLinksSQL      = `delete from account_links where expires_at < @now`
 
-	insertLinkSQL  = `insert into account_links (hash, account_id, kind, created_at, expires_at) values (@hash, @user, @kind, @at, @expires)`
+	insertLinkSQL = `insert into account_links (hash, account_id, kind, created_at, expires_at)
+	values (@hash, @user, @kind, @at, @expires)`
 	linkSQL        = `select account_id, kind from account_links where hash = @hash and expires_at > @now`
 	useLinkSQL     = `delete from account_links where hash = @hash and expires_at > @now returning account_id`
 	forgetLinksSQL = `delete from account_links where account_id = @user`
@@ -42,12 +45,15 @@ const (
 	insertCodesSQL = `insert into recovery_codes (account_id, hash) select @user, h from unnest(@hashes::bytea[]) h`
 	forgetCodesSQL = `delete from recovery_codes where account_id = @user`
 	useCodeSQL     = `delete from recovery_codes where account_id = @user and hash = @hash returning account_id`
-	failedCodesSQL = `select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'code'`
-	triedSQL       = `
+	failedCodesSQL = `select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since
+	and after->>'by' = 'code'`
+	triedSQL = `
 select
-	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since and after->>'by' = 'password' and after->>'account' = @account)::int as failed,
+	(select count(*) from audit_log where act = 'sign-in.failed' and actor = @email and at > @since
+		and after->>'by' = 'password' and after->>'account' = @account)::int as failed,
 	exists (select from audit_log where act = 'sign-in.done' and actor = @email and at > @long_since
-		and (address = @address or address ~ '^[0-9a-fA-F:]+$' and address::inet <<= nullif(@network, '')::cidr)) as known`
+		and (address = @address or address ~ '^[0-9a-fA-F:]+$' and address::inet <<= nullif(@network, '')::cidr)) as
+			known`
 	countCodesSQL = `select count(*) from recovery_codes where account_id = @user`
 )
 

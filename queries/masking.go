@@ -72,25 +72,46 @@ func SetMasking(ctx context.Context, db DB, m Masking, by conversation.UUID, now
 // textsOfPeople are the texts beside conversations into which somebody may have written personal data: a statement that
 // reads a page of them, and one that writes them.
 const (
-	rejectedTextsSQL   = `select id, body from rejected_events where id in (select x.id from (select id, sum(octet_length(body)) over (order by id) - octet_length(body) as before from (select id, body from rejected_events where id > @after order by id limit 200) as few) as x where x.before < 8000000) order by id for update`
-	writeRejectedSQL   = `update rejected_events t set body = k.body from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
-	noteTextsSQL       = `select id, convert_to(text, 'UTF8') from notes where id > @after order by id limit 500 for update`
-	writeNotesSQL      = `update notes t set text = convert_from(k.body, 'UTF8'), revision = revision + 1 from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
-	chartNoteTextsSQL  = `select id, convert_to(text, 'UTF8') from chart_notes where id > @after order by id limit 500 for update`
-	writeChartNotesSQL = `update chart_notes t set text = convert_from(k.body, 'UTF8') from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
-	wasTextsSQL        = `select id, convert_to(was, 'UTF8') from review_acts where id > @after and kind = 'note' order by id limit 500 for update`
-	writeWasSQL        = `update review_acts t set was = convert_from(k.body, 'UTF8') from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
-	becameTextsSQL     = `select id, convert_to(became, 'UTF8') from review_acts where id > @after and kind = 'note' order by id limit 500 for update`
-	writeBecameSQL     = `update review_acts t set became = convert_from(k.body, 'UTF8') from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
+	rejectedTextsSQL = `select id, body from rejected_events
+	where id in (select x.id from (select id, sum(octet_length(body)) over (order by id) - octet_length(body) as
+		before from (select id, body from rejected_events where id > @after order by id limit 200) as few) as x
+			where x.before < 8000000) order by id for update`
+	writeRejectedSQL = `update rejected_events t set body = k.body
+	from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
+	noteTextsSQL = `select id, convert_to(text, 'UTF8') from notes where id > @after order by id
+	limit 500 for update`
+	writeNotesSQL = `update notes t set text = convert_from(k.body, 'UTF8'), revision = revision + 1
+	from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
+	chartNoteTextsSQL = `select id, convert_to(text, 'UTF8') from chart_notes where id > @after order by id
+	limit 500 for update`
+	writeChartNotesSQL = `update chart_notes t set text = convert_from(k.body, 'UTF8')
+	from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
+	wasTextsSQL = `select id, convert_to(was, 'UTF8') from review_acts where id > @after and kind = 'note'
+	order by id limit 500 for update`
+	writeWasSQL = `update review_acts t set was = convert_from(k.body, 'UTF8')
+	from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
+	becameTextsSQL = `select id, convert_to(became, 'UTF8') from review_acts where id > @after and kind = 'note'
+	order by id limit 500 for update`
+	writeBecameSQL = `update review_acts t set became = convert_from(k.body, 'UTF8')
+	from unnest(@ids::uuid[], @bodies::bytea[]) as k (id, body) where t.id = k.id`
 )
 
 const (
-	moveMarksSQL       = `update message_marks t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
-	moveNotesSQL       = `update notes t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
-	moveActsSQL        = `update review_acts t set subject = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.subject = k.old and t.kind = 'mark'`
-	dropFilesSQL       = `with gone as (update exports set state = 'cancelled', error = 'was removed: personal data were masked since', expires_at = @now where created_at < @before and state in ('waiting', 'running', 'done') returning id) delete from export_parts p using gone where p.export_id = gone.id`
-	makeAgainSQL       = `update report_runs set files = '[]' where created_at < @before and state in ('waiting', 'running')`
-	dropReportFilesSQL = `delete from report_files f using report_runs r where r.id = f.run_id and r.created_at < @before`
+	moveMarksSQL = `update message_marks t set message_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.message_id = k.old`
+	moveNotesSQL = `update notes t set message_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old,
+	new) where t.sender_id = @sender and t.message_id = k.old`
+	moveActsSQL = `update review_acts t set subject = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @sender and t.subject = k.old
+		and t.kind = 'mark'`
+	dropFilesSQL = `with gone as (update exports
+	set state = 'cancelled', error = 'was removed: personal data were masked since', expires_at = @now
+		where created_at < @before and state in ('waiting', 'running', 'done') returning id) delete
+			from export_parts p using gone where p.export_id = gone.id`
+	makeAgainSQL = `update report_runs set files = '[]' where created_at < @before
+	and state in ('waiting', 'running')`
+	dropReportFilesSQL = `delete from report_files f using report_runs r where r.id = f.run_id
+	and r.created_at < @before`
 )
 
 // MoveMessages has what reviewers said of messages of a sender follow them to their new ids.
@@ -193,7 +214,8 @@ insert into reveals (account_id, sender_id, conversation_id, reason, at, until)
 values (@user, @sender, @conversation, @reason, @at, @until)
 on conflict (sender_id, conversation_id, account_id) do update
 set reason = excluded.reason, at = excluded.at, until = excluded.until`
-	revealedSQL     = `select until from reveals where sender_id = @sender and conversation_id = @conversation and account_id = @user and until > @now`
+	revealedSQL = `select until from reveals where sender_id = @sender and conversation_id = @conversation
+	and account_id = @user and until > @now`
 	forgetRevealSQL = `delete from reveals where until < @now::timestamptz - interval '1 day'`
 )
 

@@ -23,15 +23,18 @@ func WholeMonth(
 	text, _ := w.expired(KeptConversations, rules, now, zone)
 	rows, _ := db.Query(
 		ctx,
-		"select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= @month_from and not ("+text+" and not "+heldText+"))",
+		"select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= "+
+			"@month_from and not ("+text+" and not "+heldText+"))",
 		w.Args,
 	)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 }
 
-const pendingSQL = `select coalesce((select inhdetachpending from pg_inherits where inhrelid = to_regclass(@name)), false)`
+const pendingSQL = `select coalesce((select inhdetachpending from pg_inherits where inhrelid = to_regclass(@name)),
+	false)`
 
-const emptyMonthSQL = `select not exists (select from conversations c where c.started_at < @until and c.last_at >= @from)`
+const emptyMonthSQL = `select not exists (select from conversations c where c.started_at < @until
+	and c.last_at >= @from)`
 
 // DropMonths drops the partitions of doomed months in which no conversation has anything left, and returns their names.
 // It takes each off without stopping readers or writers, looks again, and puts it back where somebody stored something
@@ -119,9 +122,12 @@ func MarkForDrop(ctx context.Context, db DB, at time.Time) error {
 
 // sweepSQL deletes what is left of conversations that are gone.
 var sweepSQL = []string{
-	`delete from events t where t.at >= @from and t.at < @until and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
-	`delete from event_payloads t where t.at >= @from and t.at < @until and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
-	`delete from messages t where t.at >= @from and t.at < @until and not exists (select from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
+	`delete from events t where t.at >= @from and t.at < @until and not exists (select from conversations c
+	where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
+	`delete from event_payloads t where t.at >= @from and t.at < @until and not exists (select from conversations c
+	where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
+	`delete from messages t where t.at >= @from and t.at < @until and not exists (select from conversations c
+	where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
 }
 
 // SettleMonths ends what Doom began: months that are empty have been dropped; of those that the rules do not delete

@@ -53,7 +53,8 @@ const partitionExistsSQL = `select to_regclass(@name) is not null`
 
 // partitionSQL tells whether a table is there, and whether it is a partition: retention may have been stopped when it
 // had taken one off.
-const partitionSQL = `select coalesce((select case when relispartition then 2 else 1 end from pg_class where oid = to_regclass(@name)), 0)`
+const partitionSQL = `select coalesce((select case when relispartition then 2 else 1 end from pg_class
+	where oid = to_regclass(@name)), 0)`
 
 func attachSQL(table, name string, from time.Time) string {
 	return fmt.Sprintf(
@@ -90,7 +91,8 @@ func EnsureMonth(ctx context.Context, pool interface {
 				if _, err := tx.Exec(
 					ctx,
 					fmt.Sprintf(
-						"create table %s (like %s including defaults including constraints including storage including compression)",
+						"create table %s (like %s including defaults including constraints including storage "+
+							"including compression)",
 						name, table,
 					),
 				); err != nil {
@@ -179,7 +181,8 @@ func NamesOfDimensions(ctx context.Context, db DB) (DimensionNames, error) {
 	return n, err
 }
 
-const versionAgesSQL = `select coalesce(nullif(model_name, ''), model_id) as name, min(first_seen_at) from versions group by 1 limit 5000`
+const versionAgesSQL = `select coalesce(nullif(model_name, ''), model_id) as name, min(first_seen_at) from versions
+	group by 1 limit 5000`
 
 // VersionAges returns when versions were first seen, by their names.
 func VersionAges(ctx context.Context, db DB) (map[string]time.Time, error) {

@@ -12,12 +12,14 @@ import (
 )
 
 // userRuns are the starts of user flows of a conversation, c.
-const userRuns = `flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.starts > 0 and left(r.flow_id, 8) <> 'pattern_'`
+const userRuns = `flow_runs r where r.sender_id = c.sender_id and r.conversation_id = c.id and r.starts > 0
+	and left(r.flow_id, 8) <> 'pattern_'`
 
 // startsText is the collapsed sequence of a conversation's starts, as arrays of flows and of seconds.
 const startsText = `(
 		select array_agg(x.flow_id order by x.n) as flows, array_agg(x.at order by x.n) as ats
-		from (select r.flow_id, r.n, extract(epoch from r.started_at)::float8 as at, lag(r.flow_id) over (order by r.n) as before from ` + userRuns + `) as x
+		from (select r.flow_id, r.n, extract(epoch from r.started_at)::float8 as at,
+			lag(r.flow_id) over (order by r.n) as before from ` + userRuns + `) as x
 		where x.before is distinct from x.flow_id
 	) as q`
 
@@ -67,11 +69,13 @@ func (w *Where) path(p metric.PathFilter) {
 }
 
 const startsOfText = `
-select array_agg(r.flow_id order by r.n) as flows, array_agg(extract(epoch from r.started_at)::float8 order by r.n) as ats
+select array_agg(r.flow_id order by r.n) as flows, array_agg(extract(epoch from r.started_at)::float8
+	order by r.n) as ats
 from (select c.sender_id, c.id from conversations c where `
 
 const startsOfJoin = `) as c
-join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id and r.starts > 0 and left(r.flow_id, 8) <> 'pattern_'
+join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id and r.starts > 0
+	and left(r.flow_id, 8) <> 'pattern_'
 group by c.sender_id, c.id`
 
 // FlowStarts returns the starts of user flows, in their order, of each of the filter's conversations in which a flow

@@ -25,7 +25,8 @@ var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
 // began.
 const (
 	PersonText    = `case when c.user_id <> '' then hashtextextended(c.user_id, c.assistant_id) else c.sender_id end`
-	firstEverText = `coalesce((select p.first_at from conversation_persons p where p.sender_id = c.sender_id and p.conversation_id = c.id), c.started_at)`
+	firstEverText = `coalesce((select p.first_at from conversation_persons p where p.sender_id = c.sender_id
+	and p.conversation_id = c.id), c.started_at)`
 )
 
 // FactColumns are the columns of conversations, c, that figures count, judged by the criteria; users asks for users

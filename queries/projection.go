@@ -9,12 +9,14 @@ import (
 	"turnwise/conversation"
 )
 
-const lockShardsSQL = `select shard from ingest_shards where shard = any(@shards::smallint[]) order by shard for no key update`
+const lockShardsSQL = `select shard from ingest_shards where shard = any(@shards::smallint[])
+	order by shard for no key update`
 
 // A lock that is not to be had in a minute is the database's trouble; work that takes longer is the batch's.
 const LockTimeoutSQL = `set local lock_timeout = '60s'`
 
-const projectionsSQL = `select sender_id, newest_time, bodies_removed_until, state from projections where sender_id = any(@ids::bigint[])`
+const projectionsSQL = `select sender_id, newest_time, bodies_removed_until, state from projections
+	where sender_id = any(@ids::bigint[])`
 
 // State is the stored state of a sender's fold.
 type State struct {
@@ -23,7 +25,8 @@ type State struct {
 	Bytes              []byte
 }
 
-const erasedSQL = `select sender_id, (extract(epoch from until) * 1000000)::bigint as until from erased where sender_id = any(@ids::bigint[])`
+const erasedSQL = `select sender_id, (extract(epoch from until) * 1000000)::bigint as until from erased
+	where sender_id = any(@ids::bigint[])`
 
 // LockShards locks the virtual shards, in their order, until the transaction ends, and returns the states of the
 // senders among ids that have one; and until when, in microseconds, events of those are not stored any more who were

@@ -36,23 +36,28 @@ union all select format('alter role %I set idle_in_transaction_session_timeout =
 union all select format('revoke all on all sequences in schema %I from %I', current_schema(), @name::text)
 union all select format('grant usage on schema %I to %I', current_schema(), @name::text)`
 	grantReaderSQL = `
-select format('grant select (%s) on %I to %I', string_agg(format('%I', a.attname), ', ' order by a.attnum), c.relname, @name::text)
+select format('grant select (%s) on %I to %I', string_agg(format('%I', a.attname), ', ' order by a.attnum), c.relname,
+	@name::text)
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.oid = to_regclass(@table::text) and a.attname <> all(@without::text[])
 group by c.relname`
 	grantWholeSQL = `select format('grant select on %I to %I', @table::text, @name::text)`
-	dropReaderSQL = `select format('grant %I to current_user', @name::text) union all select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
+	dropReaderSQL = `select format('grant %I to current_user', @name::text) union all
+	select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
 )
 
 // readable are the tables of a reader: those of figures without the columns that tell who it was or what was said, and
 // those of texts.
 var (
 	readableFigures = map[string][]string{
-		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil, "flow_steps": nil,
+		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil,
+		"flow_steps":    nil,
 		"conversations": {"user_id", "session_id", "first_text", "facets", "checkpoint"},
 		"commands":      {"value", "detail"},
-		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil, "ingest_minutes": nil, "event_types": nil, "conversation_persons": nil, "daily_figures": nil, "daily_flow_figures": nil,
+		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil,
+		"ingest_minutes": nil, "event_types": nil, "conversation_persons": nil, "daily_figures": nil,
+		"daily_flow_figures": nil,
 	}
 	readableTexts = []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
 )

@@ -64,16 +64,19 @@ func Cutoff(days int32, now time.Time, zone *time.Location) time.Time {
 
 const (
 	retentionRulesSQL = `
-select r.id, r.assistant, r.environment, r.channel, r.text_days, r.event_days, r.conversation_days, r.statistics_days, r.most, r.revision, r.changed_at, coalesce(u.name, '') as by
+select r.id, r.assistant, r.environment, r.channel, r.text_days, r.event_days, r.conversation_days, r.statistics_days,
+	r.most, r.revision, r.changed_at, coalesce(u.name, '') as by
 from retention_rules r
 left join accounts u on u.id = r.changed_by
 order by r.assistant, r.environment, r.channel`
 	insertRetentionSQL = `
-insert into retention_rules (id, assistant, environment, channel, text_days, event_days, conversation_days, statistics_days, most, changed_at, changed_by)
+insert into retention_rules (id, assistant, environment, channel, text_days, event_days, conversation_days,
+	statistics_days, most, changed_at, changed_by)
 values (@id, @assistant, @environment, @channel, @texts, @events, @conversations, @statistics, @most, @now, @by)`
 	updateRetentionSQL = `
 update retention_rules
-set text_days = @texts, event_days = @events, conversation_days = @conversations, statistics_days = @statistics, most = @most, revision = revision + 1, changed_at = @now, changed_by = @by
+set text_days = @texts, event_days = @events, conversation_days = @conversations, statistics_days = @statistics,
+	most = @most, revision = revision + 1, changed_at = @now, changed_by = @by
 where id = @id and revision = @revision
 returning id`
 	deleteRetentionSQL = `delete from retention_rules where id = @id returning id`
@@ -186,7 +189,10 @@ func PreviewRetention(
 	w.Args["latest"], w.Args["most"] = latest, mostPreviewed
 	rows, _ := db.Query(
 		ctx,
-		"select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as oldest, count(*) filter (where held) as held, count(*) = @most as more\nfrom (select c.started_at, "+heldText+" as held from conversations c where c.started_at < @latest and "+text+" order by c.started_at limit @most) as c",
+		"select count(*) filter (where not held) as conversations, min(started_at) filter (where not held) as "+
+			"oldest, count(*) filter (where held) as held, count(*) = @most as more\nfrom (select "+
+			"c.started_at, "+heldText+" as held from conversations c where c.started_at < "+
+			"@latest and "+text+" order by c.started_at limit @most) as c",
 		w.Args,
 	)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[RetentionPreview])
@@ -287,36 +293,59 @@ set first_at = least(removed_users.first_at, excluded.first_at)`
 
 // deleteFactsSQL deletes what belongs to conversations.
 var deleteFactsSQL = []string{
-	`delete from conversation_persons t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from turns t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from flow_runs t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from flow_steps t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from commands t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from slots t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from conversation_tags t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from reveals t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from notes t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from message_marks t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from review_acts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from reviews t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from review_states t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from queue_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from bulk_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`,
-	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until where o.sender_id = e.sender_id and o.event_id = e.id`,
+	`delete from conversation_persons t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from turns t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from flow_runs t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from flow_steps t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from commands t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from slots t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from conversation_tags t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from reveals t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from notes t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from message_marks t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from review_acts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from reviews t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from review_states t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from queue_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from bulk_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until
+		where o.sender_id = e.sender_id and o.event_id = e.id`,
 }
 
 // deletePartsSQL deletes what stands in partitions, where these are not dropped whole.
 var deletePartsSQL = []string{
-	`delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
-	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
-	`delete from messages t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`delete from messages t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
 }
 
 // forgetSendersSQL forgets senders of whom nothing is left.
 var forgetSendersSQL = []string{
-	`delete from projections p where p.sender_id = any(@senders::bigint[]) and not exists (select from conversations c where c.sender_id = p.sender_id)`,
-	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c where c.sender_id = s.id)`,
+	`delete from projections p where p.sender_id = any(@senders::bigint[]) and not exists (select from conversations c
+	where c.sender_id = p.sender_id)`,
+	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c
+	where c.sender_id = s.id)`,
 }
 
 // due returns those of the places of which the rules remove something still, and the stretch in which their facts lie.
@@ -340,7 +369,9 @@ func due(
 	text, _ := w.expired(kept, rules, now, zone)
 	rows, _ := tx.Query(
 		ctx,
-		"select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = k.id where "+text+" and not "+heldText,
+		"select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k "+
+			"(sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = "+
+			"k.id where "+text+" and not "+heldText,
 		w.Args,
 	)
 	var p ConversationKey
@@ -410,8 +441,10 @@ var expireStatisticsSQL = []string{
 	`delete from rollup_hours where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_days where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
 	`delete from rollup_day_sums where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
-	`delete from daily_figures where assistant_id = any(@assistants::integer[]) and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
-	`delete from daily_flow_figures where assistant_id = any(@assistants::integer[]) and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
+	`delete from daily_figures where assistant_id = any(@assistants::integer[])
+	and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
+	`delete from daily_flow_figures where assistant_id = any(@assistants::integer[])
+	and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
 	`delete from review_remains where assistant_id = any(@assistants::integer[]) and started_at < @cutoff`,
 	`delete from removed_users where assistant_id = any(@assistants::integer[]) and first_at < @cutoff`,
 }
@@ -466,12 +499,17 @@ type RetentionRun struct {
 }
 
 const (
-	retentionRunsSQL = `select id, started_at, ended_at, texts, events, conversations, statistics, oldest, newest, partitions, more, error from retention_runs order by started_at desc, id limit 50`
-	keepRunSQL       = `
-insert into retention_runs (id, started_at, ended_at, texts, events, conversations, statistics, oldest, newest, partitions, more, error)
-values (@id, @started, @ended, @texts, @events, @conversations, @statistics, @oldest, @newest, @partitions, @more, @error)
+	retentionRunsSQL = `select id, started_at, ended_at, texts, events, conversations, statistics, oldest, newest,
+	partitions, more, error from retention_runs order by started_at desc, id limit 50`
+	keepRunSQL = `
+insert into retention_runs (id, started_at, ended_at, texts, events, conversations, statistics, oldest, newest,
+	partitions, more, error)
+values (@id, @started, @ended, @texts, @events, @conversations, @statistics, @oldest, @newest, @partitions, @more,
+	@error)
 on conflict (id) do update
-set ended_at = excluded.ended_at, texts = excluded.texts, events = excluded.events, conversations = excluded.conversations, statistics = excluded.statistics, oldest = excluded.oldest, newest = excluded.newest, partitions = excluded.partitions,
+set ended_at = excluded.ended_at, texts = excluded.texts, events = excluded.events,
+	conversations = excluded.conversations, statistics = excluded.statistics, oldest = excluded.oldest,
+		newest = excluded.newest, partitions = excluded.partitions,
 	more = excluded.more, error = excluded.error`
 	frozenSQL = `
 select min(f.before)
@@ -492,7 +530,8 @@ func KeepRetentionRun(ctx context.Context, db DB, r RetentionRun) error {
 		r.Partitions = []string{}
 	}
 	_, err := db.Exec(ctx, keepRunSQL, pgx.StrictNamedArgs{
-		"id": r.ID, "started": r.StartedAt, "ended": r.EndedAt, "texts": r.Texts, "events": r.Events, "conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
+		"id": r.ID, "started": r.StartedAt, "ended": r.EndedAt, "texts": r.Texts, "events": r.Events,
+		"conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
 		"partitions": r.Partitions, "more": r.More, "error": r.Error,
 	})
 	return err

@@ -12,16 +12,25 @@ import (
 
 // The conditions of review states, on c.
 const (
-	reviewedText   = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id and v.reviewed_at is not null and v.events = c.events)`
-	partialText    = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id and (v.reviewed_at is null or v.events <> c.events))`
-	unreviewedText = `not exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)`
-	anyStateText   = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)`
-	taggedText     = `exists (select from conversation_tags x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.tag_id = any(@`
-	markedText     = `exists (select from message_marks x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.mark = any(@marks::text[]))`
-	notedText      = `exists (select from notes x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.deleted_at is null)`
-	reviewerText   = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.reviewed_at is not null and x.account_id = any(@reviewers::uuid[]))`
-	ratedText      = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.rating = any(@rated::smallint[]))`
-	queuedText     = `exists (select from queue_items x where x.sender_id = c.sender_id and x.conversation_id = c.id and x.queue_id = @queue and x.ended <> 'replaced')`
+	reviewedText = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id
+	and v.reviewed_at is not null and v.events = c.events)`
+	partialText = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id
+	and (v.reviewed_at is null or v.events <> c.events))`
+	unreviewedText = `not exists (select from review_states v where v.sender_id = c.sender_id
+	and v.conversation_id = c.id)`
+	anyStateText = `exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)`
+	taggedText   = `exists (select from conversation_tags x where x.sender_id = c.sender_id
+	and x.conversation_id = c.id and x.tag_id = any(@`
+	markedText = `exists (select from message_marks x where x.sender_id = c.sender_id and x.conversation_id = c.id
+	and x.mark = any(@marks::text[]))`
+	notedText = `exists (select from notes x where x.sender_id = c.sender_id and x.conversation_id = c.id
+	and x.deleted_at is null)`
+	reviewerText = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id
+	and x.reviewed_at is not null and x.account_id = any(@reviewers::uuid[]))`
+	ratedText = `exists (select from reviews x where x.sender_id = c.sender_id and x.conversation_id = c.id
+	and x.rating = any(@rated::smallint[]))`
+	queuedText = `exists (select from queue_items x where x.sender_id = c.sender_id and x.conversation_id = c.id
+	and x.queue_id = @queue and x.ended <> 'replaced')`
 )
 
 // review narrows by what reviewers made of conversations.
@@ -82,7 +91,8 @@ func (w *Where) review(f metric.ReviewFilter, known FilterIDs) {
 	}
 }
 
-const tagIDsSQL = `select id, lower(name) from tags where lower(name) in (select lower(n) from unnest(@names::text[]) as n)`
+const tagIDsSQL = `select id, lower(name) from tags where lower(name) in (select lower(n)
+	from unnest(@names::text[]) as n)`
 
 // tagIDs returns the tags of those names, of any assistant. unknown tells that one of the names is none.
 func tagIDs(ctx context.Context, db DB, names []string) (ids [][16]byte, unknown bool, err error) {
@@ -120,24 +130,31 @@ const (
 	ReviewTookText  = `(
 		select extract(epoch from min(x.ended_at - x.claimed_at))
 		from queue_items x
-		where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed' and x.ended_by = r.account_id and x.claimed_at is not null)`
+		where x.sender_id = c.sender_id and x.conversation_id = c.id and x.ended = 'reviewed'
+			and x.ended_by = r.account_id and x.claimed_at is not null)`
 )
 
 const (
 	keepReviewsSQL = `
-insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state, tags, reviews)
-select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, 1, ` + ReviewStateText + `,
-	array(select t.tag_id from conversation_tags t where t.sender_id = c.sender_id and t.conversation_id = c.id order by t.tag_id),
+insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations,
+	state, tags, reviews)
+select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id,
+	c.version_id, c.outcome, 1, ` + ReviewStateText + `,
+	array(select t.tag_id from conversation_tags t where t.sender_id = c.sender_id and t.conversation_id = c.id
+		order by t.tag_id),
 	coalesce((
-		select jsonb_agg(jsonb_build_object('account_id', r.account_id, 'reviewed', r.reviewed_at is not null, 'rating', r.rating, 'took', ` + ReviewTookText + `))
+		select jsonb_agg(jsonb_build_object('account_id', r.account_id, 'reviewed', r.reviewed_at is not null,
+			'rating', r.rating, 'took', ` + ReviewTookText + `))
 		from reviews r
 		where r.sender_id = c.sender_id and r.conversation_id = c.id), '[]')
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 join review_states v on v.sender_id = c.sender_id and v.conversation_id = c.id`
 	keepUntouchedSQL = `
-insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations, state)
-select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, count(*), 0
+insert into review_remains (started_at, assistant_id, environment_id, channel_id, version_id, outcome, conversations,
+	state)
+select date_bin('15 minutes', c.started_at, timestamptz 'epoch'), c.assistant_id, c.environment_id, c.channel_id,
+	c.version_id, c.outcome, count(*), 0
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 where not exists (select from review_states v where v.sender_id = c.sender_id and v.conversation_id = c.id)

@@ -109,7 +109,8 @@ type Target struct {
 }
 
 const scheduleColumns = `
-select s.id, s.name, s.account_id, s.page, s.grain, s.query, s.formats, s.schedule, s.zone, s.destination, s.target, s.secret, s.if_empty, s.incremental, s.next_at, s.revision, s.created_at, u.name as by
+select s.id, s.name, s.account_id, s.page, s.grain, s.query, s.formats, s.schedule, s.zone, s.destination, s.target,
+	s.secret, s.if_empty, s.incremental, s.next_at, s.revision, s.created_at, u.name as by
 from schedules s
 join accounts u on u.id = s.account_id
 `
@@ -121,19 +122,24 @@ const (
 	dueSchedulesSQL = scheduleColumns +
 		`where s.next_at <= @now order by s.next_at, s.id limit 20 for update of s skip locked`
 	insertScheduleSQL = `
-insert into schedules (id, name, account_id, page, query, grain, formats, schedule, zone, destination, target, secret, if_empty, incremental, next_at, created_at)
-values (@id, @name, @user, @page, @query, @grain, @formats, @schedule, @zone, @destination, @target, @secret, @if_empty, @incremental, @next, @at)`
+insert into schedules (id, name, account_id, page, query, grain, formats, schedule, zone, destination, target, secret,
+	if_empty, incremental, next_at, created_at)
+values (@id, @name, @user, @page, @query, @grain, @formats, @schedule, @zone, @destination, @target, @secret,
+	@if_empty, @incremental, @next, @at)`
 	updateScheduleSQL = `
 update schedules
-set name = @name, page = @page, query = @query, grain = @grain, formats = @formats, schedule = @schedule, zone = @zone, destination = @destination, target = @target, secret = @secret,
+set name = @name, page = @page, query = @query, grain = @grain, formats = @formats, schedule = @schedule,
+	zone = @zone, destination = @destination, target = @target, secret = @secret,
 	if_empty = @if_empty, incremental = @incremental, next_at = @next, revision = revision + 1
 where id = @id and revision = @revision
 returning id`
 	nextRunSQL        = `update schedules set next_at = @next where id = @id returning id`
 	deleteScheduleSQL = `delete from schedules where id = @id returning id`
-	busySQL           = `select exists (select from report_runs where schedule_id = @id and (state = 'running' or state = 'waiting' and retry_at is null) and test_for = '')`
-	runOwnerSQL       = `select s.account_id from report_runs r join schedules s on s.id = r.schedule_id where r.id = @id`
-	insertRunSQL      = `
+	busySQL           = `select exists (select from report_runs where schedule_id = @id
+	and (state = 'running' or state = 'waiting' and retry_at is null) and test_for = '')`
+	runOwnerSQL = `select s.account_id from report_runs r join schedules s on s.id = r.schedule_id
+	where r.id = @id`
+	insertRunSQL = `
 insert into report_runs (id, schedule_id, due_at, test_for, state, error, created_at, ended_at)
 values (@id, @schedule, @due, @test, @state, @error, @now, @ended)
 on conflict do nothing`
@@ -168,7 +174,8 @@ func ScheduleByID(ctx context.Context, db DB, id conversation.UUID) (Schedule, e
 func (s Schedule) args() (pgx.StrictNamedArgs, error) {
 	target, err := json.Marshal(s.Target)
 	return pgx.StrictNamedArgs{
-		"id": s.ID, "name": s.Name, "page": s.Page, "query": s.Query, "grain": s.Grain, "formats": s.Formats, "schedule": s.Schedule, "zone": s.Zone, "destination": s.Destination,
+		"id": s.ID, "name": s.Name, "page": s.Page, "query": s.Query, "grain": s.Grain, "formats": s.Formats,
+		"schedule": s.Schedule, "zone": s.Zone, "destination": s.Destination,
 		"target": target, "secret": s.Sealed, "if_empty": s.IfEmpty, "incremental": s.Incremental, "next": s.NextAt,
 	}, err
 }
@@ -285,7 +292,8 @@ func AddRun(ctx context.Context, db DB, r ReportRun) error {
 	return err
 }
 
-const reportRunColumns = `select id, schedule_id, due_at, test_for, state, attempts, retry_at, rows, error, files, created_at, ended_at from report_runs `
+const reportRunColumns = `select id, schedule_id, due_at, test_for, state, attempts, retry_at, rows, error, files,
+	created_at, ended_at from report_runs `
 
 const (
 	runByIDSQL  = reportRunColumns + `where id = @id`
@@ -300,48 +308,72 @@ from (
 	select r.id, r.created_at, row_number() over (partition by s.account_id order by r.created_at) as turn
 	from report_runs r
 	join schedules s on s.id = r.schedule_id
-	where r.state = 'waiting' and (r.retry_at is null or r.retry_at <= @now) or r.state = 'running' and r.alive_at < @dead
+	where r.state = 'waiting' and (r.retry_at is null or r.retry_at <= @now) or r.state = 'running'
+		and r.alive_at < @dead
 ) as r
 order by turn, created_at -- each owner's first, then each one's second
 limit 100`
 	claimRunSQL = `
 update report_runs
-set state = 'running', claim = @claim, alive_at = @now, attempts = attempts + 1, deaths = deaths + case when state = 'running' then 1 else 0 end
-where id = @id and (state = 'waiting' and (retry_at is null or retry_at <= @now) or state = 'running' and alive_at < @dead)
+set state = 'running', claim = @claim, alive_at = @now, attempts = attempts + 1, deaths = deaths +
+	case when state = 'running' then 1 else 0 end
+where id = @id and (state = 'waiting' and (retry_at is null or retry_at <= @now) or state = 'running'
+	and alive_at < @dead)
 returning deaths`
-	beatRunSQL  = `update report_runs set alive_at = @now where id = @id and claim = @claim and state = 'running' returning id`
-	filesRunSQL = `update report_runs set files = @files::jsonb, rows = @rows where id = @id and claim = @claim and state = 'running' returning id`
-	endRunSQL   = `
+	beatRunSQL = `update report_runs set alive_at = @now where id = @id and claim = @claim and state = 'running'
+	returning id`
+	filesRunSQL = `update report_runs set files = @files::jsonb, rows = @rows where id = @id and claim = @claim
+	and state = 'running' returning id`
+	endRunSQL = `
 update report_runs
-set state = @state, error = @error, retry_at = @retry, claim = null, ended_at = case when @state = 'waiting' then null else @now::timestamptz end
+set state = @state, error = @error, retry_at = @retry, claim = null, ended_at = case when @state = 'waiting' then null
+	else @now::timestamptz end
 where id = @id and claim = @claim and state = 'running'
 returning id`
-	releaseRunSQL     = `update report_runs set state = 'waiting', claim = null where id = @id and claim = @claim and state = 'running'`
-	cancelRunSQL      = `update report_runs set state = 'failed', error = 'was cancelled', claim = null, retry_at = null, ended_at = @now where id = @id and state in ('waiting', 'running') returning id`
-	reopenRunSQL      = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '', deaths = 0 where id = @id and state in ('done', 'failed', 'waiting') returning id`
-	forgetFilesSQL    = `delete from report_files where run_id = @id and exists (select from report_runs r where r.id = @id and r.claim = @claim)`
-	insertFilePartSQL = `insert into report_files (run_id, n, part, body) select r.id, @n::integer, @part::integer, @body::bytea from report_runs r where r.id = @id and r.claim = @claim and r.state = 'running' returning run_id`
+	releaseRunSQL = `update report_runs set state = 'waiting', claim = null where id = @id and claim = @claim
+	and state = 'running'`
+	cancelRunSQL = `update report_runs set state = 'failed', error = 'was cancelled', claim = null,
+	retry_at = null, ended_at = @now where id = @id and state in ('waiting', 'running') returning id`
+	reopenRunSQL = `update report_runs set state = 'waiting', retry_at = null, ended_at = null, error = '',
+	deaths = 0 where id = @id and state in ('done', 'failed', 'waiting') returning id`
+	forgetFilesSQL = `delete from report_files where run_id = @id and exists (select from report_runs r
+	where r.id = @id and r.claim = @claim)`
+	insertFilePartSQL = `insert into report_files (run_id, n, part, body) select r.id, @n::integer, @part::integer,
+	@body::bytea from report_runs r where r.id = @id and r.claim = @claim and r.state = 'running' returning run_id`
 	filePartSQL       = `select body from report_files where run_id = @id and n = @n and part = @part`
 	expiredFilesSQL   = `delete from report_files f using report_runs r where r.id = f.run_id and r.ended_at < @before`
 	insertDeliverySQL = `
 insert into deliveries (run_id, recipient, state, token)
-select @id, @recipient, case when exists (select from unsubscribed x join report_runs r on r.schedule_id = x.schedule_id where r.id = @id and x.recipient = @recipient) then 'unsubscribed' else 'waiting' end, @token
+select @id, @recipient, case when exists (select from unsubscribed x
+	join report_runs r on r.schedule_id = x.schedule_id where r.id = @id and x.recipient = @recipient)
+		then 'unsubscribed' else 'waiting' end, @token
 on conflict do nothing`
-	leftSQL            = `update deliveries d set state = 'unsubscribed', retry_at = null from report_runs r join unsubscribed x on x.schedule_id = r.schedule_id where r.id = @id and d.run_id = r.id and x.recipient = d.recipient and d.state = 'waiting'`
-	deliveriesSQL      = `select run_id, recipient, state, attempts, retry_at, sent_at, error, token from deliveries where run_id = @id order by recipient`
-	sendingSQL         = `update deliveries set state = 'sending', attempts = attempts + 1 where run_id = @id and recipient = @recipient and state in ('waiting', 'sending') and exists (select from report_runs r where r.id = @id and r.claim = @claim) returning run_id`
-	deliveredSQL       = `with run as (update report_runs set deaths = 0 where id = @id) update deliveries set state = @state, error = @error, retry_at = @retry, sent_at = case when @state = 'sent' then @now::timestamptz end where run_id = @id and recipient = @recipient returning run_id`
-	retryDeliverySQL   = `update deliveries set state = 'waiting', retry_at = null, attempts = 0, error = '' where run_id = @id and recipient = @recipient and state = 'failed' returning run_id`
-	deliveryByTokenSQL = `select r.schedule_id, d.recipient, s.name from deliveries d join report_runs r on r.id = d.run_id join schedules s on s.id = r.schedule_id where d.token = @token`
-	unsubscribeSQL     = `insert into unsubscribed (schedule_id, recipient, at) values (@schedule, @recipient, @now) on conflict do nothing`
-	unsubscribedSQL    = `select recipient from unsubscribed where schedule_id = @id order by recipient`
-	resubscribeSQL     = `delete from unsubscribed where schedule_id = @id and not recipient = any(@recipients::text[])`
+	leftSQL = `update deliveries d set state = 'unsubscribed', retry_at = null from report_runs r
+	join unsubscribed x on x.schedule_id = r.schedule_id where r.id = @id and d.run_id = r.id
+		and x.recipient = d.recipient and d.state = 'waiting'`
+	deliveriesSQL = `select run_id, recipient, state, attempts, retry_at, sent_at, error, token from deliveries
+	where run_id = @id order by recipient`
+	sendingSQL = `update deliveries set state = 'sending', attempts = attempts + 1
+	where run_id = @id and recipient = @recipient and state in ('waiting', 'sending') and exists (select
+		from report_runs r where r.id = @id and r.claim = @claim) returning run_id`
+	deliveredSQL = `with run as (update report_runs set deaths = 0 where id = @id) update deliveries
+	set state = @state, error = @error, retry_at = @retry, sent_at = case when @state = 'sent'
+		then @now::timestamptz end where run_id = @id and recipient = @recipient returning run_id`
+	retryDeliverySQL = `update deliveries set state = 'waiting', retry_at = null, attempts = 0, error = ''
+	where run_id = @id and recipient = @recipient and state = 'failed' returning run_id`
+	deliveryByTokenSQL = `select r.schedule_id, d.recipient, s.name from deliveries d
+	join report_runs r on r.id = d.run_id join schedules s on s.id = r.schedule_id where d.token = @token`
+	unsubscribeSQL = `insert into unsubscribed (schedule_id, recipient, at) values (@schedule, @recipient, @now)
+	on conflict do nothing`
+	unsubscribedSQL = `select recipient from unsubscribed where schedule_id = @id order by recipient`
+	resubscribeSQL  = `delete from unsubscribed where schedule_id = @id and not recipient = any(@recipients::text[])`
 )
 
 const failedReportsSQL = `
 select s.name
 from schedules s
-cross join lateral (select r.state from report_runs r where r.schedule_id = s.id and r.test_for = '' order by r.created_at desc limit 1) as r
+cross join lateral (select r.state from report_runs r where r.schedule_id = s.id and r.test_for = ''
+	order by r.created_at desc limit 1) as r
 where r.state = 'failed'
 order by s.name
 limit 20`

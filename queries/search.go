@@ -318,7 +318,8 @@ func (w *Where) text(t found) {
 			words = "coalesce(x.shown, x.words)"
 		}
 		w.And(
-			"exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id = c.id and "+words+" @@ @search::tsquery)",
+			"exists (select from conversation_texts x where x.sender_id = c.sender_id and x.conversation_id "+
+				"= c.id and "+words+" @@ @search::tsquery)",
 			"search", t.query,
 		)
 	default:
@@ -327,7 +328,8 @@ func (w *Where) text(t found) {
 			senders[i], ids[i] = h.sender, h.id
 		}
 		w.And(
-			"(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], @hit_ids::uuid[]) as h (sender_id, id))",
+			"(c.sender_id, c.id) in (select h.sender_id, h.id from unnest(@hit_senders::bigint[], "+
+				"@hit_ids::uuid[]) as h (sender_id, id))",
 			"hit_senders", senders,
 		)
 		w.Args["hit_ids"] = ids
@@ -336,11 +338,13 @@ func (w *Where) text(t found) {
 
 const excerptsSQL = `
 select k.sender_id, k.id, m.message_id, m.text
-from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) as k (sender_id, id, from_at, until_at)
+from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) as k (sender_id, id,
+	from_at, until_at)
 cross join lateral (
 	select x.id as message_id, x.text, x.seq
 	from messages x
-	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id and x.text <> ''
+	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id
+		and x.text <> ''
 	order by x.seq
 	limit 300
 ) as m
@@ -408,7 +412,8 @@ func amongNext(
 // Searched returns at once what Conversations and CountConversations return of a filter that searches; the number may
 // be Uncounted.
 func Searched(
-	ctx context.Context, db Sight, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time, zone *time.Location,
+	ctx context.Context, db Sight, f metric.Filter, at *metric.Cursor, limit, most int, now time.Time,
+	zone *time.Location,
 ) ([]ListedConversation, int, error) {
 	known, err := lookUpNames(ctx, db, f, impatience, now, zone)
 	if err != nil {

@@ -33,10 +33,12 @@ update river_job
 set state = case when attempt < max_attempts then 'available' else 'discarded' end::river_job_state,
 	scheduled_at = case when attempt < max_attempts then now() else scheduled_at end,
 	finalized_at = case when attempt < max_attempts then null else now() end,
-	errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', 'the server that did it ended', 'trace', ''))
+	errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error',
+		'the server that did it ended', 'trace', ''))
 where state = 'running' and not exists (
 	select from servers s
-	where s.id = river_job.attempted_by[array_upper(river_job.attempted_by, 1)] and s.alive_at > now() - make_interval(secs => @dead))`
+	where s.id = river_job.attempted_by[array_upper(river_job.attempted_by, 1)]
+		and s.alive_at > now() - make_interval(secs => @dead))`
 )
 
 // Heartbeat tells that a process is alive, by the database's clock. ErrOutdated says that it must end.

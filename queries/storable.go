@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-const fillProbeSQL = `insert into disk_probe (filler) select sha512((g || clock_timestamp()::text)::bytea) from generate_series(1, 1000) as g`
+const fillProbeSQL = `insert into disk_probe (filler) select sha512((g || clock_timestamp()::text)::bytea)
+	from generate_series(1, 1000) as g`
 
 // errFull is what a person can do something about.
 var errFull = errors.New("the disk of the database is full")

@@ -36,9 +36,11 @@ type Pause struct {
 }
 
 const (
-	sourcePauseSQL   = `select paused_at, paused_by, paused_why from sources where id = @id`
-	pauseSourceSQL   = `update sources set paused_at = @at, paused_by = @by, paused_why = @why where id = @id and paused_at is null and kind in ('kafka', 'rabbitmq')`
-	unpauseSourceSQL = `update sources set paused_at = null, paused_by = '', paused_why = '' where id = @id and paused_at is not null`
+	sourcePauseSQL = `select paused_at, paused_by, paused_why from sources where id = @id`
+	pauseSourceSQL = `update sources set paused_at = @at, paused_by = @by, paused_why = @why
+	where id = @id and paused_at is null and kind in ('kafka', 'rabbitmq')`
+	unpauseSourceSQL = `update sources set paused_at = null, paused_by = '', paused_why = ''
+	where id = @id and paused_at is not null`
 )
 
 // SourcePause tells whether a source is paused.
@@ -82,10 +84,12 @@ type Member struct {
 
 const (
 	saveMemberSQL = `
-insert into stream_members (source_id, member, started_at, seen_at, state, reason, state_at, error, error_at, reconnects)
+insert into stream_members (source_id, member, started_at, seen_at, state, reason, state_at, error, error_at,
+	reconnects)
 values (@source, @member, @started, @seen, @state, @reason, @state_at, @error, @error_at, @reconnects)
 on conflict (source_id, member) do update
-set started_at = excluded.started_at, seen_at = excluded.seen_at, state = excluded.state, reason = excluded.reason, state_at = excluded.state_at,
+set started_at = excluded.started_at, seen_at = excluded.seen_at, state = excluded.state, reason = excluded.reason,
+	state_at = excluded.state_at,
 	error = excluded.error, error_at = excluded.error_at, reconnects = excluded.reconnects`
 	forgetMembersSQL = `delete from stream_members where source_id = @source and seen_at < @before`
 	membersSQL       = `
@@ -100,7 +104,8 @@ limit 1000`
 func SaveMember(ctx context.Context, db DB, m Member) error {
 	var q pgx.Batch
 	q.Queue(saveMemberSQL, pgx.StrictNamedArgs{
-		"source": m.SourceID, "member": m.Member, "started": m.StartedAt, "seen": m.SeenAt, "state": m.State, "reason": m.Reason,
+		"source": m.SourceID, "member": m.Member, "started": m.StartedAt, "seen": m.SeenAt, "state": m.State,
+		"reason":   m.Reason,
 		"state_at": m.StateAt, "error": m.Error, "error_at": m.ErrorAt, "reconnects": m.Reconnects,
 	})
 	q.Queue(forgetMembersSQL, pgx.StrictNamedArgs{"source": m.SourceID, "before": m.SeenAt.AddDate(0, 0, -1)})
@@ -131,7 +136,8 @@ values (@source, @stream, @part, @committed, @newest, @lag, @at)
 on conflict (source_id, stream, part) do update
 set committed = excluded.committed, newest = excluded.newest, lag = excluded.lag, at = excluded.at`
 	forgetPositionsSQL = `delete from stream_positions where source_id = @source and at < @before`
-	positionsSQL       = `select source_id, stream, part, committed, newest, lag, at from stream_positions order by source_id, stream, part limit 5000`
+	positionsSQL       = `select source_id, stream, part, committed, newest, lag, at from stream_positions
+	order by source_id, stream, part limit 5000`
 )
 
 // SavePositions notes how far a source was read; parts that are gone for an hour are forgotten.

@@ -13,23 +13,35 @@ import (
 // stripTextsSQL removes what was said: texts, and whatever else may hold parts of them. What figures are made of stays:
 // intents, flows, and the values of slots by which success criteria judge.
 var stripTextsSQL = []string{
-	`update messages t set text = '', rich = null, entities = null from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until and (t.text <> '' or t.rich is not null or t.entities is not null)`,
-	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until where o.sender_id = e.sender_id and o.event_id = e.id`,
-	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+	`update messages t set text = '', rich = null, entities = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id and t.at >= @from and t.at < @until and (t.text <> '' or t.rich is not null
+			or t.entities is not null)`,
+	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until
+		where o.sender_id = e.sender_id and o.event_id = e.id`,
+	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
 }
 
-const stripEventsSQL = `delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`
+const stripEventsSQL = `delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`
 
 const judgedSlots = `(select r.rules ->> 'slot' from success_criteria r where coalesce(r.rules ->> 'slot', '') <> '')`
 
 const (
-	stripSlotsSQL    = `update slots t set value = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value <> '' and t.name not in ` + judgedSlots
+	stripSlotsSQL = `update slots t set value = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id,
+	id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value <> '' and t.name not in ` + judgedSlots
 	stripCommandsSQL = `update commands t set value = case when t.slot in ` + judgedSlots +
 		` then t.value else '' end, detail = case t.command when 'cannot handle' then t.detail else '' end
-from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id and t.value || t.detail <> ''`
-	stripWordsSQL        = `delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`
-	stripConversationSQL = `update conversations c set first_text = '', removed = greatest(c.removed, @level::smallint), resumed = false, checkpoint = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where c.sender_id = k.sender_id and c.id = k.id`
-	sealSQL              = `
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+	and t.conversation_id = k.id and t.value || t.detail <> ''`
+	stripWordsSQL = `delete from conversation_texts t using unnest(@senders::bigint[],
+	@ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`
+	stripConversationSQL = `update conversations c set first_text = '', removed = greatest(c.removed,
+	@level::smallint), resumed = false, checkpoint = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id,
+		id) where c.sender_id = k.sender_id and c.id = k.id`
+	sealSQL = `
 update projections p
 set bodies_removed_until = greatest(p.bodies_removed_until, k.until)
 from (
@@ -39,10 +51,14 @@ from (
 	group by 1
 ) as k
 where p.sender_id = k.sender_id`
-	checkpointsOfSQL   = `select sender_id, id, checkpoint from conversations where sender_id = any(@senders::bigint[]) and removed = 0`
-	StoreCheckpointSQL = `update conversations c set checkpoint = k.state from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state) where c.sender_id = k.sender_id and c.id = k.id`
-	statesOfSQL        = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
-	StoreStateSQL      = `update projections p set state = k.state from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
+	checkpointsOfSQL = `select sender_id, id, checkpoint from conversations
+	where sender_id = any(@senders::bigint[]) and removed = 0`
+	StoreCheckpointSQL = `update conversations c set checkpoint = k.state
+	from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state)
+		where c.sender_id = k.sender_id and c.id = k.id`
+	statesOfSQL   = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
+	StoreStateSQL = `update projections p set state = k.state
+	from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
 )
 
 // Strip removes the texts of those of the places of which the rules remove them still, and their events too if

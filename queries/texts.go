@@ -29,7 +29,8 @@ const takeSearchMarksSQL = `
 delete from search_marks
 where id in (
 	select s.id
-	from (select m.id, sum(cardinality(m.senders)) over (order by m.id) - cardinality(m.senders) as before from (select id, senders from search_marks order by id limit @limit) as m) as s
+	from (select m.id, sum(cardinality(m.senders)) over (order by m.id) - cardinality(m.senders) as before
+		from (select id, senders from search_marks order by id limit @limit) as m) as s
 	where s.before < 500)
 returning senders, whole`
 
@@ -47,16 +48,19 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.xmin::text::bigint as versi
 from conversations c
 join senders s on s.id = c.sender_id
 left join conversation_texts t on t.sender_id = c.sender_id and t.conversation_id = c.id
-where c.sender_id = any(@senders::bigint[]) and (c.sender_id = any(@whole::bigint[]) or t.row_version is distinct from c.xmin::text::bigint)
+where c.sender_id = any(@senders::bigint[]) and (c.sender_id = any(@whole::bigint[]) or t.row_version is distinct
+	from c.xmin::text::bigint)
 order by c.sender_id, c.id`
 
 const textsOfSQL = `
 select k.n, m.text, m.entities
-from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) with ordinality as k (sender_id, id, from_at, until_at, n)
+from unnest(@senders::bigint[], @ids::uuid[], @froms::timestamptz[], @untils::timestamptz[]) with ordinality as k
+	(sender_id, id, from_at, until_at, n)
 cross join lateral (
 	select x.text, x.seq, x.entities
 	from messages x
-	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id and x.text <> ''
+	where x.sender_id = k.sender_id and x.at between k.from_at and k.until_at and x.conversation_id = k.id
+		and x.text <> ''
 	offset 0
 ) as m
 order by k.n, m.seq`
@@ -64,7 +68,8 @@ order by k.n, m.seq`
 const storeTextsSQL = `
 insert into conversation_texts (sender_id, conversation_id, started_at, row_version, words, shown)
 select k.sender_id, k.id, k.at, k.version, k.words::tsvector, k.shown::tsvector
-from unnest(@senders::bigint[], @ids::uuid[], @ats::timestamptz[], @versions::bigint[], @words::text[], @shown::text[]) as k (sender_id, id, at, version, words, shown)
+from unnest(@senders::bigint[], @ids::uuid[], @ats::timestamptz[], @versions::bigint[], @words::text[],
+	@shown::text[]) as k (sender_id, id, at, version, words, shown)
 on conflict (sender_id, conversation_id) do update
 set started_at = excluded.started_at, row_version = excluded.row_version, words = excluded.words, shown = excluded.shown`
 
@@ -81,7 +86,8 @@ with few as (select word from search_words where word > @after order by word lim
 gone as (
 	delete from search_words w
 	using few s
-	where w.word = s.word and not exists (select from conversation_texts t where t.words @@ quote_literal(s.word)::tsquery)
+	where w.word = s.word and not exists (select from conversation_texts t
+		where t.words @@ quote_literal(s.word)::tsquery)
 )
 select coalesce(max(word), '') from few`
 
@@ -117,7 +123,8 @@ func RefreshTexts(ctx context.Context, db DB, senders []int64) error {
 	return nil
 }
 
-const refreshAllTextsSQL = `insert into search_marks (senders, whole) select array_agg(id), true from (select id, row_number() over (order by id) / @part as part from senders) as s group by part`
+const refreshAllTextsSQL = `insert into search_marks (senders, whole) select array_agg(id), true
+	from (select id, row_number() over (order by id) / @part as part from senders) as s group by part`
 
 // refreshAllTexts has all conversations indexed again.
 func refreshAllTexts(ctx context.Context, db DB) error {
@@ -206,9 +213,11 @@ func storeTexts(
 	ctx context.Context, tx pgx.Tx, part []changedText, m *mask.Masker, vocabulary map[string]struct{},
 ) error {
 	n := len(part)
-	senders, ids, froms, untils, versions := make([]int64, n), make([][16]byte, n), make([]time.Time, n), make([]time.Time, n), make([]int64, n)
+	senders, ids, froms, untils, versions := make([]int64, n), make([][16]byte, n), make([]time.Time, n),
+		make([]time.Time, n), make([]int64, n)
 	var told map[conversation.UUID][]mask.Value
-	documents, words, masked, shown := make([]search.Document, n), make([]string, n), make([]search.Document, n), make([]*string, n)
+	documents, words, masked, shown := make([]search.Document, n), make([]string, n), make([]search.Document, n),
+		make([]*string, n)
 	differ := make([]bool, n)
 	add := func(i int, text string, entities *string) {
 		documents[i].Add(text)

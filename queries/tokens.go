@@ -12,15 +12,20 @@ import (
 	"turnwise/metric"
 )
 
-const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, always, environment, most_events, most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
+const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, always, environment, most_events,
+	most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
 
 const (
 	tokenSQL = tokenColumns +
 		`where prefix = @prefix and revoked_at is null and (expires_at is null or expires_at > @now)`
 	tokensSQL      = tokenColumns + `order by created_at desc, id limit 1000`
-	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, always, environment, most_events, most_bytes, created_at, created_by, expires_at) values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @always, @environment, @most_events, @most_bytes, @at, @by, @expires)`
+	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, always, environment,
+	most_events, most_bytes, created_at, created_by, expires_at)
+		values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @always, @environment, @most_events,
+			@most_bytes, @at, @by, @expires)`
 	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning name`
-	usedTokenSQL   = `update tokens set last_used_at = @at where id = @id and (last_used_at is null or last_used_at < @at::timestamptz - interval '1 minute')`
+	usedTokenSQL   = `update tokens set last_used_at = @at
+	where id = @id and (last_used_at is null or last_used_at < @at::timestamptz - interval '1 minute')`
 )
 
 // TokenByPrefix returns a token that is in force, or ErrNotFound.
@@ -54,8 +59,10 @@ func Tokens(ctx context.Context, db DB) ([]access.Token, error) {
 // AddToken stores a token.
 func AddToken(ctx context.Context, db DB, t access.Token) error {
 	_, err := db.Exec(ctx, insertTokenSQL, pgx.StrictNamedArgs{
-		"id": t.ID, "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants, "assistant": t.Assistant, "always": t.Always,
-		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt, "by": t.CreatedBy, "expires": t.ExpiresAt,
+		"id": t.ID, "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants,
+		"assistant": t.Assistant, "always": t.Always,
+		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt,
+		"by": t.CreatedBy, "expires": t.ExpiresAt,
 	})
 	return Unique(err)
 }
@@ -97,7 +104,8 @@ set minute = excluded.minute,
 	events = excluded.events + case when token_usage.minute = excluded.minute then token_usage.events else 0 end,
 	bytes = excluded.bytes + case when token_usage.minute = excluded.minute then token_usage.bytes else 0 end
 where token_usage.minute <> excluded.minute
-	or token_usage.events + excluded.events <= coalesce(@most_events::bigint, token_usage.events + excluded.events) and token_usage.bytes + excluded.bytes <= coalesce(@most_bytes::bigint, token_usage.bytes + excluded.bytes)
+	or token_usage.events + excluded.events <= coalesce(@most_events::bigint, token_usage.events + excluded.events)
+		and token_usage.bytes + excluded.bytes <= coalesce(@most_bytes::bigint, token_usage.bytes + excluded.bytes)
 returning token_id`
 
 // UseQuota takes what a token sends from what it may send in this minute, over all servers; false: it is too much. What

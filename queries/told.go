@@ -24,7 +24,8 @@ where c.id = any(@ids::uuid[]) and k.slot = any(@slots::text[])
 union all
 select c.id, 'said', m.text, coalesce(m.entities, '')
 from conversations c
-join messages m on m.sender_id = c.sender_id and m.at between c.started_at and c.last_at and m.conversation_id = c.id and m.author = 1
+join messages m on m.sender_id = c.sender_id and m.at between c.started_at and c.last_at and m.conversation_id = c.id
+	and m.author = 1
 where c.id = any(@ids::uuid[]) and (m.entities is not null or m.text like '/SetSlots(%')`
 
 // ToldIn returns what conversations tell as values of the slots that are masked by name, so that it can be masked

@@ -36,7 +36,8 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	coalesce(e.name, '') as environment, coalesce(ch.name, '') as channel,
 	coalesce(nullif(v.model_name, ''), v.model_id, '') as version,
 	c.user_messages, c.turns, c.outcome, c.csat, c.escalated_at is not null as escalated, c.flows, c.last_flow,
-	c.first_text, c.removed, c.resumed, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at, c.end_reason,
+	c.first_text, c.removed, c.resumed, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at,
+		c.end_reason,
 	c.bot_messages, c.agent_messages, c.events, c.escalated_at, c.escalation_reason,
 	coalesce(v.model_id, '') as model_id, c.outcome_because, c.response_ms
 from conversations c
@@ -180,8 +181,10 @@ from messages
 where sender_id = @sender and at between @from and @until and id = @id`
 
 const messageColumns = `
-select m.id, m.at, m.seq, m.turn, m.author, m.text, m.rich, m.intent, m.retrieval_intent, m.confidence, m.template, m.entities,
-	exists (select from events e where e.sender_id = m.sender_id and e.at = m.at and e.id = m.id and e.flags & 4 <> 0) as redacted
+select m.id, m.at, m.seq, m.turn, m.author, m.text, m.rich, m.intent, m.retrieval_intent, m.confidence, m.template,
+	m.entities,
+	exists (select from events e where e.sender_id = m.sender_id and e.at = m.at and e.id = m.id
+		and e.flags & 4 <> 0) as redacted
 from messages m
 where m.sender_id = @sender and m.at between @from and @until and m.conversation_id = @id`
 

@@ -70,8 +70,10 @@ func (w *Where) timed(f metric.Filter) {
 }
 
 const turnColumns = `
-select x.conversation_id, x.message_id, x.n, x.at, x.response_ms, x.confidence, x.response_source, x.understanding_ms, x.prediction_ms, x.intent,
-	coalesce(left(m.text, 2000), '') as text, a.name as assistant, coalesce(ch.name, '') as channel, coalesce(nullif(v.model_name, ''), v.model_id, '') as version
+select x.conversation_id, x.message_id, x.n, x.at, x.response_ms, x.confidence, x.response_source, x.understanding_ms,
+	x.prediction_ms, x.intent,
+	coalesce(left(m.text, 2000), '') as text, a.name as assistant, coalesce(ch.name, '') as channel,
+		coalesce(nullif(v.model_name, ''), v.model_id, '') as version
 from (
 	select t.*, c.assistant_id, c.channel_id, c.version_id
 	from `
@@ -96,15 +98,18 @@ func Turns(
 	if f.ID == "" {
 		t.And("t.at >= @from", "", nil) // no turn comes before its conversation
 	}
-	from := "turns t\n\tcross join lateral (select * from conversations c where c.sender_id = t.sender_id and c.id = t.conversation_id and " + c.String() + " offset 0) as c\n\twhere " + t.String()
+	from := "turns t\n\tcross join lateral (select * from conversations c where c.sender_id = t.sender_id and c.id " +
+		"= t.conversation_id and " + c.String() + " offset 0) as c\n\twhere " + t.String()
 	if few {
 		from = "(select * from conversations c where " + c.String() +
-			" offset 0) as c\n\tcross join lateral (select * from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and " + t.String() + " offset 0) as t"
+			" offset 0) as c\n\tcross join lateral (select * from turns t where t.sender_id = c.sender_id and " +
+			"t.conversation_id = c.id and " + t.String() + " offset 0) as t"
 	}
 	c.Args["limit"], c.Args["skip"] = limit, skip
 	rows, _ := db.Query(
 		ctx,
-		turnColumns+from+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit offset @skip"+turnJoins,
+		turnColumns+from+"\n\torder by t.response_ms desc nulls last, t.conversation_id, t.n\n\tlimit @limit "+
+			"offset @skip"+turnJoins,
 		c.Args,
 	)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[ListedTurn])
@@ -122,7 +127,8 @@ func CountTurns(ctx context.Context, db DB, f metric.Filter, now time.Time, zone
 	}
 	rows, _ := db.Query(
 		ctx,
-		"select count(*) from conversations c\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = c.id\nwhere "+c.String()+" and "+t.String(),
+		"select count(*) from conversations c\njoin turns t on t.sender_id = c.sender_id and t.conversation_id = "+
+			"c.id\nwhere "+c.String()+" and "+t.String(),
 		c.Args,
 	)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])

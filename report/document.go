@@ -257,7 +257,8 @@ func (d *Document) about() string {
 		fmt.Fprintf(&b, "Page: %s\r\n", d.Link)
 	}
 	b.WriteString(
-		"\r\nShares are written from 0 to 1, times in milliseconds; n is the number that a share or a percentile is of.\r\n",
+		"\r\nShares are written from 0 to 1, times in milliseconds; n is the number that a share or a " +
+			"percentile is of.\r\n",
 	)
 	return b.String()
 }

@@ -118,8 +118,10 @@ func conversationOf(
 		return p, err
 	}
 	p = personConversation{
-		ID: c.ID, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version, SenderKey: c.SenderKey, UserID: c.UserID, StartedAt: c.StartedAt.UTC(), LastAt: c.LastAt.UTC(),
-		Outcome: queries.OutcomeAt(c.Outcome, c.ClosesAt, now), CSAT: c.CSAT, Flows: c.Flows, Messages: []personMessage{}, Tags: []string{}, Notes: []string{}, Events: []json.RawMessage{},
+		ID: c.ID, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
+		SenderKey: c.SenderKey, UserID: c.UserID, StartedAt: c.StartedAt.UTC(), LastAt: c.LastAt.UTC(),
+		Outcome: queries.OutcomeAt(c.Outcome, c.ClosesAt, now), CSAT: c.CSAT, Flows: c.Flows,
+		Messages: []personMessage{}, Tags: []string{}, Notes: []string{}, Events: []json.RawMessage{},
 	}
 	for window := (queries.Window{Limit: 1000}); ; {
 		t, err := queries.LoadTranscript(ctx, db, c, window)

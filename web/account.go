@@ -27,7 +27,8 @@ import (
 // account answers GET /account: what a user changes about himself.
 func (s *server) account(w http.ResponseWriter, r *http.Request) error {
 	said := map[string]string{
-		"password": "The password is changed. You are signed out everywhere else.", "sessions": "You are signed out everywhere else.", "session": "It is signed out.",
+		"password": "The password is changed. You are signed out " +
+			"everywhere else.", "sessions": "You are signed out everywhere else.", "session": "It is signed out.",
 		"removed": "The second factor is removed.", "name": "The name is changed.",
 	}[r.URL.Query().Get("said")]
 	return s.showAccount(w, r, http.StatusOK, views.Account{Said: said})
@@ -36,7 +37,8 @@ func (s *server) account(w http.ResponseWriter, r *http.Request) error {
 func (s *server) showAccount(w http.ResponseWriter, r *http.Request, status int, m views.Account) error {
 	ctx := r.Context()
 	u, _ := accountOf(ctx)
-	m.Page, m.Email, m.Person, m.HasPassword, m.HasKey = s.page(r, "Account", "Account"), u.Email, u.Name, u.PasswordHash != "" && s.passwords(), s.Box != nil
+	m.Page, m.Email, m.Person, m.HasPassword, m.HasKey = s.page(r, "Account", "Account"), u.Email, u.Name,
+		u.PasswordHash != "" && s.passwords(), s.Box != nil
 	m.Limits, m.HasSecond = strings.Join(u.Assistants, ", "), u.SecondFactor != nil
 	var err error
 	if m.Codes, err = queries.RecoveryCodes(ctx, s.Pool, u.ID); err != nil {

@@ -34,8 +34,9 @@ func (s *server) showPeople(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	for _, u := range users {
 		m.Rows = append(m.Rows, views.PersonRow{
-			ID: u.ID.String(), Email: u.Email, Name: u.Name, Role: u.Role, Limits: u.Assistants, Transcripts: u.Rights()[access.SeeTranscripts],
-			Second: u.SecondFactor != nil, SSO: u.Subject != nil, Invited: u.PasswordHash == "" &&
+			ID: u.ID.String(), Email: u.Email, Name: u.Name, Role: u.Role, Limits: u.Assistants,
+			Transcripts: u.Rights()[access.SeeTranscripts],
+			Second:      u.SecondFactor != nil, SSO: u.Subject != nil, Invited: u.PasswordHash == "" &&
 				u.Subject == nil, Disabled: u.Disabled, LastSeen: u.LastSeenAt,
 		})
 	}
@@ -188,7 +189,8 @@ func (s *server) showPerson(
 	w http.ResponseWriter, r *http.Request, status int, u access.Account, m views.PersonModel,
 ) error {
 	ctx := r.Context()
-	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), access.Roles, u.ID.String(), u.Email, strconv.Itoa(int(u.Revision))
+	m.Page, m.Roles, m.ID, m.Email, m.Revision = s.page(r, u.Email, "Admin"), access.Roles, u.ID.String(), u.Email,
+		strconv.Itoa(int(u.Revision))
 	m.Passwords = s.passwords()
 	if m.Error == "" {
 		m.Form = views.PersonForm{
@@ -196,7 +198,8 @@ func (s *server) showPerson(
 			Personal: toldRight(u.Personal),
 		}
 	}
-	m.Disabled, m.Second, m.HasPassword, m.CreatedAt, m.LastSeen = u.Disabled, u.SecondFactor != nil, u.PasswordHash != "", u.CreatedAt, u.LastSeenAt
+	m.Disabled, m.Second, m.HasPassword, m.CreatedAt, m.LastSeen = u.Disabled, u.SecondFactor != nil,
+		u.PasswordHash != "", u.CreatedAt, u.LastSeenAt
 	if u.Subject != nil {
 		m.SSO = *u.Issuer
 	}
@@ -296,9 +299,11 @@ func (s *server) linkAccount(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !s.passwords() {
 		return cmp.Or(err, queries.ErrNotFound)
 	}
-	kind, subject, text := access.LinkPassword, "Your password for Turnwise", "Choose another password here, within seven days:"
+	kind, subject, text := access.LinkPassword, "Your password for Turnwise",
+		"Choose another password here, within seven days:"
 	if u.PasswordHash == "" {
-		kind, subject, text = access.LinkInvitation, "You are invited to Turnwise", "You are invited to look at conversations. Choose a password here, within seven days:"
+		kind, subject, text = access.LinkInvitation, "You are invited to Turnwise", "You are invited to look at "+
+			"conversations. Choose a password here, within seven days:"
 	}
 	key := ""
 	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {

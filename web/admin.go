@@ -30,8 +30,10 @@ func (s *server) adminModel(r *http.Request) (views.Admin, error) {
 	}
 	for _, t := range tokens {
 		m.Tokens = append(m.Tokens, views.TokenRow{
-			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Always: t.Always, Environment: t.Environment,
-			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, Expires: t.ExpiresAt, LastUsed: t.LastUsedAt, Revoked: t.RevokedAt,
+			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant,
+			Always: t.Always, Environment: t.Environment,
+			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, Expires: t.ExpiresAt, LastUsed: t.LastUsedAt,
+			Revoked: t.RevokedAt,
 		})
 	}
 	brokers, err := s.brokers(r.Context(), m.Now)

@@ -29,7 +29,8 @@ func (s *server) charts(
 	var input *metric.InputError
 	if errors.As(err, &input) {
 		s.message(w, r, http.StatusBadRequest, views.Message{
-			Page: s.page(r, "", ""), Heading: "This filter cannot be used", Text: input.Error(), Back: templ.SafeURL(r.URL.Path), BackText: "Show the last 28 days",
+			Page: s.page(r, "", ""), Heading: "This filter cannot be used", Text: input.Error(),
+			Back: templ.SafeURL(r.URL.Path), BackText: "Show the last 28 days",
 		})
 		return nil, true, nil
 	}

@@ -158,8 +158,10 @@ func parseCriteria(r *http.Request) (assistant string, rules metric.Criteria, er
 			rules.Excluded = append(rules.Excluded, flows[i])
 		}
 	}
-	rules.Any, rules.Started, rules.Satisfied = r.PostForm.Get("any") == "yes", r.PostForm.Get("started") == "yes", r.PostForm.Get("satisfied") == "yes"
-	rules.Slot, rules.SlotValue = strings.TrimSpace(r.PostForm.Get("slot")), strings.TrimSpace(r.PostForm.Get("slot_value"))
+	rules.Any, rules.Started, rules.Satisfied = r.PostForm.Get("any") == "yes", r.PostForm.Get("started") == "yes",
+		r.PostForm.Get("satisfied") == "yes"
+	rules.Slot, rules.SlotValue = strings.TrimSpace(r.PostForm.Get("slot")),
+		strings.TrimSpace(r.PostForm.Get("slot_value"))
 	rules.Tag, rules.NoTag = strings.TrimSpace(r.PostForm.Get("tag")), strings.TrimSpace(r.PostForm.Get("no_tag"))
 	if days := strings.TrimSpace(r.PostForm.Get("return_days")); days != "" {
 		if rules.ReturnDays, err = strconv.Atoi(days); err != nil {
@@ -232,7 +234,8 @@ func (s *server) criteriaVersion(w http.ResponseWriter, r *http.Request) error {
 	for i, h := range history {
 		m.History = append(m.History, views.CriteriaPast{
 			Version: h.ID, Link: "/criteria/" +
-				strconv.FormatInt(h.ID, 10), At: *h.ActivatedAt, By: h.ActivatedBy, Words: h.Rules.Words(), InForce: i == 0, Shown: h.ID == id,
+				strconv.FormatInt(h.ID, 10), At: *h.ActivatedAt, By: h.ActivatedBy, Words: h.Rules.Words(),
+			InForce: i == 0, Shown: h.ID == id,
 		})
 	}
 	if len(history) > 0 && history[0].ID == id {

@@ -189,7 +189,8 @@ func (s *server) exportByURL(r *http.Request) (e queries.ExportFile, err error) 
 
 func (s *server) exportRow(e queries.ExportFile) views.ExportRow {
 	return views.ExportRow{
-		ID: e.ID.String(), Title: e.Title, Grain: string(e.Grain), Format: e.Format, State: e.State, Rows: e.Rows, Total: e.Total, Bytes: e.Bytes, Error: e.Error, By: e.By,
+		ID: e.ID.String(), Title: e.Title, Grain: string(e.Grain), Format: e.Format, State: e.State, Rows: e.Rows,
+		Total: e.Total, Bytes: e.Bytes, Error: e.Error, By: e.By,
 		CreatedAt: e.CreatedAt, EndedAt: e.EndedAt, ExpiresAt: e.ExpiresAt, List: "/conversations?" + e.Query,
 	}
 }

@@ -65,7 +65,8 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	for _, x := range reasons {
 		q := url.Values{"source": {strconv.FormatInt(x.SourceID, 10)}, "code": {x.Code}, "detail": {x.Detail}}
 		m.Reasons = append(m.Reasons, views.ReasonRow{
-			Source: x.Source, Code: x.Code, Detail: x.Detail, Bodies: x.Bodies, Seen: x.Seen, LastAt: x.LastAt, List: "/rejected?" + q.Encode(),
+			Source: x.Source, Code: x.Code, Detail: x.Detail, Bodies: x.Bodies, Seen: x.Seen, LastAt: x.LastAt,
+			List: "/rejected?" + q.Encode(),
 		})
 	}
 	for _, x := range silent {

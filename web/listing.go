@@ -65,7 +65,8 @@ func (l *listing) read(
 			}
 			var n int
 			l.list, n, err = queries.Searched(inner, db, f, l.at, pageSize+1, dashboard.CountUpTo+1, m.Now, l.Zone)
-			m.Total, m.More, m.Counting = int64(min(n, dashboard.CountUpTo)), n > dashboard.CountUpTo, n == queries.Uncounted
+			m.Total, m.More, m.Counting = int64(min(n, dashboard.CountUpTo)), n > dashboard.CountUpTo,
+				n == queries.Uncounted
 			if m.Counting {
 				m.Total = int64(len(l.list))
 			}
@@ -220,9 +221,12 @@ func (l *listing) turnPages(m *views.Conversations) {
 	}
 	for _, c := range list {
 		r := views.ConversationRow{
-			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt), Outcome: queries.OutcomeAt(c.Outcome, c.ClosesAt, m.Now),
-			FirstText: c.FirstText, Stripped: c.Removed > 0, Assistant: c.Assistant, Environment: c.Environment, Channel: c.Channel, Version: c.Version,
-			Flows: c.Flows, Messages: c.UserMessages, Turns: c.Turns, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT, Escalated: c.Escalated,
+			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt),
+			Outcome:   queries.OutcomeAt(c.Outcome, c.ClosesAt, m.Now),
+			FirstText: c.FirstText, Stripped: c.Removed > 0, Assistant: c.Assistant, Environment: c.Environment,
+			Channel: c.Channel, Version: c.Version,
+			Flows: c.Flows, Messages: c.UserMessages, Turns: c.Turns, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT,
+			Escalated: c.Escalated,
 		}
 		to := from
 		if x, ok := l.excerpts[c.ID]; ok {
@@ -313,7 +317,8 @@ func (l *listing) columns(m *views.Conversations) {
 // views sets the menu of saved views, and what the filter asks for that is no longer there.
 func (l *listing) views(m *views.Conversations) {
 	v := &m.Views
-	v.Query, v.Columns, v.Order, v.MayShare = l.Filter.Encode(), l.Own.Get("cols"), l.Own.Get("order"), m.Rights[access.ShareViews]
+	v.Query, v.Columns, v.Order, v.MayShare = l.Filter.Encode(), l.Own.Get("cols"), l.Own.Get("order"),
+		m.Rights[access.ShareViews]
 	for _, x := range l.saved {
 		link := views.ViewLink{
 			ID: x.ID.String(), Name: x.Name, By: x.By, Shared: x.Shared, Link: "/conversations?view=" + x.ID.String(),

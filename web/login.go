@@ -109,7 +109,8 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 		if s.stranger.CompareAndSwap(false, true) {
 			s.Log.WarnContext(
 				ctx,
-				"people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through it count as one address",
+				"people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through "+
+					"it count as one address",
 				"proxy", host,
 			)
 		}
@@ -132,7 +133,8 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 	// With a second factor a password that is guessed is not enough. Who guesses wrong is told the same whatever there
 	// is.
 	if tried.Failed >= mostWrongPasswords && !tried.Known && (!right || u.SecondFactor == nil) {
-		m.Error = "Somebody has tried too many passwords for this account. Sign in from where you have signed in before, ask an admin for a link, or wait an hour."
+		m.Error = "Somebody has tried too many passwords for this account. Sign in from where you have signed in " +
+			"before, ask an admin for a link, or wait an hour."
 		return s.showLogin(w, r, http.StatusTooManyRequests, m)
 	}
 	if !right {

@@ -39,7 +39,8 @@ func (s *server) showMail(
 ) error {
 	u, _ := accountOf(r.Context())
 	return s.render(w, r, status, views.MailFormPage(views.MailForm{
-		Page: s.page(r, "Mail", "Admin"), Error: failure, Said: said, Host: m.Host, Port: strconv.Itoa(m.Port), Security: m.Security, User: m.User, From: m.From, Sender: m.Sender, Line: m.Line,
+		Page: s.page(r, "Mail", "Admin"), Error: failure, Said: said, Host: m.Host, Port: strconv.Itoa(m.Port),
+		Security: m.Security, User: m.User, From: m.From, Sender: m.Sender, Line: m.Line,
 		Kept: len(m.Sealed) > 0, HasKey: s.Box != nil, TestTo: u.Email, Tested: strings.HasPrefix(failure, testFailed),
 	}))
 }

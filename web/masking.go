@@ -24,7 +24,8 @@ func (s *server) masking(w http.ResponseWriter, r *http.Request) error {
 	}
 	said := map[string]string{
 		"kept": "The rules are kept. What is shown follows them with the next click, what arrives within ten seconds.",
-		"run":  "What is stored is being masked in the background; it begins in two minutes, when every server knows the rules.",
+		"run": "What is stored is being masked in the background; it begins in two minutes, when every server " +
+			"knows the rules.",
 	}[r.URL.Query().Get("said")]
 	if said != "" && !rules.OnArrival && !rules.OnDisplay && r.URL.Query().Get("said") == "kept" {
 		said = "The rules are kept, but nothing is masked by them: choose when they are to be used."
@@ -67,7 +68,8 @@ func (s *server) keepMasking(w http.ResponseWriter, r *http.Request) error {
 		masker, err = checkMasking(m.Rules)
 	}
 	form := maskingForm(m)
-	form.Patterns, form.Slots, form.Sample = r.PostFormValue("patterns"), r.PostFormValue("slots"), r.PostFormValue("sample")
+	form.Patterns, form.Slots, form.Sample = r.PostFormValue("patterns"), r.PostFormValue("slots"),
+		r.PostFormValue("sample")
 	if err != nil {
 		return s.showMasking(w, r, http.StatusUnprocessableEntity, views.Masking{Form: form, Error: err.Error()})
 	}

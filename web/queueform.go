@@ -49,7 +49,8 @@ func (s *server) editQueue(w http.ResponseWriter, r *http.Request) error {
 		if err != nil || q.Assigned() || q.ClosedAt != nil {
 			return cmp.Or(err, queries.ErrNotFound)
 		}
-		m.ID, m.Name, m.Query, m.Seed, m.Schedule, m.Zone, m.Revision = q.ID.String(), q.Name, q.Query, strconv.FormatInt(q.Seed, 10), q.Schedule, cmp.Or(q.Zone, m.Zone), q.Revision
+		m.ID, m.Name, m.Query, m.Seed, m.Schedule, m.Zone, m.Revision = q.ID.String(), q.Name, q.Query,
+			strconv.FormatInt(q.Seed, 10), q.Schedule, cmp.Or(q.Zone, m.Zone), q.Revision
 		m.Count, m.Percent = "", ""
 		if q.Count > 0 {
 			m.Count = strconv.Itoa(int(q.Count))
@@ -139,8 +140,11 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 	var input *metric.InputError
 	if errors.As(err, &input) {
 		m := views.QueueForm{
-			Page: s.page(r, "Queue", "Review"), Error: input.Error(), ID: r.PostFormValue("id"), Name: r.PostFormValue("name"), Query: r.PostFormValue("query"), Count: r.PostFormValue("count"), Percent: r.PostFormValue("percent"),
-			Seed: r.PostFormValue("seed"), Schedule: r.PostFormValue("schedule"), Zone: r.PostFormValue("zone"), Shares: map[string]string{}, People: map[string]views.ReviewerShare{}, Revision: q.Revision,
+			Page: s.page(r, "Queue", "Review"), Error: input.Error(), ID: r.PostFormValue("id"),
+			Name: r.PostFormValue("name"), Query: r.PostFormValue("query"), Count: r.PostFormValue("count"),
+			Percent: r.PostFormValue("percent"),
+			Seed:    r.PostFormValue("seed"), Schedule: r.PostFormValue("schedule"), Zone: r.PostFormValue("zone"),
+			Shares: map[string]string{}, People: map[string]views.ReviewerShare{}, Revision: q.Revision,
 		}
 		for _, is := range shareChoices {
 			m.Shares[is.String()] = r.PostFormValue("share." + is.String())

@@ -81,7 +81,9 @@ func (s *server) reviewPage(w http.ResponseWriter, r *http.Request) error {
 
 func queueRow(q work.Queue) views.QueueRow {
 	row := views.QueueRow{
-		ID: q.ID.String(), Name: q.Name, By: q.By, Schedule: q.Schedule, NextAt: q.NextAt, Items: q.Items, Reviewed: q.Reviewed, Skipped: q.Skipped, Open: q.Open, MineOpen: q.MineOpen, MineDone: q.MineDone, MineGoal: q.MineGoal,
+		ID: q.ID.String(), Name: q.Name, By: q.By, Schedule: q.Schedule, NextAt: q.NextAt, Items: q.Items,
+		Reviewed: q.Reviewed, Skipped: q.Skipped, Open: q.Open, MineOpen: q.MineOpen, MineDone: q.MineDone,
+		MineGoal: q.MineGoal,
 		Assigned: q.Assigned(), Closed: q.ClosedAt != nil,
 	}
 	row.List = "/conversations?" + url.Values{

@@ -236,7 +236,8 @@ func (s *server) refuse(r *http.Request, why string) {
 // textRoutes are pages that show what people said, or who they are, and what reading them is called.
 var textRoutes = map[string]queries.AuditAct{
 	"/conversations": queries.AuditListRead, "/conversations/{id}": queries.AuditConversationRead,
-	"/turns": queries.AuditListRead, "/users/list": queries.AuditListRead, "/intents": queries.AuditListRead, "/review": queries.AuditListRead, "/queues/{id}": queries.AuditListRead, "/queues/{id}/mix": queries.AuditListRead,
+	"/turns": queries.AuditListRead, "/users/list": queries.AuditListRead, "/intents": queries.AuditListRead,
+	"/review": queries.AuditListRead, "/queues/{id}": queries.AuditListRead, "/queues/{id}/mix": queries.AuditListRead,
 	"/rejected": queries.AuditRejectedRead, "/rejected/{id}": queries.AuditRejectedRead,
 	"/conversations/total": queries.AuditListRead, "/conversations/volume": queries.AuditListRead,
 }

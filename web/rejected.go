@@ -245,7 +245,8 @@ func (s *server) downloadRejected(w http.ResponseWriter, r *http.Request) error 
 			return err
 		}
 		return out.Encode(map[string]any{
-			"id": x.ID, "source": x.Source, "position": x.Position, "code": x.Code, "detail": x.Detail, "first_at": x.FirstAt, "last_at": x.LastAt,
+			"id": x.ID, "source": x.Source, "position": x.Position, "code": x.Code, "detail": x.Detail,
+			"first_at": x.FirstAt, "last_at": x.LastAt,
 			"seen": x.Seen, "size": x.Size, "body_base64": base64.StdEncoding.EncodeToString(x.Body),
 		})
 	})

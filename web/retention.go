@@ -43,12 +43,16 @@ func (s *server) showRetention(
 	}
 	for _, x := range rules {
 		m.Rules = append(m.Rules, views.RetentionRow{
-			ID: x.ID.String(), Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel, Texts: days(x.TextDays), Events: days(x.EventDays), Conversations: days(x.ConversationDays), Statistics: days(x.StatisticsDays), Most: strconv.Itoa(int(x.Most)),
+			ID: x.ID.String(), Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel,
+			Texts: days(x.TextDays), Events: days(x.EventDays), Conversations: days(x.ConversationDays),
+			Statistics: days(x.StatisticsDays), Most: strconv.Itoa(int(x.Most)),
 			Revision: x.Revision, ChangedAt: x.ChangedAt, By: x.By,
 		})
 		if tried != nil && tried.ID == x.ID {
 			row := &m.Rules[len(m.Rules)-1]
-			row.Texts, row.Events, row.Conversations, row.Statistics, row.Most = days(tried.TextDays), days(tried.EventDays), days(tried.ConversationDays), days(tried.StatisticsDays), strconv.Itoa(int(tried.Most))
+			row.Texts, row.Events, row.Conversations, row.Statistics, row.Most = days(tried.TextDays),
+				days(tried.EventDays), days(tried.ConversationDays), days(tried.StatisticsDays),
+				strconv.Itoa(int(tried.Most))
 		}
 	}
 	holds, err := queries.LegalHolds(ctx, s.Pool)
@@ -207,7 +211,8 @@ func (s *server) addRetention(w http.ResponseWriter, r *http.Request) error {
 	err := parseDurations(r, &x)
 	form := views.Retention{Form: views.RetentionRow{
 		Assistant: x.Assistant, Environment: x.Environment, Channel: x.Channel,
-		Texts: r.PostFormValue("texts"), Events: r.PostFormValue("events"), Conversations: r.PostFormValue("conversations"), Statistics: r.PostFormValue("statistics"),
+		Texts: r.PostFormValue("texts"), Events: r.PostFormValue("events"),
+		Conversations: r.PostFormValue("conversations"), Statistics: r.PostFormValue("statistics"),
 	}}
 	if err == nil && r.PostFormValue("act") == "preview" {
 		return s.showRetention(w, r, http.StatusOK, form, &x)

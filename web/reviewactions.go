@@ -205,7 +205,8 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 	if conflict != "" {
 		return v.answer(
 			w, r, nil,
-			"This note was changed meanwhile, in another window. Both texts are kept: the changed one stands above, yours is in the field for a new note.",
+			"This note was changed meanwhile, in another window. Both texts are kept: the changed one stands "+
+				"above, yours is in the field for a new note.",
 			text,
 		)
 	}

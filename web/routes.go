@@ -14,7 +14,8 @@ import (
 )
 
 // csp lets pages load nothing that is not ours, and run no script that stands in a page.
-const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
+const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // routes is the whole site. Whatever stands within signed needs a right that is named beside it.
@@ -236,7 +237,8 @@ func (s *server) recoverPanic(next http.Handler) http.Handler {
 
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) error {
 	s.message(w, r, http.StatusNotFound, views.Message{
-		Page: s.page(r, "", ""), Heading: "Not found", Text: "There is nothing under this address.", Back: "/", BackText: "To the start",
+		Page: s.page(r, "", ""), Heading: "Not found", Text: "There is nothing under this address.", Back: "/",
+		BackText: "To the start",
 	})
 	return nil
 }

@@ -51,7 +51,8 @@ func (s *server) nextOf(w http.ResponseWriter, r *http.Request) error {
 	if zone, err := time.LoadLocation(q.Get("zone")); err != nil {
 		text = "The time zone is not known; write it as in Europe/Berlin."
 	} else if times, err := schedule.Parse(q.Get("schedule")); err != nil {
-		if text = "Such as “Mondays 08:00”, “weekdays 7:30”, “first weekday of the month 07:30” or “0 8 * * mon”."; q.Get("schedule") != "" {
+		if text = "Such as “Mondays 08:00”, “weekdays 7:30”, “first weekday of the month 07:30” or “0 8 " +
+			"* * mon”."; q.Get("schedule") != "" {
 			text = "Not understood. " + text
 		}
 	} else {
@@ -88,8 +89,11 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 		}
 		t := x.Target
 		m = views.ScheduleForm{
-			ID: x.ID.String(), Name: x.Name, PageName: x.Page, Query: x.Query, Grain: x.Grain, Revision: x.Revision, Schedule: x.Schedule, Zone: x.Zone, Destination: x.Destination,
-			Recipients: strings.Join(t.Recipients, "\n"), Groups: groupRows(t.Groups), Folder: t.Folder, Bucket: t.Bucket, Prefix: t.Prefix, Region: t.Region, Key: t.Key, IfEmpty: x.IfEmpty, Incremental: x.Incremental, Kept: len(x.Sealed) > 0,
+			ID: x.ID.String(), Name: x.Name, PageName: x.Page, Query: x.Query, Grain: x.Grain, Revision: x.Revision,
+			Schedule: x.Schedule, Zone: x.Zone, Destination: x.Destination,
+			Recipients: strings.Join(t.Recipients, "\n"), Groups: groupRows(t.Groups), Folder: t.Folder,
+			Bucket: t.Bucket, Prefix: t.Prefix, Region: t.Region, Key: t.Key, IfEmpty: x.IfEmpty,
+			Incremental: x.Incremental, Kept: len(x.Sealed) > 0,
 			Formats: map[string]bool{},
 		}
 		if m.URL = t.URL; x.Destination == "s3" {
@@ -104,7 +108,8 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) scheduleForm(w http.ResponseWriter, r *http.Request, status int, m views.ScheduleForm) (err error) {
 	u, _ := accountOf(r.Context())
-	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil, u.Rights()[access.Administer]
+	m.Page, m.HasFolder, m.HasKey, m.Admin = s.page(r, "Report", "Reports"), s.ReportFolder, s.Box != nil,
+		u.Rights()[access.Administer]
 	if m.List, m.Rule, err = s.madeOf(r, m.PageName, m.Query); err != nil {
 		return err
 	}
@@ -147,8 +152,12 @@ func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
 	var input *metric.InputError
 	if errors.As(err, &input) {
 		m := views.ScheduleForm{
-			Error: input.Error(), ID: p("id"), Name: p("name"), PageName: p("page"), Query: p("query"), Grain: p("grain"), Revision: x.Revision, Schedule: p("schedule"), Zone: p("zone"), Destination: p("destination"),
-			Recipients: p("recipients"), Groups: groupRows(groupsOf(r)), URL: p("url"), S3: p("s3"), Folder: p("folder"), Bucket: p("bucket"), Prefix: p("prefix"), Region: p("region"), Key: p("key"), IfEmpty: p("if_empty"),
+			Error: input.Error(), ID: p("id"), Name: p("name"), PageName: p("page"), Query: p("query"),
+			Grain: p("grain"), Revision: x.Revision, Schedule: p("schedule"), Zone: p("zone"),
+			Destination: p("destination"),
+			Recipients:  p("recipients"), Groups: groupRows(groupsOf(r)), URL: p("url"), S3: p("s3"),
+			Folder: p("folder"), Bucket: p("bucket"), Prefix: p("prefix"), Region: p("region"), Key: p("key"),
+			IfEmpty:     p("if_empty"),
 			Incremental: p("incremental") != "", Kept: len(was.Sealed) > 0, Formats: map[string]bool{},
 		}
 		for _, f := range r.PostForm["formats"] {
@@ -423,7 +432,8 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 		if err := web("s3", p("s3")); err != nil {
 			return secrets, err
 		}
-		x.Target.Bucket, x.Target.Prefix, x.Target.Region, x.Target.Key, secrets.Key = p("bucket"), strings.Trim(p("prefix"), "/"), p("region"), p("key"), p("secretkey")
+		x.Target.Bucket, x.Target.Prefix, x.Target.Region, x.Target.Key, secrets.Key = p("bucket"),
+			strings.Trim(p("prefix"), "/"), p("region"), p("key"), p("secretkey")
 		if x.Target.Bucket == "" || x.Target.Key == "" {
 			return secrets, &metric.InputError{Field: "bucket", Msg: "and access key are needed"}
 		}

@@ -175,17 +175,22 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &input):
 		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", input.Error()
 	case errors.Is(err, queries.ErrNotFound):
-		status, m.Heading, m.Text = http.StatusNotFound, "Not found", "There is nothing here, or it is not for you to see."
+		status, m.Heading, m.Text = http.StatusNotFound, "Not found",
+			"There is nothing here, or it is not for you to see."
 	case errors.Is(err, queries.ErrConflict):
-		status, m.Heading, m.Text = http.StatusConflict, "Changed meanwhile", "Somebody changed this, or did the same, just before. Open it again to see how it stands."
+		status, m.Heading, m.Text = http.StatusConflict, "Changed meanwhile", "Somebody changed this, or did the "+
+			"same, just before. Open it again to see how it stands."
 	case errors.Is(err, errBusy):
 		w.Header().Set("Retry-After", "10")
-		status, m.Heading, m.Text = http.StatusTooManyRequests, "One thing after another", "You have several files or long charts under way. Wait until they are done, or choose a shorter range; large files can be made in the background."
+		status, m.Heading, m.Text = http.StatusTooManyRequests, "One thing after another", "You have several files "+
+			"or long charts under way. Wait until they are done, or choose a shorter range; large files can be "+
+			"made in the background."
 	case errors.Is(err, context.Canceled):
 		return
 	case queries.BadValue(err):
 		s.Log.WarnContext(r.Context(), "the database refused what was asked", "error", err, "route", r.Pattern)
-		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", "Something in what was asked or entered cannot be stored or looked up."
+		status, m.Heading, m.Text = http.StatusBadRequest, "That cannot be done", "Something in what was asked or "+
+			"entered cannot be stored or looked up."
 	case queries.Temporary(err):
 		s.Log.WarnContext(r.Context(), "the database does not answer", "error", err)
 		w.Header().Set("Retry-After", "5")
@@ -195,7 +200,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	default:
 		s.Log.ErrorContext(r.Context(), "a page failed", "error", err, "route", r.Pattern)
-		m.Heading, m.Text = "Something went wrong here", "The server's log says what. What you were doing was not stored."
+		m.Heading, m.Text = "Something went wrong here", "The server's log says what. What you were doing was "+
+			"not stored."
 	}
 	s.message(w, r, status, m)
 }

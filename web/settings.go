@@ -36,7 +36,8 @@ func (s *server) settings(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) showSettings(w http.ResponseWriter, r *http.Request, status int, m views.Settings) error {
 	ctx := r.Context()
-	m.Page, m.WeekDays, m.NumberForms, m.FixedZone = s.page(r, "Settings", "Admin"), queries.WeekDays, queries.NumberForms, s.FixedZone
+	m.Page, m.WeekDays, m.NumberForms, m.FixedZone = s.page(r, "Settings", "Admin"), queries.WeekDays,
+		queries.NumberForms, s.FixedZone
 	m.InForce = s.Zone.String()
 	changes, err := queries.SettingChanges(ctx, s.Pool)
 	if err != nil {
@@ -119,9 +120,10 @@ func (s *server) assistant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	said := map[string]string{
-		"kept":      "Saved. New events follow it within ten seconds; stored conversations stay as they are.",
-		"fold":      "Saved. Stored conversations are being recalculated in the background.",
-		"merged":    "Events that name the old name belong to this assistant from now on. Stored conversations follow within minutes.",
+		"kept": "Saved. New events follow it within ten seconds; stored conversations stay as they are.",
+		"fold": "Saved. Stored conversations are being recalculated in the background.",
+		"merged": "Events that name the old name belong to this assistant from now on. Stored conversations " +
+			"follow within minutes.",
 		"separated": "Events that name it belong to it again. Stored conversations follow within minutes.",
 	}[r.URL.Query().Get("said")]
 	return s.showAssistant(w, r, http.StatusOK, a, views.AssistantSettings{Form: assistantForm(a.Settings), Said: said})
@@ -130,8 +132,10 @@ func (s *server) assistant(w http.ResponseWriter, r *http.Request) error {
 func assistantForm(x conversation.Settings) views.AssistantForm {
 	lines := func(all []string) string { return strings.Join(all, "\n") }
 	return views.AssistantForm{
-		Actions: lines(x.HandoffActions), Flows: lines(x.HandoffFlows), Command: x.HandoffCommand, Pause: string(x.HandoffPause), Agent: x.HandoffAgent,
-		Slots: lines(x.CSATSlots), Satisfied: strconv.Itoa(x.SatisfiedFrom), Idle: strconv.Itoa(x.IdleMinutes), Fallbacks: lines(x.Fallbacks),
+		Actions: lines(x.HandoffActions), Flows: lines(x.HandoffFlows), Command: x.HandoffCommand,
+		Pause: string(x.HandoffPause), Agent: x.HandoffAgent,
+		Slots: lines(x.CSATSlots), Satisfied: strconv.Itoa(x.SatisfiedFrom), Idle: strconv.Itoa(x.IdleMinutes),
+		Fallbacks: lines(x.Fallbacks),
 		Questions: lines(x.ClosingQuestions), Intents: lines(x.ClosingIntents), Words: lines(x.ClosingWords),
 	}
 }
@@ -222,7 +226,8 @@ func parseAssistant(r *http.Request) (x conversation.Settings, form views.Assist
 		return all
 	}
 	x = conversation.Settings{
-		HandoffActions: list(form.Actions), HandoffFlows: list(form.Flows), HandoffCommand: form.Command, HandoffPause: conversation.PauseRule(form.Pause), HandoffAgent: form.Agent,
+		HandoffActions: list(form.Actions), HandoffFlows: list(form.Flows), HandoffCommand: form.Command,
+		HandoffPause: conversation.PauseRule(form.Pause), HandoffAgent: form.Agent,
 		CSATSlots: list(form.Slots), Fallbacks: list(form.Fallbacks),
 		ClosingQuestions: list(form.Questions), ClosingIntents: list(form.Intents), ClosingWords: list(form.Words),
 	}

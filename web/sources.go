@@ -58,8 +58,10 @@ func (s *server) sourceRows(ctx context.Context, now time.Time) ([]views.SourceR
 	var rows []views.SourceRow
 	for _, x := range sources {
 		row := views.SourceRow{
-			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute, Duplicates: x.Duplicates, Revised: x.Revised,
-			Rejected: x.Rejected, Redelivered: x.Redelivered, Empty: x.Empty, Open: x.Open, LastEvent: x.LastEventAt, LastReceived: x.LastReceivedAt, Broker: brokers[x.ID],
+			ID: x.ID, Name: x.Name, Kind: x.Kind, Today: x.Today, LastHour: x.LastHour, LastMinute: x.LastMinute,
+			Duplicates: x.Duplicates, Revised: x.Revised,
+			Rejected: x.Rejected, Redelivered: x.Redelivered, Empty: x.Empty, Open: x.Open, LastEvent: x.LastEventAt,
+			LastReceived: x.LastReceivedAt, Broker: brokers[x.ID],
 		}
 		if ahead := time.Duration(x.Ahead * float64(time.Second)); ahead >= clockAhead {
 			row.Ahead = ahead

@@ -172,7 +172,8 @@ func (s *server) changeTag(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, queries.ErrConflict) {
 		err = &metric.InputError{
 			Field: "tag",
-			Msg:   "was changed meanwhile by somebody else, or the name is that of another tag: what stands here now is theirs; yours was “" + r.PostFormValue("name") + "”",
+			Msg: "was changed meanwhile by somebody else, or the name is that of another tag: what stands here " +
+				"now is theirs; yours was “" + r.PostFormValue("name") + "”",
 		}
 	}
 	return s.tagAnswer(w, r, err)

@@ -199,7 +199,8 @@ func (s *server) neighbours(r *http.Request, m *views.Transcript, c queries.Conv
 		var list []queries.ListedConversation
 		err := queries.Within(ctx, s.Pool, neighbourWait, func(db queries.DB) (err error) {
 			list, err = queries.Conversations(
-				ctx, queries.Clear(db), f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false, 1, m.Now,
+				ctx, queries.Clear(db), f, &metric.Cursor{At: c.StartedAt.UnixMicro(), ID: c.ID, Newer: newer}, false,
+				1, m.Now,
 				s.Zone,
 			)
 			return err
@@ -346,8 +347,10 @@ func becauseWords(c queries.ConversationFacts) string {
 	words := map[conversation.Because]string{
 		conversation.NobodyWrote: "nobody wrote a message", conversation.HandedOver: "handed over: " +
 			c.EscalationReason, conversation.RatedGood: "the user gave a positive rating",
-		conversation.Answered: "the last reply was an answer", conversation.FlowFinished: "a flow was completed", conversation.AskedBack: "the last reply was a question",
-		conversation.FellBack: "the assistant did not understand", conversation.Failed: "the last reply was an error", conversation.Unreplied: "the last message got no reply",
+		conversation.Answered: "the last reply was an answer", conversation.FlowFinished: "a flow was completed",
+		conversation.AskedBack: "the last reply was a question",
+		conversation.FellBack:  "the assistant did not understand", conversation.Failed: "the last reply was an error",
+		conversation.Unreplied: "the last message got no reply",
 	}[conversation.Because(because)]
 	if kept && words != "" {
 		return "the last message only closed the conversation; before it, " + words

@@ -95,7 +95,8 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 		m.Rows = append(m.Rows, views.TurnRow{
 			Link: "/conversations/" + t.ConversationID.String() + "?" +
 				url.Values{"m": {t.MessageID.String()}}.Encode() + "#m-" + t.MessageID.String(),
-			At: t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource, Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,
+			At: t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource,
+			Understanding: t.UnderstandingMS, Prediction: t.PredictionMS, Intent: t.Intent, Text: t.Text,
 			Assistant: t.Assistant, Channel: t.Channel, Version: t.Version,
 		})
 	}

@@ -40,7 +40,8 @@ func (b *backfillCmd) Run(c *cli) error {
 	}
 	if chosen == nil {
 		return errors.New(
-			"there is no such Kafka source: name it by flags or in the file of --sources; RabbitMQ keeps no past to read",
+			"there is no such Kafka source: name it by flags or in the file of --sources; RabbitMQ keeps no " +
+				"past to read",
 		)
 	}
 	log := c.logger()

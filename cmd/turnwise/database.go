@@ -101,7 +101,8 @@ func (c *cli) alone() (release func(), err error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf(
-			"another turnwise serve runs on the data directory %s: stop it first, or give this one its own --data-dir. Several servers share a database that TURNWISE_DATABASE_URL names",
+			"another turnwise serve runs on the data directory %s: stop it first, or give this one its own "+
+				"--data-dir. Several servers share a database that TURNWISE_DATABASE_URL names",
 			dir,
 		)
 	}

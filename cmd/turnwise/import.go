@@ -74,7 +74,8 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 		source = "file: " + filepath.Base(name)
 	}
 	src, err := w.Open(ctx, ingest.Source{
-		Name: source, Kind: "file", Assistant: i.Assistant, Always: i.AssistantAlways, Environment: i.Environment, TextTimes: true,
+		Name: source, Kind: "file", Assistant: i.Assistant, Always: i.AssistantAlways, Environment: i.Environment,
+		TextTimes: true,
 	})
 	if err != nil {
 		return err
@@ -176,7 +177,8 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 	}
 	if !readable && end == nil {
 		return nil, fmt.Errorf(
-			"none of the first %d lines is an event (the first: %s), so nothing was imported; docs/events.md says which shapes are read, --force imports the file all the same",
+			"none of the first %d lines is an event (the first: %s), so nothing was imported; docs/events.md says "+
+				"which shapes are read, --force imports the file all the same",
 			len(first), reason.Detail,
 		)
 	}
@@ -339,7 +341,8 @@ func (t *tally) finish(ctx context.Context, pool *pgxpool.Pool) {
 	read := max(t.read.Load(), n.Stored+n.Duplicates+n.Revised+n.Rejected)
 	fmt.Fprintf(
 		t.c.stdout,
-		"read           %d\nstored         %d\nalready known  %d\nrevised        %d\nrejected       %d\nevents/s       %.0f\n",
+		"read           %d\nstored         %d\nalready known  %d\nrevised        %d\nrejected       %d\nevents/s  "+
+			"     %.0f\n",
 		read, n.Stored, n.Duplicates, n.Revised, n.Rejected, float64(read)/seconds,
 	)
 	if n.First != 0 {

@@ -32,8 +32,9 @@ func listen(
 			return servers, nil, fmt.Errorf("listen on %s: %w", address, err)
 		}
 		server := &http.Server{
-			Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 120 * time.Second,
-			IdleTimeout: 120 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(
+			Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second,
+			WriteTimeout: 120 * time.Second,
+			IdleTimeout:  120 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(
 				log.Handler(), slog.LevelDebug,
 			),
 		}

@@ -148,8 +148,10 @@ func (s *serveCmd) serve(
 		return err
 	}
 	site, stopSite := web.New(web.Config{ //nolint:contextcheck // it ends when it is told to
-		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version, Proxies: set.proxies,
-		Ingest: intake.New(pool, writer, log), Replay: replay(writer), Knows: ingest.Knows, Jobs: queue, Box: box, SSO: sso, ReportFolder: s.ReportFolder != "",
+		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version,
+		Proxies: set.proxies,
+		Ingest:  intake.New(pool, writer, log), Replay: replay(writer), Knows: ingest.Knows, Jobs: queue, Box: box,
+		SSO: sso, ReportFolder: s.ReportFolder != "",
 		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
 	})
 	defer stopSite()
@@ -172,7 +174,9 @@ func (s *serveCmd) serve(
 	}
 	fmt.Fprintf(
 		c.stdout,
-		"\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H 'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:           turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n",
+		"\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H "+
+			"'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:     "+
+			"      turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n",
 		version, set.url, login, where, set.url, where,
 	)
 	begin := func(zone *time.Location) (*jobs.Client, error) {
@@ -306,7 +310,8 @@ func replay(w *ingest.Writer) web.Replay {
 		if err == nil && counts.Rejected > 0 {
 			return &metric.InputError{
 				Field: "body",
-				Msg:   "the database refused it, or it would change a conversation of which retention removed the texts",
+				Msg: "the database refused it, or it would change a conversation of which retention " +
+					"removed the texts",
 			}
 		}
 		return err

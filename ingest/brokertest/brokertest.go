@@ -169,7 +169,8 @@ func Rabbit(t T, host string) *Broker {
 	}
 	encrypted := "127.0.0.1:" + ports[3]
 	cert, key := Certificate(t)
-	config := "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 1GB\nconsumer_timeout = 600000\nlisteners.ssl.1 = " + encrypted +
+	config := "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.absolute = 1GB\nconsumer_timeout = " +
+		"600000\nlisteners.ssl.1 = " + encrypted +
 		"\nssl_options.cacertfile = " + cert + "\nssl_options.certfile = " + cert + "\nssl_options.keyfile = " + key +
 		"\nssl_options.verify = verify_none\n"
 	if err := os.WriteFile(filepath.Join(dir, "rabbitmq.conf"), []byte(config), 0o600); err != nil {
@@ -211,12 +212,16 @@ func Kafka(t T, host string) *Broker {
 			proxied + ",OAUTH://127.0.0.1:" + oauth,
 		"advertised.listeners=PLAINTEXT://127.0.0.1:" + port + ",PROXIED://" + proxy.Address + ",OAUTH://127.0.0.1:" +
 			oauth,
-		"controller.listener.names=CONTROLLER", "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,OAUTH:SASL_PLAINTEXT",
+		"controller.listener.names=CONTROLLER",
+		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,OAUTH:SASL_PLAINTEXT",
 		"listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER",
 		"listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;",
-		"log.dirs=" + filepath.Join(dir, "data"), "offsets.topic.replication.factor=1", "transaction.state.log.replication.factor=1",
-		"transaction.state.log.min.isr=1", "group.initial.rebalance.delay.ms=0", "auto.create.topics.enable=false", "num.partitions=3",
-		"message.max.bytes=62914560", "replica.fetch.max.bytes=62914560", "offsets.topic.num.partitions=3", "log.segment.bytes=67108864",
+		"log.dirs=" + filepath.Join(dir, "data"), "offsets.topic.replication.factor=1",
+		"transaction.state.log.replication.factor=1",
+		"transaction.state.log.min.isr=1", "group.initial.rebalance.delay.ms=0", "auto.create.topics.enable=false",
+		"num.partitions=3",
+		"message.max.bytes=62914560", "replica.fetch.max.bytes=62914560", "offsets.topic.num.partitions=3",
+		"log.segment.bytes=67108864",
 	}, "\n") + "\n"
 	file := filepath.Join(dir, "server.properties")
 	if err := os.WriteFile(file, []byte(properties), 0o600); err != nil {

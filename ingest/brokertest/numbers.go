@@ -7,16 +7,22 @@ import (
 
 // oddValues are what stands, one after the other, where a number or a time belongs.
 var oddValues = []string{
-	`NaN`, `Infinity`, `-Infinity`, `-0`, `-0.0`, `1e308`, `-1e308`, `1e309`, `-1e309`, `1e400`, `1e200000`, `5e-324`, `1e-400`,
-	`9223372036854775807`, `9223372036854775808`, `-9223372036854775808`, `18446744073709551616`, `1e18`, `-1`, `1.5`, `253402300800`,
-	`1785800000.99999999999`, `1785800000123`, `"1785800000"`, `"NaN"`, `"2026-08-05"`, `""`, `null`, `true`, `[]`, `{}`, `[1e308]`,
+	`NaN`, `Infinity`, `-Infinity`, `-0`, `-0.0`, `1e308`, `-1e308`, `1e309`, `-1e309`, `1e400`, `1e200000`, `5e-324`,
+	`1e-400`,
+	`9223372036854775807`, `9223372036854775808`, `-9223372036854775808`, `18446744073709551616`, `1e18`, `-1`, `1.5`,
+	`253402300800`,
+	`1785800000.99999999999`, `1785800000123`, `"1785800000"`, `"NaN"`, `"2026-08-05"`, `""`, `null`, `true`, `[]`,
+	`{}`, `[1e308]`,
 }
 
 // eventTypes are those that Rasa makes, and one that nobody knows.
 var eventTypes = []string{
-	"user", "bot", "agent", "action", "slot", "stack", "session_started", "session_ended", "conversation_inactive", "restart", "reset_slots",
-	"pause", "resume", "rewind", "undo", "export", "followup", "reminder", "cancel_reminder", "action_execution_rejected", "form", "active_loop",
-	"loop_interrupted", "entities", "user_featurization", "flow_started", "flow_completed", "flow_cancelled", "flow_interrupted", "flow_resumed",
+	"user", "bot", "agent", "action", "slot", "stack", "session_started", "session_ended", "conversation_inactive",
+	"restart", "reset_slots",
+	"pause", "resume", "rewind", "undo", "export", "followup", "reminder", "cancel_reminder",
+	"action_execution_rejected", "form", "active_loop",
+	"loop_interrupted", "entities", "user_featurization", "flow_started", "flow_completed", "flow_cancelled",
+	"flow_interrupted", "flow_resumed",
 	"agent_started", "agent_completed", "routing_session_ended", "whatever",
 }
 
@@ -41,10 +47,13 @@ func OddNumbers() (bodies []string) {
 	at := 1785800100.0
 	for _, typ := range eventTypes {
 		for _, member := range []string{
-			`"confidence":%s`, `"anonymized_at":%s`, `"metadata":{"execution_times":{"command_processor":%[1]s,"prediction_loop":%[1]s}}`,
+			`"confidence":%s`, `"anonymized_at":%s`,
+			`"metadata":{"execution_times":{"command_processor":%[1]s,"prediction_loop":%[1]s}}`,
 			`"name":"action_listen","metadata":{"execution_times":{"prediction_loop":%s}}`,
 			`"parse_data":{"intent":{"name":"greet","confidence":%[1]s},"entities":[{"start":%[1]s,"end":%[1]s,"confidence_entity":%[1]s,"value":%[1]s}],"commands":[{"command":"set slot","name":"s","value":%[1]s}]}`,
-			`"value":%s`, `"data":{"elements":[%s]}`, `"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"%d\"}}]"`, `"metadata":%s`, `"text":%s`, `"flow_id":%s`,
+			`"value":%s`, `"data":{"elements":[%s]}`,
+			`"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"%d\"}}]"`, `"metadata":%s`,
+			`"text":%s`, `"flow_id":%s`,
 		} {
 			for i, v := range oddValues {
 				if strings.Contains(member, "%d") {

@@ -108,7 +108,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case queries.BadData(err):
 		p = fault(
 			http.StatusBadRequest,
-			"The request holds something that cannot be stored, such as a name that is not text. It would be refused again.",
+			"The request holds something that cannot be stored, such as a name that is not text. It would be "+
+				"refused again.",
 		)
 	default:
 		h.log.ErrorContext(r.Context(), "ingest over HTTP", "error", err)
@@ -303,7 +304,8 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 	} else if !ok {
 		p := fault(
 			http.StatusTooManyRequests,
-			"The token may not send so much in a minute; nothing of this request was stored. Send it again when the minute is over, or less at once.",
+			"The token may not send so much in a minute; nothing of this request was stored. Send it again when "+
+				"the minute is over, or less at once.",
 		)
 		p.wait = 60 - h.now().Second()
 		return a, p

@@ -348,7 +348,8 @@ func (s *session) adjust(
 				found = append(
 					found,
 					fmt.Errorf(
-						"partition %d of topic %q ends at offset %d, and had been read to %d: it is read from its beginning",
+						"partition %d of topic %q ends at offset %d, and had been read to %d: it is read from "+
+							"its beginning",
 						n, topic, end.Offset, read,
 					),
 				)
@@ -357,7 +358,8 @@ func (s *session) adjust(
 				found = append(
 					found,
 					fmt.Errorf(
-						"%d records of partition %d of topic %q were deleted before they were read: set a longer retention there",
+						"%d records of partition %d of topic %q were deleted before they were read: set a longer "+
+							"retention there",
 						start.Offset-read, n, topic,
 					),
 				)

@@ -51,10 +51,11 @@ func (c *Consumer) publish(ctx context.Context, rejected []ingest.Rejected) erro
 	}
 	defer bounded(ctx, l.conn)()
 	for _, r := range rejected {
-		confirmed, err := l.ch.PublishWithDeferredConfirmWithContext(ctx, "", c.cfg.DeadLetter, true, false, amqp.Publishing{
-			DeliveryMode: amqp.Persistent, AppId: r.Environment, Body: r.Body,
-			Headers: amqp.Table{"position": r.Position, "reason": r.Reason.Code, "detail": r.Reason.Detail},
-		})
+		confirmed, err := l.ch.PublishWithDeferredConfirmWithContext(ctx, "", c.cfg.DeadLetter, true, false,
+			amqp.Publishing{
+				DeliveryMode: amqp.Persistent, AppId: r.Environment, Body: r.Body,
+				Headers: amqp.Table{"position": r.Position, "reason": r.Reason.Code, "detail": r.Reason.Detail},
+			})
 		if err != nil {
 			return err
 		}
@@ -100,7 +101,8 @@ func (c *Consumer) checkExchange(ctx context.Context) error {
 	})
 	if missing(err) {
 		return errors.New(
-			"it does not exist: is it the name that Rasa's endpoints.yml has? Rasa makes it when it starts, and so does Turnwise unless it is told to declare nothing",
+			"it does not exist: is it the name that Rasa's endpoints.yml has? Rasa makes it when it starts, and so " +
+				"does Turnwise unless it is told to declare nothing",
 		)
 	}
 	return explain(err)

@@ -38,7 +38,8 @@ func (d *Decoder) Glance(body string, in wire.Intake) (g wire.Glance, ok bool) {
 		assistant = to
 	}
 	return wire.Glance{
-		Sender: d.sender(assistant, key), Time: seconds, At: conversation.MicrosOf(seconds), BodyHash: wire.BodyHash(body), Redacted: redacted(body),
+		Sender: d.sender(assistant, key), Time: seconds, At: conversation.MicrosOf(seconds),
+		BodyHash: wire.BodyHash(body), Redacted: redacted(body),
 	}, true
 }
 

@@ -188,7 +188,8 @@ func Pool(t testing.TB) *pgxpool.Pool {
 
 // Tables are all tables whose contents follow from the events alone.
 var Tables = []string{
-	"assistants", "environments", "channels", "versions", "senders", "projections", "events", "event_payloads", "event_originals",
+	"assistants", "environments", "channels", "versions", "senders", "projections", "events", "event_payloads",
+	"event_originals",
 	"messages", "conversations", "turns", "flow_runs", "flow_steps", "commands", "slots",
 }
 
@@ -223,7 +224,8 @@ func Holding(t testing.TB, db queries.DB, word string) (in []string) {
 	t.Helper()
 	rows, _ := db.Query(
 		context.Background(),
-		`select table_name::text from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`,
+		`select table_name::text from information_schema.tables where table_schema = 'public'
+	and table_type = 'BASE TABLE'`,
 	)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(names) < 40 {

@@ -287,7 +287,8 @@ func (r *reading) rollups(ctx context.Context) error {
 		slots.args(w)
 		w.And("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
 		from := unnestPieces +
-			"\ncross join lateral (select * from rollup_hours x where x.at >= k.from_at and x.at < k.until_at offset 0) as c\nwhere " + w.String()
+			"\ncross join lateral (select * from rollup_hours x where x.at >= k.from_at and x.at < k.until_at " +
+			"offset 0) as c\nwhere " + w.String()
 		if err := r.cells(ctx, w, from, r.askedFor(), func(at time.Time, assistant int32) bool {
 			return marked[hourKey{at.Truncate(time.Hour).UnixMicro(), assistant}]
 		}); err != nil {
@@ -299,7 +300,8 @@ func (r *reading) rollups(ctx context.Context) error {
 		raw.args(w)
 		w.And("(k.assistant = 0 or c.assistant_id = k.assistant)", "", nil)
 		from := unnestPieces +
-			"\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at < k.until_at offset 0) as c\nwhere " + w.String()
+			"\ncross join lateral (select * from conversations x where x.started_at >= k.from_at and x.started_at " +
+			"< k.until_at offset 0) as c\nwhere " + w.String()
 		if err := r.bound(ctx, w, from); err != nil {
 			return err
 		}

@@ -16,9 +16,11 @@ import (
 
 // spansText are the conversations of spans of time of assistants. Each span is looked up by itself (offset 0), as
 // nobody can know beforehand how short they are, and once for all assistants of which it is asked.
-const spansText = `(select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at, until)) as h
+const spansText = `(select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at,
+	until)) as h
 cross join lateral (select * from conversations x where x.started_at >= h.at and x.started_at < h.until offset 0) as c
-join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = h.at and k.assistant = c.assistant_id`
+join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = h.at
+	and k.assistant = c.assistant_id`
 
 // counting counts conversations by cell.
 type counting struct {
@@ -104,7 +106,8 @@ func (n *counting) conversations(
 	columns := w.FactColumns(criteria, n.asked[slices.Index(families, family(visits{}))])
 	rows, _ := n.db.Query(ctx, "select "+columns+"\nfrom "+n.from, w.Args)
 	into := []any{
-		&c.Visit.Person, &c.Visit.First, &k.SenderID, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &outcome, &rating,
+		&c.Visit.Person, &c.Visit.First, &k.SenderID, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version,
+		&outcome, &rating,
 		&c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict,
 	}
 	_, err := pgx.ForEachRow(rows, into, func() error {

@@ -99,12 +99,14 @@ const (
 select distinct d.at, d.assistant_id
 from rollup_days d
 join final_figures f on f.assistant_id = d.assistant_id and d.at < f.before
-where not exists (select from daily_figures x where x.day = (d.at at time zone @zone)::date and x.assistant_id = d.assistant_id)
+where not exists (select from daily_figures x where x.day = (d.at at time zone @zone)::date
+	and x.assistant_id = d.assistant_id)
 limit 100`
 	packedDaysSQL = `
 select d.at, d.assistant_id, d.environment_id, d.channel_id, d.version_id, d.tally, d.others
 from rollup_days d
-join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at and k.assistant = d.assistant_id`
+join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at
+	and k.assistant = d.assistant_id`
 )
 
 // FillDaily writes the plain columns of days that were counted, and frozen, before there were any: what is packed of

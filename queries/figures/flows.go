@@ -63,7 +63,8 @@ func (r *reading) trendAt(at time.Time) metric.FlowTally {
 
 const (
 	flowRunsText = `
-select r.sender_id, r.conversation_id, r.flow_id, r.started_at, r.ended_at, r.status, r.starts, r.interrupted, r.resumed,
+select r.sender_id, r.conversation_id, r.flow_id, r.started_at, r.ended_at, r.status, r.starts, r.interrupted,
+	r.resumed,
 	r.last_step, r.escalated
 from (select c.sender_id, c.id from `
 	flowRunsJoin = `) as c
@@ -157,7 +158,8 @@ func readVisits(rows pgx.Rows, each func(k queries.ConversationKey, v *metric.Fl
 		if end != nil {
 			r.EndedAt = end.UnixMicro()
 		}
-		r.Status, r.Starts, r.Interrupted, r.Resumed = conversation.RunStatus(status), int(starts), int(broken), int(resumed)
+		r.Status, r.Starts, r.Interrupted, r.Resumed = conversation.RunStatus(status), int(starts), int(broken),
+			int(resumed)
 		i := slices.IndexFunc(open, func(v *metric.FlowVisit) bool { return v.Flow == r.FlowID })
 		if i < 0 {
 			i, open = len(open), append(open, &metric.FlowVisit{Flow: r.FlowID})
@@ -198,8 +200,10 @@ func readSteps(rows pgx.Rows, each func(k queries.ConversationKey, flow string, 
 
 // dailyFlowColumns are those of daily_flow_figures.
 var dailyFlowColumns = map[string]metric.FlowCondition{
-	"started": metric.FlowStarted, "completed": metric.FlowCompleted, "finished": metric.FlowFinished, "missed": metric.FlowMissed, "cancelled": metric.FlowCancelled,
-	"stopped": metric.FlowStopped, "lost": metric.FlowLost, "interrupted": metric.FlowInterrupted, "resumed": metric.FlowResumed, "escalated": metric.FlowEscalated,
+	"started": metric.FlowStarted, "completed": metric.FlowCompleted, "finished": metric.FlowFinished,
+	"missed": metric.FlowMissed, "cancelled": metric.FlowCancelled,
+	"stopped": metric.FlowStopped, "lost": metric.FlowLost, "interrupted": metric.FlowInterrupted,
+	"resumed": metric.FlowResumed, "escalated": metric.FlowEscalated,
 }
 
 const (
@@ -214,7 +218,8 @@ select *
 from jsonb_populate_recordset(null::daily_flow_figures, @rows::jsonb)`
 
 	runTimesOfDaysSQL = `
-select k.at, c.assistant_id, r.flow_id, array_agg(extract(epoch from r.ended_at - r.started_at)::double precision * 1000)
+select k.at, c.assistant_id, r.flow_id,
+	array_agg(extract(epoch from r.ended_at - r.started_at)::double precision * 1000)
 from ` + spansText + `
 join flow_runs r on r.sender_id = c.sender_id and r.conversation_id = c.id
 where r.status = 'completed' and r.ended_at >= r.started_at

@@ -38,7 +38,8 @@ func (t *intentTally) unpack(_ time.Time, packed []byte) error {
 
 const (
 	turnsText = `
-select t.sender_id, t.conversation_id, t.intent, t.fallback, t.confidence, t.response_ms, t.understanding_ms, t.prediction_ms,
+select t.sender_id, t.conversation_id, t.intent, t.fallback, t.confidence, t.response_ms, t.understanding_ms,
+	t.prediction_ms,
 	t.flow_id, t.action
 from (select c.sender_id, c.id from `
 	turnsJoin = `) as c
@@ -46,7 +47,8 @@ join turns t on t.sender_id = c.sender_id and t.conversation_id = c.id
 where not t.platform`
 
 	commandsText = `
-select distinct t.sender_id, t.conversation_id, t.command, case when t.command = 'cannot handle' then left(t.detail, 300) else '' end
+select distinct t.sender_id, t.conversation_id, t.command, case when t.command = 'cannot handle'
+	then left(t.detail, 300) else '' end
 from (select c.sender_id, c.id from `
 	commandsJoin = `) as c
 join commands t on t.sender_id = c.sender_id and t.conversation_id = c.id`

@@ -36,11 +36,13 @@ with taken as (
 	left join lateral (
 		select p.started_at
 		from conversations p
-		where p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at < k.at and p.user_messages > 0
+		where p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at < k.at
+			and p.user_messages > 0
 		order by p.started_at desc
 		limit 1
 	) as last on true
-	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= coalesce(last.started_at, '-infinity')
+	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant
+		and c.started_at < k.at and c.started_at >= coalesce(last.started_at, '-infinity')
 	where k.engaged and k.usr <> ''
 	union
 	select c.sender_id, c.id
@@ -52,31 +54,37 @@ with taken as (
 		order by p.started_at desc
 		limit 1
 	) as last on true
-	join conversations c on c.sender_id = k.sender and c.user_id = '' and c.assistant_id = k.assistant and c.started_at < k.at and c.started_at >= coalesce(last.started_at, '-infinity')
+	join conversations c on c.sender_id = k.sender and c.user_id = '' and c.assistant_id = k.assistant
+		and c.started_at < k.at and c.started_at >= coalesce(last.started_at, '-infinity')
 	where k.engaged
 	union
 	select c.sender_id, c.id
 	from (select usr, assistant, min(at) as at from k where usr <> '' group by 1, 2) as k
-	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant and c.started_at > k.at
-	where not exists (select from conversations e where e.user_id = k.usr and e.user_id <> '' and e.assistant_id = k.assistant and e.started_at < k.at)
+	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant
+		and c.started_at > k.at
+	where not exists (select from conversations e where e.user_id = k.usr and e.user_id <> ''
+		and e.assistant_id = k.assistant and e.started_at < k.at)
 	union
 	select c.sender_id, c.id
 	from (select sender, min(at) as at from k where usr = '' group by 1) as k
 	join conversations c on c.sender_id = k.sender and c.user_id = '' and c.started_at > k.at
-	where not exists (select from conversations e where e.sender_id = k.sender and e.user_id = '' and e.started_at < k.at)
+	where not exists (select from conversations e where e.sender_id = k.sender and e.user_id = ''
+		and e.started_at < k.at)
 ), linked as (
 	select c.sender_id, c.id, c.assistant_id, c.started_at, ` + queries.PersonFirstText + ` as first_at,
 		case
 			when c.user_id <> '' then (
 				select n.started_at
 				from conversations n
-				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id and n.started_at > c.started_at and n.user_messages > 0
+				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id
+					and n.started_at > c.started_at and n.user_messages > 0
 				order by n.started_at
 				limit 1)
 			else (
 				select n.started_at
 				from conversations n
-				where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id and n.started_at > c.started_at and n.user_messages > 0
+				where n.sender_id = c.sender_id and n.assistant_id = c.assistant_id and n.started_at > c.started_at
+					and n.user_messages > 0
 				order by n.started_at
 				limit 1)
 		end as next_at
@@ -99,7 +107,8 @@ with taken as (
 	returning p.sender_id, p.conversation_id
 ), marked as (
 	insert into dirty_hours (hour, assistant_id, shard, generation)
-	select distinct date_trunc('hour', l.started_at, 'UTC'), l.assistant_id, -1, coalesce((select generation from rollup_state), 0)
+	select distinct date_trunc('hour', l.started_at, 'UTC'), l.assistant_id, -1, coalesce((select generation
+		from rollup_state), 0)
 	from (select * from stored union all select * from dropped) as x
 	join linked l on l.sender_id = x.sender_id and l.id = x.conversation_id
 	order by 1, 2
@@ -131,7 +140,8 @@ func LinkPersons(ctx context.Context, pool *pgxpool.Pool) error {
 const nextGenerationSQL = `
 update rollup_state
 set generation = generation + 1
-where exists (select from dirty_hours m where m.hour >= @from and m.hour < @until and m.generation = rollup_state.generation)`
+where exists (select from dirty_hours m where m.hour >= @from and m.hour < @until
+	and m.generation = rollup_state.generation)`
 
 // takeMarksSQL takes hours that no writer is at, the newest first. An hour of which another shard is taken is
 // taken again later.

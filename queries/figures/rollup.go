@@ -187,7 +187,8 @@ const hoursOfDaysSQL = `
 select s.at, s.assistant_id, s.environment_id, s.channel_id, s.version_id, s.tally, s.others
 from (select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at, until)) as d
 cross join lateral (select * from rollup_hours x where x.at >= d.at and x.at < d.until offset 0) as s
-join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at and k.assistant = s.assistant_id`
+join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = d.at
+	and k.assistant = s.assistant_id`
 
 // mergeDays adds up the hours of days. Hours that are not up to date are marked, and so will the day be once they are
 // counted.
@@ -243,7 +244,8 @@ func byAssistant(found *cells) *cells {
 
 const cellsText = ` (at, assistant_id, environment_id, channel_id, version_id, tally, others)
 select *
-from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[], @versions::bigint[],
+from unnest(@ats::timestamptz[], @assistants::integer[], @environments::integer[], @channels::integer[],
+	@versions::bigint[],
 	@tallies::bytea[], @others::bytea[])`
 
 const (
@@ -263,7 +265,8 @@ func replaceCells(ctx context.Context, tx pgx.Tx, remove, insert string, of []As
 	packed, others := make([][]byte, n), make([][]byte, n)
 	for i := range found.all {
 		c := &found.all[i]
-		ats[i], assistants[i], environments[i], channels[i], versions[i] = c.at, c.Assistant, c.Environment, c.Channel, c.Version
+		ats[i], assistants[i], environments[i], channels[i], versions[i] = c.at, c.Assistant, c.Environment, c.Channel,
+			c.Version
 		packed[i], others[i] = partOf[*tally](c).pack(c.at), c.packOthers()
 	}
 	if _, err := tx.Exec(ctx, insert, pgx.StrictNamedArgs{
@@ -304,7 +307,8 @@ func replaceDaySums(ctx context.Context, tx pgx.Tx, days []AssistantHour, sums *
 	return nil
 }
 
-const rollupBacklogSQL = `select (select count(*) from (select distinct hour, assistant_id from dirty_hours) as k) as hours, (select count(*) from dirty_days) as days`
+const rollupBacklogSQL = `select (select count(*) from (select distinct hour, assistant_id
+	from dirty_hours) as k) as hours, (select count(*) from dirty_days) as days`
 
 // RollupBacklog is what is still to be counted.
 type RollupBacklog struct{ Hours, Days int64 }

@@ -23,7 +23,8 @@ set zone = excluded.zone, version = excluded.version`
 
 const markAllSQL = `
 insert into dirty_hours (hour, assistant_id, shard, generation)
-select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select generation from rollup_state), 0)
+select distinct date_trunc('hour', started_at, 'UTC'), assistant_id, -1, coalesce((select generation
+	from rollup_state), 0)
 from conversations
 on conflict (hour, assistant_id, shard, generation) do update
 set changes = dirty_hours.changes + 1`
@@ -31,11 +32,16 @@ set changes = dirty_hours.changes + 1`
 var clearRollupsSQL = []string{
 	// who stores and who reads goes on
 	`lock table rollup_state, rollup_hours, rollup_days, rollup_day_sums in exclusive mode`,
-	`delete from rollup_hours s where not exists (select from final_figures f where f.assistant_id = s.assistant_id and s.at < f.before)`,
-	`delete from rollup_days d where not exists (select from final_figures f where f.assistant_id = d.assistant_id and d.at < f.before)`,
-	`delete from rollup_day_sums d where not exists (select from final_figures f where f.assistant_id = d.assistant_id and d.at < f.before)`,
-	`delete from daily_figures d where not exists (select from final_figures f join rollup_state s on true where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
-	`delete from daily_flow_figures d where not exists (select from final_figures f join rollup_state s on true where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
+	`delete from rollup_hours s where not exists (select from final_figures f where f.assistant_id = s.assistant_id
+	and s.at < f.before)`,
+	`delete from rollup_days d where not exists (select from final_figures f where f.assistant_id = d.assistant_id
+	and d.at < f.before)`,
+	`delete from rollup_day_sums d where not exists (select from final_figures f where f.assistant_id = d.assistant_id
+	and d.at < f.before)`,
+	`delete from daily_figures d where not exists (select from final_figures f join rollup_state s on true
+	where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
+	`delete from daily_flow_figures d where not exists (select from final_figures f join rollup_state s on true
+	where f.assistant_id = d.assistant_id and d.day < (f.before at time zone s.zone)::date)`,
 	`delete from dirty_days`,
 }
 
@@ -81,7 +87,8 @@ func PrepareRollups(ctx context.Context, pool *pgxpool.Pool, g Grid) error {
 }
 
 const (
-	frozenSlotsSQL      = `select distinct s.at, s.assistant_id from rollup_hours s join final_figures f on f.assistant_id = s.assistant_id and s.at < f.before`
+	frozenSlotsSQL = `select distinct s.at, s.assistant_id from rollup_hours s
+	join final_figures f on f.assistant_id = s.assistant_id and s.at < f.before`
 	forgetFrozenDaysSQL = `delete from rollup_days`
 	forgetFrozenSumsSQL = `delete from rollup_day_sums`
 	forgetAllDailySQL   = `delete from daily_figures`

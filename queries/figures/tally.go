@@ -77,10 +77,13 @@ func (tallies) exact(ctx context.Context, tx pgx.Tx, g Grid, days []AssistantHou
 
 // dailyColumns are the columns of daily_figures that count conversations.
 var dailyColumns = map[string]metric.Condition{
-	"conversations": metric.All, "engaged": metric.Engaged, "contained": metric.Contained, "resolved": metric.Resolved, "resolved_confirmed": metric.Confirmed,
-	"resolved_assumed": metric.Assumed, "durable": metric.Durable, "handed_off": metric.HandedOff, "escalated": metric.Escalated, "abandoned": metric.Abandoned,
-	"not_engaged": metric.EndedNotEngaged, "asked": metric.Asked, "rated": metric.Rated, "satisfied": metric.Satisfied, "unsatisfied": metric.Unsatisfied,
-	"judged": metric.Judged, "succeeded": metric.Succeeded,
+	"conversations": metric.All, "engaged": metric.Engaged, "contained": metric.Contained, "resolved": metric.Resolved,
+	"resolved_confirmed": metric.Confirmed,
+	"resolved_assumed":   metric.Assumed, "durable": metric.Durable, "handed_off": metric.HandedOff,
+	"escalated": metric.Escalated, "abandoned": metric.Abandoned,
+	"not_engaged": metric.EndedNotEngaged, "asked": metric.Asked, "rated": metric.Rated, "satisfied": metric.Satisfied,
+	"unsatisfied": metric.Unsatisfied,
+	"judged":      metric.Judged, "succeeded": metric.Succeeded,
 }
 
 const (
@@ -89,10 +92,12 @@ delete from daily_figures d
 using unnest(@days::date[], @assistants::integer[]) as k (day, assistant)
 where d.day = k.day and d.assistant_id = k.assistant`
 
-	insertDailySQL = `insert into daily_figures select * from jsonb_populate_recordset(null::daily_figures, @rows::jsonb)`
+	insertDailySQL = `insert into daily_figures select * from jsonb_populate_recordset(null::daily_figures,
+	@rows::jsonb)`
 
 	boundsOfDaysSQL = `
-select k.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, min(c.started_at), max(c.started_at), count(*)
+select k.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, min(c.started_at), max(c.started_at),
+	count(*)
 from ` + spansText + `
 group by 1, 2, 3, 4, 5`
 )
@@ -121,7 +126,8 @@ func (tallies) daily(ctx context.Context, to *dailyRows) error {
 		c := &to.found.all[i]
 		t := partOf[*tally](c)
 		row := to.add(c.at, c.Assistant)
-		row["environment_id"], row["channel_id"], row["version_id"], row["responses"] = c.Environment, c.Channel, c.Version, t.Response.N
+		row["environment_id"], row["channel_id"], row["version_id"], row["responses"] = c.Environment, c.Channel,
+			c.Version, t.Response.N
 		for column, is := range dailyColumns {
 			row[column] = t.Count(is)
 		}

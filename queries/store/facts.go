@@ -433,18 +433,29 @@ func (b *Batch) run(sender int64, x conversation.ConversationRun) {
 }
 
 const (
-	copySendersSQL       = `copy senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at) from stdin binary`
-	copyProjectionsSQL   = `copy projections (sender_id, newest_time, state) from stdin binary`
-	copyEventsSQL        = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash, environment_id, turn, part, pos, flags, place, via, type, name, flow_id, step_id, agent_id) from stdin binary`
-	copyPayloadsSQL      = `copy event_payloads (sender_id, at, conversation_id, part, format, bodies) from stdin binary`
-	copyOriginalsSQL     = `copy event_originals (sender_id, event_id, body) from stdin binary`
-	copyMessagesSQL      = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence, confidence_sent, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
-	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id, user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at, closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns, outcome, outcome_because, escalated_at, escalation_reason, csat, flows, last_flow, first_text, removed, resumed, response_ms, response_median_ms, facets, absorbed, checkpoint) from stdin binary`
-	copyTurnsSQL         = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms, response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, confidence_sent, flow_id, action) from stdin binary`
-	copyRunsSQL          = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status, starts, interrupted, resumed, last_step, escalated) from stdin binary`
-	copyStepsSQL         = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`
-	copyCommandsSQL      = `copy commands (sender_id, conversation_id, seq, n, turn, at, command, flow_id, slot, value, detail) from stdin binary`
-	copySlotsSQL         = `copy slots (sender_id, conversation_id, seq, turn, at, name, value) from stdin binary`
+	copySendersSQL = `copy senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at)
+	from stdin binary`
+	copyProjectionsSQL = `copy projections (sender_id, newest_time, state) from stdin binary`
+	copyEventsSQL      = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash,
+	environment_id, turn, part, pos, flags, place, via, type, name, flow_id, step_id, agent_id) from stdin binary`
+	copyPayloadsSQL  = `copy event_payloads (sender_id, at, conversation_id, part, format, bodies) from stdin binary`
+	copyOriginalsSQL = `copy event_originals (sender_id, event_id, body) from stdin binary`
+	copyMessagesSQL  = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence,
+	confidence_sent, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
+	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id,
+	user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at,
+		closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns,
+			outcome, outcome_because, escalated_at, escalation_reason, csat, flows, last_flow, first_text, removed,
+				resumed, response_ms, response_median_ms, facets, absorbed, checkpoint) from stdin binary`
+	copyTurnsSQL = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms,
+	response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, confidence_sent,
+		flow_id, action) from stdin binary`
+	copyRunsSQL = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status,
+	starts, interrupted, resumed, last_step, escalated) from stdin binary`
+	copyStepsSQL    = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`
+	copyCommandsSQL = `copy commands (sender_id, conversation_id, seq, n, turn, at, command, flow_id, slot,
+	value, detail) from stdin binary`
+	copySlotsSQL = `copy slots (sender_id, conversation_id, seq, turn, at, name, value) from stdin binary`
 )
 
 const deleteTurnsSQL = `
@@ -469,12 +480,15 @@ where p.sender_id = k.sender_id
 
 const upsertSendersSQL = `
 insert into senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at)
-select k.id, k.assistant, k.key, k.usr, k.channel, timestamptz 'epoch' + k.first * interval '1 microsecond', timestamptz 'epoch' + k.last * interval '1 microsecond'
-from unnest(@ids::bigint[], @assistants::integer[], @keys::text[], @users::text[], @channels::text[], @first::bigint[], @last::bigint[])
+select k.id, k.assistant, k.key, k.usr, k.channel, timestamptz 'epoch' + k.first * interval '1 microsecond',
+	timestamptz 'epoch' + k.last * interval '1 microsecond'
+from unnest(@ids::bigint[], @assistants::integer[], @keys::text[], @users::text[], @channels::text[],
+	@first::bigint[], @last::bigint[])
 	as k (id, assistant, key, usr, channel, first, last)
 order by k.id
 on conflict (id) do update
-set user_id = excluded.user_id, channel = excluded.channel, first_seen_at = excluded.first_seen_at, last_seen_at = excluded.last_seen_at`
+set user_id = excluded.user_id, channel = excluded.channel, first_seen_at = excluded.first_seen_at,
+	last_seen_at = excluded.last_seen_at`
 
 const upsertProjectionsSQL = `
 insert into projections (sender_id, newest_time, state)
@@ -548,6 +562,7 @@ func (b *Batch) Reset() {
 	} {
 		r.n = 0
 	}
-	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{}, convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
+	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{},
+		convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
 	b.searched = b.searched[:0]
 }

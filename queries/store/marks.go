@@ -31,7 +31,8 @@ type marks struct {
 // came notes a conversation that is new, or becomes engaged: whoever came back with it changes how the ones before are
 // judged.
 func (m *marks) came(sender int64, user string, assistant int32, startedAt int64, engaged bool) {
-	m.senders, m.users, m.assistants, m.ats = append(m.senders, sender), append(m.users, user), append(m.assistants, assistant), append(m.ats, startedAt)
+	m.senders, m.users, m.assistants, m.ats = append(m.senders, sender), append(m.users, user),
+		append(m.assistants, assistant), append(m.ats, startedAt)
 	m.engaged = append(m.engaged, engaged)
 }
 
@@ -48,7 +49,8 @@ func (m *marks) add(sender int64, assistant int32, startedAt int64) {
 // belongs to a generation that is over, so that nobody waits for the count.
 const markHoursSQL = `
 insert into dirty_hours (hour, assistant_id, shard, generation)
-select timestamptz 'epoch' + k.hour * interval '1 microsecond', k.assistant, @shard::smallint, coalesce((select generation from rollup_state), 0)
+select timestamptz 'epoch' + k.hour * interval '1 microsecond', k.assistant, @shard::smallint,
+	coalesce((select generation from rollup_state), 0)
 from unnest(@hours::bigint[], @assistants::integer[]) as k (hour, assistant)
 order by 1, 2
 on conflict (hour, assistant_id, shard, generation) do update
@@ -57,7 +59,8 @@ set changes = dirty_hours.changes + 1`
 const arrivedSQL = `
 insert into rollup_arrivals (sender_id, user_id, assistant_id, at, engaged)
 select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 microsecond', u.engaged
-from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[], @engaged::boolean[]) as u (sender, usr, assistant, at, engaged)`
+from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[],
+	@engaged::boolean[]) as u (sender, usr, assistant, at, engaged)`
 
 // goneSQL notes conversations that are about to be deleted.
 const goneSQL = `
@@ -85,7 +88,8 @@ func (m *marks) queue(q *pgx.Batch) {
 // markForgottenSQL marks the hours of conversations that are about to be deleted.
 const markForgottenSQL = `
 insert into dirty_hours (hour, assistant_id, shard, generation)
-select distinct date_trunc('hour', started_at, 'UTC') as hour, assistant_id, @shard::smallint, coalesce((select generation from rollup_state), 0)
+select distinct date_trunc('hour', started_at, 'UTC') as hour, assistant_id, @shard::smallint,
+	coalesce((select generation from rollup_state), 0)
 from conversations
 where sender_id = @sender and id = any(@ids::uuid[])
 order by 1, 2

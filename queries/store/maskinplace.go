@@ -12,25 +12,36 @@ import (
 	"turnwise/queries"
 )
 
-const spanText = ` t.sender_id = @sender and t.at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and t.at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and t.conversation_id = any(@ids::uuid[])`
+const spanText = ` t.sender_id = @sender and t.at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
+	and t.at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond'
+		and t.conversation_id = any(@ids::uuid[])`
 
 const (
 	payloadsToMaskSQL = `select t.at, t.conversation_id, t.part, t.bodies from event_payloads t where` + spanText
-	maskPayloadSQL    = `update event_payloads t set bodies = @bodies where t.sender_id = @sender and t.at = @at and t.conversation_id = @id and t.part = @part`
-	maskEventsSQL     = `
+	maskPayloadSQL    = `update event_payloads t set bodies = @bodies where t.sender_id = @sender and t.at = @at
+	and t.conversation_id = @id and t.part = @part`
+	maskEventsSQL = `
 update events t
 set flags = t.flags | 16, body_hash = k.hash
 from unnest(@convs::uuid[], @parts::smallint[], @poss::smallint[], @hashes::bigint[]) as k (id, part, pos, hash)
 where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + spanText
-	forgetMaskedOriginalsSQL = `delete from event_originals o using events t where o.sender_id = t.sender_id and o.event_id = t.id and t.flags & 16 <> 0 and` + spanText
-	messagesToMaskSQL        = `select t.at, t.id, t.conversation_id, t.author, t.text, t.rich, t.entities from messages t where` + spanText
-	maskMessageSQL           = `update messages t set text = @text, rich = @rich, entities = @entities where t.sender_id = @sender and t.at = @at and t.id = @id`
-	firstTextsToMaskSQL      = `select id, first_text from conversations where sender_id = @sender and id = any(@ids::uuid[]) and first_text <> ''`
-	maskFirstTextSQL         = `update conversations set first_text = @text where sender_id = @sender and id = @id`
-	commandsToMaskSQL        = `select conversation_id, seq, n, slot, value, detail from commands where sender_id = @sender and conversation_id = any(@ids::uuid[]) and value || detail <> ''`
-	maskCommandSQL           = `update commands set value = @value, detail = @detail where sender_id = @sender and conversation_id = @id and seq = @seq and n = @n`
-	slotsToMaskSQL           = `select conversation_id, seq, name, value from slots where sender_id = @sender and conversation_id = any(@ids::uuid[]) and value <> ''`
-	maskSlotSQL              = `update slots set value = @value where sender_id = @sender and conversation_id = @id and seq = @seq and name = @name and value = @was`
+	forgetMaskedOriginalsSQL = `delete from event_originals o using events t where o.sender_id = t.sender_id
+	and o.event_id = t.id and t.flags & 16 <> 0 and` + spanText
+	messagesToMaskSQL = `select t.at, t.id, t.conversation_id, t.author, t.text, t.rich, t.entities
+	from messages t where` + spanText
+	maskMessageSQL = `update messages t set text = @text, rich = @rich, entities = @entities
+	where t.sender_id = @sender and t.at = @at and t.id = @id`
+	firstTextsToMaskSQL = `select id, first_text from conversations where sender_id = @sender
+	and id = any(@ids::uuid[]) and first_text <> ''`
+	maskFirstTextSQL  = `update conversations set first_text = @text where sender_id = @sender and id = @id`
+	commandsToMaskSQL = `select conversation_id, seq, n, slot, value, detail from commands
+	where sender_id = @sender and conversation_id = any(@ids::uuid[]) and value || detail <> ''`
+	maskCommandSQL = `update commands set value = @value, detail = @detail where sender_id = @sender
+	and conversation_id = @id and seq = @seq and n = @n`
+	slotsToMaskSQL = `select conversation_id, seq, name, value from slots where sender_id = @sender
+	and conversation_id = any(@ids::uuid[]) and value <> ''`
+	maskSlotSQL = `update slots set value = @value where sender_id = @sender and conversation_id = @id
+	and seq = @seq and name = @name and value = @was`
 )
 
 // MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them:
@@ -131,7 +142,8 @@ func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
 				continue
 			}
 			bodies[i], found = masked, true
-			convs, parts, poss, hashes = append(convs, x.id), append(parts, x.part), append(poss, int16(i)), append(hashes, p.hash(masked))
+			convs, parts, poss, hashes = append(convs, x.id), append(parts, x.part), append(poss, int16(i)),
+				append(hashes, p.hash(masked))
 		}
 		if found {
 			changed = append(changed, payload{x.at, x.id, x.part, strings.Join(bodies, queries.BodySeparator)})

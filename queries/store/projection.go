@@ -34,7 +34,8 @@ type StoredEvent struct {
 }
 
 const storedEventsSQL = `
-select e.sender_id, e.at, e.id, e.conversation_id, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.place, e.type, e.name, e.via
+select e.sender_id, e.at, e.id, e.conversation_id, e.part, e.pos, e.flags, e.body_hash, e.environment_id, e.place,
+	e.type, e.name, e.via
 from unnest(@senders::bigint[], @froms::bigint[], @untils::bigint[]) as k (sender_id, from_at, until_at)
 cross join lateral (
 	select *
@@ -115,7 +116,8 @@ func StoredBodies(ctx context.Context, db queries.DB, stretches []TimeSpan) (map
 }
 
 func stretchArgs(stretches []TimeSpan) pgx.StrictNamedArgs {
-	senders, froms, untils := make([]int64, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches))
+	senders, froms, untils := make([]int64, len(stretches)), make([]int64, len(stretches)),
+		make([]int64, len(stretches))
 	for i, s := range stretches {
 		senders[i], froms[i], untils[i] = s.Sender, s.From, s.Until
 	}
@@ -134,7 +136,8 @@ type StoredConversation struct {
 }
 
 const senderConversationsSQL = `
-select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, removed > 0, absorbed, checkpoint
+select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint,
+	(extract(epoch from last_at) * 1000000)::bigint, removed > 0, absorbed, checkpoint
 from conversations
 where sender_id = @sender
 order by first_time, first_place, first_rank, first_event`
@@ -161,7 +164,8 @@ func SenderConversations(ctx context.Context, db queries.DB, sender int64) ([]St
 	return out, err
 }
 
-const textsRemovedOfSQL = `select sender_id, id, removed > 0 from conversations where sender_id = any(@senders::bigint[])`
+const textsRemovedOfSQL = `select sender_id, id, removed > 0 from conversations
+	where sender_id = any(@senders::bigint[])`
 
 // StrippedOf tells of all conversations of the senders whether retention removed their texts.
 func TextsRemovedOf(ctx context.Context, db queries.DB, senders []int64) (map[queries.ConversationKey]bool, error) {
@@ -177,7 +181,8 @@ func TextsRemovedOf(ctx context.Context, db queries.DB, senders []int64) (map[qu
 	return out, err
 }
 
-const senderSeedSQL = `select (extract(epoch from first_seen_at) * 1000000)::bigint, (extract(epoch from last_seen_at) * 1000000)::bigint, channel, user_id from senders where id = @id`
+const senderSeedSQL = `select (extract(epoch from first_seen_at) * 1000000)::bigint,
+	(extract(epoch from last_seen_at) * 1000000)::bigint, channel, user_id from senders where id = @id`
 
 // SenderSeed is a fold's state of a sender of whom nothing can be folded again.
 func SenderSeed(ctx context.Context, db queries.DB, sender int64, newest float64) (*conversation.Projection, error) {
@@ -294,9 +299,18 @@ var forgetSQL = []string{
 }
 
 var forgetPartitionedSQL = []string{
-	`delete from events where sender_id = @sender and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and conversation_id = any(@ids::uuid[])`,
-	`delete from event_payloads where sender_id = @sender and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and conversation_id = any(@ids::uuid[])`,
-	`delete from messages where sender_id = @sender and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond' and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond' and conversation_id = any(@ids::uuid[])`,
+	`delete from events where sender_id = @sender
+	and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
+		and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond'
+			and conversation_id = any(@ids::uuid[])`,
+	`delete from event_payloads where sender_id = @sender
+	and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
+		and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond'
+			and conversation_id = any(@ids::uuid[])`,
+	`delete from messages where sender_id = @sender
+	and at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
+		and at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond'
+			and conversation_id = any(@ids::uuid[])`,
 }
 
 // Forget deletes all facts of a sender's conversations, which lie in the stretch, so that they can be

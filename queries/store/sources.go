@@ -72,8 +72,10 @@ with types as (
 	cross join (values ((@at::timestamptz at time zone 'UTC')::date)) as d (day)
 	cross join lateral (
 		select case
-			when exists (select from event_types e where e.day = d.day and e.source_id = @source and e.type = t.type) then t.type
-			when (select count(*) from event_types e where e.day = d.day and e.source_id = @source) < 1000 then t.type -- anybody may make up types
+			when exists (select from event_types e where e.day = d.day and e.source_id = @source and e.type = t.type)
+				then t.type
+			when (select count(*) from event_types e where e.day = d.day and e.source_id = @source) < 1000
+				then t.type -- anybody may make up types
 			else ''
 		end as type
 	) as c
@@ -83,9 +85,11 @@ with types as (
 	set stored = event_types.stored + excluded.stored,
 		last_at = greatest(event_types.last_at, excluded.last_at)
 )
-insert into ingest_minutes (source_id, minute, shard, stored, duplicates, revised, rejected, delay_ms, newest_at, received_at, delays, redelivered, empty)
+insert into ingest_minutes (source_id, minute, shard, stored, duplicates, revised, rejected, delay_ms, newest_at,
+	received_at, delays, redelivered, empty)
 values (@source, date_trunc('minute', @at::timestamptz), @shard, @stored, @duplicates, @revised, @rejected, @delay,
-	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end, @at::timestamptz, @delays, @redelivered, @empty)
+	case when @newest::bigint = 0 then null else timestamptz 'epoch' + @newest::bigint * interval '1 microsecond' end,
+		@at::timestamptz, @delays, @redelivered, @empty)
 on conflict (source_id, minute, shard) do update
 set stored = ingest_minutes.stored + excluded.stored,
 	duplicates = ingest_minutes.duplicates + excluded.duplicates,
@@ -109,7 +113,8 @@ func CountMinute(ctx context.Context, db queries.DB, m Minute) error {
 	}
 	types, ofTypes := typesOf(m.Types)
 	_, err := db.Exec(ctx, countMinuteSQL, pgx.StrictNamedArgs{
-		"source": m.Source, "at": m.At, "shard": m.Shard, "stored": m.Stored, "duplicates": m.Duplicates, "revised": m.Revised,
+		"source": m.Source, "at": m.At, "shard": m.Shard, "stored": m.Stored, "duplicates": m.Duplicates,
+		"revised":  m.Revised,
 		"rejected": m.Rejected, "delay": m.DelayMS, "newest": m.NewestAt,
 		"delays": delays, "redelivered": m.Redelivered, "empty": m.Empty,
 		"types": types, "of_types": ofTypes,
@@ -118,7 +123,8 @@ func CountMinute(ctx context.Context, db queries.DB, m Minute) error {
 }
 
 const insertRejectedSQL = `
-insert into rejected_events (id, source_id, first_at, last_at, seen, position, code, detail, byte_offset, assistant, environment, format, body, size)
+insert into rejected_events (id, source_id, first_at, last_at, seen, position, code, detail, byte_offset, assistant,
+	environment, format, body, size)
 values (@id, @source, @at, @at, 1, @position, @code, @detail, @offset, @assistant, @environment, @format, @body, @size)
 on conflict (id) do update
 set seen = rejected_events.seen + 1, last_at = excluded.last_at`
@@ -128,8 +134,10 @@ func AddRejected(ctx context.Context, db queries.DB, rejected []queries.Rejected
 	var q pgx.Batch
 	for _, r := range rejected {
 		q.Queue(insertRejectedSQL, pgx.StrictNamedArgs{
-			"id": r.ID, "source": r.SourceID, "at": r.LastAt, "position": r.Position, "code": r.Code, "detail": r.Detail,
-			"offset": r.ByteOffset, "assistant": r.Assistant, "environment": r.Environment, "format": r.Format, "body": r.Body, "size": r.Size,
+			"id": r.ID, "source": r.SourceID, "at": r.LastAt, "position": r.Position, "code": r.Code,
+			"detail": r.Detail,
+			"offset": r.ByteOffset, "assistant": r.Assistant, "environment": r.Environment, "format": r.Format,
+			"body": r.Body, "size": r.Size,
 		})
 	}
 	return db.SendBatch(ctx, &q).Close()

@@ -87,7 +87,8 @@ func StartBulk(
 		w.Args["run"], w.Args["limit"] = r.ID, MostBulk+1
 		tag, err := tx.Exec(
 			ctx,
-			"insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit",
+			"insert into bulk_items (run_id, sender_id, conversation_id)\nselect @run::uuid, c.sender_id, "+
+				"c.id\nfrom conversations c\nwhere "+w.String()+"\nlimit @limit",
 			w.Args,
 		)
 		if err != nil {
@@ -114,9 +115,13 @@ from bulk_runs `
 const (
 	bulkByIDSQL = bulkColumns + `where id = @id and account_id = @user`
 	nextBulkSQL = bulkColumns +
-		`where ended_at is null and (@id::uuid is null or id = @id) order by created_at, id limit 1 for update skip locked`
-	bulkPartSQL  = `select sender_id, conversation_id as id from bulk_items where run_id = @run and not done order by sender_id, conversation_id limit @limit`
-	bulkDoneSQL  = `update bulk_items set done = true where run_id = @run and (sender_id, conversation_id) in (select k.sender_id, k.id from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id))`
+		`where ended_at is null and (@id::uuid is null or id = @id) order by created_at, id
+	limit 1 for update skip locked`
+	bulkPartSQL = `select sender_id, conversation_id as id from bulk_items where run_id = @run and not done
+	order by sender_id, conversation_id limit @limit`
+	bulkDoneSQL = `update bulk_items set done = true
+	where run_id = @run and (sender_id, conversation_id) in (select k.sender_id, k.id
+		from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id))`
 	bulkCountSQL = `
 update bulk_runs
 set done = done + @done, changed = changed + @changed, ended_at = case when @ended::boolean then @at::timestamptz end

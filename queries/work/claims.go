@@ -27,7 +27,8 @@ type Item struct {
 
 // What a user may take: what is given to him or to nobody, and nobody else holds. It is materialized, as a join that
 // asked again would take another one. freeText: given to nobody, or to somebody who no longer reviews.
-const freeText = `not exists (select from accounts f where f.id = x.for_account and not f.disabled and f.role <> 'viewer' and coalesce(f.transcripts, true))`
+const freeText = `not exists (select from accounts f where f.id = x.for_account and not f.disabled
+	and f.role <> 'viewer' and coalesce(f.transcripts, true))`
 
 const claimSQL = `
 with k as materialized (
@@ -36,16 +37,20 @@ with k as materialized (
 	where x.queue_id = @queue and x.ended_at is null and (x.for_account = @user or ` + freeText + `)
 		and exists (select from queues q where q.id = x.queue_id and q.closed_at is null)
 		and (x.claimed_by is null or x.claimed_by = @user or x.claimed_until < @now)
-		and exists (select from conversations c where c.sender_id = x.sender_id and c.id = x.conversation_id and (@limits::integer[] is null or c.assistant_id = any(@limits)))
-	order by coalesce(x.claimed_by = @user and x.claimed_until >= @now, false) desc, x.for_account is null, x.place, x.sender_id
+		and exists (select from conversations c where c.sender_id = x.sender_id and c.id = x.conversation_id
+			and (@limits::integer[] is null or c.assistant_id = any(@limits)))
+	order by coalesce(x.claimed_by = @user and x.claimed_until >= @now, false) desc, x.for_account is null, x.place,
+		x.sender_id
 	limit 1
 	for update of x skip locked
 )
 update queue_items i
-set claimed_by = @user, claimed_at = case when i.claimed_by = @user and i.claimed_until >= @now then i.claimed_at else @now end, claimed_until = @until
+set claimed_by = @user, claimed_at = case when i.claimed_by = @user and i.claimed_until >= @now then i.claimed_at
+	else @now end, claimed_until = @until
 from k
 where i.queue_id = @queue and i.sender_id = k.sender_id and i.conversation_id = k.conversation_id
-returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_account, i.claimed_by, i.claimed_until, i.ended, i.reason`
+returning i.queue_id, i.place, i.why, i.sender_id, i.conversation_id as id, i.for_account, i.claimed_by,
+	i.claimed_until, i.ended, i.reason`
 
 // Claim gives a user the next item of a queue, for ClaimLasts, or again the one that he holds. ErrNotFound says that
 // there is none.
@@ -72,7 +77,8 @@ func ItemOf(ctx context.Context, db queries.DB, queue conversation.UUID, p queri
 const keepClaimSQL = `
 update queue_items
 set claimed_until = @until
-where queue_id = @queue and sender_id = @sender and conversation_id = @conversation and ended_at is null and claimed_by = @user and claimed_until >= @now`
+where queue_id = @queue and sender_id = @sender and conversation_id = @conversation and ended_at is null
+	and claimed_by = @user and claimed_until >= @now`
 
 // KeepClaim lets a user hold an item for longer, if it is still his.
 func KeepClaim(
@@ -97,7 +103,8 @@ set ended = @ended, reason = @reason, ended_at = @at, ended_by = @user
 where queue_id = @subject and sender_id = @sender and conversation_id = @conversation`
 	reopenItemSQL = `
 update queue_items
-set ended = '', reason = '', ended_at = null, ended_by = null, claimed_by = @user, claimed_at = @at, claimed_until = @until
+set ended = '', reason = '', ended_at = null, ended_by = null, claimed_by = @user, claimed_at = @at,
+	claimed_until = @until
 where queue_id = @subject and sender_id = @sender and conversation_id = @conversation`
 )
 
@@ -127,7 +134,8 @@ select coalesce(a.batch, a.id) as id, a.kind, a.conversation_id, a.at, coalesce(
 	(select q.subject from review_acts q where q.batch = a.batch and q.kind = 'queue' limit 1) as queue_id
 from review_acts a
 left join tags t on a.kind = 'tag' and t.id = a.subject
-where a.account_id = @user and a.undone_at is null and a.at >= @since and (@conversation::uuid is null or a.conversation_id = @conversation)
+where a.account_id = @user and a.undone_at is null and a.at >= @since and (@conversation::uuid is null
+	or a.conversation_id = @conversation)
 	and not exists (select from bulk_runs b where b.id = a.batch)
 order by a.n desc
 limit 1`
@@ -163,7 +171,8 @@ type QueuedItem struct {
 }
 
 const queueItemsSQL = `
-select x.queue_id, x.place, x.why, x.sender_id, x.conversation_id as id, x.for_account, x.claimed_by, x.claimed_until, x.ended, x.reason, x.ended_at,
+select x.queue_id, x.place, x.why, x.sender_id, x.conversation_id as id, x.for_account, x.claimed_by, x.claimed_until,
+	x.ended, x.reason, x.ended_at,
 	c.started_at, c.first_text, coalesce(f.name, '') as for, coalesce(e.name, '') as ended_by,
 	case when x.ended_at is null and x.claimed_until >= @now then coalesce(h.name, '') else '' end as holder
 from queue_items x
@@ -249,8 +258,9 @@ func Replace(
 		user = item.ForAccount.String()
 	}
 	_, err = tx.Exec(ctx, insertItemsSQL, pgx.StrictNamedArgs{
-		"queue": q.ID, "draw": nil, "senders": []int64{next[0].SenderID}, "ids": [][16]byte{next[0].ID}, "places": []int32{item.Place},
-		"whys": []string{"in place of another: " + reason}, "users": []string{user},
+		"queue": q.ID, "draw": nil, "senders": []int64{next[0].SenderID}, "ids": [][16]byte{next[0].ID},
+		"places": []int32{item.Place},
+		"whys":   []string{"in place of another: " + reason}, "users": []string{user},
 	})
 	return true, err
 }

@@ -54,13 +54,15 @@ func (q Queue) Assigned() bool { return q.ID == assignedQueue }
 const MostDrawn = 10_000
 
 const queueColumns = `
-select q.id, q.name, q.query, q.shares::text as shares, q.count, q.percent, q.seed, q.schedule, q.zone, q.next_at, q.revision, q.created_at, u.name as by, q.closed_at,
+select q.id, q.name, q.query, q.shares::text as shares, q.count, q.percent, q.seed, q.schedule, q.zone, q.next_at,
+	q.revision, q.created_at, u.name as by, q.closed_at,
 	i.items, i.reviewed, i.skipped, i.open, i.mine_open, i.mine_done, coalesce(r.goal, 0)::bigint as mine_goal
 from queues q
 join accounts u on u.id = q.created_by
 left join queue_reviewers r on r.queue_id = q.id and r.account_id = @user
 cross join lateral (
-	select count(*) filter (where x.ended <> 'replaced') as items, count(*) filter (where x.ended = 'reviewed') as reviewed, count(*) filter (where x.ended = 'skipped') as skipped,
+	select count(*) filter (where x.ended <> 'replaced') as items, count(*)
+		filter (where x.ended = 'reviewed') as reviewed, count(*) filter (where x.ended = 'skipped') as skipped,
 		count(*) filter (where x.ended_at is null) as open,
 		count(*) filter (where x.ended_at is null and (x.for_account = @user or ` + freeText + `)) as mine_open,
 		count(*) filter (where x.ended in ('reviewed', 'skipped') and x.ended_by = @user) as mine_done
@@ -79,7 +81,8 @@ limit 500`
 
 func scanQueue(row pgx.CollectableRow) (q Queue, err error) {
 	var shares string
-	err = row.Scan(&q.ID, &q.Name, &q.Query, &shares, &q.Count, &q.Percent, &q.Seed, &q.Schedule, &q.Zone, &q.NextAt, &q.Revision, &q.CreatedAt, &q.By, &q.ClosedAt,
+	err = row.Scan(&q.ID, &q.Name, &q.Query, &shares, &q.Count, &q.Percent, &q.Seed, &q.Schedule, &q.Zone, &q.NextAt,
+		&q.Revision, &q.CreatedAt, &q.By, &q.ClosedAt,
 		&q.Items, &q.Reviewed, &q.Skipped, &q.Open, &q.MineOpen, &q.MineDone, &q.MineGoal)
 	if err == nil {
 		err = json.Unmarshal([]byte(shares), &q.Shares)
@@ -120,7 +123,8 @@ const queueReviewersSQL = `
 select u.id as account_id, u.name, coalesce(r.share, 0) as share, coalesce(r.goal, 0) as goal,
 	count(x.queue_id) filter (where x.ended_at is null and x.for_account = u.id) as open,
 	count(x.queue_id) filter (where x.ended = 'reviewed' and x.ended_by = u.id) as done,
-	percentile_cont(0.5) within group (order by extract(epoch from x.ended_at - x.claimed_at)) filter (where x.ended = 'reviewed' and x.ended_by = u.id and x.claimed_at is not null) as median_s,
+	percentile_cont(0.5) within group (order by extract(epoch from x.ended_at - x.claimed_at))
+		filter (where x.ended = 'reviewed' and x.ended_by = u.id and x.claimed_at is not null) as median_s,
 	count(x.queue_id) filter (where x.ended = 'skipped' and x.ended_by = u.id) as skipped,
 	count(x.queue_id) filter (where x.ended_at is null and x.claimed_by = u.id and x.claimed_until > @now) as claimed,
 	not u.disabled and u.role <> 'viewer' and coalesce(u.transcripts, true) as may
@@ -143,7 +147,8 @@ values (@id, @name, @query, @shares::jsonb, @count, @percent, @seed, @schedule, 
 
 const changeQueueSQL = `
 update queues
-set name = @name, query = @query, shares = @shares::jsonb, count = @count, percent = @percent, seed = @seed, schedule = @schedule, zone = @zone, next_at = @next, revision = revision + 1
+set name = @name, query = @query, shares = @shares::jsonb, count = @count, percent = @percent, seed = @seed,
+	schedule = @schedule, zone = @zone, next_at = @next, revision = revision + 1
 where id = @id and revision = @revision and closed_at is null and id <> '61730000-0000-8000-8000-000000000001'
 returning id`
 
@@ -163,7 +168,8 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 		return err
 	}
 	args := pgx.StrictNamedArgs{
-		"id": q.ID, "name": q.Name, "query": q.Query, "shares": string(shares), "count": q.Count, "percent": q.Percent, "seed": q.Seed,
+		"id": q.ID, "name": q.Name, "query": q.Query, "shares": string(shares), "count": q.Count, "percent": q.Percent,
+		"seed":     q.Seed,
 		"schedule": q.Schedule, "zone": q.Zone, "next": q.NextAt,
 	}
 	if q.Revision == 0 {
@@ -184,7 +190,8 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 	if _, err := tx.Exec(ctx, dropReviewersSQL, pgx.StrictNamedArgs{"id": q.ID}); err != nil {
 		return err
 	}
-	users, parts, goals := make([][16]byte, len(reviewers)), make([]int32, len(reviewers)), make([]int32, len(reviewers))
+	users, parts, goals := make([][16]byte, len(reviewers)), make([]int32, len(reviewers)),
+		make([]int32, len(reviewers))
 	for i, r := range reviewers {
 		users[i], parts[i], goals[i] = r.AccountID, r.Share, r.Goal
 	}
@@ -194,7 +201,8 @@ func SaveQueue(ctx context.Context, tx pgx.Tx, q Queue, reviewers []QueueReviewe
 	return err
 }
 
-const closeQueueSQL = `update queues set closed_at = @at, next_at = null where id = @id and closed_at is null and id <> '61730000-0000-8000-8000-000000000001' returning id`
+const closeQueueSQL = `update queues set closed_at = @at, next_at = null where id = @id and closed_at is null
+	and id <> '61730000-0000-8000-8000-000000000001' returning id`
 
 // CloseQueue ends a queue: nobody is given anything of it any more. What was reviewed stays.
 func CloseQueue(ctx context.Context, db queries.DB, id conversation.UUID, now time.Time) error {
@@ -266,7 +274,8 @@ const lastPlaceSQL = `select coalesce(max(place), 0) from queue_items where queu
 const insertItemsSQL = `
 insert into queue_items (queue_id, sender_id, conversation_id, draw_id, place, why, for_account)
 select @queue::uuid, k.sender_id, k.id, @draw::uuid, k.place, k.why, nullif(k.usr, '')::uuid
-from unnest(@senders::bigint[], @ids::uuid[], @places::integer[], @whys::text[], @users::text[]) as k (sender_id, id, place, why, usr)
+from unnest(@senders::bigint[], @ids::uuid[], @places::integer[], @whys::text[], @users::text[]) as k (sender_id, id,
+	place, why, usr)
 order by k.sender_id, k.id
 on conflict (queue_id, sender_id, conversation_id) do nothing`
 
@@ -298,7 +307,8 @@ func Draw(
 	}
 	reviewers = slices.DeleteFunc(reviewers, func(r QueueReviewer) bool { return !r.May })
 	n := len(all)
-	spots, whys, placed, users := make([]queries.ConversationKey, n), make([]string, n), make([]int32, n), allot(n, reviewers)
+	spots, whys, placed, users := make([]queries.ConversationKey, n), make([]string, n), make([]int32, n),
+		allot(n, reviewers)
 	for i, d := range all {
 		spots[i], whys[i], placed[i] = d.ConversationKey, d.Why, last+int32(i)+1
 	}

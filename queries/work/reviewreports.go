@@ -65,7 +65,8 @@ func CoverageOf(
 	live, gone := w.String(), remains(w, f, known, now, zone)
 	rows, _ := db.Query(ctx, "select "+coverageText[by][1]+` as name, g.all, g.reviewed, g.partial
 from (
-	select x.id, sum(x.n)::bigint as all, coalesce(sum(x.n) filter (where x.state = 2), 0)::bigint as reviewed, coalesce(sum(x.n) filter (where x.state = 1), 0)::bigint as partial
+	select x.id, sum(x.n)::bigint as all, coalesce(sum(x.n) filter (where x.state = 2), 0)::bigint as reviewed,
+		coalesce(sum(x.n) filter (where x.state = 1), 0)::bigint as partial
 	from (
 		select `+coverageText[by][0]+` as id, 1 as n, `+queries.ReviewStateText+` as state
 		from conversations c
@@ -108,7 +109,8 @@ func ReviewersOf(
 	w := queries.FilterConversations(f, known, now, zone)
 	live, gone := w.String(), remains(w, f, known, now, zone)
 	rows, _ := db.Query(ctx, `
-select u.id as account_id, u.name, count(*) filter (where r.reviewed) as reviewed, avg(r.rating)::float8 as rating, count(r.rating) as rated,
+select u.id as account_id, u.name, count(*) filter (where r.reviewed) as reviewed, avg(r.rating)::float8 as rating,
+	count(r.rating) as rated,
 	percentile_cont(0.5) within group (order by r.took::float8) as median_s, count(r.took) as timed
 from (
 	select r.account_id, r.reviewed_at is not null as reviewed, r.rating, `+queries.ReviewTookText+` as took
@@ -118,7 +120,8 @@ from (
 	union all
 	select r.account_id, r.reviewed, r.rating, r.took
 	from review_remains c
-	cross join lateral jsonb_to_recordset(c.reviews) as r (account_id uuid, reviewed boolean, rating smallint, took numeric)
+	cross join lateral jsonb_to_recordset(c.reviews) as r (account_id uuid, reviewed boolean, rating smallint,
+		took numeric)
 	where c.state > 0 and `+gone+`
 ) as r
 join accounts u on u.id = r.account_id
@@ -151,7 +154,8 @@ func TagsOverTime(
 	live, gone := w.String(), remains(w, f, known, now, zone)
 	w.Args["starts"] = starts
 	rows, _ := db.Query(ctx, `
-select (select min(s.name) from tags s where lower(s.name) = k.lower) as name, width_bucket(k.started_at, @starts::timestamptz[]) - 1 as span, count(*)
+select (select min(s.name) from tags s where lower(s.name) = k.lower) as name, width_bucket(k.started_at,
+	@starts::timestamptz[]) - 1 as span, count(*)
 from (
 	select distinct c.sender_id, c.id, c.started_at, lower(t.name) as lower
 	from conversations c

@@ -96,7 +96,8 @@ func ApplyReviewAction(ctx context.Context, tx pgx.Tx, a Act) (done bool, err er
 		}
 	}
 	_, err = tx.Exec(ctx, insertActSQL, pgx.StrictNamedArgs{
-		"id": a.ID, "sender": a.Place.SenderID, "conversation": a.Place.ID, "user": a.User, "at": a.At, "kind": string(a.Kind),
+		"id": a.ID, "sender": a.Place.SenderID, "conversation": a.Place.ID, "user": a.User, "at": a.At,
+		"kind":    string(a.Kind),
 		"subject": queries.NullUUID(a.Subject), "was": was, "became": a.Value, "batch": queries.NullUUID(a.Batch),
 	})
 	if err != nil {
@@ -126,9 +127,12 @@ select coalesce(rating, 0) as rating, reviewed_at, events, spent_ms
 from reviews
 where sender_id = @sender and conversation_id = @conversation and account_id = @user
 for update`
-	tagOfSQL  = `select 'yes' from conversation_tags where sender_id = @sender and conversation_id = @conversation and tag_id = @subject`
-	markOfSQL = `select mark from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and account_id = @user for update`
-	noteOfSQL = `select text from notes where id = @subject and sender_id = @sender and conversation_id = @conversation and deleted_at is null for update`
+	tagOfSQL = `select 'yes' from conversation_tags where sender_id = @sender and conversation_id = @conversation
+	and tag_id = @subject`
+	markOfSQL = `select mark from message_marks where sender_id = @sender and conversation_id = @conversation
+	and message_id = @subject and account_id = @user for update`
+	noteOfSQL = `select text from notes where id = @subject and sender_id = @sender
+	and conversation_id = @conversation and deleted_at is null for update`
 )
 
 // valueOf returns the value that an act would change.
@@ -162,8 +166,9 @@ insert into reviews (sender_id, conversation_id, account_id, rating, reviewed_at
 values (@sender, @conversation, @user, nullif(@rating::smallint, 0), @at, @events, @spent)
 on conflict (sender_id, conversation_id, account_id) do update
 set rating = excluded.rating, reviewed_at = excluded.reviewed_at, events = excluded.events, spent_ms = excluded.spent_ms`
-	dropReviewSQL = `delete from reviews where sender_id = @sender and conversation_id = @conversation and account_id = @user`
-	setTagSQL     = `
+	dropReviewSQL = `delete from reviews where sender_id = @sender and conversation_id = @conversation
+	and account_id = @user`
+	setTagSQL = `
 insert into conversation_tags (sender_id, conversation_id, tag_id, account_id, tagged_at)
 select c.sender_id, c.id, t.id, @user, @at
 from conversations c
@@ -171,14 +176,16 @@ join assistants a on a.id = c.assistant_id
 join tags t on t.id = @subject and (t.assistant = '' or t.assistant = a.name)
 where c.sender_id = @sender and c.id = @conversation
 on conflict (sender_id, conversation_id, tag_id) do nothing`
-	dropTagSQL = `delete from conversation_tags where sender_id = @sender and conversation_id = @conversation and tag_id = @subject`
+	dropTagSQL = `delete from conversation_tags where sender_id = @sender and conversation_id = @conversation
+	and tag_id = @subject`
 	setMarkSQL = `
 insert into message_marks (sender_id, conversation_id, message_id, account_id, mark, marked_at)
 values (@sender, @conversation, @subject, @user, @value, @at)
 on conflict (sender_id, conversation_id, message_id, account_id) do update
 set mark = excluded.mark, marked_at = excluded.marked_at`
-	dropMarkSQL = `delete from message_marks where sender_id = @sender and conversation_id = @conversation and message_id = @subject and account_id = @user`
-	setNoteSQL  = `
+	dropMarkSQL = `delete from message_marks where sender_id = @sender and conversation_id = @conversation
+	and message_id = @subject and account_id = @user`
+	setNoteSQL = `
 insert into notes (id, sender_id, conversation_id, message_id, account_id, text, created_at)
 values (@subject, @sender, @conversation, @message, @user, @value, @at)
 on conflict (id) do update
@@ -241,7 +248,8 @@ const actsToUndoSQL = `
 select a.id, a.sender_id, a.conversation_id, a.account_id, a.kind, a.subject, a.was, a.became,
 	exists (
 		select from review_acts b
-		where b.sender_id = a.sender_id and b.conversation_id = a.conversation_id and b.kind = a.kind and b.subject is not distinct from a.subject
+		where b.sender_id = a.sender_id and b.conversation_id = a.conversation_id and b.kind = a.kind
+			and b.subject is not distinct from a.subject
 			and b.n > a.n and b.undone_at is null and (a.batch is null or b.batch is distinct from a.batch)
 			and (a.kind not in ('review', 'mark') or b.account_id = a.account_id)) as later
 from review_acts a
@@ -311,12 +319,16 @@ with k as (
 	from unnest(@senders::bigint[], @ids::uuid[]) as u (sender_id, id)
 ), s as (
 	select k.sender_id, k.id, r.reviewed_at, r.account_id, r.events,
-		(select x.rating from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.rating is not null order by x.reviewed_at desc nulls last limit 1) as rating,
+		(select x.rating from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id
+			and x.rating is not null order by x.reviewed_at desc nulls last limit 1) as rating,
 		r.reviewed_at is not null
-			or exists (select from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.rating is not null)
+			or exists (select from reviews x where x.sender_id = k.sender_id and x.conversation_id = k.id
+				and x.rating is not null)
 			or exists (select from conversation_tags x where x.sender_id = k.sender_id and x.conversation_id = k.id)
-			or exists (select from notes x where x.sender_id = k.sender_id and x.conversation_id = k.id and x.deleted_at is null)
-			or exists (select from message_marks x where x.sender_id = k.sender_id and x.conversation_id = k.id) as touched
+			or exists (select from notes x where x.sender_id = k.sender_id and x.conversation_id = k.id
+				and x.deleted_at is null)
+			or exists (select from message_marks x where x.sender_id = k.sender_id
+				and x.conversation_id = k.id) as touched
 	from k
 	left join lateral (
 		select x.reviewed_at, x.account_id, x.events
@@ -336,7 +348,8 @@ from s
 where s.touched
 order by s.sender_id, s.id
 on conflict (sender_id, conversation_id) do update
-set touched_at = excluded.touched_at, reviewed_at = excluded.reviewed_at, reviewed_by = excluded.reviewed_by, rating = excluded.rating, events = excluded.events`
+set touched_at = excluded.touched_at, reviewed_at = excluded.reviewed_at, reviewed_by = excluded.reviewed_by,
+	rating = excluded.rating, events = excluded.events`
 
 // settle makes the states of conversations what their reviews, tags, notes and marks say.
 func settle(ctx context.Context, tx pgx.Tx, touched []queries.ConversationKey, now time.Time) error {

@@ -169,7 +169,8 @@ func portions(n int, shares []Share) []int {
 	return out
 }
 
-const notInQueueText = `not exists (select from queue_items x where x.queue_id = @of_queue and x.sender_id = c.sender_id and x.conversation_id = c.id)`
+const notInQueueText = `not exists (select from queue_items x where x.queue_id = @of_queue
+	and x.sender_id = c.sender_id and x.conversation_id = c.id)`
 
 func sampled(
 	ctx context.Context, db queries.DB, q Queue, f metric.Filter, due time.Time, zone *time.Location,

@@ -34,7 +34,8 @@ select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_
 		join conversation_tags x on x.tag_id = s.id
 		join conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id
 		join assistants a on a.id = c.assistant_id
-		where lower(s.name) = lower(t.name) and (t.assistant = '' or a.name = t.assistant) and (@limits::text[] is null or a.name = any(@limits))) as conversations
+		where lower(s.name) = lower(t.name) and (t.assistant = '' or a.name = t.assistant)
+			and (@limits::text[] is null or a.name = any(@limits))) as conversations
 from tags t
 join accounts u on u.id = t.created_by
 order by lower(t.name), t.assistant
@@ -49,7 +50,8 @@ func Tags(ctx context.Context, db queries.DB, limits []string) ([]Tag, error) {
 const tagChoicesSQL = `
 select t.id, t.assistant, t.name, t.description, t.color, t.revision, t.created_at, '' as by, 0::bigint as conversations
 from tags t
-where (t.assistant = '' or @assistant::text = '' or t.assistant = @assistant) and (t.assistant = '' or @limits::text[] is null or t.assistant = any(@limits))
+where (t.assistant = '' or @assistant::text = '' or t.assistant = @assistant)
+	and (t.assistant = '' or @limits::text[] is null or t.assistant = any(@limits))
 order by lower(t.name), t.assistant
 limit 2000`
 
@@ -143,9 +145,10 @@ from conversation_tags
 where tag_id = @id
 order by sender_id, conversation_id
 on conflict (sender_id, conversation_id, tag_id) do nothing`
-	mergeableTagSQL = `select count(*) from tags a, tags b where a.id = @id and b.id = @into and a.id <> b.id and (b.assistant = '' or b.assistant = a.assistant)`
-	deleteTagSQL    = `delete from tags where id = @id returning id`
-	taggedSQL       = `select distinct sender_id, conversation_id as id from conversation_tags where tag_id = @id`
+	mergeableTagSQL = `select count(*) from tags a, tags b where a.id = @id and b.id = @into and a.id <> b.id
+	and (b.assistant = '' or b.assistant = a.assistant)`
+	deleteTagSQL = `delete from tags where id = @id returning id`
+	taggedSQL    = `select distinct sender_id, conversation_id as id from conversation_tags where tag_id = @id`
 )
 
 // MergeTag gives all conversations of one tag another, and deletes the first.

@@ -85,7 +85,8 @@ where r.sender_id = @sender and r.conversation_id = @conversation and r.account_
 order by r.reviewed_at nulls last, u.name
 limit 50`
 	tagsOfSQL = `
-select t.id, t.assistant, t.name, t.description, t.color, t.revision, x.tagged_at as created_at, u.name as by, 0::bigint as conversations
+select t.id, t.assistant, t.name, t.description, t.color, t.revision, x.tagged_at as created_at, u.name as by,
+	0::bigint as conversations
 from conversation_tags x
 join tags t on t.id = x.tag_id
 join accounts u on u.id = x.account_id
@@ -189,9 +190,12 @@ type Worked struct {
 
 const workedSQL = `
 select k.id, v.reviewed_at is not null as reviewed, v.events, coalesce(v.rating, 0::smallint) as rating,
-	array(select t.name from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = k.sender_id and x.conversation_id = k.id order by lower(t.name), t.id) as tags,
-	array(select t.color from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = k.sender_id and x.conversation_id = k.id order by lower(t.name), t.id) as colors,
-	(select count(*) from notes n where n.sender_id = k.sender_id and n.conversation_id = k.id and n.deleted_at is null) as notes
+	array(select t.name from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = k.sender_id
+		and x.conversation_id = k.id order by lower(t.name), t.id) as tags,
+	array(select t.color from conversation_tags x join tags t on t.id = x.tag_id where x.sender_id = k.sender_id
+		and x.conversation_id = k.id order by lower(t.name), t.id) as colors,
+	(select count(*) from notes n where n.sender_id = k.sender_id and n.conversation_id = k.id
+		and n.deleted_at is null) as notes
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join review_states v on v.sender_id = k.sender_id and v.conversation_id = k.id`
 
@@ -294,7 +298,8 @@ const seenMentionsSQL = `
 update mentions m
 set seen_at = @now
 from notes n
-where m.account_id = @user and m.seen_at is null and n.id = m.note_id and n.sender_id = @sender and n.conversation_id = @conversation`
+where m.account_id = @user and m.seen_at is null and n.id = m.note_id and n.sender_id = @sender
+	and n.conversation_id = @conversation`
 
 // SawMentions notes that a user opened a conversation in which notes call him.
 func MarkMentionsRead(
@@ -323,7 +328,8 @@ const hasMessageSQL = `
 select exists (
 	select
 	from conversations c
-	join messages m on m.sender_id = c.sender_id and m.at between c.started_at and c.last_at and m.conversation_id = c.id
+	join messages m on m.sender_id = c.sender_id and m.at between c.started_at and c.last_at
+		and m.conversation_id = c.id
 	where c.sender_id = @sender and c.id = @conversation and m.id = @message)`
 
 // HasMessage tells whether a message is one of the conversation.
