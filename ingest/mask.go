@@ -124,7 +124,7 @@ func (w *Writer) maskSenders(
 	if err != nil {
 		return 0, err
 	}
-	var batch store.Batch
+	batch := store.NewBatch()
 	folded := false
 	read := decoders{}
 	for _, s := range senders {

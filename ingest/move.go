@@ -146,7 +146,7 @@ func (w *Writer) moveSender(
 		if err != nil {
 			return 0, err
 		}
-		var batch store.Batch
+		batch := store.NewBatch()
 		if old.Projection, old.Changes, err = w.foldAgain(ctx, tx, old, went, rules); err != nil {
 			return 0, err
 		}
@@ -165,8 +165,8 @@ func (w *Writer) moveSender(
 	if err := w.dropKnown(ctx, tx, []*unit{u}, &counts); err != nil {
 		return 0, err
 	}
-	var batch store.Batch
-	if _, err := w.fold(ctx, tx, []*unit{u}, &batch); err != nil {
+	batch := store.NewBatch()
+	if _, err := w.fold(ctx, tx, []*unit{u}, batch); err != nil {
 		return 0, err
 	}
 	if batch.Senders > 0 {

@@ -73,7 +73,7 @@ func (w *Writer) rebuild(ctx context.Context, tx pgx.Tx, senders []store.NamedSe
 	if err != nil {
 		return err
 	}
-	var batch store.Batch
+	batch := store.NewBatch()
 	for _, s := range senders {
 		rules, err := w.rules(ctx, tx, s.Assistant)
 		if err != nil {

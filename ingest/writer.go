@@ -490,7 +490,7 @@ func (w *Writer) borrow() *store.Batch {
 	case b := <-w.batches:
 		return b
 	default:
-		return new(store.Batch)
+		return store.NewBatch()
 	}
 }
 

@@ -18,11 +18,20 @@ import (
 // Batch gathers what a transaction of ingest writes, for any number of senders, and writes each table
 // once. It may be used again after Write.
 type Batch struct {
-	events, payloads, originals, messages, conversations, turns, runs, steps, commands, slots rows
+	events        filling[eventFact]
+	payloads      filling[bundle]
+	originals     filling[original]
+	messages      filling[message]
+	conversations filling[conversationFact]
+	turns         filling[turnFact]
+	runs          filling[flowRun]
+	steps         filling[step]
+	commands      filling[command]
+	slots         filling[slot]
+	newSenders    filling[senderFact]
+	newStates     filling[projection]
 
 	projections   projectionRows
-	newSenders    rows
-	newStates     rows
 	versions      map[Version]int64
 	environments  map[string]int32
 	oldConv       convKeys
@@ -32,6 +41,37 @@ type Batch struct {
 	marks         marks
 	searched      []int64 // senders
 	Senders       int
+
+	// the facts at hand: one of each, that none is made for every row
+	event        eventFact
+	conversation conversationFact
+	turn         turnFact
+}
+
+// filled are the tables that a batch writes, in the order in which it does.
+func (b *Batch) filled() []interface {
+	write(ctx context.Context, tx pgx.Tx) error
+	reset()
+} {
+	return []interface {
+		write(ctx context.Context, tx pgx.Tx) error
+		reset()
+	}{
+		&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns,
+		&b.runs, &b.steps, &b.commands, &b.slots,
+	}
+}
+
+// NewBatch returns an empty batch.
+func NewBatch() *Batch {
+	return &Batch{
+		newSenders: filling[senderFact]{table: sendersTable}, newStates: filling[projection]{table: projectionsTable},
+		events: filling[eventFact]{table: eventsTable}, payloads: filling[bundle]{table: payloadsTable},
+		originals: filling[original]{table: originalsTable}, messages: filling[message]{table: messagesTable},
+		conversations: filling[conversationFact]{table: conversationsTable}, turns: filling[turnFact]{table: turnsTable},
+		runs: filling[flowRun]{table: runsTable}, steps: filling[step]{table: stepsTable},
+		commands: filling[command]{table: commandsTable}, slots: filling[slot]{table: slotsTable},
+	}
 }
 
 type convKeys struct {
@@ -84,109 +124,46 @@ func (b *Batch) Add(s Sender) {
 		q.first, q.last = append(q.first, p.FirstSeen), append(q.last, p.LastSeen)
 		q.newest, q.states = append(q.newest, p.Newest.Time), append(q.states, p.Marshal())
 	} else {
-		b.newSender(s, assistant)
+		b.newSenders.add(s.ID, &senderFact{assistant, s.Key, p})
+		b.newStates.add(s.ID, p)
 	}
 	for i := range s.Changes.Events {
-		b.event(s, &s.Changes.Events[i])
+		b.addEvent(s, &s.Changes.Events[i])
 	}
 	for _, x := range s.Changes.Bundles {
-		b.bundle(s.ID, x)
+		b.addBundle(s.ID, x)
 	}
 	for i := range s.Changes.Messages {
-		b.message(s.ID, &s.Changes.Messages[i])
+		b.messages.add(s.ID, &s.Changes.Messages[i])
 	}
 	for _, c := range s.Changes.Conversations {
-		b.conversation(s.ID, s.Assistant, assistant, c)
+		b.addConversation(s.ID, s.Assistant, assistant, c)
 	}
-	for _, t := range s.Changes.Turns {
-		b.turn(s.ID, t)
+	for i := range s.Changes.Turns {
+		b.addTurn(s.ID, &s.Changes.Turns[i])
 	}
-	for _, r := range s.Changes.Runs {
-		b.run(s.ID, r)
+	for i := range s.Changes.Runs {
+		if x := &s.Changes.Runs[i]; x.Stored() {
+			b.oldRuns.add3(s.ID, x.Conversation, x.N)
+		}
+		b.runs.add(s.ID, &s.Changes.Runs[i])
 	}
-	for _, x := range s.Changes.Steps {
-		r := &b.steps
-		r.row(6)
-		r.int8(s.ID)
-		r.uuid(x.Conversation)
-		r.int8(x.Seq)
-		r.time(x.At)
-		r.text(x.FlowID)
-		r.text(x.StepID)
+	for i := range s.Changes.Steps {
+		b.steps.add(s.ID, &s.Changes.Steps[i])
 	}
-	for _, x := range s.Changes.Commands {
-		r := &b.commands
-		r.row(11)
-		r.int8(s.ID)
-		r.uuid(x.Conversation)
-		r.int8(x.Seq)
-		r.int2(x.N)
-		r.int4(int32(x.Turn))
-		r.time(x.At)
-		r.text(x.Kind)
-		r.text(x.FlowID)
-		r.text(x.Slot)
-		r.text(x.Value)
-		r.text(x.Detail)
+	for i := range s.Changes.Commands {
+		b.commands.add(s.ID, &s.Changes.Commands[i])
 	}
-	for _, x := range s.Changes.Slots {
-		r := &b.slots
-		r.row(7)
-		r.int8(s.ID)
-		r.uuid(x.Conversation)
-		r.int8(x.Seq)
-		r.int4(int32(x.Turn))
-		r.time(x.At)
-		r.text(x.Name)
-		r.text(x.Value)
+	for i := range s.Changes.Slots {
+		b.slots.add(s.ID, &s.Changes.Slots[i])
 	}
 }
 
-func (b *Batch) newSender(s Sender, assistant int32) {
-	r := &b.newSenders
-	r.row(7)
-	r.int8(s.ID)
-	r.int4(assistant)
-	r.text(s.Key)
-	r.text(s.Projection.UserID)
-	r.text(s.Projection.Channel)
-	r.time(s.Projection.FirstSeen)
-	r.time(s.Projection.LastSeen)
-	r = &b.newStates
-	r.row(3)
-	r.int8(s.ID)
-	r.float8(s.Projection.Newest.Time)
-	r.bytea(s.Projection.Marshal())
-}
-
-func (b *Batch) event(s Sender, e *conversation.EventRow) {
-	r := &b.events
-	r.row(19)
-	r.int8(s.ID)
-	r.time(e.At)
-	r.uuid(e.ID)
-	r.uuid(e.Conversation)
-	r.int8(e.Seq)
-	r.int8(b.version(s.Assistant, e.ModelID, e.ModelName))
-	r.int8(e.BodyHash)
-	r.int4(b.environment(e.Environment))
-	r.int4(int32(e.Turn))
-	r.int2(e.Part)
-	r.int2(e.Pos)
-	r.int2(int(e.Flags | e.Extra))
-	r.int2(int(e.Place))
-	r.int4(e.Via)
-	r.text(e.Type)
-	r.text(e.Name)
-	r.text(e.FlowID)
-	r.text(e.StepID)
-	r.text(e.AgentID)
+func (b *Batch) addEvent(s Sender, e *conversation.EventRow) {
+	b.event = eventFact{b.version(s.Assistant, e.ModelID, e.ModelName), b.environment(e.Environment), e}
+	b.events.add(s.ID, &b.event)
 	if e.Original != nil {
-		r := &b.originals
-		r.row(3)
-		r.int8(s.ID)
-		r.uuid(e.ID)
-		r.bytea(e.Original)
+		b.originals.add(s.ID, e)
 	}
 }
 
@@ -230,7 +207,7 @@ func smallID(kind, name string) int32 {
 	return conversation.SmallID(kind, name)
 }
 
-func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
+func (b *Batch) addBundle(sender int64, x *conversation.Bundle) {
 	if x.Appended {
 		k := &b.appendBundles
 		k.add3(sender, x.Conversation, x.Part)
@@ -239,47 +216,7 @@ func (b *Batch) bundle(sender int64, x *conversation.Bundle) {
 		)
 		return
 	}
-	r := &b.payloads
-	r.row(6)
-	r.int8(sender)
-	r.time(x.At)
-	r.uuid(x.Conversation)
-	r.int2(x.Part)
-	r.int2(int(x.Format))
-	r.join(x.Bodies, queries.BodySeparator)
-}
-
-func (b *Batch) message(sender int64, m *conversation.Message) {
-	r := &b.messages
-	r.row(16)
-	r.int8(sender)
-	r.time(m.At)
-	r.uuid(m.ID)
-	r.uuid(m.Conversation)
-	r.int8(m.Seq)
-	r.int4(int32(m.Turn))
-	r.int2(int(m.Author))
-	r.float4OrNull(messageConfidence(m))
-	r.float8OrNaN(messageConfidence(m))
-	r.text(m.Text)
-	r.textOrNull(m.Rich)
-	r.text(m.Intent)
-	r.text(m.Retrieval)
-	template := ""
-	if m.Author != conversation.ByUser {
-		template = m.Name
-	}
-	r.text(template)
-	r.text(m.MessageID)
-	r.textOrNull(m.Entities)
-}
-
-// messageConfidence leaves out the 0 that stands beside no intent.
-func messageConfidence(m *conversation.Message) float64 {
-	if m.Intent == "" {
-		return math.NaN()
-	}
-	return m.Confidence
+	b.payloads.add(sender, x)
 }
 
 func (k *convKeys) add2(sender int64, id conversation.UUID) {
@@ -315,7 +252,7 @@ func facets(assistant int32, c *conversation.Conversation) []string {
 	return f
 }
 
-func (b *Batch) conversation(sender int64, name string, assistant int32, c *conversation.Conversation) {
+func (b *Batch) addConversation(sender int64, name string, assistant int32, c *conversation.Conversation) {
 	if c.Stored() {
 		b.oldConv.add2(sender, c.ID)
 	}
@@ -326,137 +263,30 @@ func (b *Batch) conversation(sender int64, name string, assistant int32, c *conv
 		b.marks.came(sender, c.UserID, assistant, c.StartedAt, c.UserMessages > 0)
 	}
 	b.marks.add(sender, assistant, c.StartedAt)
-	version := versionID(name, c.ModelID, c.ModelName)
-	responses := c.ResponseTimes()
-	r := &b.conversations
-	r.row(40)
-	r.int8(sender)
-	r.uuid(c.ID)
-	r.int4(assistant)
-	r.int4(smallID("environment", c.Environment))
-	r.int4(smallID("channel", c.Channel))
-	r.int8(version)
-	r.text(c.UserID)
-	r.text(c.SessionID)
-	r.float8(c.First.Time)
-	r.int2(int(c.First.Place))
-	r.int2(c.First.Rank)
-	r.uuid(c.First.ID)
-	r.time(c.StartedAt)
-	r.time(c.LastAt)
-	r.time(c.ActiveAt)
-	r.timeOrNull(c.EndedAt)
-	r.time(c.ClosesAt())
-	r.text(c.EndReason)
-	r.int8(c.FirstSeq)
-	r.int8(c.LastSeq)
-	for _, n := range []int{c.Events, c.UserMessages, c.BotMessages, c.AgentMessages, c.Turns} {
-		r.int4(int32(n))
+	x := &b.conversation
+	*x = conversationFact{
+		assistant: assistant, version: versionID(name, c.ModelID, c.ModelName), responses: c.ResponseTimes(),
+		Conversation: c,
 	}
 	outcome, because := c.Ending()
-	r.text(string(outcome))
-	r.text(string(because))
-	escalated, reason := c.Escalation()
-	r.timeOrNull(escalated)
-	r.text(reason)
-	r.text(string(c.CSAT()))
-	r.texts(c.Flows)
-	r.text(c.LastFlow)
-	r.text(c.FirstText)
-	r.int2(int(c.Removed))
-	r.bool(c.Resumed)
-	r.float8s(responses)
-	if median, ok := metric.Percentile(responses, 0.5); ok {
-		r.float8(median)
-	} else {
-		r.null()
-	}
-	r.texts(facets(assistant, c))
-	r.uuidArray(c.AbsorbedIDs)
-	r.bytea(c.Checkpoint)
+	x.outcome, x.because = outcome, string(because)
+	x.escalatedAt, x.reason = c.Escalation()
+	b.conversations.add(sender, x)
 }
 
-func (b *Batch) turn(sender int64, t conversation.ConversationTurn) {
+func (b *Batch) addTurn(sender int64, t *conversation.ConversationTurn) {
 	if t.Stored() {
 		b.oldTurns.add3(sender, t.Conversation, t.N)
 	}
-	r := &b.turns
-	r.row(19)
-	r.int8(sender)
-	r.uuid(t.Conversation)
-	r.int4(int32(t.N))
-	r.time(t.At)
-	r.uuid(t.Message)
-	r.int8(t.Seq)
-	r.int8(t.EndSeq)
+	x := &b.turn
+	*x = turnFact{confidence: math.NaN(), ConversationTurn: t}
 	ms, source, ok := t.Response()
-	if ok {
-		r.float8(ms)
-	} else {
-		r.null()
-	}
-	r.text(string(source))
-	r.float8OrNull(t.Understanding)
-	r.float8OrNull(t.Prediction)
-	r.text(t.Intent)
-	r.bool(t.Platform)
-	r.bool(t.Human)
-	r.bool(t.Fallback)
-	confidence := math.NaN()
+	x.ms, x.source, x.timed = ms, string(source), ok
 	if t.Confidence != nil {
-		confidence = *t.Confidence
+		x.confidence = *t.Confidence
 	}
-	r.float4OrNull(confidence)
-	r.float8OrNaN(confidence)
-	r.text(t.Flow)
-	r.text(t.Action)
+	b.turns.add(sender, x)
 }
-
-func (b *Batch) run(sender int64, x conversation.ConversationRun) {
-	if x.Stored() {
-		b.oldRuns.add3(sender, x.Conversation, x.N)
-	}
-	r := &b.runs
-	r.row(12)
-	r.int8(sender)
-	r.uuid(x.Conversation)
-	r.int4(int32(x.N))
-	r.text(x.FlowID)
-	r.timeOrNull(x.StartedAt)
-	r.timeOrNull(x.EndedAt)
-	r.text(string(x.Status))
-	for _, n := range []int{x.Starts, x.Interrupted, x.Resumed} {
-		r.int4(int32(n))
-	}
-	r.text(x.LastStep)
-	r.bool(x.Escalated)
-}
-
-const (
-	copySendersSQL = `copy senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at)
-	from stdin binary`
-	copyProjectionsSQL = `copy projections (sender_id, newest_time, state) from stdin binary`
-	copyEventsSQL      = `copy events (sender_id, at, id, conversation_id, seq, version_id, body_hash,
-	environment_id, turn, part, pos, flags, place, via, type, name, flow_id, step_id, agent_id) from stdin binary`
-	copyPayloadsSQL  = `copy event_payloads (sender_id, at, conversation_id, part, format, bodies) from stdin binary`
-	copyOriginalsSQL = `copy event_originals (sender_id, event_id, body) from stdin binary`
-	copyMessagesSQL  = `copy messages (sender_id, at, id, conversation_id, seq, turn, author, confidence,
-	confidence_sent, text, rich, intent, retrieval_intent, template, message_id, entities) from stdin binary`
-	copyConversationsSQL = `copy conversations (sender_id, id, assistant_id, environment_id, channel_id, version_id,
-	user_id, session_id, first_time, first_place, first_rank, first_event, started_at, last_at, active_at, ended_at,
-		closes_at, end_reason, first_seq, last_seq, events, user_messages, bot_messages, agent_messages, turns,
-			outcome, outcome_because, escalated_at, escalation_reason, csat, flows, last_flow, first_text, removed,
-				resumed, response_ms, response_median_ms, facets, absorbed, checkpoint) from stdin binary`
-	copyTurnsSQL = `copy turns (sender_id, conversation_id, n, at, message_id, seq, end_seq, response_ms,
-	response_source, understanding_ms, prediction_ms, intent, platform, human, fallback, confidence, confidence_sent,
-		flow_id, action) from stdin binary`
-	copyRunsSQL = `copy flow_runs (sender_id, conversation_id, n, flow_id, started_at, ended_at, status,
-	starts, interrupted, resumed, last_step, escalated) from stdin binary`
-	copyStepsSQL    = `copy flow_steps (sender_id, conversation_id, seq, at, flow_id, step_id) from stdin binary`
-	copyCommandsSQL = `copy commands (sender_id, conversation_id, seq, n, turn, at, command, flow_id, slot,
-	value, detail) from stdin binary`
-	copySlotsSQL = `copy slots (sender_id, conversation_id, seq, turn, at, name, value) from stdin binary`
-)
 
 const deleteTurnsSQL = `
 delete from turns t
@@ -530,25 +360,9 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 			return fmt.Errorf("replace rows: %w", err)
 		}
 	}
-	for _, t := range []struct {
-		rows *rows
-		sql  string
-	}{
-		{&b.newSenders, copySendersSQL},
-		{&b.newStates, copyProjectionsSQL},
-		{&b.events, copyEventsSQL},
-		{&b.payloads, copyPayloadsSQL},
-		{&b.originals, copyOriginalsSQL},
-		{&b.messages, copyMessagesSQL},
-		{&b.conversations, copyConversationsSQL},
-		{&b.turns, copyTurnsSQL},
-		{&b.runs, copyRunsSQL},
-		{&b.steps, copyStepsSQL},
-		{&b.commands, copyCommandsSQL},
-		{&b.slots, copySlotsSQL},
-	} {
-		if err := t.rows.copy(ctx, tx, t.sql); err != nil {
-			return fmt.Errorf("copy %s: %w", strings.Fields(t.sql)[1], err)
+	for _, t := range b.filled() {
+		if err := t.write(ctx, tx); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -556,11 +370,8 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 
 // Reset empties the batch and keeps its buffers.
 func (b *Batch) Reset() {
-	for _, r := range []*rows{
-		&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns,
-		&b.runs, &b.steps, &b.commands, &b.slots,
-	} {
-		r.n = 0
+	for _, t := range b.filled() {
+		t.reset()
 	}
 	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{},
 		convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
