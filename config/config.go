@@ -125,67 +125,35 @@ func (y Retention) of() string {
 	return strings.Trim(strings.Join([]string{y.Assistant, y.Environment, y.Channel}, " / "), " /")
 }
 
+// plan gathers the changes that a configuration asks for.
+type plan struct {
+	have Settings
+	by   conversation.UUID
+	name string
+	now  time.Time
+	all  []Change
+}
+
+// add adds a change, where it is one.
+func (p *plan) add(
+	act queries.AuditAct, what string, before, after any, do func(ctx context.Context, tx pgx.Tx) error,
+) {
+	if !same(before, after) {
+		p.all = append(p.all, Change{act, what, before, after, do})
+	}
+}
+
 // Plan checks a configuration and returns what it would change.
 func Plan(
 	ctx context.Context, db queries.DB, want Settings, by conversation.UUID, name string, now time.Time,
-) (all []Change, err error) {
+) ([]Change, error) {
 	have, err := Read(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	add := func(act queries.AuditAct, what string, before, after any, do func(ctx context.Context, tx pgx.Tx) error) {
-		if !same(before, after) {
-			all = append(all, Change{act, what, before, after, do})
-		}
-	}
-	if w := want.Workspace; w != nil {
-		if err := w.Check(); err != nil {
-			return nil, within("workspace", err)
-		}
-		add(
-			queries.AuditSettingsChanged, "workspace", *have.Workspace, *w,
-			func(ctx context.Context, tx pgx.Tx) error { return queries.SetWorkspace(ctx, tx, *w, by, now) },
-		)
-	}
-	if m := want.Masking; m != nil {
-		if _, err := mask.New(m.Rules); err != nil {
-			return nil, within("masking", err)
-		}
-		if err := mask.Measure(m.Rules); err != nil {
-			return nil, within("masking", err)
-		}
-		add(
-			queries.AuditSettingsChanged, "masking", *have.Masking, *m,
-			func(ctx context.Context, tx pgx.Tx) error { return queries.SetMasking(ctx, tx, *m, by, now) },
-		)
-	}
-	if m := want.Mail; m != nil {
-		if err := m.Check(); err != nil {
-			return nil, within("mail", err)
-		}
-		was := queries.MailSettings{}
-		if have.Mail != nil {
-			was = *have.Mail
-		}
-		add(queries.AuditSettingsChanged, "mail", was, *m, func(ctx context.Context, tx pgx.Tx) error {
-			kept := *m
-			// the password is for that server
-			if old, err := queries.Mail(ctx, tx); err == nil && old.Server() == kept.Server() {
-				kept.Sealed = old.Sealed
-			}
-			return queries.SetMail(ctx, tx, kept, by, now)
-		})
-	}
-	if n := want.AuditLogDays; n != nil {
-		if *n != 0 && *n < queries.AuditDaysLeast || *n > queries.AuditDaysMost {
-			return nil, within("audit_log_days", &metric.InputError{
-				Field: "days", Msg: "are 0, for ever, or from 30 to 36,500",
-			})
-		}
-		add(
-			queries.AuditSettingsChanged, "audit log", *have.AuditLogDays, *n,
-			func(ctx context.Context, tx pgx.Tx) error { return queries.SetAuditDays(ctx, tx, *n, by, now) },
-		)
+	p := &plan{have: have, by: by, name: name, now: now}
+	if err := p.workspace(want); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	for _, a := range want.Assistants {
@@ -195,42 +163,115 @@ func Plan(
 			})
 		}
 		seen[a.Name] = true
-		was, unheard := Assistant{Settings: new(conversation.DefaultSettings())}, " (nothing is known of it yet)"
-		if i := slices.IndexFunc(have.Assistants, func(x Assistant) bool { return x.Name == a.Name }); i >= 0 {
-			was, unheard = have.Assistants[i], ""
-		}
-		if a.Settings != nil {
-			if err := queries.CheckSettings(*a.Settings); err != nil {
-				return nil, within("assistant "+a.Name, err)
-			}
-			add(queries.AuditSettingsChanged, "assistant "+a.Name+
-				unheard, *was.Settings, *a.Settings, func(ctx context.Context, tx pgx.Tx) error {
-				return queries.SetAssistant(ctx, tx, a.Name, *a.Settings, by, now)
-			})
-		}
-		if a.Success != nil {
-			rules := metric.Criteria(*a.Success)
-			if err := rules.Check(); err != nil {
-				return nil, within("assistant "+a.Name, err)
-			}
-			old := queries.StoredRules{}
-			if was.Success != nil {
-				old = *was.Success
-			}
-			add(queries.AuditCriteriaUsed, a.Name+unheard, old, *a.Success, func(ctx context.Context, tx pgx.Tx) error {
-				id, err := queries.DraftCriteria(ctx, tx, a.Name, rules, name, now)
-				if err != nil {
-					return err
-				}
-				return queries.ActivateCriteria(ctx, tx, id, name, now)
-			})
+		if err := p.assistant(a); err != nil {
+			return nil, within("assistant "+a.Name, err)
 		}
 	}
 	if want.Retention == nil {
-		return all, nil
+		return p.all, nil
 	}
 	changes, err := planRetention(ctx, db, have.Assistants, *want.Retention, by, now)
-	return append(all, changes...), err
+	return append(p.all, changes...), err
+}
+
+// workspace plans what is set for all assistants.
+func (p *plan) workspace(want Settings) error {
+	if w := want.Workspace; w != nil {
+		if err := w.Check(); err != nil {
+			return within("workspace", err)
+		}
+		p.add(
+			queries.AuditSettingsChanged, "workspace", *p.have.Workspace, *w,
+			func(ctx context.Context, tx pgx.Tx) error { return queries.SetWorkspace(ctx, tx, *w, p.by, p.now) },
+		)
+	}
+	if m := want.Masking; m != nil {
+		if _, err := mask.New(m.Rules); err != nil {
+			return within("masking", err)
+		}
+		if err := mask.Measure(m.Rules); err != nil {
+			return within("masking", err)
+		}
+		p.add(
+			queries.AuditSettingsChanged, "masking", *p.have.Masking, *m,
+			func(ctx context.Context, tx pgx.Tx) error { return queries.SetMasking(ctx, tx, *m, p.by, p.now) },
+		)
+	}
+	if m := want.Mail; m != nil {
+		if err := p.mail(*m); err != nil {
+			return within("mail", err)
+		}
+	}
+	if n := want.AuditLogDays; n != nil {
+		if *n != 0 && *n < queries.AuditDaysLeast || *n > queries.AuditDaysMost {
+			return within("audit_log_days", &metric.InputError{
+				Field: "days", Msg: "are 0, for ever, or from 30 to 36,500",
+			})
+		}
+		p.add(
+			queries.AuditSettingsChanged, "audit log", *p.have.AuditLogDays, *n,
+			func(ctx context.Context, tx pgx.Tx) error { return queries.SetAuditDays(ctx, tx, *n, p.by, p.now) },
+		)
+	}
+	return nil
+}
+
+// mail plans by which server mail is sent.
+func (p *plan) mail(m queries.MailSettings) error {
+	if err := m.Check(); err != nil {
+		return err
+	}
+	was := queries.MailSettings{}
+	if p.have.Mail != nil {
+		was = *p.have.Mail
+	}
+	p.add(queries.AuditSettingsChanged, "mail", was, m, func(ctx context.Context, tx pgx.Tx) error {
+		kept := m
+		// the password is for that server
+		if old, err := queries.Mail(ctx, tx); err == nil && old.Server() == kept.Server() {
+			kept.Sealed = old.Sealed
+		}
+		return queries.SetMail(ctx, tx, kept, p.by, p.now)
+	})
+	return nil
+}
+
+// assistant plans what is set for one.
+func (p *plan) assistant(a Assistant) error {
+	was, unheard := Assistant{Settings: new(conversation.DefaultSettings())}, " (nothing is known of it yet)"
+	if i := slices.IndexFunc(p.have.Assistants, func(x Assistant) bool { return x.Name == a.Name }); i >= 0 {
+		was, unheard = p.have.Assistants[i], ""
+	}
+	if a.Settings != nil {
+		if err := queries.CheckSettings(*a.Settings); err != nil {
+			return err
+		}
+		p.add(
+			queries.AuditSettingsChanged, "assistant "+a.Name+unheard, *was.Settings, *a.Settings,
+			func(ctx context.Context, tx pgx.Tx) error {
+				return queries.SetAssistant(ctx, tx, a.Name, *a.Settings, p.by, p.now)
+			},
+		)
+	}
+	if a.Success == nil {
+		return nil
+	}
+	rules := metric.Criteria(*a.Success)
+	if err := rules.Check(); err != nil {
+		return err
+	}
+	old := queries.StoredRules{}
+	if was.Success != nil {
+		old = *was.Success
+	}
+	p.add(queries.AuditCriteriaUsed, a.Name+unheard, old, *a.Success, func(ctx context.Context, tx pgx.Tx) error {
+		id, err := queries.DraftCriteria(ctx, tx, a.Name, rules, p.name, p.now)
+		if err != nil {
+			return err
+		}
+		return queries.ActivateCriteria(ctx, tx, id, p.name, p.now)
+	})
+	return nil
 }
 
 // planRetention compares the rules of retention.

@@ -46,44 +46,26 @@ const excerptLength = 110
 func (l *listing) read(
 	m *views.Conversations, ctx context.Context,
 ) bool { //nolint:revive // the model is what it is about
-	f := l.Filter
-	m.Heading = dashboard.ListHeading(f)
+	m.Heading = dashboard.ListHeading(l.Filter)
+	for _, step := range []func(ctx context.Context, m *views.Conversations) error{
+		l.ask, l.nameQueue, l.hide, l.fill,
+	} {
+		if l.err = step(ctx, m); l.err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// ask reads what the page shows, at once.
+func (l *listing) ask(ctx context.Context, m *views.Conversations) error {
 	db, err := l.viewer(ctx).Shown(ctx)
 	if err != nil {
-		l.err = err
-		return false
+		return err
 	}
 	m.Masked = db.Masks()
 	g, inner := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		if m.Frozen, err = queries.FrozenBefore(inner, l.Pool, f, m.Now, l.Zone); err != nil {
-			return err
-		}
-		if f.Text != "" {
-			if m.TextsBefore, err = l.viewer(inner).TextsBefore(inner, f, m.Now); err != nil {
-				return err
-			}
-			var n int
-			l.list, n, err = queries.Searched(inner, db, f, l.at, pageSize+1, dashboard.CountUpTo+1, m.Now, l.Zone)
-			m.Total, m.More, m.Counting = int64(min(n, dashboard.CountUpTo)), n > dashboard.CountUpTo,
-				n == queries.Uncounted
-			if m.Counting {
-				m.Total = int64(len(l.list))
-			}
-		} else if m.Total, m.More, err = l.viewer(inner).TotalOf(inner, f, m.Frozen != nil, m.Now); err == nil {
-			l.list, err = queries.Conversations(
-				inner, db, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone,
-			)
-		}
-		if err != nil {
-			return err
-		}
-		if l.worked, err = work.WorkedOn(inner, l.Pool, l.list); err != nil || len(l.words.Terms) == 0 {
-			return err
-		}
-		l.excerpts, err = queries.Excerpts(inner, db, l.words, l.list, excerptLength)
-		return err
-	})
+	g.Go(func() error { return l.askList(inner, m, db) })
 	g.Go(func() (err error) {
 		l.choices, err = l.server.viewer(inner).Choices(inner)
 		return err
@@ -103,37 +85,71 @@ func (l *listing) read(
 		l.colleagues, err = work.Colleagues(inner, l.Pool)
 		return err
 	})
-	if l.err = g.Wait(); l.err != nil {
-		return false
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	if m.AnyData = m.Total > 0; !m.AnyData {
-		if m.AnyData, l.err = queries.HasConversations(ctx, l.Pool); l.err != nil {
-			return false
-		}
+		m.AnyData, err = queries.HasConversations(ctx, l.Pool)
 	}
-	if id := f.Review.Queue; id != "" {
-		if key, err := conversation.ParseUUID(id); err == nil {
-			var q work.Queue
-			if q, l.err = l.viewer(ctx).QueueByID(ctx, key); l.err == nil || errors.Is(l.err, queries.ErrNotFound) {
-				l.QueueName, l.err = q.Name, nil
-			}
-		}
-		if l.err != nil {
-			return false
-		}
+	return err
+}
+
+// askList reads the conversations of the page, and how many there are.
+func (l *listing) askList(ctx context.Context, m *views.Conversations, db queries.Sight) (err error) {
+	f := l.Filter
+	if m.Frozen, err = queries.FrozenBefore(ctx, l.Pool, f, m.Now, l.Zone); err != nil {
+		return err
 	}
-	if m.Masked {
-		if l.err = l.hide(ctx); l.err != nil {
-			return false
+	if f.Text != "" {
+		if m.TextsBefore, err = l.viewer(ctx).TextsBefore(ctx, f, m.Now); err != nil {
+			return err
 		}
+		var n int
+		l.list, n, err = queries.Searched(ctx, db, f, l.at, pageSize+1, dashboard.CountUpTo+1, m.Now, l.Zone)
+		m.Total, m.More, m.Counting = int64(min(n, dashboard.CountUpTo)), n > dashboard.CountUpTo,
+			n == queries.Uncounted
+		if m.Counting {
+			m.Total = int64(len(l.list))
+		}
+	} else if m.Total, m.More, err = l.viewer(ctx).TotalOf(ctx, f, m.Frozen != nil, m.Now); err == nil {
+		l.list, err = queries.Conversations(
+			ctx, db, f, l.at, m.Total <= fewConversations, pageSize+1, m.Now, l.Zone,
+		)
 	}
+	if err != nil {
+		return err
+	}
+	if l.worked, err = work.WorkedOn(ctx, l.Pool, l.list); err != nil || len(l.words.Terms) == 0 {
+		return err
+	}
+	l.excerpts, err = queries.Excerpts(ctx, db, l.words, l.list, excerptLength)
+	return err
+}
+
+// nameQueue reads the name of the queue that the list is narrowed to.
+func (l *listing) nameQueue(ctx context.Context, _ *views.Conversations) error {
+	key, err := conversation.ParseUUID(l.Filter.Review.Queue)
+	if err != nil {
+		return nil //nolint:nilerr // to none
+	}
+	q, err := l.viewer(ctx).QueueByID(ctx, key)
+	if errors.Is(err, queries.ErrNotFound) {
+		return nil
+	}
+	l.QueueName = q.Name
+	return err
+}
+
+// fill sets the model from what was read.
+func (l *listing) fill(ctx context.Context, m *views.Conversations) (err error) {
+	f := l.Filter
 	l.turnPages(m)
 	l.columns(m)
 	l.views(m)
 	m.Bar = l.viewer(ctx).Bar(l.Question, l.choices)
 	if len(l.list) == 0 && m.AnyData && l.at == nil {
-		if m.Bar.Newest, l.err = l.viewer(ctx).Newest(ctx, l.Question); l.err != nil {
-			return false
+		if m.Bar.Newest, err = l.viewer(ctx).Newest(ctx, l.Question); err != nil {
+			return err
 		}
 	}
 	m.Bulk = views.BulkChoice{
@@ -158,11 +174,14 @@ func (l *listing) read(
 			m.Searched = append(m.Searched, p.Words[0])
 		}
 	}
-	return true
+	return nil
 }
 
 // hide masks what the conversations tell of slots that are masked by name.
-func (l *listing) hide(ctx context.Context) error {
+func (l *listing) hide(ctx context.Context, m *views.Conversations) error {
+	if !m.Masked {
+		return nil
+	}
 	ids := make([]conversation.UUID, len(l.list))
 	for i, c := range l.list {
 		ids[i] = c.ID

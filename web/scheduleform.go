@@ -264,6 +264,41 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	if _, _, err := s.madeOf(r, x.Page, x.Query); err != nil {
 		return err
 	}
+	x.Destination, x.IfEmpty, x.Schedule, x.Zone = p("destination"), p("if_empty"), p("schedule"), p("zone")
+	if err := checkContent(r, x); err != nil {
+		return err
+	}
+	runs, err := s.parseTimes(x, was)
+	if err != nil {
+		return err
+	}
+	secrets, err := parseTarget(r, x)
+	if err != nil {
+		return err
+	}
+	if n := runs * len(x.Target.Everybody()); x.Destination == "mail" && s.ReportMails > 0 && n > s.ReportMails {
+		return &metric.InputError{
+			Field: "recipients",
+			Msg: fmt.Sprintf(
+				"would get %s mails a day together; the most that is set is %s", format.Count(n),
+				format.Count(s.ReportMails),
+			),
+		}
+	}
+	if at, err := url.Parse(x.Target.URL); err == nil && x.Target.URL != "" {
+		field := "url"
+		if x.Destination == "s3" {
+			field = "s3"
+		}
+		if err := s.Internal.Admits(r.Context(), at); err != nil {
+			return &metric.InputError{Field: field, Msg: err.Error()}
+		}
+	}
+	return s.seal(x, was, secrets)
+}
+
+// checkContent checks what a schedule sends: pages of figures or rows, as which files.
+func checkContent(r *http.Request, x *queries.Schedule) error {
 	known := []string{"html", "pdf", "xlsx", "csv"}
 	if x.Page != "" {
 		x.Grain, x.Incremental = "", false
@@ -294,25 +329,29 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 			return &metric.InputError{Field: "formats", Msg: "are some of " + strings.Join(known, ", ")}
 		}
 	}
-	x.Destination, x.IfEmpty, x.Schedule, x.Zone = p("destination"), p("if_empty"), p("schedule"), p("zone")
 	if len(x.Formats) == 0 || x.Destination != "mail" && slices.Equal(x.Formats, []string{"html"}) {
 		return &metric.InputError{Field: "formats", Msg: "choose at least one file"}
 	}
 	if !slices.Contains([]string{"send", "say", "skip"}, x.IfEmpty) {
 		return &metric.InputError{Field: "if_empty", Msg: "is one of send, say, skip"}
 	}
+	return nil
+}
+
+// parseTimes reads when a schedule runs, and returns how often it does on its busiest day.
+func (s *server) parseTimes(x *queries.Schedule, was queries.Schedule) (runs int, err error) {
 	zone, err := time.LoadLocation(x.Zone)
 	if err != nil || x.Zone == "" || x.Zone == "Local" {
-		return &metric.InputError{Field: "zone", Msg: "is not known; write it as in Europe/Berlin"}
+		return 0, &metric.InputError{Field: "zone", Msg: "is not known; write it as in Europe/Berlin"}
 	}
 	times, err := schedule.Parse(x.Schedule)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	x.Schedule = times.String()
 	runs, least := schedule.Busiest(times, s.Now(), zone)
 	if least < s.ReportLeast {
-		return &metric.InputError{
+		return 0, &metric.InputError{
 			Field: "schedule",
 			Msg: fmt.Sprintf(
 				"runs every %s; the least distance that is set is %s", format.Span(least), format.Span(s.ReportLeast),
@@ -323,28 +362,11 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 		next := times.Next(s.Now(), zone)
 		x.NextAt = &next
 	}
-	secrets, err := parseTarget(r, x)
-	if err != nil {
-		return err
-	}
-	if n := runs * len(x.Target.Everybody()); x.Destination == "mail" && s.ReportMails > 0 && n > s.ReportMails {
-		return &metric.InputError{
-			Field: "recipients",
-			Msg: fmt.Sprintf(
-				"would get %s mails a day together; the most that is set is %s", format.Count(n),
-				format.Count(s.ReportMails),
-			),
-		}
-	}
-	if at, err := url.Parse(x.Target.URL); err == nil && x.Target.URL != "" {
-		field := "url"
-		if x.Destination == "s3" {
-			field = "s3"
-		}
-		if err := s.Internal.Admits(r.Context(), at); err != nil {
-			return &metric.InputError{Field: field, Msg: err.Error()}
-		}
-	}
+	return runs, nil
+}
+
+// seal keeps the secrets of a schedule, those that it had where none are told and it goes to the same place.
+func (s *server) seal(x *queries.Schedule, was queries.Schedule, secrets jobs.Secrets) error {
 	if secrets.Key == "" && secrets.Sign == "" && len(secrets.Headers) == 0 {
 		if jobs.SecretPlace(*x) != jobs.SecretPlace(was) {
 			x.Sealed = nil
@@ -361,6 +383,31 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 		return &metric.InputError{Field: "secret", Msg: err.Error()}
 	}
 	return nil
+}
+
+// parseHeaders reads the headers that are sent with a file, and their names in order.
+func parseHeaders(text string) (all map[string]string, names []string, err error) {
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		name, value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+		if !ok || !headerName(name) || value == "" || strings.ContainsFunc(
+			value, func(c rune) bool { return c < ' ' || c == 0x7f },
+		) || slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Transfer-Encoding"}, name) {
+			return nil, nil, &metric.InputError{
+				Field: "headers",
+				Msg:   "are lines such as “Authorization: Bearer …”; host, length and type are set by us",
+			}
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[name] = value
+		names = append(names, name)
+	}
+	return all, names, nil
 }
 
 // parseTarget reads where to.
@@ -405,25 +452,8 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 		if err := web("url", p("url")); err != nil {
 			return secrets, err
 		}
-		for line := range strings.Lines(r.PostFormValue("headers")) {
-			if strings.TrimSpace(line) == "" {
-				continue
-			}
-			name, value, ok := strings.Cut(line, ":")
-			name, value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
-			if !ok || !headerName(name) || value == "" || strings.ContainsFunc(
-				value, func(c rune) bool { return c < ' ' || c == 0x7f },
-			) || slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Transfer-Encoding"}, name) {
-				return secrets, &metric.InputError{
-					Field: "headers",
-					Msg:   "are lines such as “Authorization: Bearer …”; host, length and type are set by us",
-				}
-			}
-			if secrets.Headers == nil {
-				secrets.Headers = map[string]string{}
-			}
-			secrets.Headers[name] = value
-			x.Target.Headers = append(x.Target.Headers, name)
+		if secrets.Headers, x.Target.Headers, err = parseHeaders(r.PostFormValue("headers")); err != nil {
+			return secrets, err
 		}
 		secrets.Sign = p("sign")
 	case "folder":

@@ -214,19 +214,7 @@ func (d *Decoder) member(r *raw, key string) {
 	s, e := &d.s, r.e
 	switch key {
 	case "sender_id":
-		r.senderState, r.sender = 'x', ""
-		switch c := s.peek(); {
-		case c == '"':
-			r.sender, _, _ = s.str()
-			r.senderState = 's'
-		case c == '-' || c >= '0' && c <= '9':
-			// Telegram's are whole numbers, which Rasa itself writes as text elsewhere
-			if raw, finite, ok := s.number(); ok && finite && !strings.ContainsAny(raw, ".eE") {
-				r.sender, r.senderState = raw, 's'
-			}
-		default:
-			s.skip()
-		}
+		d.senderKey(r)
 	case "event":
 		r.eventState, e.Type = 'x', ""
 		if s.peek() == '"' {
@@ -236,29 +224,7 @@ func (d *Decoder) member(r *raw, key string) {
 		}
 		s.skip()
 	case "timestamp":
-		r.timeState, e.Time = 'x', 0
-		if s.peek() == '"' && d.textTimes {
-			if raw, _, ok := s.str(); ok {
-				if seconds, ok := textTime(unescape(raw)); ok {
-					r.timeState, e.Time = 'n', seconds
-				}
-			}
-			return
-		}
-		if c := s.peek(); c == '"' || c == '{' || c == '[' || c == 't' || c == 'f' || c == 'n' {
-			s.skip()
-			return
-		}
-		raw, finite, ok := s.number()
-		if !ok {
-			return
-		}
-		r.timeState = 'i'
-		if finite {
-			if f, err := strconv.ParseFloat(raw, 64); err == nil {
-				r.timeState, e.Time = 'n', f
-			}
-		}
+		d.timestamp(r)
 	case "metadata":
 		d.metadata(r)
 	case "parse_data":
@@ -309,6 +275,52 @@ func (d *Decoder) member(r *raw, key string) {
 			r.mantleBody++
 		}
 		s.skip()
+	}
+}
+
+// senderKey reads the key of the sender.
+func (d *Decoder) senderKey(r *raw) {
+	s := &d.s
+	r.senderState, r.sender = 'x', ""
+	switch c := s.peek(); {
+	case c == '"':
+		r.sender, _, _ = s.str()
+		r.senderState = 's'
+	case c == '-' || c >= '0' && c <= '9':
+		// Telegram's are whole numbers, which Rasa itself writes as text elsewhere
+		if raw, finite, ok := s.number(); ok && finite && !strings.ContainsAny(raw, ".eE") {
+			r.sender, r.senderState = raw, 's'
+		}
+	default:
+		s.skip()
+	}
+}
+
+// timestamp reads the time of the event.
+func (d *Decoder) timestamp(r *raw) {
+	s, e := &d.s, r.e
+	r.timeState, e.Time = 'x', 0
+	if s.peek() == '"' && d.textTimes {
+		if raw, _, ok := s.str(); ok {
+			if seconds, ok := textTime(unescape(raw)); ok {
+				r.timeState, e.Time = 'n', seconds
+			}
+		}
+		return
+	}
+	if c := s.peek(); c == '"' || c == '{' || c == '[' || c == 't' || c == 'f' || c == 'n' {
+		s.skip()
+		return
+	}
+	raw, finite, ok := s.number()
+	if !ok {
+		return
+	}
+	r.timeState = 'i'
+	if finite {
+		if f, err := strconv.ParseFloat(raw, 64); err == nil {
+			r.timeState, e.Time = 'n', f
+		}
 	}
 }
 
