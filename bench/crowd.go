@@ -85,30 +85,8 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 	).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, out)
 	}
-	hash, err := access.HashPassword(crowdPassword)
-	if err != nil {
+	if err := c.addAccounts(); err != nil {
 		return nil, err
-	}
-	for i := range 12 {
-		user := access.Account{
-			ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin",
-			PasswordHash: hash, CreatedAt: time.Now(),
-		}
-		if err := queries.AddAccount(c.ctx, c.pool, user); err != nil {
-			return nil, err
-		}
-		secret, err := queries.NewToken(
-			c.ctx, c.pool,
-			access.Token{
-				Name: fmt.Sprint("bench", i), Role: "ingest", Assistant: "bench", CreatedBy: "bench",
-				CreatedAt: time.Now(),
-			},
-			0,
-		)
-		if err != nil {
-			return nil, err
-		}
-		c.tokens = append(c.tokens, secret)
 	}
 	free, err := new(net.ListenConfig).Listen(c.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -131,15 +109,9 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if resp, err := http.Get(c.base + "/login"); err == nil {
-			resp.Body.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			stop()
-			return nil, fmt.Errorf("the server does not start:\n%s", said.String())
-		}
+	if err := c.awaitServer(&said); err != nil {
+		stop()
+		return nil, err
 	}
 	for i := range 10 {
 		client, err := c.signIn(i)
@@ -150,6 +122,49 @@ func (c *crowd) serve(database string) (stop func(), err error) {
 		c.accs = append(c.accs, client)
 	}
 	return stop, nil
+}
+
+// addAccounts adds people and tokens.
+func (c *crowd) addAccounts() error {
+	hash, err := access.HashPassword(crowdPassword)
+	if err != nil {
+		return err
+	}
+	for i := range 12 {
+		user := access.Account{
+			ID: queries.NewID(), Email: fmt.Sprintf("bench%d@example.org", i), Name: "bench", Role: "admin",
+			PasswordHash: hash, CreatedAt: time.Now(),
+		}
+		if err := queries.AddAccount(c.ctx, c.pool, user); err != nil {
+			return err
+		}
+		secret, err := queries.NewToken(
+			c.ctx, c.pool,
+			access.Token{
+				Name: fmt.Sprint("bench", i), Role: "ingest", Assistant: "bench", CreatedBy: "bench",
+				CreatedAt: time.Now(),
+			},
+			0,
+		)
+		if err != nil {
+			return err
+		}
+		c.tokens = append(c.tokens, secret)
+	}
+	return nil
+}
+
+// awaitServer waits until the server answers.
+func (c *crowd) awaitServer(said fmt.Stringer) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if resp, err := http.Get(c.base + "/login"); err == nil {
+			resp.Body.Close()
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the server does not start:\n%s", said.String())
+		}
+	}
 }
 
 func (c *crowd) signIn(i int) (*http.Client, error) {
@@ -276,16 +291,8 @@ func (c *crowd) dear() error {
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{
-		"/documents/overview?range=90d&as=pdf", "/documents/overview?range=90d&as=xlsx",
-		"/overview?from=2016-01-01&until=2026-11-30&bucket=day",
-		"/overview?from=2016-01-01&until=2026-11-30&bucket=month",
-	} {
-		_, took, err := c.fetch(c.ctx, c.accs[1], path)
-		if err != nil {
-			return err
-		}
-		c.note("crowd: "+path+" alone", float64(took.Milliseconds()), "ms", "")
+	if err := c.aloneTimes(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
@@ -331,6 +338,22 @@ func (c *crowd) dear() error {
 	c.note("crowd: documents and charts served", float64(served.Load()), "", "")
 	c.note("crowd: documents and charts put off", float64(refused.Load()), "", "")
 	return c.memory("crowd: most memory of the server", "< 400")
+}
+
+// aloneTimes measures what is dear while nobody else asks.
+func (c *crowd) aloneTimes() error {
+	for _, path := range []string{
+		"/documents/overview?range=90d&as=pdf", "/documents/overview?range=90d&as=xlsx",
+		"/overview?from=2016-01-01&until=2026-11-30&bucket=day",
+		"/overview?from=2016-01-01&until=2026-11-30&bucket=month",
+	} {
+		_, took, err := c.fetch(c.ctx, c.accs[1], path)
+		if err != nil {
+			return err
+		}
+		c.note("crowd: "+path+" alone", float64(took.Milliseconds()), "ms", "")
+	}
+	return nil
 }
 
 // memory notes the most memory that the server has held.

@@ -182,82 +182,102 @@ func (b *bench) pair(all *corpus, writers, batch int) error {
 		return err
 	}
 	defer few.close()
-	var plain, whole, tenth, again, program, database []float64
-	var disk float64
+	var m measured
 	for range b.reps {
-		url, drop, err := b.fresh("bench")
-		if err != nil {
+		if err := b.plain(&m, all, writers, batch); err != nil {
 			return err
 		}
-		rate, err := b.copyPlain(url, all, writers, batch)
-		if err != nil {
-			return err
-		}
-		plain = append(plain, rate)
-		if err := drop(); err != nil {
-			return err
-		}
-		if url, drop, err = b.fresh("bench"); err != nil {
-			return err
-		}
-		pool, err := queries.Open(b.ctx, url, writers+4)
-		if err != nil {
-			return err
-		}
-		begun, err := b.cpu()
-		if err != nil {
-			return err
-		}
-		rate, counts, err := b.store(pool, all.each, writers, batch)
-		if err != nil {
-			return err
-		}
-		ended, err := b.cpu()
-		if err != nil {
-			return err
-		}
-		spent := ended.since(begun)
-		program = append(program, spent.program/float64(counts.Stored)*1e6)
-		database = append(database, spent.database/float64(counts.Stored)*1e6)
-		if counts.Stored != int64(len(all.ends)) {
-			return fmt.Errorf("stored %+v of %d", counts, len(all.ends))
-		}
-		whole = append(whole, rate)
-		// A tenth of what comes next is known: the whole again with fresh events mixed in would grow the tables, so
-		// the share is made of copies of the newest.
-		if rate, _, err = b.store(pool, few.withCopies(all), writers, batch); err != nil {
-			return err
-		}
-		tenth = append(tenth, rate)
-		if rate, _, err = b.store(pool, all.each, writers, batch); err != nil {
-			return err
-		}
-		again = append(again, rate)
-		if disk, err = b.disk(pool, len(all.text)); err != nil {
-			return err
-		}
-		pool.Close()
-		if err := drop(); err != nil {
+		if err := b.whole(&m, all, few, writers, batch); err != nil {
 			return err
 		}
 	}
+	b.notePair(writers, batch, m)
+	return nil
+}
+
+// plain copies the events and does nothing else.
+func (b *bench) plain(m *measured, all *corpus, writers, batch int) error {
+	url, drop, err := b.fresh("bench")
+	if err != nil {
+		return err
+	}
+	rate, err := b.copyPlain(url, all, writers, batch)
+	if err != nil {
+		return err
+	}
+	m.plain = append(m.plain, rate)
+	return drop()
+}
+
+// whole stores the events as the program does, then with a tenth of copies, then copies alone.
+func (b *bench) whole(m *measured, all, few *corpus, writers, batch int) error {
+	url, drop, err := b.fresh("bench")
+	if err != nil {
+		return err
+	}
+	pool, err := queries.Open(b.ctx, url, writers+4)
+	if err != nil {
+		return err
+	}
+	begun, err := b.cpu()
+	if err != nil {
+		return err
+	}
+	rate, counts, err := b.store(pool, all.each, writers, batch)
+	if err != nil {
+		return err
+	}
+	ended, err := b.cpu()
+	if err != nil {
+		return err
+	}
+	spent := ended.since(begun)
+	m.program = append(m.program, spent.program/float64(counts.Stored)*1e6)
+	m.database = append(m.database, spent.database/float64(counts.Stored)*1e6)
+	if counts.Stored != int64(len(all.ends)) {
+		return fmt.Errorf("stored %+v of %d", counts, len(all.ends))
+	}
+	m.whole = append(m.whole, rate)
+	// A tenth of what comes next is known: the whole again with fresh events mixed in would grow the tables, so the
+	// share is made of copies of the newest.
+	if rate, _, err = b.store(pool, few.withCopies(all), writers, batch); err != nil {
+		return err
+	}
+	m.tenth = append(m.tenth, rate)
+	if rate, _, err = b.store(pool, all.each, writers, batch); err != nil {
+		return err
+	}
+	m.again = append(m.again, rate)
+	if m.disk, err = b.disk(pool, len(all.text)); err != nil {
+		return err
+	}
+	pool.Close()
+	return drop()
+}
+
+// measured is what repetitions of one measurement gave.
+type measured struct {
+	plain, whole, tenth, again, program, database []float64
+	disk                                          float64
+}
+
+func (b *bench) notePair(writers, batch int, m measured) {
 	name := fmt.Sprintf("%d writers, batches of %d: ", writers, batch)
-	b.note(name+"(a) COPY", median(plain), "events/s", "")
-	b.note(name+"(b) the whole way", median(whole), "events/s", "")
+	b.note(name+"(a) COPY", median(m.plain), "events/s", "")
+	b.note(name+"(b) the whole way", median(m.whole), "events/s", "")
 	goal := ""
 	if writers == 2 && batch == 5000 {
 		goal = ">= 0.70"
 	}
-	b.note(name+"(b) / (a)", median(whole)/median(plain), "ratio", goal)
-	b.note(name+"CPU of (b), program", median(program), "µs/event", "")
-	b.note(name+"CPU of (b), database", median(database), "µs/event", "")
-	b.note(name+"10 % copies / (b)", median(tenth)/median(whole), "ratio", "")
+	b.note(name+"(b) / (a)", median(m.whole)/median(m.plain), "ratio", goal)
+	b.note(name+"CPU of (b), program", median(m.program), "µs/event", "")
+	b.note(name+"CPU of (b), database", median(m.database), "µs/event", "")
+	b.note(name+"10 % copies / (b)", median(m.tenth)/median(m.whole), "ratio", "")
 	if goal != "" {
 		goal = ">= 4"
 	}
-	b.note(name+"100 % copies / (b)", median(again)/median(whole), "ratio", goal)
-	b.note(name+"disk / raw JSON", disk, "ratio", "<= 0.9")
-	return nil
+	b.note(name+"100 % copies / (b)", median(m.again)/median(m.whole), "ratio", goal)
+	b.note(name+"disk / raw JSON", m.disk, "ratio", "<= 0.9")
 }
 
 // disk is the size of all tables and indexes over that of the events' JSON (a third of which was stored by

@@ -69,14 +69,11 @@ func run(ctx context.Context) error {
 		defer pprof.StopCPUProfile()
 	}
 	if *dir == "" {
-		d, err := os.MkdirTemp("", "turnwise-bench-")
+		d, err := folder()
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(d)
-		if err := os.Chmod(d, 0o755); err != nil {
-			return err
-		}
 		*dir = d
 	}
 	server, err := localdb.Start(ctx, localdb.Config{Dir: *dir})
@@ -88,20 +85,41 @@ func run(ctx context.Context) error {
 		ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps, quick: *quick,
 		dir: *dir,
 	}
-	if *only == "" || *only == "ingest" {
+	if err := b.measure(*only, *large); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(b.figures, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(*out, append(text, '\n'), 0o644)
+}
+
+// folder makes a temporary folder for the database.
+func folder() (string, error) {
+	d, err := os.MkdirTemp("", "turnwise-bench-")
+	if err != nil {
+		return "", err
+	}
+	return d, os.Chmod(d, 0o755)
+}
+
+// measure measures what is asked for, "" for all.
+func (b *bench) measure(only string, large int) error {
+	if only == "" || only == "ingest" {
 		if err := b.ingest(); err != nil {
 			return err
 		}
 	}
-	if *only == "" || *only == "odd" {
+	if only == "" || only == "odd" {
 		if err := b.odd(); err != nil {
 			return err
 		}
 	}
-	if *only == "oddpages" {
+	if only == "oddpages" {
 		return b.oddPages()
 	}
-	if *only == "" || *only == "crowd" {
+	if only == "" || only == "crowd" {
 		if err := b.crowd(); err != nil {
 			return err
 		}
@@ -109,32 +127,28 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	if *only == "" || *only == "streams" {
+	if only == "" || only == "streams" {
 		if err := b.streams(); err != nil {
 			return err
 		}
 	}
-	if *large > 0 && (*only == "" || *only == "search") {
-		if err := b.search(*large); err != nil {
+	if large > 0 && (only == "" || only == "search") {
+		if err := b.search(large); err != nil {
 			return err
 		}
 	}
-	if *large > 0 && (*only == "" || *only == "reports") {
-		if err := b.reports(*large); err != nil {
+	if large > 0 && (only == "" || only == "reports") {
+		if err := b.reports(large); err != nil {
 			return err
 		}
 	}
-	if *large > 0 && *only != "streams" && *only != "odd" && *only != "crowd" && *only != "search" &&
-		*only != "reports" {
-		if err := b.large(*large, *only != "ingest", *only != "pages"); err != nil {
+	if large > 0 && only != "streams" && only != "odd" && only != "crowd" && only != "search" &&
+		only != "reports" {
+		if err := b.large(large, only != "ingest", only != "pages"); err != nil {
 			return err
 		}
 	}
-	text, err := json.MarshalIndent(b.figures, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(*out, append(text, '\n'), 0o644)
+	return nil
 }
 
 func (b *bench) note(name string, value float64, unit, goal string) {

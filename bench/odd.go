@@ -3,9 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
 	"turnwise/ingest"
@@ -109,61 +110,18 @@ func (b *bench) odd() error {
 			)
 		}, each == 1}
 	}
-	const n = 20000
-	one := func(s shape) (each time.Duration, longest time.Duration, err error) {
-		url, drop, err := b.fresh("bench_odd")
-		if err != nil {
-			return 0, 0, err
-		}
-		pool, err := queries.Open(b.ctx, url, 4)
-		if err != nil {
-			return 0, 0, err
-		}
-		defer func() {
-			pool.Close()
-			if e := drop(); err == nil {
-				err = e
-			}
-		}()
-		w := ingest.NewWriter(pool, b.log)
-		src, err := w.Open(b.ctx, ingest.Source{Name: "odd", Kind: "http", Assistant: "bench"})
-		if err != nil {
-			return 0, 0, err
-		}
-		d := rasa.NewDecoder()
-		begun := time.Now()
-		for i := 0; i < n; {
-			var events []*conversation.Event
-			for ; len(events) < 500; i++ {
-				e, rej := d.Decode(s.event(i), src.Intake(), time.Unix(oddFrom+1e7, 0))
-				if rej != nil {
-					return 0, 0, fmt.Errorf("%s: %w", s.name, rej)
-				}
-				events = append(events, e)
-			}
-			at := time.Now()
-			if _, err := w.Store(b.ctx, src, events); err != nil {
-				return 0, 0, err
-			}
-			longest = max(longest, time.Since(at))
-			if time.Since(begun) > 3*time.Minute {
-				return time.Since(begun) / time.Duration(i), longest, nil
-			}
-		}
-		return time.Since(begun) / n, longest, nil
-	}
-	base, _, err := one(ordinary(10))
+	base, _, err := b.oddShape(ordinary(10))
 	if err != nil {
 		return err
 	}
-	alone, _, err := one(ordinary(1))
+	alone, _, err := b.oddShape(ordinary(1))
 	if err != nil {
 		return err
 	}
 	b.note("odd: an ordinary event, ten a conversation", float64(base.Microseconds()), "µs", "")
 	b.note("odd: an ordinary event, each a conversation", float64(alone.Microseconds()), "µs", "")
 	for _, s := range shapes() {
-		each, longest, err := one(s)
+		each, longest, err := b.oddShape(s)
 		if err != nil {
 			return err
 		}
@@ -175,6 +133,51 @@ func (b *bench) odd() error {
 		b.note("odd: "+s.name+", longest request", float64(longest.Milliseconds()), "ms", "< 2000")
 	}
 	return b.oddPages()
+}
+
+// oddShape stores events of a shape, and returns what each took and the longest request.
+func (b *bench) oddShape(s shape) (each, longest time.Duration, err error) {
+	const n = 20000
+	url, drop, err := b.fresh("bench_odd")
+	if err != nil {
+		return 0, 0, err
+	}
+	pool, err := queries.Open(b.ctx, url, 4)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() {
+		pool.Close()
+		if e := drop(); err == nil {
+			err = e
+		}
+	}()
+	w := ingest.NewWriter(pool, b.log)
+	src, err := w.Open(b.ctx, ingest.Source{Name: "odd", Kind: "http", Assistant: "bench"})
+	if err != nil {
+		return 0, 0, err
+	}
+	d := rasa.NewDecoder()
+	begun := time.Now()
+	for i := 0; i < n; {
+		var events []*conversation.Event
+		for ; len(events) < 500; i++ {
+			e, rej := d.Decode(s.event(i), src.Intake(), time.Unix(oddFrom+1e7, 0))
+			if rej != nil {
+				return 0, 0, fmt.Errorf("%s: %w", s.name, rej)
+			}
+			events = append(events, e)
+		}
+		at := time.Now()
+		if _, err := w.Store(b.ctx, src, events); err != nil {
+			return 0, 0, err
+		}
+		longest = max(longest, time.Since(at))
+		if time.Since(begun) > 3*time.Minute {
+			return time.Since(begun) / time.Duration(i), longest, nil
+		}
+	}
+	return time.Since(begun) / n, longest, nil
 }
 
 // oddPages measures the pages of a database that holds all shapes, and how large they are.
@@ -191,6 +194,52 @@ func (b *bench) oddPages() (err error) {
 		pool.Close()
 		err = errors.Join(err, drop())
 	}()
+	if err := b.oddEvents(pool); err != nil {
+		return err
+	}
+	if _, err := pool.Exec(b.ctx, "vacuum analyze"); err != nil {
+		return err
+	}
+	now := func() time.Time { return time.Unix(oddFrom+1e6, 0) }
+	if err := jobs.RollUp(b.ctx, pool, figures.NewGrid(time.UTC), -time.Second, now); err != nil {
+		return err
+	}
+	client, base, stop, err := b.site(pool)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	paths, err := b.oddPaths(pool, now())
+	if err != nil {
+		return err
+	}
+	slowest, largest := "", ""
+	most, size := 0.0, 0
+	for _, path := range paths {
+		var times []float64
+		n := 0
+		for range 3 {
+			body, ms, err := get(client, base+path)
+			if err != nil {
+				return err
+			}
+			times, n = append(times, ms), len(body)
+		}
+		if ms := median(times); ms > most {
+			most, slowest = ms, path
+		}
+		if n > size {
+			size, largest = n, path
+		}
+		fmt.Printf("   %8.1f ms %8.0f kB  %s\n", median(times), float64(n)/1000, path)
+	}
+	b.note("odd: slowest page, "+slowest, most, "ms", "< 300")
+	b.note("odd: largest page, "+largest, float64(size)/1e6, "MB", "< 1")
+	return nil
+}
+
+// oddEvents stores some events of every shape.
+func (b *bench) oddEvents(pool *pgxpool.Pool) error {
 	w := ingest.NewWriter(pool, b.log)
 	src, err := w.Open(b.ctx, ingest.Source{Name: "odd", Kind: "http", Assistant: "bench"})
 	if err != nil {
@@ -212,20 +261,13 @@ func (b *bench) oddPages() (err error) {
 			}
 		}
 	}
-	if _, err := pool.Exec(b.ctx, "vacuum analyze"); err != nil {
-		return err
-	}
-	now := func() time.Time { return time.Unix(oddFrom+1e6, 0) }
-	if err := jobs.RollUp(b.ctx, pool, figures.NewGrid(time.UTC), -time.Second, now); err != nil {
-		return err
-	}
-	client, base, stop, err := b.site(pool)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	days := "from=" + now().AddDate(0, 0, -20).UTC().Format(time.DateOnly) + "&until=" +
-		now().AddDate(0, 0, 12).UTC().Format(time.DateOnly)
+	return nil
+}
+
+// oddPaths are pages that show them.
+func (b *bench) oddPaths(pool *pgxpool.Pool, now time.Time) ([]string, error) {
+	days := "from=" + now.AddDate(0, 0, -20).UTC().Format(time.DateOnly) + "&until=" +
+		now.AddDate(0, 0, 12).UTC().Format(time.DateOnly)
 	paths := []string{
 		"/health", "/admin", "/rejected", "/review", "/tags", "/criteria", "/admin/settings", "/admin/retention",
 	}
@@ -246,40 +288,9 @@ func (b *bench) oddPages() (err error) {
 			`select c.id::text from conversations c join senders s on s.id = c.sender_id where s.sender_key = $1 limit 1`,
 			sender,
 		).Scan(&id); err != nil {
-			return err
+			return nil, err
 		}
 		paths = append(paths, "/conversations/"+id, "/conversations/"+id+"?view=builder")
 	}
-	slowest, largest := "", ""
-	most, size := 0.0, 0
-	for _, path := range paths {
-		var times []float64
-		n := 0
-		for range 3 {
-			begun := time.Now()
-			resp, err := client.Get(base + path)
-			if err != nil {
-				return err
-			}
-			body, err := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			if err != nil {
-				return err
-			}
-			times = append(times, float64(time.Since(begun).Microseconds())/1000)
-			if n = len(body); resp.StatusCode != 200 {
-				return fmt.Errorf("%s: %s", path, resp.Status)
-			}
-		}
-		if ms := median(times); ms > most {
-			most, slowest = ms, path
-		}
-		if n > size {
-			size, largest = n, path
-		}
-		fmt.Printf("   %8.1f ms %8.0f kB  %s\n", median(times), float64(n)/1000, path)
-	}
-	b.note("odd: slowest page, "+slowest, most, "ms", "< 300")
-	b.note("odd: largest page, "+largest, float64(size)/1e6, "MB", "< 1")
-	return nil
+	return paths, nil
 }

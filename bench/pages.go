@@ -153,20 +153,71 @@ func (b *bench) pages(pool *pgxpool.Pool, name string) (float64, error) {
 		return 0, err
 	}
 	defer stop()
-	get := func(path string) (string, float64, error) {
-		begun := time.Now()
-		resp, err := client.Get(base + path)
-		if err != nil {
-			return "", 0, err
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%s: %s", path, resp.Status)
-		}
-		return string(body), float64(time.Since(begun).Microseconds()) / 1000, err
+	lists := listPaths()
+	first, _, err := get(client, base+"/conversations?range=90d")
+	if err != nil {
+		return 0, err
 	}
-	var lists []string
+	var transcripts []string
+	for _, m := range hrefs.FindAllStringSubmatch(first, 40) {
+		transcripts = append(transcripts, m[1], m[1]+"?view=builder")
+	}
+	var all []float64
+	slowest := map[string]float64{}
+	for _, group := range []struct {
+		name  string
+		paths []string
+	}{{"lists", lists}, {"transcripts", transcripts}} {
+		var times []float64
+		for range 5 {
+			rand.Shuffle(
+				len(group.paths), func(i, j int) { group.paths[i], group.paths[j] = group.paths[j], group.paths[i] },
+			)
+			for _, p := range group.paths {
+				_, ms, err := get(client, base+p)
+				if err != nil {
+					return 0, err
+				}
+				times = append(times, ms)
+				slowest[p] = max(slowest[p], ms)
+			}
+		}
+		slices.Sort(times)
+		b.note(name+group.name+", p50", times[len(times)/2], "ms", "")
+		b.note(name+group.name+", p95", times[len(times)*95/100], "ms", "< 30")
+		all = append(all, times...)
+	}
+	slices.Sort(all)
+	if os.Getenv("TURNWISE_BENCH_SLOWEST") != "" {
+		paths := make([]string, 0, len(slowest))
+		for p := range slowest {
+			paths = append(paths, p)
+		}
+		slices.SortFunc(paths, func(a, c string) int { return int(slowest[c] - slowest[a]) })
+		for _, p := range paths[:min(15, len(paths))] {
+			fmt.Printf("   %8.1f ms  %s\n", slowest[p], p)
+		}
+	}
+	return all[len(all)*95/100], nil
+}
+
+// get asks for a page, and returns it and how many milliseconds it took.
+func get(client *http.Client, address string) (string, float64, error) {
+	begun := time.Now()
+	resp, err := client.Get(address)
+	if err != nil {
+		return "", 0, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", address, resp.Status)
+	}
+	return string(body), float64(time.Since(begun).Microseconds()) / 1000, err
+}
+
+// listPaths are lists, at their beginning and deep within.
+func listPaths() (lists []string) {
 	for _, f := range []string{
 		"", "range=90d", "range=7d", "range=1d", "assistant=harbour-bank", "range=90d&channel=rest",
 		"range=90d&channel=audiocodes", "range=90d&version=harbour-4.3",
@@ -194,51 +245,7 @@ func (b *bench) pages(pool *pgxpool.Pool, name string) (float64, error) {
 	} {
 		lists = append(lists, "/turns?"+f)
 	}
-	first, _, err := get("/conversations?range=90d")
-	if err != nil {
-		return 0, err
-	}
-	var transcripts []string
-	for _, m := range hrefs.FindAllStringSubmatch(first, 40) {
-		transcripts = append(transcripts, m[1], m[1]+"?view=builder")
-	}
-	var all []float64
-	slowest := map[string]float64{}
-	for _, group := range []struct {
-		name  string
-		paths []string
-	}{{"lists", lists}, {"transcripts", transcripts}} {
-		var times []float64
-		for range 5 {
-			rand.Shuffle(
-				len(group.paths), func(i, j int) { group.paths[i], group.paths[j] = group.paths[j], group.paths[i] },
-			)
-			for _, p := range group.paths {
-				_, ms, err := get(p)
-				if err != nil {
-					return 0, err
-				}
-				times = append(times, ms)
-				slowest[p] = max(slowest[p], ms)
-			}
-		}
-		slices.Sort(times)
-		b.note(name+group.name+", p50", times[len(times)/2], "ms", "")
-		b.note(name+group.name+", p95", times[len(times)*95/100], "ms", "< 30")
-		all = append(all, times...)
-	}
-	slices.Sort(all)
-	if os.Getenv("TURNWISE_BENCH_SLOWEST") != "" {
-		paths := make([]string, 0, len(slowest))
-		for p := range slowest {
-			paths = append(paths, p)
-		}
-		slices.SortFunc(paths, func(a, c string) int { return int(slowest[c] - slowest[a]) })
-		for _, p := range paths[:min(15, len(paths))] {
-			fmt.Printf("   %8.1f ms  %s\n", slowest[p], p)
-		}
-	}
-	return all[len(all)*95/100], nil
+	return lists
 }
 
 // site serves the pages in this process and signs in.

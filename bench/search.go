@@ -71,6 +71,35 @@ func (b *bench) search(conversations int) error {
 	return b.searches(viewers)
 }
 
+// searchGroups are searches, and what is wanted of them.
+var searchGroups = []struct {
+	name, goal string
+	queries    []string
+}{
+	{
+		"search, rare words", "< 50",
+		[]string{"ersatzteil", "wombat", "mortgage specialist", "4471", "kein warmes wasser"},
+	},
+	{"search, medium words", "< 50", []string{"neighbour", "balance", "Wasserhahn", "block card", "مرحبا"}},
+	{"search, common words", "< 50", []string{"the", "card", "parcel", "is", "please card", "荷物"}},
+	{
+		"search, phrases", "< 50",
+		[]string{`"block my card"`, `"where is my parcel"`, `"is there anything else"`, `"the last four digits"`},
+	},
+	{
+		"search, beginnings, exclusion, mistyped", "< 50",
+		[]string{"transf*", "parcel -broken", "parcle", "mortgge", "card OR parcel"},
+	},
+	{
+		"search within filters", "< 100",
+		[]string{
+			"card&range=28d&csat=UNSATISFIED", "parcel&range=90d&channel=telegram",
+			"the&range=7d&outcome=abandoned", "balance&review=unreviewed&range=28d", "is&escalated=yes&range=365d",
+			"card&flow=block_card&version=harbour-4.3",
+		},
+	},
+}
+
 // searches asks for rare, medium and common words, phrases and combinations, and reviews.
 func (b *bench) searches(pool *pgxpool.Pool) error {
 	client, base, stop, err := b.site(pool)
@@ -78,52 +107,13 @@ func (b *bench) searches(pool *pgxpool.Pool) error {
 		return err
 	}
 	defer stop()
-	ask := func(path string) (float64, error) {
-		begun := time.Now()
-		resp, err := client.Get(base + path)
-		if err != nil {
-			return 0, err
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%s: %s", path, resp.Status)
-		}
-		return float64(time.Since(begun).Microseconds()) / 1000, err
-	}
-	for _, group := range []struct {
-		name, goal string
-		queries    []string
-	}{
-		{
-			"search, rare words", "< 50",
-			[]string{"ersatzteil", "wombat", "mortgage specialist", "4471", "kein warmes wasser"},
-		},
-		{"search, medium words", "< 50", []string{"neighbour", "balance", "Wasserhahn", "block card", "مرحبا"}},
-		{"search, common words", "< 50", []string{"the", "card", "parcel", "is", "please card", "荷物"}},
-		{
-			"search, phrases", "< 50",
-			[]string{`"block my card"`, `"where is my parcel"`, `"is there anything else"`, `"the last four digits"`},
-		},
-		{
-			"search, beginnings, exclusion, mistyped", "< 50",
-			[]string{"transf*", "parcel -broken", "parcle", "mortgge", "card OR parcel"},
-		},
-		{
-			"search within filters", "< 100",
-			[]string{
-				"card&range=28d&csat=UNSATISFIED", "parcel&range=90d&channel=telegram",
-				"the&range=7d&outcome=abandoned", "balance&review=unreviewed&range=28d", "is&escalated=yes&range=365d",
-				"card&flow=block_card&version=harbour-4.3",
-			},
-		},
-	} {
+	for _, group := range searchGroups {
 		var times []float64
 		worst := map[string]float64{}
 		for range 5 {
 			for _, i := range rand.Perm(len(group.queries)) {
 				text, rest, _ := strings.Cut(group.queries[i], "&")
-				ms, err := ask("/conversations?q=" + url.QueryEscape(text) + "&" + rest)
+				_, ms, err := get(client, base+"/conversations?q="+url.QueryEscape(text)+"&"+rest)
 				if err != nil {
 					return err
 				}

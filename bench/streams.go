@@ -149,28 +149,36 @@ func (b *bench) backlog(url, broker, program, topic string, all *corpus, keyed, 
 	if !more {
 		return rate, nil
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
-	if err != nil {
+	if err := b.atRest(cmd.Process.Pid); err != nil {
 		return 0, err
+	}
+	return rate, b.latency(pool, client)
+}
+
+// atRest measures what a process takes that has nothing to do.
+func (b *bench) atRest(pid int) error {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return err
 	}
 	_, peak, _ := strings.Cut(string(status), "VmHWM:")
 	kb, err := strconv.Atoi(strings.Fields(peak)[0])
 	if err != nil {
-		return 0, err
+		return err
 	}
 	b.note("peak memory of that process", float64(kb)/1024, "MB", "< 300")
 	time.Sleep(3 * time.Second)
-	before, err := processCPU(cmd.Process.Pid)
+	before, err := processCPU(pid)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	time.Sleep(20 * time.Second)
-	after, err := processCPU(cmd.Process.Pid)
+	after, err := processCPU(pid)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	b.note("CPU of that process when idle", (after-before)/20*100, "% of one", "< 1")
-	return rate, b.latency(pool, client)
+	return nil
 }
 
 // stored waits until that many events are stored; it returns when the first ones were seen, and the last.

@@ -350,82 +350,88 @@ func lines(c *dashboard.Chart, s scale) map[string]any {
 	chart.SetGlobalOptions(axes(c, s)...)
 	var more []lack
 	for _, series := range c.Series {
-		values := make([]any, len(series.Values))
+		l := line{Series: series, c: c, values: make([]any, len(series.Values))}
 		last := -1
 		for i, v := range series.Values {
-			if values[i] = drawn(c, v, i); values[i] != nil {
+			if l.values[i] = drawn(c, v, i); l.values[i] != nil {
 				last = i
 			}
 		}
-		loose := func(i int) bool {
-			return i >= 0 && i < len(series.Values) && (c.X[i].Unfinished || series.Values[i].Soft)
-		}
-		point := func(i int) any {
-			if values[i] == nil {
-				return nil
+		firm, tail := make([]any, len(l.values)), make([]any, len(l.values))
+		for i := range l.values {
+			if !l.loose(i) {
+				firm[i] = l.point(i)
 			}
-			p := lineDatum{
-				LineData:  opts.LineData{Value: values[i], Symbol: "circle"},
-				ItemStyle: &opts.ItemStyle{Color: series.Color},
-			}
-			alone := (i == 0 || values[i-1] == nil) && (i+1 == len(values) || values[i+1] == nil)
-			switch {
-			case series.Values[i].Few:
-				p.SymbolSize, p.ItemStyle = 7, &opts.ItemStyle{
-					Color: "--surface", BorderColor: "--ink-3", BorderWidth: 1.5,
-				}
-			case alone || len(c.X) <= 31:
-				p.SymbolSize = 4
-			}
-			return p
-		}
-		firm, tail := make([]any, len(values)), make([]any, len(values))
-		for i := range values {
-			if !loose(i) {
-				firm[i] = point(i)
-			}
-			if loose(i) || loose(i+1) {
-				tail[i] = point(i)
+			if l.loose(i) || l.loose(i+1) {
+				tail[i] = l.point(i)
 			}
 		}
-		width := float32(1.5)
-		if series.Name == c.Main {
-			width = 2.25
-		}
-		add := func(data []any, kind string, labelled bool) {
-			chart.AddSeries(series.Name, nil,
-				charts.WithLineChartOpts(opts.LineChart{Symbol: "circle", ShowSymbol: yes, ConnectNulls: no}),
-				charts.WithLineStyleOpts(opts.LineStyle{
-					Color: series.Color, Width: width, Type: kind,
-				}), charts.WithItemStyleOpts(opts.ItemStyle{Color: series.Color}),
-				charts.WithLabelLayoutOpts(opts.LabelLayout{MoveOverlap: "shiftY"}))
-			chart.MultiSeries[len(chart.MultiSeries)-1].Data = data
-			at := len(chart.MultiSeries) - 1
-			z := 3
-			if series.Name == c.Main {
-				z = 4
-			}
-			more = append(more, lack{opts: "series", at: at, path: "z", value: z}, lack{
-				opts: "series", at: at, path: "cursor", value: "pointer",
-			},
-				lack{
-					opts: "series", at: at, path: "emphasis.disabled", value: true,
-				}, lack{opts: "series", at: at, path: "showAllSymbol", value: true})
-			if labelled {
-				more = append(more, lack{
-					opts: "series", at: at, path: "endLabel",
-					value: map[string]any{
-						"show": true, "color": "--ink-2", "fontSize": 11, "distance": 6, "formatter": "{a}",
-					},
-				})
-			}
-		}
-		add(firm, "", !loose(last))
+		more = append(more, l.add(chart, firm, "", !l.loose(last))...)
 		if slices.ContainsFunc(tail, func(v any) bool { return v != nil }) {
-			add(tail, "dotted", loose(last))
+			more = append(more, l.add(chart, tail, "dotted", l.loose(last))...)
 		}
 	}
 	return overTime(c, &chart.RectChart, s, more)
+}
+
+// line is one of a chart: firm, and dotted where it may change yet.
+type line struct {
+	dashboard.Series
+	c      *dashboard.Chart
+	values []any // what is drawn; nil leaves a gap
+}
+
+// loose tells whether a value may change yet.
+func (l *line) loose(i int) bool {
+	return i >= 0 && i < len(l.values) && (l.c.X[i].Unfinished || l.Values[i].Soft)
+}
+
+// point is how a value is drawn: hollow where it is of few, with a dot where it stands alone or there is room.
+func (l *line) point(i int) any {
+	if l.values[i] == nil {
+		return nil
+	}
+	p := lineDatum{
+		LineData:  opts.LineData{Value: l.values[i], Symbol: "circle"},
+		ItemStyle: &opts.ItemStyle{Color: l.Color},
+	}
+	alone := (i == 0 || l.values[i-1] == nil) && (i+1 == len(l.values) || l.values[i+1] == nil)
+	switch {
+	case l.Values[i].Few:
+		p.SymbolSize, p.ItemStyle = 7, &opts.ItemStyle{Color: "--surface", BorderColor: "--ink-3", BorderWidth: 1.5}
+	case alone || len(l.c.X) <= 31:
+		p.SymbolSize = 4
+	}
+	return p
+}
+
+// add adds one of its two parts, and returns what go-echarts has no words for.
+func (l *line) add(chart *charts.Line, data []any, kind string, labelled bool) (more []lack) {
+	width, z := float32(1.5), 3
+	if l.Name == l.c.Main {
+		width, z = 2.25, 4
+	}
+	chart.AddSeries(
+		l.Name, nil, charts.WithLineChartOpts(opts.LineChart{Symbol: "circle", ShowSymbol: yes, ConnectNulls: no}),
+		charts.WithLineStyleOpts(opts.LineStyle{Color: l.Color, Width: width, Type: kind}),
+		charts.WithItemStyleOpts(opts.ItemStyle{Color: l.Color}),
+		charts.WithLabelLayoutOpts(opts.LabelLayout{MoveOverlap: "shiftY"}),
+	)
+	at := len(chart.MultiSeries) - 1
+	chart.MultiSeries[at].Data = data
+	lacks := func(path string, value any) {
+		more = append(more, lack{opts: "series", at: at, path: path, value: value})
+	}
+	lacks("z", z)
+	lacks("cursor", "pointer")
+	lacks("emphasis.disabled", true)
+	lacks("showAllSymbol", true)
+	if labelled {
+		lacks("endLabel", map[string]any{
+			"show": true, "color": "--ink-2", "fontSize": 11, "distance": 6, "formatter": "{a}",
+		})
+	}
+	return more
 }
 
 // overTime draws the period that is compared with and what happened, over the series.
@@ -536,40 +542,12 @@ const heatSteps = 8
 // heat draws a row a series and a column a place, darker the more.
 func heat(c *dashboard.Chart) Drawing {
 	d := Drawing{Kind: c.Kind, Series: names(c), Based: c.HasBase()}
-	var data []heatDatum
-	var values []float64
-	for y, s := range c.Series {
-		for x, v := range s.Values {
-			if v.None {
-				continue
-			}
-			f := math.Round(v.V*1e6) / 1e6
-			tip := s.Name + " " + c.X[x].Long + "\n" + v.Text()
-			if v.Of > 0 {
-				tip += "  (n " + format.Count(v.Of) + ")"
-			}
-			data, values = append(data, heatDatum{
-				HeatMapData: opts.HeatMapData{Value: [3]float64{float64(x), float64(y), f}}, Tip: tip,
-			}), append(values, f)
-		}
-	}
-	most := 1e-9
-	if n := len(values); n > 0 {
-		sorted := slices.Sorted(slices.Values(values))
-		most = max(most, sorted[n-1])
-		if c.Unit == dashboard.Times { // one slow hour must not pale all others
-			most = max(1e-9, sorted[n*95/100])
-		}
-	}
+	data := heatCells(c)
 	chart := charts.NewHeatMap()
 	above, beside := label("--ink-3", 11), label("--ink-3", 11)
 	x := make([]string, len(c.X))
 	for i, t := range c.X {
 		x[i] = t.Label
-	}
-	for i := range data {
-		step := int(math.Round(min(1, values[i]/most) * (heatSteps - 1)))
-		data[i].ItemStyle = &opts.ItemStyle{Color: "--heat-" + strconv.Itoa(step)}
 	}
 	hidden := &opts.AxisLine{Show: no}
 	chart.SetGlobalOptions(
@@ -597,6 +575,39 @@ func heat(c *dashboard.Chart) Drawing {
 		}, lack{opts: "yAxis", path: "axisTick.show", value: false},
 		lack{opts: "series", path: "cursor", value: "pointer"})
 	return d
+}
+
+// heatCells are the cells of a heat map, each in the colour of its value.
+func heatCells(c *dashboard.Chart) (data []heatDatum) {
+	var values []float64
+	for y, s := range c.Series {
+		for x, v := range s.Values {
+			if v.None {
+				continue
+			}
+			f := math.Round(v.V*1e6) / 1e6
+			tip := s.Name + " " + c.X[x].Long + "\n" + v.Text()
+			if v.Of > 0 {
+				tip += "  (n " + format.Count(v.Of) + ")"
+			}
+			data, values = append(data, heatDatum{
+				HeatMapData: opts.HeatMapData{Value: [3]float64{float64(x), float64(y), f}}, Tip: tip,
+			}), append(values, f)
+		}
+	}
+	most := 1e-9
+	if n := len(values); n > 0 {
+		sorted := slices.Sorted(slices.Values(values))
+		most = max(most, sorted[n-1])
+		if c.Unit == dashboard.Times { // one slow hour must not pale all others
+			most = max(1e-9, sorted[n*95/100])
+		}
+	}
+	for i := range data {
+		step := int(math.Round(min(1, values[i]/most) * (heatSteps - 1)))
+		data[i].ItemStyle = &opts.ItemStyle{Color: "--heat-" + strconv.Itoa(step)}
+	}
+	return data
 }
 
 // heatDatum is a field of a heat map with what stands beside it.

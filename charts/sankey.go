@@ -79,6 +79,10 @@ func Paths(w *dashboard.Way) Drawing {
 		}
 		n.Tip = n.Text + "\n" + format.Count(int64(max(came[n.Name], left[n.Name])))
 	}
+	return drawPaths(nodes, links)
+}
+
+func drawPaths(nodes []nodeDatum, links []linkDatum) Drawing {
 	chart := charts.NewSankey()
 	chart.SetGlobalOptions(
 		charts.WithAnimation(false),

@@ -177,17 +177,9 @@ func encode(b []byte, v reflect.Value) []byte {
 }
 
 func decode(b []byte, v reflect.Value) []byte {
-	size := func() int {
-		n, w := binary.Uvarint(b)
-		if w <= 0 || n > uint64(len(b)) {
-			panic(errState)
-		}
-		b = b[w:]
-		return int(n)
-	}
 	switch k := v.Kind(); {
 	case v.Type() == stackType:
-		n := size()
+		n, b := sizeOf(b)
 		if n > 0 {
 			dec := json.NewDecoder(bytes.NewReader(b[:n]))
 			dec.UseNumber()
@@ -213,7 +205,7 @@ func decode(b []byte, v reflect.Value) []byte {
 		v.SetFloat(math.Float64frombits(binary.BigEndian.Uint64(b[1:])))
 		return b[9:]
 	case k == reflect.String:
-		n := size()
+		n, b := sizeOf(b)
 		v.SetString(string(b[:n]))
 		return b[n:]
 	case k == reflect.Array:
@@ -227,21 +219,8 @@ func decode(b []byte, v reflect.Value) []byte {
 		}
 		v.Set(reflect.New(v.Type().Elem()))
 		return decode(b[1:], v.Elem())
-	case k == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
-		n := size()
-		if n > 0 {
-			v.SetBytes(bytes.Clone(b[:n]))
-		}
-		return b[n:]
 	case k == reflect.Slice:
-		n := size()
-		if n > 0 {
-			v.Set(reflect.MakeSlice(v.Type(), n, n))
-		}
-		for i := range n {
-			b = decode(b, v.Index(i))
-		}
-		return b
+		return decodeList(b, v)
 	case k == reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
@@ -251,4 +230,30 @@ func decode(b []byte, v reflect.Value) []byte {
 		return b
 	}
 	panic(errState)
+}
+
+func decodeList(b []byte, v reflect.Value) []byte {
+	n, b := sizeOf(b)
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		if n > 0 {
+			v.SetBytes(bytes.Clone(b[:n]))
+		}
+		return b[n:]
+	}
+	if n > 0 {
+		v.Set(reflect.MakeSlice(v.Type(), n, n))
+	}
+	for i := range n {
+		b = decode(b, v.Index(i))
+	}
+	return b
+}
+
+// sizeOf reads how many bytes or elements follow, and returns what stands behind it.
+func sizeOf(b []byte) (int, []byte) {
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > uint64(len(b)) {
+		panic(errState)
+	}
+	return int(n), b[w:]
 }

@@ -92,26 +92,7 @@ func (v Viewer) Bar(q Question, c queries.Choices) FilterBar {
 	f := q.Filter
 	b := FilterBar{Path: q.Path, Filter: f, Flows: c.Flows, FindID: !q.figures}
 	b.RangeName, b.RangeDates = RangeWords(q)
-	for _, p := range []struct {
-		days      int
-		name, key string
-	}{
-		{1, "Today", "d"},
-		{7, "7 days", "w"},
-		{28, "28 days", "m"},
-		{90, "90 days", "q"},
-		{180, "180 days", ""},
-		{365, "365 days", "y"},
-	} {
-		with := f
-		with.Range = metric.Range{Days: p.days}
-		b.Presets = append(b.Presets, Chip{Label: p.name, Without: q.with(with).Address(), Key: p.key})
-	}
-	for _, moving := range metric.Movings() {
-		with := f
-		with.Range = metric.Range{Moving: moving}
-		b.Presets = append(b.Presets, Chip{Label: moving.Words(), Without: q.with(with).Address()})
-	}
+	b.Presets = q.presets()
 	shift := func(n int) string {
 		with := f
 		with.Range = f.Range.Shift(n, q.Now, q.Zone)
@@ -125,33 +106,7 @@ func (v Viewer) Bar(q Question, c queries.Choices) FilterBar {
 	if q.figures {
 		q.describeFigures(&b, from, until)
 	}
-	b.Choices = []Choice{
-		{Name: "assistant", Label: "Assistant", Values: c.Assistants, Chosen: f.Assistants},
-		{Name: "environment", Label: "Environment", Values: c.Environments, Chosen: f.Environments},
-		{Name: "channel", Label: "Channel", Values: c.Channels, Chosen: f.Channels},
-		{Name: "version", Label: "Version", Values: c.Versions, Chosen: f.Versions},
-		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: metric.OutcomeName},
-		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: metric.RatingName},
-		{
-			Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated},
-			One: true,
-		},
-		{
-			Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Review.States,
-			Text: metric.ReviewStateName,
-		},
-		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Review.Tags},
-	}
-	if len(c.Reviewers) > 1 || len(f.Review.Reviewers) > 0 {
-		people := Choice{
-			Name: "reviewer", Label: "Reviewer", Chosen: f.Review.Reviewers,
-			Text: func(id string) string { return cmp.Or(c.Reviewers[id], "somebody who is gone") },
-		}
-		people.Values = slices.SortedFunc(
-			maps.Keys(c.Reviewers), func(a, b string) int { return cmp.Compare(c.Reviewers[a], c.Reviewers[b]) },
-		)
-		b.Choices = append(b.Choices, people)
-	}
+	b.Choices = q.choices(c)
 	shown := map[string]bool{"id": b.FindID, "q": b.FindID}
 	for i := range b.Choices {
 		m := &b.Choices[i]
@@ -176,6 +131,64 @@ func (v Viewer) Bar(q Question, c queries.Choices) FilterBar {
 	}
 	b.Clear = q.with(metric.Filter{Range: f.Range}).Address()
 	return b
+}
+
+// presets are the ranges that are offered.
+func (q Question) presets() (all []Chip) {
+	for _, p := range []struct {
+		days      int
+		name, key string
+	}{
+		{1, "Today", "d"},
+		{7, "7 days", "w"},
+		{28, "28 days", "m"},
+		{90, "90 days", "q"},
+		{180, "180 days", ""},
+		{365, "365 days", "y"},
+	} {
+		with := q.Filter
+		with.Range = metric.Range{Days: p.days}
+		all = append(all, Chip{Label: p.name, Without: q.with(with).Address(), Key: p.key})
+	}
+	for _, moving := range metric.Movings() {
+		with := q.Filter
+		with.Range = metric.Range{Moving: moving}
+		all = append(all, Chip{Label: moving.Words(), Without: q.with(with).Address()})
+	}
+	return all
+}
+
+// choices are the values that are offered, and those that are chosen.
+func (q Question) choices(c queries.Choices) []Choice {
+	f := q.Filter
+	all := []Choice{
+		{Name: "assistant", Label: "Assistant", Values: c.Assistants, Chosen: f.Assistants},
+		{Name: "environment", Label: "Environment", Values: c.Environments, Chosen: f.Environments},
+		{Name: "channel", Label: "Channel", Values: c.Channels, Chosen: f.Channels},
+		{Name: "version", Label: "Version", Values: c.Versions, Chosen: f.Versions},
+		{Name: "outcome", Label: "Outcome", Values: metric.Outcomes, Chosen: f.Outcomes, Text: metric.OutcomeName},
+		{Name: "csat", Label: "CSAT", Values: metric.Ratings, Chosen: f.Ratings, Text: metric.RatingName},
+		{
+			Name: "escalated", Label: "Escalated", Values: []string{"yes", "no"}, Chosen: []string{f.Escalated},
+			One: true,
+		},
+		{
+			Name: "review", Label: "Review", Values: metric.ReviewStates, Chosen: f.Review.States,
+			Text: metric.ReviewStateName,
+		},
+		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Review.Tags},
+	}
+	if len(c.Reviewers) > 1 || len(f.Review.Reviewers) > 0 {
+		people := Choice{
+			Name: "reviewer", Label: "Reviewer", Chosen: f.Review.Reviewers,
+			Text: func(id string) string { return cmp.Or(c.Reviewers[id], "somebody who is gone") },
+		}
+		people.Values = slices.SortedFunc(
+			maps.Keys(c.Reviewers), func(a, b string) int { return cmp.Compare(c.Reviewers[a], c.Reviewers[b]) },
+		)
+		all = append(all, people)
+	}
+	return all
 }
 
 func (q Question) describeFigures(b *FilterBar, from, until time.Time) {

@@ -141,11 +141,8 @@ func (v Viewer) askFigures(of context.Context, q Question, what Needs) (*Figures
 	}
 	g.Go(func() error { return f.count(ctx, what) })
 	if q.compare != "" {
-		f.before = &Figures{Question: q, viewer: v, used: f.used}
-		f.before.Filter.Range = q.compare.Of(q.Filter.Range, q.Now, q.Zone)
-		before := what // only what is set beside the figures
-		before.steps, before.hours, before.parts, before.flow = false, false, false, ""
-		g.Go(func() error { return f.before.count(ctx, before) })
+		f.before = f.compared()
+		g.Go(func() error { return f.before.count(ctx, what.beside()) })
 	}
 	g.Go(func() (err error) {
 		choices, err = v.Choices(ctx)
@@ -177,22 +174,47 @@ func (v Viewer) askFigures(of context.Context, q Question, what Needs) (*Figures
 		}
 	}
 	f.mark(releases)
+	f.markCriteria(changed)
+	f.notes.Assistants = choices.Assistants
+	f.note(notes, user)
+	f.bar.Notes = &f.notes
+	f.offerDocument()
+	return f, nil
+}
+
+// compared are the figures of the range that the question compares with, not yet counted.
+func (f *Figures) compared() *Figures {
+	b := &Figures{Question: f.Question, viewer: f.viewer, used: f.used}
+	b.Filter.Range = f.compare.Of(f.Filter.Range, f.Now, f.Zone)
+	return b
+}
+
+// beside is what is needed of figures that are set beside others.
+func (n Needs) beside() Needs {
+	n.steps, n.hours, n.parts, n.flow = false, false, false, ""
+	return n
+}
+
+// markCriteria marks when success criteria changed.
+func (f *Figures) markCriteria(changed []queries.SuccessCriteria) {
 	for _, c := range changed {
 		if f.of(c.Assistant) {
 			f.markers = append(f.markers, Marker{At: f.spanOf(*c.ActivatedAt), Name: "criteria, " + c.ActivatedBy})
 		}
 	}
-	f.notes.Assistants = choices.Assistants
-	f.note(notes, user)
-	f.bar.Notes = &f.notes
-	if name := strings.TrimPrefix(q.Path, "/"); isDocument(name) {
-		v := q.Query()
-		f.bar.Document, f.bar.DocumentQuery, f.bar.DocumentPage = "/documents/"+name+"?", v.Encode(), true
-		if len(v) > 0 {
-			f.bar.Document += v.Encode() + "&"
-		}
+}
+
+// offerDocument has the page offered as a document, where it is one.
+func (f *Figures) offerDocument() {
+	name := strings.TrimPrefix(f.Path, "/")
+	if !isDocument(name) {
+		return
 	}
-	return f, nil
+	v := f.Query()
+	f.bar.Document, f.bar.DocumentQuery, f.bar.DocumentPage = "/documents/"+name+"?", v.Encode(), true
+	if len(v) > 0 {
+		f.bar.Document += v.Encode() + "&"
+	}
 }
 
 // count asks for the figures and sorts them into buckets.

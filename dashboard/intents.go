@@ -84,22 +84,7 @@ func (f *Figures) Intents(ctx context.Context) (m Intents, err error) {
 			m.Cards[2+i].Delta = RateDelta(now, then, true)
 		}
 	}
-	for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
-		c := f.words.Intents[intent]
-		name := cmp.Or(intent, metric.Unknown)
-		row := IntentRow{
-			Intent: intent, Turns: Count(c.Turns, f.turnLink(metric.TurnFilter{Intent: name})), Deciles: c.Deciles,
-		}
-		row.Unsure = f.turnRate(
-			metric.Rate{Of: c.Unsure(), Among: sum(c.Deciles[:])}, metric.TurnFilter{Intent: name, Unsure: true},
-		)
-		row.Fallback = f.turnRate(
-			metric.Rate{Of: c.Fallback, Among: c.Turns}, metric.TurnFilter{Intent: name, Fallback: true},
-		)
-		m.Rows = append(m.Rows, row)
-	}
-	slices.SortStableFunc(m.Rows, func(a, b IntentRow) int { return cmp.Compare(b.Turns.N, a.Turns.N) })
-	m.Rows, m.Cut = cut(f, m.Rows)
+	m.Rows, m.Cut = cut(f, f.intentRows())
 	m.Commands, m.CommandsCut = cut(
 		f,
 		f.mix(
@@ -107,20 +92,9 @@ func (f *Figures) Intents(ctx context.Context) (m Intents, err error) {
 			func(filter *metric.Filter, v string) { filter.Commands = append(slices.Clone(filter.Commands), v) },
 		),
 	)
-	if f.links { // what the model says may repeat what people said
-		m.CannotHandle, m.CannotCut = cut(f, f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
-			filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
-		}))
-		masker, err := queries.DisplayMask(ctx, f.viewer.Pool)
-		if err != nil {
+	if f.links {
+		if err := f.cannotHandle(ctx, &m); err != nil {
 			return m, err
-		}
-		for i := range m.CannotHandle {
-			row := &m.CannotHandle[i]
-			row.Name = reasonOf(row.Name)
-			if masked := masker.Shown(row.Name); masked != row.Name {
-				row.Name, row.Count.Link = masked, "" // the address would say it
-			}
 		}
 	}
 	if f.links && fallback.Of > 0 {
@@ -140,6 +114,45 @@ func (f *Figures) Intents(ctx context.Context) (m Intents, err error) {
 		m.Grouped = min(fallback.Of, unhandledTexts)
 	}
 	return m, nil
+}
+
+// intentRows are the intents, the most frequent first.
+func (f *Figures) intentRows() (rows []IntentRow) {
+	for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
+		c := f.words.Intents[intent]
+		name := cmp.Or(intent, metric.Unknown)
+		row := IntentRow{
+			Intent: intent, Turns: Count(c.Turns, f.turnLink(metric.TurnFilter{Intent: name})), Deciles: c.Deciles,
+		}
+		row.Unsure = f.turnRate(
+			metric.Rate{Of: c.Unsure(), Among: sum(c.Deciles[:])}, metric.TurnFilter{Intent: name, Unsure: true},
+		)
+		row.Fallback = f.turnRate(
+			metric.Rate{Of: c.Fallback, Among: c.Turns}, metric.TurnFilter{Intent: name, Fallback: true},
+		)
+		rows = append(rows, row)
+	}
+	slices.SortStableFunc(rows, func(a, b IntentRow) int { return cmp.Compare(b.Turns.N, a.Turns.N) })
+	return rows
+}
+
+// cannotHandle sets why the model could not go on. What it says may repeat what people said.
+func (f *Figures) cannotHandle(ctx context.Context, m *Intents) error {
+	m.CannotHandle, m.CannotCut = cut(f, f.mix(f.words.Reasons, f.words.Commands["cannot handle"], func(filter *metric.Filter, v string) {
+		filter.CannotHandle = append(slices.Clone(filter.CannotHandle), v)
+	}))
+	masker, err := queries.DisplayMask(ctx, f.viewer.Pool)
+	if err != nil {
+		return err
+	}
+	for i := range m.CannotHandle {
+		row := &m.CannotHandle[i]
+		row.Name = reasonOf(row.Name)
+		if masked := masker.Shown(row.Name); masked != row.Name {
+			row.Name, row.Count.Link = masked, "" // the address would say it
+		}
+	}
+	return nil
 }
 
 // reasonOf is what a command "cannot handle" gives as its reason.

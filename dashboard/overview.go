@@ -239,11 +239,28 @@ func (f *Figures) reasons() (all []Reason) {
 const manySilent = 3
 
 // attention lists what somebody should look at, the worst first.
-func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
+func (f *Figures) attention(ctx context.Context) ([]Attention, error) {
 	_, until := f.Filter.Range.Bounds(f.Now, f.Zone)
 	if until.After(f.Now) {
 		until = f.Now
 	}
+	silent, err := f.silent(ctx, until)
+	if err != nil {
+		return nil, err
+	}
+	aside, err := f.rejected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := append(silent, aside...)
+	if f.before == nil {
+		return all, nil
+	}
+	return append(all, f.worse()...), nil
+}
+
+// silent tells which assistants hand over nothing.
+func (f *Figures) silent(ctx context.Context, until time.Time) (all []Attention, err error) {
 	silent, err := queries.SilentAssistants(ctx, f.viewer.Pool, until, f.Now)
 	if err != nil {
 		return nil, err
@@ -266,6 +283,11 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 				". If people do take over conversations, its containment cannot be trusted.",
 		})
 	}
+	return all, nil
+}
+
+// rejected tells that events are set aside.
+func (f *Figures) rejected(ctx context.Context) (all []Attention, err error) {
 	rejected, err := queries.RejectedReasons(ctx, f.viewer.Pool)
 	if err != nil {
 		return nil, err
@@ -280,9 +302,11 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 			More: "They could not be stored; mend and replay them under Data health.", Link: "/health",
 		})
 	}
-	if f.before == nil {
-		return all, nil
-	}
+	return all, nil
+}
+
+// worse tells what is worse than in the range that it is compared with, beyond chance.
+func (f *Figures) worse() (all []Attention) {
 	for _, flow := range slices.Sorted(maps.Keys(f.flows)) {
 		c, was := f.flows[flow], f.before.flows[flow]
 		if was == nil {
@@ -317,5 +341,5 @@ func (f *Figures) attention(ctx context.Context) (all []Attention, err error) {
 			})
 		}
 	}
-	return all, nil
+	return all
 }

@@ -72,8 +72,16 @@ func (f *Figures) Users(ctx context.Context) (m Users, err error) {
 			Base:  Note{Text: "n " + format.Count(u.All) + " active", Link: f.people(f.Filter, ""), N: u.All},
 		})
 	}
-	m.Time = f.overTime("users", "Active users", format.BucketName(f.used), Stacked, Counts)
-	m.Time.Wide, m.Time.Foot = true, "A user who comes in several of them counts in each, so the bars do not add "+
+	m.Time = f.usersOverTime()
+	m.Cohorts = f.cohorts()
+	return m, nil
+}
+
+// usersOverTime are the people who were active, by whether they came before.
+func (f *Figures) usersOverTime() Chart {
+	u := &f.users
+	chart := f.overTime("users", "Active users", format.BucketName(f.used), Stacked, Counts)
+	chart.Wide, chart.Foot = true, "A user who comes in several of them counts in each, so the bars do not add "+
 		"up to the range."
 	for _, x := range []struct {
 		name, color, which string
@@ -90,10 +98,9 @@ func (f *Figures) Users(ctx context.Context) (m Users, err error) {
 		for i, a := range u.Spans {
 			series.Values = append(series.Values, Count(x.n(a), f.people(f.at(i), x.which)))
 		}
-		m.Time.Series = append(m.Time.Series, series)
+		chart.Series = append(chart.Series, series)
 	}
-	m.Cohorts = f.cohorts()
-	return m, nil
+	return chart
 }
 
 // cohorts are the people by the week of their first conversation, and how many of them wrote in the weeks after.

@@ -411,17 +411,7 @@ func (t *talk) run() {
 // runFlow has one request of the user; it returns completed, left or human.
 func (t *talk) runFlow() string {
 	r := t.g.r
-	total := 0.0
-	for _, f := range t.b.flows {
-		total += f.share
-	}
-	x := r.Float64() * total
-	f := t.b.flows[0]
-	for _, f = range t.b.flows {
-		if x -= f.share; x < 0 {
-			break
-		}
-	}
+	f := t.pickFlow()
 	t.hears(pick(r, f.ask), f.id, `{"command": "start flow", "flow": `+quote(f.id)+`}`)
 	t.stack(
 		fmt.Sprintf(
@@ -446,14 +436,8 @@ func (t *talk) runFlow() string {
 		if r.Float64() < s.drop {
 			return "left"
 		}
-		for r.Float64() < t.rel.lost {
-			t.notUnderstood()
-			if r.Float64() < 0.22*t.rel.human {
-				return t.human(f.id, stepID)
-			}
-			if r.Float64() < 0.2 {
-				return "left"
-			}
+		if end := t.lost(f.id, stepID); end != "" {
+			return end
 		}
 		if r.Float64() < 0.012*t.rel.human {
 			t.hears(
@@ -481,6 +465,37 @@ func (t *talk) runFlow() string {
 	}
 	t.listen()
 	return "completed"
+}
+
+// lost has the assistant not understand, as often as its release does; it returns how the conversation ends by that,
+// "" where it goes on.
+func (t *talk) lost(flow, step string) string {
+	r := t.g.r
+	for r.Float64() < t.rel.lost {
+		t.notUnderstood()
+		if r.Float64() < 0.22*t.rel.human {
+			return t.human(flow, step)
+		}
+		if r.Float64() < 0.2 {
+			return "left"
+		}
+	}
+	return ""
+}
+
+// pickFlow draws a flow by how often each is asked for.
+func (t *talk) pickFlow() flow {
+	total := 0.0
+	for _, f := range t.b.flows {
+		total += f.share
+	}
+	x := t.g.r.Float64() * total
+	for _, f := range t.b.flows {
+		if x -= f.share; x < 0 {
+			return f
+		}
+	}
+	return t.b.flows[len(t.b.flows)-1]
 }
 
 func (t *talk) notUnderstood() {

@@ -213,6 +213,11 @@ func (d *Diagnosis) work(ctx context.Context, db queries.DB, now time.Time) erro
 			d.Say(false, "jobs: %s failed; Admin › Jobs says why", j.Kind)
 		}
 	}
+	return d.behind(ctx, db)
+}
+
+// behind tells what waits to be counted, indexed or done again.
+func (d *Diagnosis) behind(ctx context.Context, db queries.DB) error {
 	backlog, err := figures.Backlog(ctx, db)
 	if err != nil {
 		return err

@@ -151,16 +151,7 @@ const farApart = 10 * 60 * 1e6
 
 // dropKnown looks up the events that may be stored and keeps those that are new or change something.
 func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts *Counts) error {
-	var stretches []store.TimeSpan
-	for _, u := range units {
-		for i, e := range u.candidates {
-			if n := len(stretches) - 1; i > 0 && e.At-stretches[n].Until < farApart {
-				stretches[n].Until = max(stretches[n].Until, e.At)
-				continue
-			}
-			stretches = append(stretches, store.TimeSpan{Sender: u.id, From: e.At, Until: e.At})
-		}
-	}
+	stretches := candidateSpans(units)
 	if len(stretches) == 0 {
 		return nil
 	}
@@ -215,6 +206,20 @@ func (w *Writer) dropKnown(ctx context.Context, tx pgx.Tx, units []*unit, counts
 		}
 	}
 	return nil
+}
+
+// candidateSpans are the stretches of time in which events may be stored already.
+func candidateSpans(units []*unit) (all []store.TimeSpan) {
+	for _, u := range units {
+		for i, e := range u.candidates {
+			if n := len(all) - 1; i > 0 && e.At-all[n].Until < farApart {
+				all[n].Until = max(all[n].Until, e.At)
+				continue
+			}
+			all = append(all, store.TimeSpan{Sender: u.id, From: e.At, Until: e.At})
+		}
+	}
+	return all
 }
 
 // instantKey is a sender's microsecond.

@@ -133,13 +133,7 @@ func (w *Writer) maskSenders(
 		if err != nil {
 			return changed, err
 		}
-		floor, sealed := sealedUntil(all)
-		beneath := all[:floor:floor]
-		for _, c := range all[floor:] {
-			if c.StartedAt <= sealed {
-				beneath = append(beneath, c)
-			}
-		}
+		floor, beneath := beneathSeal(all)
 		state := states[s.ID]
 		inPlace, err := store.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, wire.BodyHash)
 		if err != nil {
@@ -153,15 +147,9 @@ func (w *Writer) maskSenders(
 		if err != nil {
 			return changed, err
 		}
-		r := &refold{all: true, state: state, replaced: map[conversation.UUID]*conversation.Event{}}
-		for _, e := range again.events {
-			x, rej := read.of(e.Format).Masked(e, m, key)
-			if rej != nil {
-				return changed, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
-			}
-			if x != e {
-				r.replaced[e.ID] = x
-			}
+		r := &refold{all: true, state: state}
+		if r.replaced, err = maskedOf(read, again.events, m, key); err != nil {
+			return changed, err
 		}
 		if len(r.replaced)+int(inPlace) == 0 {
 			continue
@@ -184,6 +172,36 @@ func (w *Writer) maskSenders(
 		return changed, nil
 	}
 	return changed, batch.Write(ctx, tx)
+}
+
+// beneathSeal returns from which conversation on a sender can be folded again, and those that are masked where they
+// stand, as retention removed bodies of them.
+func beneathSeal(all []store.StoredConversation) (floor int, beneath []store.StoredConversation) {
+	floor, sealed := sealedUntil(all)
+	beneath = all[:floor:floor]
+	for _, c := range all[floor:] {
+		if c.StartedAt <= sealed {
+			beneath = append(beneath, c)
+		}
+	}
+	return floor, beneath
+}
+
+// maskedOf returns what takes the place of those events in which something is masked.
+func maskedOf(
+	read decoders, events []*conversation.Event, m *mask.Masker, key []byte,
+) (map[conversation.UUID]*conversation.Event, error) {
+	all := map[conversation.UUID]*conversation.Event{}
+	for _, e := range events {
+		x, rej := read.of(e.Format).Masked(e, m, key)
+		if rej != nil {
+			return nil, fmt.Errorf("event %s cannot be read once it is masked: %w", e.ID, rej)
+		}
+		if x != e {
+			all[e.ID] = x
+		}
+	}
+	return all, nil
 }
 
 // sealedUntil tells up to which of a sender's conversations nothing can be folded again, and until when these reach.

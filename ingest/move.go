@@ -75,10 +75,9 @@ func (w *Writer) moveSender(
 		return 0, err
 	}
 	floor, _ := sealedUntil(conversations)
-	for sealed := states[to.ID].BodiesRemovedUntil; floor < len(conversations) && conversation.MicrosOf(
-		conversations[floor].First.Time,
-	) <= sealed; {
-		floor++ // what retention sealed there takes nothing in
+	sealed := states[to.ID].BodiesRemovedUntil // what retention sealed there takes nothing in
+	for floor < len(conversations) && conversation.MicrosOf(conversations[floor].First.Time) <= sealed {
+		floor++
 	}
 	conversations = conversations[floor:]
 	old := store.Sender{ID: from.ID, Assistant: from.Assistant, Key: from.SenderKey, Stored: true}
@@ -86,40 +85,16 @@ func (w *Writer) moveSender(
 	if err != nil {
 		return 0, err
 	}
-	name := conversation.SmallID("assistant", to.Assistant)
 	went := &refold{
 		all: true, state: states[from.ID], replaced: map[conversation.UUID]*conversation.Event{},
 		gone: map[conversation.UUID]bool{},
 	}
-	read := decoders{}
-	var events []*conversation.Event
-	var olds, news []conversation.UUID
-	times := map[conversation.UUID]int{} // how often an id was given
-	slices.SortStableFunc(again.events, byKey)
-	for _, e := range again.events {
-		if byName && e.Via != name {
-			continue
-		}
-		x, rej := read.of(e.Format).Decode(
-			e.Body, wire.Intake{Assistant: to.Assistant, Environment: e.Environment, Stored: true}, time.Time{},
-		)
-		if rej != nil {
-			return 0, fmt.Errorf("event %s: %w", e.ID, rej)
-		}
-		if times[x.ID]++; times[x.ID] > 1 {
-			x.ID = conversation.RepeatID(x.ID, times[x.ID])
-		}
-		x.Place, x.BodyHash, x.Flags, x.Masks = max(e.Place, 0), e.BodyHash, x.Flags|e.Flags, e.Masks
-		if x.Via = e.Via; byName {
-			x.Via = 0
-		} else if x.Via == 0 {
-			x.Via = conversation.SmallID("assistant", from.Assistant)
-		}
-		if x.Via == name { // it comes home
-			x.Via = 0
-		}
-		events, olds, news = append(events, x), append(olds, e.ID), append(news, x.ID)
-		went.gone[e.ID] = true
+	events, olds, news, err := movedOf(again.events, from, to, byName)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range olds {
+		went.gone[id] = true
 	}
 	if len(events) == 0 {
 		return 0, nil
@@ -141,43 +116,87 @@ func (w *Writer) moveSender(
 				return 0, err
 			}
 		}
-	} else {
-		rules, err := w.rules(ctx, tx, from.Assistant)
-		if err != nil {
-			return 0, err
-		}
-		batch := store.NewBatch()
-		if old.Projection, old.Changes, err = w.foldAgain(ctx, tx, old, went, rules); err != nil {
-			return 0, err
-		}
-		if old.Projection != nil && len(old.Changes.Events) > 0 {
-			batch.Add(old)
-			if err := batch.Write(ctx, tx); err != nil {
-				return 0, err
-			}
-		}
+	} else if err := w.foldLeft(ctx, tx, old, went); err != nil {
+		return 0, err
 	}
+	if err := w.takeIn(ctx, tx, to, states, events); err != nil {
+		return 0, err
+	}
+	if err := queries.MoveMessages(ctx, tx, from.ID, olds, news); err != nil {
+		return 0, err
+	}
+	return int64(len(events)), w.followConversations(ctx, tx, from.ID, to.ID, conversations, ats, hashes)
+}
+
+// movedOf returns the stored events of a sender as those of another, with the ids that they had and get.
+func movedOf(
+	stored []*conversation.Event, from, to store.NamedSender, byName bool,
+) (events []*conversation.Event, olds, news []conversation.UUID, err error) {
+	read := decoders{}
+	name := conversation.SmallID("assistant", to.Assistant)
+	times := map[conversation.UUID]int{} // how often an id was given
+	slices.SortStableFunc(stored, byKey)
+	for _, e := range stored {
+		if byName && e.Via != name {
+			continue
+		}
+		x, rej := read.of(e.Format).Decode(
+			e.Body, wire.Intake{Assistant: to.Assistant, Environment: e.Environment, Stored: true}, time.Time{},
+		)
+		if rej != nil {
+			return nil, nil, nil, fmt.Errorf("event %s: %w", e.ID, rej)
+		}
+		if times[x.ID]++; times[x.ID] > 1 {
+			x.ID = conversation.RepeatID(x.ID, times[x.ID])
+		}
+		x.Place, x.BodyHash, x.Flags, x.Masks = max(e.Place, 0), e.BodyHash, x.Flags|e.Flags, e.Masks
+		if x.Via = e.Via; byName {
+			x.Via = 0
+		} else if x.Via == 0 {
+			x.Via = conversation.SmallID("assistant", from.Assistant)
+		}
+		if x.Via == name { // it comes home
+			x.Via = 0
+		}
+		events, olds, news = append(events, x), append(olds, e.ID), append(news, x.ID)
+	}
+	return events, olds, news, nil
+}
+
+// foldLeft folds again what is left of a sender once events went.
+func (w *Writer) foldLeft(ctx context.Context, tx pgx.Tx, old store.Sender, went *refold) error {
+	rules, err := w.rules(ctx, tx, old.Assistant)
+	if err != nil {
+		return err
+	}
+	if old.Projection, old.Changes, err = w.foldAgain(ctx, tx, old, went, rules); err != nil {
+		return err
+	}
+	if old.Projection == nil || len(old.Changes.Events) == 0 {
+		return nil
+	}
+	batch := store.NewBatch()
+	batch.Add(old)
+	return batch.Write(ctx, tx)
+}
+
+// takeIn folds events into a sender.
+func (w *Writer) takeIn(
+	ctx context.Context, tx pgx.Tx, to store.NamedSender, states map[int64]queries.State, events []*conversation.Event,
+) error {
 	u := &unit{id: to.ID, events: events}
 	u.state, u.hasState = states[to.ID]
 	slices.SortStableFunc(u.events, byKey)
 	u.split()
 	var counts Counts
 	if err := w.dropKnown(ctx, tx, []*unit{u}, &counts); err != nil {
-		return 0, err
+		return err
 	}
 	batch := store.NewBatch()
-	if _, err := w.fold(ctx, tx, []*unit{u}, batch); err != nil {
-		return 0, err
+	if _, err := w.fold(ctx, tx, []*unit{u}, batch); err != nil || batch.Senders == 0 {
+		return err
 	}
-	if batch.Senders > 0 {
-		if err := batch.Write(ctx, tx); err != nil {
-			return 0, err
-		}
-	}
-	if err := queries.MoveMessages(ctx, tx, from.ID, olds, news); err != nil {
-		return 0, err
-	}
-	return int64(len(events)), w.followConversations(ctx, tx, from.ID, to.ID, conversations, ats, hashes)
+	return batch.Write(ctx, tx)
 }
 
 // firstsOf are the times and bodies of the first events of conversations, zero where one is not there.

@@ -114,6 +114,12 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 	if err := store.AddNames(ctx, w.pool, names); err != nil {
 		return fmt.Errorf("add names: %w", err)
 	}
+	w.remember(names, months)
+	return nil
+}
+
+// remember notes what is stored of names and months, so that nobody asks again.
+func (w *Writer) remember(names store.Names, months map[string]int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for m := range months {
@@ -133,5 +139,4 @@ func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) erro
 		clear(w.versions)
 	}
 	maps.Copy(w.versions, names.Versions)
-	return nil
 }

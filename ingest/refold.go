@@ -148,29 +148,19 @@ func (w *Writer) foldAgain(
 	}
 	floor := r.refuse(all)
 	for {
-		begin := 0
+		begin := floor
 		if !r.all && r.set {
-			begin = affected(all, r.from)
+			begin = max(begin, affected(all, r.from))
 		}
-		begin = max(begin, floor)
-		p := new(conversation.Projection)
-		if begin > 0 && begin == len(all) {
-			if p, err = conversation.UnmarshalProjection(r.state.Bytes); err != nil {
-				if p, err = store.SenderSeed(ctx, tx, s.ID, r.state.Newest); err != nil {
-					return nil, nil, err
-				}
-			}
+		p, err := r.before(ctx, tx, s, all, begin)
+		if err != nil {
+			return nil, nil, err
 		}
-		if begin < len(all) && begin > 0 {
-			// A checkpoint of another version cannot be continued: then everything is folded.
-			if p, err = conversation.UnmarshalProjection(all[begin].Checkpoint); err != nil {
-				if begin > floor {
-					r.all = true
-					continue
-				}
-				p = new(conversation.Projection)
-			}
+		if p == nil && begin > floor { // of another version: then everything is folded
+			r.all = true
+			continue
 		}
+		p = cmp.Or(p, new(conversation.Projection))
 		if floor > 0 && begin == floor {
 			r.refuseBefore(p.Newest)
 		}
@@ -189,17 +179,7 @@ func (w *Writer) foldAgain(
 		if events, err = w.hideRepeats(ctx, p.Told, events); err != nil {
 			return nil, nil, err
 		}
-		before := make(map[conversation.UUID]conversation.Key, begin)
-		for _, c := range all[floor:begin] {
-			before[c.ID] = c.First
-			for _, id := range c.Absorbed {
-				before[id] = c.First
-			}
-		}
-		changes, back, ok := conversation.NewFold(p, rules, func(id conversation.UUID) (conversation.Key, bool) {
-			key, ok := before[id]
-			return key, ok
-		}).Project(events)
+		changes, back, ok := conversation.NewFold(p, rules, firstsIn(all[floor:begin])).Project(events)
 		if !ok && begin == floor && floor > 0 { // there is no going back further
 			if len(r.inserted) == 0 {
 				return nil, nil, fmt.Errorf("%w: sender %d, again behind what retention removed", errUnfit, s.ID)
@@ -212,26 +192,73 @@ func (w *Writer) foldAgain(
 			r.reach(back)
 			continue
 		}
-		if len(again.ids) > 0 {
-			if err := store.Forget(ctx, tx, again.stretch, again.ids); err != nil {
-				return nil, nil, fmt.Errorf("forget old rows: %w", err)
-			}
-		}
-		if err := store.MoveOriginals(ctx, tx, s.ID, again.former.olds, again.former.news); err != nil {
-			return nil, nil, fmt.Errorf("move exact bytes: %w", err)
-		}
-		var hidden []conversation.UUID
-		for i, e := range events {
-			if was := plain[i]; was != e && again.kept[was.ID] {
-				again.olds, again.news = append(again.olds, was.ID), append(again.news, e.ID)
-				hidden = append(hidden, was.ID)
-			}
-		}
-		if err := queries.MoveMessages(ctx, tx, s.ID, again.olds, again.news); err != nil {
-			return nil, nil, fmt.Errorf("move what was written about messages: %w", err)
+		hidden, err := again.makeWay(ctx, tx, s.ID, plain, events)
+		if err != nil {
+			return nil, nil, err
 		}
 		return p, changes, w.forgetOriginals(ctx, tx, s.ID, r, hidden)
 	}
+}
+
+// before is the state of the fold before the conversation at begin; nil where the one that is kept is of another
+// version.
+func (r *refold) before(
+	ctx context.Context, tx pgx.Tx, s store.Sender, all []store.StoredConversation, begin int,
+) (*conversation.Projection, error) {
+	switch {
+	case begin == 0:
+		return new(conversation.Projection), nil
+	case begin == len(all):
+		if p, err := conversation.UnmarshalProjection(r.state.Bytes); err == nil {
+			return p, nil
+		}
+		return store.SenderSeed(ctx, tx, s.ID, r.state.Newest)
+	}
+	p, err := conversation.UnmarshalProjection(all[begin].Checkpoint)
+	if err != nil {
+		return nil, nil //nolint:nilerr // that is what nil says
+	}
+	return p, nil
+}
+
+// firstsIn tells of which conversations earlier ones the first events are, by their ids.
+func firstsIn(all []store.StoredConversation) func(id conversation.UUID) (conversation.Key, bool) {
+	first := make(map[conversation.UUID]conversation.Key, len(all))
+	for _, c := range all {
+		first[c.ID] = c.First
+		for _, id := range c.Absorbed {
+			first[id] = c.First
+		}
+	}
+	return func(id conversation.UUID) (conversation.Key, bool) {
+		key, ok := first[id]
+		return key, ok
+	}
+}
+
+// makeWay removes the rows in whose place those of the events come, and has what hangs on their ids follow. It returns
+// the ids of events that were in the clear and are masked now.
+func (x *storedFacts) makeWay(
+	ctx context.Context, tx pgx.Tx, sender int64, plain, events []*conversation.Event,
+) (hidden []conversation.UUID, err error) {
+	if len(x.ids) > 0 {
+		if err := store.Forget(ctx, tx, x.stretch, x.ids); err != nil {
+			return nil, fmt.Errorf("forget old rows: %w", err)
+		}
+	}
+	if err := store.MoveOriginals(ctx, tx, sender, x.former.olds, x.former.news); err != nil {
+		return nil, fmt.Errorf("move exact bytes: %w", err)
+	}
+	for i, e := range events {
+		if was := plain[i]; was != e && x.kept[was.ID] {
+			x.olds, x.news = append(x.olds, was.ID), append(x.news, e.ID)
+			hidden = append(hidden, was.ID)
+		}
+	}
+	if err := queries.MoveMessages(ctx, tx, sender, x.olds, x.news); err != nil {
+		return nil, fmt.Errorf("move what was written about messages: %w", err)
+	}
+	return hidden, nil
 }
 
 func (w *Writer) forgetOriginals(
@@ -297,8 +324,10 @@ func (w *Writer) stored(
 		return nil, fmt.Errorf("load bodies: %w", err)
 	}
 	read := decoders{}
-	used := map[*conversation.Event]bool{}
-	former := map[conversation.UUID]*conversation.Event{} // by the ids that they get now
+	to := &restoring{
+		storedFacts: out, known: known, replaced: replaced, used: map[*conversation.Event]bool{},
+		formers: map[conversation.UUID]*conversation.Event{},
+	}
 	for _, body := range bodies {
 		e, rej := read.of(body.Format).Decode(body.Body, wire.Intake{Assistant: s.Assistant, Stored: true}, time.Time{})
 		if rej != nil {
@@ -311,58 +340,72 @@ func (w *Writer) stored(
 		if e.Environment, err = w.environment(ctx, tx, f.Environment); err != nil {
 			return nil, err
 		}
-		e.BodyHash, e.Via = f.BodyHash, f.Via
-		e.Flags |= f.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
-		n, ok := replaced[f.ID]
-		if !ok && f.Place < 0 {
-			n, ok = replaced[e.ID]
-		}
-		if ok {
-			if n.ID != f.ID {
-				out.olds, out.news = append(out.olds, f.ID), append(out.news, n.ID)
-			}
-			if used[n] {
-				continue // one redacted copy may replace several originals
-			}
-			used[n] = true
-			if n.ID != f.ID && known[n.ID] {
-				continue
-			}
-			if n.Environment == "" {
-				n.Environment = e.Environment
-			}
-			out.events = append(out.events, n)
-			continue
-		}
-		masked := f.Flags&conversation.FlagMasked != 0 // then the id is not made of what is stored of it
-		if masked {
-			e.Masks = int16(min(mask.Count(e.Body), math.MaxInt16))
-		}
-		if f.Place >= 0 || masked || f.ID == e.ID {
-			e.ID, e.Place = f.ID, f.Place
-			out.kept[e.ID] = true
-			if !masked {
-				e.Place = max(f.Place, 0)
-			}
-			out.events = append(out.events, e)
-			continue
-		}
-		out.olds, out.news = append(out.olds, f.ID), append(out.news, e.ID)
-		out.former.olds, out.former.news = append(out.former.olds, f.ID), append(out.former.news, e.ID)
-		if known[e.ID] { // stored by a later version too
-			continue
-		}
-		if old := former[e.ID]; old != nil { // an earlier version stored it twice
-			if replaces(e, old, new(Counts)) {
-				*old = *e
-			}
-			continue
-		}
-		former[e.ID] = e
-		out.events = append(out.events, e)
+		to.add(e, f)
 	}
 	slices.SortStableFunc(out.events, func(a, b *conversation.Event) int { return cmp.Compare(a.Time, b.Time) })
 	return out, nil
+}
+
+// restoring gathers the stored events of a sender, as they are read now.
+type restoring struct {
+	*storedFacts
+	known    map[conversation.UUID]bool // ids that are stored
+	replaced map[conversation.UUID]*conversation.Event
+	used     map[*conversation.Event]bool
+	formers  map[conversation.UUID]*conversation.Event // stored by an earlier version, by the ids that they get now
+}
+
+// add adds an event, or what takes its place.
+func (x *restoring) add(e *conversation.Event, f *store.StoredEvent) {
+	e.BodyHash, e.Via = f.BodyHash, f.Via
+	e.Flags |= f.Flags & (conversation.FlagRepaired | conversation.FlagMasked)
+	n, ok := x.replaced[f.ID]
+	if !ok && f.Place < 0 {
+		n, ok = x.replaced[e.ID]
+	}
+	if ok {
+		if n.ID != f.ID {
+			x.olds, x.news = append(x.olds, f.ID), append(x.news, n.ID)
+		}
+		if x.used[n] {
+			return // one redacted copy may replace several originals
+		}
+		x.used[n] = true
+		if n.ID != f.ID && x.known[n.ID] {
+			return
+		}
+		if n.Environment == "" {
+			n.Environment = e.Environment
+		}
+		x.events = append(x.events, n)
+		return
+	}
+	masked := f.Flags&conversation.FlagMasked != 0 // then the id is not made of what is stored of it
+	if masked {
+		e.Masks = int16(min(mask.Count(e.Body), math.MaxInt16))
+	}
+	if f.Place >= 0 || masked || f.ID == e.ID {
+		e.ID, e.Place = f.ID, f.Place
+		x.kept[e.ID] = true
+		if !masked {
+			e.Place = max(f.Place, 0)
+		}
+		x.events = append(x.events, e)
+		return
+	}
+	x.olds, x.news = append(x.olds, f.ID), append(x.news, e.ID)
+	x.former.olds, x.former.news = append(x.former.olds, f.ID), append(x.former.news, e.ID)
+	if x.known[e.ID] { // stored by a later version too
+		return
+	}
+	if old := x.formers[e.ID]; old != nil { // an earlier version stored it twice
+		if replaces(e, old, new(Counts)) {
+			*old = *e
+		}
+		return
+	}
+	x.formers[e.ID] = e
+	x.events = append(x.events, e)
 }
 
 // environment returns the name of an environment.

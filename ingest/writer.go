@@ -351,14 +351,8 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		return Counts{}, err
 	}
 	units, counts := group(events)
-	ids := make([]int64, len(units))
-	shards := map[int16]bool{}
-	for i, u := range units {
-		ids[i] = u.id
-		shards[int16(conversation.Shard(u.id))] = true
-	}
+	ids, locked := idsOf(units)
 	ids = append(ids, w.formerly(ctx, units)...)
-	locked := slices.Sorted(maps.Keys(shards))
 	var minute store.Minute
 	failpoint.At(failpoint.Decoded)
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
@@ -389,18 +383,8 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 				return err
 			}
 		}
-		minute = store.Minute{
-			Source: src.ID, At: received, Shard: locked[0], Stored: counts.Stored, Duplicates: counts.Duplicates,
-			Revised: counts.Revised, Types: map[string]int64{},
-		}
-		committed := w.now().UnixMicro() // as near as can be told before it is
-		for _, e := range fresh {
-			counts.Add(Counts{First: e.At, Last: e.At})
-			minute.Delays.Add(time.Duration(committed-e.At) * time.Microsecond)
-			minute.DelayMS += float64(received.UnixMicro()-e.At) / 1000
-			minute.NewestAt = max(minute.NewestAt, e.At)
-			minute.Types[counted(e.Type)]++
-		}
+		minute = w.minuteOf(fresh, received, &counts)
+		minute.Source, minute.Shard = src.ID, locked[0]
 		err = store.CountMinute(ctx, tx, minute)
 		failpoint.At(failpoint.Written)
 		return err
@@ -410,10 +394,44 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 		return counts, err
 	}
 	w.metrics.stored(src.Name, minute, w.now().Sub(received))
-	refused := unread
+	refused := append(unread, sealedEvents(units)...)
+	counts.Rejected += int64(len(refused))
+	return counts, w.Reject(ctx, src, refused)
+}
+
+// idsOf are the senders of a batch, and their shards in order.
+func idsOf(units []*unit) (ids []int64, shards []int16) {
+	ids = make([]int64, len(units))
+	in := map[int16]bool{}
+	for i, u := range units {
+		ids[i] = u.id
+		in[int16(conversation.Shard(u.id))] = true
+	}
+	return ids, slices.Sorted(maps.Keys(in))
+}
+
+// minuteOf counts the events of a batch, and how late they are.
+func (w *Writer) minuteOf(fresh []*conversation.Event, received time.Time, counts *Counts) store.Minute {
+	m := store.Minute{
+		At: received, Stored: counts.Stored, Duplicates: counts.Duplicates, Revised: counts.Revised,
+		Types: map[string]int64{},
+	}
+	committed := w.now().UnixMicro() // as near as can be told before it is
+	for _, e := range fresh {
+		counts.Add(Counts{First: e.At, Last: e.At})
+		m.Delays.Add(time.Duration(committed-e.At) * time.Microsecond)
+		m.DelayMS += float64(received.UnixMicro()-e.At) / 1000
+		m.NewestAt = max(m.NewestAt, e.At)
+		m.Types[counted(e.Type)]++
+	}
+	return m
+}
+
+// sealedEvents are those that are set aside, as retention removed what they would change.
+func sealedEvents(units []*unit) (all []Rejected) {
 	for _, u := range units {
 		for _, e := range u.refused {
-			refused = append(refused, Rejected{
+			all = append(all, Rejected{
 				Body: bodyOf(e), Environment: e.Environment,
 				Reason: wire.Reject{
 					Code: "sealed", Detail: "it would change a conversation of which retention removed the texts",
@@ -422,8 +440,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 			})
 		}
 	}
-	counts.Rejected += int64(len(refused))
-	return counts, w.Reject(ctx, src, refused)
+	return all
 }
 
 // counted is a type as it is counted: what it is called, as far as that is of a length.
@@ -506,38 +523,12 @@ func (w *Writer) giveBack(b *store.Batch) {
 func (w *Writer) fold(
 	ctx context.Context, tx pgx.Tx, units []*unit, batch *store.Batch,
 ) (fresh []*conversation.Event, err error) {
-	projections := make(map[*unit]*conversation.Projection, len(units))
-	var keys []queries.ConversationKey
-	for _, u := range units {
-		if len(u.append) == 0 && u.refolding == nil {
-			continue
-		}
-		p := new(conversation.Projection)
-		if u.hasState && u.refolding == nil {
-			// A state of another version, or a damaged one: the stored events tell all.
-			if p, err = conversation.UnmarshalProjection(u.state.Bytes); err != nil {
-				u.refold().all = true
-			}
-		}
-		projections[u] = p
-		if u.hasState && u.refolding == nil {
-			keys = append(keys, sessions(u, p)...)
-		}
+	projections, keys := projectionsOf(units)
+	first, err := store.FirstKeys(ctx, tx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("look up conversations: %w", err)
 	}
-	var first map[queries.ConversationKey]conversation.Key
-	if len(keys) > 0 {
-		if first, err = store.FirstKeys(ctx, tx, keys); err != nil {
-			return nil, fmt.Errorf("look up conversations: %w", err)
-		}
-	}
-	var assistants []string
-	for u := range projections {
-		if name := u.events[0].Assistant; len(assistants) == 0 || assistants[len(assistants)-1] != name {
-			assistants = append(assistants, name)
-		}
-	}
-	slices.Sort(assistants)
-	book, err := w.rulesOfAll(ctx, tx, slices.Compact(assistants))
+	book, err := w.rulesOfAll(ctx, tx, assistantsOf(projections))
 	if err != nil {
 		return nil, err
 	}
@@ -550,24 +541,15 @@ func (w *Writer) fold(
 		rules := book[e.Assistant]
 		sender := store.Sender{ID: u.id, Assistant: e.Assistant, Key: e.SenderKey, Stored: u.hasState}
 		if u.refolding == nil {
-			stored := func(id conversation.UUID) (conversation.Key, bool) {
-				key, ok := first[queries.ConversationKey{SenderID: u.id, ID: id}]
-				return key, ok
-			}
-			if !u.hasState {
-				stored = nil
-			}
 			if u.append, err = w.hideRepeats(ctx, p.Told, u.append); err != nil {
 				return nil, err
 			}
-			changes, back, ok := conversation.NewFold(p, rules, stored).Project(u.append)
-			if ok {
-				sender.Projection, sender.Changes = p, changes
+			if sender.Changes = u.continued(p, rules, first); sender.Changes != nil {
+				sender.Projection = p
 				batch.Add(sender)
 				fresh = append(fresh, u.append...)
 				continue
 			}
-			u.refold().reach(back)
 		}
 		u.refolding.inserted = append(u.refolding.inserted, u.append...)
 		if sender.Projection, sender.Changes, err = w.foldAgain(ctx, tx, sender, u.refolding, rules); err != nil {
@@ -581,6 +563,61 @@ func (w *Writer) fold(
 		fresh = append(fresh, u.refolding.inserted...)
 	}
 	return fresh, nil
+}
+
+// projectionsOf are the states of the senders that are folded, and the conversations of which their events speak.
+func projectionsOf(units []*unit) (map[*unit]*conversation.Projection, []queries.ConversationKey) {
+	all := make(map[*unit]*conversation.Projection, len(units))
+	var keys []queries.ConversationKey
+	for _, u := range units {
+		if len(u.append) == 0 && u.refolding == nil {
+			continue
+		}
+		p := new(conversation.Projection)
+		if u.hasState && u.refolding == nil {
+			// A state of another version, or a damaged one: the stored events tell all.
+			var err error
+			if p, err = conversation.UnmarshalProjection(u.state.Bytes); err != nil {
+				u.refold().all = true
+			}
+		}
+		all[u] = p
+		if u.hasState && u.refolding == nil {
+			keys = append(keys, sessions(u, p)...)
+		}
+	}
+	return all, keys
+}
+
+// assistantsOf are those whose events are folded.
+func assistantsOf(projections map[*unit]*conversation.Projection) []string {
+	var all []string
+	for u := range projections {
+		if name := u.events[0].Assistant; len(all) == 0 || all[len(all)-1] != name {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// continued folds what comes behind all that is stored. It returns nil where the sender must be folded again.
+func (u *unit) continued(
+	p *conversation.Projection, rules *conversation.Rules, first map[queries.ConversationKey]conversation.Key,
+) *conversation.Changes {
+	stored := func(id conversation.UUID) (conversation.Key, bool) {
+		key, ok := first[queries.ConversationKey{SenderID: u.id, ID: id}]
+		return key, ok
+	}
+	if !u.hasState {
+		stored = nil
+	}
+	changes, back, ok := conversation.NewFold(p, rules, stored).Project(u.append)
+	if !ok {
+		u.refold().reach(back)
+		return nil
+	}
+	return changes
 }
 
 // sessions lists the conversations that the unit's events name and that are not the current one.

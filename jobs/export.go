@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -104,28 +105,8 @@ func Export(
 			ctx, pool, far.Load(), out.bytes.Load(), now(),
 		)
 	}, func() error {
-		kept, err := url.ParseQuery(e.Query)
+		f, err := exported(ctx, pool, e, zone)
 		if err != nil {
-			return err
-		}
-		f, err := metric.ParseFilter(kept, zone)
-		if err != nil {
-			return err
-		}
-		if e.AccountID == nil {
-			return &metric.InputError{Field: "owner", Msg: "is gone"}
-		}
-		owner, err := queries.AccountByID(ctx, pool, *e.AccountID)
-		if err != nil {
-			return err
-		}
-		if owner.Disabled {
-			return &metric.InputError{Field: "owner", Msg: owner.Name + " may not export any more"}
-		}
-		if f, err = queries.LimitTo(ctx, pool, f, owner.Assistants); err != nil {
-			return err
-		}
-		if f, err = queries.SearchAs(ctx, pool, f, owner.SeesPersonal()); err != nil {
 			return err
 		}
 		x := report.Wanted{
@@ -153,6 +134,41 @@ func Export(
 		return errors.Join(err, released(ctx, func(ctx context.Context) error { return claim.Release(ctx, pool) }))
 	}
 	return claim.End(ctx, pool, "", rows, out.bytes.Load(), now(), now().Add(FilesLast))
+}
+
+// exported is the filter of an export, narrowed to what its owner may see now.
+func exported(
+	ctx context.Context, pool *pgxpool.Pool, e queries.ExportFile, zone *time.Location,
+) (f metric.Filter, err error) {
+	kept, err := url.ParseQuery(e.Query)
+	if err != nil {
+		return f, err
+	}
+	if f, err = metric.ParseFilter(kept, zone); err != nil {
+		return f, err
+	}
+	if e.AccountID == nil {
+		return f, &metric.InputError{Field: "owner", Msg: "is gone"}
+	}
+	owner, err := queries.AccountByID(ctx, pool, *e.AccountID)
+	if err != nil {
+		return f, err
+	}
+	if owner.Disabled {
+		return f, &metric.InputError{Field: "owner", Msg: owner.Name + " may not export any more"}
+	}
+	return seenBy(ctx, pool, f, owner)
+}
+
+// seenBy narrows a filter to what somebody may see.
+func seenBy(
+	ctx context.Context, pool *pgxpool.Pool, f metric.Filter, owner access.Account,
+) (metric.Filter, error) {
+	f, err := queries.LimitTo(ctx, pool, f, owner.Assistants)
+	if err != nil {
+		return f, err
+	}
+	return queries.SearchAs(ctx, pool, f, owner.SeesPersonal())
 }
 
 // released gives something back that somebody else shall go on with, also when the process is being stopped. Where that

@@ -390,10 +390,7 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	if err != nil {
 		return 0, err
 	}
-	if f, err = queries.LimitTo(ctx, s.pool, f, s.owner.Assistants); err != nil {
-		return 0, err
-	}
-	if f, err = queries.SearchAs(ctx, s.pool, f, s.owner.SeesPersonal()); err != nil {
+	if f, err = seenBy(ctx, s.pool, f, s.owner); err != nil {
 		return 0, err
 	}
 	now := s.run.DueAt // what was missed is made up as it would have been
@@ -430,7 +427,12 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	if !s.byMail() {
 		return rows, nil
 	}
-	lines := []string{report.RangeWords(f, now, s.zone)}
+	return rows, s.rowsLetter(ctx, b, subject, f, rows)
+}
+
+// rowsLetter writes the mail with which rows come.
+func (s *sending) rowsLetter(ctx context.Context, b *files, subject string, f metric.Filter, rows int64) error {
+	lines := []string{report.RangeWords(f, s.run.DueAt, s.zone)}
 	if words := dashboard.FilterWords(f); words != "none" {
 		lines = append(lines, words)
 	}
@@ -444,9 +446,9 @@ func (s *sending) buildRows(ctx context.Context, b *files, subject, query string
 	lines = append(lines, s.links(b)...)
 	letter, err := report.Note(ctx, subject, s.schedule.Name, lines, "", s.mail.Line)
 	if err != nil {
-		return rows, err
+		return err
 	}
-	return rows, b.letter(letter)
+	return b.letter(letter)
 }
 
 // notPlain is what names of files had better not have.

@@ -151,6 +151,19 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 		msg.SetGenHeader("List-Unsubscribe", "<"+leave+">")
 		msg.SetGenHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 	}
+	if err := s.enclose(ctx, msg, of, leave); err != nil {
+		return err
+	}
+	err = MailTrouble(s.mail, client.DialAndSendWithContext(ctx, msg))
+	var refused *mail.SendError
+	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
+		return &metric.InputError{Field: "mail server", Msg: err.Error()} // for good
+	}
+	return err
+}
+
+// enclose puts into a mail what was made for those of a part: its words, pictures and files.
+func (s *sending) enclose(ctx context.Context, msg *mail.Msg, of, leave string) error {
 	attached := sizeOf(s.run.Files, of) <= attachMost
 	for i, f := range s.run.Files {
 		if f.Of != of {
@@ -186,12 +199,7 @@ func (s *sending) sendMail(ctx context.Context, d queries.Delivery) error {
 			}
 		}
 	}
-	err = MailTrouble(s.mail, client.DialAndSendWithContext(ctx, msg))
-	var refused *mail.SendError
-	if errors.As(err, &refused) && !refused.IsTemp() && refused.ErrorCode() >= 500 {
-		return &metric.InputError{Field: "mail server", Msg: err.Error()} // for good
-	}
-	return err
+	return nil
 }
 
 // form writes the files as parts named uploads, as warehouses expect them, and returns the boundary between them.

@@ -16,14 +16,16 @@ type Group struct {
 // alike is the share of common words from which two texts belong together.
 const alike = 0.4
 
+// leader is a group while texts are gathered in it.
+type leader struct {
+	counts map[string]int // of its texts, by word
+	texts  []int
+}
+
 // GroupTexts puts texts together that share their words, the largest group first. It is greedy: a text joins the group
 // that it is most alike to, or begins one. Words of at most two letters and numbers do not count, scripts without
 // spaces count by pairs of letters.
 func GroupTexts(texts []string) []Group {
-	type leader struct {
-		counts map[string]int
-		texts  []int
-	}
 	var leaders []*leader
 	byWord := map[string][]int{} // leaders that have the word
 	for i, text := range texts {
@@ -64,6 +66,11 @@ func GroupTexts(texts []string) []Group {
 			}
 		}
 	}
+	return groupsOf(leaders)
+}
+
+// groupsOf names the groups by the words that most of their texts have, the largest first.
+func groupsOf(leaders []*leader) []Group {
 	groups := make([]Group, 0, len(leaders))
 	for _, g := range leaders {
 		var words []string

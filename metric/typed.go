@@ -71,8 +71,14 @@ func typedStretch(s string, zone *time.Location) (from, until time.Time, ok bool
 		layout              string
 		years, months, days int
 	}{
-		{"2006-01-02", 0, 0, 1}, {"2 Jan 2006", 0, 0, 1}, {"2 January 2006", 0, 0, 1}, {"2.1.2006", 0, 0, 1},
-		{"2006-01", 0, 1, 0}, {"Jan 2006", 0, 1, 0}, {"January 2006", 0, 1, 0}, {"2006", 1, 0, 0},
+		{"2006-01-02", 0, 0, 1},
+		{"2 Jan 2006", 0, 0, 1},
+		{"2 January 2006", 0, 0, 1},
+		{"2.1.2006", 0, 0, 1},
+		{"2006-01", 0, 1, 0},
+		{"Jan 2006", 0, 1, 0},
+		{"January 2006", 0, 1, 0},
+		{"2006", 1, 0, 0},
 	} {
 		t, err := time.Parse(l.layout, s)
 		if err == nil && t.Year() >= 1990 && t.Year() <= 2199 {

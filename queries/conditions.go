@@ -86,6 +86,12 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 		w.And(firstEverText+" < @met_until", "met_until", f.FirstSeen.Until)
 	}
 	w.path(f.Path)
+	w.turnsAndCommands(f)
+	w.times(f, zone)
+}
+
+// turnsAndCommands narrows by what the turns of a conversation were, and what the model was told in them.
+func (w *Where) turnsAndCommands(f metric.Filter) {
 	if f.Turns != (metric.TurnFilter{}) {
 		w.And(
 			"exists (select from turns t where t.sender_id = c.sender_id and t.conversation_id = c.id and "+
@@ -109,6 +115,10 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 			name, strings.TrimPrefix(detail, metric.Unknown),
 		)
 	}
+}
+
+// times narrows by when conversations began and how long their answers took.
+func (w *Where) times(f metric.Filter, zone *time.Location) {
 	if len(f.Weekdays) > 0 {
 		w.And(
 			"extract(isodow from c.started_at at time zone @zone)::integer = any(@weekdays::integer[])", "weekdays",

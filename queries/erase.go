@@ -324,31 +324,28 @@ func Erase(
 	if held, err := only[bool](rows); err != nil || held {
 		return nil, nil, cmp.Or(err, ErrConflict)
 	}
-	quoted, encoded, plain := x.forms()
+	quoted, encoded, _ := x.forms()
 	rejected, err := rejectedOf(ctx, tx, quoted)
+	if err == nil {
+		err = markErased(ctx, tx, senders, shards, locked, now)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("erase: %w", err)
 	}
-	// who indexes them just now does so again
-	if _, err := tx.Exec(ctx, searchMarkSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil {
-		return nil, nil, fmt.Errorf("erase: %w", err)
-	}
-	also, err := formerly(ctx, tx, senders)
+	removed, err = x.remove(ctx, tx, senders, rejected, since, now)
 	if err != nil {
-		return nil, nil, fmt.Errorf("erase: %w", err)
+		return nil, nil, err
 	}
-	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{
-		"senders": append(also, senders...), "now": now,
-	}); err != nil {
-		return nil, nil, fmt.Errorf("erase: %w", err)
-	}
-	for _, shard := range locked {
-		if _, err := tx.Exec(
-			ctx, markErasedSQL, pgx.StrictNamedArgs{"senders": shards[shard], "shard": shard},
-		); err != nil {
-			return nil, nil, fmt.Errorf("erase: %w", err)
-		}
-	}
+	rows, _ = tx.Query(ctx, namesStillSQL, pgx.StrictNamedArgs{"encoded": encoded})
+	kept, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return removed, kept, err
+}
+
+// remove deletes what is stored of a person, and returns how much of each kind.
+func (x Erasing) remove(
+	ctx context.Context, tx pgx.Tx, senders []int64, rejected [][16]byte, since, now time.Time,
+) (removed map[string]int64, err error) {
+	_, encoded, plain := x.forms()
 	removed = map[string]int64{}
 	remove := func(what, sql string, args pgx.StrictNamedArgs) {
 		if err != nil {
@@ -374,12 +371,34 @@ func Erase(
 		remove("review_acts", eraseActsSQL, pgx.StrictNamedArgs{"strings": plain})
 		remove("chart_notes", eraseChartNotesSQL, pgx.StrictNamedArgs{"strings": plain})
 	}
-	if err != nil {
-		return nil, nil, err
+	return removed, err
+}
+
+// markErased notes who is erased: what is indexed of them just now is indexed again, their events are refused from now
+// on, and their figures counted again.
+func markErased(
+	ctx context.Context, tx pgx.Tx, senders []int64, shards map[int16][]int64, locked []int16, now time.Time,
+) error {
+	if _, err := tx.Exec(ctx, searchMarkSQL, pgx.StrictNamedArgs{"senders": senders}); err != nil {
+		return err
 	}
-	rows, _ = tx.Query(ctx, namesStillSQL, pgx.StrictNamedArgs{"encoded": encoded})
-	kept, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	return removed, kept, err
+	also, err := formerly(ctx, tx, senders)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, tombstoneSQL, pgx.StrictNamedArgs{
+		"senders": append(also, senders...), "now": now,
+	}); err != nil {
+		return err
+	}
+	for _, shard := range locked {
+		if _, err := tx.Exec(
+			ctx, markErasedSQL, pgx.StrictNamedArgs{"senders": shards[shard], "shard": shard},
+		); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const (

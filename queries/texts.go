@@ -242,17 +242,9 @@ func storeTexts(
 			add(i, text, nil)
 		}
 	}
-	rows, _ := tx.Query(ctx, textsOfSQL, pgx.StrictNamedArgs{
+	if err := eachText(ctx, tx, pgx.StrictNamedArgs{
 		"senders": senders, "ids": ids, "froms": froms, "untils": untils,
-	})
-	var at int64
-	var text string
-	var entities *string
-	if _, err := pgx.ForEachRow(rows, []any{&at, &text, &entities}, func() error {
-		add(int(at-1), text, entities)
-		entities = nil
-		return nil
-	}); err != nil {
+	}, add); err != nil {
 		return fmt.Errorf("texts: %w", err)
 	}
 	for i := range documents {
@@ -271,5 +263,21 @@ func storeTexts(
 	if err != nil {
 		err = fmt.Errorf("store search documents: %w", err)
 	}
+	return err
+}
+
+// eachText reads what was said in conversations, which are counted from 0.
+func eachText(
+	ctx context.Context, tx pgx.Tx, of pgx.StrictNamedArgs, add func(i int, text string, entities *string),
+) error {
+	rows, _ := tx.Query(ctx, textsOfSQL, of)
+	var at int64
+	var text string
+	var entities *string
+	_, err := pgx.ForEachRow(rows, []any{&at, &text, &entities}, func() error {
+		add(int(at-1), text, entities)
+		entities = nil
+		return nil
+	})
 	return err
 }

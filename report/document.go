@@ -299,44 +299,49 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		out, err := book.NewStreamWriter(name)
-		if err != nil {
-			return err
-		}
-		if err := out.SetColWidth(1, 1, 28); err != nil {
-			return err
-		}
-		if n := len(all[i].head); n > 1 {
-			if err := out.SetColWidth(2, n, 16); err != nil {
-				return err
-			}
-		}
-		values := make([]any, len(all[i].head))
-		for j, h := range all[i].head {
-			values[j] = excelize.Cell{StyleID: head, Value: cut(h)}
-		}
-		if err := out.SetRow("A1", values); err != nil {
-			return err
-		}
-		for n, row := range all[i].rows {
-			values := make([]any, len(row))
-			for j, c := range row {
-				if c.unit != dashboard.Words && c.unit != "" {
-					values[j] = excelize.Cell{StyleID: styles[c.unit], Value: c.v}
-				} else if c.text != "" {
-					values[j] = cut(c.text)
-				}
-			}
-			if err := out.SetRow("A"+strconv.Itoa(n+2), values); err != nil {
-				return err
-			}
-		}
-		if err := out.Flush(); err != nil {
+		if err := writeSheet(book, name, all[i], head, styles); err != nil {
 			return err
 		}
 	}
 	_, err = book.WriteTo(w)
 	return err
+}
+
+// writeSheet writes a sheet: its head in bold, and numbers as their unit is written.
+func writeSheet(book *excelize.File, name string, x sheet, head int, styles map[dashboard.Unit]int) error {
+	out, err := book.NewStreamWriter(name)
+	if err != nil {
+		return err
+	}
+	if err := out.SetColWidth(1, 1, 28); err != nil {
+		return err
+	}
+	if n := len(x.head); n > 1 {
+		if err := out.SetColWidth(2, n, 16); err != nil {
+			return err
+		}
+	}
+	values := make([]any, len(x.head))
+	for j, h := range x.head {
+		values[j] = excelize.Cell{StyleID: head, Value: cut(h)}
+	}
+	if err := out.SetRow("A1", values); err != nil {
+		return err
+	}
+	for n, row := range x.rows {
+		values := make([]any, len(row))
+		for j, c := range row {
+			if c.unit != dashboard.Words && c.unit != "" {
+				values[j] = excelize.Cell{StyleID: styles[c.unit], Value: c.v}
+			} else if c.text != "" {
+				values[j] = cut(c.text)
+			}
+		}
+		if err := out.SetRow("A"+strconv.Itoa(n+2), values); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
 }
 
 // WriteAs writes a document as pdf, xlsx or csv (a zip of them) and returns the media type and how the file's name

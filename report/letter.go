@@ -106,24 +106,9 @@ func plainText(m views.Mail) string {
 		line(text)
 	}
 	for _, t := range m.Tables {
-		if len(t.Rows) == 0 {
-			continue
-		}
-		line()
-		line(t.Title + ": " + strings.Join(t.Head, ", "))
-		for _, r := range t.Rows[:min(len(t.Rows), 15)] {
-			values := make([]string, len(r.Values))
-			for i, v := range r.Values {
-				values[i] = v.Text()
-			}
-			name := r.Name
-			if name == "" {
-				name = "not told"
-			}
-			line("- " + name + ": " + strings.Join(values, ", "))
-		}
-		if n := len(t.Rows) - 15; n > 0 {
-			line(fmt.Sprintf("- and %d more", n))
+		if len(t.Rows) > 0 {
+			line()
+			plainTable(t, line)
 		}
 	}
 	line()
@@ -137,4 +122,23 @@ func plainText(m views.Mail) string {
 		line("Unsubscribe: " + m.Unsubscribe)
 	}
 	return b.String()
+}
+
+// plainTable writes the first rows of a table.
+func plainTable(t dashboard.Breakdown, line func(parts ...string)) {
+	line(t.Title + ": " + strings.Join(t.Head, ", "))
+	for _, r := range t.Rows[:min(len(t.Rows), 15)] {
+		values := make([]string, len(r.Values))
+		for i, v := range r.Values {
+			values[i] = v.Text()
+		}
+		name := r.Name
+		if name == "" {
+			name = "not told"
+		}
+		line("- " + name + ": " + strings.Join(values, ", "))
+	}
+	if n := len(t.Rows) - 15; n > 0 {
+		line(fmt.Sprintf("- and %d more", n))
+	}
 }

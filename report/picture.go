@@ -224,48 +224,9 @@ func split(svg string) (shapes string, texts []label, err error) {
 		}
 		start, ok := token.(xml.StartElement)
 		if ok && start.Name.Local == "text" {
-			l := label{anchor: "start", size: 11, color: color.Black}
-			var dy float64
-			for _, a := range start.Attr {
-				switch a.Name.Local {
-				case "text-anchor":
-					l.anchor = a.Value
-				case "x", "y":
-					v, err := strconv.ParseFloat(a.Value, 64)
-					if err != nil {
-						return "", nil, err
-					}
-					if a.Name.Local == "x" {
-						l.x += v
-					} else {
-						dy = v
-					}
-				case "style":
-					l.size = fontSize(a.Value)
-				case "fill":
-					if l.color, err = oksvg.ParseSVGColor(a.Value); err != nil {
-						return "", nil, err
-					}
-				case "transform":
-					if m := translated.FindStringSubmatch(a.Value); m != nil {
-						x, _ := strconv.ParseFloat(m[1], 64) // the pattern saw to it
-						y, _ := strconv.ParseFloat(m[2], 64)
-						l.x, l.y = l.x+x, l.y+y
-					}
-				}
-			}
-			l.y += dy
-			for { // its text, up to its end
-				token, err := in.RawToken()
-				if err != nil {
-					return "", nil, err
-				}
-				if text, ok := token.(xml.CharData); ok {
-					l.text += string(text)
-				}
-				if end, ok := token.(xml.EndElement); ok && end.Name.Local == "text" {
-					break
-				}
+			l, err := labelOf(in, start)
+			if err != nil {
+				return "", nil, err
 			}
 			texts = append(texts, l)
 			continue
@@ -286,6 +247,53 @@ func split(svg string) (shapes string, texts []label, err error) {
 	}
 	err = enc.Flush()
 	return out.String(), texts, err
+}
+
+// labelOf reads a text of a picture, up to its end.
+func labelOf(in *xml.Decoder, start xml.StartElement) (l label, err error) {
+	l = label{anchor: "start", size: 11, color: color.Black}
+	var dy float64
+	for _, a := range start.Attr {
+		switch a.Name.Local {
+		case "text-anchor":
+			l.anchor = a.Value
+		case "x", "y":
+			v, err := strconv.ParseFloat(a.Value, 64)
+			if err != nil {
+				return l, err
+			}
+			if a.Name.Local == "x" {
+				l.x += v
+			} else {
+				dy = v
+			}
+		case "style":
+			l.size = fontSize(a.Value)
+		case "fill":
+			if l.color, err = oksvg.ParseSVGColor(a.Value); err != nil {
+				return l, err
+			}
+		case "transform":
+			if m := translated.FindStringSubmatch(a.Value); m != nil {
+				x, _ := strconv.ParseFloat(m[1], 64) // the pattern saw to it
+				y, _ := strconv.ParseFloat(m[2], 64)
+				l.x, l.y = l.x+x, l.y+y
+			}
+		}
+	}
+	l.y += dy
+	for { // its text, up to its end
+		token, err := in.RawToken()
+		if err != nil {
+			return l, err
+		}
+		if text, ok := token.(xml.CharData); ok {
+			l.text += string(text)
+		}
+		if end, ok := token.(xml.EndElement); ok && end.Name.Local == "text" {
+			return l, nil
+		}
+	}
 }
 
 // faces are the fonts in the sizes that a picture has.

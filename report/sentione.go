@@ -2,6 +2,7 @@ package report
 
 import (
 	"archive/zip"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -20,36 +21,70 @@ import (
 func WriteSentiOne(
 	ctx context.Context, pool *pgxpool.Pool, w io.Writer, x Wanted, now time.Time, zone *time.Location,
 ) (n int64, err error) {
-	const instant = "2006-01-02T15:04:05.000Z"
 	err = pgx.BeginTxFunc(ctx, pool, snapshot(x.Only != nil), func(tx pgx.Tx) error {
-		z := zip.NewWriter(w)
-		create := func(name string, head ...string) (*csv.Writer, error) {
-			f, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: now})
-			if err != nil {
-				return nil, err
-			}
-			out := csv.NewWriter(f)
-			out.UseCRLF = true
-			return out, out.Write(head)
+		s := &sentiOne{
+			tx: tx, zip: zip.NewWriter(w), wanted: x, now: now, zone: zone, seen: map[string]bool{},
 		}
-		at := indexes(queries.ByMessage)
-		seen := map[string]bool{}
-		hideMessage, err := hider(ctx, tx, Wanted{Grain: queries.ByMessage, Clear: x.Clear})
-		if err != nil {
+		if n, err = s.messages(ctx); err != nil {
 			return err
 		}
-		hideSession, err := hider(ctx, tx, Wanted{Grain: queries.ByConversation, Clear: x.Clear})
-		if err != nil {
+		if err := s.sessions(ctx); err != nil {
 			return err
 		}
-		messages, err := create("Messages.csv", "conversationId", "authorType", "content", "createdAt", "labels")
-		if err != nil {
-			return err
-		}
-		if err := queries.Export(ctx, tx, queries.ByMessage, x.Filter, x.Only, now, zone, eachOf(hideMessage, func(row []any) error {
+		return s.zip.Close()
+	})
+	return n, err
+}
+
+// sentiOne writes the two files of which SentiOne's zip consists.
+type sentiOne struct {
+	tx     pgx.Tx
+	zip    *zip.Writer
+	wanted Wanted
+	now    time.Time
+	zone   *time.Location
+	seen   map[string]bool // conversations that have messages
+}
+
+const sentiOneInstant = "2006-01-02T15:04:05.000Z"
+
+// each writes a file: its head, and what row makes of each row.
+func (s *sentiOne) each(
+	ctx context.Context, name string, head []string, g queries.Grain, only *queries.Increment,
+	row func(to *csv.Writer, at map[string]int, row []any) error,
+) error {
+	f, err := s.zip.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: s.now})
+	if err != nil {
+		return err
+	}
+	out := csv.NewWriter(f)
+	out.UseCRLF = true
+	if err := out.Write(head); err != nil {
+		return err
+	}
+	hide, err := hider(ctx, s.tx, Wanted{Grain: g, Clear: s.wanted.Clear})
+	if err != nil {
+		return err
+	}
+	at := indexes(g)
+	if err := queries.Export(
+		ctx, s.tx, g, s.wanted.Filter, only, s.now, s.zone,
+		eachOf(hide, func(values []any) error { return row(out, at, values) }),
+	); err != nil {
+		return err
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func (s *sentiOne) messages(ctx context.Context) (n int64, err error) {
+	head := []string{"conversationId", "authorType", "content", "createdAt", "labels"}
+	err = s.each(
+		ctx, "Messages.csv", head, queries.ByMessage, s.wanted.Only,
+		func(to *csv.Writer, at map[string]int, row []any) error {
 			n++
 			id, _ := row[at["conversation_id"]].(string)
-			seen[id] = true
+			s.seen[id] = true
 			author, _ := row[at["author"]].(string)
 			text, _ := row[at["text"]].(string)
 			intent, _ := row[at["intent"]].(string)
@@ -62,35 +97,28 @@ func WriteSentiOne(
 			if err != nil {
 				return err
 			}
-			return messages.Write([]string{
+			return to.Write([]string{
 				id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent"}[author], safe(text),
-				when.UTC().Format(instant), string(b),
+				when.UTC().Format(sentiOneInstant), string(b),
 			})
-		})); err != nil {
-			return err
-		}
-		if messages.Flush(); messages.Error() != nil {
-			return messages.Error()
-		}
-		at = indexes(queries.ByConversation)
-		sessions, err := create(
-			"Sessions.csv", "projectId", "conversationId", "author", "sourceType", "createdAt", "metadata.environment",
-			"metadata.version",
-		)
-		if err != nil {
-			return err
-		}
-		if err := queries.Export(ctx, tx, queries.ByConversation, x.Filter, nil, now, zone, eachOf(hideSession, func(row []any) error {
+		},
+	)
+	return n, err
+}
+
+func (s *sentiOne) sessions(ctx context.Context) error {
+	head := []string{
+		"projectId", "conversationId", "author", "sourceType", "createdAt", "metadata.environment", "metadata.version",
+	}
+	return s.each(
+		ctx, "Sessions.csv", head, queries.ByConversation, nil,
+		func(to *csv.Writer, at map[string]int, row []any) error {
 			text := func(name string) string {
-				s, _ := row[at[name]].(string)
-				return s
+				v, _ := row[at[name]].(string)
+				return v
 			}
-			if !seen[text("conversation_id")] {
+			if !s.seen[text("conversation_id")] {
 				return nil
-			}
-			author := text("user_id")
-			if author == "" {
-				author = text("sender_key")
 			}
 			environment, err := json.Marshal(text("environment"))
 			if err != nil {
@@ -101,19 +129,13 @@ func WriteSentiOne(
 				return err
 			}
 			when, _ := row[at["started_at"]].(time.Time)
-			return sessions.Write([]string{
-				conversation.NameUUID(text("assistant")).String(), text("conversation_id"), safe(author),
-				safe(text("channel")), when.UTC().Format(instant), string(environment), string(version),
+			return to.Write([]string{
+				conversation.NameUUID(text("assistant")).String(), text("conversation_id"),
+				safe(cmp.Or(text("user_id"), text("sender_key"))), safe(text("channel")),
+				when.UTC().Format(sentiOneInstant), string(environment), string(version),
 			})
-		})); err != nil {
-			return err
-		}
-		if sessions.Flush(); sessions.Error() != nil {
-			return sessions.Error()
-		}
-		return z.Close()
-	})
-	return n, err
+		},
+	)
 }
 
 // indexes are the places of columns by their names.

@@ -24,6 +24,9 @@ func ParseMarkdown(source string) Markdown {
 }
 
 func markdownOf(n ast.Node, source []byte) Markdown {
+	if m, ok := leafOf(n, source); ok {
+		return m
+	}
 	m := Markdown{Kind: "p"}
 	switch x := n.(type) {
 	case *ast.Document:
@@ -38,13 +41,6 @@ func markdownOf(n ast.Node, source []byte) Markdown {
 		}
 	case *ast.CodeSpan:
 		m.Kind = "code"
-	case *ast.FencedCodeBlock, *ast.CodeBlock, *ast.HTMLBlock:
-		m.Kind = "pre"
-		for i := range n.Lines().Len() {
-			line := n.Lines().At(i)
-			m.Text += string(line.Value(source))
-		}
-		return m
 	case *ast.List:
 		if m.Kind = "ul"; x.IsOrdered() {
 			m.Kind = "ol"
@@ -59,34 +55,48 @@ func markdownOf(n ast.Node, source []byte) Markdown {
 		m.Kind, m.Link = "a", webLink(string(x.Destination))
 	case *ast.Image:
 		m.Kind, m.Link = "a", webLink(string(x.Destination))
+	}
+	for c := n.FirstChild(); c != nil; c = c.NextSibling() {
+		m.Children = append(m.Children, markdownOf(c, source))
+	}
+	return m
+}
+
+// leafOf is a part of a text that has no parts of its own.
+func leafOf(n ast.Node, source []byte) (m Markdown, ok bool) {
+	switch x := n.(type) {
+	case *ast.FencedCodeBlock, *ast.CodeBlock, *ast.HTMLBlock:
+		m.Kind = "pre"
+		for i := range n.Lines().Len() {
+			line := n.Lines().At(i)
+			m.Text += string(line.Value(source))
+		}
+		return m, true
 	case *ast.AutoLink:
 		return Markdown{
 			Kind: "a", Link: webLink(string(x.URL(source))),
 			Children: []Markdown{{Kind: "text", Text: string(x.Label(source))}},
-		}
+		}, true
 	case *ast.RawHTML:
 		m.Kind = "text"
 		for i := range x.Segments.Len() {
 			s := x.Segments.At(i)
 			m.Text += string(s.Value(source))
 		}
-		return m
+		return m, true
 	case *ast.String:
-		return Markdown{Kind: "text", Text: string(x.Value)}
+		return Markdown{Kind: "text", Text: string(x.Value)}, true
 	case *ast.Text:
 		m.Kind, m.Text = "text", string(x.Value(source))
 		switch {
 		case x.HardLineBreak():
-			return Markdown{Kind: "line", Children: []Markdown{m, {Kind: "br"}}}
+			return Markdown{Kind: "line", Children: []Markdown{m, {Kind: "br"}}}, true
 		case x.SoftLineBreak():
 			m.Text += "\n"
 		}
-		return m
+		return m, true
 	}
-	for c := n.FirstChild(); c != nil; c = c.NextSibling() {
-		m.Children = append(m.Children, markdownOf(c, source))
-	}
-	return m
+	return m, false
 }
 
 // webLink returns the address if it leads to the web or to mail, else "".

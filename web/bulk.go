@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
@@ -43,10 +44,11 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 		ID: queries.NewID(), AccountID: u.ID, Kind: work.BulkKind(r.PostFormValue("do")), CreatedAt: s.Now(),
 	}
 	if run.Kind == showOnly {
+		if _, err := selected(r); err != nil {
+			return err
+		}
 		if r.PostFormValue("all") == "" {
-			if f.IDs = r.PostForm["c"]; len(f.IDs) == 0 {
-				return &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
-			}
+			f.IDs = r.PostForm["c"]
 			f.Range = metric.Range{Days: metric.MaxDays} // it stays the same when time goes on
 		}
 		http.Redirect(w, r, dashboard.Address(f), http.StatusSeeOther)
@@ -55,42 +57,15 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 	if err := s.describeBulk(r, &run); err != nil {
 		return err
 	}
-	var ids []conversation.UUID
-	if r.PostFormValue("all") == "" {
-		for _, v := range r.PostForm["c"] {
-			id, err := conversation.ParseUUID(v)
-			if err != nil {
-				return &metric.InputError{Field: "c", Msg: "is no conversation"}
-			}
-			ids = append(ids, id)
-		}
-		if len(ids) == 0 {
-			return &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
-		}
-	}
-	limits := u.Assistants
-	if run.Kind == work.BulkAssign {
-		to, err := queries.AccountByID(ctx, s.Pool, *run.Subject)
-		if err != nil {
-			return err
-		}
-		if !to.Rights()[access.Review] {
-			return &metric.InputError{Field: "colleague", Msg: "may not read conversations"}
-		}
-		limits = metric.Filter{Assistants: limits}.LimitTo(to.Assistants).Assistants // what both may see
-	}
-	p, err := queries.LoadPseudonyms(ctx, s.Pool)
+	ids, err := selected(r)
 	if err != nil {
 		return err
 	}
-	if err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
-		run, err = work.StartBulk(ctx, tx, run, ids, f, limits, s.Now(), s.Zone)
-		after := map[string]any{"conversations": len(ids)}
-		if len(ids) == 0 { // all of the filter
-			after = map[string]any{"filter": withoutPeople(f, p).Encode()}
-		}
-		return deed{act: queries.AuditBulkDone, id: run.ID.String(), name: run.Words, after: after}, err
-	}); err != nil {
+	limits, err := s.bulkLimits(ctx, u.Assistants, run)
+	if err != nil {
+		return err
+	}
+	if err := s.startBulk(r, run, ids, f, limits); err != nil {
 		return err
 	}
 	if err := s.goOn(r, run.ID); err != nil {
@@ -100,6 +75,58 @@ func (s *server) act(w http.ResponseWriter, r *http.Request) error {
 		w, r, "/acts/"+run.ID.String()+"?"+url.Values{"back": {dashboard.Address(f)}}.Encode(), http.StatusSeeOther,
 	)
 	return nil
+}
+
+func (s *server) startBulk(
+	r *http.Request, run work.BulkRun, ids []conversation.UUID, f metric.Filter, limits []string,
+) error {
+	ctx := r.Context()
+	p, err := queries.LoadPseudonyms(ctx, s.Pool)
+	if err != nil {
+		return err
+	}
+	return s.audited(r, func(tx pgx.Tx) (deed, error) {
+		run, err := work.StartBulk(ctx, tx, run, ids, f, limits, s.Now(), s.Zone)
+		after := map[string]any{"conversations": len(ids)}
+		if len(ids) == 0 { // all of the filter
+			after = map[string]any{"filter": withoutPeople(f, p).Encode()}
+		}
+		return deed{act: queries.AuditBulkDone, id: run.ID.String(), name: run.Words, after: after}, err
+	})
+}
+
+// selected are the conversations that were ticked; none where all of the filter are meant.
+func selected(r *http.Request) (ids []conversation.UUID, err error) {
+	if r.PostFormValue("all") != "" {
+		return nil, nil
+	}
+	for _, v := range r.PostForm["c"] {
+		id, err := conversation.ParseUUID(v)
+		if err != nil {
+			return nil, &metric.InputError{Field: "c", Msg: "is no conversation"}
+		}
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return nil, &metric.InputError{Field: "selection", Msg: "is empty: choose conversations first"}
+	}
+	return ids, nil
+}
+
+// bulkLimits are the assistants whose conversations are meant: those of who asks and, where they are handed to
+// somebody, of whom they are handed to.
+func (s *server) bulkLimits(ctx context.Context, limits []string, run work.BulkRun) ([]string, error) {
+	if run.Kind != work.BulkAssign {
+		return limits, nil
+	}
+	to, err := queries.AccountByID(ctx, s.Pool, *run.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if !to.Rights()[access.Review] {
+		return nil, &metric.InputError{Field: "colleague", Msg: "may not read conversations"}
+	}
+	return metric.Filter{Assistants: limits}.LimitTo(to.Assistants).Assistants, nil
 }
 
 // goOn works at a run for a moment.

@@ -21,8 +21,8 @@ func TestClear(t *testing.T) {
 		"web.eventsJSON",   // masks bodies as a whole
 		"web.listUsers",    // masks names once the way to the next page is made
 		"web.neighbours",   // the ids of conversations
+		"web.notes",        // compares notes: one that is masked is not edited
 		"web.open",         // masks, or it is revealed, which is in the audit log
-		"web.panel",        // compares notes: one that is masked is not edited
 		"web.personOf",     // the person who asks for a file or to be erased
 		"web.tagOne",       // the tags that a conversation has
 	}

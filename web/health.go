@@ -57,6 +57,14 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	healthRows(&m, reasons, silent)
+	m.Trainings = trainings(assistants)
+	m.Alarm = m.Stuck != "" || len(m.Silent) > 0 || len(m.Reasons) > 0 || len(m.Troubled) > 0
+	return s.renderEither(w, r, views.HealthPage(m), views.HealthView(m))
+}
+
+// healthRows sets what is not well.
+func healthRows(m *views.Health, reasons []queries.RejectedReason, silent []queries.Silent) {
 	for _, row := range m.Sources {
 		if row.Broker != nil && row.Broker.Bad() {
 			m.Troubled = append(m.Troubled, row)
@@ -74,9 +82,6 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 			Assistant: x.Assistant, Conversations: x.Conversations, Last: x.LastEscalated,
 		})
 	}
-	m.Trainings = trainings(assistants)
-	m.Alarm = m.Stuck != "" || len(m.Silent) > 0 || len(m.Reasons) > 0 || len(m.Troubled) > 0
-	return s.renderEither(w, r, views.HealthPage(m), views.HealthView(m))
 }
 
 // aTraining is how Rasa names the assistant of a training whose configuration gives it no name of its own.

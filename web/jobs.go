@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -53,6 +54,17 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 			m.Others = append(m.Others, row)
 		}
 	}
+	if err := s.jobRows(ctx, &m, periodic); err != nil {
+		return err
+	}
+	if err := s.longRows(ctx, &m); err != nil {
+		return err
+	}
+	return s.renderEither(w, r, views.JobsPage(m), views.JobsView(m))
+}
+
+// jobRows sets the jobs that wait or failed, and the servers that do them.
+func (s *server) jobRows(ctx context.Context, m *views.Jobs, periodic []string) error {
 	open, err := queries.OpenJobs(ctx, s.Pool, periodic)
 	if err != nil {
 		return err
@@ -77,6 +89,11 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 	for _, x := range servers {
 		m.Servers = append(m.Servers, views.ServerRow(x))
 	}
+	return nil
+}
+
+// longRows sets how far what takes long is.
+func (s *server) longRows(ctx context.Context, m *views.Jobs) error {
 	long, err := queries.LongWork(ctx, s.Pool)
 	if err != nil {
 		return err
@@ -96,7 +113,7 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 				" still to be counted; charts count them from the conversations meanwhile",
 		})
 	}
-	return s.renderEither(w, r, views.JobsPage(m), views.JobsView(m))
+	return nil
 }
 
 func kindRow(k queries.JobKind) views.JobKindRow {

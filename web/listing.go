@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -239,33 +240,7 @@ func (l *listing) turnPages(m *views.Conversations) {
 		from.Set("q", l.Filter.Text)
 	}
 	for _, c := range list {
-		r := views.ConversationRow{
-			ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt),
-			Outcome:   queries.OutcomeAt(c.Outcome, c.ClosesAt, m.Now),
-			FirstText: c.FirstText, Stripped: c.Removed > 0, Assistant: c.Assistant, Environment: c.Environment,
-			Channel: c.Channel, Version: c.Version,
-			Flows: c.Flows, Messages: c.UserMessages, Turns: c.Turns, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT,
-			Escalated: c.Escalated,
-		}
-		to := from
-		if x, ok := l.excerpts[c.ID]; ok {
-			r.Hit = &views.Hit{Message: x.Message, Text: x.Text, Spans: x.Hits}
-			to = url.Values{"m": {x.Message.String()}}
-			for k, v := range from {
-				to[k] = v
-			}
-		}
-		r.Link = "/conversations/" + c.ID.String()
-		if q := to.Encode(); q != "" {
-			r.Link += "?" + q
-		}
-		if x, ok := l.worked[c.ID]; ok {
-			r.Work = views.RowWork{State: x.State, Rating: x.Rating, Notes: x.Notes}
-			for i, name := range x.Tags {
-				r.Work.Tags = append(r.Work.Tags, views.TagMark{Name: name, Color: x.Colors[i]})
-			}
-		}
-		m.Rows = append(m.Rows, r)
+		m.Rows = append(m.Rows, l.row(c, from, m.Now))
 	}
 	turned := "oldest"
 	if m.Oldest = l.oldest; l.oldest {
@@ -273,6 +248,37 @@ func (l *listing) turnPages(m *views.Conversations) {
 		turned = ""
 	}
 	m.Turned = l.Owning("order", turned).Address()
+}
+
+// row is a conversation of the list; from is where its page leads back to.
+func (l *listing) row(c queries.ListedConversation, from url.Values, now time.Time) views.ConversationRow {
+	r := views.ConversationRow{
+		ID: c.ID, StartedAt: c.StartedAt, Length: c.ActiveAt.Sub(c.StartedAt),
+		Outcome:   queries.OutcomeAt(c.Outcome, c.ClosesAt, now),
+		FirstText: c.FirstText, Stripped: c.Removed > 0, Assistant: c.Assistant, Environment: c.Environment,
+		Channel: c.Channel, Version: c.Version,
+		Flows: c.Flows, Messages: c.UserMessages, Turns: c.Turns, MedianMS: c.ResponseMedianMS, CSAT: c.CSAT,
+		Escalated: c.Escalated,
+	}
+	to := from
+	if x, ok := l.excerpts[c.ID]; ok {
+		r.Hit = &views.Hit{Message: x.Message, Text: x.Text, Spans: x.Hits}
+		to = url.Values{"m": {x.Message.String()}}
+		for k, v := range from {
+			to[k] = v
+		}
+	}
+	r.Link = "/conversations/" + c.ID.String()
+	if q := to.Encode(); q != "" {
+		r.Link += "?" + q
+	}
+	if x, ok := l.worked[c.ID]; ok {
+		r.Work = views.RowWork{State: x.State, Rating: x.Rating, Notes: x.Notes}
+		for i, name := range x.Tags {
+			r.Work.Tags = append(r.Work.Tags, views.TagMark{Name: name, Color: x.Colors[i]})
+		}
+	}
+	return r
 }
 
 // chosenColumns reads which columns are shown, in their order; what is not known is left out, and the first message

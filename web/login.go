@@ -91,29 +91,14 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	known := err == nil
-	now := s.Now()
 	p, err := queries.LoadPseudonyms(ctx, s.Pool)
 	if err != nil {
 		return err
 	}
 	account := p.Of(strings.ToLower(email))
-	tried, err := queries.Tries(
-		ctx, s.Pool, u.Email, account, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor),
-	)
+	tried, err := s.tries(r, u.Email, account)
 	if err != nil {
 		return err
-	}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host == s.address(r) &&
-		r.Header.Get("X-Forwarded-For") != "" {
-		tried.Known = false // everybody who comes through that proxy has its address
-		if s.stranger.CompareAndSwap(false, true) {
-			s.Log.WarnContext(
-				ctx,
-				"people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through "+
-					"it count as one address",
-				"proxy", host,
-			)
-		}
 	}
 	match, err := s.matches(password, u.PasswordHash, tried.Known)
 	if errors.Is(err, errCrowd) {
@@ -142,6 +127,30 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) error {
 		return s.showLogin(w, r, http.StatusUnprocessableEntity, m)
 	}
 	return s.welcome(w, r, u, "password", m.Next)
+}
+
+// tries tells what was tried with an account, and whether the address has signed in to it before.
+func (s *server) tries(r *http.Request, email, account string) (tried queries.Tried, err error) {
+	now := s.Now()
+	tried, err = queries.Tries(
+		r.Context(), s.Pool, email, account, s.address(r), now.Add(-passwordsWindow), now.Add(-knownFor),
+	)
+	if err != nil {
+		return tried, err
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && host == s.address(r) &&
+		r.Header.Get("X-Forwarded-For") != "" {
+		tried.Known = false // everybody who comes through that proxy has its address
+		if s.stranger.CompareAndSwap(false, true) {
+			s.Log.WarnContext(
+				r.Context(),
+				"people sign in through a proxy that TURNWISE_TRUSTED_PROXIES does not name: all who come through "+
+					"it count as one address",
+				"proxy", host,
+			)
+		}
+	}
+	return tried, nil
 }
 
 // errCrowd says that so many sign in that another would have to wait long.
@@ -372,11 +381,21 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 		m.Error = input.Error()
 		return s.render(w, r, http.StatusUnprocessableEntity, views.WelcomePage(m))
 	}
+	if err := s.useLink(r, l, u, name, password); err != nil {
+		return err
+	}
+	return s.welcome(w, r, u, l.Kind, "/")
+}
+
+// useLink uses a link up: it sets the password, and the name of who is new.
+func (s *server) useLink(r *http.Request, l access.Link, u access.Account, name, password string) error {
+	ctx := r.Context()
+	key := access.KeyHash(chi.URLParam(r, "key"))
 	hash, err := s.hash(password)
 	if err != nil {
 		return err
 	}
-	if err := s.auditedAs(r, queries.Actor{
+	return s.auditedAs(r, queries.Actor{
 		ID: &u.ID, Name: u.Email, Address: s.address(r),
 	}, func(tx pgx.Tx) (deed, error) {
 		d := deed{act: queries.AuditPasswordSet, id: u.ID.String(), name: u.Email, after: map[string]any{"by": l.Kind}}
@@ -390,10 +409,7 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		return d, queries.SetPassword(ctx, tx, u.ID, hash)
-	}); err != nil {
-		return err
-	}
-	return s.welcome(w, r, u, l.Kind, "/")
+	})
 }
 
 // hash makes the form in which a password is stored, at most two at a time.

@@ -153,21 +153,7 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	m, all := views.Personal{Who: who, Asked: true}, of
 	of = chosen(r, of)
 	reason := strings.Join(strings.Fields(r.PostFormValue("reason")), " ")
-	switch {
-	case len(of) == 0:
-		m.Error = "Choose of which senders: none is ticked, or somebody was faster."
-	case slices.ContainsFunc(of, func(x queries.Subject) bool { return x.Held }):
-		m.Error = "A legal hold keeps conversations of this person. Release it under Retention first."
-	case reason == "" || len(reason) > 300 || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0):
-		m.Error = "Say why, in at most 300 bytes."
-	case slices.ContainsFunc(
-		of, func(x queries.Subject) bool { return holds(reason, x.SenderKey) || holds(reason, x.UserID) },
-	):
-		m.Error = "The reason stays: it must not name the person."
-	case strings.TrimSpace(r.PostFormValue("again")) != who:
-		m.Error = "What you typed again is not the same: nothing was erased."
-	}
-	if m.Error != "" {
+	if m.Error = eraseTrouble(r, who, of, reason); m.Error != "" {
 		return s.showPersonal(w, r, http.StatusUnprocessableEntity, m, all)
 	}
 	p, err := queries.LoadPseudonyms(ctx, s.Pool)
@@ -207,6 +193,25 @@ func (s *server) erasePerson(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, "/admin/personal/erasures/"+e.ID.String(), http.StatusSeeOther)
 	return nil
+}
+
+// eraseTrouble says why a person is not erased as asked; "" where nothing is in the way.
+func eraseTrouble(r *http.Request, who string, of []queries.Subject, reason string) string {
+	switch {
+	case len(of) == 0:
+		return "Choose of which senders: none is ticked, or somebody was faster."
+	case slices.ContainsFunc(of, func(x queries.Subject) bool { return x.Held }):
+		return "A legal hold keeps conversations of this person. Release it under Retention first."
+	case reason == "" || len(reason) > 300 || !utf8.ValidString(reason) || strings.ContainsRune(reason, 0):
+		return "Say why, in at most 300 bytes."
+	case slices.ContainsFunc(
+		of, func(x queries.Subject) bool { return holds(reason, x.SenderKey) || holds(reason, x.UserID) },
+	):
+		return "The reason stays: it must not name the person."
+	case strings.TrimSpace(r.PostFormValue("again")) != who:
+		return "What you typed again is not the same: nothing was erased."
+	}
+	return ""
 }
 
 func holds(text, name string) bool { return len(name) >= 3 && strings.Contains(text, name) }

@@ -139,21 +139,8 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	var input *metric.InputError
 	if errors.As(err, &input) {
-		m := views.QueueForm{
-			Page: s.page(r, "Queue", "Review"), Error: input.Error(), ID: r.PostFormValue("id"),
-			Name: r.PostFormValue("name"), Query: r.PostFormValue("query"), Count: r.PostFormValue("count"),
-			Percent: r.PostFormValue("percent"),
-			Seed:    r.PostFormValue("seed"), Schedule: r.PostFormValue("schedule"), Zone: r.PostFormValue("zone"),
-			Shares: map[string]string{}, People: map[string]views.ReviewerShare{}, Revision: q.Revision,
-		}
-		for _, is := range shareChoices {
-			m.Shares[is.String()] = r.PostFormValue("share." + is.String())
-		}
-		for _, id := range r.PostForm["person"] {
-			m.People[id] = views.ReviewerShare{
-				In: true, Share: r.PostFormValue("part." + id), Goal: r.PostFormValue("goal." + id),
-			}
-		}
+		m := queueAsTyped(r)
+		m.Page, m.Error, m.Revision = s.page(r, "Queue", "Review"), input.Error(), q.Revision
 		return s.queueForm(w, r, http.StatusUnprocessableEntity, m)
 	}
 	if err != nil {
@@ -161,6 +148,25 @@ func (s *server) saveQueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, "/queues/"+q.ID.String(), http.StatusSeeOther)
 	return nil
+}
+
+// queueAsTyped is the form as it was sent.
+func queueAsTyped(r *http.Request) views.QueueForm {
+	m := views.QueueForm{
+		ID: r.PostFormValue("id"), Name: r.PostFormValue("name"), Query: r.PostFormValue("query"),
+		Count: r.PostFormValue("count"), Percent: r.PostFormValue("percent"), Seed: r.PostFormValue("seed"),
+		Schedule: r.PostFormValue("schedule"), Zone: r.PostFormValue("zone"), Shares: map[string]string{},
+		People: map[string]views.ReviewerShare{},
+	}
+	for _, is := range shareChoices {
+		m.Shares[is.String()] = r.PostFormValue("share." + is.String())
+	}
+	for _, id := range r.PostForm["person"] {
+		m.People[id] = views.ReviewerShare{
+			In: true, Share: r.PostFormValue("part." + id), Goal: r.PostFormValue("goal." + id),
+		}
+	}
+	return m
 }
 
 // number reads a number of a form; "" is 0.
@@ -221,21 +227,8 @@ func (s *server) parseQueue(r *http.Request) (q work.Queue, people []work.QueueR
 	if q.Seed, err = strconv.ParseInt(strings.TrimSpace(r.PostFormValue("seed")), 10, 64); err != nil {
 		return q, nil, &metric.InputError{Field: "seed", Msg: "is a whole number"}
 	}
-	sum := 0.0
-	for _, is := range shareChoices {
-		part, err := number(r, "share."+is.String(), 100)
-		if err != nil {
-			return q, nil, err
-		}
-		if part > 0 {
-			q.Shares = append(q.Shares, work.Share{Is: is.String(), Percent: part})
-			sum += part
-		}
-	}
-	if len(q.Shares) > 0 && (sum < 99.9 || sum > 100.1) {
-		return q, nil, &metric.InputError{
-			Field: "shares", Msg: fmt.Sprintf("add up to %s%%, not to 100%%", strconv.FormatFloat(sum, 'f', -1, 64)),
-		}
+	if q.Shares, err = parseShares(r); err != nil {
+		return q, nil, err
 	}
 	if text := strings.TrimSpace(r.PostFormValue("schedule")); text != "" {
 		when, err := schedule.Parse(text)
@@ -247,20 +240,47 @@ func (s *server) parseQueue(r *http.Request) (q work.Queue, people []work.QueueR
 			return q, nil, err
 		}
 	}
+	people, err = parseReviewers(r)
+	return q, people, err
+}
+
+// parseShares reads of which conversations a queue draws how many.
+func parseShares(r *http.Request) (all []work.Share, err error) {
+	sum := 0.0
+	for _, is := range shareChoices {
+		part, err := number(r, "share."+is.String(), 100)
+		if err != nil {
+			return nil, err
+		}
+		if part > 0 {
+			all = append(all, work.Share{Is: is.String(), Percent: part})
+			sum += part
+		}
+	}
+	if len(all) > 0 && (sum < 99.9 || sum > 100.1) {
+		return nil, &metric.InputError{
+			Field: "shares", Msg: fmt.Sprintf("add up to %s%%, not to 100%%", strconv.FormatFloat(sum, 'f', -1, 64)),
+		}
+	}
+	return all, nil
+}
+
+// parseReviewers reads who works on a queue.
+func parseReviewers(r *http.Request) (people []work.QueueReviewer, err error) {
 	for _, v := range r.PostForm["person"] {
 		id, err := conversation.ParseUUID(v)
 		if err != nil {
-			return q, nil, &metric.InputError{Field: "person", Msg: "is nobody"}
+			return nil, &metric.InputError{Field: "person", Msg: "is nobody"}
 		}
 		share, err := number(r, "part."+v, 100)
 		if err != nil {
-			return q, nil, err
+			return nil, err
 		}
 		goal, err := number(r, "goal."+v, 10000)
 		if err != nil {
-			return q, nil, err
+			return nil, err
 		}
 		people = append(people, work.QueueReviewer{AccountID: id, Share: int32(share), Goal: int32(goal)})
 	}
-	return q, people, nil
+	return people, nil
 }

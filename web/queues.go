@@ -98,7 +98,6 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return queries.ErrNotFound
 	}
-	u, _ := accountOf(r.Context())
 	q, err := s.viewer(r.Context()).QueueByID(r.Context(), id)
 	if err != nil {
 		return err
@@ -109,7 +108,30 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	}
 	m.Lead = m.Rights[access.ManageReviews]
 	m.Rule = s.ruleWords(r.Context(), q)
-	people, err := work.QueueReviewers(r.Context(), s.Pool, id, m.Now)
+	if err := s.queueReviewers(r.Context(), &m, q); err != nil {
+		return err
+	}
+	draws, err := work.QueueDraws(r.Context(), s.Pool, id)
+	if err != nil {
+		return err
+	}
+	for _, d := range draws {
+		m.Draws = append(m.Draws, views.DrawRow{
+			Due: d.DueAt, Drawn: d.DrawnAt, Seed: d.Seed, Population: int64(d.Population), Picked: int64(d.Picked),
+		})
+	}
+	if err := s.queueItems(r, &m, id); err != nil {
+		return err
+	}
+	if !q.Assigned() && q.Items > 0 {
+		m.Mix = "/queues/" + q.ID.String() + "/mix"
+	}
+	return s.render(w, r, http.StatusOK, views.QueuePage(m))
+}
+
+// queueReviewers sets who works on a queue, and how far they are.
+func (s *server) queueReviewers(ctx context.Context, m *views.QueuePageModel, q work.Queue) error {
+	people, err := work.QueueReviewers(ctx, s.Pool, q.ID, m.Now)
 	if err != nil {
 		return err
 	}
@@ -128,15 +150,11 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		row.Link = dashboard.Address(f)
 		m.Reviewers = append(m.Reviewers, row)
 	}
-	draws, err := work.QueueDraws(r.Context(), s.Pool, id)
-	if err != nil {
-		return err
-	}
-	for _, d := range draws {
-		m.Draws = append(m.Draws, views.DrawRow{
-			Due: d.DueAt, Drawn: d.DrawnAt, Seed: d.Seed, Population: int64(d.Population), Picked: int64(d.Picked),
-		})
-	}
+	return nil
+}
+
+// queueItems sets a page of what a queue holds.
+func (s *server) queueItems(r *http.Request, m *views.QueuePageModel, id conversation.UUID) error {
 	after, err := parseItem(r.URL.Query().Get("after"))
 	if err != nil {
 		return err
@@ -145,7 +163,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	items, err := work.QueueItems(r.Context(), db, id, after, u.Assistants, pageSize+1, m.Now)
+	items, err := work.QueueItems(r.Context(), db, id, after, limitsOf(r.Context()), pageSize+1, m.Now)
 	if err != nil {
 		return err
 	}
@@ -173,10 +191,7 @@ func (s *server) queue(w http.ResponseWriter, r *http.Request) error {
 		}
 		m.Items = append(m.Items, row)
 	}
-	if !q.Assigned() && q.Items > 0 {
-		m.Mix = "/queues/" + q.ID.String() + "/mix"
-	}
-	return s.render(w, r, http.StatusOK, views.QueuePage(m))
+	return nil
 }
 
 // queueMix answers GET /queues/{id}/mix: what was drawn beside what it was drawn from.

@@ -104,51 +104,8 @@ func (s *server) reportsModel(
 	m.How = dashboard.FrozenWords(page.Dates, frozen, !f.FromRollups())
 	m.Bar = s.viewer(ctx).Bar(q, choices)
 	m.Bar.Compares = nil
-	states := func(f metric.Filter, state string) string {
-		if len(f.Review.States) > 0 && !slices.Contains(f.Review.States, state) {
-			return "" // there are none
-		}
-		f.Review.States = []string{state}
-		return dashboard.Address(f)
-	}
-	row := func(c work.Coverage, f metric.Filter) views.CoverageRow {
-		return views.CoverageRow{
-			Name: c.Name, All: dashboard.Count(c.All, dashboard.Address(f)), Partial: dashboard.Count(
-				c.Partial, states(f, metric.PartiallyReviewed),
-			),
-			Rate: dashboard.Rate(
-				metric.Rate{Of: c.Reviewed, Among: c.All}, states(f, metric.Reviewed), dashboard.Address(f),
-				"conversations",
-			), Reviewed: dashboard.Count(c.Reviewed, states(f, metric.Reviewed)),
-		}
-	}
-	for _, by := range []string{"", "assistant", "channel", "outcome"} {
-		all, err := work.CoverageOf(ctx, s.Pool, f, by, page.Now, s.Zone)
-		if err != nil {
-			return m, err
-		}
-		if by == "" && len(all) > 0 {
-			m.All = row(all[0], f)
-		}
-		if by == "" || len(all) == 0 {
-			continue
-		}
-		t := views.CoverageTable{Name: by}
-		for _, c := range all {
-			to := f
-			switch name := c.Name; {
-			case by == "assistant":
-				to.Assistants = []string{name}
-			case by == "channel" && name == "":
-				to.Channels, c.Name = []string{metric.Unknown}, metric.Unknown
-			case by == "channel":
-				to.Channels = []string{name}
-			default:
-				to.Outcomes, c.Name = []string{name}, metric.OutcomeName(name)
-			}
-			t.Rows = append(t.Rows, row(c, to))
-		}
-		m.Tables = append(m.Tables, t)
+	if err := s.coverageTables(ctx, &m, f); err != nil {
+		return m, err
 	}
 	people, err := work.ReviewersOf(ctx, s.Pool, f, page.Now, s.Zone)
 	if err != nil {
@@ -167,6 +124,59 @@ func (s *server) reportsModel(
 		})
 	}
 	return m, s.tagReport(ctx, q, &m)
+}
+
+// coverageRow tells how much of the conversations of a filter is reviewed.
+func coverageRow(c work.Coverage, f metric.Filter) views.CoverageRow {
+	states := func(f metric.Filter, state string) string {
+		if len(f.Review.States) > 0 && !slices.Contains(f.Review.States, state) {
+			return "" // there are none
+		}
+		f.Review.States = []string{state}
+		return dashboard.Address(f)
+	}
+	return views.CoverageRow{
+		Name: c.Name, All: dashboard.Count(c.All, dashboard.Address(f)), Partial: dashboard.Count(
+			c.Partial, states(f, metric.PartiallyReviewed),
+		),
+		Rate: dashboard.Rate(
+			metric.Rate{Of: c.Reviewed, Among: c.All}, states(f, metric.Reviewed), dashboard.Address(f),
+			"conversations",
+		), Reviewed: dashboard.Count(c.Reviewed, states(f, metric.Reviewed)),
+	}
+}
+
+// coverageTables sets how much is reviewed: of all, and by what they differ in.
+func (s *server) coverageTables(ctx context.Context, m *views.ReportsModel, f metric.Filter) error {
+	for _, by := range []string{"", "assistant", "channel", "outcome"} {
+		all, err := work.CoverageOf(ctx, s.Pool, f, by, m.Now, s.Zone)
+		if err != nil {
+			return err
+		}
+		if by == "" && len(all) > 0 {
+			m.All = coverageRow(all[0], f)
+		}
+		if by == "" || len(all) == 0 {
+			continue
+		}
+		t := views.CoverageTable{Name: by}
+		for _, c := range all {
+			to := f
+			switch name := c.Name; {
+			case by == "assistant":
+				to.Assistants = []string{name}
+			case by == "channel" && name == "":
+				to.Channels, c.Name = []string{metric.Unknown}, metric.Unknown
+			case by == "channel":
+				to.Channels = []string{name}
+			default:
+				to.Outcomes, c.Name = []string{name}, metric.OutcomeName(name)
+			}
+			t.Rows = append(t.Rows, coverageRow(c, to))
+		}
+		m.Tables = append(m.Tables, t)
+	}
+	return nil
 }
 
 // tagReport adds the tags over time.

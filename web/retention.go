@@ -55,6 +55,21 @@ func (s *server) showRetention(
 				strconv.Itoa(int(tried.Most))
 		}
 	}
+	if err := s.holdRows(ctx, &m); err != nil {
+		return err
+	}
+	if err := s.retentionRuns(ctx, &m); err != nil {
+		return err
+	}
+	choices, err := s.viewer(ctx).Choices(ctx)
+	if err != nil {
+		return err
+	}
+	m.Assistants, m.Environments, m.Channels = choices.Assistants, choices.Environments, choices.Channels
+	return s.render(w, r, status, views.RetentionPage(m))
+}
+
+func (s *server) holdRows(ctx context.Context, m *views.Retention) error {
 	holds, err := queries.LegalHolds(ctx, s.Pool)
 	if err != nil {
 		return err
@@ -77,6 +92,10 @@ func (s *server) showRetention(
 		row.Of = strings.Join(of, ", ")
 		m.Holds = append(m.Holds, row)
 	}
+	return nil
+}
+
+func (s *server) retentionRuns(ctx context.Context, m *views.Retention) error {
 	runs, err := queries.RetentionRuns(ctx, s.Pool)
 	if err != nil {
 		return err
@@ -92,12 +111,7 @@ func (s *server) showRetention(
 		}
 		m.Runs = append(m.Runs, row)
 	}
-	choices, err := s.viewer(ctx).Choices(ctx)
-	if err != nil {
-		return err
-	}
-	m.Assistants, m.Environments, m.Channels = choices.Assistants, choices.Environments, choices.Channels
-	return s.render(w, r, status, views.RetentionPage(m))
+	return nil
 }
 
 // previewRetention counts what the next run would remove, with the rule that is tried in place of the one that is kept.

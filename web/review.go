@@ -71,17 +71,33 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 			Has: has,
 		})
 	}
+	if m.Notes, err = v.notes(ctx, m.Action); err != nil {
+		return m, err
+	}
+	for _, h := range w.History {
+		m.History = append(m.History, views.HistoryRow{
+			By: h.By, Words: actWords(h.Kind, h.Name, h.Was, h.Became), At: h.At, Undone: h.UndoneAt != nil,
+		})
+	}
+	if m.May {
+		err = v.ways(ctx, &m)
+	}
+	return m, err
+}
+
+// notes are those of the conversation, as the user sees them.
+func (v *reviewing) notes(ctx context.Context, action string) (rows []views.NoteRow, err error) {
 	raw := map[conversation.UUID]string{}
 	if v.db.Masks() { // who changed what he sees would keep the masks
 		clear, err := work.WorkOf(ctx, queries.Clear(v.Pool), v.place, v.events, v.user.ID)
 		if err != nil {
-			return m, err
+			return nil, err
 		}
 		for _, n := range clear.Notes {
 			raw[n.ID] = n.Text
 		}
 	}
-	for _, n := range w.Notes {
+	for _, n := range v.work.Notes {
 		row := views.NoteRow{
 			ID: n.ID.String(), By: n.By, Text: n.Text, Markdown: views.ParseMarkdown(n.Text), At: n.CreatedAt,
 			Edited: n.EditedAt != nil, Mine: n.AccountID == v.user.ID && (len(raw) == 0 || raw[n.ID] == n.Text),
@@ -89,21 +105,18 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 		}
 		if n.MessageID != nil {
 			row.Message = n.MessageID.String()
-			row.MessageLink = m.Action + "?m=" + row.Message
+			row.MessageLink = action + "?m=" + row.Message
 		}
-		m.Notes = append(m.Notes, row)
+		rows = append(rows, row)
 	}
-	for _, h := range w.History {
-		m.History = append(m.History, views.HistoryRow{
-			By: h.By, Words: actWords(h.Kind, h.Name, h.Was, h.Became), At: h.At, Undone: h.UndoneAt != nil,
-		})
-	}
-	if !m.May {
-		return m, nil
-	}
+	return rows, nil
+}
+
+// ways sets to whom the conversation may be handed, what may be undone, and where the user stands in a queue.
+func (v *reviewing) ways(ctx context.Context, m *views.WorkPanel) error {
 	colleagues, err := work.Colleagues(ctx, v.Pool)
 	if err != nil {
-		return m, err
+		return err
 	}
 	for _, c := range colleagues {
 		m.Colleagues = append(m.Colleagues, views.Person{ID: c.ID.String(), Name: c.Name})
@@ -116,15 +129,14 @@ func (v *reviewing) panel(ctx context.Context) (m views.WorkPanel, err error) {
 	if err == nil {
 		m.Undo = &views.UndoChoice{ID: last.ID.String(), Words: actWords(last.Kind, last.Tag, last.Was, last.Became)}
 	} else if !errors.Is(err, queries.ErrNotFound) {
-		return m, err
+		return err
 	}
-	if v.in != (conversation.UUID{}) {
-		m.In = v.in.String()
-		if m.Queue, err = v.progress(ctx); err != nil {
-			return m, err
-		}
+	if v.in == (conversation.UUID{}) {
+		return nil
 	}
-	return m, nil
+	m.In = v.in.String()
+	m.Queue, err = v.progress(ctx)
+	return err
 }
 
 // progress tells where the user stands in the queue.
@@ -240,6 +252,13 @@ func (v *reviewing) tools(id conversation.UUID) views.MessageTools {
 	return t
 }
 
+// reviewing is the work of who asks on a conversation.
+func (s *server) reviewing(r *http.Request, c opened, page views.Page) *reviewing {
+	v := &reviewing{server: s, db: c.db, page: page, place: c.place(), events: c.Events, of: c.Assistant}
+	v.user, _ = accountOf(r.Context())
+	return v
+}
+
 // reviewOf reads which conversation a form is about.
 func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing, err error) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -254,11 +273,7 @@ func (s *server) reviewOf(w http.ResponseWriter, r *http.Request) (v *reviewing,
 	if err != nil {
 		return nil, err
 	}
-	v = &reviewing{
-		server: s, db: c.db, page: s.page(r, "Conversation", "Conversations"), place: c.place(), events: c.Events,
-		of: c.Assistant,
-	}
-	v.user, _ = accountOf(r.Context())
+	v = s.reviewing(r, c, s.page(r, "Conversation", "Conversations"))
 	v.shown = c.Events
 	if n, err := strconv.Atoi(r.PostFormValue("events")); err == nil {
 		v.shown = min(v.shown, int32(n))

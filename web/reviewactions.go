@@ -168,41 +168,27 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var conflict string
 	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		a.Subject = queries.NewID()
 		if id := r.PostFormValue("note"); id != "" {
-			if a.Subject, err = conversation.ParseUUID(id); err != nil {
-				return queries.ErrNotFound
-			}
-			n, err := work.NoteByID(ctx, tx, v.place, a.Subject)
+			n, err := v.ownNote(ctx, tx, id, r.PostFormValue("revision"))
 			if err != nil {
 				return err
 			}
-			if n.AccountID != v.user.ID {
-				return queries.ErrNotFound
-			}
-			if revision := r.PostFormValue("revision"); revision != strconv.Itoa(int(n.Revision)) {
-				conflict = n.Text
-				return nil
-			}
+			a.Subject = n.ID
 			if remove {
 				a.Value = ""
 			}
 			if n.MessageID != nil {
 				a.Message, about = *n.MessageID, n.MessageID
 			}
-		} else {
-			a.Subject = queries.NewID()
 		}
 		if _, err := work.ApplyReviewAction(ctx, tx, a); err != nil || remove {
 			return err
 		}
 		return work.Mention(ctx, tx, a.Subject, v.user.ID, calls)
 	})
-	if err != nil {
-		return err
-	}
-	if conflict != "" {
+	if errors.Is(err, queries.ErrConflict) {
 		return v.answer(
 			w, r, nil,
 			"This note was changed meanwhile, in another window. Both texts are kept: the changed one stands "+
@@ -210,7 +196,28 @@ func (s *server) noteOne(w http.ResponseWriter, r *http.Request) error {
 			text,
 		)
 	}
+	if err != nil {
+		return err
+	}
 	return v.answer(w, r, about, "", "")
+}
+
+// ownNote is a note of who asks, as it was when he began to edit it; ErrConflict where it was changed since.
+func (v *reviewing) ownNote(ctx context.Context, tx pgx.Tx, id, revision string) (n work.Note, err error) {
+	key, err := conversation.ParseUUID(id)
+	if err != nil {
+		return n, queries.ErrNotFound
+	}
+	if n, err = work.NoteByID(ctx, tx, v.place, key); err != nil {
+		return n, err
+	}
+	if n.AccountID != v.user.ID {
+		return n, queries.ErrNotFound
+	}
+	if revision != strconv.Itoa(int(n.Revision)) {
+		return n, queries.ErrConflict
+	}
+	return n, nil
 }
 
 var calling = regexp.MustCompile(`(?:^|[\s(])@([\pL\pN][\pL\pN._-]*)`)

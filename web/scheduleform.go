@@ -385,6 +385,31 @@ func (s *server) seal(x *queries.Schedule, was queries.Schedule, secrets jobs.Se
 	return nil
 }
 
+// parseRecipients reads to whom mail goes.
+func parseRecipients(r *http.Request, x *queries.Schedule) (err error) {
+	if x.Target.Recipients, err = parseAddresses(r.PostFormValue("recipients"), nil); err != nil {
+		return err
+	}
+	for _, g := range groupsOf(r) {
+		if g.Recipients, err = parseAddresses(strings.Join(g.Recipients, "\n"), x.Target.Everybody()); err != nil {
+			return err
+		}
+		if len(g.Recipients) == 0 {
+			continue
+		}
+		if _, err := g.Narrow(x.Query); err != nil {
+			return err
+		}
+		x.Target.Groups = append(x.Target.Groups, g)
+	}
+	if n := len(x.Target.Everybody()); n == 0 || n > mostRecipients {
+		return &metric.InputError{
+			Field: "recipients", Msg: fmt.Sprintf("are one to %d addresses", mostRecipients),
+		}
+	}
+	return nil
+}
+
 // parseHeaders reads the headers that are sent with a file, and their names in order.
 func parseHeaders(text string) (all map[string]string, names []string, err error) {
 	for line := range strings.Lines(text) {
@@ -428,26 +453,7 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 	}
 	switch x.Destination {
 	case "mail":
-		if x.Target.Recipients, err = parseAddresses(r.PostFormValue("recipients"), nil); err != nil {
-			return secrets, err
-		}
-		for _, g := range groupsOf(r) {
-			if g.Recipients, err = parseAddresses(strings.Join(g.Recipients, "\n"), x.Target.Everybody()); err != nil {
-				return secrets, err
-			}
-			if len(g.Recipients) == 0 {
-				continue
-			}
-			if _, err := g.Narrow(x.Query); err != nil {
-				return secrets, err
-			}
-			x.Target.Groups = append(x.Target.Groups, g)
-		}
-		if n := len(x.Target.Everybody()); n == 0 || n > mostRecipients {
-			return secrets, &metric.InputError{
-				Field: "recipients", Msg: fmt.Sprintf("are one to %d addresses", mostRecipients),
-			}
-		}
+		return secrets, parseRecipients(r, x)
 	case "http":
 		if err := web("url", p("url")); err != nil {
 			return secrets, err

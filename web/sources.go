@@ -112,24 +112,8 @@ func (s *server) brokers(ctx context.Context, now time.Time) (map[int64]*views.B
 		}
 	}
 	for _, x := range members {
-		b := all[x.SourceID]
-		if b == nil {
-			continue
-		}
-		if x.ErrorAt != nil && (b.ErrorAt == nil || x.ErrorAt.After(*b.ErrorAt)) {
-			b.Error, b.ErrorAt = x.Error, x.ErrorAt
-		}
-		b.LastSeen = later(b.LastSeen, x.SeenAt)
-		row := views.BrokerMember{
-			Name: x.Member, State: x.State, Reason: x.Reason, Started: x.StartedAt, Seen: x.SeenAt,
-			Reconnects: x.Reconnects,
-		}
-		if now.Sub(x.SeenAt) > memberSilence && x.State != "stopped" {
-			row.State, row.Reason = "gone", "it has not been heard of"
-		}
-		b.Members = append(b.Members, row)
-		if b.PausedAt == nil && worse(row.State, b.State) {
-			b.State, b.Reason = row.State, row.Reason
+		if b := all[x.SourceID]; b != nil {
+			addMember(b, x, now)
 		}
 	}
 	for _, b := range all {
@@ -138,6 +122,25 @@ func (s *server) brokers(ctx context.Context, now time.Time) (map[int64]*views.B
 		}
 	}
 	return all, nil
+}
+
+// addMember adds a process that reads a broker.
+func addMember(b *views.Broker, x queries.Member, now time.Time) {
+	if x.ErrorAt != nil && (b.ErrorAt == nil || x.ErrorAt.After(*b.ErrorAt)) {
+		b.Error, b.ErrorAt = x.Error, x.ErrorAt
+	}
+	b.LastSeen = later(b.LastSeen, x.SeenAt)
+	row := views.BrokerMember{
+		Name: x.Member, State: x.State, Reason: x.Reason, Started: x.StartedAt, Seen: x.SeenAt,
+		Reconnects: x.Reconnects,
+	}
+	if now.Sub(x.SeenAt) > memberSilence && x.State != "stopped" {
+		row.State, row.Reason = "gone", "it has not been heard of"
+	}
+	b.Members = append(b.Members, row)
+	if b.PausedAt == nil && worse(row.State, b.State) {
+		b.State, b.Reason = row.State, row.Reason
+	}
 }
 
 func later(t *time.Time, u time.Time) *time.Time {

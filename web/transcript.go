@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,15 +42,10 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, err := queries.LoadTranscript(r.Context(), c.db, c.ConversationFacts, window)
-	if window.Message != nil && errors.Is(err, queries.ErrNotFound) {
-		window.Message = nil // a message that is gone: the conversation is there all the same
-		t, err = queries.LoadTranscript(r.Context(), c.db, c.ConversationFacts, window)
-	}
+	t, err := c.read(r.Context(), &window)
 	if err != nil {
 		return err
 	}
-	c.transcript(&t)
 	m := views.Transcript{
 		Page: s.page(r, "Conversation", "Conversations"), ID: c.ID, StartedAt: c.StartedAt, Channel: c.Channel,
 		View: "business", Back: s.back(r), Removed: c.Removed, Resumed: c.Resumed, Revealed: c.until,
@@ -63,10 +59,8 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.Query = r.URL.Query().Get("q")
-	v := &reviewing{
-		server: s, db: c.db, page: m.Page, place: c.place(), events: c.Events, of: c.Assistant, linked: window.Message,
-	}
-	v.user, _ = accountOf(r.Context())
+	v := s.reviewing(r, c, m.Page)
+	v.linked = window.Message
 	v.in, _ = conversation.ParseUUID(r.URL.Query().Get("in"))
 	if m.Work, err = v.panel(r.Context()); err != nil {
 		return err
@@ -83,6 +77,22 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 			l.Hits = words.Hits(l.Text)
 		}
 	}
+	// Without htmx a stretch is a page of its own, with ways on in both directions.
+	alone := r.Header.Get("HX-Request") != "true" || r.Header.Get("HX-History-Restore-Request") == "true"
+	stretch(&m, t, window, alone)
+	if alone {
+		if err := s.besides(r, &m, c); err != nil {
+			return err
+		}
+		if err := work.MarkMentionsRead(r.Context(), s.Pool, v.place, v.user.ID, m.Now); err != nil {
+			return err
+		}
+	}
+	return s.renderEither(w, r, views.TranscriptPage(m), views.TranscriptLines(m))
+}
+
+// stretch sets the ways to what stands before and after the messages that are shown.
+func stretch(m *views.Transcript, t queries.Transcript, window queries.Window, alone bool) {
 	around := func(name string, seq int64) string {
 		return m.Address(url.Values{name: {strconv.FormatInt(seq, 10)}, "view": {m.View}})
 	}
@@ -92,45 +102,52 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	if t.Until != 0 && window.Before == 0 {
 		m.After = around("after", t.Until)
 	}
-	if r.Header.Get("HX-Request") != "true" || r.Header.Get("HX-History-Restore-Request") == "true" {
-		// Without htmx a stretch is a page of its own, with ways on in both directions.
-		if window.After != 0 {
-			m.Before = around("before", window.After)
-		}
-		if window.Before != 0 {
-			m.After = around("after", window.Before)
-		}
-		others, err := s.viewer(r.Context()).Shown(r.Context()) // what is revealed is this conversation alone
-		if err != nil {
-			return err
-		}
-		earlier, err := queries.EarlierConversations(r.Context(), others, c.ConversationFacts, limitsOf(r.Context()))
-		if err != nil {
-			return err
-		}
-		ids := make([]conversation.UUID, len(earlier))
-		for i, e := range earlier {
-			ids[i] = e.ID
-		}
-		hide, err := s.viewer(r.Context()).Hiding(r.Context(), ids)
-		if err != nil {
-			return err
-		}
-		for i, e := range earlier {
-			earlier[i].FirstText = hide(e.ID, e.FirstText)
-		}
-		s.transcriptFacts(&m, c.ConversationFacts, earlier)
-		if !c.named {
-			m.EarlierAt = "" // the address would name the person
-		}
-		if err := s.neighbours(r, &m, c.ConversationFacts); err != nil {
-			return err
-		}
-		if err := work.MarkMentionsRead(r.Context(), s.Pool, v.place, v.user.ID, m.Now); err != nil {
-			return err
-		}
+	if alone && window.After != 0 {
+		m.Before = around("before", window.After)
 	}
-	return s.renderEither(w, r, views.TranscriptPage(m), views.TranscriptLines(m))
+	if alone && window.Before != 0 {
+		m.After = around("after", window.Before)
+	}
+}
+
+// read reads the stretch of the conversation that a window shows. A message that is gone is no reason to show nothing.
+func (c opened) read(ctx context.Context, window *queries.Window) (queries.Transcript, error) {
+	t, err := queries.LoadTranscript(ctx, c.db, c.ConversationFacts, *window)
+	if window.Message != nil && errors.Is(err, queries.ErrNotFound) {
+		window.Message = nil
+		t, err = queries.LoadTranscript(ctx, c.db, c.ConversationFacts, *window)
+	}
+	if err == nil {
+		c.transcript(&t)
+	}
+	return t, err
+}
+
+// besides sets what stands beside the messages: facts, earlier conversations, the ways to the next ones.
+func (s *server) besides(r *http.Request, m *views.Transcript, c opened) error {
+	ctx := r.Context()
+	others, err := s.viewer(ctx).Shown(ctx) // what is revealed is this conversation alone
+	if err != nil {
+		return err
+	}
+	earlier, err := queries.EarlierConversations(ctx, others, c.ConversationFacts, limitsOf(ctx))
+	if err != nil {
+		return err
+	}
+	ids := make([]conversation.UUID, len(earlier))
+	for i, e := range earlier {
+		ids[i] = e.ID
+	}
+	hide, err := s.viewer(ctx).Hiding(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i, e := range earlier {
+		earlier[i].FirstText = hide(e.ID, e.FirstText)
+	}
+	s.transcriptFacts(m, c.ConversationFacts)
+	addEarlier(m, c, earlier)
+	return s.neighbours(r, m, c.ConversationFacts)
 }
 
 func parseTranscript(r *http.Request) (id conversation.UUID, window queries.Window, err error) {
@@ -257,7 +274,7 @@ func heading(c queries.ConversationFacts) string {
 	return c.Assistant
 }
 
-func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFacts, earlier []queries.Earlier) {
+func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFacts) {
 	add := func(name, value string) {
 		if value != "" {
 			m.Facts = append(m.Facts, views.Fact{Name: name, Value: value})
@@ -303,6 +320,10 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	add("Sender", c.SenderKey)
 	add("Session", c.SessionID)
 	add("Id", c.ID.String())
+}
+
+// addEarlier adds the earlier conversations of the same user.
+func addEarlier(m *views.Transcript, c opened, earlier []queries.Earlier) {
 	for _, e := range earlier {
 		text := e.FirstText
 		if text == "" {
@@ -315,6 +336,9 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	of := c.UserID
 	if of == "" {
 		of = c.SenderKey
+	}
+	if !c.named {
+		return // the address would name the person
 	}
 	m.EarlierAt = "/conversations?" + url.Values{"id": {of}, "range": {"3650d"}}.Encode()
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -31,38 +32,13 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	at := 0
-	if v := r.URL.Query().Get("after"); v != "" {
-		if at, err = strconv.Atoi(v); err != nil || at < 0 || at > 5000 {
-			return &metric.InputError{Field: "after", Msg: "is a number up to 5,000: narrow the filter to see more"}
-		}
-	}
-	m := views.Turns{Page: page}
-	var choices queries.Choices
-	var list []queries.ListedTurn
-	db, err := s.viewer(r.Context()).Shown(r.Context())
+	at, err := skipped(r)
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(r.Context())
-	g.Go(func() (err error) {
-		of := q.Filter
-		of.Turns, of.ResponseOver, of.ResponseUpTo = metric.TurnFilter{}, 0, 0
-		n, _, err := s.viewer(ctx).Total(ctx, of, q.Now)
-		if err == nil {
-			list, err = queries.Turns(ctx, db, q.Filter, n <= fewOfTurns, at, turnsSize+1, q.Now, s.Zone)
-		}
-		return err
-	})
-	g.Go(func() (err error) {
-		m.Total, err = s.viewer(ctx).TotalTurns(ctx, q)
-		return err
-	})
-	g.Go(func() (err error) {
-		choices, err = s.viewer(ctx).Choices(ctx)
-		return err
-	})
-	if err := g.Wait(); err != nil {
+	m := views.Turns{Page: page}
+	list, choices, err := s.askTurns(r.Context(), &m, q, at)
+	if err != nil {
 		return err
 	}
 	m.Bar = s.viewer(r.Context()).Bar(q, choices)
@@ -82,17 +58,66 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 		list = list[:turnsSize]
 		m.After = link(at + turnsSize)
 	}
+	if m.Rows, err = s.turnRows(r.Context(), list); err != nil {
+		return err
+	}
+	shownRows(r.Context(), len(m.Rows))
+	return s.renderEither(w, r, views.TurnsPage(m), views.TurnsView(m))
+}
+
+// askTurns reads the turns of the page, how many there are, and what filters offer, at once.
+func (s *server) askTurns(
+	of context.Context, m *views.Turns, q dashboard.Question, at int,
+) (list []queries.ListedTurn, choices queries.Choices, err error) {
+	db, err := s.viewer(of).Shown(of)
+	if err != nil {
+		return nil, choices, err
+	}
+	g, ctx := errgroup.WithContext(of)
+	g.Go(func() (err error) {
+		all := q.Filter
+		all.Turns, all.ResponseOver, all.ResponseUpTo = metric.TurnFilter{}, 0, 0
+		n, _, err := s.viewer(ctx).Total(ctx, all, q.Now)
+		if err == nil {
+			list, err = queries.Turns(ctx, db, q.Filter, n <= fewOfTurns, at, turnsSize+1, q.Now, s.Zone)
+		}
+		return err
+	})
+	g.Go(func() (err error) {
+		m.Total, err = s.viewer(ctx).TotalTurns(ctx, q)
+		return err
+	})
+	g.Go(func() (err error) {
+		choices, err = s.viewer(ctx).Choices(ctx)
+		return err
+	})
+	return list, choices, g.Wait()
+}
+
+// skipped is how many turns stand before those of the page.
+func skipped(r *http.Request) (n int, err error) {
+	v := r.URL.Query().Get("after")
+	if v == "" {
+		return 0, nil
+	}
+	if n, err = strconv.Atoi(v); err != nil || n < 0 || n > 5000 {
+		return 0, &metric.InputError{Field: "after", Msg: "is a number up to 5,000: narrow the filter to see more"}
+	}
+	return n, nil
+}
+
+func (s *server) turnRows(ctx context.Context, list []queries.ListedTurn) (rows []views.TurnRow, err error) {
 	ids := make([]conversation.UUID, len(list))
 	for i, t := range list {
 		ids[i] = t.ConversationID
 	}
-	hide, err := s.viewer(r.Context()).Hiding(r.Context(), ids)
+	hide, err := s.viewer(ctx).Hiding(ctx, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, t := range list {
 		t.Text = format.Shorten(hide(t.ConversationID, t.Text), 200)
-		m.Rows = append(m.Rows, views.TurnRow{
+		rows = append(rows, views.TurnRow{
 			Link: "/conversations/" + t.ConversationID.String() + "?" +
 				url.Values{"m": {t.MessageID.String()}}.Encode() + "#m-" + t.MessageID.String(),
 			At: t.At, MS: t.ResponseMS, Confidence: t.Confidence, Source: t.ResponseSource,
@@ -100,6 +125,5 @@ func (s *server) turns(w http.ResponseWriter, r *http.Request) error {
 			Assistant: t.Assistant, Channel: t.Channel, Version: t.Version,
 		})
 	}
-	shownRows(r.Context(), len(m.Rows))
-	return s.renderEither(w, r, views.TurnsPage(m), views.TurnsView(m))
+	return rows, nil
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"turnwise/dashboard"
+	"turnwise/mask"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/views"
@@ -70,6 +71,12 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 		v.Set("page", metric.UserCursor(last.LastAt.UnixMicro(), last.Person).String())
 		m.After = "/users/list?" + v.Encode()
 	}
+	m.Rows = userRows(list, masker)
+	shownRows(r.Context(), len(m.Rows))
+	return s.renderEither(w, r, views.UserListPage(m), views.UserListView(m))
+}
+
+func userRows(list []queries.EndUser, masker *mask.Masker) (rows []views.EndUserRow) {
 	for _, u := range list {
 		row := views.EndUserRow{
 			Name: u.UserID, Assistant: u.Assistant, Conversations: u.Conversations, FirstAt: u.FirstAt,
@@ -82,8 +89,7 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 		if masked := masker.Shown(row.Name); masked != row.Name {
 			row.Name, row.Link = masked, "" // the address would name the person
 		}
-		m.Rows = append(m.Rows, row)
+		rows = append(rows, row)
 	}
-	shownRows(r.Context(), len(m.Rows))
-	return s.renderEither(w, r, views.UserListPage(m), views.UserListView(m))
+	return rows
 }

@@ -29,20 +29,9 @@ func (b *backfillCmd) Run(c *cli) error {
 			return fmt.Errorf("--since: %q is no time such as 2026-11-01T00:00:00Z", b.Since)
 		}
 	}
-	var chosen *sourceConfig
-	for i := range sources {
-		if sources[i].Kafka != nil && (b.Source == "" || sources[i].Name == b.Source) {
-			if chosen != nil {
-				return errors.New("there are several Kafka sources; name the one to read")
-			}
-			chosen = &sources[i]
-		}
-	}
-	if chosen == nil {
-		return errors.New(
-			"there is no such Kafka source: name it by flags or in the file of --sources; RabbitMQ keeps no " +
-				"past to read",
-		)
+	chosen, err := b.chosen(sources)
+	if err != nil {
+		return err
 	}
 	log := c.logger()
 	pool, done, err := c.open(c.ctx, log, 8)
@@ -78,4 +67,23 @@ func (b *backfillCmd) Run(c *cli) error {
 		return fmt.Errorf("stopped; back-filling again is safe: %w", err)
 	}
 	return nil
+}
+
+// chosen is the source that is read.
+func (b *backfillCmd) chosen(sources []sourceConfig) (chosen *sourceConfig, err error) {
+	for i := range sources {
+		if sources[i].Kafka != nil && (b.Source == "" || sources[i].Name == b.Source) {
+			if chosen != nil {
+				return nil, errors.New("there are several Kafka sources; name the one to read")
+			}
+			chosen = &sources[i]
+		}
+	}
+	if chosen == nil {
+		return nil, errors.New(
+			"there is no such Kafka source: name it by flags or in the file of --sources; RabbitMQ keeps no " +
+				"past to read",
+		)
+	}
+	return chosen, nil
 }

@@ -135,55 +135,27 @@ func (s *serveCmd) serve(
 	writer := ingest.NewWriter(pool, log)
 	registry := newRegistry(pool)
 	writer.Measure(ingest.NewMetrics(registry))
-	box, err := s.box(c)
+	site, sends, stopSite, err := s.site( //nolint:contextcheck // it ends when it is told to
+		c, pool, pages, log, set, writer, zone, sso,
+	)
 	if err != nil {
 		return err
 	}
-	sends, err := s.reports(box, pages, set.url)
-	if err != nil {
-		return err
-	}
-	queue, err := jobs.NewQueue(pages)
-	if err != nil {
-		return err
-	}
-	site, stopSite := web.New(web.Config{ //nolint:contextcheck // it ends when it is told to
-		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version,
-		Proxies: set.proxies,
-		Ingest:  intake.New(pool, writer, log), Replay: replay(writer), Knows: ingest.Knows, Jobs: queue, Box: box,
-		SSO: sso, ReportFolder: s.ReportFolder != "",
-		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
-	})
 	defer stopSite()
 	reading := new(streams)
 	ready := &readiness{pool: pages, writer: writer, streams: func() []ingest.Status { return reading.statuses() }}
 	servers, failed, err := listen(ctx, log, map[string]http.Handler{
 		s.Listen: site, s.AdminListen: ready.handler(registry, c.Pprof),
 	})
+	if err == nil && s.Demo {
+		err = loadDemo(c, pool, writer)
+	}
 	if err != nil {
 		return err
 	}
-	if s.Demo {
-		if err := loadDemo(c, pool, writer); err != nil {
-			return err
-		}
-	}
-	where := ""
-	if c.DataDir != "" && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
-		where = " --data-dir " + c.DataDir
-	}
-	fmt.Fprintf(
-		c.stdout,
-		"\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H "+
-			"'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:     "+
-			"      turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n",
-		version, set.url, login, where, set.url, where,
-	)
+	c.welcome(set.url, login)
 	begin := func(zone *time.Location) (*jobs.Client, error) {
-		if err := figures.PrepareRollups(ctx, pool, figures.NewGrid(zone)); err != nil {
-			return nil, err
-		}
-		return jobs.Start(ctx, jobs.Config{
+		return startJobs(ctx, jobs.Config{
 			Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: writer.FoldStored,
 		})
 	}
@@ -193,46 +165,113 @@ func (s *serveCmd) serve(
 	}
 	reading = startStreams(ctx, writer, sources, log)
 	ready.begun.Store(true)
-	for again := true; again; {
-		again = false
+	work, failure := s.workOn(ctx, c, pages, log, workspace, work, func(zone *time.Location) (*jobs.Client, error) {
+		site.UseZone(zone)
+		return begin(zone)
+	}, reading.failed, failed)
+	ready.stopping.Store(true)
+	log.InfoContext(ctx, "stopping")
+	stopAll(reading.wait, func() {
+		if work != nil {
+			stopJobs(ctx, log, work)
+		}
+	}, func() { stopServers(ctx, log, servers) })
+	return failure
+}
+
+// startJobs begins with jobs, once roll-ups fit the time zone.
+func startJobs(ctx context.Context, cfg jobs.Config) (*jobs.Client, error) {
+	if err := figures.PrepareRollups(ctx, cfg.Pool, figures.NewGrid(cfg.Zone)); err != nil {
+		return nil, err
+	}
+	return jobs.Start(ctx, cfg)
+}
+
+// workOn does jobs until the process is to end or something fails; when the settings of the workspace change, they
+// begin again, as what they count by days changes. It returns what does jobs then, nil for nothing.
+func (s *serveCmd) workOn(
+	ctx context.Context, c *cli, pages *pgxpool.Pool, log *slog.Logger, workspace queries.Workspace, work *jobs.Client,
+	begin func(zone *time.Location) (*jobs.Client, error), streams, listeners <-chan error,
+) (_ *jobs.Client, err error) {
+	look := func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) }
+	again := func() (queries.Workspace, *jobs.Client, error) {
+		now, zone, err := takeUp(ctx, pages, s.TimeZone)
+		if err != nil {
+			return now, nil, err
+		}
+		work, err := begin(zone)
+		return now, work, err
+	}
+	for {
 		select {
 		case <-c.ctx.Done():
-		case <-changed(
-			ctx, workspace,
-			func(ctx context.Context) (queries.Workspace, error) { return queries.WorkspaceSettings(ctx, pages) },
-		):
-			log.InfoContext(ctx, "the settings of the workspace changed")
-			// Pages go on; jobs begin again, as what they count by days changes.
-			stopJobs(ctx, log, work)
-			workspace, work, err = takeUpAgain(ctx, c, log, func() (queries.Workspace, *jobs.Client, error) {
-				now, zone, err := takeUp(ctx, pages, s.TimeZone)
-				if err != nil {
-					return now, nil, err
-				}
-				site.UseZone(zone)
-				work, err := begin(zone)
-				return now, work, err
-			})
-			again = work != nil && err == nil
-		case err = <-reading.failed:
-		case err = <-failed:
+			return work, nil
+		case err = <-streams:
+		case err = <-listeners:
 		case err = <-work.Outdated():
+		case <-changed(ctx, workspace, look):
+			log.InfoContext(ctx, "the settings of the workspace changed")
+			stopJobs(ctx, log, work)
+			if workspace, work, err = takeUpAgain(ctx, c, log, again); work != nil && err == nil {
+				continue
+			}
 		}
+		if err != nil {
+			err = cmp.Or(outdated(ctx, pages), err)
+		}
+		return work, err
 	}
-	ready.stopping.Store(true)
-	if err != nil {
-		err = cmp.Or(outdated(ctx, pool), err)
-	}
-	log.InfoContext(ctx, "stopping")
-	// Side by side, so that together it takes no longer than the longest of them.
+}
+
+// stopAll stops things side by side, so that together it takes no longer than the longest of them.
+func stopAll(all ...func()) {
 	var ends sync.WaitGroup
-	ends.Go(reading.wait)
-	if work != nil {
-		ends.Go(func() { stopJobs(ctx, log, work) })
+	for _, stop := range all {
+		ends.Go(stop)
 	}
-	ends.Go(func() { stopServers(ctx, log, servers) })
 	ends.Wait()
-	return err
+}
+
+// site makes the pages, and what reports are sent by.
+func (s *serveCmd) site(
+	c *cli, pool, pages *pgxpool.Pool, log *slog.Logger, set settings, writer *ingest.Writer, zone *time.Location,
+	sso *web.SSO,
+) (*web.Site, jobs.Reports, func(), error) {
+	box, err := s.box(c)
+	if err != nil {
+		return nil, jobs.Reports{}, nil, err
+	}
+	sends, err := s.reports(box, pages, set.url)
+	if err != nil {
+		return nil, jobs.Reports{}, nil, err
+	}
+	queue, err := jobs.NewQueue(pages)
+	if err != nil {
+		return nil, jobs.Reports{}, nil, err
+	}
+	site, stop := web.New(web.Config{
+		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version,
+		Proxies: set.proxies,
+		Ingest:  intake.New(pool, writer, log), Replay: replay(writer), Knows: ingest.Knows, Jobs: queue, Box: box,
+		SSO: sso, ReportFolder: s.ReportFolder != "",
+		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
+	})
+	return site, sends, stop, nil
+}
+
+// welcome says where the pages are, and how events come in.
+func (c *cli) welcome(url, login string) {
+	where := ""
+	if c.DataDir != "" && c.DatabaseURL == "" && c.DatabaseURLFile == "" {
+		where = " --data-dir " + c.DataDir
+	}
+	fmt.Fprintf(
+		c.stdout,
+		"\nTurnwise %s is ready: %s\n%s\nSend events of your own:  turnwise token create%s my-bot   then   curl -H "+
+			"'Authorization: Bearer TOKEN' --data-binary @events.ndjson %s/api/v1/ingest/rasa\nor from a file:     "+
+			"      turnwise import%s events.ndjson.gz --assistant my-bot\nCtrl-C stops everything.\n\n",
+		version, url, login, where, url, where,
+	)
 }
 
 // firstAdmin makes the first user, and returns what to say about signing in.

@@ -77,14 +77,15 @@ func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, er
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, sourceConfig{Name: "kafka", Assistant: f.StreamAssistant, Always: f.StreamAlways,
-			Environment: f.StreamEnvironment, Kafka: &kafka.Config{
+		all = append(all, sourceConfig{
+			Name: "kafka", Assistant: f.StreamAssistant, Always: f.StreamAlways, Environment: f.StreamEnvironment,
+			Kafka: &kafka.Config{
 				Brokers: f.KafkaBrokers, Topics: f.KafkaTopics, Pattern: f.KafkaTopicPattern, Group: f.KafkaGroup,
-				Protocol:  f.KafkaProtocol,
-				Mechanism: f.KafkaMechanism, Username: f.KafkaUsername, Password: password, TokenFile: f.KafkaTokenFile,
-				CAFile:   f.KafkaCA,
-				CertFile: f.KafkaCert, KeyFile: f.KafkaKey, Start: f.KafkaStart, DeadLetter: f.KafkaDeadLetterTopic,
-			}})
+				Protocol: f.KafkaProtocol, Mechanism: f.KafkaMechanism, Username: f.KafkaUsername, Password: password,
+				TokenFile: f.KafkaTokenFile, CAFile: f.KafkaCA, CertFile: f.KafkaCert, KeyFile: f.KafkaKey,
+				Start: f.KafkaStart, DeadLetter: f.KafkaDeadLetterTopic,
+			},
+		})
 	}
 	urls := f.RabbitURLs
 	if f.RabbitURLsFile != "" {
@@ -95,12 +96,14 @@ func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, er
 		urls = append(urls, strings.Fields(text)...)
 	}
 	if len(urls) > 0 {
-		all = append(all, sourceConfig{Name: "rabbitmq", Assistant: f.StreamAssistant, Always: f.StreamAlways,
-			Environment: f.StreamEnvironment, RabbitMQ: &rabbit.Config{
+		all = append(all, sourceConfig{
+			Name: "rabbitmq", Assistant: f.StreamAssistant, Always: f.StreamAlways, Environment: f.StreamEnvironment,
+			RabbitMQ: &rabbit.Config{
 				URLs: urls, Queues: f.RabbitQueues, Exchange: f.RabbitExchange, Passive: f.RabbitPassive,
-				Quorum: f.RabbitQuorum, Prefetch: f.RabbitPrefetch,
-				CAFile: f.RabbitCA, CertFile: f.RabbitCert, KeyFile: f.RabbitKey, DeadLetter: f.RabbitDeadLetterQueue,
-			}})
+				Quorum: f.RabbitQuorum, Prefetch: f.RabbitPrefetch, CAFile: f.RabbitCA, CertFile: f.RabbitCert,
+				KeyFile: f.RabbitKey, DeadLetter: f.RabbitDeadLetterQueue,
+			},
+		})
 	}
 	if f.Sources != "" {
 		more, err := readSources(f.Sources, getenv)

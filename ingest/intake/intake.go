@@ -257,48 +257,11 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 	if err != nil {
 		return answer{}, err
 	}
-	d := source.NewDecoder()
-	s := file.NewSplitter(bytes.NewReader(body))
-	var events []*conversation.Event
-	var parts []int
-	var aside []ingest.Rejected
-	a := answer{Rejected: []rejection{}}
-	for n := 0; ; n++ {
-		item, err := s.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return a, fault(http.StatusBadRequest, "The body could not be cut into events: "+err.Error())
-		}
-		if n >= MaxEvents {
-			return a, fault(
-				http.StatusRequestEntityTooLarge,
-				fmt.Sprintf("More than %d events in one request; split it.", MaxEvents),
-			)
-		}
-		in := source.Of(item.Assistant).Intake()
-		in.Environment = cmp.Or(item.Environment, in.Environment)
-		e, rej := d.Decode(string(item.Body), in, h.now())
-		if rej == nil && token.Assistants != nil && !slices.Contains(token.Assistants, e.Assistant) {
-			a.Rejected = append(a.Rejected, rejection{
-				Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant",
-			})
-			continue
-		}
-		if rej == nil {
-			events, parts = append(events, e), append(parts, item.Part)
-			continue
-		}
-		out := rejection{Index: n, Code: rej.Code, Detail: rej.Detail}
-		if rej.Offset >= 0 {
-			out.Offset = &rej.Offset
-		}
-		a.Rejected = append(a.Rejected, out)
-		aside = append(aside, ingest.Rejected{
-			Body: bytes.Clone(item.Body), Position: "index " + strconv.Itoa(n), Reason: *rej,
-		})
+	read := request{rejected: []rejection{}}
+	if err := h.read(&read, source, token, body); err != nil {
+		return answer{}, err
 	}
+	events, aside, a := read.events, read.aside, answer{Rejected: read.rejected}
 	if ok, err := queries.UseQuota(ctx, h.pool, token, len(events)+len(a.Rejected), len(body), h.now()); err != nil {
 		return a, err
 	} else if !ok {
@@ -313,23 +276,10 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 	if err := h.writer.Reject(ctx, source, aside); err != nil {
 		return a, err
 	}
-	if len(events)+len(aside) == 0 && len(a.Rejected) > 0 {
-		p := fault(http.StatusForbidden, "The token may not send events of these assistants. Nothing was kept.")
-		p.Rejected = a.Rejected
-		return a, p
-	}
-	if len(events)+len(aside) == 0 {
-		return a, fault(http.StatusBadRequest, "There is no event in the body.")
-	}
 	if len(events) == 0 {
-		p := fault(
-			http.StatusBadRequest,
-			"No event could be read. What was sent is kept under Data health, where it can be mended and replayed.",
-		)
-		p.Rejected = a.Rejected
-		return a, p
+		return a, nothing(aside, a.Rejected)
 	}
-	ingest.Arrange(events, func(i int) int { return parts[i] })
+	ingest.Arrange(events, func(i int) int { return read.parts[i] })
 	// In slices, so that a request that comes again after a time-out has less left to do.
 	var counts ingest.Counts
 	for slice := range slices.Chunk(events, 1000) {
@@ -341,4 +291,71 @@ func (h *Handler) store(ctx context.Context, source ingest.Source, token access.
 	}
 	a.Accepted, a.Duplicates, a.Revised = counts.Stored+counts.Revised, counts.Duplicates, counts.Revised
 	return a, err
+}
+
+// request is what the body of a request holds.
+type request struct {
+	events   []*conversation.Event
+	parts    []int // of the body, in which they stand
+	aside    []ingest.Rejected
+	rejected []rejection // for the answer: those, and those of assistants that the token may not send
+}
+
+// read cuts a body into events and decodes them.
+func (h *Handler) read(to *request, source ingest.Source, token access.Token, body []byte) error {
+	d := source.NewDecoder()
+	s := file.NewSplitter(bytes.NewReader(body))
+	for n := 0; ; n++ {
+		item, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fault(http.StatusBadRequest, "The body could not be cut into events: "+err.Error())
+		}
+		if n >= MaxEvents {
+			return fault(
+				http.StatusRequestEntityTooLarge,
+				fmt.Sprintf("More than %d events in one request; split it.", MaxEvents),
+			)
+		}
+		in := source.Of(item.Assistant).Intake()
+		in.Environment = cmp.Or(item.Environment, in.Environment)
+		e, rej := d.Decode(string(item.Body), in, h.now())
+		if rej == nil && token.Assistants != nil && !slices.Contains(token.Assistants, e.Assistant) {
+			to.rejected = append(to.rejected, rejection{
+				Index: n, Code: "not_allowed", Detail: "the token may not send events of this assistant",
+			})
+			continue
+		}
+		if rej == nil {
+			to.events, to.parts = append(to.events, e), append(to.parts, item.Part)
+			continue
+		}
+		out := rejection{Index: n, Code: rej.Code, Detail: rej.Detail}
+		if rej.Offset >= 0 {
+			out.Offset = &rej.Offset
+		}
+		to.rejected = append(to.rejected, out)
+		to.aside = append(to.aside, ingest.Rejected{
+			Body: bytes.Clone(item.Body), Position: "index " + strconv.Itoa(n), Reason: *rej,
+		})
+	}
+}
+
+// nothing says why a request stored nothing.
+func nothing(aside []ingest.Rejected, rejected []rejection) error {
+	p := fault(
+		http.StatusBadRequest,
+		"No event could be read. What was sent is kept under Data health, where it can be mended and replayed.",
+	)
+	switch {
+	case len(aside) > 0:
+	case len(rejected) > 0:
+		p = fault(http.StatusForbidden, "The token may not send events of these assistants. Nothing was kept.")
+	default:
+		p = fault(http.StatusBadRequest, "There is no event in the body.")
+	}
+	p.Rejected = rejected
+	return p
 }

@@ -228,8 +228,22 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 			p.Bodies = append(p.Bodies, string(r.Value))
 		}
 	}
+	terms, numbers := s.await(counts, last)
+	p.Position = func(i int) string {
+		return fmt.Sprintf("%s/%d@%d", told[i].topic, told[i].n, told[i].offset)
+	}
+	p.Environment = func(i int) string { return told[i].environment }
+	p.Part = func(i int) int { return numbers[told[i].part] }
+	p.Stored = func() { s.stored(counts, terms, last) }
+	return p
+}
+
+// await notes that records of partitions are on their way; it returns the terms in which they are ours, and numbers by
+// which they are told apart.
+func (s *session) await(counts map[part]int, last map[part]*kgo.Record) (terms map[part]int64, numbers map[part]int) {
 	s.mu.Lock()
-	terms, numbers := make(map[part]int64, len(counts)), make(map[part]int, len(counts))
+	defer s.mu.Unlock()
+	terms, numbers = make(map[part]int64, len(counts)), make(map[part]int, len(counts))
 	for at, n := range counts {
 		s.pending[at] += n
 		terms[at] = s.owned[at]
@@ -243,42 +257,38 @@ func (s *session) portion(records []*kgo.Record) *ingest.Portion {
 		r := last[at]
 		last[at] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, LeaderEpoch: r.LeaderEpoch}
 	}
-	s.mu.Unlock()
-	p.Position = func(i int) string {
-		return fmt.Sprintf("%s/%d@%d", told[i].topic, told[i].n, told[i].offset)
-	}
-	p.Environment = func(i int) string { return told[i].environment }
-	p.Part = func(i int) int { return numbers[told[i].part] }
-	p.Stored = func() {
-		s.mu.Lock()
-		var marks []*kgo.Record
-		known := map[part]string{}
-		heads := map[string]map[int32]kgo.EpochOffset{} // of the same
-		for at, n := range counts {
-			if s.pending[at] -= n; s.pending[at] == 0 {
-				delete(s.pending, at)
-			}
-			// A partition that went to another member is that one's to commit.
-			if term := terms[at]; term != 0 && s.owned[at] == term {
-				marks = append(marks, last[at])
-				if id, ok := s.anew[at]; ok {
-					known[at] = id
-					delete(s.anew, at)
-					if heads[at.topic] == nil {
-						heads[at.topic] = map[int32]kgo.EpochOffset{}
-					}
-					heads[at.topic][at.n] = kgo.EpochOffset{Epoch: last[at].LeaderEpoch, Offset: last[at].Offset + 1}
+	return terms, numbers
+}
+
+// stored marks records as those to commit.
+func (s *session) stored(counts map[part]int, terms map[part]int64, last map[part]*kgo.Record) {
+	s.mu.Lock()
+	var marks []*kgo.Record
+	known := map[part]string{}
+	heads := map[string]map[int32]kgo.EpochOffset{} // of the same
+	for at, n := range counts {
+		if s.pending[at] -= n; s.pending[at] == 0 {
+			delete(s.pending, at)
+		}
+		// A partition that went to another member is that one's to commit.
+		if term := terms[at]; term != 0 && s.owned[at] == term {
+			marks = append(marks, last[at])
+			if id, ok := s.anew[at]; ok {
+				known[at] = id
+				delete(s.anew, at)
+				if heads[at.topic] == nil {
+					heads[at.topic] = map[int32]kgo.EpochOffset{}
 				}
+				heads[at.topic][at.n] = kgo.EpochOffset{Epoch: last[at].LeaderEpoch, Offset: last[at].Offset + 1}
 			}
 		}
-		s.client.MarkCommitRecords(marks...)
-		s.mu.Unlock()
-		s.freed.Broadcast()
-		if len(known) > 0 {
-			go s.keep(known, heads)
-		}
 	}
-	return p
+	s.client.MarkCommitRecords(marks...)
+	s.mu.Unlock()
+	s.freed.Broadcast()
+	if len(known) > 0 {
+		go s.keep(known, heads)
+	}
 }
 
 // adjust looks, when partitions are assigned, whether the offsets to which they were read mean anything still: a topic
@@ -295,19 +305,9 @@ func (s *session) adjust(
 		return nil, err
 	}
 	defer fresh.Close()
-	admin := kadm.NewClient(fresh)
-	topics, err := admin.ListTopics(ctx, names...)
+	now, err := topicsNow(ctx, kadm.NewClient(fresh), names)
 	if err != nil {
-		return nil, explain(err)
-	}
-	var some *kadm.ShardErrors // of partitions without a leader nothing is known; the others are read
-	starts, err := admin.ListStartOffsets(ctx, names...)
-	if err != nil && !errors.As(err, &some) {
-		return nil, explain(err)
-	}
-	ends, err := admin.ListEndOffsets(ctx, names...)
-	if err != nil && !errors.As(err, &some) {
-		return nil, explain(err)
+		return nil, err
 	}
 	uncommitted, err := s.consumer.cfg.offset()
 	if err != nil {
@@ -319,23 +319,16 @@ func (s *session) adjust(
 	}
 	var found []error
 	for topic, parts := range offsets {
-		id := topics[topic].ID
+		is := now.incarnation(topic)
 		told := false
 		for n, offset := range parts {
 			at := part{topic, n}
-			is := ""
-			if id != (kadm.TopicID{}) {
-				is = id.String()
-			}
 			was := before[queries.Part{Stream: topic, Part: n}]
 			read := offset.EpochOffset().Offset
 			if offset == uncommitted { // where a group begins; it may be told as a time
 				read = -1
 			}
-			start, knownStart := starts.Lookup(topic, n)
-			end, knownEnd := ends.Lookup(topic, n)
-			switch {
-			case was != "" && is != "" && was != is:
+			if was != "" && is != "" && was != is {
 				parts[n] = kgo.NewOffset().AtStart()
 				if !told {
 					found = append(
@@ -343,37 +336,12 @@ func (s *session) adjust(
 					)
 				}
 				told = true
-			case read >= 0 && knownEnd && end.Err == nil && read > end.Offset:
+			} else if err := now.gone(at, read); err != nil {
 				parts[n] = kgo.NewOffset().AtStart()
-				found = append(
-					found,
-					fmt.Errorf(
-						"partition %d of topic %q ends at offset %d, and had been read to %d: it is read from "+
-							"its beginning",
-						n, topic, end.Offset, read,
-					),
-				)
-			case read >= 0 && knownStart && start.Err == nil && read < start.Offset:
-				parts[n] = kgo.NewOffset().AtStart()
-				found = append(
-					found,
-					fmt.Errorf(
-						"%d records of partition %d of topic %q were deleted before they were read: set a longer "+
-							"retention there",
-						start.Offset-read, n, topic,
-					),
-				)
+				found = append(found, err)
 			}
-			s.mu.Lock()
-			delete(s.anew, at)
-			if is != "" && was != is {
-				s.anew[at] = is
-			}
-			s.mu.Unlock()
-			if is != "" && was == "" { // nothing is known of it that could be mistaken
-				if err := s.memory.KeepIncarnation(ctx, queries.Part{Stream: topic, Part: n}, is); err != nil {
-					return nil, err
-				}
+			if err := s.meet(ctx, at, was, is); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -382,6 +350,69 @@ func (s *session) adjust(
 		s.report(nil)
 	}
 	return offsets, nil
+}
+
+// meet notes which incarnation of its topic a partition is of.
+func (s *session) meet(ctx context.Context, at part, was, is string) error {
+	s.mu.Lock()
+	delete(s.anew, at)
+	if is != "" && was != is {
+		s.anew[at] = is
+	}
+	s.mu.Unlock()
+	if is == "" || was != "" {
+		return nil
+	}
+	// nothing is known of it that could be mistaken
+	return s.memory.KeepIncarnation(ctx, queries.Part{Stream: at.topic, Part: at.n}, is)
+}
+
+// known is what the cluster says of topics.
+type known struct {
+	topics       kadm.TopicDetails
+	starts, ends kadm.ListedOffsets
+}
+
+func topicsNow(ctx context.Context, admin *kadm.Client, names []string) (k known, err error) {
+	if k.topics, err = admin.ListTopics(ctx, names...); err != nil {
+		return k, explain(err)
+	}
+	var some *kadm.ShardErrors // of partitions without a leader nothing is known; the others are read
+	if k.starts, err = admin.ListStartOffsets(ctx, names...); err != nil && !errors.As(err, &some) {
+		return k, explain(err)
+	}
+	if k.ends, err = admin.ListEndOffsets(ctx, names...); err != nil && !errors.As(err, &some) {
+		return k, explain(err)
+	}
+	return k, nil
+}
+
+// incarnation tells a topic from another of the same name, that was deleted; "" where the cluster does not.
+func (k known) incarnation(topic string) string {
+	if id := k.topics[topic].ID; id != (kadm.TopicID{}) {
+		return id.String()
+	}
+	return ""
+}
+
+// gone says why reading cannot go on at an offset.
+func (k known) gone(at part, read int64) error {
+	start, knownStart := k.starts.Lookup(at.topic, at.n)
+	end, knownEnd := k.ends.Lookup(at.topic, at.n)
+	switch {
+	case read < 0:
+	case knownEnd && end.Err == nil && read > end.Offset:
+		return fmt.Errorf(
+			"partition %d of topic %q ends at offset %d, and had been read to %d: it is read from its beginning", at.n,
+			at.topic, end.Offset, read,
+		)
+	case knownStart && start.Err == nil && read < start.Offset:
+		return fmt.Errorf(
+			"%d records of partition %d of topic %q were deleted before they were read: set a longer retention there",
+			start.Offset-read, at.n, at.topic,
+		)
+	}
+	return nil
 }
 
 // keep notes as which incarnation partitions are read, once these very offsets of that one are committed: until then

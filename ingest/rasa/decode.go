@@ -104,19 +104,11 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 		e.Flags |= conversation.FlagRepaired
 	}
 	if len(d.s.repairs) > 0 {
-		original := []byte(received)
-		sender := e.SenderKey
-		notFinite := r.timeState == 'i'
 		body = d.s.repaired()
-		if r, rej = d.scan(body); rej != nil {
+		if r, rej = d.again(r, body, received); rej != nil {
 			return nil, rej
 		}
 		e = r.e
-		e.SenderKey, e.Original = sender, original
-		e.Flags |= conversation.FlagRepaired
-		if notFinite {
-			r.timeState = 'i'
-		}
 	}
 	if len(body) > 2*wire.MaxEvent && !in.Stored {
 		return nil, wire.NewReject(
@@ -134,13 +126,7 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 	if in.Environment != wire.EnvironmentNotSet {
 		e.Environment = in.Environment
 	}
-	e.Assistant = r.assistant
-	if e.Assistant == "" || in.Always || in.Stored {
-		e.Assistant = in.Assistant
-	}
-	if to, ok := in.Aliases[e.Assistant]; ok && !in.Stored {
-		e.Via, e.Assistant = conversation.SmallID("assistant", e.Assistant), to
-	}
+	r.assign(in)
 	e.At = conversation.MicrosOf(e.Time)
 	e.SenderID = d.sender(e.Assistant, e.SenderKey)
 	if e.Type == typeStack {
@@ -151,6 +137,33 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 	e.Format = FormatID
 	e.ID = conversation.EventID(e.SenderID, e.Type, e.Time, r.discriminator())
 	return e, nil
+}
+
+// again scans a body once it is repaired.
+func (d *Decoder) again(was *raw, body, received string) (*raw, *wire.Reject) {
+	sender, notFinite := was.e.SenderKey, was.timeState == 'i'
+	r, rej := d.scan(body)
+	if rej != nil {
+		return nil, rej
+	}
+	r.e.SenderKey, r.e.Original = sender, []byte(received)
+	r.e.Flags |= conversation.FlagRepaired
+	if notFinite {
+		r.timeState = 'i'
+	}
+	return r, nil
+}
+
+// assign sets whose event it is.
+func (r *raw) assign(in wire.Intake) {
+	e := r.e
+	e.Assistant = r.assistant
+	if e.Assistant == "" || in.Always || in.Stored {
+		e.Assistant = in.Assistant
+	}
+	if to, ok := in.Aliases[e.Assistant]; ok && !in.Stored {
+		e.Via, e.Assistant = conversation.SmallID("assistant", e.Assistant), to
+	}
 }
 
 // looksLike says what a body that is no object seems to be, where somebody could mend that at its source; else "".
@@ -229,22 +242,6 @@ func (d *Decoder) member(r *raw, key string) {
 		d.metadata(r)
 	case "parse_data":
 		d.parseData(r)
-	case "user_id":
-		e.UserID = d.ident(e)
-	case "name":
-		e.Name = d.ident(e)
-	case "flow_id":
-		e.FlowID = d.ident(e)
-	case "step_id":
-		e.StepID = d.ident(e)
-	case "agent_id":
-		e.AgentID = d.ident(e)
-	case "reason":
-		e.Reason = d.ident(e)
-	case "input_channel":
-		e.Channel = d.ident(e)
-	case "message_id":
-		e.MessageID = d.ident(e)
 	case "text":
 		r.structured = ""
 		if c := s.peek(); c == '{' || c == '[' {
@@ -271,11 +268,38 @@ func (d *Decoder) member(r *raw, key string) {
 		r.mantleID = s.peek() == '"'
 		s.skip()
 	default:
+		if name := nameOf(e, key); name != nil {
+			*name = d.ident(e)
+			return
+		}
 		if s.peek() == '{' {
 			r.mantleBody++
 		}
 		s.skip()
 	}
+}
+
+// nameOf is the field of an event that holds a member which names something; nil for others.
+func nameOf(e *conversation.Event, key string) *string {
+	switch key {
+	case "user_id":
+		return &e.UserID
+	case "name":
+		return &e.Name
+	case "flow_id":
+		return &e.FlowID
+	case "step_id":
+		return &e.StepID
+	case "agent_id":
+		return &e.AgentID
+	case "reason":
+		return &e.Reason
+	case "input_channel":
+		return &e.Channel
+	case "message_id":
+		return &e.MessageID
+	}
+	return nil
 }
 
 // senderKey reads the key of the sender.

@@ -59,33 +59,7 @@ func named(sql string) pgx.NamedArgs {
 func statements(t *testing.T) map[string]string {
 	t.Helper()
 	known, found := map[string]string{}, map[string]string{}
-	var eval func(e ast.Expr) string
-	eval = func(e ast.Expr) string {
-		switch x := e.(type) {
-		case *ast.BasicLit:
-			s, err := strconv.Unquote(x.Value)
-			if err != nil {
-				return ""
-			}
-			return s
-		case *ast.BinaryExpr:
-			return eval(x.X) + eval(x.Y)
-		case *ast.Ident:
-			return known[x.Name]
-		case *ast.SelectorExpr:
-			return known[x.Sel.Name]
-		}
-		return ""
-	}
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	base, err := filepath.Glob("../*.go") // texts that statements of rooms below share
-	if err != nil {
-		t.Fatal(err)
-	}
-	files = append(base, files...)
+	files := sources(t)
 	for _, name := range append(files, files...) { // twice: what one refers to may stand in a later file
 		if strings.HasSuffix(name, "_test.go") {
 			continue
@@ -106,11 +80,11 @@ func statements(t *testing.T) map[string]string {
 				}
 				if list, ok := spec.Values[i].(*ast.CompositeLit); ok && strings.HasSuffix(name.Name, "SQL") && own {
 					for j, e := range list.Elts {
-						found[name.Name+strconv.Itoa(j)] = eval(e)
+						found[name.Name+strconv.Itoa(j)] = textOf(e, known)
 					}
 					continue
 				}
-				known[name.Name] = eval(spec.Values[i])
+				known[name.Name] = textOf(spec.Values[i], known)
 				if strings.HasSuffix(name.Name, "SQL") && own {
 					found[name.Name] = known[name.Name]
 				}
@@ -119,4 +93,37 @@ func statements(t *testing.T) map[string]string {
 		})
 	}
 	return found
+}
+
+// textOf is the text that an expression stands for; "" where it is none.
+func textOf(e ast.Expr, known map[string]string) string {
+	switch x := e.(type) {
+	case *ast.BasicLit:
+		s, err := strconv.Unquote(x.Value)
+		if err != nil {
+			return ""
+		}
+		return s
+	case *ast.BinaryExpr:
+		return textOf(x.X, known) + textOf(x.Y, known)
+	case *ast.Ident:
+		return known[x.Name]
+	case *ast.SelectorExpr:
+		return known[x.Sel.Name]
+	}
+	return ""
+}
+
+// sources are the files of the package and, before them, of the room above it, whose texts statements share.
+func sources(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := filepath.Glob("../*.go") // texts that statements of rooms below share
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(base, files...)
 }

@@ -282,6 +282,11 @@ func (r *reading) rollups(ctx context.Context) error {
 		}
 		slots.add(lastDay, last, 0)
 	}
+	return r.pieces(ctx, slots, raw, marked)
+}
+
+// pieces counts what is rolled up by the hour, and what is counted from conversations.
+func (r *reading) pieces(ctx context.Context, slots, raw pieces, marked map[hourKey]bool) error {
 	if len(slots) > 0 {
 		w := queries.FilterDimensions(r.Filter, r.known)
 		slots.args(w)

@@ -206,6 +206,9 @@ where c.absorbed <> '{}' and c.sender_id = any(@senders::bigint[]) and a.id = an
 func FirstKeys(
 	ctx context.Context, db queries.DB, keys []queries.ConversationKey,
 ) (map[queries.ConversationKey]conversation.Key, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
 	var k convKeys
 	for _, c := range keys {
 		k.add2(c.SenderID, c.ID)

@@ -67,6 +67,18 @@ select c.sender_id, c.id
 from conversations c
 where `
 
+// wanted is how many of a population the queue draws.
+func (q Queue) wanted(population int) int {
+	n := int(q.Count)
+	switch {
+	case n == 0 && q.Percent > 0:
+		n = int(math.Ceil(float64(population) * q.Percent / 100))
+	case n == 0:
+		n = population
+	}
+	return min(n, MostDrawn, population)
+}
+
 // Sample draws conversations for a queue as of a time, in the order in which they are to be reviewed. Those that are in
 // the queue already are left out. population is how many there were to draw from.
 func Sample(
@@ -82,14 +94,7 @@ func Sample(
 	if population, err = countFresh(ctx, db, q, f, due, zone); err != nil {
 		return nil, 0, err
 	}
-	n := int(q.Count)
-	switch {
-	case n == 0 && q.Percent > 0:
-		n = int(math.Ceil(float64(population) * q.Percent / 100))
-	case n == 0:
-		n = population
-	}
-	n = min(n, MostDrawn, population)
+	n := q.wanted(population)
 	shares := q.Shares
 	if len(shares) == 0 {
 		shares = []Share{{Is: metric.All.String(), Percent: 100}}
