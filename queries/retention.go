@@ -15,23 +15,6 @@ import (
 	"turnwise/metric"
 )
 
-// RetentionRule says how long conversations and statistics of an assistant, environment and channel are kept; "" means
-// all. For a conversation the most specific rule holds.
-type RetentionRule struct {
-	ID               conversation.UUID
-	Assistant        string
-	Environment      string
-	Channel          string
-	TextDays         *int32 // nil: as long as their events
-	EventDays        *int32 // nil: as long as their conversations; not less than TextDays
-	ConversationDays *int32 // nil: for ever; not less than the others
-	StatisticsDays   *int32 // nil: for ever; not less than ConversationDays, and only without environment and channel
-	Most             int32  // conversations deleted in a run
-	Revision         int32
-	ChangedAt        time.Time
-	By               string
-}
-
 // Kept is what has a duration of its own.
 type Kept int
 
@@ -41,21 +24,6 @@ const (
 	KeptEvents
 	KeptConversations
 )
-
-// Days returns how long the rule keeps something; nil: as long as what holds it.
-func (r RetentionRule) Days(of Kept) *int32 {
-	return [...]*int32{KeptTexts: r.TextDays, KeptEvents: r.EventDays, KeptConversations: r.ConversationDays}[of]
-}
-
-// specific is how specific a rule is: assistants before environments before channels.
-func (r RetentionRule) specific() (n int) {
-	for i, v := range []string{r.Channel, r.Environment, r.Assistant} {
-		if v != "" {
-			n += 4 + i
-		}
-	}
-	return n
-}
 
 // Cutoff is the instant before which what is kept for so many days is deleted: extended to the start of a day.
 func Cutoff(days int32, now time.Time, zone *time.Location) time.Time {
@@ -81,35 +49,6 @@ where id = @id and revision = @revision
 returning id`
 	deleteRetentionSQL = `delete from retention_rules where id = @id returning id`
 )
-
-// RetentionRules returns all rules.
-func RetentionRules(ctx context.Context, db DB) ([]RetentionRule, error) {
-	rows, _ := db.Query(ctx, retentionRulesSQL)
-	return pgx.CollectRows(rows, pgx.RowToStructByName[RetentionRule])
-}
-
-// AddRetentionRule keeps a rule; ErrConflict when there is one for the same.
-func AddRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	_, err := db.Exec(ctx, insertRetentionSQL, pgx.StrictNamedArgs{
-		"id": r.ID, "assistant": r.Assistant, "environment": r.Environment, "channel": r.Channel, "texts": r.TextDays,
-		"events": r.EventDays, "conversations": r.ConversationDays, "statistics": r.StatisticsDays, "most": r.Most,
-		"now": r.ChangedAt, "by": NullUUID(by),
-	})
-	return Unique(err)
-}
-
-// ChangeRetentionRule changes the durations of a rule, or returns ErrNotFound when somebody else did so meanwhile.
-func ChangeRetentionRule(ctx context.Context, db DB, r RetentionRule, by conversation.UUID) error {
-	return Changed(ctx, db, updateRetentionSQL, pgx.StrictNamedArgs{
-		"id": r.ID, "texts": r.TextDays, "events": r.EventDays, "conversations": r.ConversationDays,
-		"statistics": r.StatisticsDays, "most": r.Most, "revision": r.Revision, "now": r.ChangedAt, "by": NullUUID(by),
-	})
-}
-
-// DeleteRetentionRule deletes a rule.
-func DeleteRetentionRule(ctx context.Context, db DB, id conversation.UUID) error {
-	return Changed(ctx, db, deleteRetentionSQL, pgx.StrictNamedArgs{"id": id})
-}
 
 // expired states of which conversations the rules remove something at now, holds left aside; and returns the latest
 // cutoff.
@@ -437,67 +376,6 @@ func Expire(
 	return len(left), tx.SendBatch(ctx, &q).Close()
 }
 
-var expireStatisticsSQL = []string{
-	`delete from rollup_hours where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
-	`delete from rollup_days where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
-	`delete from rollup_day_sums where assistant_id = any(@assistants::integer[]) and at < @cutoff`,
-	`delete from daily_figures where assistant_id = any(@assistants::integer[])
-	and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
-	`delete from daily_flow_figures where assistant_id = any(@assistants::integer[])
-	and day < (@cutoff::timestamptz at time zone (select zone from rollup_state))::date`,
-	`delete from review_remains where assistant_id = any(@assistants::integer[]) and started_at < @cutoff`,
-	`delete from removed_users where assistant_id = any(@assistants::integer[]) and first_at < @cutoff`,
-}
-
-// ExpireStatistics deletes figures that the rules do not keep, and returns how many rows those were.
-func ExpireStatistics(
-	ctx context.Context, tx pgx.Tx, rules []RetentionRule, now time.Time, zone *time.Location,
-) (n int64, err error) {
-	rows, _ := tx.Query(ctx, assistantNamesSQL)
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return 0, err
-	}
-	for _, r := range rules {
-		if r.StatisticsDays == nil {
-			continue
-		}
-		var ids []int32
-		for _, name := range names {
-			own := slices.ContainsFunc(
-				rules, func(o RetentionRule) bool { return o.Assistant == name && o.Environment+o.Channel == "" },
-			)
-			if r.Assistant == name || r.Assistant == "" && !own {
-				ids = append(ids, conversation.SmallID("assistant", name))
-			}
-		}
-		for _, sql := range expireStatisticsSQL {
-			tag, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{
-				"assistants": ids, "cutoff": Cutoff(*r.StatisticsDays, now, zone),
-			})
-			if err != nil {
-				return n, err
-			}
-			n += tag.RowsAffected()
-		}
-	}
-	return n, nil
-}
-
-// RetentionRun is what one run deleted.
-type RetentionRun struct {
-	ID             conversation.UUID
-	StartedAt      time.Time
-	EndedAt        *time.Time
-	Texts, Events  int64 // conversations of which they were removed
-	Conversations  int64
-	Statistics     int64 // rows
-	Oldest, Newest *time.Time
-	Partitions     []string
-	More           bool // the run's limit was reached
-	Error          string
-}
-
 const (
 	retentionRunsSQL = `select id, started_at, ended_at, texts, events, conversations, statistics, oldest, newest,
 	partitions, more, error from retention_runs order by started_at desc, id limit 50`
@@ -517,31 +395,3 @@ from final_figures f
 join assistants a on a.id = f.assistant_id
 where (@all::boolean or a.name = any(@assistants::text[])) and f.before > @from`
 )
-
-// RetentionRuns returns the last runs that deleted anything or failed, the newest first.
-func RetentionRuns(ctx context.Context, db DB) ([]RetentionRun, error) {
-	rows, _ := db.Query(ctx, retentionRunsSQL)
-	return pgx.CollectRows(rows, pgx.RowToStructByName[RetentionRun])
-}
-
-// KeepRetentionRun notes how a run stands.
-func KeepRetentionRun(ctx context.Context, db DB, r RetentionRun) error {
-	if r.Partitions == nil {
-		r.Partitions = []string{}
-	}
-	_, err := db.Exec(ctx, keepRunSQL, pgx.StrictNamedArgs{
-		"id": r.ID, "started": r.StartedAt, "ended": r.EndedAt, "texts": r.Texts, "events": r.Events,
-		"conversations": r.Conversations, "statistics": r.Statistics, "oldest": r.Oldest, "newest": r.Newest,
-		"partitions": r.Partitions, "more": r.More, "error": r.Error,
-	})
-	return err
-}
-
-// FrozenBefore returns the time before which conversations of the filter's range may have been deleted; nil for none.
-func FrozenBefore(ctx context.Context, db DB, f metric.Filter, now time.Time, zone *time.Location) (*time.Time, error) {
-	from, _ := f.Range.Bounds(now, zone)
-	rows, _ := db.Query(ctx, frozenSQL, pgx.StrictNamedArgs{
-		"all": len(f.Assistants) == 0, "assistants": append([]string{}, f.Assistants...), "from": from,
-	})
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])
-}
