@@ -41,7 +41,7 @@ func BucketName(b metric.Bucket) string {
 	case metric.ByHour:
 		return "an hour"
 	case metric.ByWeek:
-		return "a week, from Monday"
+		return "a week, from " + metric.WeekBegins().String()
 	case metric.ByMonth:
 		return "a month"
 	default:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -225,15 +226,25 @@ func (c *Client) Stop(ctx context.Context) error {
 // quieter takes River's notes about itself for details.
 type quieter struct{ slog.Handler }
 
-// Handle lowers what is information.
+// Handle lowers what is information, and what failed for no reason but that it was to stop.
 func (q quieter) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo {
+	if r.Level == slog.LevelInfo || r.Level > slog.LevelInfo && stopped(r) {
 		r.Level = slog.LevelDebug
 	}
 	if !q.Enabled(ctx, r.Level) {
 		return nil
 	}
 	return q.Handler.Handle(ctx, r)
+}
+
+// stopped tells whether a note says of an error that somebody cancelled what was done.
+func stopped(r slog.Record) (is bool) {
+	r.Attrs(func(a slog.Attr) bool {
+		text := a.Value.Resolve().String()
+		is = is || text == context.Canceled.Error() || strings.HasSuffix(text, ": "+context.Canceled.Error())
+		return !is
+	})
+	return is
 }
 
 // WithAttrs keeps what it is.

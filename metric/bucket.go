@@ -45,6 +45,9 @@ var weekBegins atomic.Int32
 
 func init() { weekBegins.Store(int32(time.Monday)) }
 
+// WeekBegins is the day on which weeks begin.
+func WeekBegins() time.Weekday { return time.Weekday(weekBegins.Load()) }
+
 // WeeksBegin sets the day on which weeks begin, which is a setting of the workspace: before anything is counted by the
 // week.
 func WeeksBegin(day time.Weekday) { weekBegins.Store(int32(day)) }
@@ -113,7 +116,7 @@ func (b Bucket) Start(t time.Time, zone *time.Location) time.Time {
 		return start
 	case ByWeek:
 		y, m, d := l.Date()
-		return Midnight(y, m, d-(int(l.Weekday())-int(weekBegins.Load())+7)%7, zone)
+		return Midnight(y, m, d-(int(l.Weekday())-int(WeekBegins())+7)%7, zone)
 	case ByMonth:
 		return Midnight(l.Year(), l.Month(), 1, zone)
 	default:

@@ -218,11 +218,11 @@ func TestUpgrade(t *testing.T) {
 	}
 	for name, out := range map[string]string{"older": oldOut.String(), "newer": newOut.String()} {
 		// An older server refuses, to be sent again, what belongs to a sender whose events a newer one told by ids of
-		// another make.
+		// another make. What it breaks off when it stops it takes for an error.
 		failed := slices.ContainsFunc(strings.Split(out, "\n"), func(line string) bool {
-			return strings.Contains(line, "level=ERROR") && (name == "newer" || !strings.Contains(
-				line, "a stored body has no event row",
-			))
+			return strings.Contains(line, "level=ERROR") && (name == "newer" ||
+				!strings.Contains(line, "a stored body has no event row") &&
+					!strings.HasSuffix(line, `error="context canceled"`))
 		})
 		if strings.Contains(out, "panic") || failed {
 			t.Errorf("the %s server says\n%s", name, out)

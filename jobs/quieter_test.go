@@ -1,0 +1,25 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// TestQuieter: what River breaks off as it is told to stop is no error; what fails is one.
+func TestQuieter(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log := slog.New(quieter{slog.NewTextHandler(&out, nil)})
+	log.Error("begin", "error", context.Canceled.Error())
+	log.Warn("begin", "error", fmt.Errorf("begin: %w", context.Canceled))
+	log.Info("begun")
+	log.Error("it failed", "error", errors.New("the disk is full"))
+	if got := strings.Count(out.String(), "\n"); got != 1 || !strings.Contains(out.String(), "the disk is full") {
+		t.Errorf("%d lines:\n%s", got, out.String())
+	}
+}
