@@ -216,8 +216,7 @@ func (c *crowd) send(token string) error {
 		if at += 0.001; i%2 == 0 {
 			fmt.Fprintf(
 				&body,
-				`{"sender_id":%q,"event":"user","timestamp":%f,"text":"where is my parcel number
-	%d","message_id":"m%d-%d","input_channel":"web","parse_data":{"intent":{"name":"track","confidence":0.9},"entities":[]},"metadata":{"assistant_id":%q}}`+"\n",
+				`{"sender_id":%q,"event":"user","timestamp":%f,"text":"where is my parcel number %d","message_id":"m%d-%d","input_channel":"web","parse_data":{"intent":{"name":"track","confidence":0.9},"entities":[]},"metadata":{"assistant_id":%q}}`+"\n",
 				sender, at, i, batch, i, assistant,
 			)
 		} else {

@@ -85,7 +85,7 @@ func run(ctx context.Context) error {
 		ctx: ctx, server: server, log: slog.New(slog.DiscardHandler), events: *events, reps: *reps, quick: *quick,
 		dir: *dir,
 	}
-	if err := b.measure(*only, *large); err != nil {
+	if err := b.measure(*only, *large); err != nil || *only == "oddpages" {
 		return err
 	}
 	text, err := json.MarshalIndent(b.figures, "", "\t")

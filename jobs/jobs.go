@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,8 @@ type Client struct {
 	client *river.Client[pgx.Tx]
 	server *server
 	leave  context.CancelFunc
+
+	stopping *atomic.Bool
 }
 
 // Outdated yields queries.ErrOutdated once a newer version has changed the tables: the process must end.
@@ -83,8 +86,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now,
 	})
 	river.AddWorker(workers, &FoldWorker{pool: cfg.Pool, stored: cfg.Fold, now: cfg.Now})
+	stopping := new(atomic.Bool)
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
-		Logger: slog.New(quieter{cfg.Log.Handler()}),
+		Logger: slog.New(quieter{cfg.Log.Handler(), stopping}),
 		Queues: map[string]river.QueueConfig{
 			river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}, reportQueue: {MaxWorkers: 16},
 		},
@@ -106,7 +110,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	ctx, leave := context.WithCancel(ctx)
 	go s.live(ctx)
-	return &Client{client, s, leave}, nil
+	return &Client{client, s, leave, stopping}, nil
 }
 
 // Periodic is a job that is done again and again.
@@ -214,6 +218,7 @@ func gone(err error) error {
 func (c *Client) Stop(ctx context.Context) error {
 	defer c.server.end(ctx)
 	defer c.leave()
+	c.stopping.Store(true)
 	err := c.client.Stop(ctx)
 	if err == nil {
 		return nil
@@ -224,11 +229,14 @@ func (c *Client) Stop(ctx context.Context) error {
 }
 
 // quieter takes River's notes about itself for details.
-type quieter struct{ slog.Handler }
+type quieter struct {
+	slog.Handler
+	stopping *atomic.Bool
+}
 
 // Handle lowers what is information, and what failed for no reason but that it was to stop.
 func (q quieter) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo || r.Level > slog.LevelInfo && stopped(r) {
+	if r.Level == slog.LevelInfo || r.Level > slog.LevelInfo && q.stopping.Load() && stopped(r) {
 		r.Level = slog.LevelDebug
 	}
 	if !q.Enabled(ctx, r.Level) {
@@ -249,8 +257,10 @@ func stopped(r slog.Record) (is bool) {
 
 // WithAttrs keeps what it is.
 func (q quieter) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return quieter{q.Handler.WithAttrs(attrs)}
+	return quieter{q.Handler.WithAttrs(attrs), q.stopping}
 }
 
 // WithGroup keeps what it is.
-func (q quieter) WithGroup(name string) slog.Handler { return quieter{q.Handler.WithGroup(name)} }
+func (q quieter) WithGroup(name string) slog.Handler {
+	return quieter{q.Handler.WithGroup(name), q.stopping}
+}

@@ -20,6 +20,7 @@ func TestClear(t *testing.T) {
 		"web.bodies",       // rejected events, for who mends them
 		"web.eventsJSON",   // masks bodies as a whole
 		"web.listUsers",    // masks names once the way to the next page is made
+		"web.markMessage",  // how a message is marked
 		"web.neighbours",   // the ids of conversations
 		"web.notes",        // compares notes: one that is masked is not edited
 		"web.open",         // masks, or it is revealed, which is in the audit log

@@ -120,7 +120,7 @@ func (s *server) markMessage(w http.ResponseWriter, r *http.Request) error {
 	} else if !ok {
 		return queries.ErrNotFound
 	}
-	was, err := work.WorkOf(r.Context(), v.db, v.place, v.events, v.user.ID)
+	was, err := work.WorkOf(r.Context(), queries.Clear(s.Pool), v.place, v.events, v.user.ID)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,8 @@ func (s *server) askTurns(
 		choices, err = s.viewer(ctx).Choices(ctx)
 		return err
 	})
-	return list, choices, g.Wait()
+	err = g.Wait()
+	return list, choices, err
 }
 
 // skipped is how many turns stand before those of the page.

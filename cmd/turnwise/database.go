@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +138,14 @@ func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Po
 		log.InfoContext(ctx, "migrated the database", "files", ran)
 	}
 	return pool, done, nil
+}
+
+// why says why something failed: that this server is too old for the database, where that is so.
+func why(ctx context.Context, pool *pgxpool.Pool, err error) error {
+	if err == nil {
+		return nil
+	}
+	return cmp.Or(outdated(ctx, pool), err)
 }
 
 // outdated returns queries.ErrOutdated where that is why something failed, else nil.

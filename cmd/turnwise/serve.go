@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -165,18 +164,19 @@ func (s *serveCmd) serve(
 	}
 	reading = startStreams(ctx, writer, sources, log)
 	ready.begun.Store(true)
-	work, failure := s.workOn(ctx, c, pages, log, workspace, work, func(zone *time.Location) (*jobs.Client, error) {
+	work, err = s.workOn(ctx, c, pages, log, workspace, work, func(zone *time.Location) (*jobs.Client, error) {
 		site.UseZone(zone)
 		return begin(zone)
 	}, reading.failed, failed)
 	ready.stopping.Store(true)
+	err = why(ctx, pool, err)
 	log.InfoContext(ctx, "stopping")
 	stopAll(reading.wait, func() {
 		if work != nil {
 			stopJobs(ctx, log, work)
 		}
 	}, func() { stopServers(ctx, log, servers) })
-	return failure
+	return err
 }
 
 // startJobs begins with jobs, once roll-ups fit the time zone.
@@ -215,9 +215,6 @@ func (s *serveCmd) workOn(
 			if workspace, work, err = takeUpAgain(ctx, c, log, again); work != nil && err == nil {
 				continue
 			}
-		}
-		if err != nil {
-			err = cmp.Or(outdated(ctx, pages), err)
 		}
 		return work, err
 	}

@@ -49,14 +49,8 @@ type Batch struct {
 }
 
 // filled are the tables that a batch writes, in the order in which it does.
-func (b *Batch) filled() []interface {
-	write(ctx context.Context, tx pgx.Tx) error
-	reset()
-} {
-	return []interface {
-		write(ctx context.Context, tx pgx.Tx) error
-		reset()
-	}{
+func (b *Batch) filled() []filled {
+	return []filled{
 		&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns,
 		&b.runs, &b.steps, &b.commands, &b.slots,
 	}
@@ -376,4 +370,5 @@ func (b *Batch) Reset() {
 	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{},
 		convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
 	b.searched = b.searched[:0]
+	b.event, b.conversation, b.turn = eventFact{}, conversationFact{}, turnFact{} // they hold what was folded
 }

@@ -61,6 +61,15 @@ func (f *filling[T]) write(ctx context.Context, tx pgx.Tx) error {
 
 func (f *filling[T]) reset() { f.n = 0 }
 
+func (f *filling[T]) statement() string { return f.sql }
+
+// filled is a filling of any table.
+type filled interface {
+	write(ctx context.Context, tx pgx.Tx) error
+	reset()
+	statement() string
+}
+
 // The facts that hold more than what folding tells.
 type (
 	senderFact struct {

@@ -187,7 +187,7 @@ limit @limit`
 
 // QueueItems returns the items of a queue in their order, from behind a place on.
 func QueueItems(
-	ctx context.Context, db queries.DB, queue conversation.UUID, after Item, limits []string, limit int, now time.Time,
+	ctx context.Context, db queries.Sight, queue conversation.UUID, after Item, limits []string, limit int, now time.Time,
 ) ([]QueuedItem, error) {
 	rows, _ := db.Query(ctx, queueItemsSQL, pgx.StrictNamedArgs{
 		"queue": queue, "after": after.Place, "after_sender": after.SenderID, "after_id": after.ID, "limit": limit,

@@ -289,7 +289,7 @@ order by m.seen_at is not null, n.created_at desc
 limit 30`
 
 // Mentions returns the notes that call a user: those not seen first, the newest first.
-func Mentions(ctx context.Context, db queries.DB, user conversation.UUID) ([]MentionOf, error) {
+func Mentions(ctx context.Context, db queries.Sight, user conversation.UUID) ([]MentionOf, error) {
 	rows, _ := db.Query(ctx, mentionsSQL, pgx.StrictNamedArgs{"user": user})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[MentionOf])
 }
