@@ -3,13 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type importCmd struct {
 	Assistant       string   `default:"default" help:"Assistant of events that name none (${default})."`
 	AssistantAlways bool     `help:"All events belong to that assistant, whichever they name: for bots that name another at each training."`
 	Environment     string   `help:"Environment of the events, such as production."`
+	Sender          string   `help:"Whose events those are that name no sender." placeholder:"KEY"`
 	Force           bool     `help:"Import a file even when none of its first lines is an event."`
 	Source          string   `help:"Name of the source in Data health; default: the file's name."`
 	Writers         int      `default:"2" help:"Transactions side by side (${default})."`
@@ -89,18 +91,22 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 			return err
 		}
 	}
-	in, err := openText(name, t)
+	in, done, err := i.open(name, t)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	next, err := i.checked(src, file.NewSplitter(in).Next)
+	defer done()
+	next, err := i.checked(src, in.Next)
 	if err != nil {
 		return err
 	}
 	if again && o.Order.Shuffled() {
+		size := info.Size()
+		if in.Packed {
+			size *= unpackedRatio
+		}
 		var done func()
-		if next, done, err = sorted(ctx, src, next, info.Size()*in.ratio()); err != nil {
+		if next, done, err = sorted(ctx, src, next, size); err != nil {
 			return err
 		}
 		defer done()
@@ -119,12 +125,12 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 
 // survey reads a file to learn of the order in it.
 func (i *importCmd) survey(ctx context.Context, src ingest.Source, name string, t *tally) (*ingest.Order, error) {
-	in, err := openText(name, t)
+	in, done, err := i.open(name, t)
 	if err != nil {
 		return nil, err
 	}
-	defer in.Close()
-	next, err := i.checked(src, file.NewSplitter(in).Next)
+	defer done()
+	next, err := i.checked(src, in.Next)
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +165,7 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 	}
 	var first []file.Item
 	var reason *wire.Reject
+	same := true // it is that of all
 	var end error
 	d, size, readable := src.NewDecoder(), 0, false
 	for !readable && end == nil && len(first) < firstEvents && size < firstBytes {
@@ -173,14 +180,14 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 			readable = true
 		} else if reason == nil {
 			reason = rej
+		} else {
+			same = same && rej.Detail == reason.Detail
 		}
 	}
-	if !readable && end == nil {
-		return nil, fmt.Errorf(
-			"none of the first %d lines is an event (the first: %s), so nothing was imported; docs/events.md says "+
-				"which shapes are read, --force imports the file all the same",
-			len(first), reason.Detail,
-		)
+	// Of a short file what cannot be read is set aside, unless one remedy helps all of it.
+	remedied := errors.Is(end, io.EOF) && same && reason != nil && remedy(reason) != ""
+	if !readable && reason != nil && (end == nil || remedied) {
+		return nil, noEvents(len(first), reason)
 	}
 	return func() (file.Item, error) {
 		if len(first) > 0 {
@@ -193,6 +200,31 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 		}
 		return next()
 	}, nil
+}
+
+// remedy says what helps where no event of a file can be read, "" where nothing is known.
+func remedy(first *wire.Reject) string {
+	switch {
+	case first.Code == wire.CodeSender:
+		return "a file of one sender's events is read with --sender KEY; for more than one have the sender in each " +
+			"row, as docs/events.md says"
+	case first.Code == wire.CodeJSON && strings.Contains(first.Detail, "Python"):
+		return "docs/events.md says how"
+	}
+	return ""
+}
+
+// noEvents says that a file is another one than was meant, and what may help.
+func noEvents(n int, first *wire.Reject) error {
+	help := cmp.Or(remedy(first), "docs/events.md says which shapes are read")
+	lines := fmt.Sprintf("none of the first %d lines is an event", n)
+	if n == 1 {
+		lines = "its only line is no event"
+	}
+	return fmt.Errorf(
+		"%s (the first: %s), so nothing was imported; %s; --force imports the file all the same", lines, first.Detail,
+		help,
+	)
 }
 
 // sorted puts the events of a file that is in no order into one, so that none has to wait for another.
@@ -214,47 +246,30 @@ func sorted(
 	return func() (file.Item, error) { it, err := keyed(); return it.Item, err }, done, nil
 }
 
-// text is an open file whose text is read, unpacked where it is packed.
-type text struct {
-	io.Reader
-	f      *os.File
-	packed bool
-}
+// unpackedRatio is how many times larger than its file a text is that is packed, about.
+const unpackedRatio = 12
 
-func (t *text) Close() {
-	if t.f != os.Stdin {
-		t.f.Close()
-	}
-}
-
-// ratio is how many times larger than its file a text is, about.
-func (t *text) ratio() int64 {
-	if t.packed {
-		return 12
-	}
-	return 1
-}
-
-func openText(name string, t *tally) (*text, error) {
-	out := &text{f: os.Stdin}
+// open opens a file, - for standard input; done closes it.
+func (i *importCmd) open(name string, t *tally) (in *file.Reader, done func(), err error) {
+	f := os.Stdin
 	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
+		if f, err = os.Open(name); err != nil {
+			return nil, nil, err
 		}
-		out.f = f
 	}
-	buffered := bufio.NewReaderSize(counting{out.f, &t.bytes}, 1<<20)
-	out.Reader = buffered
-	if magic, _ := buffered.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(buffered)
-		if err != nil {
-			out.Close()
-			return nil, err
+	in, err = file.Open(f, i.Sender, func(r io.Reader) io.Reader { return counting{r, &t.bytes} })
+	done = func() {
+		if in != nil {
+			in.Close()
 		}
-		out.Reader, out.packed = z, true
+		if f != os.Stdin {
+			f.Close()
+		}
 	}
-	return out, nil
+	if err != nil {
+		done()
+	}
+	return in, done, err
 }
 
 // counting counts the bytes that pass.

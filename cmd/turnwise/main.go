@@ -64,7 +64,7 @@ type cli struct {
 	Ingest      ingestCmd      `cmd:"" help:"Read brokers and do nothing else; start as many as there are partitions."`
 	Work        workCmd        `cmd:"" help:"Do the jobs that serve does in the background, and nothing else."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
-	Import      importCmd      `cmd:"" help:"Store events from files: NDJSON, arrays or tracker documents, plain or gzip."`
+	Import      importCmd      `cmd:"" help:"Store events from files: what Rasa's stores and brokers give, packed or not."`
 	Backfill    backfillCmd    `cmd:"" help:"Read a Kafka topic from its beginning to now, beside live traffic."`
 	Demo        demoCmd        `cmd:"" help:"Generate believable conversations and store them."`
 	Export      exportCmd      `cmd:"" help:"Write conversations, turns, messages or events as a file."`

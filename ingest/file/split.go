@@ -1,6 +1,6 @@
-// Package file cuts streams of JSON into the bodies of events: a line an event, arrays, Rasa's tracker documents, rows
-// of its tracker store and event broker, and exports of Turnwise, alone or mixed. It judges nothing: what it cannot cut
-// it hands on as it is, to be rejected.
+// Package file cuts what people have into the bodies of events: a line an event, arrays, Rasa's tracker documents, rows
+// of its tracker store and event broker, messages of brokers, and exports of Turnwise, alone or mixed, packed or not.
+// It judges nothing: what it cannot cut it hands on as it is, to be rejected.
 package file
 
 import (
@@ -33,6 +33,10 @@ type Splitter struct {
 	buf     []byte
 	pending []Item // events of a tracker document
 	part    int    // of which there have been so many
+	table   *table // nil: none; the stream is one
+	begun   bool
+
+	sender json.RawMessage // of events that tell none; nil: nobody
 }
 
 // NewSplitter returns a splitter of r.
@@ -46,15 +50,15 @@ func (s *Splitter) Next() (Item, error) {
 		if len(s.pending) > 0 {
 			it := s.pending[0]
 			s.pending = s.pending[1:]
-			return it, nil
+			return s.told(it), nil
 		}
 		it, err := s.value()
 		if err != nil {
 			return it, err
 		}
-		items, ok := unpack(it)
+		items, ok := unpack(it, 0)
 		if !ok {
-			return it, nil
+			return s.told(it), nil
 		}
 		if len(items) > 0 && items[0].Part != 0 {
 			s.part++
@@ -66,8 +70,27 @@ func (s *Splitter) Next() (Item, error) {
 	}
 }
 
-// value returns the next top-level value: of the array we are in, or of a line, or a document over lines.
+// told gives an event the sender that is told for those that name none.
+func (s *Splitter) told(it Item) Item {
+	if s.sender != nil {
+		it.Body = withSender(it.Body, s.sender)
+	}
+	return it
+}
+
+// value returns the next top-level value: of the table that the stream is, of the array we are in, or of a line, or a
+// document over lines.
 func (s *Splitter) value() (Item, error) {
+	if !s.begun {
+		s.begun = true
+		var err error
+		if s.table, err = newTable(s); err != nil {
+			return Item{}, err
+		}
+	}
+	if s.table != nil {
+		return s.table.next()
+	}
 	for {
 		c, err := s.skipSpace()
 		if err != nil {
@@ -138,8 +161,20 @@ func (s *Splitter) lineOrDocument() (Item, error) {
 		if err == nil {
 			s.line++
 		}
-		return Item{Body: bytes.TrimRight(s.buf, " \r\n\t"), Position: at}, nil
+		return Item{Body: behindKey(bytes.TrimRight(s.buf, " \r\n\t")), Position: at}, nil
 	}
+}
+
+// behindKey returns the event of a line that a console consumer wrote: its key and what else it was told to write stand
+// before it, each with a tab behind it.
+func behindKey(line []byte) []byte {
+	if len(line) == 0 || line[0] == '{' {
+		return line
+	}
+	if at := bytes.Index(line, []byte("\t{")); at >= 0 && line[len(line)-1] == '}' {
+		return line[at+1:]
+	}
+	return line
 }
 
 // laidOut tells a line that opens an object for the next lines from one that holds it, broken or not: behind a
@@ -202,104 +237,4 @@ func (s *Splitter) balanced() (Item, error) {
 			}
 		}
 	}
-}
-
-// unpack takes apart what holds events: a tracker document, alone or wrapped; a row of a table with the event in a
-// column; a line of an export.
-func unpack(it Item) ([]Item, bool) {
-	if len(it.Body) == 0 || it.Body[0] != '{' || looksLikeEvent(it.Body) {
-		return nil, false
-	}
-	var doc map[string]json.RawMessage
-	if json.Unmarshal(it.Body, &doc) != nil || doc["event"] != nil {
-		return nil, false
-	}
-	switch {
-	case doc["events"] != nil:
-		return tracker(it, doc)
-	case doc["tracker"] != nil:
-		var inner map[string]json.RawMessage
-		if json.Unmarshal(doc["tracker"], &inner) != nil || inner["events"] == nil {
-			return nil, false
-		}
-		return tracker(it, inner)
-	case doc["data"] != nil && doc["sender_id"] != nil:
-		event, ok := object(doc["data"])
-		if !ok {
-			return nil, false
-		}
-		it.Body = withSender(event, doc["sender_id"])
-		return []Item{it}, true
-	case doc["event_id"] != nil && doc["sender_key"] != nil && doc["body"] != nil:
-		event, ok := object(doc["body"])
-		if !ok {
-			return nil, false
-		}
-		it.Body = event
-		_ = json.Unmarshal(doc["assistant"], &it.Assistant) // what is no text says nothing
-		_ = json.Unmarshal(doc["environment"], &it.Environment)
-		return []Item{it}, true
-	case len(doc) == 1 && doc["about"] != nil: // the first line of an export
-		return nil, true
-	}
-	return nil, false
-}
-
-// object returns a JSON object that a member holds, as it is or as text.
-func object(raw json.RawMessage) ([]byte, bool) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		raw = json.RawMessage(text)
-	}
-	raw = bytes.TrimSpace(raw)
-	return raw, len(raw) > 0 && raw[0] == '{'
-}
-
-// tracker takes a tracker document apart: its events get its sender_id.
-func tracker(it Item, doc map[string]json.RawMessage) ([]Item, bool) {
-	var events []json.RawMessage
-	if len(doc["sender_id"]) == 0 || json.Unmarshal(doc["events"], &events) != nil || events == nil {
-		return nil, false
-	}
-	items := make([]Item, len(events))
-	for i, e := range events {
-		items[i] = Item{
-			Body: withSender(e, doc["sender_id"]), Position: fmt.Sprintf("%s, event %d", it.Position, i), Part: 1,
-		}
-	}
-	return items, true
-}
-
-// looksLikeEvent spares events the search for what holds others: they name their type early.
-func looksLikeEvent(body []byte) bool {
-	head := body[:min(len(body), 300)]
-	at := bytes.Index(head, []byte(`"event":`))
-	if at < 0 || bytes.Contains(head, []byte(`"events"`)) || bytes.Contains(head, []byte(`"slots"`)) {
-		return false
-	}
-	before := head[:at]
-	return !bytes.Contains(before, []byte(`"data"`)) && !bytes.Contains(before, []byte(`"body"`)) &&
-		!bytes.Contains(before, []byte(`"tracker"`))
-}
-
-// withSender puts sender_id first into an event that has none.
-func withSender(event, sender json.RawMessage) []byte {
-	event = bytes.TrimSpace(event)
-	if len(event) == 0 || event[0] != '{' {
-		return event
-	}
-	if bytes.Contains(event, []byte(`"sender_id"`)) {
-		var has struct {
-			SenderID json.RawMessage `json:"sender_id"`
-		}
-		if json.Unmarshal(event, &has) == nil && has.SenderID != nil {
-			return event
-		}
-	}
-	out := append(append([]byte(`{"sender_id":`), sender...), ',')
-	rest := bytes.TrimSpace(event[1:])
-	if len(rest) > 0 && rest[0] == '}' {
-		out = out[:len(out)-1]
-	}
-	return append(out, rest...)
 }

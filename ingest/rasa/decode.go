@@ -171,6 +171,8 @@ func looksLike(body string) string {
 	switch text := strings.TrimLeft(body, " \t\r\n"); {
 	case body == "":
 		return "not JSON: there is nothing in it"
+	case strings.HasPrefix(text, `{'`), strings.HasPrefix(text, `[{'`):
+		return "what Python prints of a dict, not JSON: write it with json.dumps"
 	case strings.HasPrefix(text, `"{`), strings.HasPrefix(text, `"[{`):
 		return "JSON that was encoded twice: the text in it is the event; let the sender encode it once"
 	case strings.HasPrefix(body, "\x1f\x8b"), strings.HasPrefix(body, "\x28\xb5\x2f\xfd"):
