@@ -28,6 +28,32 @@ type Consumer interface {
 type Memory interface {
 	Incarnations(ctx context.Context) (map[queries.Part]string, error)
 	KeepIncarnation(ctx context.Context, p queries.Part, incarnation string) error
+	// Of a source that is asked for what is new: up to which place it is stored, 0 where nothing is known.
+	Committed(ctx context.Context, p queries.Part) (int64, error)
+	KeepCommitted(ctx context.Context, p queries.Part, at int64) error
+	// Hold takes a part for this process, or goes on holding it, and tells whether it could; Leave lets others take it.
+	Hold(ctx context.Context, p queries.Part, hold time.Duration) (bool, error)
+	Leave(ctx context.Context, p queries.Part) error
+}
+
+// Committed tells up to which place a part is stored.
+func (s *Stream) Committed(ctx context.Context, p queries.Part) (int64, error) {
+	return queries.Committed(ctx, s.writer.pool, s.source.ID, p)
+}
+
+// KeepCommitted notes it.
+func (s *Stream) KeepCommitted(ctx context.Context, p queries.Part, at int64) error {
+	return queries.KeepCommitted(ctx, s.writer.pool, s.source.ID, p, at)
+}
+
+// Hold takes a part for this process.
+func (s *Stream) Hold(ctx context.Context, p queries.Part, hold time.Duration) (bool, error) {
+	return queries.HoldPart(ctx, s.writer.pool, s.source.ID, p, s.member, hold)
+}
+
+// Leave lets others take it.
+func (s *Stream) Leave(ctx context.Context, p queries.Part) error {
+	return queries.LeavePart(ctx, s.writer.pool, s.source.ID, p, s.member)
 }
 
 // Incarnations tells as which incarnation each part was read.

@@ -2,6 +2,7 @@ package queries
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,7 @@ type Pause struct {
 const (
 	sourcePauseSQL = `select paused_at, paused_by, paused_why from sources where id = @id`
 	pauseSourceSQL = `update sources set paused_at = @at, paused_by = @by, paused_why = @why
-	where id = @id and paused_at is null and kind in ('kafka', 'rabbitmq')`
+	where id = @id and paused_at is null and kind in ('kafka', 'rabbitmq', 'rasa_sql')`
 	unpauseSourceSQL = `update sources set paused_at = null, paused_by = '', paused_why = ''
 	where id = @id and paused_at is not null`
 )
@@ -198,7 +199,67 @@ func KeepIncarnation(ctx context.Context, db DB, source int64, p Part, incarnati
 	return err
 }
 
-// StreamSource is a source that is read from a broker.
+const (
+	committedSQL     = `select committed from stream_parts where source_id = @source and stream = @stream and part = @part`
+	keepCommittedSQL = `
+insert into stream_parts (source_id, stream, part, incarnation, committed)
+values (@source, @stream, @part, '', @committed)
+on conflict (source_id, stream, part) do update
+set committed = excluded.committed`
+	holdPartSQL = `
+insert into stream_parts (source_id, stream, part, incarnation, holder, held_until)
+values (@source, @stream, @part, '', @holder, now() + @seconds * interval '1 second')
+on conflict (source_id, stream, part) do update
+set holder = excluded.holder, held_until = excluded.held_until
+where stream_parts.holder in ('', excluded.holder) or stream_parts.held_until < now()
+returning true`
+	leavePartSQL = `
+update stream_parts
+set holder = '', held_until = null
+where source_id = @source and stream = @stream and part = @part and holder = @holder`
+)
+
+// Committed tells up to which place a part of a source that is asked for what is new is stored; 0 where nothing is
+// known.
+func Committed(ctx context.Context, db DB, source int64, p Part) (int64, error) {
+	rows, _ := db.Query(ctx, committedSQL, pgx.StrictNamedArgs{"source": source, "stream": p.Stream, "part": p.Part})
+	at, err := One[struct{ Committed *int64 }](rows)
+	if errors.Is(err, ErrNotFound) || err == nil && at.Committed == nil {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return *at.Committed, nil
+}
+
+// KeepCommitted notes it.
+func KeepCommitted(ctx context.Context, db DB, source int64, p Part, at int64) error {
+	_, err := db.Exec(ctx, keepCommittedSQL, pgx.StrictNamedArgs{
+		"source": source, "stream": p.Stream, "part": p.Part, "committed": at,
+	})
+	return err
+}
+
+// HoldPart takes a part of a source for one process, or goes on holding it; it tells whether it could: until the time
+// is over, or the part is left, nobody else can.
+func HoldPart(ctx context.Context, db DB, source int64, p Part, holder string, hold time.Duration) (bool, error) {
+	rows, _ := db.Query(ctx, holdPartSQL, pgx.StrictNamedArgs{
+		"source": source, "stream": p.Stream, "part": p.Part, "holder": holder, "seconds": hold.Seconds(),
+	})
+	held, err := pgx.CollectRows(rows, pgx.RowTo[bool])
+	return len(held) == 1, err
+}
+
+// LeavePart lets others take it.
+func LeavePart(ctx context.Context, db DB, source int64, p Part, holder string) error {
+	_, err := db.Exec(ctx, leavePartSQL, pgx.StrictNamedArgs{
+		"source": source, "stream": p.Stream, "part": p.Part, "holder": holder,
+	})
+	return err
+}
+
+// StreamSource is a source that is read from a broker, or asked for what is new.
 type StreamSource struct {
 	ID        int64
 	Name      string
@@ -212,7 +273,7 @@ type StreamSource struct {
 const streamSourcesSQL = `
 select id, name, kind, settings, paused_at, paused_by, paused_why
 from sources
-where kind in ('kafka', 'rabbitmq')
+where kind in ('kafka', 'rabbitmq', 'rasa_sql')
 order by name
 limit 500`
 

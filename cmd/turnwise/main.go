@@ -62,6 +62,7 @@ type cli struct {
 
 	Serve       serveCmd       `cmd:"" help:"Run the server: pages, ingest over HTTP and from brokers."`
 	Ingest      ingestCmd      `cmd:"" help:"Read brokers and do nothing else; start as many as there are partitions."`
+	Follow      followCmd      `cmd:"" help:"Read Rasa's tracker store in PostgreSQL and go on with what is new."`
 	Work        workCmd        `cmd:"" help:"Do the jobs that serve does in the background, and nothing else."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
 	Import      importCmd      `cmd:"" help:"Store events from files: what Rasa's stores and brokers give, packed or not."`

@@ -15,6 +15,7 @@ import (
 
 	"turnwise/ingest"
 	"turnwise/ingest/kafka"
+	"turnwise/ingest/pull"
 	"turnwise/ingest/rabbit"
 )
 
@@ -51,12 +52,30 @@ type streamFlags struct {
 	RabbitKey             string   `name:"rabbitmq-key-file" env:"TURNWISE_RABBITMQ_KEY_FILE" help:"Its key, PEM." placeholder:"FILE" type:"path" group:"Brokers"`
 	RabbitDeadLetterQueue string   `name:"rabbitmq-dead-letter-queue" env:"TURNWISE_RABBITMQ_DEAD_LETTER_QUEUE" help:"Queue for what cannot be stored, beside keeping it under Data health." placeholder:"QUEUE" group:"Brokers"`
 
+	storeFlags `embed:""`
+
 	StreamAssistant   string `name:"stream-assistant" env:"TURNWISE_STREAM_ASSISTANT" help:"Assistant of events that name none, of the brokers named by flags (default)." placeholder:"NAME" group:"Brokers"`
 	StreamAlways      bool   `name:"stream-assistant-always" env:"TURNWISE_STREAM_ASSISTANT_ALWAYS" help:"All events of these brokers belong to that assistant, also those that name another." group:"Brokers"`
 	StreamEnvironment string `name:"stream-environment" env:"TURNWISE_STREAM_ENVIRONMENT" help:"Environment of messages that name none, of the brokers named by flags." placeholder:"NAME" group:"Brokers"`
 }
 
-// sourceConfig is one broker to read.
+// storeFlags name a tracker store of Rasa's to read.
+type storeFlags struct {
+	RasaSQL      string `name:"rasa-sql" env:"TURNWISE_RASA_SQL" help:"Tracker store of Rasa in PostgreSQL to follow, as postgres://." placeholder:"URL" group:"Brokers"`
+	RasaSQLFile  string `name:"rasa-sql-file" env:"TURNWISE_RASA_SQL_FILE" help:"File that holds that URL." placeholder:"FILE" type:"path" group:"Brokers"`
+	RasaSQLTable string `name:"rasa-sql-table" env:"TURNWISE_RASA_SQL_TABLE" help:"Its table of events (events)." placeholder:"TABLE" group:"Brokers"`
+}
+
+// store is the configuration that they are; nil for none.
+func (f *storeFlags) store() (*pull.TrackerStore, error) {
+	url, err := secretFrom(f.RasaSQL, f.RasaSQLFile)
+	if err != nil || url == "" {
+		return nil, err
+	}
+	return &pull.TrackerStore{URL: url, Table: f.RasaSQLTable}, nil
+}
+
+// sourceConfig is one source to read: a broker, or a store that is asked for what is new.
 type sourceConfig struct {
 	Name        string         `yaml:"name"`
 	Format      string         `yaml:"format"` // rasa
@@ -67,6 +86,8 @@ type sourceConfig struct {
 	Batch       int            `yaml:"batch"`
 	Kafka       *kafka.Config  `yaml:"kafka"`
 	RabbitMQ    *rabbit.Config `yaml:"rabbitmq"`
+
+	RasaSQL *pull.TrackerStore `yaml:"rasa_sql"`
 }
 
 // configured reads flags and file and checks all of it together.
@@ -103,6 +124,16 @@ func (f *streamFlags) configured(getenv func(string) string) ([]sourceConfig, er
 				Quorum: f.RabbitQuorum, Prefetch: f.RabbitPrefetch, CAFile: f.RabbitCA, CertFile: f.RabbitCert,
 				KeyFile: f.RabbitKey, DeadLetter: f.RabbitDeadLetterQueue,
 			},
+		})
+	}
+	store, err := f.store()
+	if err != nil {
+		return nil, err
+	}
+	if store != nil {
+		all = append(all, sourceConfig{
+			Name: "rasa-sql", Assistant: f.StreamAssistant, Always: f.StreamAlways, Environment: f.StreamEnvironment,
+			RasaSQL: store,
 		})
 	}
 	if f.Sources != "" {
@@ -161,6 +192,9 @@ func readSources(file string, getenv func(string) string) ([]sourceConfig, error
 				expand(&r.URLs[i])
 			}
 		}
+		if r := s.RasaSQL; r != nil {
+			expand(&r.URL)
+		}
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("not set in the environment: %s", strings.Join(missing, ", "))
@@ -192,12 +226,14 @@ func checkSources(all []sourceConfig) error {
 			err = errors.New("writers: 1 to 16, please")
 		case s.Batch < 0 || s.Batch > 20000:
 			err = errors.New("batch: 1 to 20,000, please")
-		case (s.Kafka == nil) == (s.RabbitMQ == nil):
-			err = errors.New("it needs either kafka or rabbitmq")
+		case s.kinds() != 1:
+			err = errors.New("it needs one of kafka, rabbitmq and rasa_sql")
 		case s.Kafka != nil:
 			err = s.Kafka.Check()
-		default:
+		case s.RabbitMQ != nil:
 			err = s.RabbitMQ.Check()
+		default:
+			err = s.RasaSQL.Check()
 		}
 		names[s.Name] = true
 		if err != nil {
@@ -205,6 +241,16 @@ func checkSources(all []sourceConfig) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// kinds is how many kinds of source it is.
+func (s *sourceConfig) kinds() (n int) {
+	for _, is := range []bool{s.Kafka != nil, s.RabbitMQ != nil, s.RasaSQL != nil} {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 // connections is how many connections to the database the streams use at most.
@@ -225,10 +271,13 @@ type broker interface {
 }
 
 func (s *sourceConfig) consumer() (broker, string) {
-	if s.Kafka != nil {
+	switch {
+	case s.Kafka != nil:
 		return kafka.New(*s.Kafka), "kafka"
+	case s.RabbitMQ != nil:
+		return rabbit.New(*s.RabbitMQ), "rabbitmq"
 	}
-	return rabbit.New(*s.RabbitMQ), "rabbitmq"
+	return pull.New(*s.RasaSQL), "rasa_sql"
 }
 
 // streams are the sources that this process reads.

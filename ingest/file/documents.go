@@ -27,7 +27,7 @@ func unpack(it Item, depth int) (items []Item, ok bool) {
 		it.Body, _ = json.Marshal(doc) // what was read is written
 	}
 	if event, ok := object(doc["event"]); ok && doc["sender_id"] != nil { // kairon's
-		it.Body = withSender(event, doc["sender_id"])
+		it.Body = WithSender(event, doc["sender_id"])
 		return []Item{it}, true
 	}
 	if doc["event"] != nil {
@@ -55,7 +55,7 @@ func unpack(it Item, depth int) (items []Item, ok bool) {
 		if !ok || doc["conversation_id"] != nil && doc["type"] != nil {
 			return nil, ok // kairon's summary of a turn, of which its events tell
 		}
-		it.Body = withSender(event, doc["sender_id"])
+		it.Body = WithSender(event, doc["sender_id"])
 		return []Item{it}, true
 	case doc["event_id"] != nil && doc["sender_key"] != nil && doc["body"] != nil:
 		event, ok := object(doc["body"])
@@ -162,7 +162,7 @@ func tracker(it Item, doc, around document) ([]Item, bool) {
 		one := it
 		one.Body, one.Position, one.Part = e, fmt.Sprintf("%s, event %d", it.Position, i), 1
 		if sender != nil {
-			one.Body = withSender(e, sender)
+			one.Body = WithSender(e, sender)
 		}
 		items[i] = one
 	}
@@ -182,8 +182,8 @@ func looksLikeEvent(body []byte) bool {
 		!bytes.Contains(before, []byte(`"payload"`))
 }
 
-// withSender puts sender_id first into an event that has none.
-func withSender(event, sender json.RawMessage) []byte {
+// WithSender puts sender_id first into an event that has none.
+func WithSender(event, sender json.RawMessage) []byte {
 	event = bytes.TrimSpace(event)
 	if len(event) == 0 || event[0] != '{' {
 		return event

@@ -121,7 +121,10 @@ func TestOpen(t *testing.T) {
 		var out bytes.Buffer
 		z := zip.NewWriter(&out)
 		for _, x := range [][2]string{
-			{"a.ndjson", a}, {"__MACOSX/a", "junk"}, {"sub/", ""}, {"sub/.hidden", "junk"},
+			{"a.ndjson", a},
+			{"__MACOSX/a", "junk"},
+			{"sub/", ""},
+			{"sub/.hidden", "junk"},
 			{"sub/b.json.gz", string(gz([]byte(b)))},
 		} {
 			w, err := z.Create(x[0])

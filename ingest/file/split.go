@@ -73,7 +73,7 @@ func (s *Splitter) Next() (Item, error) {
 // told gives an event the sender that is told for those that name none.
 func (s *Splitter) told(it Item) Item {
 	if s.sender != nil {
-		it.Body = withSender(it.Body, s.sender)
+		it.Body = WithSender(it.Body, s.sender)
 	}
 	return it
 }

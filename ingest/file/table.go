@@ -196,7 +196,7 @@ func (t *table) cells(fields []string, at string, read func(string) (string, boo
 	if t.sender >= 0 {
 		if sender, ok := read(fields[t.sender]); ok {
 			if b, err := json.Marshal(sender); err == nil {
-				it.Body = withSender(it.Body, b)
+				it.Body = WithSender(it.Body, b)
 			}
 		}
 	}
