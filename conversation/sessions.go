@@ -12,7 +12,7 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 	if e.SessionID != "" {
 		return f.sessionOf(e)
 	}
-	if p.Current == nil {
+	if p.Current == nil || f.cuts(e) {
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	switch {
@@ -33,6 +33,13 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	}
 	return p.Current, Key{}, true
+}
+
+// cuts tells whether an event begins the next conversation by nothing but the silence before it.
+func (f *Fold) cuts(e *Event) bool {
+	c := f.Current
+	return f.settings.IdleCuts && c.SessionID == "" && (e.Kind == KindUser || e.Kind == KindBot || e.Kind == KindAgent) &&
+		e.At-c.LastAt > c.Idle
 }
 
 // starts tells whether an event may be the start of a session.

@@ -19,8 +19,10 @@ type Settings struct {
 	// lowest of 1–5 that counts as satisfied; Rasa's own reading is 3
 	SatisfiedFrom int `json:"satisfied_from" yaml:"satisfied_from"`
 	// a conversation without an end event is closed this long after its last event
-	IdleMinutes int      `json:"idle_minutes" yaml:"idle_minutes"`
-	Fallbacks   []string `json:"fallbacks" yaml:"fallbacks"`
+	IdleMinutes int `json:"idle_minutes" yaml:"idle_minutes"`
+	// a message after that begins the next one: for assistants whose events do not tell that one begins
+	IdleCuts  bool     `json:"idle_cuts" yaml:"idle_cuts"`
+	Fallbacks []string `json:"fallbacks" yaml:"fallbacks"`
 
 	// patterns of responses and of questions that leave nothing open
 	ClosingQuestions []string `json:"closing_questions" yaml:"closing_questions"`

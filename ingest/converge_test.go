@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,9 +78,11 @@ func TestConvergence(t *testing.T) {
 		name   string
 		bodies func(t testing.TB, r *rand.Rand) []string
 		runs   int
+		cuts   bool // by silence
 	}{
-		{"generated", func(_ testing.TB, r *rand.Rand) []string { return generated(r, 6, 150) }, 8},
-		{"real", func(t testing.TB, _ *rand.Rand) []string { return realStream(t, 2000) }, 2},
+		{"generated", func(_ testing.TB, r *rand.Rand) []string { return generated(r, 6, 150) }, 8, false},
+		{"cut by silence", func(_ testing.TB, r *rand.Rand) []string { return slower(t, generated(r, 6, 150), 4) }, 4, true},
+		{"real", func(t testing.TB, _ *rand.Rand) []string { return realStream(t, 2000) }, 2, false},
 	} {
 		for run := range stream.runs {
 			seed := uint64(run + 1)
@@ -86,7 +90,14 @@ func TestConvergence(t *testing.T) {
 				t.Parallel()
 				r := newRand(seed)
 				bodies := stream.bodies(t, r)
-				clean := dbtest.Pool(t)
+				database := func() *pgxpool.Pool {
+					pool := dbtest.Pool(t)
+					if stream.cuts {
+						cutBySilence(t, pool, "gen-bot")
+					}
+					return pool
+				}
+				clean := database()
 				deliver(t, clean, r, bodies, 1, 1)
 				want := dbtest.Dump(t, clean)
 				slices.Sort(bodies)
@@ -111,7 +122,7 @@ func TestConvergence(t *testing.T) {
 						return b
 					}, 200, 4},
 				} {
-					pool := dbtest.Pool(t)
+					pool := database()
 					deliver(t, pool, r, way.change(slices.Clone(bodies)), way.most, way.writers)
 					if got := dbtest.Dump(t, pool); got != want {
 						t.Fatalf("%s: the tables differ:\n%s", way.name, firstDifference(want, got))
@@ -126,6 +137,34 @@ func TestConvergence(t *testing.T) {
 			})
 		}
 	}
+}
+
+// cutBySilence has a minute of silence end conversations of an assistant.
+func cutBySilence(t testing.TB, pool *pgxpool.Pool, assistant string) {
+	t.Helper()
+	x := conversation.DefaultSettings()
+	x.IdleCuts, x.IdleMinutes = true, 1
+	if _, err := pool.Exec(t.Context(), `insert into assistants (id, name, settings) values ($1, $2, $3)
+		on conflict (id) do update set settings = excluded.settings`,
+		conversation.SmallID("assistant", assistant), assistant, x); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slower returns bodies between whose times so many times as much lies.
+func slower(t testing.TB, bodies []string, times float64) []string {
+	t.Helper()
+	at := regexp.MustCompile(`"timestamp":([0-9.e+]+)`)
+	for i, b := range bodies {
+		bodies[i] = at.ReplaceAllStringFunc(b, func(m string) string {
+			n, err := strconv.ParseFloat(strings.TrimPrefix(m, `"timestamp":`), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return `"timestamp":` + strconv.FormatFloat(1767261600+(n-1767261600)*times, 'f', -1, 64)
+		})
+	}
+	return bodies
 }
 
 // firstDifference shows the first lines that differ, with their table.

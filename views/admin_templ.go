@@ -5,17 +5,17 @@ package views
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
+
 import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-
 	"turnwise/access"
-	"turnwise/conversation"
 	"turnwise/format"
+
+	"turnwise/conversation"
 )
 
 // TokenRow is a token of the list.

@@ -5,16 +5,16 @@ package views
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
+
 import (
 	"strings"
 	"time"
-
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-
 	"turnwise/access"
-	"turnwise/conversation"
 	"turnwise/format"
+
+	"turnwise/conversation"
 )
 
 // SourceRow is how a source does.

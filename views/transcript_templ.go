@@ -5,18 +5,18 @@ package views
 
 //lint:file-ignore SA4006 This context is only used if a nested component is present.
 
+import "github.com/a-h/templ"
+import templruntime "github.com/a-h/templ/runtime"
+
 import (
 	"net/url"
 	"strconv"
 	"time"
-
-	"github.com/a-h/templ"
-	templruntime "github.com/a-h/templ/runtime"
-
 	"turnwise/access"
-	"turnwise/conversation"
 	"turnwise/format"
 	"turnwise/metric"
+
+	"turnwise/conversation"
 	"turnwise/search"
 )
 
