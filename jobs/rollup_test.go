@@ -101,7 +101,7 @@ func rows(f figures.Answer) []row {
 	var all []row
 	for _, c := range f.Cells {
 		r := row{at: c.At.Unix(), d: c.Dimensions, n: c.Tally.Response.N}
-		for is := metric.All; is <= metric.Judged; is++ {
+		for _, is := range metric.Conditions() {
 			r.counts += fmt.Sprintf("%s=%d ", is, c.Tally.Count(is))
 		}
 		r.counts += fmt.Sprint(c.Tally.Hours, c.Tally.Reasons)
@@ -315,7 +315,7 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got figures.Answer
 			t.Errorf("%s: %d in the list, %v; the figure says %d", f.Query().Encode(), n, err, want)
 		}
 	}
-	for is := metric.All; is <= metric.Judged; is++ {
+	for _, is := range metric.Conditions() {
 		check(f.With(is), sum.Count(is))
 	}
 	from, until := f.Range.Bounds(now, z)

@@ -34,6 +34,15 @@ const (
 	conditions
 )
 
+// Conditions lists them.
+func Conditions() []Condition {
+	all := make([]Condition, conditions)
+	for i := range all {
+		all[i] = Condition(i)
+	}
+	return all
+}
+
 var conditionNames = [conditions]string{
 	"", "engaged", "unengaged", "ended", "contained", "confirmed", "assumed", "resolved", "durable", "handed-off",
 	"abandoned", "open", "not-engaged", "escalated",

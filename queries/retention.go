@@ -269,6 +269,17 @@ var deleteFactsSQL = []string{
 		where o.sender_id = e.sender_id and o.event_id = e.id`,
 }
 
+// DeletedTables are those of which retention deletes what belongs to a conversation, as tests compare them with the
+// schema.
+func DeletedTables() (all []string) {
+	for _, list := range [][]string{deleteFactsSQL, deletePartsSQL} {
+		for _, sql := range list {
+			all = append(all, tableOf(sql))
+		}
+	}
+	return append(all, tableOf(DeleteConversationsSQL))
+}
+
 // deletePartsSQL deletes what stands in partitions, where these are not dropped whole.
 var deletePartsSQL = []string{
 	`delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)

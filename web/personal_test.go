@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/jobs"
@@ -441,5 +443,24 @@ where c.table_schema = 'public' and c.column_name in ('sender_id', 'person') and
 	}
 	if n < 20 {
 		t.Errorf("%d tables", n)
+	}
+}
+
+// TestDeletedTables: what belongs to a conversation is deleted with it.
+func TestDeletedTables(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	rows, _ := pool.Query(t.Context(), `
+select distinct c.table_name::text from information_schema.columns c join information_schema.tables t using (table_schema, table_name)
+where c.table_schema = 'public' and c.column_name = 'conversation_id' and t.table_type = 'BASE TABLE'`)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(names) < 15 {
+		t.Fatal(names, err)
+	}
+	known := queries.DeletedTables()
+	for _, name := range names {
+		if of, _, _ := strings.Cut(name, "_p2"); !slices.Contains(known, of) && of != "legal_holds" {
+			t.Errorf("%s belongs to conversations and is not deleted with them", name)
+		}
 	}
 }
