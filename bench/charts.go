@@ -154,6 +154,11 @@ func (b *bench) rollups(pool *pgxpool.Pool) error {
 		return err
 	}
 	begun := time.Now()
+	if err := figures.LinkPersons(b.ctx, pool); err != nil {
+		return err
+	}
+	b.note("finding who came again, of all that is new", time.Since(begun).Seconds(), "s", "")
+	begun = time.Now()
 	if err := jobs.RollUp(b.ctx, pool, g, -time.Second, time.Now); err != nil {
 		return err
 	}
