@@ -3,7 +3,6 @@ package dashboard
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/url"
 	"slices"
 
@@ -89,7 +88,7 @@ var documentPages = map[string]struct {
 		table := Breakdown{Title: "Week of", Head: []string{"First came"}}
 		for _, c := range m.Cohorts {
 			for len(table.Head) <= len(c.Weeks) {
-				table.Head = append(table.Head, fmt.Sprintf("Week %d", len(table.Head)-1))
+				table.Head = append(table.Head, WeekName(len(table.Head)-1))
 			}
 			row := BreakdownRow{Name: c.Week, Values: append([]Value{c.Size}, c.Weeks...)}
 			for len(row.Values) < len(table.Head) {

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"strconv"
 
 	"turnwise/format"
 	"turnwise/metric"
@@ -16,6 +17,14 @@ type Users struct {
 	Cards        []Card
 	Time         Chart
 	Cohorts      []Cohort
+}
+
+// WeekName is the heading of a column of cohorts: of those who came back so many weeks after their first.
+func WeekName(n int) string {
+	if n == 0 {
+		return "That week"
+	}
+	return "+" + strconv.Itoa(n)
 }
 
 // Cohort are the people who came first in a week: how many of them wrote in it and in the weeks after.

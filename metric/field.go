@@ -48,6 +48,8 @@ func (v Value) Words(millis func(float64) string) string {
 		return v.wordsOf(v.Key, v.Text)
 	case v.words != nil:
 		return v.words(v.Text, millis)
+	case v.Text == Unknown:
+		return NameOf(v.Text)
 	}
 	return v.Text
 }

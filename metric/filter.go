@@ -208,9 +208,17 @@ func (f Filter) Within(from, until time.Time) Filter {
 	return f
 }
 
-// NotTold stands, in a filter, for conversations of which the platform did not tell environment, channel or version. Of
+// Unknown stands, in a filter, for conversations of which the platform did not tell environment, channel or version. Of
 // assistants there are none such: each has a name.
 const Unknown = "(not told)"
+
+// NameOf is how a value of a filter is shown: as it is called, or as unknown.
+func NameOf(value string) string {
+	if value == Unknown || value == "" {
+		return "unknown"
+	}
+	return value
+}
 
 // OutcomeOpen selects conversations that are not closed yet.
 const OutcomeOpen = "open"

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"turnwise/dashboard"
+	"turnwise/metric"
 	"turnwise/static"
 	"turnwise/views"
 )
@@ -132,10 +133,7 @@ func plainTable(t dashboard.Breakdown, line func(parts ...string)) {
 		for i, v := range r.Values {
 			values[i] = v.Text()
 		}
-		name := r.Name
-		if name == "" {
-			name = "not told"
-		}
+		name := metric.NameOf(r.Name)
 		line("- " + name + ": " + strings.Join(values, ", "))
 	}
 	if n := len(t.Rows) - 15; n > 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"turnwise/dashboard"
+	"turnwise/metric"
 
 	"codeberg.org/go-pdf/fpdf"
 )
@@ -306,10 +307,7 @@ func (p *page) table(b dashboard.Breakdown) {
 		p.rule(top)
 		y := top + 1.1 // the text stands between this rule and the next
 		p.pdf.SetXY(margin, y)
-		name := r.Name
-		if name == "" {
-			name = "not told"
-		}
+		name := metric.NameOf(r.Name)
 		p.write(p.fit(name, regular(), 8.5, first-2), regular(), 8.5, ink)
 		x := margin + first
 		for i, v := range r.Values {

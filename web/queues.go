@@ -300,7 +300,7 @@ func (s *server) mix(r *http.Request, q work.Queue) (all []views.MixTable, err e
 			func(x, y string) int { return cmp.Or(cmp.Compare(whole[y], whole[x]), cmp.Compare(x, y)) },
 		) {
 			row := views.MixRow{
-				Name: cmp.Or(name, metric.Unknown), Sample: metric.Rate{Of: sample[name], Among: a},
+				Name: metric.NameOf(name), Sample: metric.Rate{Of: sample[name], Among: a},
 				Whole: metric.Rate{Of: whole[name], Among: b},
 			}
 			if by == "outcome" {

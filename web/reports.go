@@ -166,7 +166,7 @@ func (s *server) coverageTables(ctx context.Context, m *views.ReportsModel, f me
 			case by == "assistant":
 				to.Assistants = []string{name}
 			case by == "channel" && name == "":
-				to.Channels, c.Name = []string{metric.Unknown}, metric.Unknown
+				to.Channels, c.Name = []string{metric.Unknown}, metric.NameOf(name)
 			case by == "channel":
 				to.Channels = []string{name}
 			default:
