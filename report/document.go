@@ -86,7 +86,8 @@ func (d *Document) draw(ctx context.Context) error {
 type cell struct {
 	text string // of words
 	v    float64
-	unit dashboard.Unit // "": nothing
+	unit dashboard.Unit // "": nothing, or a day
+	day  time.Time      // that it is; zero for anything else
 }
 
 // word is a cell of words.
@@ -106,8 +107,28 @@ func cellOf(v dashboard.Value) cell {
 	return cell{v: v.V, unit: v.Unit}
 }
 
+// placesOf are the cells that the places of an axis have: of days, which sheets sort and calculate with, where each
+// place is one; else of words.
+func placesOf(x []dashboard.Tick) []cell {
+	days, words := make([]cell, len(x)), make([]cell, len(x))
+	all := true
+	for i, t := range x {
+		words[i] = word(t.Long)
+		day, err := time.Parse(time.DateOnly, t.From)
+		all = all && err == nil && t.Until == t.From
+		days[i] = cell{day: day}
+	}
+	if all {
+		return days
+	}
+	return words
+}
+
 // raw writes the cell as CSV has it: shares from 0 to 1, times in milliseconds.
 func (c cell) raw() string {
+	if !c.day.IsZero() {
+		return c.day.Format(time.DateOnly)
+	}
 	switch c.unit {
 	case "":
 		return ""
@@ -152,8 +173,8 @@ func (d *Document) sheets() []sheet {
 				s.head = append(s.head, x.Name+", n")
 			}
 		}
-		for i, x := range c.X {
-			row := []cell{word(x.Long)}
+		for i, place := range placesOf(c.X) {
+			row := []cell{place}
 			for j, series := range c.Series {
 				row = appendValue(row, series.Values[i], based[j])
 			}
@@ -269,6 +290,7 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 	defer book.Close()
 	styles := map[dashboard.Unit]int{}
 	for u, format := range map[dashboard.Unit]string{
+		"":               "yyyy-mm-dd", // of days
 		dashboard.Counts: "#,##0", dashboard.Decimals: "0.00", dashboard.Percents: "0.0%", dashboard.Times: "#,##0",
 	} {
 		id, err := book.NewStyle(&excelize.Style{CustomNumFmt: text(format)})
@@ -331,9 +353,12 @@ func writeSheet(book *excelize.File, name string, x sheet, head int, styles map[
 	for n, row := range x.rows {
 		values := make([]any, len(row))
 		for j, c := range row {
-			if c.unit != dashboard.Words && c.unit != "" {
+			switch {
+			case !c.day.IsZero():
+				values[j] = excelize.Cell{StyleID: styles[c.unit], Value: c.day}
+			case c.unit != dashboard.Words && c.unit != "":
 				values[j] = excelize.Cell{StyleID: styles[c.unit], Value: c.v}
-			} else if c.text != "" {
+			case c.text != "":
 				values[j] = cut(c.text)
 			}
 		}

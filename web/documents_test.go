@@ -42,6 +42,7 @@ func TestDocuments(t *testing.T) {
 	for _, cell := range counted.Cells {
 		sum.Merge(cell.Tally)
 	}
+	days := 0
 	for _, page := range dashboard.DocumentPages() {
 		_, body, _ := get(t, c, "GET", base+"/"+page+"?range=12d")
 		if !strings.Contains(html.UnescapeString(body), `/documents/`+page+`?range=12d&as=pdf`) {
@@ -91,6 +92,14 @@ func TestDocuments(t *testing.T) {
 					var got string
 					if i < len(rows) && j < len(rows[i]) {
 						got = rows[i][j]
+					}
+					if day, err := time.Parse(time.DateOnly, v); err == nil {
+						days++
+						serial, err := strconv.ParseFloat(got, 64)
+						if at, _ := excelize.ExcelDateToTime(serial, false); err != nil || !at.Equal(day) {
+							t.Errorf("%s, %s, row %d: the workbook has %q for the day %s", page, name, i, got, v)
+						}
+						continue
 					}
 					a, err1 := strconv.ParseFloat(v, 64)
 					b, err2 := strconv.ParseFloat(got, 64)
@@ -164,6 +173,9 @@ func TestDocuments(t *testing.T) {
 				}
 			}
 		}
+	}
+	if days < 24 {
+		t.Errorf("%d days in the files", days)
 	}
 	if status, body, _ := get(
 		t, c, "GET", base+"/documents/overview?as=doc",
