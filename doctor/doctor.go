@@ -326,7 +326,7 @@ func (d *Diagnosis) people(ctx context.Context, db queries.DB, now time.Time) er
 		) {
 			d.Say(
 				false,
-				"token %q: in force, made by %s, who is disabled. Revoke it under Admin › Tokens if nobody needs it.",
+				"token %q: active, created by %s, whose account is disabled. Revoke it under Admin › Tokens if nobody needs it.",
 				t.Name, t.CreatedBy,
 			)
 		}

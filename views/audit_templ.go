@@ -44,7 +44,7 @@ var auditWords = map[string]string{
 	"reader.made": "gave other programs a login of the database", "reader.dropped": "ended a login of the database",
 	"user.made": "made a user", "user.changed": "changed a user", "user.password": "set a password", "user.invited": "invited a user", "user.sessions": "ended sessions",
 	"user.second":   "changed the second factor",
-	"criteria.used": "put criteria in force", "settings.changed": "changed settings", "settings.folded": "recalculated what is stored", "assistant.merged": "merged or renamed an assistant", "assistant.separated": "separated an assistant", "retention.changed": "changed a rule of retention", "retention.ran": "removed what is not kept",
+	"criteria.used": "activated criteria", "settings.changed": "changed settings", "settings.folded": "recalculated what is stored", "assistant.merged": "merged or renamed an assistant", "assistant.separated": "separated an assistant", "retention.changed": "changed a rule of retention", "retention.ran": "removed what is not kept",
 	"hold.made": "put under legal hold", "hold.released": "released a legal hold",
 	"export.made": "exported", "export.fetched": "fetched a file", "report.kept": "kept a report", "report.paused": "paused a report, or let it go on", "report.sent": "sent a report", "report.deleted": "deleted a report",
 	"rejected.replayed": "replayed rejected events", "rejected.discarded": "discarded rejected events", "rejected.fetched": "fetched rejected events",
@@ -572,14 +572,14 @@ func AuditPage(m Audit) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, " <div class=\"section\"><h2>How long it is kept</h2></div><form class=\"form\" method=\"post\" action=\"/admin/audit/keep\" data-confirm=\"Older entries are removed within the hour, for good. Keep this?\"><label class=\"field\"><span>Days; empty: for ever</span><input class=\"input\" name=\"days\" value=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, " <div class=\"section\"><h2>How long it is kept</h2></div><form class=\"form\" method=\"post\" action=\"/admin/audit/keep\" data-confirm=\"Older entries are removed within the hour, for good. Keep this?\"><label class=\"field\"><span>Keep for (days), blank = forever</span><input class=\"input\" name=\"days\" value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var31 string
 			templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(m.Days)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/audit.templ`, Line: 148, Col: 105}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/audit.templ`, Line: 148, Col: 116}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 			if templ_7745c5c3_Err != nil {

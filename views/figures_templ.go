@@ -410,7 +410,7 @@ func LatencyView(m Latency) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, " <div class=\"panels two\"><section class=\"panel\"><div class=\"panel-head\"><h2>Where the time goes</h2><span class=\"quiet\">of turns of which the platform told it</span></div><table class=\"list figures\"><thead><tr><th>Part</th><th class=\"num\">Turns</th><th class=\"num\">p50</th><th class=\"num\">p95</th><th class=\"num\">p99</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, " <div class=\"panels two\"><section class=\"panel\"><div class=\"panel-head\"><h2>Where the time goes</h2><span class=\"quiet\">in turns for which the platform reported it</span></div><table class=\"list figures\"><thead><tr><th>Part</th><th class=\"num\">Turns</th><th class=\"num\">p50</th><th class=\"num\">p95</th><th class=\"num\">p99</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -999,7 +999,7 @@ func CSATView(m CSAT) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if !m.Any && m.AnyData {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 75, "<div class=\"empty\"><h2>Nobody was asked for a rating in this range</h2><p>Ratings are read from the slot csat_score: satisfied, unsatisfied, or 1 to 5, of which 4 and 5 count as satisfied.</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 75, "<div class=\"empty\"><h2>Nobody was asked for a rating in this range</h2><p>Ratings are read from the slot csat_score: satisfied, unsatisfied, or 1 to 5, where 4 and 5 count as satisfied.</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -225,7 +225,7 @@ func MaskingPage(m Masking) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "</fieldset><label class=\"field\"><span>Own patterns, one a line: a name, a colon, a regular expression (RE2)</span> <textarea class=\"input mono\" name=\"patterns\" rows=\"3\" spellcheck=\"false\" placeholder=\"customer number: \\bK-\\d{6}\\b\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "</fieldset><label class=\"field\"><span>Own patterns, one per line: a name, a colon, a regular expression (RE2)</span> <textarea class=\"input mono\" name=\"patterns\" rows=\"3\" spellcheck=\"false\" placeholder=\"customer number: \\bK-\\d{6}\\b\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -238,7 +238,7 @@ func MaskingPage(m Masking) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "</textarea></label> <label class=\"field\"><span>Slots whose values are personal, one a line; with entities and commands of that name</span> <textarea class=\"input mono\" name=\"slots\" rows=\"3\" spellcheck=\"false\" placeholder=\"customer_name\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "</textarea></label> <label class=\"field\"><span>Slots whose values are personal, one per line (entities and commands of the same name are masked too)</span> <textarea class=\"input mono\" name=\"slots\" rows=\"3\" spellcheck=\"false\" placeholder=\"customer_name\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -423,7 +423,7 @@ func OverviewView(m Overview) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "</div><div class=\"panels two-one\"><section class=\"panel\"><div class=\"panel-head\"><h2>Flows that lose most</h2><span class=\"quiet\">bar: completed; tick: compared</span> <span class=\"end\"><a class=\"quiet\" href=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "</div><div class=\"panels two-one\"><section class=\"panel\"><div class=\"panel-head\"><h2>Flows that lose most</h2><span class=\"quiet\">bar: completed, tick: compared</span> <span class=\"end\"><a class=\"quiet\" href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

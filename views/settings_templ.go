@@ -1352,11 +1352,11 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = lines("actions", "Actions, one a line", m.Form.Actions, m.Default.Actions).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = lines("actions", "Actions, one per line", m.Form.Actions, m.Default.Actions).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = lines("flows", "Flows whose start does, one a line", m.Form.Flows, m.Default.Flows).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = lines("flows", "Flows whose start does, one per line", m.Form.Flows, m.Default.Flows).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1406,11 +1406,11 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = lines("slots", "Slots, one a line", m.Form.Slots, m.Default.Slots).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = lines("slots", "Slots, one per line", m.Form.Slots, m.Default.Slots).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 133, "<label class=\"field\"><span>Lowest rating that counts as satisfied; Rasa's own reading is 3</span> <input class=\"input\" name=\"satisfied\" value=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 133, "<label class=\"field\"><span>Lowest rating that counts as satisfied (Rasa's own reading is 3)</span> <input class=\"input\" name=\"satisfied\" value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1427,7 +1427,7 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = lines("fallbacks", "Actions, responses, intents and flows that say that it was not understood, one a line", m.Form.Fallbacks, m.Default.Fallbacks).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = lines("fallbacks", "Actions, responses, intents and flows that say that it was not understood, one per line", m.Form.Fallbacks, m.Default.Fallbacks).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1488,7 +1488,7 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 140, " <div class=\"section\"><h2>Recalculated</h2><p>stored conversations, by the settings of that time; those of which retention removed the texts stay as they are</p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 140, " <div class=\"section\"><h2>Recalculated</h2><p>stored conversations, by the settings of that time. Where retention removed the texts, they stay as they are</p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

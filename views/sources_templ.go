@@ -789,7 +789,7 @@ func settings(all [][2]string) templ.Component {
 			templ_7745c5c3_Var42 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 54, "<div class=\"section\"><h2>Settings</h2><p>set by flags, environment or file where the process starts; secrets are not shown</p></div><dl class=\"facts wide\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 54, "<div class=\"section\"><h2>Settings</h2><p>set by flags, environment or file where the process starts. Secrets are not shown</p></div><dl class=\"facts wide\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -117,7 +117,7 @@ func UsersView(m Users) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "</div><div class=\"panels\"><section class=\"panel\"><div class=\"panel-head\"><h2>Who came again</h2><span class=\"quiet\">users by the week of their first conversation ever; of them, those who wrote in the weeks after</span></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "</div><div class=\"panels\"><section class=\"panel\"><div class=\"panel-head\"><h2>Who came again</h2><span class=\"quiet\">users by the week of their first conversation, and how many of them wrote in the weeks after</span></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

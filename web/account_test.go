@@ -171,7 +171,7 @@ func TestInvitation(t *testing.T) {
 	if status, _ := o.get(ann, "/review"); status != 403 {
 		t.Errorf("a viewer reviews: %d", status)
 	}
-	if status, page := o.get(client(t), path); status != 404 || !strings.Contains(page, "not in force") {
+	if status, page := o.get(client(t), path); status != 404 || !strings.Contains(page, "no longer works") {
 		t.Errorf("the link works twice: %d", status)
 	}
 	u := o.user("ann@example.org")

@@ -75,9 +75,9 @@ func (s *server) program(
 	t, err := queries.TokenBySecret(ctx, s.Pool, secret, s.Now())
 	switch {
 	case errors.Is(err, queries.ErrNotFound):
-		s.refuse(r, "the token is not in force")
+		s.refuse(r, "the token is not valid")
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		http.Error(w, "This token is not in force.", http.StatusUnauthorized)
+		http.Error(w, "This token has expired, was revoked or is unknown.", http.StatusUnauthorized)
 		return u, true, nil
 	case err != nil:
 		return u, false, err

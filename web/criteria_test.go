@@ -56,7 +56,7 @@ func TestCriteria(t *testing.T) {
 	if status != http.StatusSeeOther {
 		t.Fatalf("draft: %d", status)
 	}
-	if body := k.page(first); !strings.Contains(body, "Not in force") {
+	if body := k.page(first); !strings.Contains(body, "Not active") {
 		t.Errorf("the draft: %.400s", body)
 	}
 	if body := k.page("/overview?range=7d"); strings.Contains(body, ">Success<") {

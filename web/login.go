@@ -353,7 +353,7 @@ func (s *server) link(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, queries.ErrNotFound) || err == nil && (u.Disabled || l.Kind != access.LinkSignIn &&
 		!s.passwords()) {
 		s.message(w, r, http.StatusNotFound, views.Message{
-			Page: s.page(r, "", ""), Heading: "This link is not in force",
+			Page: s.page(r, "", ""), Heading: "This link no longer works",
 			Text: "It was used, or has expired. Ask an admin for another one.", Back: "/login", BackText: "Sign in",
 		})
 		return nil

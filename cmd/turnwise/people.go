@@ -281,7 +281,7 @@ type tokenCreateCmd struct {
 	Name        string   `arg:"" help:"Name of the token and of its source."`
 	Role        string   `enum:"ingest,analytics_viewer,analytics_admin,admin" default:"ingest" help:"What it may do, one of ${enum} (${default})."`
 	Only        []string `help:"Assistants of which it may send or read; default: all." placeholder:"NAME"`
-	Days        int      `help:"For how many days it is in force; default: until it is revoked."`
+	Days        int      `help:"Expires after so many days; default: never."`
 	Events      int32    `name:"events-per-minute" help:"How many events it may send in a minute; default: any number."`
 	Megabytes   int64    `name:"megabytes-per-minute" help:"How many megabytes it may send in a minute; default: any number."`
 	Assistant   string   `help:"Assistant of events that name none; default: the token's name."`
@@ -325,7 +325,7 @@ func (tokenListCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		tokens, err := queries.Tokens(c.ctx, pool)
 		for _, t := range tokens {
-			state := "in force"
+			state := "active"
 			switch {
 			case t.RevokedAt != nil:
 				state = "revoked"
@@ -353,7 +353,7 @@ func (t *tokenRevokeCmd) Run(c *cli) error {
 		return c.audited(pool, func(tx pgx.Tx) (deed, error) {
 			name, err := queries.RevokeToken(c.ctx, tx, id, time.Now())
 			if errors.Is(err, queries.ErrNotFound) {
-				err = errors.New("there is no such token in force")
+				err = errors.New("there is no such active token")
 			}
 			return deed{act: queries.AuditTokenRevoked, id: id.String(), name: name}, err
 		})

@@ -200,8 +200,9 @@ sources:
 		t.Errorf("%+v, %v", all, err)
 	}
 	for text, want := range map[string]string{
-		"sources:\n  - kafka: {brokers: [\"k:1\"]}":                                                        "source number 1: it needs a name",
-		"sources:\n  - name: a":                                                                            "it needs either kafka or rabbitmq",
+		"sources:\n  - kafka: {brokers: [\"k:1\"]}": "source number 1: it needs a name",
+		"sources:\n  - name: a":                     "it needs one of kafka, rabbitmq and rasa_sql",
+		"sources:\n  - {name: a, kafka: {brokers: [\"k:1\"]}, rasa_sql: {url: \"postgres://h/rasa\"}}":     "it needs one of kafka, rabbitmq and rasa_sql",
 		"sources:\n  - name: a\n    kafka: {brokers: [\"k:1\"], topicz: [x]}":                              "topicz",
 		"sources:\n  - {name: a, format: csv, kafka: {brokers: [\"k:1\"]}}":                                "format",
 		"sources:\n  - name: a\n    kafka: {brokers: [\"k:1\"], password: \"${NO}\"}":                      "not set in the environment: ${NO}",
