@@ -293,7 +293,11 @@ func (d *Document) WriteXLSX(w io.Writer) error {
 		"":               "yyyy-mm-dd", // of days
 		dashboard.Counts: "#,##0", dashboard.Decimals: "0.00", dashboard.Percents: "0.0%", dashboard.Times: "#,##0",
 	} {
-		id, err := book.NewStyle(&excelize.Style{CustomNumFmt: text(format)})
+		style := excelize.Style{CustomNumFmt: text(format)}
+		if u == "" {
+			style.Alignment = &excelize.Alignment{Horizontal: "left"} // as the words that head rows elsewhere
+		}
+		id, err := book.NewStyle(&style)
 		if err != nil {
 			return err
 		}

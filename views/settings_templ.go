@@ -1348,7 +1348,7 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 124, "\"><h2>Handing over to a person</h2><p class=\"quiet\">the first of these makes a conversation escalated</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 124, "\"><h2>Hand-off to a human agent</h2><p class=\"quiet\">A conversation counts as escalated at the first of these.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1356,7 +1356,7 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = lines("flows", "Flows whose start does, one per line", m.Form.Flows, m.Default.Flows).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = lines("flows", "Flows that hand over when they start, one per line", m.Form.Flows, m.Default.Flows).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1368,7 +1368,7 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = maskCheck("agent", m.Form.Agent, "a person writes").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = maskCheck("agent", m.Form.Agent, "a human agent writes").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1402,7 +1402,7 @@ func AssistantPage(m AssistantSettings) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 132, ">Never a hand-off</option></select></label><h2>Ratings</h2><p class=\"quiet\">the last valid value of one of these slots, from 1 to 5 or satisfied and unsatisfied</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 132, ">Never a hand-off</option></select></label><h2>Ratings</h2><p class=\"quiet\">The last valid value of one of these slots: 1 to 5, or satisfied and unsatisfied.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1423,11 +1423,11 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 134, "\" type=\"number\" min=\"1\" max=\"5\" required></label><h2>Not understood, and over</h2>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 134, "\" type=\"number\" min=\"1\" max=\"5\" required></label><h2>Fallback and end</h2>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = lines("fallbacks", "Actions, responses, intents and flows that say that it was not understood, one per line", m.Form.Fallbacks, m.Default.Fallbacks).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = lines("fallbacks", "Actions, responses, intents and flows that mean it did not understand, one per line", m.Form.Fallbacks, m.Default.Fallbacks).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1452,7 +1452,7 @@ func AssistantPage(m AssistantSettings) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 137, "<p class=\"quiet\">For assistants whose events do not tell that a conversation begins, such as Rasa with session_expiration_time: 0: without it, all that somebody ever writes is one conversation.</p><h2>Closing words</h2><p class=\"quiet\">A last message that only says thanks, or that only got one of these questions, leaves the outcome as it was before. * stands for any text.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 137, "<p class=\"quiet\">For assistants whose events do not tell that a conversation begins, such as Rasa with <code>session_expiration_time: 0</code>. Unless this is on, everything a person ever writes is one conversation.</p><h2>Closing words</h2><p class=\"quiet\">A last message that only says thanks, or that only got one of these questions, leaves the outcome as it was before. * stands for any text.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

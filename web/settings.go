@@ -121,7 +121,7 @@ func (s *server) assistant(w http.ResponseWriter, r *http.Request) error {
 	}
 	said := map[string]string{
 		"kept": "Saved. New events follow it within ten seconds; stored conversations stay as they are.",
-		"fold": "Saved. Stored conversations are being recalculated in the background.",
+		"fold": "Saved. Stored conversations are recalculated in the background, starting in about two minutes.",
 		"merged": "Events that name the old name belong to this assistant from now on. Stored conversations " +
 			"follow within minutes.",
 		"separated": "Events that name it belong to it again. Stored conversations follow within minutes.",
