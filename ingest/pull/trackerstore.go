@@ -165,7 +165,7 @@ type session struct {
 	next    int64          // all up to here was handed out, but for gaps
 	seen    map[int64]bool // ids within the window that were handed out
 	first   bool           // nothing was handed out
-	kept    int64          // what is noted as stored
+	kept    int64          // what is noted as stored; -1 where that is to be noted anew
 	renewed time.Time
 	rest    bool // there was nothing more
 }
@@ -201,17 +201,43 @@ func (c *Consumer) Open(ctx context.Context, m ingest.Memory, report func(err er
 		return nil, s.give(ctx, err)
 	}
 	if newest < s.kept {
-		report(fmt.Errorf(
-			"table %s ends at id %d, and had been read to %d: it is read from its beginning", c.cfg.Table, newest, s.kept,
-		))
-		report(nil)
-		s.kept = 0
+		s.again(newest, s.kept)
 	}
 	s.next = max(0, s.kept-window) // what was committed late comes again, and is known
 	c.mu.Lock()
-	c.known, c.at = true, s.kept
+	c.known, c.at = true, max(0, s.kept)
 	c.mu.Unlock()
 	return s, nil
+}
+
+// again begins at the beginning: the table ends before what was read, so it was made anew or rows were deleted. What
+// comes twice is known.
+func (s *session) again(newest, read int64) {
+	s.report(fmt.Errorf(
+		"table %s ends at id %d, and had been read to %d: it is read from its beginning", s.c.cfg.Table, newest, read,
+	))
+	s.report(nil)
+	s.kept, s.next, s.first = -1, 0, true
+	clear(s.seen)
+	s.c.mu.Lock()
+	s.c.at = 0
+	s.c.mu.Unlock()
+}
+
+// shrunk begins again where the table ends before what was read of it and all of that is stored.
+func (s *session) shrunk(ctx context.Context) (bool, error) {
+	s.c.mu.Lock()
+	at := s.c.at
+	s.c.mu.Unlock()
+	if at < s.next {
+		return false, nil // what is on its way would note its place
+	}
+	newest, err := newest(ctx, s.conn, s.c.cfg.table())
+	if err != nil || newest >= s.next {
+		return false, err
+	}
+	s.again(newest, s.next)
+	return true, nil
 }
 
 // give leaves the store to others after something went wrong.
@@ -265,6 +291,11 @@ func (s *session) Next(ctx context.Context) (*ingest.Portion, error) {
 		}
 		if rows = append(late, rows...); len(rows) > 0 {
 			return s.portion(rows), nil
+		}
+		if again, err := s.shrunk(ctx); err != nil {
+			return nil, err
+		} else if again {
+			s.rest = false
 		}
 	}
 }

@@ -143,9 +143,29 @@ func TestFollow(t *testing.T) {
 	if trouble := stream.Status().Error; !strings.Contains(trouble, "read from its beginning") {
 		t.Errorf("it says %q", trouble)
 	}
+
+	// The same while it is read: first it is empty, then there are rows under ids that were read before.
+	s.do(`truncate rasa.events restart identity`)
+	brokertest.Until(t, func() string {
+		if trouble := stream.Status().Error; !strings.Contains(trouble, "ends at id 0, and had been read to 10") {
+			return trouble
+		}
+		return ""
+	})
+	brokertest.Until(t, func() string {
+		if kept := brokertest.Count(t, pool, `select committed from stream_parts`); kept != 0 {
+			return fmt.Sprintf("kept is %d", kept)
+		}
+		return ""
+	})
+	s.add(2710, 2715)
+	stored(t, pool, 2715)
 	stop()
+	if kept := brokertest.Count(t, pool, `select committed from stream_parts`); kept != 5 {
+		t.Errorf("kept is %d", kept)
+	}
 	// What was read again is known, and nothing is there twice.
-	if n := brokertest.Count(t, pool, `select count(distinct id) from messages`); n != 2710 {
+	if n := brokertest.Count(t, pool, `select count(distinct id) from messages`); n != 2715 {
 		t.Errorf("%d messages", n)
 	}
 }
