@@ -33,7 +33,7 @@ type importCmd struct {
 	Assistant       string   `default:"default" help:"Assistant of events that name none (${default})."`
 	AssistantAlways bool     `help:"All events belong to that assistant, whichever they name: for bots that name another at each training."`
 	Environment     string   `help:"Environment of the events, such as production."`
-	Sender          string   `help:"Whose events those are that name no sender." placeholder:"KEY"`
+	Sender          string   `help:"Sender of the events that name none." placeholder:"KEY"`
 	Force           bool     `help:"Import a file even when none of its first lines is an event."`
 	Source          string   `help:"Name of the source in Data health; default: the file's name."`
 	Writers         int      `default:"2" help:"Transactions side by side (${default})."`
