@@ -26,7 +26,7 @@ const (
 // Decoder decodes events and shares their recurring words. It is for one goroutine.
 type Decoder struct {
 	words [1024]string // by a hash; a newer word takes an older one's place
-	s     scanner
+	s     wire.Scanner
 	r     raw
 	// the sender of the event before: most often the next one's too
 	lastAssistant, lastKey string
@@ -103,8 +103,8 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 		e.Original = []byte(received)
 		e.Flags |= conversation.FlagRepaired
 	}
-	if len(d.s.repairs) > 0 {
-		body = d.s.repaired()
+	if len(d.s.Repairs) > 0 {
+		body = d.s.Repaired()
 		if r, rej = d.again(r, body, received); rej != nil {
 			return nil, rej
 		}
@@ -197,29 +197,29 @@ func (d *Decoder) sender(assistant, key string) int64 {
 
 // scan makes one pass over the body.
 func (d *Decoder) scan(body string) (*raw, *wire.Reject) {
-	d.s = scanner{b: body, repairs: d.s.repairs[:0]}
+	d.s = wire.Scanner{Text: body, Repairs: d.s.Repairs[:0]}
 	s := &d.s
 	d.r = raw{e: new(conversation.Event)}
 	r := &d.r
 	r.e.Confidence, r.e.UnderstandingMS, r.e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
-	if c := s.peek(); c != '{' {
+	if c := s.Peek(); c != '{' {
 		if looks := looksLike(body); looks != "" {
 			return nil, wire.NewReject(wire.CodeJSON, looks, 0)
 		}
-		if s.skip(); s.err == "" {
+		if s.Skip(); s.Err == "" {
 			return nil, wire.NewReject(wire.CodeShape, "not a JSON object", 0)
 		}
-		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.err, s.pos)
+		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.Err, s.Pos)
 	}
-	s.object(func(key string) { d.member(r, key) })
-	if s.err == "" && s.peek() != 0 {
-		s.fail("something follows the object")
+	s.Object(func(key string) { d.member(r, key) })
+	if s.Err == "" && s.Peek() != 0 {
+		s.Fail("something follows the object")
 	}
-	if s.err != "" {
+	if s.Err != "" {
 		if looks := looksLike(body); looks != "" {
 			return nil, wire.NewReject(wire.CodeJSON, looks, 0)
 		}
-		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.err, s.pos)
+		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.Err, s.Pos)
 	}
 	return r, nil
 }
@@ -232,12 +232,12 @@ func (d *Decoder) member(r *raw, key string) {
 		d.senderKey(r)
 	case "event":
 		r.eventState, e.Type = 'x', ""
-		if s.peek() == '"' {
+		if s.Peek() == '"' {
 			e.Type = d.ident(e)
 			r.eventState = 's'
 			return
 		}
-		s.skip()
+		s.Skip()
 	case "timestamp":
 		d.timestamp(r)
 	case "metadata":
@@ -246,20 +246,20 @@ func (d *Decoder) member(r *raw, key string) {
 		d.parseData(r)
 	case "text":
 		r.structured = ""
-		if c := s.peek(); c == '{' || c == '[' {
+		if c := s.Peek(); c == '{' || c == '[' {
 			e.Flags |= conversation.FlagMisfit
-			e.Text, r.structured = "", s.skip()
+			e.Text, r.structured = "", s.Skip()
 			return
 		}
 		e.Text = d.text(e)
 	case "update":
 		e.Update = d.text(e)
 	case "value":
-		e.Value = s.skip()
+		e.Value = s.Skip()
 	case "data":
-		r.dataSpan = s.skip()
+		r.dataSpan = s.Skip()
 	case "policy":
-		r.policy = s.skip() // of an action: part of its identity
+		r.policy = s.Skip() // of an action: part of its identity
 	case "action_text":
 		r.template = d.text(e)
 	case "anonymized_at":
@@ -267,17 +267,17 @@ func (d *Decoder) member(r *raw, key string) {
 	case mask.ToldMember:
 		d.told(e)
 	case "conversation_id":
-		r.mantleID = s.peek() == '"'
-		s.skip()
+		r.mantleID = s.Peek() == '"'
+		s.Skip()
 	default:
 		if name := nameOf(e, key); name != nil {
 			*name = d.ident(e)
 			return
 		}
-		if s.peek() == '{' {
+		if s.Peek() == '{' {
 			r.mantleBody++
 		}
-		s.skip()
+		s.Skip()
 	}
 }
 
@@ -308,17 +308,17 @@ func nameOf(e *conversation.Event, key string) *string {
 func (d *Decoder) senderKey(r *raw) {
 	s := &d.s
 	r.senderState, r.sender = 'x', ""
-	switch c := s.peek(); {
+	switch c := s.Peek(); {
 	case c == '"':
-		r.sender, _, _ = s.str()
+		r.sender, _, _ = s.Str()
 		r.senderState = 's'
 	case c == '-' || c >= '0' && c <= '9':
 		// Telegram's are whole numbers, which Rasa itself writes as text elsewhere
-		if raw, finite, ok := s.number(); ok && finite && !strings.ContainsAny(raw, ".eE") {
+		if raw, finite, ok := s.Number(); ok && finite && !strings.ContainsAny(raw, ".eE") {
 			r.sender, r.senderState = raw, 's'
 		}
 	default:
-		s.skip()
+		s.Skip()
 	}
 }
 
@@ -326,19 +326,19 @@ func (d *Decoder) senderKey(r *raw) {
 func (d *Decoder) timestamp(r *raw) {
 	s, e := &d.s, r.e
 	r.timeState, e.Time = 'x', 0
-	if s.peek() == '"' && d.textTimes {
-		if raw, _, ok := s.str(); ok {
-			if seconds, ok := textTime(unescape(raw)); ok {
+	if s.Peek() == '"' && d.textTimes {
+		if raw, _, ok := s.Str(); ok {
+			if seconds, ok := textTime(wire.Unescape(raw)); ok {
 				r.timeState, e.Time = 'n', seconds
 			}
 		}
 		return
 	}
-	if c := s.peek(); c == '"' || c == '{' || c == '[' || c == 't' || c == 'f' || c == 'n' {
-		s.skip()
+	if c := s.Peek(); c == '"' || c == '{' || c == '[' || c == 't' || c == 'f' || c == 'n' {
+		s.Skip()
 		return
 	}
-	raw, finite, ok := s.number()
+	raw, finite, ok := s.Number()
 	if !ok {
 		return
 	}
@@ -353,7 +353,7 @@ func (d *Decoder) timestamp(r *raw) {
 // redactedAt reads a time in whichever form: seconds, or ISO 8601; 1 for a form it does not know.
 func (d *Decoder) redactedAt() float64 {
 	s := &d.s
-	span := s.skip()
+	span := s.Skip()
 	if span == "null" || span == "false" || span == "NaN" {
 		return 0
 	}
@@ -387,29 +387,29 @@ func textTime(text string) (seconds float64, ok bool) {
 // text reads a string or null; anything else leaves the field empty and marks the event.
 func (d *Decoder) text(e *conversation.Event) string {
 	s := &d.s
-	switch s.peek() {
+	switch s.Peek() {
 	case '"':
-		raw, esc, _ := s.str()
+		raw, esc, _ := s.Str()
 		if esc {
-			return unescape(raw)
+			return wire.Unescape(raw)
 		}
 		return raw
 	case 'n':
 	default:
 		e.Flags |= conversation.FlagMisfit
 	}
-	s.skip()
+	s.Skip()
 	return ""
 }
 
 // ident reads a short string that recurs. What is too long for an index is cut and told apart by a digest.
 func (d *Decoder) ident(e *conversation.Event) string {
 	s := &d.s
-	if s.peek() == '"' {
-		raw, esc, _ := s.str()
+	if s.Peek() == '"' {
+		raw, esc, _ := s.Str()
 		w := raw
 		if esc {
-			w = unescape(raw)
+			w = wire.Unescape(raw)
 		}
 		if len(w) > maxIdent {
 			e.Flags |= conversation.FlagMisfit
@@ -424,9 +424,9 @@ func (d *Decoder) ident(e *conversation.Event) string {
 // float reads a number in [0, most]; NaN for anything else, which leaves the field empty and marks the event.
 func (d *Decoder) float(e *conversation.Event, most float64) float64 {
 	s := &d.s
-	switch c := s.peek(); {
+	switch c := s.Peek(); {
 	case c == '-' || c == 'N' || c == 'I' || c >= '0' && c <= '9':
-		raw, finite, ok := s.number()
+		raw, finite, ok := s.Number()
 		if f, err := strconv.ParseFloat(raw, 64); ok && finite && err == nil && f >= 0 && f <= most {
 			return math.Abs(f) // of minus zero
 		}
@@ -437,16 +437,16 @@ func (d *Decoder) float(e *conversation.Event, most float64) float64 {
 	case c != 'n':
 		e.Flags |= conversation.FlagMisfit
 	}
-	s.skip()
+	s.Skip()
 	return math.NaN()
 }
 
 // misfit passes over a value that should have been of another type.
 func (d *Decoder) misfit(e *conversation.Event) {
-	if d.s.peek() != 'n' {
+	if d.s.Peek() != 'n' {
 		e.Flags |= conversation.FlagMisfit
 	}
-	d.s.skip()
+	d.s.Skip()
 }
 
 func (r *raw) checkSender() *wire.Reject {
@@ -462,14 +462,14 @@ func (r *raw) checkSender() *wire.Reject {
 	}
 	key := r.sender
 	if strings.IndexByte(key, '\\') >= 0 {
-		probe := scanner{b: `"` + r.sender + `"`}
-		if probe.str(); len(probe.repairs) > 0 {
+		probe := wire.Scanner{Text: `"` + r.sender + `"`}
+		if probe.Str(); len(probe.Repairs) > 0 {
 			return wire.NewReject(
 				wire.CodeSender, "sender_id holds NUL or half a surrogate pair; to repair it could merge two people",
 				-1,
 			)
 		}
-		key = unescape(r.sender)
+		key = wire.Unescape(r.sender)
 	}
 	if !utf8.ValidString(key) {
 		return wire.NewReject(wire.CodeSender, "sender_id is not valid UTF-8", -1)

@@ -17,11 +17,11 @@ func (d *Decoder) metadata(r *raw) {
 	r.assistant, r.activeFlow, r.activeStep, r.attachments[0] = "", "", "", ""
 	e.ModelID, e.ModelName, e.SessionID, r.external = "", "", "", false
 	e.UnderstandingMS, e.PredictionMS = math.NaN(), math.NaN()
-	if s.peek() != '{' {
+	if s.Peek() != '{' {
 		d.misfit(e)
 		return
 	}
-	s.object(func(key string) {
+	s.Object(func(key string) {
 		switch key {
 		case "assistant_id":
 			r.assistant = d.ident(e)
@@ -40,27 +40,27 @@ func (d *Decoder) metadata(r *raw) {
 		case "_reason":
 			e.Reason = d.ident(e)
 		case "attachments":
-			r.attachments[0] = s.skip()
+			r.attachments[0] = s.Skip()
 		case "is_external":
-			r.external = s.peek() == 't'
-			s.skip()
+			r.external = s.Peek() == 't'
+			s.Skip()
 		case "execution_times":
-			if s.peek() != '{' {
+			if s.Peek() != '{' {
 				d.misfit(e)
 				return
 			}
-			s.object(func(key string) {
+			s.Object(func(key string) {
 				switch key {
 				case "command_processor":
 					e.UnderstandingMS = d.float(e, maxMS)
 				case "prediction_loop":
 					e.PredictionMS = d.float(e, maxMS)
 				default:
-					s.skip()
+					s.Skip()
 				}
 			})
 		default:
-			s.skip()
+			s.Skip()
 		}
 	})
 }
@@ -69,20 +69,20 @@ func (d *Decoder) parseData(r *raw) {
 	s, e := &d.s, r.e
 	e.Intent, e.Confidence, e.Commands = "", math.NaN(), nil
 	r.parseMsgID, r.entities, r.attachments[1] = "", "", ""
-	if s.peek() != '{' {
+	if s.Peek() != '{' {
 		d.misfit(e)
 		return
 	}
 	var full string
 	var selectors map[string]string
-	s.object(func(key string) {
+	s.Object(func(key string) {
 		switch key {
 		case "intent":
-			if s.peek() != '{' {
+			if s.Peek() != '{' {
 				d.misfit(e)
 				return
 			}
-			s.object(func(key string) {
+			s.Object(func(key string) {
 				switch key {
 				case "name":
 					e.Intent = d.ident(e)
@@ -91,25 +91,25 @@ func (d *Decoder) parseData(r *raw) {
 				case "full_retrieval_intent_name":
 					full = d.ident(e)
 				default:
-					s.skip()
+					s.Skip()
 				}
 			})
 		case "entities":
-			if s.peek() != '[' {
+			if s.Peek() != '[' {
 				d.misfit(e)
 				return
 			}
-			r.entities = s.skip()
+			r.entities = s.Skip()
 		case "message_id":
 			r.parseMsgID = d.ident(e)
 		case "attachments":
-			r.attachments[1] = s.skip()
+			r.attachments[1] = s.Skip()
 		case "response_selector":
 			selectors = d.selectors(e)
 		case "commands":
 			d.commands(e)
 		default:
-			s.skip()
+			s.Skip()
 		}
 	})
 	if full == "" {
@@ -123,27 +123,27 @@ func (d *Decoder) parseData(r *raw) {
 // selectors reads the chosen response key of each response selector.
 func (d *Decoder) selectors(e *conversation.Event) map[string]string {
 	s := &d.s
-	if s.peek() != '{' {
+	if s.Peek() != '{' {
 		d.misfit(e)
 		return nil
 	}
 	found := map[string]string{}
-	s.object(func(selector string) {
-		if s.peek() != '{' {
-			s.skip()
+	s.Object(func(selector string) {
+		if s.Peek() != '{' {
+			s.Skip()
 			return
 		}
-		s.object(func(key string) {
-			if key != "response" || s.peek() != '{' {
-				s.skip()
+		s.Object(func(key string) {
+			if key != "response" || s.Peek() != '{' {
+				s.Skip()
 				return
 			}
-			s.object(func(key string) {
+			s.Object(func(key string) {
 				if key == "intent_response_key" {
 					found[selector] = d.ident(e)
 					return
 				}
-				s.skip()
+				s.Skip()
 			})
 		})
 	})
@@ -153,20 +153,20 @@ func (d *Decoder) selectors(e *conversation.Event) map[string]string {
 func (d *Decoder) commands(e *conversation.Event) {
 	s := &d.s
 	e.Commands = nil
-	if s.peek() != '[' {
+	if s.Peek() != '[' {
 		d.misfit(e)
 		return
 	}
-	s.open('[')
-	for first := true; s.next(']', first); first = false {
-		if s.peek() != '{' || len(e.Commands) == conversation.MaxCommands {
+	s.Open('[')
+	for first := true; s.Next(']', first); first = false {
+		if s.Peek() != '{' || len(e.Commands) == conversation.MaxCommands {
 			d.misfit(e)
 			continue
 		}
 		var c conversation.Command
 		var slot, flow, value string
-		start := s.pos
-		s.object(func(key string) {
+		start := s.Pos
+		s.Object(func(key string) {
 			switch key {
 			case "command":
 				c.Kind = d.ident(e)
@@ -175,9 +175,9 @@ func (d *Decoder) commands(e *conversation.Event) {
 			case "name":
 				slot = d.ident(e)
 			case "value":
-				value = s.skip()
+				value = s.Skip()
 			default:
-				s.skip()
+				s.Skip()
 			}
 		})
 		switch c.Kind {
@@ -186,7 +186,7 @@ func (d *Decoder) commands(e *conversation.Event) {
 		case "set slot":
 			c.Slot, c.Value = slot, value
 		default:
-			c.Detail = s.b[start:s.pos]
+			c.Detail = s.Text[start:s.Pos]
 		}
 		e.Commands = append(e.Commands, c)
 	}

@@ -32,7 +32,7 @@ func (d *Decoder) Glance(body string, in wire.Intake) (g wire.Glance, ok bool) {
 	if !named || in.Always {
 		assistant = in.Assistant
 	} else if strings.IndexByte(assistant, '\\') >= 0 {
-		assistant = unescape(assistant)
+		assistant = wire.Unescape(assistant)
 	}
 	if to, ok := in.Aliases[assistant]; ok {
 		assistant = to
@@ -64,10 +64,10 @@ func after(body, key string) (string, bool) {
 		return "", false
 	}
 	rest := strings.TrimLeft(body[at+len(key):], ": ")
-	v := scanner{b: rest}
-	if v.peek() != '"' {
+	v := wire.Scanner{Text: rest}
+	if v.Peek() != '"' {
 		return "", false
 	}
-	raw, _, ok := v.str()
-	return raw, ok && len(v.repairs) == 0
+	raw, _, ok := v.Str()
+	return raw, ok && len(v.Repairs) == 0
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"turnwise/conversation"
+	"turnwise/ingest/wire"
 )
 
 // finish sets the fields that depend on the type.
@@ -78,10 +79,10 @@ func rich(span string) string {
 	if len(span) == 0 || span[0] != '{' {
 		return ""
 	}
-	s := scanner{b: span}
+	s := wire.Scanner{Text: span}
 	members := map[string]string{}
-	s.object(func(key string) {
-		if v := s.skip(); v != "null" {
+	s.Object(func(key string) {
+		if v := s.Skip(); v != "null" {
 			members[key] = v
 		} else {
 			delete(members, key)
@@ -134,10 +135,10 @@ func (r *raw) discriminator() []byte {
 		}
 	case typeBot, typeAgent:
 		add(e.Text)
-		add(canonicalText(e.Rich))
+		add(wire.Canonical(e.Rich))
 	case typeSlot:
 		add(e.Name)
-		add(canonicalText(e.Value))
+		add(wire.Canonical(e.Value))
 	case typeAction, "action_execution_rejected", "followup", "active_loop", "reminder", "cancel_reminder", "form":
 		add(e.Name)
 	case typeStack:

@@ -78,7 +78,7 @@ func digestOf(key []byte, letters string) int64 {
 // told reads what withTold wrote.
 func (d *Decoder) told(e *conversation.Event) {
 	var list [][3]any
-	if json.Unmarshal([]byte(d.s.skip()), &list) != nil {
+	if json.Unmarshal([]byte(d.s.Skip()), &list) != nil {
 		return
 	}
 	for _, x := range list {

@@ -1,6 +1,10 @@
 package rasa
 
-import "strings"
+import (
+	"strings"
+
+	"turnwise/ingest/wire"
+)
 
 // unwrapNumbers returns the body with numbers that MongoDB ({"$numberDouble": "0.5"}) or DynamoDB ({"N": "0.5"})
 // wrapped written as numbers: wherever they stand, they mean no more. A body without any is returned as it is.
@@ -9,43 +13,43 @@ func unwrapNumbers(body string) string {
 	if !strings.Contains(body, `$number`) && !strings.Contains(body, `N"`) {
 		return body
 	}
-	s := scanner{b: body}
-	var found []repair
-	s.wrappers(&found)
-	if s.err != "" || len(found) == 0 {
+	s := wire.Scanner{Text: body}
+	var found []wire.Repair
+	wrappers(&s, &found)
+	if s.Err != "" || len(found) == 0 {
 		return body // what is wrong with it is said elsewhere
 	}
-	s.repairs = found
-	return s.repaired()
+	s.Repairs = found
+	return s.Repaired()
 }
 
 // wrappers reads one value and notes the wrapped numbers in it.
-func (s *scanner) wrappers(found *[]repair) {
-	switch s.peek() {
+func wrappers(s *wire.Scanner, found *[]wire.Repair) {
+	switch s.Peek() {
 	case '{':
-		from, members, number := s.pos, 0, ""
-		s.object(func(key string) {
+		from, members, number := s.Pos, 0, ""
+		s.Object(func(key string) {
 			members++
-			if s.peek() == '"' && wrapper(key) {
-				raw, _, _ := s.str()
-				if n := (scanner{b: raw}); n.wholeNumber() {
+			if s.Peek() == '"' && wrapper(key) {
+				raw, _, _ := s.Str()
+				if n := (wire.Scanner{Text: raw}); wholeNumber(&n) {
 					number = strings.TrimSpace(raw)
 				}
 				return
 			}
-			s.wrappers(found)
+			wrappers(s, found)
 		})
-		if members == 1 && number != "" && s.err == "" {
-			*found = append(*found, repair{from, s.pos, number})
+		if members == 1 && number != "" && s.Err == "" {
+			*found = append(*found, wire.Repair{From: from, To: s.Pos, With: number})
 		}
 	case '[':
-		if s.open('[') {
-			for first := true; s.next(']', first); first = false {
-				s.wrappers(found)
+		if s.Open('[') {
+			for first := true; s.Next(']', first); first = false {
+				wrappers(s, found)
 			}
 		}
 	default:
-		s.skip()
+		s.Skip()
 	}
 }
 
@@ -58,7 +62,7 @@ func wrapper(key string) bool {
 }
 
 // wholeNumber tells whether the text is one number and nothing else.
-func (s *scanner) wholeNumber() bool {
-	s.number()
-	return s.err == "" && s.peek() == 0
+func wholeNumber(s *wire.Scanner) bool {
+	s.Number()
+	return s.Err == "" && s.Peek() == 0
 }

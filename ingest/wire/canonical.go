@@ -1,4 +1,4 @@
-package rasa
+package wire
 
 import (
 	"bytes"
@@ -11,29 +11,25 @@ import (
 	"strings"
 )
 
-// Digest is a hash of an event's content in canonical form: keys sorted, the last of equal keys alone, numbers by value
-// to nine decimals, without sender_id and timestamp, and with members that are null and empty metadata left out. Bodies
-// that differ only in these are the same event: live and out of any of Rasa's stores.
-func Digest(body string) uint64 {
-	s := scanner{b: body}
-	out := s.canonical(nil, func(key, value string) bool {
-		return key == "sender_id" || key == "timestamp" || value == "null" || key == "metadata" && value == "{}"
-	})
-	if s.err != "" {
+// Digest is a hash of JSON in canonical form; leave says which members of the outermost object are left out.
+func Digest(body string, leave func(key, value string) bool) uint64 {
+	s := Scanner{Text: body}
+	out := s.canonical(nil, leave)
+	if s.Err != "" {
 		out = []byte(body)
 	}
 	sum := sha256.Sum256(out)
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// canonicalText is JSON in canonical form.
-func canonicalText(text string) string {
+// Canonical is JSON in canonical form: keys sorted, the last of equal keys alone, numbers by value to nine decimals.
+func Canonical(text string) string {
 	if text == "" {
 		return ""
 	}
-	s := scanner{b: text}
+	s := Scanner{Text: text}
 	out := s.canonical(nil, nil)
-	if s.err != "" {
+	if s.Err != "" {
 		return text
 	}
 	return string(out)
@@ -41,12 +37,12 @@ func canonicalText(text string) string {
 
 // canonical reads one value and appends its canonical form; leave says which members of the outermost object
 // to leave out.
-func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte {
-	switch s.peek() {
+func (s *Scanner) canonical(b []byte, leave func(key, value string) bool) []byte {
+	switch s.Peek() {
 	case '{':
 		type member struct{ key, value string }
 		var members []member
-		s.object(func(key string) {
+		s.Object(func(key string) {
 			value := string(s.canonical(nil, nil))
 			members = append(members, member{key, value})
 		})
@@ -68,8 +64,8 @@ func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte
 		return append(b, '}')
 	case '[':
 		b = append(b, '[')
-		if s.open('[') {
-			for first := true; s.next(']', first); first = false {
+		if s.Open('[') {
+			for first := true; s.Next(']', first); first = false {
 				if !first {
 					b = append(b, ',')
 				}
@@ -78,15 +74,15 @@ func (s *scanner) canonical(b []byte, leave func(key, value string) bool) []byte
 		}
 		return append(b, ']')
 	case '"':
-		raw, esc, _ := s.str()
+		raw, esc, _ := s.Str()
 		if esc {
-			raw = unescape(raw)
+			raw = Unescape(raw)
 		}
 		return quote(b, raw)
 	case 't', 'f', 'n':
-		return append(b, s.skip()...)
+		return append(b, s.Skip()...)
 	}
-	raw, finite, _ := s.number()
+	raw, finite, _ := s.Number()
 	if !finite {
 		return append(b, "null"...)
 	}
