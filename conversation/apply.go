@@ -7,11 +7,19 @@ import (
 
 // apply does what is particular to the event's type and returns flags to store with it.
 func (f *Fold) apply(c *Conversation, e *Event, seq int64) (flags int16) {
+	if f.edited(c, e) {
+		return 0
+	}
 	switch e.Kind {
 	case KindUser:
-		return f.user(c, e, seq)
+		flags = f.user(c, e, seq)
+		f.said(c, e, seq)
+		return flags
 	case KindBot, KindAgent:
 		f.reply(c, e, seq)
+		f.said(c, e, seq)
+	case KindSystem, KindNote:
+		f.aside(c, e, seq)
 	case KindAction:
 		f.action(c, e)
 	case KindTurnEnd:
@@ -39,8 +47,10 @@ func (f *Fold) apply(c *Conversation, e *Event, seq int64) (flags int16) {
 		if !c.Ended {
 			c.EndedAt, c.EndReason = e.At, TypeInactive
 		}
-	case KindFlowStarted, KindFlowCompleted, KindFlowCancelled, KindFlowInterrupted, KindFlowResumed:
-		return f.flow(c, e)
+	case KindFlowStarted, KindFlowCompleted, KindFlowCancelled, KindFlowInterrupted, KindFlowResumed, KindFlowStep:
+		return f.flow(c, e, seq)
+	case KindTurn, KindState, KindAbout, KindFeedback, KindScore, KindActivity, KindProfile, KindPresence:
+		return f.live(c, e, seq)
 	default: // it changes nothing
 	}
 	return 0
@@ -68,7 +78,7 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
 	c.Turns++
 	c.Turn = &Turn{
 		N: c.Turns, At: e.At, Seq: seq, EndSeq: seq, Message: e.ID, Intent: e.Intent, Platform: platform,
-		Human: c.Paused, Fallback: f.settings.fallback(e.Intent),
+		Human: c.Paused || c.Handler == HandledByHuman, Fallback: f.settings.fallback(e.Intent),
 	}
 	if e.Intent != "" && !math.IsNaN(e.Confidence) {
 		confidence := e.Confidence
@@ -114,6 +124,18 @@ func (f *Fold) reply(c *Conversation, e *Event, seq int64) {
 	turn := 0
 	if t != nil {
 		turn = t.N
+	}
+	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, turn, author})
+}
+
+// aside keeps what the platform says, and what human agents note.
+func (f *Fold) aside(c *Conversation, e *Event, seq int64) {
+	author, turn := BySystem, 0
+	if e.Kind == KindNote {
+		author = AsNote
+	}
+	if c.Turn != nil {
+		turn = c.Turn.N
 	}
 	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, turn, author})
 }
@@ -190,7 +212,7 @@ func (f *Fold) stack(c *Conversation, e *Event, seq int64) (flags int16) {
 	return 0
 }
 
-func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
+func (f *Fold) flow(c *Conversation, e *Event, seq int64) (flags int16) {
 	if e.FlowID == "" { // of no flow that is known
 		return 0
 	}
@@ -220,7 +242,11 @@ func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
 	if e.StepID != "" {
 		run.LastStep = e.StepID
 	}
+	if e.Is(Named) { // of a platform that tells flows and no stack of them
+		f.onTop(c, e, seq)
+	}
 	switch e.Kind {
+	case KindFlowStep:
 	case KindFlowStarted:
 		run.Starts++
 		switch {
@@ -239,6 +265,9 @@ func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
 			run.Status = RunCompleted
 			c.FlowDone = c.FlowDone || UserFlow(e.FlowID)
 		}
+		if e.Is(Fails) {
+			c.Last = saidError
+		}
 		c.Runs = slices.DeleteFunc(c.Runs, func(r *Run) bool { return r == run })
 		if c.PausedAt > 0 && run.Escalated && len(c.PausedRuns) < MaxFlows {
 			c.PausedRuns = append(c.PausedRuns, run)
@@ -246,4 +275,22 @@ func (f *Fold) flow(c *Conversation, e *Event) (flags int16) {
 	}
 	f.runChanged(c, run)
 	return flags
+}
+
+// onTop notes which flow goes on, and its step.
+func (f *Fold) onTop(c *Conversation, e *Event, seq int64) {
+	flow, step := e.FlowID, e.StepID
+	switch e.Kind {
+	case KindFlowCompleted, KindFlowCancelled, KindFlowInterrupted:
+		flow, step = "", ""
+		for _, r := range slices.Backward(c.Runs) {
+			if r.FlowID != e.FlowID {
+				flow, step = r.FlowID, r.LastStep
+				break
+			}
+		}
+	default:
+	}
+	c.TopFlow = flow
+	f.out.Steps = append(f.out.Steps, Step{c.ID, e.At, seq, flow, step})
 }

@@ -58,7 +58,7 @@ func (p *Projection) Marshal() []byte {
 // its events are gone from the store, so those of further ones begin a new bundle.
 func (p *Projection) ForgetWords(removed int16) {
 	if c := p.Current; c != nil {
-		c.FirstText, c.BundleLen, c.Provisional, c.Checkpoint = "", BundleSize, false, nil
+		c.FirstText, c.BundleLen, c.Provisional, c.Checkpoint, c.Fields = "", BundleSize, false, nil, nil
 		c.Removed, c.Resumed = removed, false
 	}
 	p.Stack.forget()
@@ -71,13 +71,24 @@ func (p *Projection) ForgetStack() {
 	p.BeforeReset.forget()
 }
 
-// Reword passes the first text of the current conversation through text, and the dialogue stacks, as JSON, through
-// stack.
-func (p *Projection) Reword(text func(of UUID, text string) string, stack func(json string) string) {
+// Reword passes the first text of the current conversation through text, the dialogue stacks, as JSON, through stack,
+// and what is known of conversation and user through field.
+func (p *Projection) Reword(
+	text func(of UUID, text string) string, stack func(json string) string, field func(json string) string,
+) {
+	of := [][]Field{p.Traits}
+	if p.Current != nil {
+		of = append(of, p.Current.Fields)
+	}
+	for _, fields := range of {
+		for i := range fields {
+			fields[i].Value = field(fields[i].Value)
+		}
+	}
 	if c := p.Current; c != nil {
 		c.FirstText = text(c.ID, c.FirstText)
 		if before, err := UnmarshalProjection(c.Checkpoint); err == nil {
-			before.Reword(text, stack)
+			before.Reword(text, stack, field)
 			c.Checkpoint = before.Marshal()
 		}
 	}
@@ -115,6 +126,9 @@ func UnmarshalProjection(b []byte) (p *Projection, err error) {
 		c.stored = true
 		for _, r := range c.Runs {
 			r.stored = true
+		}
+		if c.Segment != nil {
+			c.Segment.stored = true
 		}
 		for _, t := range []*Turn{c.Turn, c.Before} {
 			if t != nil {

@@ -15,12 +15,13 @@ type Conversation struct {
 	StartedAt  int64
 	LastAt     int64
 	ActiveAt   int64  // of the last event that was no mere end or silence: the duration counts until here
+	StirredAt  int64  // of the last event that went on with it: it counts as closed Idle after that
 	EndedAt    int64  // 0 unless an end was told or the next conversation began
 	EndReason  string // of the end, as told
 	Ended      bool   // for good: no event may follow
 	LastSeq    int64
 	FirstSeq   int64
-	Idle       int64 // microseconds after LastAt at which it counts as closed
+	Idle       int64 // microseconds after StirredAt at which it counts as closed
 	Checkpoint []byte
 
 	Environment, Channel string
@@ -58,6 +59,21 @@ type Conversation struct {
 	Removed     int16    // what retention removed of it: 1 its texts, 2 its events too
 	Resumed     bool     // events came after that; only a session that is told goes on
 	FlowDone    bool     // a user flow was completed in the open turn
+	Journal     bool     // events of a month that belong to no conversation
+	Test        bool     // it is no real one
+	Closed      bool     // by its state: it goes on when somebody writes
+
+	Handler       Handler
+	Segment       *Segment // the open one
+	SegmentCount  int
+	IDs           []int64 // digests of the ids of its last messages
+	Fields        []Field // what is known of it as a whole
+	Resolution    string  // as told
+	ResolutionBy  string
+	ResolutionRev float64
+	EndRev        float64
+	RatedBy       string // the id of the feedback that Rating is of
+	RatedRev      float64
 
 	Turn     *Turn // the open one; nil before the first user event
 	Before   *Turn // the one before, whose closing action_listen may come late
@@ -93,7 +109,7 @@ func (c *Conversation) ClosesAt() int64 {
 	if c.EndedAt != 0 {
 		return c.EndedAt
 	}
-	return c.LastAt + c.Idle
+	return c.StirredAt + c.Idle
 }
 
 // CSAT returns the rating, Unanswered when the user was asked in vain, or "".

@@ -33,13 +33,27 @@ const (
 	KindFlowCancelled
 	KindFlowInterrupted
 	KindFlowResumed
+	KindFlowStep // a flow is at a step
+	KindSystem   // the platform itself says something
+	KindNote     // a human agent notes something that the user does not see
+	KindTurn     // what was measured of a turn
+	KindState    // the conversation has another state or handler
+	KindAbout    // something is told of the conversation as a whole
+	KindFeedback // the user is asked for, or gives, a rating
+	KindScore    // somebody judges from outside
+	KindActivity // somebody does something beside talking
+	KindProfile  // something is told of a user
+	KindPresence // something is told of a human agent
 )
 
 // Flow tells whether the kind is one of a flow.
-func (k Kind) Flow() bool { return k >= KindFlowStarted && k <= KindFlowResumed }
+func (k Kind) Flow() bool { return k >= KindFlowStarted && k <= KindFlowStep }
+
+// passive tells whether the kind tells of a conversation without going on with it.
+func (k Kind) passive() bool { return k == KindTurn || k == KindNote || k >= KindAbout }
 
 // Trait is what an event is beside its kind, as its adapter tells.
-type Trait uint8
+type Trait uint16
 
 // The traits of events.
 const (
@@ -51,6 +65,10 @@ const (
 	AsksBack                      // by its name, the assistant asks back
 	Fails                         // by its name, something failed within
 	AsksRating                    // by its name, the assistant asks for a rating
+	Named                         // its session is a conversation of its own, even if nothing is said in it
+	Coarse                        // its time says nothing of how long an answer took
+	Test                          // it is of a test
+	Apart                         // it belongs to no conversation
 )
 
 // Types of events, as the database names them.
@@ -86,6 +104,7 @@ type Event struct {
 	Type        string  // as the platform calls it
 	Time        float64 // seconds since 1970 UTC as on the wire: two events may differ below a microsecond
 	At          int64   // Time in microseconds
+	Order       int64   // within its instant, as the platform tells it; 0 when it does not
 	// among the events of its instant, counted from 0 in the delivery that showed most of them; 0 too where no delivery
 	// tells
 	Place int32
@@ -112,6 +131,9 @@ type Event struct {
 
 	UnderstandingMS, PredictionMS float64 // of the turn that this event ends; NaN when not told
 	RedactedAt                    float64 // seconds; 0 for an original, ordering redacted copies among themselves
+	Rev                           float64 // of those with one identity the highest wins
+
+	Facts Facts // what events of some kinds say beside; nil for others
 
 	Kind     Kind
 	Traits   Trait
@@ -150,21 +172,26 @@ func (e *Event) Is(t Trait) bool { return e.Traits&t != 0 }
 // RankOfMayBegin is the rank of events of KindMayBegin, see Key.
 const RankOfMayBegin = 1
 
-// Key orders a sender's events: by time as sent; where that is equal by their place in the delivery, then by
-// the order in which the platform makes events of one instant, then by id. The order of arrival has no say in it.
+// Key orders a sender's events: by time as sent; where that is equal by the order that the platform tells, by their
+// place in the delivery, then by the order in which the platform makes events of one instant, then by id. The order of
+// arrival has no say in it.
 type Key struct {
 	Time  float64
+	Order int64
 	Place int32
 	Rank  int
 	ID    UUID
 }
 
 // Key returns where the event stands among those of its sender.
-func (e *Event) Key() Key { return Key{e.Time, e.Place, int(e.Rank), e.ID} }
+func (e *Event) Key() Key { return Key{e.Time, e.Order, e.Place, int(e.Rank), e.ID} }
 
 // Compare orders keys.
 func (k Key) Compare(o Key) int {
 	if c := cmp.Compare(k.Time, o.Time); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(k.Order, o.Order); c != 0 {
 		return c
 	}
 	if c := cmp.Compare(k.Place, o.Place); c != 0 {
@@ -183,10 +210,13 @@ func MicrosOf(seconds float64) int64 { return int64(math.Round(seconds * 1e6)) }
 const MaxPlace = math.MaxInt16
 
 // Prefer tells whether e should replace old, an event of the same identity with other content: a redacted copy wins
-// over its original, a later redaction over an earlier one, the one of which more is masked over the other, and
-// otherwise the greater of two digests, so that the winner does not depend on the order of arrival.
+// over its original, a later redaction over an earlier one, a later revision over an earlier one, the one of which more
+// is masked over the other, and otherwise the greater of two digests, so that the winner does not depend on the order of arrival.
 func Prefer(e, old *Event, digest, oldDigest uint64) bool {
 	if c := cmp.Compare(e.RedactedAt, old.RedactedAt); c != 0 {
+		return c > 0
+	}
+	if c := cmp.Compare(e.Rev, old.Rev); c != 0 {
 		return c > 0
 	}
 	if c := cmp.Compare(e.Masks, old.Masks); c != 0 {

@@ -3,6 +3,7 @@ package conversation
 import (
 	"math"
 	"slices"
+	"strings"
 )
 
 // Projection is the state of the fold of one sender: small, and stored between batches.
@@ -16,7 +17,9 @@ type Projection struct {
 	Count               int    // conversations begun
 	Told                []Told // by this sender, the latest last
 	BegunAt             float64
-	BegunThen           int // of those, the ones that an event of the time BegunAt began and named
+	BegunThen           int      // of those, the ones that an event of the time BegunAt began and named
+	Aliases             []string // of the user
+	Traits              []Field
 }
 
 // Fold continues a projection by a sender's next events.
@@ -70,6 +73,9 @@ func (f *Fold) Project(events []*Event) (changes *Changes, back Key, ok bool) {
 	for _, r := range f.out.Runs {
 		r.dirty = false
 	}
+	for _, s := range f.out.Segments {
+		s.dirty = false
+	}
 	return f.out, Key{}, true
 }
 
@@ -117,7 +123,10 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	c.Events++
 	c.Resumed = c.Removed > 0
 	c.LastAt = max(c.LastAt, e.At)
-	if e.Kind != KindEnd && e.Kind != KindInactive && e.Kind != KindSilent || c.ActiveAt == 0 {
+	if !e.Kind.passive() || c.StirredAt == 0 {
+		c.StirredAt = max(c.StirredAt, e.At)
+	}
+	if e.Kind != KindEnd && e.Kind != KindInactive && e.Kind != KindSilent && !e.Kind.passive() || c.ActiveAt == 0 {
 		c.ActiveAt = max(c.ActiveAt, e.At)
 	}
 	if c.EndReason == endedByNext {
@@ -162,17 +171,25 @@ func (f *Fold) facts(c *Conversation, e *Event) {
 		}
 	}
 	first(&c.Environment, e.Environment)
-	c.naming = c.naming || c.UserID == "" && e.UserID != ""
-	first(&c.UserID, e.UserID)
-	first(&f.UserID, e.UserID)
-	if e.Kind == KindUser {
+	if !strings.HasPrefix(e.SenderKey, OfAgent) || !e.Is(Apart) { // what an agent does for a user is the agent's
+		c.naming = c.naming || c.UserID == "" && e.UserID != ""
+		first(&c.UserID, e.UserID)
+		first(&f.UserID, e.UserID)
+	}
+	c.Test = c.Test || e.Is(Test)
+	if e.Kind == KindUser || e.Is(Named) || e.Is(Apart) {
 		first(&c.Channel, e.Channel)
 		first(&f.Channel, e.Channel)
 	}
 	if c.ModelID == "" && c.ModelName == "" {
 		c.ModelID, c.ModelName = e.ModelID, e.ModelName
 	}
-	if c.EndedAt != 0 && !c.Ended && c.EndReason != endedByNext && e.Kind != KindInactive && e.Kind != KindSilent {
+	switch {
+	case c.Closed:
+		if e.Kind == KindUser || e.Kind == KindAgent {
+			c.wake()
+		}
+	case c.EndedAt != 0 && !c.Ended && c.EndReason != endedByNext && e.Kind != KindInactive && e.Kind != KindSilent:
 		c.EndedAt, c.EndReason = 0, "" // it woke up
 	}
 	if reason := f.settings.escalation(e); reason != "" && c.EscalatedAt == 0 {

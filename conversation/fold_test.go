@@ -636,21 +636,21 @@ func TestIdleCuts(t *testing.T) {
 	t.Parallel()
 	idle := float64(DefaultSettings().IdleMinutes * 60)
 	for name, tt := range map[string]struct {
-		cuts bool
+		cuts CutRule
 		then *Event
 		want int
 	}{
-		"behind the limit":        {true, event(1000+idle+1, "user"), 2},
-		"at the limit":            {true, event(1000+idle, "user"), 1},
-		"the assistant reminds":   {true, event(1000+idle+1, "bot"), 2},
-		"a person writes":         {true, event(1000+idle+1, "agent"), 2},
-		"a slot is set":           {true, event(1000+idle+1, "slot"), 1},
-		"the assistant listens":   {true, event(1000+idle+1, "action"), 1},
-		"it is not set":           {false, event(1000+idle+1, "user"), 1},
-		"the conversation is one": {true, event(1001, "user"), 1},
+		"behind the limit":        {CutByIdle, event(1000+idle+1, "user"), 2},
+		"at the limit":            {CutByIdle, event(1000+idle, "user"), 1},
+		"the assistant reminds":   {CutByIdle, event(1000+idle+1, "bot"), 2},
+		"a person writes":         {CutByIdle, event(1000+idle+1, "agent"), 2},
+		"a slot is set":           {CutByIdle, event(1000+idle+1, "slot"), 1},
+		"the assistant listens":   {CutByIdle, event(1000+idle+1, "action"), 1},
+		"it is not set":           {CutAsTold, event(1000+idle+1, "user"), 1},
+		"the conversation is one": {CutByIdle, event(1001, "user"), 1},
 	} {
 		s := DefaultSettings()
-		s.IdleCuts = tt.cuts
+		s.CutBy = tt.cuts
 		p := new(Projection)
 		if _, _, ok := NewFold(p, NewRules(s), nil).Project([]*Event{event(1000, "user"), tt.then}); !ok || p.Count != tt.want {
 			t.Errorf("%s: %d conversations", name, p.Count)

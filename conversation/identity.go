@@ -99,6 +99,12 @@ func HashID(parts ...string) int64 {
 // SenderID is the id of a sender key of an assistant.
 func SenderID(assistant, key string) int64 { return HashID("sender", assistant, key) }
 
+// Prefixes of the keys of senders that stand for a user or a human agent, and have no conversations.
+const (
+	OfUser  = "user:"
+	OfAgent = "agent:"
+)
+
 // SmallID makes a positive 31-bit id for the few assistants, environments and channels.
 func SmallID(kind, name string) int32 { return int32(HashID(kind, name) >> 32) }
 

@@ -31,6 +31,7 @@ const (
 	NobodyWrote   Because = "nobody_wrote"
 	HandedOver    Because = "handed_over"
 	RatedGood     Because = "rated_good"
+	ToldSo        Because = "told"
 	Answered      Because = "answered"
 	FlowFinished  Because = "flow_completed"
 	AskedBack     Because = "question"
@@ -59,8 +60,14 @@ func (c *Conversation) Ending() (Outcome, Because) {
 		return NotEngaged, NobodyWrote
 	case escalated != 0:
 		return Escalated, HandedOver
+	case c.Resolution == "resolved" && (c.ResolutionBy == "user" || c.ResolutionBy == "human"):
+		return ResolvedConfirmed, ToldSo
+	case c.Resolution == "unresolved":
+		return Abandoned, ToldSo
 	case c.Rating == Satisfied:
 		return ResolvedConfirmed, RatedGood
+	case c.Resolution == "resolved":
+		return ResolvedAssumed, ToldSo
 	}
 	s, kept := c.stands()
 	outcome, because := s.outcome()

@@ -8,6 +8,8 @@ const (
 	ByUser Author = iota + 1
 	ByBot
 	ByAgent // a human agent
+	BySystem
+	AsNote // a human agent, for others of the desk alone
 )
 
 // Outcome is how a conversation ended, or would if it ended now.
@@ -63,6 +65,7 @@ const (
 	FromExecutionTimes ResponseSource = "execution_times" // understanding and prediction, told by the platform
 	// first bot message − user message: without understanding time
 	FromBotMessage ResponseSource = "bot_message"
+	FromPlatform   ResponseSource = "platform" // told as a whole
 )
 
 // Turn is a user message and everything up to the next one.
@@ -82,15 +85,22 @@ type Turn struct {
 	Understanding *float64
 	Prediction    *float64
 	Listened      bool // its closing action_listen has been seen
+	Key           string
+	Told          *float64 // the response time, as the platform tells it
+	Coarse        bool     // the times of question or answer say nothing of it
 	stored        bool
 	dirty         bool
 }
 
 // Response returns the turn's response time in milliseconds and how it was measured; ok is false for a turn
-// without a bot message, handled by a human, or started by the platform, and for those beyond MaxResponses.
+// without a bot message, handled by a human, or started by the platform, for one whose times do not tell, and for those
+// beyond MaxResponses.
 func (t *Turn) Response() (ms float64, source ResponseSource, ok bool) {
-	if t.N > MaxResponses || t.FirstBotAt == 0 || t.Human || t.Platform {
+	if t.N > MaxResponses || t.Human || t.Platform || t.FirstBotAt == 0 && t.Told == nil {
 		return 0, "", false
+	}
+	if t.Told != nil {
+		return *t.Told, FromPlatform, *t.Told >= 0 && *t.Told <= longestResponse
 	}
 	if t.Understanding != nil || t.Prediction != nil {
 		for _, p := range []*float64{t.Understanding, t.Prediction} {
@@ -101,7 +111,7 @@ func (t *Turn) Response() (ms float64, source ResponseSource, ok bool) {
 		return ms, FromExecutionTimes, ms >= 0 && ms <= longestResponse
 	}
 	ms = float64(t.FirstBotAt-t.At) / 1000
-	return ms, FromBotMessage, ms >= 0 && ms <= longestResponse
+	return ms, FromBotMessage, !t.Coarse && ms > 0 && ms <= longestResponse
 }
 
 // longestResponse is how many milliseconds a response can have taken; what is told beyond is a mistake.
@@ -162,6 +172,56 @@ type SlotRow struct {
 	Name, Value  string
 }
 
+// Segment is a stretch in which a conversation waits for a human agent, or one handles it.
+type Segment struct {
+	N               int
+	Waiting         bool
+	AgentID, TeamID string
+	StartedAt       int64
+	EndedAt         int64  // 0 while it goes on
+	EndedBy         string // assigned, transferred, returned, unassigned, closed, missed; "" while it goes on
+	FirstReplyAt    int64  // of the agent; 0 while there is none
+	UserMessages    int
+	AgentMessages   int
+	Words           int       // of the agent's messages
+	Assisted, Pilot int       // of those, helped by the assistant and written by it
+	Asked           int64     // when the user first wrote that nobody answered yet; 0: nothing waits
+	Replies         []float64 // milliseconds from the user's first message of a run to the agent's answer
+
+	stored, dirty bool
+}
+
+// Stored tells whether an older row of the segment stands in the store.
+func (s *Segment) Stored() bool { return s.stored }
+
+// ConversationSegment is a segment with its conversation.
+type ConversationSegment struct {
+	Conversation UUID
+	*Segment
+}
+
+// Fact is an event that becomes a row of its own: what its Facts say, at its place in the conversation.
+type Fact[T any] struct {
+	*Event
+	Conversation UUID
+	Seq          int64
+	Turn         int
+	Facts        T
+}
+
+// CallRow is a call with its place among those of an event.
+type CallRow struct {
+	Fact[*Call]
+	N int
+}
+
+// Edit is a later revision of a message that is stored.
+type Edit struct {
+	*Event
+	Conversation UUID
+	StartedAt    int64 // of the conversation
+}
+
 // Changes are what a fold adds to a sender's rows, oldest first.
 type Changes struct {
 	Conversations []*Conversation // those that changed, each once
@@ -173,6 +233,15 @@ type Changes struct {
 	Steps         []Step
 	Commands      []CommandRow
 	Slots         []SlotRow
+	Segments      []ConversationSegment
+	States        []Fact[*StateChange]
+	TurnFacts     []Fact[*TurnFacts]
+	Calls         []CallRow
+	Feedback      []Fact[*Feedback]
+	Scores        []Fact[*Score]
+	Activities    []Fact[*Activity]
+	Logins        []Fact[*Login]
+	Edits         []Edit
 }
 
 // ConversationTurn is a turn with its conversation.

@@ -4,12 +4,24 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // conversationOf finds or begins the conversation of an event.
 func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key, ok bool) {
 	p := f.Projection
-	if e.SessionID != "" {
+	switch {
+	case e.Is(Apart):
+		return f.journalOf(e), Key{}, true
+	case e.Is(Named) && e.SessionID == e.SenderKey && p.Current != nil && !p.Current.Journal:
+		// It names nothing but the thread: what goes on there.
+		if f.cuts(e) {
+			return f.begin(e, f.firstUUID(e)), Key{}, true
+		}
+		return p.Current, Key{}, true
+	case e.Is(Named) && e.SessionID == e.SenderKey && f.settings.CutBy != CutAsTold:
+		return f.begin(e, f.firstUUID(e)), Key{}, true
+	case e.SessionID != "":
 		return f.sessionOf(e)
 	}
 	if p.Current == nil || f.cuts(e) {
@@ -35,11 +47,29 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 	return p.Current, Key{}, true
 }
 
-// cuts tells whether an event begins the next conversation by nothing but the silence before it.
+// cuts tells whether an event begins the next conversation by nothing but what came before it.
 func (f *Fold) cuts(e *Event) bool {
 	c := f.Current
-	return f.settings.IdleCuts && c.SessionID == "" && (e.Kind == KindUser || e.Kind == KindBot || e.Kind == KindAgent) &&
-		e.At-c.LastAt > c.Idle
+	switch f.settings.CutBy {
+	case CutByIdle:
+		return (c.SessionID == "" || e.Is(Named)) && (e.Kind == KindUser || e.Kind == KindBot || e.Kind == KindAgent) &&
+			e.At-c.StirredAt > c.Idle
+	case CutByStatus:
+		return e.Is(Named) && c.Closed && e.Kind == KindUser
+	case CutAsTold:
+	}
+	return false
+}
+
+// journalOf finds or begins the stretch of an event that belongs to no conversation: those of a month.
+func (f *Fold) journalOf(e *Event) *Conversation {
+	month := func(at int64) string { return time.UnixMicro(at).UTC().Format("2006-01") }
+	if c := f.Current; c != nil && c.Journal && c.Removed == 0 && month(c.StartedAt) == month(e.At) {
+		return c
+	}
+	c := f.begin(e, f.firstUUID(e))
+	c.Journal = true
+	return c
 }
 
 // starts tells whether an event may be the start of a session.
@@ -77,7 +107,7 @@ func (f *Fold) sessionOf(e *Event) (c *Conversation, back Key, ok bool) {
 			return nil, first, false
 		}
 	}
-	if c := p.Current; c != nil && c.silent() && len(c.Absorbed) < MaxAbsorbed && !c.Parted && c.Removed == 0 &&
+	if c := p.Current; c != nil && c.silent() && !e.Is(Named) && len(c.Absorbed) < MaxAbsorbed && !c.Parted && c.Removed == 0 &&
 		!c.Ended && e.At-c.LastAt <= c.Idle && !f.talks(c.SessionID) {
 		return nil, before(c), false // the later id names it
 	}
@@ -128,7 +158,7 @@ func (f *Fold) talks(session string) bool {
 // session, while the sessions before it are mere starts that it follows within the idle limit; and the first events of
 // these.
 func (f *Fold) laterName(e *Event) (named *Event, absorbed []*Event) {
-	if says(e) {
+	if says(e) || e.Is(Named) {
 		return e, nil
 	}
 	idle, last := int64(f.settings.IdleMinutes)*60e6, e.At

@@ -20,8 +20,8 @@ type Settings struct {
 	SatisfiedFrom int `json:"satisfied_from" yaml:"satisfied_from"`
 	// a conversation without an end event is closed this long after its last event
 	IdleMinutes int `json:"idle_minutes" yaml:"idle_minutes"`
-	// a message after that begins the next one: for assistants whose events do not tell that one begins
-	IdleCuts  bool     `json:"idle_cuts" yaml:"idle_cuts"`
+	// what begins the next conversation of a sender or a thread
+	CutBy     CutRule  `json:"cut_by" yaml:"cut_by"`
 	Fallbacks []string `json:"fallbacks" yaml:"fallbacks"`
 
 	// patterns of responses and of questions that leave nothing open
@@ -41,6 +41,17 @@ const (
 	PauseAuto   PauseRule = "auto"
 	PauseAlways PauseRule = "always"
 	PauseNever  PauseRule = "never"
+)
+
+// CutRule is what begins the next conversation, where the platform names none.
+type CutRule string
+
+// The rules: what the platform tells, such as the start of a session or the id of a conversation; a message after the
+// idle time; the user's first message after the conversation was closed.
+const (
+	CutAsTold   CutRule = "as_told"
+	CutByIdle   CutRule = "idle"
+	CutByStatus CutRule = "status"
 )
 
 // UnmarshalText reads a rule. Before there were three, it was true or false, and false by default.
@@ -91,6 +102,8 @@ func (s *Settings) Check() (field, why string) {
 	switch {
 	case s.HandoffPause != PauseAuto && s.HandoffPause != PauseAlways && s.HandoffPause != PauseNever:
 		return "hand-off by pause", "is auto, always or never"
+	case s.CutBy != CutAsTold && s.CutBy != CutByIdle && s.CutBy != CutByStatus:
+		return "what begins a conversation", "is as_told, idle or status"
 	case s.SatisfiedFrom < 1 || s.SatisfiedFrom > 5:
 		return "satisfied from", "is a rating from 1 to 5"
 	case s.IdleMinutes < 1 || s.IdleMinutes > mostIdle:
@@ -107,6 +120,7 @@ func DefaultSettings() Settings {
 		CSATSlots:      []string{"csat_score"},
 		SatisfiedFrom:  4,
 		IdleMinutes:    65,
+		CutBy:          CutAsTold,
 		Fallbacks: []string{
 			"action_default_fallback", "utter_default", "utter_fallback", "nlu_fallback", "out_of_scope",
 			"pattern_cannot_handle", "pattern_chitchat_fallback", "utter_free_chitchat_response_fallback",

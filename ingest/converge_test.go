@@ -17,6 +17,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/ingest"
+	"turnwise/ingest/neutral"
 	"turnwise/ingest/rasa"
 	"turnwise/ingest/wire"
 	"turnwise/queries/dbtest"
@@ -25,9 +26,13 @@ import (
 // decodeAll decodes bodies, all of which must be good.
 func decodeAll(t testing.TB, bodies []string) []*conversation.Event {
 	t.Helper()
-	d := rasa.NewDecoder()
+	ofRasa, ofNeutral := rasa.Format.NewDecoder(), neutral.Format.NewDecoder()
 	events := make([]*conversation.Event, len(bodies))
 	for i, b := range bodies {
+		d := ofRasa
+		if neutralBody(b) {
+			d = ofNeutral
+		}
 		e, rej := d.Decode(b, wire.Intake{Assistant: "default", Environment: "production"}, time.Now())
 		if rej != nil {
 			t.Fatalf("%s: %v", b, rej)
@@ -78,11 +83,15 @@ func TestConvergence(t *testing.T) {
 		name   string
 		bodies func(t testing.TB, r *rand.Rand) []string
 		runs   int
-		cuts   bool // by silence
+		cuts   conversation.CutRule
 	}{
-		{"generated", func(_ testing.TB, r *rand.Rand) []string { return generated(r, 6, 150) }, 8, false},
-		{"cut by silence", func(_ testing.TB, r *rand.Rand) []string { return slower(t, generated(r, 6, 150), 4) }, 4, true},
-		{"real", func(t testing.TB, _ *rand.Rand) []string { return realStream(t, 2000) }, 2, false},
+		{"generated", func(_ testing.TB, r *rand.Rand) []string { return generated(r, 6, 150) }, 8, conversation.CutAsTold},
+		{"cut by silence", func(_ testing.TB, r *rand.Rand) []string { return slower(t, generated(r, 6, 150), 4) }, 4, conversation.CutByIdle},
+		{"real", func(t testing.TB, _ *rand.Rand) []string { return realStream(t, 2000) }, 2, conversation.CutAsTold},
+		{"neutral", neutralStream(false), 6, conversation.CutAsTold},
+		{"neutral, coarse", neutralStream(true), 6, conversation.CutAsTold},
+		{"neutral, cut by silence", neutralStream(true), 4, conversation.CutByIdle},
+		{"neutral, cut by status", neutralStream(false), 4, conversation.CutByStatus},
 	} {
 		for run := range stream.runs {
 			seed := uint64(run + 1)
@@ -92,9 +101,7 @@ func TestConvergence(t *testing.T) {
 				bodies := stream.bodies(t, r)
 				database := func() *pgxpool.Pool {
 					pool := dbtest.Pool(t)
-					if stream.cuts {
-						cutBySilence(t, pool, "gen-bot")
-					}
+					cutBy(t, pool, "gen-bot", stream.cuts)
 					return pool
 				}
 				clean := database()
@@ -139,11 +146,18 @@ func TestConvergence(t *testing.T) {
 	}
 }
 
-// cutBySilence has a minute of silence end conversations of an assistant.
-func cutBySilence(t testing.TB, pool *pgxpool.Pool, assistant string) {
+func neutralStream(coarse bool) func(t testing.TB, r *rand.Rand) []string {
+	return func(_ testing.TB, r *rand.Rand) []string { return neutralEvents(r, 6, 120, coarse) }
+}
+
+// cutBy has conversations of an assistant begin by a rule, silence of a minute among them.
+func cutBy(t testing.TB, pool *pgxpool.Pool, assistant string, rule conversation.CutRule) {
 	t.Helper()
+	if rule == conversation.CutAsTold {
+		return
+	}
 	x := conversation.DefaultSettings()
-	x.IdleCuts, x.IdleMinutes = true, 1
+	x.CutBy, x.IdleMinutes = rule, 1
 	if _, err := pool.Exec(t.Context(), `insert into assistants (id, name, settings) values ($1, $2, $3)
 		on conflict (id) do update set settings = excluded.settings`,
 		conversation.SmallID("assistant", assistant), assistant, x); err != nil {

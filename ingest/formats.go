@@ -3,12 +3,13 @@ package ingest
 import (
 	"slices"
 
+	"turnwise/ingest/neutral"
 	"turnwise/ingest/rasa"
 	"turnwise/ingest/wire"
 )
 
 // Formats are those that sources may write events in.
-var Formats = []wire.Format{rasa.Format}
+var Formats = []wire.Format{rasa.Format, neutral.Format}
 
 // FormatNamed returns a format; "" is Rasa's.
 func FormatNamed(name string) (f wire.Format, ok bool) {
@@ -21,6 +22,9 @@ func FormatNamed(name string) (f wire.Format, ok bool) {
 	}
 	return Formats[i], true
 }
+
+// NeutralSchema is the JSON Schema of neutral events.
+func NeutralSchema() []byte { return neutral.Schema }
 
 // FormatNames are the names of the formats.
 func FormatNames() (names []string) {

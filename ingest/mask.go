@@ -135,7 +135,9 @@ func (w *Writer) maskSenders(
 		}
 		floor, beneath := beneathSeal(all)
 		state := states[s.ID]
-		inPlace, err := store.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, wire.BodyHash)
+		inPlace, err := store.MaskInPlace(ctx, tx, s.ID, &state, all, beneath, m, func(format uint8, body string) (string, int) {
+			return FormatOf(format).Mask(m, body)
+		}, wire.BodyHash)
 		if err != nil {
 			return changed, err
 		}

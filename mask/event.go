@@ -120,6 +120,42 @@ func (m *Masker) inside(body string) (out string, n int, patch bool, values []Va
 	return out, n, patch, told.values
 }
 
+// Members masks an event of any format: within the member of that name the values of slots by name, and everywhere what
+// is known by its form, but what named tells to be a name or an id.
+func (m *Masker) Members(body, within string, named func(path []string) bool) (string, int) {
+	if m == nil {
+		return body, 0
+	}
+	n := 0
+	if m.mentions(body) {
+		if e, ok := decoded(body).(map[string]any); ok {
+			told := &told{}
+			if n = m.values(e[within], nil, told); n > 0 {
+				n += told.inside(e[within])
+				if out, ok := encoded(e); ok {
+					body = out
+				}
+			}
+		}
+	}
+	out, found := m.JSON(body, named)
+	return out, n + found
+}
+
+// inside hides what was told in the texts of an event.
+func (t *told) inside(v any) (n int) {
+	e, _ := v.(map[string]any)
+	for _, key := range []string{"text", "comment", "explanation", "error"} {
+		if text, ok := e[key].(string); ok {
+			if masked := t.hide(text); masked != text {
+				e[key] = masked
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // decoded reads JSON; nil when it is none.
 func decoded(text string) (v any) {
 	d := json.NewDecoder(strings.NewReader(text))
@@ -183,6 +219,7 @@ func (m *Masker) spoken(e map[string]any, told *told) (n int) {
 var holders = map[string]bool{
 	"metadata": true, "session_started_metadata": true, "corrected_slots": true, "slots": true, "value": true,
 	"data": true, "custom": true, "arguments": true, "kwargs": true,
+	"traits": true, "variables": true, "properties": true,
 }
 
 // told tells which members of what an event holds may be slots, and framed which of a frame of the dialogue stack.

@@ -39,21 +39,29 @@ with found as materialized (
 	select s.id, s.user_id from senders s where s.user_id = @who
 	union
 	select c.sender_id, c.user_id from conversations c where c.user_id = @who
+	union
+	select s.id, s.user_id from senders s where s.aliases @> array[@who::text]
+), names as materialized (
+	select user_id as name from found where user_id <> ''
+	union
+	select unnest(s.aliases) from senders s join found f on f.id = s.id or f.user_id <> '' and s.user_id = f.user_id
 ), person as materialized (
 	select id from found
 	union
-	select s.id from senders s join found f on f.user_id <> '' and s.user_id = f.user_id
+	select s.id from senders s join names n on s.user_id = n.name
 	union
-	select c.sender_id from conversations c join found f on f.user_id <> '' and c.user_id = f.user_id
+	select s.id from senders s join names n on s.aliases @> array[n.name]
+	union
+	select c.sender_id from conversations c join names n on c.user_id = n.name
 )
 select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce(n.conversations, 0) as conversations,
 	n.first, n.last, coalesce(n.held, false) as held, coalesce(n.users, '{}') as users
 from senders s
 join assistants a on a.id = s.assistant_id
 left join lateral (
-	select count(*) as conversations, min(c.started_at) as first, max(c.last_at) as last, bool_or(` + heldText +
-	`) as held, array_agg(distinct c.user_id) filter (where c.user_id <> '') as users
-	from conversations c
+	select count(*) filter (where not c.journal) as conversations, min(c.started_at) as first,
+		max(c.last_at) as last, bool_or(` + heldText + `) as held, array_agg(distinct c.user_id) filter (where c.user_id <> '') as users
+	from ` + keptText + `
 	where c.sender_id = s.id
 ) n on true
 where s.id in (select id from person)
@@ -105,6 +113,15 @@ var eraseFactsSQL = []string{
 	`delete from flow_steps where sender_id = any(@senders::bigint[])`,
 	`delete from commands where sender_id = any(@senders::bigint[])`,
 	`delete from slots where sender_id = any(@senders::bigint[])`,
+	`delete from agent_segments where sender_id = any(@senders::bigint[])`,
+	`delete from state_changes where sender_id = any(@senders::bigint[])`,
+	`delete from turn_facts where sender_id = any(@senders::bigint[])`,
+	`delete from calls where sender_id = any(@senders::bigint[])`,
+	`delete from feedback where sender_id = any(@senders::bigint[])`,
+	`delete from scores where sender_id = any(@senders::bigint[])`,
+	`delete from activities where sender_id = any(@senders::bigint[])`,
+	`delete from agent_logins where sender_id = any(@senders::bigint[])`,
+	`delete from journals where sender_id = any(@senders::bigint[])`,
 	`delete from conversation_texts where sender_id = any(@senders::bigint[])`,
 	`delete from conversation_tags where sender_id = any(@senders::bigint[])`,
 	`delete from notes where sender_id = any(@senders::bigint[])`,

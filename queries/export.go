@@ -131,7 +131,7 @@ var exportColumns = map[Grain][]ExportColumn{
 		{"message_id", TextColumn, "t.id::text"},
 		{"at", InstantColumn, "t.at"},
 		{"turn", CountColumn, "t.turn::bigint"},
-		{"author", TextColumn, "case t.author when 1 then 'user' when 2 then 'assistant' else 'agent' end"},
+		{"author", TextColumn, "case t.author when 1 then 'user' when 2 then 'assistant' when 3 then 'agent' when 4 then 'system' else 'note' end"},
 		{"text", TextColumn, "t.text"},
 		{"rich", TextColumn, "t.rich"},
 		{"intent", TextColumn, "t.intent"},

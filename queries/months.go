@@ -23,7 +23,7 @@ func WholeMonth(
 	text, _ := w.expired(KeptConversations, rules, now, zone)
 	rows, _ := db.Query(
 		ctx,
-		"select not exists (select from conversations c where c.started_at < @month_until and c.last_at >= "+
+		"select not exists (select from "+keptText+" where c.started_at < @month_until and c.last_at >= "+
 			"@month_from and not ("+text+" and not "+heldText+"))",
 		w.Args,
 	)
@@ -34,7 +34,7 @@ const pendingSQL = `select coalesce((select inhdetachpending from pg_inherits wh
 	false)`
 
 const emptyMonthSQL = `select not exists (select from conversations c where c.started_at < @until
-	and c.last_at >= @from)`
+	and c.last_at >= @from) and not exists (select from journals c where c.started_at < @until and c.last_at >= @from)`
 
 // DropMonths drops the partitions of doomed months in which no conversation has anything left, and returns their names.
 // It takes each off without stopping readers or writers, looks again, and puts it back where somebody stored something
@@ -123,8 +123,10 @@ func MarkForDrop(ctx context.Context, db DB, at time.Time) error {
 // sweepSQL deletes what is left of conversations that are gone.
 var sweepSQL = []string{
 	`delete from events t where t.at >= @from and t.at < @until and not exists (select from conversations c
+	where c.sender_id = t.sender_id and c.id = t.conversation_id) and not exists (select from journals c
 	where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
 	`delete from event_payloads t where t.at >= @from and t.at < @until and not exists (select from conversations c
+	where c.sender_id = t.sender_id and c.id = t.conversation_id) and not exists (select from journals c
 	where c.sender_id = t.sender_id and c.id = t.conversation_id)`,
 	`delete from messages t where t.at >= @from and t.at < @until and not exists (select from conversations c
 	where c.sender_id = t.sender_id and c.id = t.conversation_id)`,

@@ -53,13 +53,20 @@ var (
 	readableFigures = map[string][]string{
 		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil,
 		"flow_steps":    nil,
-		"conversations": {"user_id", "session_id", "first_text", "facets", "checkpoint"},
+		"conversations": {"user_id", "session_id", "first_text", "details", "facets", "checkpoint"},
 		"commands":      {"value", "detail"},
 		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil,
 		"ingest_minutes": nil, "event_types": nil, "conversation_persons": nil, "daily_figures": nil,
-		"daily_flow_figures": nil,
+		"daily_flow_figures": nil, "agent_segments": nil,
+		"state_changes": {"reason", "details"}, "turn_facts": {"entities", "details"}, "calls": {"error", "details"},
+		"feedback": {"comment", "details"}, "scores": {"explanation", "details"},
+		"activities":   {"user_id", "properties", "error", "url", "details"},
+		"agent_logins": {"name", "email", "details"},
 	}
-	readableTexts = []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
+	readableTexts = []string{
+		"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads", "state_changes",
+		"turn_facts", "calls", "feedback", "scores", "activities", "agent_logins", "journals",
+	}
 )
 
 // Reader is a login of the database for other programs; Texts says whether it also reads what was said, and by whom.

@@ -43,9 +43,12 @@ func TestReader(t *testing.T) {
 	figures := []string{
 		"assistants", "environments", "channels", "versions", "turns", "flow_runs", "flow_steps", "review_states",
 		"tags", "conversation_tags", "success_criteria", "sources", "ingest_minutes", "conversation_persons",
-		"daily_figures", "daily_flow_figures", "event_types",
+		"daily_figures", "daily_flow_figures", "event_types", "agent_segments",
 	}
-	texts := []string{"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads"}
+	texts := []string{
+		"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads", "state_changes",
+		"turn_facts", "calls", "feedback", "scores", "activities", "agent_logins", "journals",
+	}
 	rows, _ := pool.Query(
 		ctx,
 		`select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm') order by 1`,

@@ -101,6 +101,16 @@ func (w *Where) expired(
 	}[of] + text, latest
 }
 
+// keptText are the conversations, and the journals of users and agents, as c.
+const keptText = `(
+	select sender_id, id, assistant_id, environment_id, channel_id, user_id, started_at, last_at, closes_at, removed,
+		resumed, false as journal
+	from conversations
+	union all
+	select j.sender_id, j.id, j.assistant_id, 0, 0, (select s.user_id from senders s where s.id = j.sender_id),
+		j.started_at, j.last_at, j.last_at, j.removed, false, true
+	from journals j) as c`
+
 // mostPreviewed is up to how many conversations a preview counts.
 const mostPreviewed = 200_000
 
@@ -158,7 +168,7 @@ func NextRetentionWindow(
 		return x, false, nil
 	}
 	w.Args["latest"], w.Args["after"] = latest, after
-	from := " from conversations c where c.started_at >= @after and c.started_at < @latest and " + text + " and not " +
+	from := " from " + keptText + " where c.started_at >= @after and c.started_at < @latest and " + text + " and not " +
 		heldText
 	rows, _ := db.Query(ctx, "select c.started_at"+from+" order by c.started_at, c.id limit 1", w.Args)
 	oldest, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
@@ -244,6 +254,24 @@ var deleteFactsSQL = []string{
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from slots t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from agent_segments t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from state_changes t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from turn_facts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from calls t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from feedback t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from scores t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from activities t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from agent_logins t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from journals t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.id = k.id`,
 	`delete from conversation_texts t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from conversation_tags t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
@@ -293,9 +321,9 @@ var deletePartsSQL = []string{
 // forgetSendersSQL forgets senders of whom nothing is left.
 var forgetSendersSQL = []string{
 	`delete from projections p where p.sender_id = any(@senders::bigint[]) and not exists (select from conversations c
-	where c.sender_id = p.sender_id)`,
+	where c.sender_id = p.sender_id) and not exists (select from journals j where j.sender_id = p.sender_id)`,
 	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c
-	where c.sender_id = s.id)`,
+	where c.sender_id = s.id) and not exists (select from journals j where j.sender_id = s.id)`,
 }
 
 // due returns those of the places of which the rules remove something still, and the stretch in which their facts lie.
@@ -320,7 +348,7 @@ func due(
 	rows, _ := tx.Query(
 		ctx,
 		"select c.sender_id, c.id, c.started_at, c.last_at from unnest(@senders::bigint[], @ids::uuid[]) as k "+
-			"(sender_id, id) join conversations c on c.sender_id = k.sender_id and c.id = "+
+			"(sender_id, id) join "+keptText+" on c.sender_id = k.sender_id and c.id = "+
 			"k.id where "+text+" and not "+heldText,
 		w.Args,
 	)

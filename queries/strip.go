@@ -3,6 +3,7 @@ package queries
 import (
 	"bytes"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,15 +14,42 @@ import (
 // stripTextsSQL removes what was said: texts, and whatever else may hold parts of them. What figures are made of stays:
 // intents, flows, and the values of slots by which success criteria judge.
 var stripTextsSQL = []string{
-	`update messages t set text = '', rich = null, entities = null
+	`update messages t set text = '', rich = null, entities = null, details = null
 	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
 		and t.conversation_id = k.id and t.at >= @from and t.at < @until and (t.text <> '' or t.rich is not null
-			or t.entities is not null)`,
+			or t.entities is not null or t.details is not null)`,
 	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until
 		where o.sender_id = e.sender_id and o.event_id = e.id`,
 	`delete from event_payloads t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	where t.sender_id = k.sender_id and t.conversation_id = k.id and t.at >= @from and t.at < @until`,
+}
+
+// stripLiveSQL does the same for what platforms beside Rasa tell.
+var stripLiveSQL = []string{
+	`update state_changes t set reason = '', details = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id`,
+	`update turn_facts t set entities = null, details = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id`,
+	`update calls t set error = '', details = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id`,
+	`update feedback t set comment = '', details = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id`,
+	`update scores t set explanation = '', details = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id`,
+	`update activities t set properties = null, error = '', url = '', details = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id`,
+	`update agent_logins t set details = null
+	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
+		and t.conversation_id = k.id`,
+	`update journals t set removed = greatest(t.removed, @level::smallint), checkpoint = '' from unnest(@senders::bigint[],
+	@ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.id = k.id`,
 }
 
 const stripEventsSQL = `delete from events t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
@@ -38,7 +66,7 @@ from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sende
 	and t.conversation_id = k.id and t.value || t.detail <> ''`
 	stripWordsSQL = `delete from conversation_texts t using unnest(@senders::bigint[],
 	@ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id and t.conversation_id = k.id`
-	stripConversationSQL = `update conversations c set first_text = '', removed = greatest(c.removed,
+	stripConversationSQL = `update conversations c set first_text = '', details = null, removed = greatest(c.removed,
 	@level::smallint), resumed = false, checkpoint = '' from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id,
 		id) where c.sender_id = k.sender_id and c.id = k.id`
 	sealSQL = `
@@ -47,15 +75,20 @@ set bodies_removed_until = greatest(p.bodies_removed_until, k.until)
 from (
 	select c.sender_id, max((extract(epoch from c.last_at) * 1000000)::bigint) as until
 	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
-	join conversations c on c.sender_id = k.sender_id and c.id = k.id
+	join ` + keptText + ` on c.sender_id = k.sender_id and c.id = k.id
 	group by 1
 ) as k
 where p.sender_id = k.sender_id`
 	checkpointsOfSQL = `select sender_id, id, checkpoint from conversations
-	where sender_id = any(@senders::bigint[]) and removed = 0`
-	StoreCheckpointSQL = `update conversations c set checkpoint = k.state
+	where sender_id = any(@senders::bigint[]) and removed = 0
+union all select sender_id, id, checkpoint from journals where sender_id = any(@senders::bigint[]) and removed = 0`
+	StoreCheckpointSQL = `with j as (
+	update journals c set checkpoint = k.state
 	from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state)
-		where c.sender_id = k.sender_id and c.id = k.id`
+	where c.sender_id = k.sender_id and c.id = k.id)
+update conversations c set checkpoint = k.state
+from unnest(@senders::bigint[], @ids::uuid[], @states::bytea[]) as k (sender_id, id, state)
+where c.sender_id = k.sender_id and c.id = k.id`
 	statesOfSQL   = `select sender_id, state from projections where sender_id = any(@senders::bigint[])`
 	StoreStateSQL = `update projections p set state = k.state
 	from unnest(@senders::bigint[], @states::bytea[]) as k (sender_id, state) where p.sender_id = k.sender_id`
@@ -92,6 +125,13 @@ func Strip(
 	}
 	for _, sql := range []string{stripSlotsSQL, stripCommandsSQL, stripWordsSQL, sealSQL} {
 		q.Queue(sql, keys)
+	}
+	for _, sql := range stripLiveSQL {
+		if strings.Contains(sql, "@level") {
+			q.Queue(sql, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "level": level})
+		} else {
+			q.Queue(sql, keys)
+		}
 	}
 	q.Queue(stripConversationSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids, "level": level})
 	q.Queue(MarkSearchSQL, pgx.StrictNamedArgs{"senders": senders})

@@ -28,6 +28,8 @@ type ConversationFacts struct {
 	EscalationReason string
 	ModelID          string
 	OutcomeBecause   string
+	Test             bool
+	Details          *string   // JSON: what is told of it as a whole
 	ResponseMS       []float64 `db:"response_ms"`
 }
 
@@ -39,7 +41,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	c.first_text, c.removed, c.resumed, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at,
 		c.end_reason,
 	c.bot_messages, c.agent_messages, c.events, c.escalated_at, c.escalation_reason,
-	coalesce(v.model_id, '') as model_id, c.outcome_because, c.response_ms
+	coalesce(v.model_id, '') as model_id, c.outcome_because, c.response_ms, c.test, c.details
 from conversations c
 join senders s on s.id = c.sender_id
 join assistants a on a.id = c.assistant_id
@@ -110,6 +112,9 @@ type TranscriptMessage struct {
 	Template        string
 	Entities        *string
 	Redacted        bool
+	AgentID         string
+	Details         *string
+	Deleted         bool
 }
 
 // TranscriptTurn is what was measured of a turn.
@@ -171,6 +176,7 @@ type Transcript struct {
 	Slots    []TranscriptSlot
 	Events   []TranscriptEvent
 	Steps    []TranscriptStep
+	Live     TranscriptLive
 	From     int64 // the first seq of the stretch: of its first message, or 0 at the conversation's start
 	Until    int64 // the first seq after the stretch; 0 at the conversation's end
 }
@@ -184,7 +190,8 @@ const messageColumns = `
 select m.id, m.at, m.seq, m.turn, m.author, m.text, m.rich, m.intent, m.retrieval_intent, m.confidence, m.template,
 	m.entities,
 	exists (select from events e where e.sender_id = m.sender_id and e.at = m.at and e.id = m.id
-		and e.flags & 4 <> 0) as redacted
+		and e.flags & 4 <> 0) as redacted,
+	coalesce(m.agent_id, '') as agent_id, m.details, coalesce(m.deleted, false) as deleted
 from messages m
 where m.sender_id = @sender and m.at between @from and @until and m.conversation_id = @id`
 
@@ -217,7 +224,8 @@ const transcriptEventsSQL = `
 select seq, at, turn, type, name, flow_id, step_id, agent_id, flags
 from events
 where sender_id = @sender and at between @from and @until and conversation_id = @id and seq >= @seq and seq < @end
-	and type not in ('user', 'bot', 'agent', 'slot', 'stack', 'user_featurization')
+	and type not in ('user', 'bot', 'agent', 'slot', 'stack', 'user_featurization', 'message', 'turn', 'feedback', 'score',
+		'activity', 'conversation.state_changed', 'conversation.updated')
 order by seq
 limit 5000`
 
@@ -317,28 +325,26 @@ func loadDetails(ctx context.Context, db DB, t *Transcript, args func(pgx.Strict
 	q.Queue(transcriptSlotsSQL, plain)
 	q.Queue(transcriptEventsSQL, span)
 	q.Queue(transcriptStepsSQL, plain)
+	queueLive(&q, plain)
 	res := db.SendBatch(ctx, &q)
 	defer res.Close()
 	var err error
-	rows, _ := res.Query()
-	if t.Turns, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptTurn]); err != nil {
+	if t.Turns, err = answer[TranscriptTurn](res); err != nil {
 		return err
 	}
-	rows, _ = res.Query()
-	if t.Commands, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptCommand]); err != nil {
+	if t.Commands, err = answer[TranscriptCommand](res); err != nil {
 		return err
 	}
-	rows, _ = res.Query()
-	if t.Slots, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptSlot]); err != nil {
+	if t.Slots, err = answer[TranscriptSlot](res); err != nil {
 		return err
 	}
-	rows, _ = res.Query()
-	if t.Events, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptEvent]); err != nil {
+	if t.Events, err = answer[TranscriptEvent](res); err != nil {
 		return err
 	}
-	rows, _ = res.Query()
-	t.Steps, err = pgx.CollectRows(rows, pgx.RowToStructByName[TranscriptStep])
-	return err
+	if t.Steps, err = answer[TranscriptStep](res); err != nil {
+		return err
+	}
+	return t.Live.read(res)
 }
 
 // OutcomeAt is the outcome of a conversation at a time: open until it closes.

@@ -38,6 +38,7 @@ func FilterConversations(f metric.Filter, known FilterIDs, now time.Time, zone *
 		from, until := f.Range.Bounds(now, zone)
 		w.And("c.started_at >= @from", "from", from)
 		w.And("c.started_at < @until", "until", until)
+		w.And("not c.test", "", nil)
 	}
 	if len(f.Assistants) > 0 {
 		ids := make([]string, len(f.Assistants))

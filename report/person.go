@@ -21,6 +21,7 @@ import (
 // authors are who writes messages.
 var authors = map[conversation.Author]string{
 	conversation.ByUser: "user", conversation.ByBot: "bot", conversation.ByAgent: "agent",
+	conversation.BySystem: "system", conversation.AsNote: "note",
 }
 
 type personMessage struct {

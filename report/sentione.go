@@ -86,6 +86,10 @@ func (s *sentiOne) messages(ctx context.Context) (n int64, err error) {
 			id, _ := row[at["conversation_id"]].(string)
 			s.seen[id] = true
 			author, _ := row[at["author"]].(string)
+			if author == "note" { // which is no part of what was said
+				n--
+				return nil
+			}
 			text, _ := row[at["text"]].(string)
 			intent, _ := row[at["intent"]].(string)
 			when, _ := row[at["at"]].(time.Time)
@@ -98,7 +102,7 @@ func (s *sentiOne) messages(ctx context.Context) (n int64, err error) {
 				return err
 			}
 			return to.Write([]string{
-				id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent"}[author], safe(text),
+				id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent", "system": "Bot"}[author], safe(text),
 				when.UTC().Format(sentiOneInstant), string(b),
 			})
 		},

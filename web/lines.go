@@ -27,7 +27,8 @@ type part struct {
 // lines puts a stretch of a conversation in order: messages, marks, silences, and for the builder what lies
 // between them.
 func lines(p views.Page, c queries.ConversationFacts, t queries.Transcript, linked *conversation.UUID) []views.Line {
-	parts := messageParts(t, linked)
+	parts := append(segmentParts(p, t.Live.Segments), messageParts(t, linked)...)
+	parts = append(parts, liveParts(p, t.Live)...)
 	for _, e := range t.Slots {
 		parts = append(parts, part{seq: e.Seq, fact: &views.Fact{Name: "slot", Value: e.Name + " = " + e.Value}})
 	}
@@ -94,7 +95,7 @@ func messageParts(t queries.Transcript, linked *conversation.UUID) []part {
 	for _, x := range t.Messages {
 		l := &views.Line{
 			Kind: "message", ID: x.ID, At: x.At, Turn: x.Turn, Author: conversation.Author(x.Author), Text: x.Text,
-			Redacted: x.Redacted, Linked: linked != nil && *linked == x.ID,
+			Redacted: x.Redacted, Deleted: x.Deleted, Agent: x.AgentID, Linked: linked != nil && *linked == x.ID,
 		}
 		if l.Author == conversation.ByUser {
 			turn, ok := asked[x.ID]
@@ -106,8 +107,10 @@ func messageParts(t queries.Transcript, linked *conversation.UUID) []part {
 				l.Chosen = triggered(x.Text)
 			}
 			_, l.Files = richParts(x.Rich)
+			l.Facts = append(l.Facts, details(x.Details)...)
 		} else {
 			l.Buttons, l.Files = richParts(x.Rich)
+			l.Facts = details(x.Details)
 			if now := offers(x.Rich); len(now) > 0 {
 				offered = now
 			}
@@ -207,6 +210,9 @@ func howMeasured(t queries.TranscriptTurn) string {
 		}
 		return strings.Join(words, ", ")
 	}
+	if t.ResponseSource == string(conversation.FromPlatform) {
+		return "as the platform tells it"
+	}
 	return "to the first answer, without understanding time"
 }
 
@@ -263,6 +269,9 @@ func eventPart(p views.Page, c queries.ConversationFacts, e queries.TranscriptEv
 	if c.EscalatedAt != nil && c.EscalatedAt.Equal(e.At) && (e.Name == c.EscalationReason ||
 		e.FlowID == c.EscalationReason || e.Type == c.EscalationReason) {
 		return mark(views.Line{Words: "Handed to a person, " + p.Clock(e.At), Code: c.EscalationReason, Human: true})
+	}
+	if e.Type == "flow" {
+		e.Type = "flow_" + e.Name
 	}
 	switch {
 	case strings.HasPrefix(e.Type, "flow_"):

@@ -24,6 +24,8 @@ func (s *server) routes() http.Handler {
 	r.Use(middleware.GetHead, s.recoverPanic, secure(strings.HasPrefix(s.URL, "https://")), cacheNothing)
 	r.Method(http.MethodGet, "/static/*", static.Handler())
 	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
+	r.Method(http.MethodPost, "/api/v1/ingest/events", s.Ingest)
+	r.Method(http.MethodGet, "/api/v1/ingest/events/schema.json", s.Ingest)
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser, s.legible)
 		r.NotFound(s.handle(s.notFound))

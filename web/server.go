@@ -39,7 +39,7 @@ type Config struct {
 	URL       string         // under which people reach the server, without a slash at the end
 	Version   string
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
-	Ingest    http.Handler   // takes POST /api/v1/ingest/rasa
+	Ingest    http.Handler   // takes POST /api/v1/ingest/rasa and /events
 	Replay    Replay
 	// tells whether a wire format is documented to have events of a type; nil: all are known
 	Knows func(typ string) bool

@@ -135,7 +135,7 @@ func assistantForm(x conversation.Settings) views.AssistantForm {
 		Actions: lines(x.HandoffActions), Flows: lines(x.HandoffFlows), Command: x.HandoffCommand,
 		Pause: string(x.HandoffPause), Agent: x.HandoffAgent,
 		Slots: lines(x.CSATSlots), Satisfied: strconv.Itoa(x.SatisfiedFrom), Idle: strconv.Itoa(x.IdleMinutes),
-		Cuts:      x.IdleCuts,
+		CutBy:     string(x.CutBy),
 		Fallbacks: lines(x.Fallbacks),
 		Questions: lines(x.ClosingQuestions), Intents: lines(x.ClosingIntents), Words: lines(x.ClosingWords),
 	}
@@ -213,7 +213,7 @@ func parseAssistant(r *http.Request) (x conversation.Settings, form views.Assist
 	form = views.AssistantForm{
 		Actions: p("actions"), Flows: p("flows"), Command: p("command") == "yes", Pause: cmp.Or(
 			p("pause"), string(conversation.PauseAuto),
-		), Agent: p("agent") == "yes", Cuts: p("cuts") == "yes",
+		), Agent: p("agent") == "yes", CutBy: cmp.Or(p("cut_by"), string(conversation.CutAsTold)),
 		Slots: p("slots"), Satisfied: p("satisfied"), Idle: p("idle"), Fallbacks: p("fallbacks"),
 		Questions: p("questions"), Intents: p("intents"), Words: p("words"),
 	}
@@ -228,7 +228,7 @@ func parseAssistant(r *http.Request) (x conversation.Settings, form views.Assist
 	}
 	x = conversation.Settings{
 		HandoffActions: list(form.Actions), HandoffFlows: list(form.Flows), HandoffCommand: form.Command,
-		HandoffPause: conversation.PauseRule(form.Pause), HandoffAgent: form.Agent, IdleCuts: form.Cuts,
+		HandoffPause: conversation.PauseRule(form.Pause), HandoffAgent: form.Agent, CutBy: conversation.CutRule(form.CutBy),
 		CSATSlots: list(form.Slots), Fallbacks: list(form.Fallbacks),
 		ClosingQuestions: list(form.Questions), ClosingIntents: list(form.Intents), ClosingWords: list(form.Words),
 	}

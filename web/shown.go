@@ -56,6 +56,7 @@ func (s *server) open(ctx context.Context, id conversation.UUID) (c opened, err 
 	for _, text := range []*string{&c.FirstText, &c.SenderKey, &c.UserID, &c.SessionID} {
 		*text = c.masker.Shown(*text)
 	}
+	maskParts(c.masker, c.Details)
 	c.named = c.UserID == user && (user != "" || c.SenderKey == sender)
 	return c, nil
 }
@@ -75,6 +76,20 @@ func (c opened) transcript(t *queries.Transcript) {
 	for i := range t.Messages {
 		e := &t.Messages[i]
 		e.Text, e.Entities = c.masker.Entities(e.Text, e.Entities)
+		maskParts(c.masker, e.Details)
+	}
+	for _, x := range t.Live.Told {
+		maskParts(c.masker, x.Details)
+	}
+	for _, x := range t.Live.Activities {
+		maskParts(c.masker, x.Properties)
+	}
+}
+
+// maskParts masks a JSON text in place in which slots are told by name.
+func maskParts(m *mask.Masker, text *string) {
+	if text != nil {
+		*text = m.Parts(*text)
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *server) endToEnd(w http.ResponseWriter, r *http.Request) error {
 		switch author := conversation.Author(m.Author); {
 		case author == conversation.ByUser && typed(m, platform[m.ID]):
 			t.Steps = append(t.Steps, step{User: m.Text})
-		case author == conversation.ByUser || author == conversation.ByAgent:
+		case author != conversation.ByBot:
 		case strings.HasPrefix(m.Template, "utter_"):
 			t.Steps = append(t.Steps, step{Utter: m.Template})
 		case m.Text != "":

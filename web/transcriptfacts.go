@@ -65,10 +65,28 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	}
 	add("Flows", flowWords(c.Flows))
 	add("Not followed", beyondWords(c))
+	if c.Test {
+		add("Test", "the platform says that it is one: it is not counted")
+	}
+	for _, f := range details(c.Details) {
+		add(detailName(f.Name), f.Value)
+	}
 	add("User", c.UserID)
 	add("Sender", c.SenderKey)
 	add("Session", c.SessionID)
 	add("Id", c.ID.String())
+}
+
+// detailName is how facts name what is told of a conversation as a whole.
+func detailName(name string) string {
+	for _, prefix := range []string{"metadata.", "custom."} {
+		name = strings.TrimPrefix(name, prefix)
+	}
+	name = strings.ReplaceAll(name, "_", " ")
+	if name == "" {
+		return "Detail"
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
 }
 
 // addEarlier adds the earlier conversations of the same user.
@@ -120,6 +138,7 @@ func becauseWords(c queries.ConversationFacts) string {
 	words := map[conversation.Because]string{
 		conversation.NobodyWrote: "nobody wrote a message", conversation.HandedOver: "handed over: " +
 			c.EscalationReason, conversation.RatedGood: "the user gave a positive rating",
+		conversation.ToldSo:   "the platform told it",
 		conversation.Answered: "the last reply was an answer", conversation.FlowFinished: "a flow was completed",
 		conversation.AskedBack: "the last reply was a question",
 		conversation.FellBack:  "the assistant did not understand", conversation.Failed: "the last reply was an error",

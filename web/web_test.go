@@ -274,6 +274,7 @@ func TestRights(t *testing.T) {
 		"GET /no/such/page":                   {404, 404, 404, 404, 404},
 		"DELETE /conversations":               {404, 404, 404, 404, 404},
 		"GET /api/v1/ingest/rasa":             {404, 404, 404, 404, 404},
+		"GET /api/v1/ingest/events":           {404, 404, 404, 404, 404},
 		"GET /static/x/nothing.css":           {404, 404, 404, 404, 404},
 		"GET /conversations?from=x":           {303, 403, 400, 400, 400},
 		"GET /conversations/:id":              {303, 403, 404, 404, 404},

@@ -33,6 +33,7 @@ type importCmd struct {
 	Assistant       string   `default:"default" help:"Assistant of events that name none (${default})."`
 	AssistantAlways bool     `help:"All events belong to that assistant, whichever they name: for bots that name another at each training."`
 	Environment     string   `help:"Environment of the events, such as production."`
+	Format          string   `default:"rasa" enum:"${formats}" help:"How the events are written: ${enum} (${default})."`
 	Sender          string   `help:"Sender of the events that name none." placeholder:"KEY"`
 	Force           bool     `help:"Import a file even when none of its first lines is an event."`
 	Source          string   `help:"Name of the source in Data health; default: the file's name."`
@@ -75,8 +76,9 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 	if source == "" {
 		source = "file: " + filepath.Base(name)
 	}
+	format, _ := ingest.FormatNamed(i.Format) // one of the names
 	src, err := w.Open(ctx, ingest.Source{
-		Name: source, Kind: "file", Assistant: i.Assistant, Always: i.AssistantAlways, Environment: i.Environment,
+		Format: format, Name: source, Kind: "file", Assistant: i.Assistant, Always: i.AssistantAlways, Environment: i.Environment,
 		TextTimes: true,
 	})
 	if err != nil {
@@ -186,6 +188,11 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 	}
 	// Of a short file what cannot be read is set aside, unless one remedy helps all of it.
 	remedied := errors.Is(end, io.EOF) && same && reason != nil && remedy(reason) != ""
+	if !readable && reason != nil {
+		if name := formatOf(first[0].Body, src); name != "" {
+			return nil, fmt.Errorf("these are events of the format %s: read them with --format %s", name, name)
+		}
+	}
 	if !readable && reason != nil && (end == nil || remedied) {
 		return nil, noEvents(len(first), reason)
 	}
@@ -200,6 +207,18 @@ func (i *importCmd) checked(src ingest.Source, next func() (file.Item, error)) (
 		}
 		return next()
 	}, nil
+}
+
+// formatOf names the format of which a body is an event, "" when it is of none.
+func formatOf(body []byte, src ingest.Source) string {
+	for _, f := range ingest.Formats {
+		of := src
+		of.Format = f
+		if rej := of.Check(f.NewDecoder(), string(body), time.Now()); rej == nil {
+			return f.Name
+		}
+	}
+	return ""
 }
 
 // remedy says what helps where no event of a file can be read, "" where nothing is known.

@@ -11,10 +11,12 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"turnwise/ingest"
 	"turnwise/localdb"
 )
 
@@ -107,7 +109,7 @@ func (c *cli) parser(exit func()) (*kong.Kong, error) {
 	parser, err := kong.New(c,
 		kong.Name("turnwise"), kong.Description("Conversation analytics that you own."),
 		kong.Writers(c.stdout, c.stderr), kong.Exit(func(int) { exit() }), kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"formats": strings.Join(ingest.FormatNames(), ",")},
 	)
 	if err != nil {
 		return nil, err

@@ -172,6 +172,10 @@ func tracker(it Item, doc, around document) ([]Item, bool) {
 // looksLikeEvent spares events the search for what holds others: they name their type early.
 func looksLikeEvent(body []byte) bool {
 	head := body[:min(len(body), 300)]
+	if bytes.Contains(head, []byte(`"data":`)) && bytes.Contains(head, []byte(`"type":`)) &&
+		!bytes.Contains(head, []byte(`"sender_id"`)) && !bytes.Contains(head, []byte(`"payload"`)) { // a neutral one
+		return true
+	}
 	at := bytes.Index(head, []byte(`"event":`))
 	if at < 0 || bytes.Contains(head, []byte(`"events"`)) || bytes.Contains(head, []byte(`"slots"`)) {
 		return false

@@ -33,7 +33,7 @@ func newDesk(t *testing.T) (desk, func(token access.Token) (secret string)) {
 	server := httptest.NewServer(intake.New(pool, ingest.NewWriter(pool, quiet), quiet))
 	t.Cleanup(server.Close)
 	send := func(secret, query string, body io.Reader) (int, map[string]any) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+query, body)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/v1/ingest/rasa"+query, body)
 		if err != nil {
 			t.Error(err)
 			return 0, nil
@@ -50,7 +50,7 @@ func newDesk(t *testing.T) (desk, func(token access.Token) (secret string)) {
 		}
 		return resp.StatusCode, answer
 	}
-	return desk{t, server.URL, send}, func(token access.Token) string {
+	return desk{t, server.URL + "/api/v1/ingest/rasa", send}, func(token access.Token) string {
 		token.Role, token.CreatedBy, token.CreatedAt = "ingest", "test", time.Now()
 		secret, err := queries.NewToken(t.Context(), pool, token, 0)
 		if err != nil {

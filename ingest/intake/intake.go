@@ -1,5 +1,5 @@
-// Package intake delivers events over HTTP: POST /api/v1/ingest/rasa with a bearer token. An answer of 202
-// means that the events are committed.
+// Package intake delivers events over HTTP: POST /api/v1/ingest/rasa, and …/events for those of other platforms, with a
+// bearer token. An answer of 202 means that the events are committed.
 package intake
 
 import (
@@ -92,8 +92,19 @@ func fault(status int, detail string) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// ServeHTTP answers POST /api/v1/ingest/rasa.
+// Paths are those that the handler answers, and the formats that are sent to them.
+var Paths = map[string]string{"/api/v1/ingest/rasa": "rasa", "/api/v1/ingest/events": "neutral"}
+
+// SchemaPath is where the JSON Schema of neutral events is.
+const SchemaPath = "/api/v1/ingest/events/schema.json"
+
+// ServeHTTP answers POST to Paths, and GET SchemaPath.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == SchemaPath {
+		w.Header().Set("Content-Type", "application/schema+json")
+		_, _ = w.Write(ingest.NeutralSchema()) // the client may be gone
+		return
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	a, err := h.take(w, r)
 	if err == nil {
@@ -158,9 +169,17 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (answer, error) {
 		return answer{}, busy
 	}
 	defer leave()
+	name, ok := Paths[r.URL.Path]
+	if !ok {
+		return answer{}, fault(http.StatusNotFound, "Nothing is taken here.")
+	}
+	format, _ := ingest.FormatNamed(name) // of those there are
 	source := ingest.Source{
-		Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Always: token.Always,
+		Format: format, Name: "http: " + token.Name, Kind: "http", Assistant: token.Assistant, Always: token.Always,
 		Environment: token.Environment,
+	}
+	if format.Name != "rasa" {
+		source.Name += " (" + format.Name + ")"
 	}
 	if env := r.URL.Query().Get("environment"); env != "" {
 		source.Environment = env
@@ -212,7 +231,8 @@ func readBody(r *http.Request) ([]byte, error) {
 		switch {
 		case err != nil, media != "application/json" && media != "application/x-ndjson" &&
 			media != "application/ndjson" &&
-			media != "application/jsonl" && media != "text/plain" && media != "application/octet-stream" &&
+			media != "application/jsonl" && media != "application/cloudevents+json" &&
+			media != "application/cloudevents-batch+json" && media != "text/plain" && media != "application/octet-stream" &&
 			media != "application/x-www-form-urlencoded":
 			return nil, fault(http.StatusUnsupportedMediaType, "Send application/json or application/x-ndjson.")
 		}

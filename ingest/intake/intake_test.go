@@ -36,7 +36,7 @@ func TestOverload(t *testing.T) {
 	}
 	post := func(i int) (int, string) {
 		body := fmt.Sprintf(`{"sender_id":"s%d","event":"user","timestamp":%d.5,"text":"hello"}`, i, 1790000000+i)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/v1/ingest/rasa", strings.NewReader(body))
 		if err != nil {
 			t.Error(err)
 			return 0, ""
@@ -134,7 +134,7 @@ func TestQuota(t *testing.T) {
 				strings.Repeat("x", bytes),
 			)
 		}
-		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(b.String()))
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/ingest/rasa", strings.NewReader(b.String()))
 		req.Header.Set("Authorization", "Bearer "+limited)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, req)
@@ -195,7 +195,7 @@ func TestTokenLimits(t *testing.T) {
 				1790000000+n, a,
 			)
 		}
-		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(b.String()))
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/ingest/rasa", strings.NewReader(b.String()))
 		req.Header.Set("Authorization", "Bearer "+secret)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, req)

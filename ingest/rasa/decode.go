@@ -166,26 +166,6 @@ func (r *raw) assign(in wire.Intake) {
 	}
 }
 
-// looksLike says what a body that is no object seems to be, where somebody could mend that at its source; else "".
-func looksLike(body string) string {
-	switch text := strings.TrimLeft(body, " \t\r\n"); {
-	case body == "":
-		return "not JSON: there is nothing in it"
-	case strings.HasPrefix(text, `{'`), strings.HasPrefix(text, `[{'`):
-		return "what Python prints of a dict, not JSON: write it with json.dumps"
-	case strings.HasPrefix(text, `"{`), strings.HasPrefix(text, `"[{`):
-		return "JSON that was encoded twice: the text in it is the event; let the sender encode it once"
-	case strings.HasPrefix(body, "\x1f\x8b"), strings.HasPrefix(body, "\x28\xb5\x2f\xfd"):
-		return "compressed by the sender; let the broker compress, which readers undo"
-	case strings.HasPrefix(body, "\xff\xfe"), strings.HasPrefix(body, "\xfe\xff"), len(body) > 3 &&
-		(body[0] == 0) != (body[1] == 0) && (body[2] == 0) == (body[0] == 0) && (body[3] == 0) == (body[1] == 0):
-		return "UTF-16; JSON is written in UTF-8"
-	case len(body) > 5 && body[0] == 0:
-		return "it has the header of a schema registry, as Avro and Protobuf have; JSON without one is expected"
-	}
-	return ""
-}
-
 // sender is the id of a sender, remembered for the next event, which is most often the same one's.
 func (d *Decoder) sender(assistant, key string) int64 {
 	if key != d.lastKey || assistant != d.lastAssistant || d.lastSender == 0 {
@@ -203,7 +183,7 @@ func (d *Decoder) scan(body string) (*raw, *wire.Reject) {
 	r := &d.r
 	r.e.Confidence, r.e.UnderstandingMS, r.e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
 	if c := s.Peek(); c != '{' {
-		if looks := looksLike(body); looks != "" {
+		if looks := wire.LooksLike(body); looks != "" {
 			return nil, wire.NewReject(wire.CodeJSON, looks, 0)
 		}
 		if s.Skip(); s.Err == "" {
@@ -216,7 +196,7 @@ func (d *Decoder) scan(body string) (*raw, *wire.Reject) {
 		s.Fail("something follows the object")
 	}
 	if s.Err != "" {
-		if looks := looksLike(body); looks != "" {
+		if looks := wire.LooksLike(body); looks != "" {
 			return nil, wire.NewReject(wire.CodeJSON, looks, 0)
 		}
 		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.Err, s.Pos)

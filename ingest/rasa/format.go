@@ -1,6 +1,9 @@
 package rasa
 
-import "turnwise/ingest/wire"
+import (
+	"turnwise/ingest/wire"
+	"turnwise/mask"
+)
 
 // FormatID says of a stored body that it is one of Rasa's.
 const FormatID = 1
@@ -9,7 +12,7 @@ const FormatID = 1
 var Format = wire.Format{
 	ID: FormatID, Name: "rasa",
 	NewDecoder: func() wire.Decoder { return NewDecoder() },
-	Digest:     Digest, Knows: Knows,
+	Digest:     Digest, Knows: Knows, Mask: func(m *mask.Masker, body string) (string, int) { return m.Event(body) },
 }
 
 // Digest is a hash of an event's content in canonical form, without sender_id and timestamp, and with members that are

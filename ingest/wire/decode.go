@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // Intake is what the events of a source do not say of themselves.
 type Intake struct {
 	Assistant   string            // for events without metadata.assistant_id; must not be empty
@@ -30,6 +32,7 @@ const (
 	CodeSize      = "size"
 	CodeMantle    = "mantle"
 	CodeFault     = "fault"
+	CodeField     = "field" // one is missing without which the event means nothing
 )
 
 // MaxEvent is the size of the largest event in bytes: a text of 1 MiB, and 64 KiB for what stands around it.
@@ -37,3 +40,23 @@ const MaxEvent = 1<<20 + 64<<10
 
 // NewReject says why a body cannot be an event.
 func NewReject(code, detail string, offset int) *Reject { return &Reject{code, detail, offset} }
+
+// LooksLike says what a body that is no object seems to be, where somebody could mend that at its source; else "".
+func LooksLike(body string) string {
+	switch text := strings.TrimLeft(body, " \t\r\n"); {
+	case body == "":
+		return "not JSON: there is nothing in it"
+	case strings.HasPrefix(text, `{'`), strings.HasPrefix(text, `[{'`):
+		return "what Python prints of a dict, not JSON: write it with json.dumps"
+	case strings.HasPrefix(text, `"{`), strings.HasPrefix(text, `"[{`):
+		return "JSON that was encoded twice: the text in it is the event; let the sender encode it once"
+	case strings.HasPrefix(body, "\x1f\x8b"), strings.HasPrefix(body, "\x28\xb5\x2f\xfd"):
+		return "compressed by the sender; let the broker compress, which readers undo"
+	case strings.HasPrefix(body, "\xff\xfe"), strings.HasPrefix(body, "\xfe\xff"), len(body) > 3 &&
+		(body[0] == 0) != (body[1] == 0) && (body[2] == 0) == (body[0] == 0) && (body[3] == 0) == (body[1] == 0):
+		return "UTF-16; JSON is written in UTF-8"
+	case len(body) > 5 && body[0] == 0:
+		return "it has the header of a schema registry, as Avro and Protobuf have; JSON without one is expected"
+	}
+	return ""
+}

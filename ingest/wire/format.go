@@ -18,6 +18,8 @@ type Format struct {
 	NewDecoder func() Decoder
 	// Digest is a hash of an event's content: bodies of one event with equal digests say the same.
 	Digest func(body string) uint64
+	// Mask masks personal data in a body, and tells how often it did.
+	Mask func(m *mask.Masker, body string) (string, int)
 	// Knows tells whether the format is documented to have events of a type.
 	Knows func(typ string) bool
 }

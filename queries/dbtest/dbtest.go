@@ -191,6 +191,8 @@ var Tables = []string{
 	"assistants", "environments", "channels", "versions", "senders", "projections", "events", "event_payloads",
 	"event_originals",
 	"messages", "conversations", "turns", "flow_runs", "flow_steps", "commands", "slots",
+	"journals", "agent_segments", "state_changes", "turn_facts", "calls", "feedback", "scores", "activities",
+	"agent_logins",
 }
 
 // Dump returns the contents of those tables, a line a row, in a fixed order.

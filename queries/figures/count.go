@@ -18,7 +18,7 @@ import (
 // nobody can know beforehand how short they are, and once for all assistants of which it is asked.
 const spansText = `(select distinct at, until from unnest(@ats::timestamptz[], @untils::timestamptz[]) as u (at,
 	until)) as h
-cross join lateral (select * from conversations x where x.started_at >= h.at and x.started_at < h.until offset 0) as c
+cross join lateral (select * from conversations x where x.started_at >= h.at and x.started_at < h.until and not x.test offset 0) as c
 join unnest(@ats::timestamptz[], @assistants::integer[]) as k (at, assistant) on k.at = h.at
 	and k.assistant = c.assistant_id`
 

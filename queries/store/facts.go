@@ -30,6 +30,7 @@ type Batch struct {
 	slots         filling[slot]
 	newSenders    filling[senderFact]
 	newStates     filling[projection]
+	told          live // what platforms beside Rasa tell
 
 	projections   projectionRows
 	versions      map[Version]int64
@@ -50,10 +51,10 @@ type Batch struct {
 
 // filled are the tables that a batch writes, in the order in which it does.
 func (b *Batch) filled() []filled {
-	return []filled{
+	return append([]filled{
 		&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns,
 		&b.runs, &b.steps, &b.commands, &b.slots,
-	}
+	}, b.told.filled()...)
 }
 
 // NewBatch returns an empty batch.
@@ -64,7 +65,7 @@ func NewBatch() *Batch {
 		originals: filling[original]{table: originalsTable}, messages: filling[message]{table: messagesTable},
 		conversations: filling[conversationFact]{table: conversationsTable}, turns: filling[turnFact]{table: turnsTable},
 		runs: filling[flowRun]{table: runsTable}, steps: filling[step]{table: stepsTable},
-		commands: filling[command]{table: commandsTable}, slots: filling[slot]{table: slotsTable},
+		commands: filling[command]{table: commandsTable}, slots: filling[slot]{table: slotsTable}, told: newLive(),
 	}
 }
 
@@ -93,6 +94,8 @@ type projectionRows struct {
 	first, last []int64
 	newest      []float64
 	states      [][]byte
+	traits      []string
+	aliases     []string
 }
 
 // Sender is one sender's share of a batch.
@@ -117,6 +120,8 @@ func (b *Batch) Add(s Sender) {
 		q.users, q.channels = append(q.users, p.UserID), append(q.channels, p.Channel)
 		q.first, q.last = append(q.first, p.FirstSeen), append(q.last, p.LastSeen)
 		q.newest, q.states = append(q.newest, p.Newest.Time), append(q.states, p.Marshal())
+		q.traits = append(q.traits, conversation.JSONOf(p.Traits))
+		q.aliases = append(q.aliases, strings.Join(p.Aliases, "\x1f"))
 	} else {
 		b.newSenders.add(s.ID, &senderFact{assistant, s.Key, p})
 		b.newStates.add(s.ID, p)
@@ -151,6 +156,7 @@ func (b *Batch) Add(s Sender) {
 	for i := range s.Changes.Slots {
 		b.slots.add(s.ID, &s.Changes.Slots[i])
 	}
+	b.told.add(s.ID, s.Changes)
 }
 
 func (b *Batch) addEvent(s Sender, e *conversation.EventRow) {
@@ -247,6 +253,13 @@ func facets(assistant int32, c *conversation.Conversation) []string {
 }
 
 func (b *Batch) addConversation(sender int64, name string, assistant int32, c *conversation.Conversation) {
+	if c.Journal {
+		if c.Stored() {
+			b.told.oldJournals.add2(sender, c.ID)
+		}
+		b.told.journals.add(sender, &journalFact{assistant, c})
+		return
+	}
 	if c.Stored() {
 		b.oldConv.add2(sender, c.ID)
 	}
@@ -303,16 +316,16 @@ where p.sender_id = k.sender_id
 	and p.part = k.part`
 
 const upsertSendersSQL = `
-insert into senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at)
+insert into senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at, traits, aliases)
 select k.id, k.assistant, k.key, k.usr, k.channel, timestamptz 'epoch' + k.first * interval '1 microsecond',
-	timestamptz 'epoch' + k.last * interval '1 microsecond'
+	timestamptz 'epoch' + k.last * interval '1 microsecond', nullif(k.traits, ''), string_to_array(k.aliases, chr(31))
 from unnest(@ids::bigint[], @assistants::integer[], @keys::text[], @users::text[], @channels::text[],
-	@first::bigint[], @last::bigint[])
-	as k (id, assistant, key, usr, channel, first, last)
+	@first::bigint[], @last::bigint[], @traits::text[], @aliases::text[])
+	as k (id, assistant, key, usr, channel, first, last, traits, aliases)
 order by k.id
 on conflict (id) do update
 set user_id = excluded.user_id, channel = excluded.channel, first_seen_at = excluded.first_seen_at,
-	last_seen_at = excluded.last_seen_at`
+	last_seen_at = excluded.last_seen_at, traits = excluded.traits, aliases = excluded.aliases`
 
 const upsertProjectionsSQL = `
 insert into projections (sender_id, newest_time, state)
@@ -335,6 +348,7 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 	if k := &b.oldRuns; len(k.ids) > 0 {
 		q.Queue(deleteRunsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids), "ns": k.n})
 	}
+	b.told.replace(&q)
 	if k := &b.appendBundles; len(k.ids) > 0 {
 		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{
 			"senders": k.senders, "ids": queries.UUIDs(k.ids), "parts": k.n, "ats": k.at, "more": k.more,
@@ -343,7 +357,7 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 	if p := &b.projections; len(p.ids) > 0 {
 		q.Queue(upsertSendersSQL, pgx.StrictNamedArgs{
 			"ids": p.ids, "assistants": p.assistants, "keys": p.keys, "users": p.users, "channels": p.channels,
-			"first": p.first, "last": p.last,
+			"first": p.first, "last": p.last, "traits": p.traits, "aliases": p.aliases,
 		})
 		q.Queue(upsertProjectionsSQL, pgx.StrictNamedArgs{"ids": p.ids, "newest": p.newest, "states": p.states})
 	}
@@ -359,7 +373,7 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return b.told.revise(ctx, tx)
 }
 
 // Reset empties the batch and keeps its buffers.
@@ -367,6 +381,7 @@ func (b *Batch) Reset() {
 	for _, t := range b.filled() {
 		t.reset()
 	}
+	b.told.reset()
 	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{},
 		convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
 	b.searched = b.searched[:0]

@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -17,7 +19,7 @@ const spanText = ` t.sender_id = @sender and t.at >= timestamptz 'epoch' + @from
 		and t.conversation_id = any(@ids::uuid[])`
 
 const (
-	payloadsToMaskSQL = `select t.at, t.conversation_id, t.part, t.bodies from event_payloads t where` + spanText
+	payloadsToMaskSQL = `select t.at, t.conversation_id, t.part, t.format, t.bodies from event_payloads t where` + spanText
 	maskPayloadSQL    = `update event_payloads t set bodies = @bodies where t.sender_id = @sender and t.at = @at
 	and t.conversation_id = @id and t.part = @part`
 	maskEventsSQL = `
@@ -45,17 +47,17 @@ where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + span
 )
 
 // MaskInPlace masks conversations of a sender that cannot be folded again, as retention removed what came after them:
-// row by row, with the states of the fold that reach over them: that of now, and those with which all began. hash is
-// that of a body. It returns how many rows changed.
+// row by row, with the states of the fold that reach over them: that of now, and those with which all began. mask masks
+// a body, and hash is that of one. It returns how many rows changed.
 func MaskInPlace(
 	ctx context.Context, tx pgx.Tx, sender int64, state *queries.State, all, of []StoredConversation, m *mask.Masker,
-	hash func(body string) int64,
+	mask func(format uint8, body string) (string, int), hash func(body string) int64,
 ) (int64, error) {
 	if len(of) == 0 {
 		return 0, nil
 	}
 	p := inPlace{
-		m: m, hash: hash, sender: sender, said: map[said]string{},
+		m: m, mask: mask, hash: hash, sender: sender, said: map[said]string{},
 		span: pgx.StrictNamedArgs{"sender": sender, "from": of[0].StartedAt, "until": of[0].LastAt},
 	}
 	var ids []conversation.UUID
@@ -68,7 +70,7 @@ func MaskInPlace(
 	p.span["ids"] = queries.UUIDs(ids)
 	p.keys = pgx.StrictNamedArgs{"sender": sender, "ids": p.span["ids"]}
 	for _, step := range []func(ctx context.Context, tx pgx.Tx) error{
-		p.payloads, p.messages, p.firstTexts, p.commands, p.slots,
+		p.payloads, p.messages, p.firstTexts, p.commands, p.slots, p.live,
 	} {
 		if err := step(ctx, tx); err != nil {
 			return 0, err
@@ -98,6 +100,7 @@ func MaskInPlace(
 // inPlace collects what is to be written.
 type inPlace struct {
 	m          *mask.Masker
+	mask       func(format uint8, body string) (string, int)
 	hash       func(body string) int64
 	sender     int64
 	span, keys pgx.StrictNamedArgs
@@ -116,7 +119,7 @@ func (p *inPlace) reworded(state []byte) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	x.Reword(p.firstText, p.m.Stack)
+	x.Reword(p.firstText, p.m.Stack, p.m.Parts)
 	b := x.Marshal()
 	return b, !bytes.Equal(b, state)
 }
@@ -126,6 +129,7 @@ func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
 		at     any
 		id     [16]byte
 		part   int16
+		format int16
 		bodies string
 	}
 	var changed []payload
@@ -134,10 +138,10 @@ func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
 	var parts, poss []int16
 	var hashes []int64
 	rows, _ := tx.Query(ctx, payloadsToMaskSQL, p.span)
-	if _, err := pgx.ForEachRow(rows, []any{&x.at, &x.id, &x.part, &x.bodies}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&x.at, &x.id, &x.part, &x.format, &x.bodies}, func() error {
 		bodies, found := strings.Split(x.bodies, queries.BodySeparator), false
 		for i, body := range bodies {
-			masked, n := p.m.Event(body)
+			masked, n := p.mask(uint8(x.format), body)
 			if n == 0 {
 				continue
 			}
@@ -146,7 +150,7 @@ func (p *inPlace) payloads(ctx context.Context, tx pgx.Tx) error {
 				append(hashes, p.hash(masked))
 		}
 		if found {
-			changed = append(changed, payload{x.at, x.id, x.part, strings.Join(bodies, queries.BodySeparator)})
+			changed = append(changed, payload{x.at, x.id, x.part, x.format, strings.Join(bodies, queries.BodySeparator)})
 		}
 		return nil
 	}); err != nil || len(changed) == 0 {
@@ -252,6 +256,57 @@ func (p *inPlace) slots(ctx context.Context, tx pgx.Tx) error {
 			p.q.Queue(maskSlotSQL, pgx.StrictNamedArgs{
 				"value": masked, "was": value, "sender": p.sender, "id": id, "seq": seq, "name": name,
 			})
+		}
+		return nil
+	})
+	return err
+}
+
+// liveTexts are the columns of what platforms beside Rasa tell that may hold what people said.
+var liveTexts = map[string][]string{
+	"state_changes": {"reason", "details"}, "turn_facts": {"entities", "details"}, "calls": {"error", "details"},
+	"feedback": {"comment", "details"}, "scores": {"value", "explanation", "details"},
+	"activities": {"properties", "error", "url", "details"}, "messages": {"details"},
+}
+
+// wholes are those of them that stand with the conversation or the sender itself.
+var wholes = []struct{ table, column, where string }{
+	{"conversations", "details", "t.sender_id = @sender and t.id = any(@ids::uuid[])"},
+	{"senders", "traits", "t.id = @sender and @ids::uuid[] is not null"},
+}
+
+// live masks those columns. Rows keep their places while the transaction holds the sender's shard.
+func (p *inPlace) live(ctx context.Context, tx pgx.Tx) error {
+	for _, table := range slices.Sorted(maps.Keys(liveTexts)) {
+		for _, column := range liveTexts[table] {
+			if err := p.column(
+				ctx, tx, table, column, "t.sender_id = @sender and t.conversation_id = any(@ids::uuid[])",
+			); err != nil {
+				return err
+			}
+		}
+	}
+	for _, x := range wholes {
+		if err := p.column(ctx, tx, x.table, x.column, x.where); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// column masks a column of a table.
+func (p *inPlace) column(ctx context.Context, tx pgx.Tx, table, column, where string) error {
+	var place, in, text string
+	rows, _ := tx.Query(
+		ctx, "select t.ctid::text, t.tableoid::regclass::text, t."+column+" from "+table+" t where "+where+" and t."+
+			column+" <> ''", p.keys,
+	)
+	_, err := pgx.ForEachRow(rows, []any{&place, &in, &text}, func() error {
+		if masked := p.m.Parts(text); masked != text {
+			p.q.Queue(
+				"update "+in+" set "+column+" = @text where ctid = @place::text::tid",
+				pgx.StrictNamedArgs{"text": masked, "place": place},
+			)
 		}
 		return nil
 	})

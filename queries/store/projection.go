@@ -136,13 +136,23 @@ type StoredConversation struct {
 }
 
 const senderConversationsSQL = `
-select id, first_time, first_place, first_rank, first_event, (extract(epoch from started_at) * 1000000)::bigint,
-	(extract(epoch from last_at) * 1000000)::bigint, removed > 0, absorbed, checkpoint
-from conversations
-where sender_id = @sender
-order by first_time, first_place, first_rank, first_event`
+select id, first_time, first_order, first_place, first_rank, first_event,
+	(extract(epoch from started_at) * 1000000)::bigint, (extract(epoch from last_at) * 1000000)::bigint, removed > 0,
+	absorbed, checkpoint
+from (
+	select id, first_time, first_order, first_place, first_rank, first_event, started_at, last_at, removed, absorbed,
+		checkpoint
+	from conversations
+	where sender_id = @sender
+	union all
+	select id, first_time, first_order, first_place, first_rank, first_event, started_at, last_at, removed, '{}',
+		checkpoint
+	from journals
+	where sender_id = @sender
+) as c
+order by first_time, first_order, first_place, first_rank, first_event`
 
-// SenderConversations returns a sender's conversations, oldest first.
+// SenderConversations returns a sender's conversations, and what belongs to none, oldest first.
 func SenderConversations(ctx context.Context, db queries.DB, sender int64) ([]StoredConversation, error) {
 	rows, _ := db.Query(ctx, senderConversationsSQL, pgx.StrictNamedArgs{"sender": sender})
 	var out []StoredConversation
@@ -150,7 +160,7 @@ func SenderConversations(ctx context.Context, db queries.DB, sender int64) ([]St
 	var id, first [16]byte
 	var absorbed [][16]byte
 	_, err := pgx.ForEachRow(rows, []any{
-		&id, &c.First.Time, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.TextsRemoved, &absorbed,
+		&id, &c.First.Time, &c.First.Order, &c.First.Place, &c.First.Rank, &first, &c.StartedAt, &c.LastAt, &c.TextsRemoved, &absorbed,
 		&c.Checkpoint,
 	}, func() error {
 		c.ID, c.First.ID, c.Absorbed = id, first, nil
@@ -165,7 +175,8 @@ func SenderConversations(ctx context.Context, db queries.DB, sender int64) ([]St
 }
 
 const textsRemovedOfSQL = `select sender_id, id, removed > 0 from conversations
-	where sender_id = any(@senders::bigint[])`
+	where sender_id = any(@senders::bigint[])
+union all select sender_id, id, removed > 0 from journals where sender_id = any(@senders::bigint[])`
 
 // StrippedOf tells of all conversations of the senders whether retention removed their texts.
 func TextsRemovedOf(ctx context.Context, db queries.DB, senders []int64) (map[queries.ConversationKey]bool, error) {
@@ -193,11 +204,11 @@ func SenderSeed(ctx context.Context, db queries.DB, sender int64, newest float64
 }
 
 const firstKeysSQL = `
-select k.sender_id, k.id, c.first_time, c.first_place, c.first_rank, c.first_event
+select k.sender_id, k.id, c.first_time, c.first_order, c.first_place, c.first_rank, c.first_event
 from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 join conversations c on c.sender_id = k.sender_id and c.id = k.id
 union all
-select c.sender_id, a.id, c.first_time, c.first_place, c.first_rank, c.first_event
+select c.sender_id, a.id, c.first_time, c.first_order, c.first_place, c.first_rank, c.first_event
 from conversations c
 cross join lateral unnest(c.absorbed) as a (id)
 where c.absorbed <> '{}' and c.sender_id = any(@senders::bigint[]) and a.id = any(@ids::uuid[])`
@@ -218,7 +229,7 @@ func FirstKeys(
 	var sender int64
 	var id, first [16]byte
 	var key conversation.Key
-	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &key.Time, &key.Place, &key.Rank, &first}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&sender, &id, &key.Time, &key.Order, &key.Place, &key.Rank, &first}, func() error {
 		key.ID = first
 		out[queries.ConversationKey{SenderID: sender, ID: id}] = key
 		return nil
@@ -299,6 +310,15 @@ var forgetSQL = []string{
 	`delete from flow_steps where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from commands where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from slots where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from journals where sender_id = @sender and id = any(@ids::uuid[])`,
+	`delete from agent_segments where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from state_changes where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from turn_facts where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from calls where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from feedback where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from scores where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from activities where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from agent_logins where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 }
 
 var forgetPartitionedSQL = []string{

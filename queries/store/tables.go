@@ -107,6 +107,8 @@ var sendersTable = newTable("senders", "id",
 	column[senderFact]{"channel", func(r *rows, x *senderFact) { r.text(x.Channel) }},
 	column[senderFact]{"first_seen_at", func(r *rows, x *senderFact) { r.time(x.FirstSeen) }},
 	column[senderFact]{"last_seen_at", func(r *rows, x *senderFact) { r.time(x.LastSeen) }},
+	column[senderFact]{"traits", func(r *rows, x *senderFact) { r.textOrNull(conversation.JSONOf(x.Traits)) }},
+	column[senderFact]{"aliases", func(r *rows, x *senderFact) { r.texts(x.Aliases) }},
 )
 
 type projection = conversation.Projection
@@ -178,7 +180,25 @@ var messagesTable = newTable("messages", "sender_id",
 	}},
 	column[message]{"message_id", func(r *rows, x *message) { r.text(x.MessageID) }},
 	column[message]{"entities", func(r *rows, x *message) { r.textOrNull(x.Entities) }},
+	ofSaid("agent_id", func(r *rows, x *message, s *conversation.Said) { r.text(x.AgentID) }),
+	ofSaid("agent_session_id", func(r *rows, _ *message, s *conversation.Said) { r.text(s.AgentSession) }),
+	ofSaid("message_type", func(r *rows, _ *message, s *conversation.Said) { r.text(s.Type) }),
+	ofSaid("reply_to", func(r *rows, _ *message, s *conversation.Said) { r.text(s.ReplyTo) }),
+	ofSaid("details", func(r *rows, _ *message, s *conversation.Said) { r.textOrNull(s.Details) }),
+	ofSaid("rev", func(r *rows, x *message, _ *conversation.Said) { r.float8(x.Rev) }),
+	ofSaid("deleted", func(r *rows, _ *message, s *conversation.Said) { r.bool(s.Deleted) }),
 )
+
+// ofSaid is a column that is null where the platform tells none of it.
+func ofSaid(name string, put func(r *rows, x *message, s *conversation.Said)) column[message] {
+	return column[message]{name, func(r *rows, x *message) {
+		if s := saidOf(x.Event); s != nil {
+			put(r, x, s)
+		} else {
+			r.null()
+		}
+	}}
+}
 
 // messageConfidence leaves out the 0 that stands beside no intent.
 func messageConfidence(m *message) float64 {
@@ -199,6 +219,7 @@ var conversationsTable = newTable("conversations", "sender_id",
 	ofConversation{"user_id", func(r *rows, x *conversationFact) { r.text(x.UserID) }},
 	ofConversation{"session_id", func(r *rows, x *conversationFact) { r.text(x.SessionID) }},
 	ofConversation{"first_time", func(r *rows, x *conversationFact) { r.float8(x.First.Time) }},
+	ofConversation{"first_order", func(r *rows, x *conversationFact) { r.int8(x.First.Order) }},
 	ofConversation{"first_place", func(r *rows, x *conversationFact) { r.int2(int(x.First.Place)) }},
 	ofConversation{"first_rank", func(r *rows, x *conversationFact) { r.int2(x.First.Rank) }},
 	ofConversation{"first_event", func(r *rows, x *conversationFact) { r.uuid(x.First.ID) }},
@@ -223,6 +244,8 @@ var conversationsTable = newTable("conversations", "sender_id",
 	ofConversation{"flows", func(r *rows, x *conversationFact) { r.texts(x.Flows) }},
 	ofConversation{"last_flow", func(r *rows, x *conversationFact) { r.text(x.LastFlow) }},
 	ofConversation{"first_text", func(r *rows, x *conversationFact) { r.text(x.FirstText) }},
+	ofConversation{"test", func(r *rows, x *conversationFact) { r.bool(x.Test) }},
+	ofConversation{"details", func(r *rows, x *conversationFact) { r.textOrNull(conversation.JSONOf(x.Fields)) }},
 	ofConversation{"removed", func(r *rows, x *conversationFact) { r.int2(int(x.Removed)) }},
 	ofConversation{"resumed", func(r *rows, x *conversationFact) { r.bool(x.Resumed) }},
 	ofConversation{"response_ms", func(r *rows, x *conversationFact) { r.float8s(x.responses) }},
