@@ -27,6 +27,29 @@ func BodiesOf(ctx context.Context, db Sight, c ConversationFacts) ([]string, err
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
+const (
+	apartSQL         = `select traits, aliases from senders where id = @sender`
+	journalBodiesSQL = `
+select p.bodies
+from journals j
+join event_payloads p on p.sender_id = j.sender_id and p.at between j.started_at and j.last_at
+	and p.conversation_id = j.id
+where j.sender_id = @sender
+order by j.started_at, j.id, p.part`
+)
+
+// ApartOf returns what is known of a sender beside its conversations: traits as JSON, other ids, and the events that
+// belong to none, in bundles that BodySeparator divides.
+func ApartOf(ctx context.Context, db Sight, sender int64) (traits *string, aliases, bundles []string, err error) {
+	rows, _ := db.Query(ctx, apartSQL, pgx.StrictNamedArgs{"sender": sender})
+	if _, err = pgx.ForEachRow(rows, []any{&traits, &aliases}, func() error { return nil }); err != nil {
+		return nil, nil, nil, err
+	}
+	rows, _ = db.Query(ctx, journalBodiesSQL, pgx.StrictNamedArgs{"sender": sender})
+	bundles, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	return traits, aliases, bundles, err
+}
+
 const volumeHead = `select width_bucket(c.started_at, @starts::timestamptz[]) - 1 as span, count(*)
 from conversations c
 where `

@@ -56,7 +56,7 @@ type personConversation struct {
 func WritePerson(
 	ctx context.Context, pool *pgxpool.Pool, w io.Writer, of []queries.Subject, now time.Time, zone *time.Location,
 ) error {
-	all := []personConversation{}
+	all, apart := []personConversation{}, []personApart{}
 	if err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{
 		IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly,
 	}, func(tx pgx.Tx) error {
@@ -72,6 +72,13 @@ func WritePerson(
 				}
 				all = append(all, c)
 			}
+			one, err := apartOf(ctx, queries.Clear(tx), s)
+			if err != nil {
+				return err
+			}
+			if one.Traits != nil || len(one.Aliases)+len(one.Events) > 0 {
+				apart = append(apart, one)
+			}
 		}
 		return nil
 	}); err != nil {
@@ -86,7 +93,7 @@ func WritePerson(
 	to.SetIndent("", "  ")
 	to.SetEscapeHTML(false)
 	if err := to.Encode(map[string]any{
-		"made_at": now.UTC(), "senders": subjects(of), "conversations": all,
+		"made_at": now.UTC(), "senders": subjects(of), "conversations": all, "beside_conversations": apart,
 	}); err != nil {
 		return err
 	}
@@ -108,6 +115,33 @@ func subjects(of []queries.Subject) (all []map[string]any) {
 		})
 	}
 	return all
+}
+
+// personApart is what is known of a sender beside its conversations.
+type personApart struct {
+	SenderKey string            `json:"sender_key"`
+	Traits    json.RawMessage   `json:"traits,omitempty"`
+	Aliases   []string          `json:"aliases"`
+	Events    []json.RawMessage `json:"events"`
+}
+
+func apartOf(ctx context.Context, db queries.Sight, s queries.Subject) (personApart, error) {
+	x := personApart{SenderKey: s.SenderKey, Events: []json.RawMessage{}}
+	traits, aliases, bundles, err := queries.ApartOf(ctx, db, s.SenderID)
+	if err != nil {
+		return x, err
+	}
+	if x.Aliases = aliases; traits != nil && json.Valid([]byte(*traits)) {
+		x.Traits = json.RawMessage(*traits)
+	}
+	for _, b := range bundles {
+		for body := range strings.SplitSeq(b, queries.BodySeparator) {
+			if json.Valid([]byte(body)) {
+				x.Events = append(x.Events, json.RawMessage(body))
+			}
+		}
+	}
+	return x, nil
 }
 
 // conversationOf reads a whole conversation of a sender.

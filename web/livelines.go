@@ -17,7 +17,7 @@ func segmentParts(p views.Page, all []queries.TranscriptSegment) (parts []part) 
 		l := &views.Line{Kind: "mark", Sign: "segment", Human: true, Code: s.AgentID}
 		var words []string
 		if s.Waiting {
-			l.Words, l.Code = "Waits for a human agent, "+p.Clock(s.StartedAt), s.TeamID
+			l.Words, l.Code = "Waits for a human agent, "+p.Clock(s.StartedAt), ""
 			if s.EndedAt != nil {
 				words = append(words, "for "+format.Span(s.EndedAt.Sub(s.StartedAt)))
 			}
@@ -32,13 +32,11 @@ func segmentParts(p views.Page, all []queries.TranscriptSegment) (parts []part) 
 			if s.FirstReplyAt != nil {
 				words = append(words, "first reply after "+format.Span(s.FirstReplyAt.Sub(s.StartedAt)))
 			}
-			if s.TeamID != "" {
-				words = append(words, "team "+s.TeamID)
-			}
 		}
-		if len(words) > 0 {
-			l.Words += ": " + strings.Join(words, ", ")
+		if s.TeamID != "" {
+			words = append(words, "team "+s.TeamID)
 		}
+		l.Words = strings.Join(append([]string{l.Words}, words...), ", ")
 		parts = append(parts, part{seq: s.Seq, line: l})
 	}
 	return parts
@@ -176,8 +174,12 @@ func details(text *string) (facts []views.Fact) {
 // plainJSON is a JSON text as people write it: a text without its quotes.
 func plainJSON(text string) string {
 	var s string
-	if json.Unmarshal([]byte(text), &s) == nil {
+	var list []string
+	switch {
+	case json.Unmarshal([]byte(text), &s) == nil:
 		return s
+	case json.Unmarshal([]byte(text), &list) == nil:
+		return strings.Join(list, ", ")
 	}
 	return text
 }

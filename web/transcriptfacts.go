@@ -36,7 +36,7 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 	add("Length", format.Span(c.ActiveAt.Sub(c.StartedAt))+" · "+format.Plural(int64(c.Turns), "turn", "turns"))
 	said := fmt.Sprintf("%s user · %s assistant", format.Count(c.UserMessages), format.Count(c.BotMessages))
 	if c.AgentMessages > 0 {
-		said += fmt.Sprintf(" · %s person", format.Count(c.AgentMessages))
+		said += fmt.Sprintf(" · %s agent", format.Count(c.AgentMessages))
 	}
 	add("Messages", said)
 	if c.ResponseMedianMS != nil {
