@@ -278,7 +278,7 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 		c.entries = make([]entry, 0, len(c.Bodies))
 		var known []entry
 		// What was stored in the clear is to be masked when it comes again, so it must be looked at as a whole.
-		if a, err := r.arriving(ctx); err == nil && a.masker == nil && r.copies.Load() >= manyCopies {
+		if a, err := r.arriving(ctx); err == nil && a.masker == nil && r.src.Mapping == nil && r.copies.Load() >= manyCopies {
 			known = r.glance(ctx, d, c)
 		}
 		for i, body := range c.Bodies {
@@ -286,21 +286,37 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 				c.entries = append(c.entries, known[i])
 				continue
 			}
-			intake := c.intake(from, i)
-			e, rej := d.Decode(body, intake, now)
-			if rej == nil {
-				c.entries = append(c.entries, entry{event: e, body: int32(i)})
-				continue
-			}
-			aside := Rejected{Body: []byte(body), Environment: intake.Environment, Reason: *rej}
-			if c.Position != nil {
-				aside.Position = c.Position(i)
-			}
-			c.rejected = append(c.rejected, aside)
+			r.decodeBody(d, c, i, body, c.intake(from, i), now)
 		}
 		close(c.ready)
 	}
 	return nil
+}
+
+// decodeBody decodes a body, or what the source's mapping makes of it.
+func (r *run) decodeBody(d wire.Decoder, c *chunk, i int, body string, in wire.Intake, now time.Time) {
+	aside := func(body string, rej *wire.Reject, mapping string) {
+		x := Rejected{Body: []byte(body), Environment: in.Environment, Mapping: mapping, Reason: *rej}
+		if c.Position != nil {
+			x.Position = c.Position(i)
+		}
+		c.rejected = append(c.rejected, x)
+	}
+	events, rej := r.src.Events(body)
+	if rej != nil {
+		aside(body, rej, r.src.Mapping.Name)
+		return
+	}
+	if len(events) == 0 {
+		c.Empty++
+	}
+	for _, body := range events {
+		if e, rej := d.Decode(body, in, now); rej == nil {
+			c.entries = append(c.entries, entry{event: e, body: int32(i)})
+		} else {
+			aside(body, rej, "")
+		}
+	}
 }
 
 // glance finds the bodies that are stored, byte for byte, without decoding them. What it does not find, for

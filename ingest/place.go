@@ -87,9 +87,14 @@ func (s Source) Of(assistant string) *Source {
 	return &s
 }
 
-// Check tells why a body is no event; nil when it is one.
+// Check tells why there is no event in a body; nil when there is one, or its mapping passes over it.
 func (s *Source) Check(d wire.Decoder, body string, now time.Time) *wire.Reject {
-	_, rej := d.Decode(body, s.Intake(), now)
+	events, rej := s.Events(body)
+	for _, body := range events {
+		if _, rej = d.Decode(body, s.Intake(), now); rej == nil {
+			return nil
+		}
+	}
 	return rej
 }
 

@@ -20,6 +20,7 @@ type Rejected struct {
 	Body        []byte
 	Position    string // line, offset or index at the source
 	Environment string // "": the source's
+	Mapping     string // that should have made events of it; "": none
 	Reason      wire.Reject
 }
 
@@ -53,7 +54,7 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 			Position: r.Position, Code: r.Reason.Code, Detail: r.Reason.Detail, ByteOffset: int32(r.Reason.Offset),
 			Assistant: src.Assistant, Environment: cmp.Or(
 				r.Environment, src.Environment,
-			), Format: int16(src.format().ID), Body: body, Size: int32(len(r.Body)),
+			), Format: int16(src.format().ID), Mapping: r.Mapping, Body: body, Size: int32(len(r.Body)),
 		}
 	}
 	if err := w.persist(ctx, src, func() error {

@@ -33,6 +33,7 @@ type Source struct {
 	Environment string
 	TextTimes   bool        // times may be written as text
 	Format      wire.Format // in which it writes; the zero one is Rasa's
+	Mapping     *Mapping    // that makes events of its bodies; nil: they are events
 	aliases     func() map[string]string
 
 	// called for each try to store that failed and will be repeated, and with nil after one that did not; may be nil
@@ -47,6 +48,20 @@ func (s *Source) Intake() wire.Intake {
 		in.Aliases = s.aliases()
 	}
 	return in
+}
+
+// Mapping makes neutral events of what a platform sends. It is for any number of goroutines.
+type Mapping struct {
+	Name string
+	Map  func(body string) (events []string, rej *wire.Reject)
+}
+
+// Events returns the events in a body of the source: the body itself, or what its mapping makes of it.
+func (s *Source) Events(body string) ([]string, *wire.Reject) {
+	if s.Mapping == nil {
+		return []string{body}, nil
+	}
+	return s.Mapping.Map(body)
 }
 
 // NewDecoder returns a decoder of the format in which the source writes.

@@ -162,7 +162,7 @@ func SilentAssistants(ctx context.Context, db DB, until, now time.Time) ([]Silen
 
 const rejectedColumns = `
 select r.id, r.source_id, s.name as source, r.first_at, r.last_at, r.seen, r.position, r.code, r.detail, r.byte_offset,
-	r.assistant, r.environment, r.format, r.body, r.size, r.state
+	r.assistant, r.environment, r.format, r.mapping, r.body, r.size, r.state
 from rejected_events r
 join sources s on s.id = r.source_id
 where `
@@ -171,7 +171,7 @@ const (
 	rejectedByIDSQL = rejectedColumns + `r.id = @id`
 	rejectedListSQL = `
 select r.id, r.source_id, s.name as source, r.first_at, r.last_at, r.seen, r.position, r.code, r.detail, r.byte_offset,
-	r.assistant, r.environment, r.format, substr(r.body, 1, 200) as body, r.size, r.state
+	r.assistant, r.environment, r.format, r.mapping, substr(r.body, 1, 200) as body, r.size, r.state
 from rejected_events r
 join sources s on s.id = r.source_id
 where r.state = @state

@@ -55,6 +55,7 @@ type RejectedEvent struct {
 	Assistant   string
 	Environment string
 	Format      int16  // of the wire
+	Mapping     string // that should have made events of it; "" for none
 	Body        []byte // whole, or its beginning when it was too large to keep
 	Size        int32  // of the whole body
 	State       string

@@ -91,24 +91,30 @@ func TestImport(t *testing.T) {
 			if (err != nil) != tt.failed {
 				t.Errorf("ended with %v", err)
 			}
-			var stored, known, rejected int
-			for line := range strings.Lines(out) {
-				_, _ = fmt.Sscanf(line, "stored %d", &stored)
-				_, _ = fmt.Sscanf(line, "already known %d", &known)
-				_, _ = fmt.Sscanf(line, "rejected %d", &rejected)
-			}
-			got := fmt.Sprintf("stored %d", stored)
-			if known > 0 {
-				got += fmt.Sprintf(", known %d", known)
-			}
-			if rejected > 0 {
-				got += fmt.Sprintf(", rejected %d", rejected)
-			}
+			got := told(out)
 			if got != tt.want {
 				t.Errorf("got %s, want %s:\n%s", got, tt.want, out)
 			}
 		})
 	}
+}
+
+// told is what an import says that it stored.
+func told(out string) string {
+	var stored, known, rejected int
+	for line := range strings.Lines(out) {
+		_, _ = fmt.Sscanf(line, "stored %d", &stored)
+		_, _ = fmt.Sscanf(line, "already known %d", &known)
+		_, _ = fmt.Sscanf(line, "rejected %d", &rejected)
+	}
+	got := fmt.Sprintf("stored %d", stored)
+	if known > 0 {
+		got += fmt.Sprintf(", known %d", known)
+	}
+	if rejected > 0 {
+		got += fmt.Sprintf(", rejected %d", rejected)
+	}
+	return got
 }
 
 // post sends a body to the ingest of a site.

@@ -34,6 +34,8 @@ type importCmd struct {
 	AssistantAlways bool     `help:"All events belong to that assistant, whichever they name: for bots that name another at each training."`
 	Environment     string   `help:"Environment of the events, such as production."`
 	Format          string   `default:"rasa" enum:"${formats}" help:"How the events are written: ${enum} (${default})."`
+	Mapping         string   `help:"Mapping that makes events of what is read: the name of one that comes with Turnwise (turnwise mapping list), or a file." placeholder:"NAME|FILE"`
+	At              string   `help:"Time of what tells none, such as chats in OpenAI's form; default: that of the file." placeholder:"TIME"`
 	Sender          string   `help:"Sender of the events that name none." placeholder:"KEY"`
 	Force           bool     `help:"Import a file even when none of its first lines is an event."`
 	Source          string   `help:"Name of the source in Data health; default: the file's name."`
@@ -77,9 +79,17 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 		source = "file: " + filepath.Base(name)
 	}
 	format, _ := ingest.FormatNamed(i.Format) // one of the names
+	mapping, done, err := i.mapping(name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if mapping != nil {
+		format, _ = ingest.FormatNamed("neutral")
+	}
 	src, err := w.Open(ctx, ingest.Source{
 		Format: format, Name: source, Kind: "file", Assistant: i.Assistant, Always: i.AssistantAlways, Environment: i.Environment,
-		TextTimes: true,
+		TextTimes: true, Mapping: mapping,
 	})
 	if err != nil {
 		return err
@@ -102,7 +112,7 @@ func (i *importCmd) file(ctx context.Context, w *ingest.Writer, name string, t *
 	if err != nil {
 		return err
 	}
-	if again && o.Order.Shuffled() {
+	if again && src.Mapping == nil && o.Order.Shuffled() {
 		size := info.Size()
 		if in.Packed {
 			size *= unpackedRatio
@@ -148,8 +158,11 @@ func (i *importCmd) survey(ctx context.Context, src ingest.Source, name string, 
 		if err != nil {
 			return nil, err
 		}
-		if g, ok := src.Of(it.Assistant).Look(d, string(it.Body), time.Now()); ok {
-			order.Note(it.Part, g)
+		events, _ := src.Events(string(it.Body)) // what cannot be mapped is set aside later
+		for _, body := range events {
+			if g, ok := src.Of(it.Assistant).Look(d, body, time.Now()); ok {
+				order.Note(it.Part, g)
+			}
 		}
 	}
 }
@@ -287,8 +300,10 @@ func (i *importCmd) open(name string, t *tally) (in *file.Reader, done func(), e
 	}
 	if err != nil {
 		done()
+		return in, done, err
 	}
-	return in, done, err
+	in.Whole = i.Mapping != ""
+	return in, done, nil
 }
 
 // counting counts the bytes that pass.

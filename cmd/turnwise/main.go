@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"turnwise/ingest"
+	"turnwise/ingest/mapped"
 	"turnwise/localdb"
 )
 
@@ -24,6 +25,12 @@ import (
 var version = "development"
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == mapped.Argument { // a process that runs a mapping, see mapped.Runner
+		if err := mapped.Work(os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
 	// Batches live short and are large: collecting less often costs some memory and saves a tenth of the time.
 	debug.SetGCPercent(300)
 	limitMemory(160 << 20)
@@ -68,6 +75,7 @@ type cli struct {
 	Work        workCmd        `cmd:"" help:"Do the jobs that serve does in the background, and nothing else."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
 	Import      importCmd      `cmd:"" help:"Store events from files: what Rasa's stores and brokers give, packed or not."`
+	Mapping     mappingCmd     `cmd:"" help:"List, show and test mappings, which make events of what other platforms send."`
 	Backfill    backfillCmd    `cmd:"" help:"Read a Kafka topic from its beginning to now, beside live traffic."`
 	Demo        demoCmd        `cmd:"" help:"Generate believable conversations and store them."`
 	Export      exportCmd      `cmd:"" help:"Write conversations, turns, messages or events as a file."`

@@ -12,11 +12,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/ingest/mapped"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == mapped.Argument { // a process that runs a mapping
+		main()
+		os.Exit(0)
+	}
 	if os.Getenv("TURNWISE_TEST_RUN_MAIN") != "" { // this binary as the program itself, for tests that kill it
 		dieAt(os.Getenv("TURNWISE_TEST_FAILPOINT"))
 		main()

@@ -336,22 +336,42 @@ func replay(w *ingest.Writer) web.Replay {
 			ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment,
 			Format: ingest.FormatOf(uint8(r.Format)),
 		}
-		e, rej := src.NewDecoder().Decode(
-			string(body), wire.Intake{Assistant: r.Assistant, Environment: r.Environment}, time.Now(),
-		)
-		if rej != nil {
-			return &metric.InputError{Field: "body", Msg: rej.Detail}
-		}
-		counts, err := w.StoreOne(ctx, src, e)
-		if err == nil && counts.Rejected > 0 {
-			return &metric.InputError{
-				Field: "body",
-				Msg: "the database refused it, or it would change a conversation of which retention " +
-					"removed the texts",
+		bodies := []string{string(body)}
+		if r.Mapping != "" {
+			mapping, done, err := startMapping(r.Mapping, "")
+			if err != nil {
+				return &metric.InputError{Field: "body", Msg: "was to be mapped by " + r.Mapping + ", which this server does not have"}
+			}
+			defer done()
+			var rej *wire.Reject
+			if bodies, rej = mapping.Map(bodies[0]); rej != nil {
+				return &metric.InputError{Field: "body", Msg: rej.Detail}
 			}
 		}
-		return err
+		for _, body := range bodies {
+			if err := replayOne(ctx, w, src, body); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
+}
+
+func replayOne(ctx context.Context, w *ingest.Writer, src ingest.Source, body string) error {
+	e, rej := src.NewDecoder().Decode(
+		body, wire.Intake{Assistant: src.Assistant, Environment: src.Environment}, time.Now(),
+	)
+	if rej != nil {
+		return &metric.InputError{Field: "body", Msg: rej.Detail}
+	}
+	counts, err := w.StoreOne(ctx, src, e)
+	if err == nil && counts.Rejected > 0 {
+		return &metric.InputError{
+			Field: "body",
+			Msg:   "the database refused it, or it would change a conversation of which retention removed the texts",
+		}
+	}
+	return err
 }
 
 type healthcheckCmd struct {

@@ -78,7 +78,8 @@ func (f *storeFlags) store() (*pull.TrackerStore, error) {
 // sourceConfig is one source to read: a broker, or a store that is asked for what is new.
 type sourceConfig struct {
 	Name        string         `yaml:"name"`
-	Format      string         `yaml:"format"` // rasa
+	Format      string         `yaml:"format"`  // rasa or neutral
+	Mapping     string         `yaml:"mapping"` // that makes neutral events of the messages: a name, or a file
 	Assistant   string         `yaml:"assistant"`
 	Always      bool           `yaml:"assistant_always"` // also of events that name another
 	Environment string         `yaml:"environment"`
@@ -211,6 +212,9 @@ func checkSources(all []sourceConfig) error {
 		s := &all[i]
 		where := fmt.Sprintf("source %q", s.Name)
 		s.Assistant, s.Format = cmp.Or(s.Assistant, "default"), cmp.Or(s.Format, "rasa")
+		if s.Mapping != "" {
+			s.Format = "neutral"
+		}
 		_, known := ingest.FormatNamed(s.Format)
 		var err error
 		switch {
@@ -234,6 +238,9 @@ func checkSources(all []sourceConfig) error {
 			err = s.RabbitMQ.Check()
 		default:
 			err = s.RasaSQL.Check()
+		}
+		if err == nil && s.Mapping != "" {
+			_, err = mappingFile(s.Mapping)
 		}
 		names[s.Name] = true
 		if err != nil {
@@ -284,6 +291,7 @@ func (s *sourceConfig) consumer() (broker, string) {
 type streams struct {
 	all     []*ingest.Stream
 	running sync.WaitGroup
+	maps    []func() // that end mappings
 	failed  chan error
 	stop    context.CancelFunc
 }
@@ -302,6 +310,15 @@ func startStreams(ctx context.Context, w *ingest.Writer, all []sourceConfig, log
 		source := ingest.Source{
 			Name: all[i].Name, Kind: kind, Format: format, Assistant: all[i].Assistant, Always: all[i].Always,
 			Environment: all[i].Environment, DeadLetter: consumer.DeadLetter(),
+		}
+		if all[i].Mapping != "" {
+			mapping, done, err := startMapping(all[i].Mapping, "")
+			if err != nil {
+				s.failed <- fmt.Errorf("source %q: %w", source.Name, err)
+				consumer.Close()
+				continue
+			}
+			source.Mapping, s.maps = mapping, append(s.maps, done)
 		}
 		stream := ingest.NewStream(
 			w, source, consumer, fmt.Sprintf("%s:%d", host, os.Getpid()),
@@ -323,6 +340,9 @@ func startStreams(ctx context.Context, w *ingest.Writer, all []sourceConfig, log
 func (s *streams) wait() {
 	s.stop()
 	s.running.Wait()
+	for _, done := range s.maps {
+		done()
+	}
 }
 
 // statuses tells how all streams are doing.

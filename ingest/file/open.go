@@ -25,6 +25,8 @@ import (
 type Reader struct {
 	// Packed tells that the file holds less bytes than its texts.
 	Packed bool
+	// Whole has values handed out as they stand, and rows of a table as objects. It is set before the first is asked for.
+	Whole bool
 
 	texts  texts
 	sender json.RawMessage
@@ -72,7 +74,7 @@ func (r *Reader) Next() (Item, error) {
 				return Item{}, err
 			}
 			r.name, r.now = name, NewSplitter(utf8Of(text))
-			r.now.sender, r.now.part = r.sender, r.part
+			r.now.sender, r.now.part, r.now.whole = r.sender, r.part, r.Whole
 		}
 		it, err := r.now.Next()
 		if errors.Is(err, io.EOF) {

@@ -35,6 +35,7 @@ type Splitter struct {
 	part    int    // of which there have been so many
 	table   *table // nil: none; the stream is one
 	begun   bool
+	whole   bool // values are wanted as they stand, and rows of a table as objects
 
 	sender json.RawMessage // of events that tell none; nil: nobody
 }
@@ -55,6 +56,9 @@ func (s *Splitter) Next() (Item, error) {
 		it, err := s.value()
 		if err != nil {
 			return it, err
+		}
+		if s.whole {
+			return it, nil
 		}
 		items, ok := unpack(it, 0)
 		if !ok {

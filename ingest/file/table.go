@@ -22,7 +22,8 @@ type table struct {
 	data, sender int  // columns; sender is -1 where there is none
 	columns      int
 	rows         int64
-	inserts      bool // rows are written in another way
+	inserts      bool     // rows are written in another way
+	header       []string // of rows that are wanted whole; nil: the event in them
 }
 
 // What a stream begins with that is no text of events but something from which they can be had.
@@ -49,12 +50,15 @@ func newTable(s *Splitter) (*table, error) {
 		return nil, nil
 	}
 	for _, begins := range []string{"--", "/*", "SET ", "COPY ", "BEGIN", "\\restrict "} {
-		if bytes.HasPrefix(bytes.ToUpper(first), []byte(strings.ToUpper(begins))) {
+		if !s.whole && bytes.HasPrefix(bytes.ToUpper(first), []byte(strings.ToUpper(begins))) {
 			return &table{s: s}, nil
 		}
 	}
 	if len(first) == 0 || first[0] == '{' || first[0] == '[' {
 		return nil, nil
+	}
+	if s.whole {
+		return wholeTable(s, first)
 	}
 	for _, comma := range []rune{',', ';', '\t'} {
 		r := csv.NewReader(bytes.NewReader(first))
@@ -72,6 +76,38 @@ func newTable(s *Splitter) (*table, error) {
 		}
 	}
 	return nil, nil
+}
+
+// wholeTable is a CSV of which each row is wanted as an object; nil where the stream is none.
+func wholeTable(s *Splitter, first []byte) (*table, error) {
+	for _, comma := range []rune{',', ';', '\t'} {
+		r := csv.NewReader(bytes.NewReader(first))
+		r.Comma = comma
+		if names, err := r.Read(); err != nil || len(names) < 2 {
+			continue
+		}
+		t := &table{s: s, csv: csv.NewReader(s.r), before: s.line}
+		t.csv.Comma, t.csv.FieldsPerRecord, t.csv.LazyQuotes = comma, -1, true
+		var err error
+		if t.header, err = t.csv.Read(); err == nil {
+			t.columns = len(t.header)
+			t.header[0] = strings.TrimPrefix(t.header[0], "\ufeff")
+		}
+		return t, err
+	}
+	return nil, nil
+}
+
+// object is a row as JSON: texts by their columns, without those that are empty.
+func (t *table) object(fields []string) []byte {
+	o := make(map[string]string, len(fields))
+	for i, f := range fields {
+		if f != "" {
+			o[strings.TrimSpace(t.header[i])] = f
+		}
+	}
+	b, _ := json.Marshal(o) // texts: cannot fail
+	return b
 }
 
 // found looks up the columns; there must be one of events.
@@ -174,6 +210,12 @@ func (t *table) record() (Item, error) {
 	}
 	if err != nil {
 		return Item{}, err
+	}
+	if t.header != nil && len(fields) == t.columns {
+		return Item{Body: t.object(fields), Position: at}, nil
+	}
+	if t.header != nil {
+		return Item{Body: []byte(strings.Join(fields, ",")), Position: at}, nil
 	}
 	return t.cells(fields, at, func(s string) (string, bool) { return s, true }, []byte(strings.Join(fields, ","))), nil
 }

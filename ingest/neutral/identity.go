@@ -18,13 +18,12 @@ func (r *raw) discriminator() []byte {
 		add(r.MessageID)
 		return b
 	case *conversation.TurnFacts:
-		if r.MessageID != "" {
-			add("m" + r.MessageID)
-		} else if id := r.data.has("turn_id"); id != "" {
-			add("t" + id)
-		} else {
-			add("i" + r.id)
+		turn := r.data.has("turn_id")
+		if r.MessageID == "" && turn == "" {
+			turn = r.id
 		}
+		add(r.MessageID)
+		add(turn)
 		return b
 	case *conversation.Feedback:
 		add(x.ID)

@@ -136,10 +136,11 @@ func (r *raw) rich() string {
 
 // turn reads what was measured of a turn.
 func (r *raw) turn() *wire.Reject {
-	if !r.ofThread() {
+	r.MessageID = r.data.name("message_id")
+	// Some platforms tell of a message alone: it is found by that.
+	if !r.ofThread() && (r.MessageID == "" || !r.apart(ofSource, r.source+"/"+r.Type)) {
 		return errThread
 	}
-	r.MessageID = r.data.name("message_id")
 	if r.MessageID == "" && r.data.has("turn_id") == "" && r.id == "" {
 		return needs("data.message_id or data.turn_id, and no id of the event in their place")
 	}

@@ -32,7 +32,8 @@ const (
 	CodeSize      = "size"
 	CodeMantle    = "mantle"
 	CodeFault     = "fault"
-	CodeField     = "field" // one is missing without which the event means nothing
+	CodeField     = "field"   // one is missing without which the event means nothing
+	CodeMapping   = "mapping" // that makes events of the body failed
 )
 
 // MaxEvent is the size of the largest event in bytes: a text of 1 MiB, and 64 KiB for what stands around it.

@@ -124,8 +124,9 @@ func CountMinute(ctx context.Context, db queries.DB, m Minute) error {
 
 const insertRejectedSQL = `
 insert into rejected_events (id, source_id, first_at, last_at, seen, position, code, detail, byte_offset, assistant,
-	environment, format, body, size)
-values (@id, @source, @at, @at, 1, @position, @code, @detail, @offset, @assistant, @environment, @format, @body, @size)
+	environment, format, mapping, body, size)
+values (@id, @source, @at, @at, 1, @position, @code, @detail, @offset, @assistant, @environment, @format, @mapping, @body,
+	@size)
 on conflict (id) do update
 set seen = rejected_events.seen + 1, last_at = excluded.last_at`
 
@@ -137,7 +138,7 @@ func AddRejected(ctx context.Context, db queries.DB, rejected []queries.Rejected
 			"id": r.ID, "source": r.SourceID, "at": r.LastAt, "position": r.Position, "code": r.Code,
 			"detail": r.Detail,
 			"offset": r.ByteOffset, "assistant": r.Assistant, "environment": r.Environment, "format": r.Format,
-			"body": r.Body, "size": r.Size,
+			"mapping": r.Mapping, "body": r.Body, "size": r.Size,
 		})
 	}
 	return db.SendBatch(ctx, &q).Close()

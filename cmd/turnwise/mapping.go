@@ -1,0 +1,145 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"turnwise/ingest"
+	"turnwise/ingest/mapped"
+)
+
+// mappingFile reads a mapping: one that comes with Turnwise, by its name, or a file.
+func mappingFile(name string) (*mapped.File, error) {
+	text, ok := mapped.ShippedText(name)
+	if !ok {
+		var err error
+		if text, err = os.ReadFile(name); err != nil {
+			return nil, fmt.Errorf(
+				"%s is neither a file nor a mapping that comes with Turnwise; there is %s", name,
+				strings.Join(mapped.Shipped(), ", "),
+			)
+		}
+	}
+	f, err := mapped.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return f, nil
+}
+
+// startMapping returns a mapping that is ready to run, and what ends it. at is the time of events that tell none.
+func startMapping(name, at string) (*ingest.Mapping, func(), error) {
+	f, err := mappingFile(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	plain := mapped.NewRunner(f, "")
+	defer plain.Close()
+	if err := f.RunTests(plain); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	r := mapped.NewRunner(f, at)
+	return &ingest.Mapping{Name: name, Map: r.Map}, r.Close, nil
+}
+
+// mapping is that of an import of a file, nil for none. What tells no time has that of the file, so that importing it
+// again is safe.
+func (i *importCmd) mapping(name string) (*ingest.Mapping, func(), error) {
+	if i.Mapping == "" {
+		return nil, func() {}, nil
+	}
+	at := time.Now()
+	if info, err := os.Stat(name); err == nil && name != "-" {
+		at = info.ModTime()
+	}
+	if i.At != "" {
+		var err error
+		if at, err = time.Parse(time.RFC3339, i.At); err != nil {
+			if at, err = time.Parse(time.DateOnly, i.At); err != nil {
+				return nil, nil, errors.New("--at is a day, such as 2026-11-20, or a time, such as 2026-11-20T09:00:00Z")
+			}
+		}
+	}
+	return startMapping(i.Mapping, at.UTC().Format(time.RFC3339))
+}
+
+type mappingCmd struct {
+	List mappingListCmd `cmd:"" help:"List the mappings that come with Turnwise."`
+	Show mappingShowCmd `cmd:"" help:"Print a mapping that comes with Turnwise, to begin one of your own with."`
+	Test mappingTestCmd `cmd:"" help:"Run the tests of a mapping, and print the events that it makes of what it reads."`
+}
+
+type mappingListCmd struct{}
+
+func (mappingListCmd) Run(c *cli) error {
+	for _, name := range mapped.Shipped() {
+		f, err := mappingFile(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%-18s %s\n", name, f.Description)
+	}
+	return nil
+}
+
+type mappingShowCmd struct {
+	Name string `arg:"" help:"Its name."`
+}
+
+func (m mappingShowCmd) Run(c *cli) error {
+	text, ok := mapped.ShippedText(m.Name)
+	if !ok {
+		return fmt.Errorf("there is no mapping %s; there is %s", m.Name, strings.Join(mapped.Shipped(), ", "))
+	}
+	_, err := c.stdout.Write(text)
+	return err
+}
+
+type mappingTestCmd struct {
+	Mapping string `arg:"" help:"Name of a mapping that comes with Turnwise, or a file." placeholder:"NAME|FILE"`
+	Body    string `arg:"" optional:"" help:"File with a body; - is standard input." placeholder:"BODY"`
+}
+
+func (m mappingTestCmd) Run(c *cli) error {
+	f, err := mappingFile(m.Mapping)
+	if err != nil {
+		return err
+	}
+	r := mapped.NewRunner(f, "")
+	defer r.Close()
+	if err := f.RunTests(r); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stderr, "%s, version %d: %d tests passed\n", f.Name, f.Version, len(f.Tests))
+	if m.Body == "" {
+		return nil
+	}
+	in := io.Reader(os.Stdin)
+	if m.Body != "-" {
+		file, err := os.Open(m.Body)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		in = file
+	}
+	body, err := io.ReadAll(io.LimitReader(in, mapped.MaxInput+1))
+	if err != nil {
+		return err
+	}
+	events, rej := r.Map(string(body))
+	if rej != nil {
+		return errors.New(rej.Detail)
+	}
+	if len(events) == 0 {
+		fmt.Fprintln(c.stderr, "The mapping passes over this body.")
+	}
+	for _, e := range events {
+		fmt.Fprintln(c.stdout, e)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package mapped_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"turnwise/conversation"
+	"turnwise/ingest/mapped"
+	"turnwise/ingest/neutral"
+	"turnwise/ingest/wire"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == mapped.Argument {
+		if err := mapped.Work(os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// TestShipped: each mapping that comes with Turnwise passes its own tests, and what these expect are neutral events that
+// fit.
+func TestShipped(t *testing.T) {
+	t.Parallel()
+	for _, name := range mapped.Shipped() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, _ := mapped.ShippedText(name)
+			f, err := mapped.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Name != name || f.Description == "" || len(f.Tests) == 0 {
+				t.Errorf("%q, %q, %d tests", f.Name, f.Description, len(f.Tests))
+			}
+			r := mapped.NewRunner(f, "")
+			t.Cleanup(r.Close)
+			if err := f.RunTests(r); err != nil {
+				t.Fatal(err)
+			}
+			r = mapped.NewRunner(f, "2026-11-20T00:00:00Z") // chats tell no times
+			t.Cleanup(r.Close)
+			d := neutral.NewDecoder()
+			for _, test := range f.Tests {
+				events, rej := r.Map(jsonOf(t, test.Input))
+				if rej != nil {
+					t.Fatal(rej)
+				}
+				for _, body := range events {
+					e, rej := d.Decode(body, wire.Intake{Assistant: "default"}, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
+					if rej != nil || e.Flags&conversation.FlagMisfit != 0 {
+						t.Errorf("%s: %s: %v", test.Name, body, rej)
+					}
+				}
+			}
+		})
+	}
+}
+
+func runner(t *testing.T, program string) *mapped.Runner {
+	t.Helper()
+	f, err := mapped.Parse([]byte("name: x\nprogram: |\n  " + strings.ReplaceAll(program, "\n", "\n  ") + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mapped.NewRunner(f, "")
+	t.Cleanup(r.Close)
+	return r
+}
+
+// TestHostile: what a program does beyond its bounds is a reason to set the body aside; the next body is mapped as ever,
+// and nothing of it is in our memory.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	for name, program := range map[string]string{
+		"a text that doubles":         `reduce range(60) as $i ("x"; . + .) | event("message"; 1; {text: .})`,
+		"a text a million times":      `("x" * 500000000) | event("message"; 1; {text: length})`,
+		"a list without end":          `[range(1000000000000)] | event("message"; 1; {n: length})`,
+		"lists within lists":          `[range(100000)] | map([range(100000)]) | event("message"; 1; {n: length})`,
+		"a far place in a list":       `[] | .[400000000] = 1 | event("message"; 1; {n: length})`,
+		"what grows as it is written": `reduce range(100) as $i (1; [., .]) | event("message"; 1; {n: .})`,
+		"the same as a text":          `reduce range(100) as $i (1; [., .]) | tojson | event("message"; 1; {n: .})`,
+		"recursion":                   `def f: f; f`,
+		"recursion that holds":        `def f: [f, f]; f`,
+		"repeating":                   `[repeat("x")] | event("message"; 1; {n: length})`,
+		"joined":                      `("x" * 1000000) as $s | [range(2000) | $s] | join("") | event("message"; 1; {n: length})`,
+		"added":                       `("x" * 1000000) as $s | [range(2000) | $s] | add | event("message"; 1; {n: length})`,
+		"a number without end":        `reduce range(100000) as $i (2; . * . ) | event("message"; 1; {n: .})`,
+		"too many events":             `range(6000) | event("message"; 1; {n: .})`,
+		"what is no event":            `1, "x"`,
+		"an error":                    `error("no")`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := runner(t, `if .good then event("message"; 1795166042; {ok: true}) else `+program+` end`)
+			for range 2 {
+				if events, rej := r.Map(`{}`); rej == nil {
+					for i := range events {
+						events[i] = events[i][:min(80, len(events[i]))]
+					}
+					t.Fatalf("%d events: %.200s", len(events), events)
+				} else if rej.Code != wire.CodeMapping || rej.Detail == "" {
+					t.Error(rej)
+				}
+				events, rej := r.Map(`{"good":true}`)
+				if rej != nil || len(events) != 1 || events[0] != `{"data":{"ok":true},"time":"2026-11-20T09:14:02.000Z","type":"message"}` {
+					t.Errorf("the next body: %s, %v", events, rej)
+				}
+			}
+		})
+	}
+}
+
+// TestRefused: what would give other events on another day or server, or asks for anything beside the body, is refused.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{`input`, `inputs`, `import "x" as x; x::f`, `include "x"; .`, `$ENV.PATH | f`, `.a |`, `unknown(1)`, `input_filename | f`} {
+		if _, err := mapped.Parse([]byte("name: x\nprogram: '" + program + "'\n")); err == nil {
+			t.Errorf("%s is taken", program)
+		}
+	}
+	for _, program := range []string{`now`, `localtime`, `0 | strflocaltime("%H")`} {
+		if _, rej := runner(t, `event("message"; 1; {x: (`+program+`)})`).Map(`0`); rej == nil {
+			t.Errorf("%s gives something", program)
+		}
+	}
+	events, rej := runner(t, `event("message"; 1; {x: ($ENV | length), y: (env | length)})`).Map(`0`)
+	if rej != nil || len(events) != 1 || !strings.Contains(events[0], `"x":0`) {
+		t.Errorf("the environment of the server is seen: %s %v", events, rej)
+	}
+	for _, text := range []string{
+		"name: X\nprogram: .", "program: .", "name: x", "name: x\nprogram: .\nunknown: 1", "name: x\nprogram: .\nsessions: {by: luck}",
+		"name: x\nprogram: .\nverify: {hmac: {}}", "name: x\nprogram: .\nverify: {hmac: {header: X, algorithm: md5}}", "{", "",
+	} {
+		if _, err := mapped.Parse([]byte(text)); err == nil {
+			t.Errorf("%q is taken for a mapping", text)
+		}
+	}
+}
+
+// TestInput: bodies that are no JSON, or too large, and times that are told or not.
+func TestInput(t *testing.T) {
+	t.Parallel()
+	r := runner(t, `event("message"; .at; {n: .n})`)
+	for body, code := range map[string]string{
+		`{`: wire.CodeJSON, `{"a":1} x`: wire.CodeJSON, ``: wire.CodeJSON, `"` + strings.Repeat("x", mapped.MaxInput) + `"`: wire.CodeSize, `[]`: wire.CodeMapping,
+	} {
+		if _, rej := r.Map(body); rej == nil || rej.Code != code {
+			t.Errorf("%.20s: %v", body, rej)
+		}
+	}
+	for body, want := range map[string]string{
+		`{"at":1795166042.25,"n":1}`:                                  `{"data":{"n":1},"time":"2026-11-20T09:14:02.250Z","type":"message"}`,
+		`{"at":"2026-11-20T09:14:02+01:00","n":12345678901234567890}`: `{"data":{"n":12345678901234567890},"time":"2026-11-20T09:14:02+01:00","type":"message"}`,
+	} {
+		if events, rej := r.Map(body); rej != nil || len(events) != 1 || events[0] != want {
+			t.Errorf("%s gives %s %v", body, events, rej)
+		}
+	}
+}
