@@ -7,7 +7,7 @@ import (
 
 // apply does what is particular to the event's type and returns flags to store with it.
 func (f *Fold) apply(c *Conversation, e *Event, seq int64) (flags int16) {
-	if f.edited(c, e) {
+	if f.edited(c, e, seq) {
 		return 0
 	}
 	switch e.Kind {
@@ -96,7 +96,7 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
 	if !platform && !f.settings.rates(e) {
 		c.spoke(f.settings.closes(e) || c.Rated && brief(e))
 		if c.FirstText == "" && e.Text != "" && !e.Is(Payload) {
-			c.FirstText = Snippet(e.Text)
+			c.FirstText, c.FirstID, c.FirstRev = Snippet(e.Text), digestOf(e), e.Rev
 		}
 	}
 	f.out.Messages = append(f.out.Messages, Message{e, c.ID, seq, c.Turns, ByUser})

@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -65,6 +66,20 @@ func (p *Projection) ForgetWords(removed int16) {
 	p.BeforeReset.forget()
 }
 
+// ForgetTold takes out what was told of the user until a time.
+func (p *Projection) ForgetTold(until int64) {
+	old := func(x Field) bool { return x.At <= until }
+	p.Traits = slices.DeleteFunc(slices.Clone(p.Traits), old)
+}
+
+// ToldBefore is what was told of the user before a time, as a state for what came from then on.
+func (p *Projection) ToldBefore(at int64) *Projection {
+	later := func(x Field) bool { return x.At >= at }
+	return &Projection{
+		Traits: slices.DeleteFunc(slices.Clone(p.Traits), later), Aliases: slices.DeleteFunc(slices.Clone(p.Aliases), later),
+	}
+}
+
 // ForgetStack takes values out of the dialogue stack with which a conversation began, as the one before it left them.
 func (p *Projection) ForgetStack() {
 	p.Stack.forget()
@@ -74,7 +89,7 @@ func (p *Projection) ForgetStack() {
 // Reword passes the first text of the current conversation through text, the dialogue stacks, as JSON, through stack,
 // and what is known of conversation and user through field.
 func (p *Projection) Reword(
-	text func(of UUID, text string) string, stack func(json string) string, field func(json string) string,
+	text func(of UUID, text string) string, stack func(json string) string, field func(name, json string) string,
 ) {
 	of := [][]Field{p.Traits}
 	if p.Current != nil {
@@ -82,7 +97,7 @@ func (p *Projection) Reword(
 	}
 	for _, fields := range of {
 		for i := range fields {
-			fields[i].Value = field(fields[i].Value)
+			fields[i].Value = field(fields[i].Name, fields[i].Value)
 		}
 	}
 	if c := p.Current; c != nil {

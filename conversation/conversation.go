@@ -66,14 +66,15 @@ type Conversation struct {
 	Handler       Handler
 	Segment       *Segment // the open one
 	SegmentCount  int
-	IDs           []int64 // digests of the ids of its last messages
+	IDs           []KnownMessage // its last messages
+	FirstID       int64          // digest of the id of the message that FirstText is of
+	FirstRev      float64
 	Fields        []Field // what is known of it as a whole
 	Resolution    string  // as told
 	ResolutionBy  string
 	ResolutionRev float64
 	EndRev        float64
-	RatedBy       string // the id of the feedback that Rating is of
-	RatedRev      float64
+	Ratings       []Rated // the last ones, the latest last
 
 	Turn     *Turn // the open one; nil before the first user event
 	Before   *Turn // the one before, whose closing action_listen may come late

@@ -69,6 +69,7 @@ const (
 	Coarse                        // its time says nothing of how long an answer took
 	Test                          // it is of a test
 	Apart                         // it belongs to no conversation
+	OfThread                      // it names no conversation beside its thread
 )
 
 // Types of events, as the database names them.

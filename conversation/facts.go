@@ -90,6 +90,16 @@ type About struct {
 type Field struct {
 	Name, Value string
 	Rev         float64
+	At          int64 // of the event that told it
+}
+
+// Names are the names of fields.
+func Names(fields []Field) []string {
+	all := make([]string, len(fields))
+	for i, x := range fields {
+		all[i] = x.Name
+	}
+	return all
 }
 
 // Profile is what is told of a user.

@@ -17,8 +17,8 @@ type Projection struct {
 	Count               int    // conversations begun
 	Told                []Told // by this sender, the latest last
 	BegunAt             float64
-	BegunThen           int      // of those, the ones that an event of the time BegunAt began and named
-	Aliases             []string // of the user
+	BegunThen           int     // of those, the ones that an event of the time BegunAt began and named
+	Aliases             []Field // of the user, by name
 	Traits              []Field
 }
 
@@ -123,10 +123,12 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	c.Events++
 	c.Resumed = c.Removed > 0
 	c.LastAt = max(c.LastAt, e.At)
-	if !e.Kind.passive() || c.StirredAt == 0 {
+	again := c.knows(e) // a message that is only changed
+	if !again && !e.Kind.passive() || c.StirredAt == 0 {
 		c.StirredAt = max(c.StirredAt, e.At)
 	}
-	if e.Kind != KindEnd && e.Kind != KindInactive && e.Kind != KindSilent && !e.Kind.passive() || c.ActiveAt == 0 {
+	if e.Kind != KindEnd && e.Kind != KindInactive && e.Kind != KindSilent &&
+		!e.Kind.passive() && !again || c.ActiveAt == 0 {
 		c.ActiveAt = max(c.ActiveAt, e.At)
 	}
 	if c.EndReason == endedByNext {
@@ -186,7 +188,7 @@ func (f *Fold) facts(c *Conversation, e *Event) {
 	}
 	switch {
 	case c.Closed:
-		if e.Kind == KindUser || e.Kind == KindAgent {
+		if (e.Kind == KindUser || e.Kind == KindAgent) && !c.knows(e) {
 			c.wake()
 		}
 	case c.EndedAt != 0 && !c.Ended && c.EndReason != endedByNext && e.Kind != KindInactive && e.Kind != KindSilent:

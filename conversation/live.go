@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"hash/fnv"
+	"maps"
 	"math"
 	"slices"
 )
@@ -30,17 +31,20 @@ func (f *Fold) live(c *Conversation, e *Event, seq int64) (flags int16) {
 	case *Activity:
 		f.out.Activities = append(f.out.Activities, Fact[*Activity]{e, c.ID, seq, turn, x})
 	case *Profile:
+		var more []Field
 		for _, name := range x.Aliases {
-			if !slices.Contains(f.Aliases, name) && len(f.Aliases) < mostFields {
-				f.Aliases = append(f.Aliases, name)
-			}
+			more = append(more, Field{Name: name, Rev: e.Rev, At: e.At})
 		}
-		slices.Sort(f.Aliases)
+		f.Aliases, flags = MergeFields(f.Aliases, more)
 		if x.FirstSeen != 0 {
 			f.FirstSeen = min(f.FirstSeen, x.FirstSeen)
 		}
-		f.Traits, flags = MergeFields(f.Traits, x.Fields)
-		return flags
+		for i := range x.Fields {
+			x.Fields[i].At = e.At
+		}
+		var beyond int16
+		f.Traits, beyond = MergeFields(f.Traits, x.Fields)
+		return flags | beyond
 	case *Presence:
 		if x.Login != nil {
 			f.out.Logins = append(f.out.Logins, Fact[*Login]{e, c.ID, seq, turn, x.Login})
@@ -55,32 +59,72 @@ func (f *Fold) live(c *Conversation, e *Event, seq int64) (flags int16) {
 // mostIDs is of how many messages a conversation knows the ids: a later revision of an older one counts as a message.
 const mostIDs = 1000
 
-// edited tells whether the event is a later copy of a message that came before, and has that follow it.
-func (f *Fold) edited(c *Conversation, e *Event) bool {
+// KnownMessage is a message by the digest of its id.
+type KnownMessage struct{ Digest, At int64 }
+
+// digestOf is the digest of the id of a message of which later revisions may come; 0 for others.
+func digestOf(e *Event) int64 {
 	if _, ok := e.Facts.(*Said); !ok || e.MessageID == "" {
-		return false
+		return 0
 	}
 	h := fnv.New64a()
 	h.Write([]byte(e.MessageID))
-	id := int64(h.Sum64())
-	if !slices.Contains(c.IDs, id) {
-		if c.IDs = append(c.IDs, id); len(c.IDs) > mostIDs {
-			c.IDs = slices.Delete(c.IDs, 0, 1)
+	return int64(h.Sum64())
+}
+
+// known returns the message of which the event is a later copy; nil when it is none.
+func (c *Conversation) known(e *Event) *KnownMessage {
+	id := digestOf(e)
+	if id == 0 {
+		return nil
+	}
+	for i := range slices.Backward(c.IDs) {
+		if c.IDs[i].Digest == id {
+			return &c.IDs[i]
+		}
+	}
+	return nil
+}
+
+func (c *Conversation) knows(e *Event) bool { return c.known(e) != nil }
+
+// edited tells whether the event is a later copy of a message that came before, and has that follow it.
+func (f *Fold) edited(c *Conversation, e *Event, seq int64) bool {
+	of := c.known(e)
+	if of == nil {
+		if id := digestOf(e); id != 0 {
+			if c.IDs = append(c.IDs, KnownMessage{id, e.At}); len(c.IDs) > mostIDs {
+				c.IDs = slices.Delete(c.IDs, 0, 1)
+			}
 		}
 		return false
 	}
+	if of.Digest == c.FirstID && e.Rev >= c.FirstRev && e.Kind == KindUser {
+		c.FirstText, c.FirstRev = Snippet(e.Text), e.Rev
+	}
+	f.edit(c, e, of)
+	if x := e.Facts.(*Said); x.Turn != nil {
+		message := e.MessageID
+		if e.Kind != KindUser {
+			message = x.ReplyTo
+		}
+		f.measured(c, e, seq, message, x.Turn)
+	}
+	return true
+}
+
+func (f *Fold) edit(c *Conversation, e *Event, of *KnownMessage) {
 	for i := range slices.Backward(f.out.Messages) {
 		m := &f.out.Messages[i]
-		if m.Conversation != c.ID || m.MessageID != e.MessageID {
+		if m.Conversation != c.ID || m.MessageID != e.MessageID || m.At != of.At {
 			continue
 		}
 		if e.Rev >= m.Rev {
 			m.Event = m.revised(e)
 		}
-		return true
+		return
 	}
-	f.out.Edits = append(f.out.Edits, Edit{e, c.ID, c.StartedAt})
-	return true
+	f.out.Edits = append(f.out.Edits, Edit{e, c.ID, of.At})
 }
 
 // revised returns the event with what a later revision of its message says.
@@ -249,9 +293,6 @@ func (f *Fold) handled(c *Conversation, e *Event, h Handler, agent, team, reason
 	}
 	c.SegmentCount++
 	c.Segment = &Segment{N: c.SegmentCount, Waiting: h == HandledByQueue, AgentID: agent, TeamID: team, StartedAt: e.At}
-	if t := c.Turn; t != nil && t.FirstBotAt == 0 && c.Last == saidNothing && h == HandledByHuman {
-		c.Segment.Asked = t.At // what the user wrote before waits for the agent
-	}
 	f.segmentChanged(c, c.Segment)
 }
 
@@ -315,47 +356,69 @@ func (c *Conversation) wake() {
 	c.Closed = false
 }
 
-// rated takes a rating of the conversation as a whole.
+// Rated is what a feedback last said.
+type Rated struct {
+	ID       string
+	Rev      float64
+	Rating   Rating // "" for none
+	Declined bool
+}
+
+// mostRatings is of how many feedbacks a conversation knows what they said.
+const mostRatings = 20
+
+// rated takes a rating of the conversation as a whole: the last that was given counts, each in its highest revision.
 func (f *Fold) rated(c *Conversation, x *Feedback) {
 	if x.Kind != "csat" {
 		return
 	}
-	if x.ID == c.RatedBy && x.Rev < c.RatedRev {
-		return
+	i := slices.IndexFunc(c.Ratings, func(r Rated) bool { return r.ID == x.ID })
+	if i >= 0 {
+		if x.Rev < c.Ratings[i].Rev {
+			return
+		}
+		c.Ratings = slices.Delete(c.Ratings, i, i+1)
 	}
-	c.RatedBy, c.RatedRev = x.ID, x.Rev
-	switch x.Status {
-	case "asked":
-		c.Asked = true
-	case "dismissed":
-		c.Declined = true
+	now := Rated{ID: x.ID, Rev: x.Rev}
+	switch {
+	case x.Status == "asked":
+	case x.Status == "dismissed" || math.IsNaN(x.Score):
+		now.Declined = true
 	default:
-		c.Asked = true
+		now.Rating, c.Closing = Unsatisfied, true
 		of5 := x.Score
 		if x.Max > x.Min {
 			of5 = 1 + 4*(x.Score-x.Min)/(x.Max-x.Min)
 		}
-		if math.IsNaN(of5) {
-			c.Declined = true
-			return
-		}
-		c.Rating, c.Closing = Unsatisfied, true
 		if of5 >= float64(f.settings.SatisfiedFrom) {
-			c.Rating = Satisfied
+			now.Rating = Satisfied
+		}
+	}
+	if c.Ratings = append(c.Ratings, now); len(c.Ratings) > mostRatings {
+		c.Ratings = slices.Delete(c.Ratings, 0, 1)
+	}
+	c.Asked, c.Rating, c.Declined = true, "", false
+	for _, r := range c.Ratings {
+		c.Declined = c.Declined || r.Declined
+		if r.Rating != "" {
+			c.Rating = r.Rating
 		}
 	}
 }
 
 // Bounds of what is known of a conversation, or a user, as a whole.
 const (
-	mostFields   = 200
-	longestField = 16 << 10
+	mostFields    = 200
+	longestLabel  = 255
+	longestField  = 16 << 10
+	longestFields = 256 << 10 // all together
 )
 
 // about takes what is told of the conversation as a whole; of each thing the highest revision wins.
 func (c *Conversation) about(e *Event, x *About) (flags int16) {
 	if x.EndedAt != 0 && !c.Ended && e.Rev >= c.EndRev {
-		c.EndedAt, c.EndReason, c.EndRev, c.Closed = x.EndedAt, cmp.Or(x.EndReason, "told"), e.Rev, true
+		at := min(max(x.EndedAt, c.StartedAt), e.At) // it has ended when it is told, and not before it began
+		c.EndedAt, c.EndReason, c.EndRev, c.Closed = at, cmp.Or(x.EndReason, "told"), e.Rev, true
 	}
 	if x.Resolution != "" && e.Rev >= c.ResolutionRev {
 		c.Resolution, c.ResolutionBy, c.ResolutionRev = x.Resolution, x.ResolutionBy, e.Rev
@@ -366,17 +429,24 @@ func (c *Conversation) about(e *Event, x *About) (flags int16) {
 
 // MergeFields adds what is told to what is known, which is sorted by name.
 func MergeFields(all, more []Field) (merged []Field, flags int16) {
+	sum := 0
+	for _, x := range all {
+		sum += len(x.Name) + len(x.Value)
+	}
 	for _, x := range more {
 		i, known := slices.BinarySearchFunc(all, x.Name, func(a Field, name string) int { return cmp.Compare(a.Name, name) })
 		switch {
-		case len(x.Value) > longestField || !known && len(all) >= mostFields:
+		case len(x.Value) > longestField || len(x.Name) > longestLabel || !known && len(all) >= mostFields ||
+			sum+len(x.Name)+len(x.Value) > longestFields:
 			flags = FlagBeyond
+			continue
 		case !known:
 			all = slices.Insert(slices.Clone(all), i, x)
 		case x.Rev >= all[i].Rev:
 			all = slices.Clone(all)
 			all[i] = x
 		}
+		sum += len(x.Name) + len(x.Value)
 	}
 	return all, flags
 }
@@ -395,4 +465,16 @@ func JSONOf(fields []Field) string {
 		b = append(append(append(b, name...), ':'), x.Value...)
 	}
 	return string(append(b, '}'))
+}
+
+// FieldsOf reads what JSONOf wrote; revisions and times are lost.
+func FieldsOf(text string) (fields []Field) {
+	var all map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &all) != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		fields = append(fields, Field{Name: name, Value: string(all[name])})
+	}
+	return fields
 }

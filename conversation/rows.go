@@ -110,8 +110,10 @@ func (t *Turn) Response() (ms float64, source ResponseSource, ok bool) {
 		}
 		return ms, FromExecutionTimes, ms >= 0 && ms <= longestResponse
 	}
-	ms = float64(t.FirstBotAt-t.At) / 1000
-	return ms, FromBotMessage, !t.Coarse && ms > 0 && ms <= longestResponse
+	if ms = float64(t.FirstBotAt-t.At) / 1000; t.Coarse || ms == 0 {
+		return 0, "", false // the times do not tell
+	}
+	return ms, FromBotMessage, ms > 0 && ms <= longestResponse
 }
 
 // longestResponse is how many milliseconds a response can have taken; what is told beyond is a mistake.
@@ -219,7 +221,7 @@ type CallRow struct {
 type Edit struct {
 	*Event
 	Conversation UUID
-	StartedAt    int64 // of the conversation
+	Of           int64 // when the message was first said
 }
 
 // Changes are what a fold adds to a sender's rows, oldest first.

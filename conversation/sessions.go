@@ -13,13 +13,13 @@ func (f *Fold) conversationOf(e *Event, next *Event) (c *Conversation, back Key,
 	switch {
 	case e.Is(Apart):
 		return f.journalOf(e), Key{}, true
-	case e.Is(Named) && e.SessionID == e.SenderKey && p.Current != nil && !p.Current.Journal:
+	case e.Is(OfThread) && p.Current != nil && !p.Current.Journal:
 		// It names nothing but the thread: what goes on there.
-		if f.cuts(e) {
+		if f.cuts(e) && !p.Current.knows(e) {
 			return f.begin(e, f.firstUUID(e)), Key{}, true
 		}
 		return p.Current, Key{}, true
-	case e.Is(Named) && e.SessionID == e.SenderKey && f.settings.CutBy != CutAsTold:
+	case e.Is(OfThread) && f.settings.CutBy != CutAsTold:
 		return f.begin(e, f.firstUUID(e)), Key{}, true
 	case e.SessionID != "":
 		return f.sessionOf(e)

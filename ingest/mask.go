@@ -68,6 +68,16 @@ func (w *Writer) masked(
 	return kept, refused, nil
 }
 
+// MaskedBody masks a body that is kept as it came.
+func (w *Writer) MaskedBody(ctx context.Context, body []byte) ([]byte, error) {
+	a, err := w.arriving(ctx)
+	if err != nil {
+		return nil, err
+	}
+	masked, _ := a.masker.Rejected(body)
+	return masked, nil
+}
+
 // FoldStored folds what is stored again, from where the run stands on, a few senders at a time, while others go on
 // storing: all of it by the settings of now, or, to mask, where something is masked.
 func (w *Writer) FoldStored(ctx context.Context, run conversation.UUID) error {

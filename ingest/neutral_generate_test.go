@@ -103,7 +103,7 @@ func (g *neutralGenerator) message(author, text string) {
 		data["reply_source"], data["flow"], data["step"] = []string{"flow"}, "cards", "ask"
 		data["options"] = []object{{"title": "Yes", "payload": "yes"}}
 	case "human":
-		data["agent_id"] = fmt.Sprintf("ag-%d", g.r.IntN(2))
+		data["agent_id"], data["agent_session_id"] = fmt.Sprintf("ag-%d", g.r.IntN(2)), fmt.Sprintf("as-%d", g.r.IntN(3))
 		data["assist"] = object{"used": g.r.IntN(2) == 0, "pilot_passed": g.r.IntN(4) == 0}
 		if g.r.IntN(4) == 0 {
 			data["visibility"] = "internal"
@@ -111,6 +111,7 @@ func (g *neutralGenerator) message(author, text string) {
 	}
 	g.emit("message", data)
 	if g.r.IntN(6) == 0 { // it is changed
+		data["agent_session_id"] = fmt.Sprintf("as-%d", g.r.IntN(3))
 		data["text"], data["rev"] = text+" (edited)", float64(g.at.Unix()+int64(g.r.IntN(9)))
 		if g.r.IntN(3) == 0 {
 			data["deleted"] = true
@@ -145,7 +146,7 @@ func (g *neutralGenerator) step() {
 		g.emit("conversation.state_changed", g.here(state))
 	case 12:
 		g.emit("conversation.updated", g.here(object{
-			"rev": g.r.IntN(10), pick("subject", "lang", "tags"): pick("a", "b"), "metadata": object{pick("x", "y"): g.r.IntN(3)},
+			"rev": g.r.IntN(10), pick("subject", "lang", "tags"): pick("a", "b"), "ended_at": []any{nil, "1970-01-01T00:00:00Z", "9998-01-01T00:00:00Z"}[g.r.IntN(3)], "metadata": object{pick("x", "y"): g.r.IntN(3)},
 		}))
 	case 13:
 		g.emit("conversation.updated", g.here(object{
@@ -181,7 +182,7 @@ func (g *neutralGenerator) step() {
 		g.emit("activity", data)
 	case 21:
 		g.emit("user.updated", object{
-			"user_id": "u-" + g.thread, "rev": g.r.IntN(9), "aliases": []string{pick("anna", "bert")},
+			"user_id": "u-" + g.thread, "rev": g.r.IntN(9), "aliases": []string{pick("anna", "bert", "a\u001fb")},
 			"traits": object{pick("os", "lang"): pick("Linux", "de")},
 		})
 	case 22:

@@ -206,6 +206,12 @@ func (r *refold) before(
 	ctx context.Context, tx pgx.Tx, s store.Sender, all []store.StoredConversation, begin int,
 ) (*conversation.Projection, error) {
 	switch {
+	case begin == 0 && len(all) > 0:
+		// Of a sender of whom retention deleted the beginning, that was told of the user which stands in no event any more.
+		if p, err := conversation.UnmarshalProjection(r.state.Bytes); err == nil {
+			return p.ToldBefore(all[0].StartedAt), nil
+		}
+		return new(conversation.Projection), nil
 	case begin == 0:
 		return new(conversation.Projection), nil
 	case begin == len(all):

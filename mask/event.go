@@ -130,7 +130,8 @@ func (m *Masker) Members(body, within string, named func(path []string) bool) (s
 	if m.mentions(body) {
 		if e, ok := decoded(body).(map[string]any); ok {
 			told := &told{}
-			if n = m.values(e[within], nil, told); n > 0 {
+			inner := func(key string) bool { return !named([]string{within, key}) }
+			if n = m.values(e[within], inner, told); n > 0 {
 				n += told.inside(e[within])
 				if out, ok := encoded(e); ok {
 					body = out
@@ -247,8 +248,8 @@ func (m *Masker) values(v any, slot func(key string) bool, told *told) (n int) {
 			set(x, "value", name)
 		}
 		for key, y := range x {
-			if slot != nil && m.slots[key] && slot(key) && (key != "name" || !pair) {
-				set(x, key, key)
+			if of := bare(key); slot != nil && m.slots[of] && slot(key) && (key != "name" || !pair) {
+				set(x, key, of)
 				continue
 			}
 			next := slot
@@ -259,6 +260,25 @@ func (m *Masker) values(v any, slot func(key string) bool, told *told) (n int) {
 		}
 	}
 	return n
+}
+
+// bare is the name of a slot without what says where it was told.
+func bare(key string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(key, "metadata."), "custom.")
+}
+
+// Member masks what is told under a name, as JSON.
+func (m *Masker) Member(name, value string) string {
+	key, _ := json.Marshal(name) // a text: cannot fail
+	masked := m.Parts("{" + string(key) + ":" + value + "}")
+	var all map[string]json.RawMessage
+	if json.Unmarshal([]byte(masked), &all) != nil || len(all) != 1 {
+		return `"` + tooLong + `"`
+	}
+	for _, v := range all {
+		value = string(v)
+	}
+	return value
 }
 
 // Parts masks a JSON text in which slots are told by name, such as a command.

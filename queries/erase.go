@@ -30,6 +30,8 @@ type Subject struct {
 	Held          bool // a legal hold keeps it
 	// the user ids that its conversations tell: more than one for a sender that several people share
 	Users []string
+	// other ids of the user, as the platform tells them
+	Aliases []string
 }
 
 const personSQL = `
@@ -55,7 +57,7 @@ with found as materialized (
 	select c.sender_id from conversations c join names n on c.user_id = n.name
 )
 select s.id as sender_id, a.name as assistant, s.sender_key, s.user_id, coalesce(n.conversations, 0) as conversations,
-	n.first, n.last, coalesce(n.held, false) as held, coalesce(n.users, '{}') as users
+	n.first, n.last, coalesce(n.held, false) as held, coalesce(n.users, '{}') as users, s.aliases
 from senders s
 join assistants a on a.id = s.assistant_id
 left join lateral (
@@ -158,9 +160,18 @@ const (
 select r.id, r.body
 from rejected_events r
 where exists (select from unnest(@quoted::text[]) as s (t) where position(convert_to(s.t, 'UTF8') in r.body) > 0)`
-	eraseRejectedSQL = `delete from rejected_events where id = any(@ids::uuid[])`
-	searchMarkSQL    = `insert into search_marks (senders) values (@senders::bigint[])`
-	heldSendersSQL   = `select exists (select from conversations c where c.sender_id = any(@senders::bigint[]) and ` +
+	eraseNamedSQL       = `update activities set user_id = '' where user_id = any(@names::text[])`
+	eraseNamedBodiesSQL = `
+update event_payloads p
+set bodies = replace(replace(p.bodies, '"user_id":' || @id::text, '"user_id":""'), '"user_id": ' || @id::text, '"user_id":""')
+from journals j
+where j.sender_id = p.sender_id and j.id = p.conversation_id and p.at between j.started_at and j.last_at
+	and (position('"user_id":' || @id::text in p.bodies) > 0 or position('"user_id": ' || @id::text in p.bodies) > 0)`
+	// they only serve to try mappings on: all go
+	eraseWebhookBodiesSQL = `delete from webhook_bodies`
+	eraseRejectedSQL      = `delete from rejected_events where id = any(@ids::uuid[])`
+	searchMarkSQL         = `insert into search_marks (senders) values (@senders::bigint[])`
+	heldSendersSQL        = `select exists (select from ` + keptText + ` where c.sender_id = any(@senders::bigint[]) and ` +
 		heldText + `)`
 	eraseNotesSQL = `
 delete from notes n
@@ -292,7 +303,8 @@ func rejectedOf(ctx context.Context, tx pgx.Tx, quoted []string) (ids [][16]byte
 	for i, q := range quoted {
 		all[i] = regexp.QuoteMeta(q)
 	}
-	of, err := regexp.Compile(`"(?:sender_id|user_id|sender|conversation_id)"\s*:\s*(?:` + strings.Join(all, "|") + `)`)
+	of, err := regexp.Compile(`"(?:sender_id|user_id|sender|conversation_id|thread_id)"\s*:\s*(?:` + strings.Join(all, "|") +
+		`)|"aliases"\s*:\s*\[[^\]]*(?:` + strings.Join(all, "|") + `)`)
 	if err != nil {
 		return nil, err
 	}
@@ -379,6 +391,13 @@ func (x Erasing) remove(
 		remove(tableOf(sql), sql, pgx.StrictNamedArgs{"senders": senders})
 	}
 	remove("rejected_events", eraseRejectedSQL, pgx.StrictNamedArgs{"ids": rejected})
+	if quoted, _, _ := x.forms(); err == nil { // what human agents did for the person is theirs, without whose it was
+		remove("activities", eraseNamedSQL, pgx.StrictNamedArgs{"names": x.Names})
+		for _, q := range quoted {
+			remove("event_payloads", eraseNamedBodiesSQL, pgx.StrictNamedArgs{"id": q})
+		}
+	}
+	remove("webhook_bodies", eraseWebhookBodiesSQL, pgx.StrictNamedArgs{})
 	remove("saved_views", eraseViewsSQL, pgx.StrictNamedArgs{"encoded": encoded})
 	remove("export_parts", eraseExportsSQL, pgx.StrictNamedArgs{"encoded": encoded, "since": since, "now": now})
 	remove("report_files", eraseReportsSQL, pgx.StrictNamedArgs{"since": since})

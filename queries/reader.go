@@ -59,7 +59,7 @@ var (
 		"ingest_minutes": nil, "event_types": nil, "conversation_persons": nil, "daily_figures": nil,
 		"daily_flow_figures": nil, "agent_segments": nil,
 		"state_changes": {"reason", "details"}, "turn_facts": {"entities", "details"}, "calls": {"error", "details"},
-		"feedback": {"comment", "details"}, "scores": {"explanation", "details"},
+		"feedback": {"comment", "details"}, "scores": {"value", "explanation", "details"},
 		"activities":   {"user_id", "properties", "error", "url", "details"},
 		"agent_logins": {"name", "email", "details"},
 	}

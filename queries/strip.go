@@ -39,13 +39,13 @@ var stripLiveSQL = []string{
 	`update feedback t set comment = '', details = null
 	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
 		and t.conversation_id = k.id`,
-	`update scores t set explanation = '', details = null
+	`update scores t set explanation = '', details = null, value = case when t.number is null then '' else t.value end
 	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
 		and t.conversation_id = k.id`,
 	`update activities t set properties = null, error = '', url = '', details = null
 	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
 		and t.conversation_id = k.id`,
-	`update agent_logins t set details = null
+	`update agent_logins t set name = '', email = '', details = null
 	from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id) where t.sender_id = k.sender_id
 		and t.conversation_id = k.id`,
 	`update journals t set removed = greatest(t.removed, @level::smallint), checkpoint = '' from unnest(@senders::bigint[],
@@ -140,8 +140,8 @@ func Strip(
 
 const expireSealedSQL = `delete from rejected_events where code = 'sealed' and last_at < @cutoff`
 
-// ExpireSealed deletes events that were set aside because retention had removed what they belong to, once they are as
-// old as the shortest of the rules keeps anything.
+// ExpireSealed deletes events that were set aside because retention had removed what they belong to, and bodies of
+// webhooks that are kept to try mappings on, once they are as old as the shortest of the rules keeps anything.
 func ExpireSealed(ctx context.Context, db DB, rules []RetentionRule, now time.Time, zone *time.Location) error {
 	var latest time.Time
 	for _, r := range rules {
@@ -151,8 +151,34 @@ func ExpireSealed(ctx context.Context, db DB, rules []RetentionRule, now time.Ti
 			}
 		}
 	}
-	_, err := db.Exec(ctx, expireSealedSQL, pgx.StrictNamedArgs{"cutoff": latest})
-	return err
+	var q pgx.Batch
+	for _, sql := range []string{expireSealedSQL, expireWebhookBodiesSQL} {
+		q.Queue(sql, pgx.StrictNamedArgs{"cutoff": latest})
+	}
+	return db.SendBatch(ctx, &q).Close()
+}
+
+const (
+	journalsUntilSQL = `
+select j.sender_id, max((extract(epoch from j.last_at) * 1000000)::bigint)
+from unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+join journals j on j.sender_id = k.sender_id and j.id = k.id
+group by 1`
+	// until something is told anew; the state holds what was told since
+	forgetTraitsSQL = `update senders set traits = null where id = @sender`
+)
+
+// journalsUntil tells until when the journals among places reach, by sender.
+func journalsUntil(ctx context.Context, tx pgx.Tx, of []ConversationKey) (map[int64]int64, error) {
+	senders, ids := KeyColumns(of)
+	rows, _ := tx.Query(ctx, journalsUntilSQL, pgx.StrictNamedArgs{"senders": senders, "ids": ids})
+	all := map[int64]int64{}
+	var sender, until int64
+	_, err := pgx.ForEachRow(rows, []any{&sender, &until}, func() error {
+		all[sender] = until
+		return nil
+	})
+	return all, err
 }
 
 // forgetWords takes what was said in the places out of the states of folds. Their shards are locked.
@@ -166,14 +192,21 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []ConversationKey, removed i
 	var states [][]byte
 	var sender int64
 	var state []byte
+	told, err := journalsUntil(ctx, tx, of)
+	if err != nil {
+		return err
+	}
 	rows, _ := tx.Query(ctx, statesOfSQL, pgx.StrictNamedArgs{"senders": senders})
 	if _, err := pgx.ForEachRow(rows, []any{&sender, &state}, func() error {
 		p, err := conversation.UnmarshalProjection(state)
 		switch {
 		case err != nil: // nobody reads it any more
 			changed, states = append(changed, sender), append(states, []byte{})
-		case p.Current != nil && gone[p.Current.ID]:
-			p.ForgetWords(removed)
+		case p.Current != nil && gone[p.Current.ID] || told[sender] != 0:
+			if p.Current != nil && gone[p.Current.ID] {
+				p.ForgetWords(removed)
+			}
+			p.ForgetTold(told[sender])
 			changed, states = append(changed, sender), append(states, p.Marshal())
 		}
 		return nil
@@ -189,6 +222,7 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []ConversationKey, removed i
 		b := []byte{}
 		if err == nil { // else it is of another version, which nobody reads
 			p.ForgetStack()
+			p.ForgetTold(told[sender])
 			b = p.Marshal()
 		}
 		if !gone[id] && !bytes.Equal(b, state) {
@@ -199,6 +233,9 @@ func forgetWords(ctx context.Context, tx pgx.Tx, of []ConversationKey, removed i
 		return err
 	}
 	var q pgx.Batch
+	for sender := range told {
+		q.Queue(forgetTraitsSQL, pgx.StrictNamedArgs{"sender": sender})
+	}
 	q.Queue(StoreStateSQL, pgx.StrictNamedArgs{"senders": changed, "states": states})
 	followers, ids := KeyColumns(next)
 	q.Queue(StoreCheckpointSQL, pgx.StrictNamedArgs{"senders": followers, "ids": ids, "states": checkpoints})

@@ -112,7 +112,10 @@ func feedbackWords(x queries.TranscriptFeedback) string {
 	kind := map[string]string{"nps": "NPS", "thumbs": "Thumbs"}[x.Kind]
 	switch {
 	case x.Status == "asked":
-		return strings.TrimSpace(kind + " asked for a rating")
+		if kind != "" {
+			return kind + " was asked for"
+		}
+		return "The user was asked for a rating"
 	case x.Status == "dismissed":
 		return "The user gave no rating"
 	case x.Score == nil:

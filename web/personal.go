@@ -138,6 +138,7 @@ func namesOf(who string, of []queries.Subject) (names []string) {
 		if len(x.Users) == 1 {
 			names = append(names, x.Users[0])
 		}
+		names = append(names, x.Aliases...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

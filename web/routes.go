@@ -26,6 +26,9 @@ func (s *server) routes() http.Handler {
 	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
 	r.Method(http.MethodPost, "/api/v1/ingest/events", s.Ingest)
 	r.Method(http.MethodGet, "/api/v1/ingest/events/schema.json", s.Ingest)
+	if s.Webhooks != nil {
+		r.Method(http.MethodPost, "/api/v1/ingest/webhooks/{id}", s.Webhooks)
+	}
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser, s.legible)
 		r.NotFound(s.handle(s.notFound))
@@ -149,6 +152,11 @@ func (s *server) signed() []route {
 		{"POST", "/account/second/remove", access.OwnAccount, page, s.removeSecond},
 		{"POST", "/account/codes", access.OwnAccount, page, s.newCodes},
 		{"GET", "/admin", access.Administer, page, s.admin},
+		{"GET", "/admin/webhooks", access.Administer, page, s.webhooks},
+		{"POST", "/admin/webhooks", access.Administer, page, s.keepWebhook},
+		{"GET", "/admin/webhooks/new", access.Administer, page, s.newWebhook},
+		{"GET", "/admin/webhooks/{id}", access.Administer, page, s.webhook},
+		{"POST", "/admin/webhooks/{id}/remove", access.Administer, page, s.removeWebhook},
 		{"GET", "/admin/users", access.Administer, page, s.accounts},
 		{"POST", "/admin/users", access.Administer, page, s.invite},
 		{"POST", "/admin/users/sessions", access.Administer, page, s.endEverybody},

@@ -40,6 +40,8 @@ type Config struct {
 	Version   string
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Ingest    http.Handler   // takes POST /api/v1/ingest/rasa and /events
+	Webhooks  http.Handler   // takes POST /api/v1/ingest/webhooks/{id}; nil: none are taken
+	Mappings  Mappings       // of webhooks; nil: there are none
 	Replay    Replay
 	// tells whether a wire format is documented to have events of a type; nil: all are known
 	Knows func(typ string) bool
@@ -53,6 +55,22 @@ type Config struct {
 	ReportMails  int                // that a report sends a day at most; 0: any number
 	SignedIn     func(email string) // told of each sign-in; may be nil
 	Now          func() time.Time   // nil: the clock
+}
+
+// Mappings are files that say how events are made of what platforms send.
+type Mappings interface {
+	Shipped() []string               // names of those that come with Turnwise
+	Text(name string) (string, bool) // of one of them
+	// Check reads a mapping and runs its tests; an error says what is wrong. secret tells whether it asks for one.
+	Check(text string) (secret bool, err error)
+	// Try returns the events that a mapping makes of a body, or why it makes none.
+	Try(text string, bodies [][]byte) ([]Tried, error)
+}
+
+// Tried is what a mapping makes of a body.
+type Tried struct {
+	Events []string // as JSON
+	Reason string   // why there are none; "" when it passes over the body
 }
 
 // Replay stores a rejected event's body, mended or as it was. It returns an *metric.InputError that says why
@@ -101,6 +119,9 @@ func (x *Site) UseZone(zone *time.Location) {
 func New(cfg Config) (*Site, func()) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Mappings == nil {
+		cfg.Mappings = noMappings{}
 	}
 	s := &server{
 		Config: cfg, grid: figures.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(),

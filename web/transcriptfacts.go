@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"turnwise/conversation"
 	"turnwise/format"
@@ -86,7 +88,8 @@ func detailName(name string) string {
 	if name == "" {
 		return "Detail"
 	}
-	return strings.ToUpper(name[:1]) + name[1:]
+	first, size := utf8.DecodeRuneInString(name)
+	return string(unicode.ToUpper(first)) + name[size:]
 }
 
 // addEarlier adds the earlier conversations of the same user.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/mapped"
+	"turnwise/queries"
+	"turnwise/web"
 )
 
 // mappingFile reads a mapping: one that comes with Turnwise, by its name, or a file.
@@ -37,6 +41,27 @@ func startMapping(name, at string) (*ingest.Mapping, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return startFile(f, name, at)
+}
+
+// replayMapping is the mapping by which a body should have become events: that of a webhook, as it is now, or another.
+func replayMapping(ctx context.Context, db queries.DB, name string) (*ingest.Mapping, func(), error) {
+	id, err := conversation.ParseUUID(name)
+	if err != nil {
+		return startMapping(name, "")
+	}
+	hook, err := queries.WebhookByID(ctx, db, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := mapped.Parse([]byte(hook.Mapping))
+	if err != nil {
+		return nil, nil, err
+	}
+	return startFile(f, name, "")
+}
+
+func startFile(f *mapped.File, name, at string) (*ingest.Mapping, func(), error) {
 	plain := mapped.NewRunner(f, "")
 	defer plain.Close()
 	if err := f.RunTests(plain); err != nil {
@@ -65,6 +90,43 @@ func (i *importCmd) mapping(name string) (*ingest.Mapping, func(), error) {
 		}
 	}
 	return startMapping(i.Mapping, at.UTC().Format(time.RFC3339))
+}
+
+// mappings are those of webhooks, for the pages.
+type mappings struct{}
+
+func (mappings) Shipped() []string { return mapped.Shipped() }
+
+func (mappings) Text(name string) (string, bool) {
+	text, ok := mapped.ShippedText(name)
+	return string(text), ok
+}
+
+func (mappings) Check(text string) (secret bool, err error) {
+	f, err := mapped.Parse([]byte(text))
+	if err != nil {
+		return false, err
+	}
+	r := mapped.NewRunner(f, "")
+	defer r.Close()
+	return f.Verify.Needs(), f.RunTests(r)
+}
+
+func (mappings) Try(text string, bodies [][]byte) ([]web.Tried, error) {
+	f, err := mapped.Parse([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	r := mapped.NewRunner(f, "")
+	defer r.Close()
+	all := make([]web.Tried, len(bodies))
+	for i, body := range bodies {
+		events, rej := r.Map(string(body))
+		if all[i].Events = events; rej != nil {
+			all[i].Reason = rej.Detail
+		}
+	}
+	return all, nil
 }
 
 type mappingCmd struct {

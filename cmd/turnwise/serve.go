@@ -246,14 +246,19 @@ func (s *serveCmd) site(
 	if err != nil {
 		return nil, jobs.Reports{}, nil, err
 	}
+	taken := intake.New(pool, writer, log)
+	hooks := intake.NewWebhooks(taken, box)
 	site, stop := web.New(web.Config{
 		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version,
 		Proxies: set.proxies,
-		Ingest:  intake.New(pool, writer, log), Replay: replay(writer), Knows: ingest.Knows, Jobs: queue, Box: box,
+		Ingest:  taken, Webhooks: hooks, Mappings: mappings{}, Replay: replay(pool, writer), Knows: ingest.Knows, Jobs: queue, Box: box,
 		SSO: sso, ReportFolder: s.ReportFolder != "",
 		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
 	})
-	return site, sends, stop, nil
+	return site, sends, func() {
+		stop()
+		hooks.Close()
+	}, nil
 }
 
 // welcome says where the pages are, and how events come in.
@@ -330,7 +335,7 @@ func (c *cli) forgetFirst(log *slog.Logger) func(email string) {
 }
 
 // replay stores a rejected body once more.
-func replay(w *ingest.Writer) web.Replay {
+func replay(pool *pgxpool.Pool, w *ingest.Writer) web.Replay {
 	return func(ctx context.Context, r queries.RejectedEvent, body []byte) error {
 		src := ingest.Source{
 			ID: r.SourceID, Name: r.Source, Assistant: r.Assistant, Environment: r.Environment,
@@ -338,7 +343,7 @@ func replay(w *ingest.Writer) web.Replay {
 		}
 		bodies := []string{string(body)}
 		if r.Mapping != "" {
-			mapping, done, err := startMapping(r.Mapping, "")
+			mapping, done, err := replayMapping(ctx, pool, r.Mapping)
 			if err != nil {
 				return &metric.InputError{Field: "body", Msg: "was to be mapped by " + r.Mapping + ", which this server does not have"}
 			}

@@ -105,8 +105,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(ingest.NeutralSchema()) // the client may be gone
 		return
 	}
+	h.answer(w, r, func() (answer, error) { return h.take(w, r) })
+}
+
+// answer writes what became of a request.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, take func() (answer, error)) {
 	w.Header().Set("Cache-Control", "no-store")
-	a, err := h.take(w, r)
+	a, err := take()
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusAccepted)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -13,11 +14,20 @@ import (
 	"turnwise/access"
 	"turnwise/ingest"
 	"turnwise/ingest/intake"
+	"turnwise/ingest/mapped"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == mapped.Argument { // a process that runs a mapping
+		if mapped.Work(os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	dbtest.Main(m)
+}
 
 // When more comes than can be stored, senders are told to wait; nobody's memory fills. What was refused goes
 // through when it is sent again.

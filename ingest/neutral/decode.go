@@ -208,7 +208,7 @@ func (m *members) key(name string) (string, *wire.Reject) {
 	}
 	text, ok := textOf(v)
 	switch {
-	case !ok && strings.Trim(v, "-0123456789") == "":
+	case !ok && strings.Trim(v, "-0123456789") == "" && len(v) <= maxDigits:
 		return v, nil
 	case !ok:
 		return "", wire.NewReject(wire.CodeSender, name+" is neither a text nor a whole number", -1)
@@ -235,13 +235,20 @@ func (r *raw) ofThread() bool {
 	if r.SenderKey == "" {
 		return false
 	}
+	if strings.HasPrefix(r.SenderKey, conversation.OfUser) || strings.HasPrefix(r.SenderKey, conversation.OfAgent) ||
+		strings.HasPrefix(r.SenderKey, ofSource) || strings.HasPrefix(r.SenderKey, ofThread) {
+		r.SenderKey = ofThread + r.SenderKey // it is none of those
+	}
 	r.Traits |= conversation.Named
+	if r.thread == "" || r.within == "" {
+		r.Traits |= conversation.OfThread
+	}
 	return true
 }
 
 // apart has the event belong to a user or a human agent, and to no conversation.
 func (r *raw) apart(prefix, id string) bool {
-	if id == "" {
+	if id == "" || strings.ContainsRune(id, utf8.RuneError) { // to repair it could merge two people
 		return false
 	}
 	r.SenderKey = prefix + id
@@ -251,6 +258,9 @@ func (r *raw) apart(prefix, id string) bool {
 
 // ofSource begins the key of the sender of events that tell of nobody.
 const ofSource = "source:"
+
+// ofThread begins the key of a thread whose id looks like that of another kind of sender.
+const ofThread = "thread:"
 
 // sender is the id of a sender, remembered for the next event.
 func (d *Decoder) sender(assistant, key string) int64 {

@@ -17,9 +17,12 @@ var plain = map[string]bool{
 	"flow": true, "step": true, "status": true, "run_id": true, "turn_id": true, "state_id": true, "state": true, "by": true,
 	"feedback_id": true, "score_id": true, "activity_id": true, "actor": true, "org_id": true, "internal_id": true,
 	"external_user_id": true, "rev": true, "seq": true, "result": true, "started_at": true, "ended_at": true,
-	"first_seen": true, "lang": true, "end_reason": true, "login": true, "groups": true, "aliases": true, "scale": true,
+	"first_seen": true, "lang": true, "end_reason": true, "groups": true, "aliases": true, "scale": true,
 	"score": true, "event": true, "name": true,
 }
+
+// envelope are the members of the envelope that name something.
+var envelope = map[string]bool{"type": true, "time": true, "id": true, "source": true, "specversion": true}
 
 // lists are those of which one member names something.
 var lists = map[string][]string{
@@ -32,7 +35,7 @@ var lists = map[string][]string{
 // named tells whether what stands at a path is an id or a name.
 func named(path []string) bool {
 	if path[0] != "data" {
-		return true // the envelope
+		return len(path) == 1 && envelope[path[0]]
 	}
 	path = path[1:]
 	if len(path) > 1 && path[0] == "turn" {
@@ -41,8 +44,10 @@ func named(path []string) bool {
 	switch {
 	case len(path) == 0:
 		return false
-	case len(path) == 1 || path[0] == "login" || path[0] == "groups" || path[0] == "aliases":
+	case len(path) == 1 || path[0] == "groups" || path[0] == "aliases":
 		return plain[path[0]]
+	case path[0] == "login":
+		return len(path) == 2 && (path[1] == "session_id" || path[1] == "started" || path[1] == "ended")
 	}
 	last := path[len(path)-1]
 	for _, name := range lists[path[0]] {

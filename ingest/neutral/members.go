@@ -27,16 +27,41 @@ type member struct {
 
 // read reads the members of the object that the scanner stands at; of equal ones the last counts.
 func (m *members) read(s *wire.Scanner) {
+	var at map[string]int // once there are many
 	s.Object(func(key string) {
 		value := s.Skip()
-		for i := range m.list {
-			if m.list[i].key == key {
-				m.list[i].value = value
-				return
-			}
+		i, known := m.find(key, at)
+		if known {
+			m.list[i].value = value
+			return
 		}
 		m.list = append(m.list, member{key: key, value: value})
+		switch {
+		case at != nil:
+			at[key] = len(m.list) - 1
+		case len(m.list) > manyMembers:
+			at = make(map[string]int, 2*len(m.list))
+			for i, x := range m.list {
+				at[x.key] = i
+			}
+		}
 	})
+}
+
+// manyMembers is from how many on members are found by a map.
+const manyMembers = 32
+
+func (m *members) find(key string, at map[string]int) (i int, known bool) {
+	if at != nil {
+		i, known = at[key]
+		return i, known
+	}
+	for i := range m.list {
+		if m.list[i].key == key {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // has returns a member's value as JSON, "" where it is missing or null.
@@ -130,7 +155,7 @@ func (m *members) nameOf(v string) string {
 	}
 	text, ok := textOf(v)
 	if !ok {
-		if strings.Trim(v, "-0123456789") != "" {
+		if strings.Trim(v, "-0123456789") != "" || len(v) > maxDigits {
 			m.misfit()
 			return ""
 		}
@@ -228,7 +253,10 @@ func (m *members) names(key string) (all []string) {
 	return all
 }
 
-const mostNames = 200
+const (
+	mostNames = 200
+	maxDigits = 100 // of an id that is a number
+)
 
 // time takes a time of RFC 3339, in microseconds; 0 where it is missing.
 func (m *members) time(key string) int64 {

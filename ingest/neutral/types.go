@@ -90,7 +90,7 @@ func (r *raw) message() *wire.Reject {
 	}
 	if r.Kind == conversation.KindAgent {
 		if n := d.numberOf(d.has("word_count"), maxCount); n >= 0 {
-			x.Words = int(n)
+			x.Words = int(min(n, mostWords))
 		} else {
 			x.Words = len(strings.Fields(r.Text))
 		}
@@ -112,6 +112,9 @@ func (r *raw) message() *wire.Reject {
 	}
 	return nil
 }
+
+// mostWords is how many words a message can have.
+const mostWords = 1_000_000
 
 // rich returns what a message holds beside text, as JSON, or "".
 func (r *raw) rich() string {

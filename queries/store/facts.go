@@ -3,6 +3,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -121,7 +122,8 @@ func (b *Batch) Add(s Sender) {
 		q.first, q.last = append(q.first, p.FirstSeen), append(q.last, p.LastSeen)
 		q.newest, q.states = append(q.newest, p.Newest.Time), append(q.states, p.Marshal())
 		q.traits = append(q.traits, conversation.JSONOf(p.Traits))
-		q.aliases = append(q.aliases, strings.Join(p.Aliases, "\x1f"))
+		aliases, _ := json.Marshal(conversation.Names(p.Aliases)) // texts: cannot fail
+		q.aliases = append(q.aliases, string(aliases))
 	} else {
 		b.newSenders.add(s.ID, &senderFact{assistant, s.Key, p})
 		b.newStates.add(s.ID, p)
@@ -318,7 +320,7 @@ where p.sender_id = k.sender_id
 const upsertSendersSQL = `
 insert into senders (id, assistant_id, sender_key, user_id, channel, first_seen_at, last_seen_at, traits, aliases)
 select k.id, k.assistant, k.key, k.usr, k.channel, timestamptz 'epoch' + k.first * interval '1 microsecond',
-	timestamptz 'epoch' + k.last * interval '1 microsecond', nullif(k.traits, ''), string_to_array(k.aliases, chr(31))
+	timestamptz 'epoch' + k.last * interval '1 microsecond', nullif(k.traits, ''), array(select jsonb_array_elements_text(k.aliases::jsonb))
 from unnest(@ids::bigint[], @assistants::integer[], @keys::text[], @users::text[], @channels::text[],
 	@first::bigint[], @last::bigint[], @traits::text[], @aliases::text[])
 	as k (id, assistant, key, usr, channel, first, last, traits, aliases)

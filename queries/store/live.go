@@ -161,9 +161,9 @@ using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 where j.sender_id = k.sender_id and j.id = k.id`
 	reviseMessageSQL = `
 update messages m
-set text = @text, rich = @rich::text, message_type = @type, reply_to = @reply, details = @details::text, rev = @rev::float8, deleted = @deleted
-where m.sender_id = @sender and m.at >= timestamptz 'epoch' + @from::bigint * interval '1 microsecond'
-	and m.at <= timestamptz 'epoch' + @until::bigint * interval '1 microsecond'
+set text = @text, rich = @rich::text, message_type = @type, reply_to = @reply, agent_session_id = @session,
+	details = @details::text, rev = @rev::float8, deleted = @deleted
+where m.sender_id = @sender and m.at = timestamptz 'epoch' + @at::bigint * interval '1 microsecond'
 	and m.conversation_id = @id and m.message_id = @message and coalesce(m.rev, 0) <= @rev::float8`
 	upsertFeedbackSQL = `
 insert into feedback as f (sender_id, conversation_id, feedback_id, seq, at, kind, status, score, scale_min, scale_max,
@@ -236,7 +236,7 @@ func (l *live) add(sender int64, x *conversation.Changes) {
 	for _, e := range x.Edits {
 		s := saidOf(e.Event)
 		l.revised.Queue(reviseMessageSQL, pgx.StrictNamedArgs{
-			"sender": sender, "from": e.StartedAt, "until": e.At, "id": e.Conversation, "message": e.MessageID, "rev": e.Rev,
+			"sender": sender, "at": e.Of, "id": e.Conversation, "session": s.AgentSession, "message": e.MessageID, "rev": e.Rev,
 			"text": e.Text, "rich": orNull(e.Rich), "type": s.Type, "reply": s.ReplyTo, "details": orNull(s.Details),
 			"deleted": s.Deleted,
 		})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,13 +30,14 @@ from unnest(@convs::uuid[], @parts::smallint[], @poss::smallint[], @hashes::bigi
 where t.conversation_id = k.id and t.part = k.part and t.pos = k.pos and` + spanText
 	forgetMaskedOriginalsSQL = `delete from event_originals o using events t where o.sender_id = t.sender_id
 	and o.event_id = t.id and t.flags & 16 <> 0 and` + spanText
-	messagesToMaskSQL = `select t.at, t.id, t.conversation_id, t.author, t.text, t.rich, t.entities
+	messagesToMaskSQL = `select t.at, t.id, t.conversation_id, t.author, t.text, t.rich, t.entities, t.details
 	from messages t where` + spanText
-	maskMessageSQL = `update messages t set text = @text, rich = @rich, entities = @entities
+	maskMessageSQL = `update messages t set text = @text, rich = @rich, entities = @entities, details = @details
 	where t.sender_id = @sender and t.at = @at and t.id = @id`
-	firstTextsToMaskSQL = `select id, first_text from conversations where sender_id = @sender
-	and id = any(@ids::uuid[]) and first_text <> ''`
-	maskFirstTextSQL  = `update conversations set first_text = @text where sender_id = @sender and id = @id`
+	firstTextsToMaskSQL = `select id, first_text, details from conversations where sender_id = @sender
+	and id = any(@ids::uuid[]) and (first_text <> '' or details is not null)`
+	maskFirstTextSQL = `update conversations set first_text = @text, details = @details where sender_id = @sender
+	and id = @id`
 	commandsToMaskSQL = `select conversation_id, seq, n, slot, value, detail from commands
 	where sender_id = @sender and conversation_id = any(@ids::uuid[]) and value || detail <> ''`
 	maskCommandSQL = `update commands set value = @value, detail = @detail where sender_id = @sender
@@ -119,7 +121,7 @@ func (p *inPlace) reworded(state []byte) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	x.Reword(p.firstText, p.m.Stack, p.m.Parts)
+	x.Reword(p.firstText, p.m.Stack, p.m.Member)
 	b := x.Marshal()
 	return b, !bytes.Equal(b, state)
 }
@@ -175,20 +177,21 @@ func (p *inPlace) messages(ctx context.Context, tx pgx.Tx) error {
 	var text string
 	var of [16]byte
 	var author int16
-	var rich, entities *string
+	var rich, entities, details *string
 	rows, _ := tx.Query(ctx, messagesToMaskSQL, p.span)
-	_, err := pgx.ForEachRow(rows, []any{&at, &id, &of, &author, &text, &rich, &entities}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&at, &id, &of, &author, &text, &rich, &entities, &details}, func() error {
 		named, list := p.m.Entities(text, entities)
 		masked, _ := p.m.Text(named)
 		if conversation.Author(author) == conversation.ByUser && text != "" {
 			p.said[said{of, conversation.Snippet(text)}] = conversation.Snippet(masked)
 		}
-		if masked != text || shownChanges(p.m, &rich) || list != entities || shownChanges(p.m, &list) {
+		if masked != text || shownChanges(p.m, &rich) || list != entities || shownChanges(p.m, &list) ||
+			p.parts(&details) {
 			p.q.Queue(maskMessageSQL, pgx.StrictNamedArgs{
-				"text": masked, "rich": rich, "entities": list, "sender": p.sender, "at": at, "id": id,
+				"text": masked, "rich": rich, "entities": list, "details": details, "sender": p.sender, "at": at, "id": id,
 			})
 		}
-		rich, entities = nil, nil
+		rich, entities, details = nil, nil, nil
 		return nil
 	})
 	return err
@@ -210,11 +213,16 @@ func shownChanges(m *mask.Masker, text **string) bool {
 func (p *inPlace) firstTexts(ctx context.Context, tx pgx.Tx) error {
 	var id [16]byte
 	var text string
+	var details *string
 	rows, _ := tx.Query(ctx, firstTextsToMaskSQL, p.keys)
-	_, err := pgx.ForEachRow(rows, []any{&id, &text}, func() error {
-		if masked := p.firstText(id, text); masked != text {
-			p.q.Queue(maskFirstTextSQL, pgx.StrictNamedArgs{"text": masked, "sender": p.sender, "id": id})
+	_, err := pgx.ForEachRow(rows, []any{&id, &text, &details}, func() error {
+		masked := p.firstText(id, text)
+		if changed := p.parts(&details); changed || masked != text {
+			p.q.Queue(maskFirstTextSQL, pgx.StrictNamedArgs{
+				"text": masked, "details": details, "sender": p.sender, "id": id,
+			})
 		}
+		details = nil
 		return nil
 	})
 	return err
@@ -266,49 +274,64 @@ func (p *inPlace) slots(ctx context.Context, tx pgx.Tx) error {
 var liveTexts = map[string][]string{
 	"state_changes": {"reason", "details"}, "turn_facts": {"entities", "details"}, "calls": {"error", "details"},
 	"feedback": {"comment", "details"}, "scores": {"value", "explanation", "details"},
-	"activities": {"properties", "error", "url", "details"}, "messages": {"details"},
+	"activities":   {"properties", "error", "url", "details"},
+	"agent_logins": {"name", "email", "details"},
 }
 
-// wholes are those of them that stand with the conversation or the sender itself.
-var wholes = []struct{ table, column, where string }{
-	{"conversations", "details", "t.sender_id = @sender and t.id = any(@ids::uuid[])"},
-	{"senders", "traits", "t.id = @sender and @ids::uuid[] is not null"},
-}
-
-// live masks those columns. Rows keep their places while the transaction holds the sender's shard.
+// live masks those columns.
 func (p *inPlace) live(ctx context.Context, tx pgx.Tx) error {
 	for _, table := range slices.Sorted(maps.Keys(liveTexts)) {
-		for _, column := range liveTexts[table] {
-			if err := p.column(
-				ctx, tx, table, column, "t.sender_id = @sender and t.conversation_id = any(@ids::uuid[])",
-			); err != nil {
-				return err
-			}
-		}
-	}
-	for _, x := range wholes {
-		if err := p.column(ctx, tx, x.table, x.column, x.where); err != nil {
+		if err := p.columns(
+			ctx, tx, table, liveTexts[table], "t.sender_id = @sender and t.conversation_id = any(@ids::uuid[])",
+		); err != nil {
 			return err
 		}
 	}
-	return nil
+	return p.columns(ctx, tx, "senders", []string{"traits"}, "t.id = @sender and @ids::uuid[] is not null")
 }
 
-// column masks a column of a table.
-func (p *inPlace) column(ctx context.Context, tx pgx.Tx, table, column, where string) error {
-	var place, in, text string
-	rows, _ := tx.Query(
-		ctx, "select t.ctid::text, t.tableoid::regclass::text, t."+column+" from "+table+" t where "+where+" and t."+
-			column+" <> ''", p.keys,
-	)
-	_, err := pgx.ForEachRow(rows, []any{&place, &in, &text}, func() error {
-		if masked := p.m.Parts(text); masked != text {
-			p.q.Queue(
-				"update "+in+" set "+column+" = @text where ctid = @place::text::tid",
-				pgx.StrictNamedArgs{"text": masked, "place": place},
-			)
+// columns masks columns of a table. A row is written once, as it then has another place; until the transaction ends it
+// keeps that of before, since the sender's shard is held.
+func (p *inPlace) columns(ctx context.Context, tx pgx.Tx, table string, columns []string, where string) error {
+	sql := "select t.ctid::text"
+	set := make([]string, len(columns))
+	for i, c := range columns {
+		sql += ", t." + c
+		set[i] = c + " = @c" + strconv.Itoa(i) + "::text"
+	}
+	update := "update " + table + " t set " + strings.Join(set, ", ") + " where t.ctid = @place::text::tid and " + where
+	rows, _ := tx.Query(ctx, sql+" from "+table+" t where "+where, p.keys)
+	var place string
+	texts := make([]*string, len(columns))
+	into := []any{&place}
+	for i := range texts {
+		into = append(into, &texts[i])
+	}
+	_, err := pgx.ForEachRow(rows, into, func() error {
+		args := pgx.StrictNamedArgs{"place": place, "sender": p.sender, "ids": p.keys["ids"]}
+		changed := false
+		for i, text := range texts {
+			changed = p.parts(&text) || changed
+			args["c"+strconv.Itoa(i)] = text
+			texts[i] = nil
+		}
+		if changed {
+			p.q.Queue(update, args)
 		}
 		return nil
 	})
 	return err
+}
+
+// parts masks a text that may be JSON in which slots are told by name, and tells whether that changed it.
+func (p *inPlace) parts(text **string) bool {
+	if *text == nil || **text == "" {
+		return false
+	}
+	masked := p.m.Parts(**text)
+	if masked == **text {
+		return false
+	}
+	*text = &masked
+	return true
 }

@@ -193,13 +193,24 @@ func TextsRemovedOf(ctx context.Context, db queries.DB, senders []int64) (map[qu
 }
 
 const senderSeedSQL = `select (extract(epoch from first_seen_at) * 1000000)::bigint,
-	(extract(epoch from last_seen_at) * 1000000)::bigint, channel, user_id from senders where id = @id`
+	(extract(epoch from last_seen_at) * 1000000)::bigint, channel, user_id, coalesce(traits, ''), aliases
+	from senders where id = @id`
 
 // SenderSeed is a fold's state of a sender of whom nothing can be folded again.
 func SenderSeed(ctx context.Context, db queries.DB, sender int64, newest float64) (*conversation.Projection, error) {
 	p := &conversation.Projection{Newest: conversation.Key{Time: newest}}
+	var traits string
+	var aliases []string
 	rows, _ := db.Query(ctx, senderSeedSQL, pgx.StrictNamedArgs{"id": sender})
-	_, err := pgx.ForEachRow(rows, []any{&p.FirstSeen, &p.LastSeen, &p.Channel, &p.UserID}, func() error { return nil })
+	_, err := pgx.ForEachRow(
+		rows, []any{&p.FirstSeen, &p.LastSeen, &p.Channel, &p.UserID, &traits, &aliases}, func() error {
+			p.Traits = conversation.FieldsOf(traits)
+			for _, name := range aliases {
+				p.Aliases = append(p.Aliases, conversation.Field{Name: name})
+			}
+			return nil
+		},
+	)
 	return p, err
 }
 

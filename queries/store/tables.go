@@ -108,7 +108,7 @@ var sendersTable = newTable("senders", "id",
 	column[senderFact]{"first_seen_at", func(r *rows, x *senderFact) { r.time(x.FirstSeen) }},
 	column[senderFact]{"last_seen_at", func(r *rows, x *senderFact) { r.time(x.LastSeen) }},
 	column[senderFact]{"traits", func(r *rows, x *senderFact) { r.textOrNull(conversation.JSONOf(x.Traits)) }},
-	column[senderFact]{"aliases", func(r *rows, x *senderFact) { r.texts(x.Aliases) }},
+	column[senderFact]{"aliases", func(r *rows, x *senderFact) { r.texts(conversation.Names(x.Aliases)) }},
 )
 
 type projection = conversation.Projection
