@@ -62,7 +62,7 @@ func TestNeutralFacts(t *testing.T) {
 		{"seconds are a time", "", times, "2000 bot_message", []string{says(0, "user", "m1", `,"time_precision":"s"`), says(2, "bot", "m2", `,"time_precision":"s"`)}},
 		{"a time that is told", "", times, "750 platform", []string{user, says(2, "bot", "m2", `,"response_ms":750`)}},
 		{"of a turn, by its message", "", times, "125 platform", []string{user, reply, at(3, "turn", `"conversation_id":"c","message_id":"m1","response_ms":125`)}},
-		{"waiting and handled", "", segments, "waits 10 20 assigned; ada 30 60 closed 15 {15000}", []string{user, state(10, queue), state(30, ada), says(31, "user", "m3", ""), says(45, "human", "m4", `,"agent_id":"ada"`), says(46, "human", "m5", `,"agent_id":"ada"`), state(90, shut)}},
+		{"waiting and handled", "", segments, "waits 10 20 assigned; ada 30 60 closed 15 {14000}", []string{user, state(10, queue), state(30, ada), says(31, "user", "m3", ""), says(45, "human", "m4", `,"agent_id":"ada"`), says(46, "human", "m5", `,"agent_id":"ada"`), state(90, shut)}},
 		{"the queue as told twice", "", segments, "waits 10 20 assigned; ada 30 -", []string{user, state(10, queue), state(15, queue), state(30, ada), state(35, ada)}},
 		{"transferred and returned", "", segments, "ada 10 10 transferred; bob 20 10 returned", []string{user, state(10, ada), state(20, bob), state(30, bot)}},
 		{"missed", "", segments, "waits 10 20 missed", []string{user, state(10, queue), state(30, `"state":"missedChat"`)}},

@@ -148,6 +148,8 @@ func TestVerify(t *testing.T) {
 		"basic for bearer":        {mapped.Verify{Bearer: true}, "s", signed("Basic dTpz"), false},
 		"a wrong signature":       {mapped.Verify{HMAC: &mapped.HMAC{Header: "X-Hub-Signature", Prefix: "sha1=", Algorithm: "sha1"}}, "s", signed(sha1Of), false},
 		"no signature":            {mapped.Verify{HMAC: &mapped.HMAC{Header: "X-Hub-Signature"}}, "s", nil, false},
+		"a header":                {mapped.Verify{Header: "Authorization"}, "s", signed("s"), true},
+		"a header, another":       {mapped.Verify{Header: "Authorization"}, "s", signed("t"), false},
 		"no digits":               {mapped.Verify{HMAC: &mapped.HMAC{Header: "X-Hub-Signature"}}, "s", signed("zz"), false},
 	} {
 		if got := tt.v.Holds(tt.secret, tt.header, body); got != tt.want {

@@ -31,11 +31,12 @@ type File struct {
 	Tests       []Test         `yaml:"tests"`
 }
 
-// Verify says how a webhook shows that it comes from the platform: one of the three, or by none.
+// Verify says how a webhook shows that it comes from the platform: one of these, or by none.
 type Verify struct {
-	HMAC   *HMAC `yaml:"hmac"`
-	Bearer bool  `yaml:"bearer"`
-	Basic  bool  `yaml:"basic"` // the secret is the password
+	HMAC   *HMAC  `yaml:"hmac"`
+	Bearer bool   `yaml:"bearer"`
+	Basic  bool   `yaml:"basic"`  // the secret is the password
+	Header string `yaml:"header"` // that holds the secret itself
 }
 
 // HMAC is a signature of the body.

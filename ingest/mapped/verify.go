@@ -12,7 +12,7 @@ import (
 )
 
 // Needs tells whether a webhook is taken with a secret alone.
-func (v Verify) Needs() bool { return v.HMAC != nil || v.Bearer || v.Basic }
+func (v Verify) Needs() bool { return v.HMAC != nil || v.Bearer || v.Basic || v.Header != "" }
 
 // Holds tells whether a request shows that it comes from who knows the secret. Without anything asked for it does.
 func (v Verify) Holds(secret string, header http.Header, body []byte) bool {
@@ -23,6 +23,8 @@ func (v Verify) Holds(secret string, header http.Header, body []byte) bool {
 		return false
 	case v.HMAC != nil:
 		return v.HMAC.holds(secret, header, body)
+	case v.Header != "":
+		return subtle.ConstantTimeCompare([]byte(header.Get(v.Header)), []byte(secret)) == 1
 	}
 	r := http.Request{Header: header}
 	if v.Basic {
