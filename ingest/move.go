@@ -108,7 +108,7 @@ func (w *Writer) moveSender(
 	}
 	// The old side first: the same conversation has one row.
 	if len(events) == len(again.events) {
-		if err := store.Forget(ctx, tx, again.stretch, again.ids); err != nil {
+		if err := store.Forget(ctx, tx, again.stretch, again.ids, again.live); err != nil {
 			return 0, err
 		}
 		if floor == 0 {

@@ -248,7 +248,7 @@ func (x *storedFacts) makeWay(
 	ctx context.Context, tx pgx.Tx, sender int64, plain, events []*conversation.Event,
 ) (hidden []conversation.UUID, err error) {
 	if len(x.ids) > 0 {
-		if err := store.Forget(ctx, tx, x.stretch, x.ids); err != nil {
+		if err := store.Forget(ctx, tx, x.stretch, x.ids, x.live); err != nil {
 			return nil, fmt.Errorf("forget old rows: %w", err)
 		}
 	}
@@ -288,6 +288,7 @@ type storedFacts struct {
 	stretch store.TimeSpan
 	ids     []conversation.UUID        // of the conversations
 	kept    map[conversation.UUID]bool // of the events
+	live    bool                       // some are of other platforms than Rasa
 
 	renamed         // events that get another id
 	former  renamed // of those, the ones to which an earlier version gave it
@@ -346,6 +347,7 @@ func (w *Writer) stored(
 		if e.Environment, err = w.environment(ctx, tx, f.Environment); err != nil {
 			return nil, err
 		}
+		out.live = out.live || e.Facts != nil || e.Is(conversation.Apart)
 		to.add(e, f)
 	}
 	slices.SortStableFunc(out.events, func(a, b *conversation.Event) int { return cmp.Compare(a.Time, b.Time) })

@@ -131,7 +131,8 @@ func (m *Masker) Members(body, within string, named func(path []string) bool) (s
 		if e, ok := decoded(body).(map[string]any); ok {
 			told := &told{}
 			inner := func(key string) bool { return !named([]string{within, key}) }
-			if n = m.values(e[within], inner, told); n > 0 {
+			n = m.entitiesIn(e[within], told)
+			if n += m.values(e[within], inner, told); n > 0 {
 				n += told.inside(e[within])
 				if out, ok := encoded(e); ok {
 					body = out
@@ -141,6 +142,25 @@ func (m *Masker) Members(body, within string, named func(path []string) bool) (s
 	}
 	out, found := m.JSON(body, named)
 	return out, n + found
+}
+
+// entitiesIn masks the entities that an event, or its turn, tells of its text.
+func (m *Masker) entitiesIn(v any, told *told) (n int) {
+	e, _ := v.(map[string]any)
+	turn, _ := e["turn"].(map[string]any)
+	for _, in := range []map[string]any{e, turn} {
+		if in["entities"] == nil {
+			continue
+		}
+		of := map[string]any{"text": e["text"], "entities": in["entities"]}
+		if found := m.spoken(of, told); found > 0 {
+			n += found
+			if e["text"] != nil {
+				e["text"] = of["text"]
+			}
+		}
+	}
+	return n
 }
 
 // inside hides what was told in the texts of an event.

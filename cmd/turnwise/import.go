@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -18,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/term"
 
-	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/ingest/file"
 	"turnwise/ingest/wire"
@@ -417,82 +415,4 @@ func (t *tally) finish(ctx context.Context, pool *pgxpool.Pool) {
 // stamp writes a time of an event.
 func stamp(micros int64) string {
 	return time.UnixMicro(micros).UTC().Format("2006-01-02 15:04:05 UTC")
-}
-
-type demoCmd struct {
-	Conversations int    `default:"12000" help:"How many conversations (${default})."`
-	Days          int    `default:"90" help:"Over how many days, until now (${default})."`
-	Seed          uint64 `default:"1" help:"Other numbers give other conversations (${default})."`
-	Out           string `help:"Write the events to this file instead of storing them; - is standard output." placeholder:"FILE"`
-}
-
-func (d *demoCmd) Run(c *cli) error {
-	if d.Conversations < 1 || d.Days < 1 || d.Days > 3650 {
-		return errors.New("--conversations and --days must be positive, --days at most 3,650")
-	}
-	g := demo.New(demo.Options{Conversations: d.Conversations, Days: d.Days, Until: time.Now(), Seed: d.Seed})
-	if d.Out != "" {
-		return writeDemo(c, g, d.Out)
-	}
-	log := c.logger()
-	pool, done, err := c.open(c.ctx, log, 6)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return storeDemo(c, pool, ingest.NewWriter(pool, log), g)
-}
-
-func writeDemo(c *cli, g *demo.Generator, name string) error {
-	out := c.stdout
-	if name != "-" {
-		f, err := os.Create(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		out = f
-	}
-	b := bufio.NewWriterSize(out, 1<<20)
-	for body, ok := g.Next(); ok; body, ok = g.Next() {
-		if c.ctx.Err() != nil {
-			return c.ctx.Err()
-		}
-		if _, err := b.Write(append(body, '\n')); err != nil {
-			return err
-		}
-	}
-	return b.Flush()
-}
-
-// storeDemo sends the demo through the same way as any other events.
-func storeDemo(c *cli, pool *pgxpool.Pool, w *ingest.Writer, g *demo.Generator) error {
-	src, err := w.Open(c.ctx, ingest.Source{Name: "demo", Kind: "demo", Assistant: "demo", Environment: "production"})
-	if err != nil {
-		return err
-	}
-	t := newTally(c, "storing demo data")
-	_, err = w.Run(c.ctx, src, ingest.Bodies(func() (ingest.Body, error) {
-		body, ok := g.Next()
-		if !ok {
-			return ingest.Body{}, io.EOF
-		}
-		t.read.Add(1)
-		return ingest.Body{Bytes: body}, nil
-	}), ingest.Options{Wait: bulkWait, Done: t.add})
-	t.finish(c.ctx, pool)
-	if err != nil {
-		return err
-	}
-	return queries.Analyze(c.ctx, pool)
-}
-
-// loadDemo fills an empty database.
-func loadDemo(c *cli, pool *pgxpool.Pool, w *ingest.Writer) error {
-	any, err := queries.HasConversations(c.ctx, pool)
-	if err != nil || any {
-		return err
-	}
-	fmt.Fprintln(c.stdout, "The database is empty; loading demo data.")
-	return storeDemo(c, pool, w, demo.New(demo.Defaults(time.Now())))
 }

@@ -185,8 +185,11 @@ func (p *inPlace) messages(ctx context.Context, tx pgx.Tx) error {
 		if conversation.Author(author) == conversation.ByUser && text != "" {
 			p.said[said{of, conversation.Snippet(text)}] = conversation.Snippet(masked)
 		}
-		if masked != text || shownChanges(p.m, &rich) || list != entities || shownChanges(p.m, &list) ||
-			p.parts(&details) {
+		changed := masked != text || list != entities
+		for _, more := range []bool{shownChanges(p.m, &rich), shownChanges(p.m, &list), p.parts(&details)} {
+			changed = changed || more
+		}
+		if changed {
 			p.q.Queue(maskMessageSQL, pgx.StrictNamedArgs{
 				"text": masked, "rich": rich, "entities": list, "details": details, "sender": p.sender, "at": at, "id": id,
 			})
@@ -311,6 +314,10 @@ func (p *inPlace) columns(ctx context.Context, tx pgx.Tx, table string, columns 
 		args := pgx.StrictNamedArgs{"place": place, "sender": p.sender, "ids": p.keys["ids"]}
 		changed := false
 		for i, text := range texts {
+			if columns[i] == "entities" && text != nil {
+				_, masked := p.m.Entities("", text)
+				text, changed = masked, changed || masked != text
+			}
 			changed = p.parts(&text) || changed
 			args["c"+strconv.Itoa(i)] = text
 			texts[i] = nil

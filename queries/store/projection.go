@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -321,6 +322,10 @@ var forgetSQL = []string{
 	`delete from flow_steps where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from commands where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from slots where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+}
+
+// forgetLiveSQL are those of what platforms beside Rasa tell.
+var forgetLiveSQL = []string{
 	`delete from journals where sender_id = @sender and id = any(@ids::uuid[])`,
 	`delete from agent_segments where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from state_changes where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
@@ -348,14 +353,18 @@ var forgetPartitionedSQL = []string{
 }
 
 // Forget deletes all facts of a sender's conversations, which lie in the stretch, so that they can be
-// written anew.
-func Forget(ctx context.Context, tx pgx.Tx, s TimeSpan, conversations []conversation.UUID) error {
+// written anew; live tells whether there may be what platforms beside Rasa tell.
+func Forget(ctx context.Context, tx pgx.Tx, s TimeSpan, conversations []conversation.UUID, live bool) error {
 	var q pgx.Batch
 	q.Queue(markForgottenSQL, pgx.StrictNamedArgs{
 		"sender": s.Sender, "ids": queries.UUIDs(conversations), "shard": int16(conversation.Shard(s.Sender)),
 	})
 	q.Queue(goneSQL, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations)})
-	for _, sql := range forgetSQL {
+	tables := forgetSQL
+	if live {
+		tables = slices.Concat(forgetSQL, forgetLiveSQL)
+	}
+	for _, sql := range tables {
 		q.Queue(sql, pgx.StrictNamedArgs{"sender": s.Sender, "ids": queries.UUIDs(conversations)})
 	}
 	for _, sql := range forgetPartitionedSQL {
