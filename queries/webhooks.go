@@ -23,11 +23,12 @@ type Webhook struct {
 	CreatedAt   time.Time
 	ChangedAt   time.Time
 	ChangedBy   string
+	LastAt      *time.Time // when a body came last
 }
 
 const (
 	webhookColumns = `select id, name, mapping, version, secret, assistant, always, environment, created_at, changed_at,
-	changed_by from webhooks `
+	changed_by, (select max(b.at) from webhook_bodies b where b.webhook_id = webhooks.id) as last_at from webhooks `
 	webhooksSQL      = webhookColumns + `order by lower(name), id limit 500`
 	webhookSQL       = webhookColumns + `where id = @id`
 	insertWebhookSQL = `

@@ -49,13 +49,8 @@ func (s *server) webhooks(w http.ResponseWriter, r *http.Request) error {
 		m.Said = "The webhook is removed. What it brought stays."
 	}
 	for _, x := range all {
-		row := views.WebhookRow{ID: x.ID, Name: x.Name, Assistant: x.Assistant, Changed: x.ChangedAt, By: x.ChangedBy}
-		bodies, err := queries.WebhookBodies(r.Context(), queries.Clear(s.Pool), x.ID) // of which only the time is shown
-		if err != nil {
-			return err
-		}
-		if len(bodies) > 0 {
-			row.Last = &bodies[0].At
+		row := views.WebhookRow{
+			ID: x.ID, Name: x.Name, Assistant: x.Assistant, Changed: x.ChangedAt, By: x.ChangedBy, Last: x.LastAt,
 		}
 		m.Rows = append(m.Rows, row)
 	}
