@@ -209,7 +209,12 @@ func harmless(t *testing.T, ctx context.Context, base, path string) {
 	); got != "" {
 		t.Errorf("%s holds %s", path, got)
 	}
-	if wide := eval[int](t, ctx, `document.documentElement.scrollWidth - innerWidth`); wide > 1 {
+	// Charts follow the window a frame or some later.
+	if wide := eval[int](
+		t, ctx,
+		`(async () => { for (let n = 0; n < 180 && document.documentElement.scrollWidth - innerWidth > 1; n++) await new Promise(requestAnimationFrame);
+			return document.documentElement.scrollWidth - innerWidth })()`,
+	); wide > 1 {
 		who := eval[string](
 			t, ctx,
 			`[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0 && getComputedStyle(e).overflowX === "visible").slice(-6).map(e => e.outerHTML.slice(0, 120)).join(" | ")`,
