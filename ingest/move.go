@@ -99,7 +99,7 @@ func (w *Writer) moveSender(
 	if len(events) == 0 {
 		return 0, nil
 	}
-	if err := w.prepare(ctx, events); err != nil {
+	if err := w.prepare(ctx, new(Source), events); err != nil {
 		return 0, err
 	}
 	ats, hashes := firstsOf(conversations, again.events)

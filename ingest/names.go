@@ -65,10 +65,13 @@ func (w *Writer) rulesOfAll(
 }
 
 // prepare makes the partitions and names that the events need.
-func (w *Writer) prepare(ctx context.Context, events []*conversation.Event) error {
+func (w *Writer) prepare(ctx context.Context, src *Source, events []*conversation.Event) error {
 	names := store.Names{
 		Assistants: map[string]bool{}, Environments: map[string]bool{}, Channels: map[string]bool{},
 		Versions: map[store.Version]int64{},
+	}
+	if src.Mapping != nil {
+		names.Settings = src.Mapping.Settings
 	}
 	months := map[string]int64{}
 	var month string

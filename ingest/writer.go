@@ -54,6 +54,8 @@ func (s *Source) Intake() wire.Intake {
 type Mapping struct {
 	Name string
 	Map  func(body string) (events []string, rej *wire.Reject)
+	// of assistants that its events bring, as JSON: what begins a conversation there; "" for the defaults
+	Settings string
 }
 
 // Events returns the events in a body of the source: the body itself, or what its mapping makes of it.
@@ -186,7 +188,7 @@ func (w *Writer) store(ctx context.Context, src Source, events []*conversation.E
 	if err != nil {
 		return Counts{}, err
 	}
-	if err := w.prepare(ctx, events); err != nil {
+	if err := w.prepare(ctx, &src, events); err != nil {
 		return Counts{}, err
 	}
 	units, counts := group(events)

@@ -68,7 +68,7 @@ func startFile(f *mapped.File, name, at string) (*ingest.Mapping, func(), error)
 		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	r := mapped.NewRunner(f, at)
-	return &ingest.Mapping{Name: name, Map: r.Map}, r.Close, nil
+	return &ingest.Mapping{Name: name, Map: r.Map, Settings: f.Settings()}, r.Close, nil
 }
 
 // mapping is that of an import of a file, nil for none. What tells no time has that of the file, so that importing it

@@ -69,6 +69,26 @@ tests:
 			}
 		})
 	}
+	// What begins a conversation is set for an assistant that a mapping brings, and stays as it is for one that is there.
+	url := dbtest.URL(t)
+	pool, err := queries.Open(t.Context(), url, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	log := write(t, "lex", []byte(`{"timestamp":"2026-11-20T09:14:02.100Z","requestId":"r1","sessionId":"s","inputTranscript":"hi","bot":{"name":"tables"},"sessionState":{}}`))
+	for _, want := range []string{"idle 30", "status 30"} {
+		if out, err := turnwise(t, "--database-url", url, "import", "--mapping", "lex-v2", log); err != nil {
+			t.Fatal(out, err)
+		}
+		var got string
+		if err := pool.QueryRow(t.Context(), `select concat_ws(' ', settings->>'cut_by', settings->>'idle_minutes') from assistants where name = 'tables'`).Scan(&got); err != nil || got != want {
+			t.Errorf("set is %q, not %q, %v", got, want, err)
+		}
+		if _, err := pool.Exec(t.Context(), `update assistants set settings = settings || '{"cut_by":"status"}' where name = 'tables'`); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, args := range [][]string{{"mapping", "list"}, {"mapping", "show", "chatwoot"}, {"mapping", "test", own}, {"mapping", "test", "lex-v2"}} {
 		if out, err := turnwise(t, args...); err != nil || out == "" {
 			t.Errorf("%v: %s, %v", args, out, err)

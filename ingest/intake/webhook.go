@@ -137,7 +137,9 @@ func (h *Webhooks) store(ctx context.Context, hook queries.Webhook, x *running, 
 	format, _ := ingest.FormatNamed("neutral")
 	source, err := h.writer.Open(ctx, ingest.Source{
 		Format: format, Name: "webhook: " + hook.Name, Kind: "webhook", Assistant: hook.Assistant, Always: hook.Always,
-		Environment: hook.Environment, Mapping: &ingest.Mapping{Name: hook.ID.String(), Map: x.runner.Map},
+		Environment: hook.Environment, Mapping: &ingest.Mapping{
+			Name: hook.ID.String(), Map: x.runner.Map, Settings: x.file.Settings(),
+		},
 	})
 	if err != nil {
 		return a, err

@@ -85,6 +85,23 @@ func Parse(text []byte) (*File, error) {
 	return f, nil
 }
 
+// Settings are those of assistants that the mapping's events bring, as JSON: what begins a conversation there. "" are the
+// defaults.
+func (f *File) Settings() string {
+	set := map[string]any{}
+	if f.Sessions.By != "" {
+		set["cut_by"] = f.Sessions.By
+	}
+	if f.Sessions.Minutes > 0 {
+		set["idle_minutes"] = f.Sessions.Minutes
+	}
+	if len(set) == 0 {
+		return ""
+	}
+	b, _ := json.Marshal(set) // of a text and a number: cannot fail
+	return string(b)
+}
+
 func (f *File) check() error {
 	h := f.Verify.HMAC
 	switch {

@@ -13,14 +13,17 @@ import (
 type Names struct {
 	Assistants, Environments, Channels map[string]bool
 	Versions                           map[Version]int64 // earliest time, microseconds
+	Settings                           string            // of assistants that are new, as JSON; "" for the defaults
 }
 
 // Version is a release of an assistant.
 type Version struct{ Assistant, ModelID, ModelName string }
 
 const insertAssistantsSQL = `
-insert into assistants (id, name)
-select k.id, k.name from unnest(@ids::integer[], @names::text[]) as k (id, name) order by k.id
+insert into assistants (id, name, settings)
+select k.id, k.name, coalesce(nullif(@settings, ''), '{}')::jsonb
+from unnest(@ids::integer[], @names::text[]) as k (id, name)
+order by k.id
 on conflict do nothing`
 
 const insertEnvironmentsSQL = `
@@ -66,7 +69,11 @@ func AddNames(ctx context.Context, pool interface {
 		for name := range t.names {
 			ids, names = append(ids, conversation.SmallID(t.kind, name)), append(names, name)
 		}
-		q.Queue(t.sql, pgx.StrictNamedArgs{"ids": ids, "names": names})
+		args := pgx.StrictNamedArgs{"ids": ids, "names": names}
+		if t.kind == "assistant" {
+			args["settings"] = n.Settings
+		}
+		q.Queue(t.sql, args)
 	}
 	if len(n.Versions) > 0 {
 		var ids, firsts []int64
