@@ -26,6 +26,10 @@ func (s *server) routes() http.Handler {
 	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
 	r.Method(http.MethodPost, "/api/v1/ingest/events", s.Ingest)
 	r.Method(http.MethodGet, "/api/v1/ingest/events/schema.json", s.Ingest)
+	if s.Traces != nil {
+		r.Method(http.MethodPost, "/v1/traces", s.Traces)
+		r.Method(http.MethodPost, "/api/public/otel/v1/traces", s.Traces)
+	}
 	if s.Webhooks != nil {
 		r.Method(http.MethodPost, "/api/v1/ingest/webhooks/{id}", s.Webhooks)
 	}

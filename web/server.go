@@ -40,6 +40,7 @@ type Config struct {
 	Version   string
 	Proxies   []netip.Prefix // whose X-Forwarded-For is believed
 	Ingest    http.Handler   // takes POST /api/v1/ingest/rasa and /events
+	Traces    http.Handler   // takes POST /v1/traces; nil: none are taken
 	Webhooks  http.Handler   // takes POST /api/v1/ingest/webhooks/{id}; nil: none are taken
 	Mappings  Mappings       // of webhooks; nil: there are none
 	Replay    Replay

@@ -251,7 +251,7 @@ func (s *serveCmd) site(
 	site, stop := web.New(web.Config{
 		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version,
 		Proxies: set.proxies,
-		Ingest:  taken, Webhooks: hooks, Mappings: mappings{}, Replay: replay(pool, writer), Knows: ingest.Knows, Jobs: queue, Box: box,
+		Ingest:  taken, Webhooks: hooks, Traces: intake.Traces{Handler: taken}, Mappings: mappings{}, Replay: replay(pool, writer), Knows: ingest.Knows, Jobs: queue, Box: box,
 		SSO: sso, ReportFolder: s.ReportFolder != "",
 		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
 	})

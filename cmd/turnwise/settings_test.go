@@ -23,7 +23,7 @@ func TestSettingsFile(t *testing.T) {
 	})
 	s := serve(t)
 	if out, err := turnwise(
-		t, "--database-url", s.database, "demo", "--conversations", "1500", "--days", "20",
+		t, "--database-url", s.database, "demo", "--kind", "rasa", "--conversations", "1500", "--days", "20",
 	); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -163,7 +163,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (answer, error) {
 	// Servers in tests may have no deadlines; then theirs must do.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(arrival))
-	body, err := readBody(r)
+	body, err := readBody(r, jsonTypes)
 	if err != nil {
 		return answer{}, err
 	}
@@ -203,8 +203,15 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (answer, error) {
 // authenticate finds the bearer token's row.
 func (h *Handler) authenticate(r *http.Request) (access.Token, error) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	secret = strings.TrimSpace(secret)
-	if !strings.EqualFold(scheme, "Bearer") || !strings.Contains(secret, ".") {
+	if !strings.EqualFold(scheme, "Bearer") {
+		secret = ""
+	}
+	return h.token(r, strings.TrimSpace(secret))
+}
+
+// token finds the row of a token that sends events.
+func (h *Handler) token(r *http.Request, secret string) (access.Token, error) {
+	if !strings.Contains(secret, ".") {
 		return access.Token{}, fault(
 			http.StatusUnauthorized,
 			"Send the header Authorization: Bearer with a token from Admin or from turnwise token create.",
@@ -222,8 +229,15 @@ func (h *Handler) authenticate(r *http.Request) (access.Token, error) {
 	return token, queries.TokenUsed(r.Context(), h.pool, token.ID, h.now())
 }
 
-// readBody reads and decompresses the body within the limits.
-func readBody(r *http.Request) ([]byte, error) {
+// jsonTypes are the types of content that events are sent as.
+var jsonTypes = []string{
+	"application/json", "application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain",
+	"application/octet-stream", "application/x-www-form-urlencoded", "application/cloudevents+json",
+	"application/cloudevents-batch+json",
+}
+
+// readBody reads and decompresses the body within the limits. takes are the types of content that it may have.
+func readBody(r *http.Request, takes []string) ([]byte, error) {
 	tooLarge := fault(
 		http.StatusRequestEntityTooLarge,
 		fmt.Sprintf(
@@ -232,14 +246,8 @@ func readBody(r *http.Request) ([]byte, error) {
 		),
 	)
 	if kind := r.Header.Get("Content-Type"); kind != "" {
-		media, _, err := mime.ParseMediaType(kind)
-		switch {
-		case err != nil, media != "application/json" && media != "application/x-ndjson" &&
-			media != "application/ndjson" &&
-			media != "application/jsonl" && media != "application/cloudevents+json" &&
-			media != "application/cloudevents-batch+json" && media != "text/plain" && media != "application/octet-stream" &&
-			media != "application/x-www-form-urlencoded":
-			return nil, fault(http.StatusUnsupportedMediaType, "Send application/json or application/x-ndjson.")
+		if media, _, err := mime.ParseMediaType(kind); err != nil || !slices.Contains(takes, media) {
+			return nil, fault(http.StatusUnsupportedMediaType, "Send "+strings.Join(takes[:2], " or ")+".")
 		}
 	}
 	if r.ContentLength > MaxBytes {

@@ -80,7 +80,7 @@ func (h *Webhooks) take(w http.ResponseWriter, r *http.Request) (answer, error) 
 	defer leave()
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(arrival))
-	body, err := readBody(r)
+	body, err := readBody(r, jsonTypes)
 	if err != nil {
 		return answer{}, err
 	}
