@@ -431,7 +431,7 @@ func words(text, role string) string {
 			if !ok {
 				continue
 			}
-			if of, _ := message["role"].(string); of != role && !(role == "assistant" && of == "") {
+			if of, _ := message["role"].(string); of != role && (role != "assistant" || of != "") {
 				continue
 			}
 			if said := parts(message); said != "" {
