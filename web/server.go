@@ -60,7 +60,7 @@ type Config struct {
 
 // Mappings are files that say how events are made of what platforms send.
 type Mappings interface {
-	Shipped() []string               // names of those that come with Turnwise
+	Shipped() []views.ShippedMapping // those that come with Turnwise
 	Text(name string) (string, bool) // of one of them
 	// Check reads a mapping and runs its tests; an error says what is wrong. secret tells whether it asks for one.
 	Check(text string) (secret bool, err error)
@@ -71,7 +71,7 @@ type Mappings interface {
 // Tried is what a mapping makes of a body.
 type Tried struct {
 	Events []string // as JSON
-	Reason string   // why there are none; "" when it passes over the body
+	Reason string   // why there are none, or why one of them is set aside; "" when it passes over the body
 }
 
 // Replay stores a rejected event's body, mended or as it was. It returns an *metric.InputError that says why

@@ -31,9 +31,9 @@ tests: []
 // noMappings is for sites that take no webhooks.
 type noMappings struct{}
 
-func (noMappings) Shipped() []string          { return nil }
-func (noMappings) Text(string) (string, bool) { return "", false }
-func (noMappings) Check(string) (bool, error) { return false, nil }
+func (noMappings) Shipped() []views.ShippedMapping { return nil }
+func (noMappings) Text(string) (string, bool)      { return "", false }
+func (noMappings) Check(string) (bool, error)      { return false, nil }
 func (noMappings) Try(_ string, bodies [][]byte) ([]Tried, error) {
 	return make([]Tried, len(bodies)), nil
 }

@@ -12,7 +12,10 @@ import (
 	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/mapped"
+	"turnwise/ingest/neutral"
+	"turnwise/ingest/wire"
 	"turnwise/queries"
+	"turnwise/views"
 	"turnwise/web"
 )
 
@@ -95,7 +98,22 @@ func (i *importCmd) mapping(name string) (*ingest.Mapping, func(), error) {
 // mappings are those of webhooks, for the pages.
 type mappings struct{}
 
-func (mappings) Shipped() []string { return mapped.Shipped() }
+func (mappings) Shipped() []views.ShippedMapping {
+	var signed, others []views.ShippedMapping // first those whose platform signs what it sends to a webhook
+	for _, name := range mapped.Shipped() {
+		f, err := mappingFile(name)
+		if err != nil {
+			continue // a test reads each of them
+		}
+		x := views.ShippedMapping{Name: name, Description: f.Description}
+		if f.Verify.Needs() {
+			signed = append(signed, x)
+		} else {
+			others = append(others, x)
+		}
+	}
+	return append(signed, others...)
+}
 
 func (mappings) Text(name string) (string, bool) {
 	text, ok := mapped.ShippedText(name)
@@ -124,9 +142,22 @@ func (mappings) Try(text string, bodies [][]byte) ([]web.Tried, error) {
 		events, rej := r.Map(string(body))
 		if all[i].Events = events; rej != nil {
 			all[i].Reason = rej.Detail
+		} else {
+			all[i].Reason = refused(events)
 		}
 	}
 	return all, nil
+}
+
+// refused says of the first event that Turnwise would not take why it would not; "" when it takes all.
+func refused(events []string) string {
+	d := neutral.NewDecoder()
+	for i, e := range events {
+		if _, rej := d.Decode(e, wire.Intake{Assistant: "any"}, time.Now()); rej != nil {
+			return fmt.Sprintf("event %d: %s", i+1, rej.Detail)
+		}
+	}
+	return ""
 }
 
 type mappingCmd struct {
@@ -202,6 +233,9 @@ func (m mappingTestCmd) Run(c *cli) error {
 	}
 	for _, e := range events {
 		fmt.Fprintln(c.stdout, e)
+	}
+	if why := refused(events); why != "" {
+		return errors.New(why)
 	}
 	return nil
 }

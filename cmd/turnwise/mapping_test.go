@@ -101,3 +101,25 @@ tests:
 		}
 	}
 }
+
+// TestTry: a mapping that is tried says of each body what it gives, and of what would be set aside why, as taking it does.
+func TestTry(t *testing.T) {
+	t.Parallel()
+	own := "name: own\nversion: 1\nprogram: 'if .skip then empty else event(\"message\"; .at; {conversation_id: .c, message_id: .m, author: \"user\"}) end'\n"
+	all, err := mappings{}.Try(own, [][]byte{
+		[]byte(`{"c":"a","m":"1","at":"2026-11-20T09:00:00Z"}`), []byte(`{"skip":true}`),
+		[]byte(`{"c":"a","m":"2","at":"never"}`), []byte(`{"m":"2","at":"2026-11-20T09:00:00Z"}`), []byte(`nothing`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		events int
+		reason string
+	}{{1, ""}, {0, ""}, {1, "event 1: the time is not one of RFC 3339"}, {1, "event 1: no data.thread_id or data.conversation_id"}, {0, "not JSON"}} {
+		got := all[i]
+		if len(got.Events) != want.events || !strings.Contains(got.Reason, want.reason) || (got.Reason == "") != (want.reason == "") {
+			t.Errorf("body %d: %d events, %q", i, len(got.Events), got.Reason)
+		}
+	}
+}
