@@ -18,6 +18,12 @@ type corpus struct {
 
 // newCorpus generates n events that no other seed makes.
 func newCorpus(n int, seed uint64) (*corpus, error) {
+	g := demo.New(demo.Options{Conversations: n/20 + 100, Days: 90, Until: time.Now(), Seed: seed})
+	return corpusOf(n, g.Next)
+}
+
+// corpusOf keeps the first n bodies that next gives.
+func corpusOf(n int, next func() ([]byte, bool)) (*corpus, error) {
 	f, err := os.CreateTemp("", "turnwise-bench-*.ndjson")
 	if err != nil {
 		return nil, err
@@ -28,9 +34,8 @@ func newCorpus(n int, seed uint64) (*corpus, error) {
 	}
 	c := &corpus{ends: make([]int, 0, n)}
 	w, size := bufio.NewWriter(f), 0
-	g := demo.New(demo.Options{Conversations: n/20 + 100, Days: 90, Until: time.Now(), Seed: seed})
 	for len(c.ends) < n {
-		body, ok := g.Next()
+		body, ok := next()
 		if !ok {
 			break
 		}

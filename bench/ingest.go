@@ -119,8 +119,16 @@ func (b *bench) copyPlain(url string, all *corpus, writers, batch int) (float64,
 
 // store returns events a second of the whole way, from JSON bytes to the commit of all tables.
 func (b *bench) store(pool *pgxpool.Pool, bodies iter.Seq[[]byte], writers, batch int) (float64, ingest.Counts, error) {
+	return b.storeFrom(pool, ingest.Source{}, bodies, writers, batch)
+}
+
+// storeFrom is store of bodies of the source's format or mapping.
+func (b *bench) storeFrom(
+	pool *pgxpool.Pool, of ingest.Source, bodies iter.Seq[[]byte], writers, batch int,
+) (float64, ingest.Counts, error) {
 	w := ingest.NewWriter(pool, b.log)
-	src, err := w.Open(b.ctx, ingest.Source{Name: "bench", Kind: "file", Assistant: "bench", Environment: "production"})
+	of.Name, of.Kind, of.Assistant, of.Environment = "bench", "file", "bench", "production"
+	src, err := w.Open(b.ctx, of)
 	if err != nil {
 		return 0, ingest.Counts{}, err
 	}

@@ -14,6 +14,7 @@ import (
 	"runtime/pprof"
 	"slices"
 
+	"turnwise/ingest/mapped"
 	"turnwise/localdb"
 	"turnwise/queries"
 )
@@ -38,6 +39,12 @@ type bench struct {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == mapped.Argument { // a process that runs a mapping, see mapped.Runner
+		if err := mapped.Work(os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx); err != nil {
@@ -52,7 +59,7 @@ func run(ctx context.Context) error {
 	large := flag.Int("conversations", 350000, "conversations in the large database; 0 leaves it out")
 	dir := flag.String("dir", "", "folder for the database; default: a temporary one")
 	out := flag.String("out", "bench.json", "file for the figures")
-	only := flag.String("only", "", "ingest, odd, oddpages, crowd, streams, pages, search or reports; default: all")
+	only := flag.String("only", "", "ingest, formats, odd, oddpages, crowd, streams, pages, search or reports; default: all")
 	quick := flag.Bool("quick", false, "measure ingest with 2 writers and batches of 5,000 alone")
 	profile := flag.String("cpuprofile", "", "write a profile of this process to a file")
 	flag.Parse()
@@ -111,6 +118,11 @@ func (b *bench) measure(only string, large int) error {
 			return err
 		}
 	}
+	if only == "" || only == "formats" {
+		if err := b.formats(); err != nil {
+			return err
+		}
+	}
 	if only == "" || only == "odd" {
 		if err := b.odd(); err != nil {
 			return err
@@ -142,7 +154,7 @@ func (b *bench) measure(only string, large int) error {
 			return err
 		}
 	}
-	if large > 0 && only != "streams" && only != "odd" && only != "crowd" && only != "search" &&
+	if large > 0 && only != "streams" && only != "formats" && only != "odd" && only != "crowd" && only != "search" &&
 		only != "reports" {
 		if err := b.large(large, only != "ingest", only != "pages"); err != nil {
 			return err
