@@ -4,9 +4,7 @@ package mapped
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,14 +128,11 @@ func (f *File) check() error {
 	return nil
 }
 
-// prelude shadows what would give another answer on another day or server, and adds what mappings need again and again.
+// prelude shadows what would give another answer on another day or server.
 const prelude = `
 def now: error("now is not there: a mapping gives the same events on any day");
 def localtime: error("localtime is not there: it depends on the server; use gmtime");
 def strflocaltime(f): error("strflocaltime is not there: it depends on the server; use strftime");
-def rfc3339: if type == "number" then ((. * 1000 | round) as $ms | ($ms / 1000 | floor | todate | .[:-1])
-	+ "." + (($ms % 1000) + 1000 | tostring | .[1:]) + "Z") else . end;
-def event($type; $time; $data): {type: $type, time: ($time | rfc3339), data: ($data | with_entries(select(.value != null)))};
 `
 
 // preludeLines are how many lines stand before the program, for places in messages.
@@ -155,14 +150,10 @@ func compile(program string) (*gojq.Code, error) {
 		}
 		return nil, err
 	}
-	return gojq.Compile(q, gojq.WithFunction("digest", 0, 0, func(v any, _ []any) any {
-		w := writer{left: maxOutput}
-		if w.value(v, 0); w.beyond {
-			return errors.New("digest: too much")
-		}
-		sum := sha256.Sum256(w.out)
-		return hex.EncodeToString(sum[:16])
-	}))
+	return gojq.Compile(
+		q, gojq.WithFunction("digest", 0, 0, digest), gojq.WithFunction("rfc3339", 0, 0, rfc3339),
+		gojq.WithFunction("event", 3, 3, event),
+	)
 }
 
 //go:embed files/*.yaml

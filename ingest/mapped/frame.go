@@ -23,11 +23,9 @@ func readFrame(r *bufio.Reader, most int) ([]byte, error) {
 	return b, err
 }
 
+// writeFrame writes them at once: whoever reads wakes up once.
 func writeFrame(w io.Writer, b []byte) error {
-	var head [binary.MaxVarintLen64]byte
-	if _, err := w.Write(head[:binary.PutUvarint(head[:], uint64(len(b)))]); err != nil {
-		return err
-	}
-	_, err := w.Write(b)
+	frame := make([]byte, 0, binary.MaxVarintLen64+len(b))
+	_, err := w.Write(append(binary.AppendUvarint(frame, uint64(len(b))), b...))
 	return err
 }

@@ -145,7 +145,7 @@ func TestRefused(t *testing.T) {
 // TestInput: bodies that are no JSON, or too large, and times that are told or not.
 func TestInput(t *testing.T) {
 	t.Parallel()
-	r := runner(t, `event("message"; .at; {n: .n})`)
+	r := runner(t, `(if .text then .text | fromjson end) | event("message"; .at; {n: .n})`)
 	for body, code := range map[string]string{
 		`{`: wire.CodeJSON, `{"a":1} x`: wire.CodeJSON, ``: wire.CodeJSON, `"` + strings.Repeat("x", mapped.MaxInput) + `"`: wire.CodeSize, `[]`: wire.CodeMapping,
 	} {
@@ -156,6 +156,10 @@ func TestInput(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"at":1795166042.25,"n":1}`:                                  `{"data":{"n":1},"time":"2026-11-20T09:14:02.250Z","type":"message"}`,
 		`{"at":"2026-11-20T09:14:02+01:00","n":12345678901234567890}`: `{"data":{"n":12345678901234567890},"time":"2026-11-20T09:14:02+01:00","type":"message"}`,
+		`{"at":-0.0004,"n":null}`:                                     `{"data":{},"time":"1970-01-01T00:00:00.000Z","type":"message"}`,
+		`{"at":1795166042.9996}`:                                      `{"data":{},"time":"2026-11-20T09:14:03.000Z","type":"message"}`,
+		`{"at":253402300800,"n":[null]}`:                              `{"data":{"n":[null]},"time":253402300800,"type":"message"}`,
+		`{"text":"{\"at\":1795166042.5,\"n\":7.0}"}`:                  `{"data":{"n":7.0},"time":"2026-11-20T09:14:02.500Z","type":"message"}`,
 	} {
 		if events, rej := r.Map(body); rej != nil || len(events) != 1 || events[0] != want {
 			t.Errorf("%s gives %s %v", body, events, rej)

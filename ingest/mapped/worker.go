@@ -48,6 +48,7 @@ const Argument = "run-mapping"
 func Work(in io.Reader, out io.Writer) error {
 	limitMemory(64 << 20)
 	debug.SetMemoryLimit(memory)
+	debug.SetGCPercent(300)
 	r, w := bufio.NewReaderSize(in, 64<<10), bufio.NewWriterSize(out, 64<<10)
 	head, err := readFrame(r, 2*mostFile)
 	if err != nil {
@@ -319,6 +320,8 @@ func (w *writer) value(v any, depth int) {
 			return
 		}
 		w.add(x.Append(nil, 10)...)
+	case json.Number: // of fromjson, as it was written
+		w.add([]byte(x)...)
 	case string:
 		w.text(x)
 	case []any:
