@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/access"
-	"turnwise/demo"
 	"turnwise/ingest"
 	"turnwise/ingest/intake"
 	"turnwise/ingest/mapped"
@@ -21,7 +20,7 @@ import (
 )
 
 // formats measures the whole way of neutral events, and of webhooks of Chatwoot through their mapping, against that of
-// Rasa's events, in turns; and how long a large request of traces takes.
+// Rasa's events that say the same, in turns; and how long a large request of traces takes.
 func (b *bench) formats() error {
 	of, done, err := b.sources()
 	if err != nil {
@@ -62,19 +61,19 @@ func (b *bench) sources() (of []arriving, done func(), err error) {
 			runner.Close()
 		}
 	}
-	until := time.Now()
-	add := func(name string, from ingest.Source, next func() ([]byte, bool)) {
+	begin := time.Now().Add(-90 * 24 * time.Hour)
+	add := func(name string, from ingest.Source, write func(said) []byte) {
 		var all *corpus
 		if err == nil {
-			all, err = corpusOf(b.events, next)
+			all, err = corpusOf(b.events, chats(begin, write))
 		}
 		if err == nil {
 			of = append(of, arriving{name, from, all})
 		}
 	}
-	add("Rasa", ingest.Source{}, demo.New(demo.Options{Conversations: b.events/20 + 100, Days: 90, Until: until, Seed: 99}).Next)
+	add("Rasa", ingest.Source{}, said.rasa)
 	neutral, _ := ingest.FormatNamed("neutral")
-	add("neutral", ingest.Source{Format: neutral}, demo.NewDesk(demo.Options{Conversations: b.events/2 + 600, Days: 90, Until: until, Seed: 99}).Next)
+	add("neutral", ingest.Source{Format: neutral}, said.neutral)
 	text, _ := mapped.ShippedText("chatwoot")
 	file, wrong := mapped.Parse(text)
 	if wrong != nil {
@@ -83,31 +82,59 @@ func (b *bench) sources() (of []arriving, done func(), err error) {
 	}
 	runner = mapped.NewRunner(file, "")
 	from := ingest.Source{Format: neutral, Mapping: &ingest.Mapping{Name: "chatwoot", Map: runner.Map, Settings: file.Settings()}}
-	add("mapped", from, chatwoot(until.Add(-90*24*time.Hour)))
+	add("mapped", from, said.chatwoot)
 	if err != nil {
 		done()
 	}
 	return of, done, err
 }
 
-// chatwoot yields webhooks of conversations of eleven messages and an end.
-func chatwoot(begin time.Time) func() ([]byte, bool) {
+// said is a message of a conversation between a user and a bot.
+type said struct {
+	conversation, message int
+	user                  bool
+	at                    time.Time
+	text                  string
+}
+
+// chats yields conversations of twelve messages, so that every format says the same.
+func chats(begin time.Time, write func(said) []byte) func() ([]byte, bool) {
 	i := 0
 	return func() ([]byte, bool) {
 		conversation, n := i/12, i%12
-		at := begin.Add(time.Duration(conversation)*10*time.Minute + time.Duration(n)*20*time.Second).UTC()
 		i++
-		of := fmt.Sprintf(`"account":{"id":3},"conversation":{"id":%d,"channel":"Channel::WebWidget","contact_inbox":{"contact_id":%d},"meta":{}}`, conversation, conversation)
-		if n == 11 {
-			return fmt.Appendf(nil, `{"event":"conversation_status_changed","id":%d,"account":{"id":3},"status":"resolved","channel":"Channel::WebWidget","contact_inbox":{"contact_id":%d},"updated_at":%d.5,"meta":{}}`, conversation, conversation, at.Unix()), true
-		}
-		kind, sender := "incoming", `{"id":5,"type":"contact"}`
-		if n%2 == 1 {
-			kind, sender = "outgoing", `{"id":9,"name":"Ada Lind","type":"user"}`
-		}
-		return fmt.Appendf(nil, `{"event":"message_created","id":%d,"content":"What was said in the %dth place of this conversation, at some length.","content_type":"text","message_type":%q,"private":false,"created_at":%q,"sender":%s,%s}`,
-			i, n, kind, at.Format("2006-01-02T15:04:05.000Z"), sender, of), true
+		return write(said{
+			conversation, i, n%2 == 0, begin.Add(time.Duration(conversation)*5*time.Minute + time.Duration(n)*20*time.Second).UTC(),
+			fmt.Sprintf("What was said in the %dth place of this conversation, at some length.", n),
+		}), true
 	}
+}
+
+func (m said) rasa() []byte {
+	if m.user {
+		return fmt.Appendf(nil, `{"sender_id":"s%d","event":"user","timestamp":%d.25,"text":%q,"message_id":"m%d","input_channel":"web","metadata":{},"parse_data":{"intent":{"name":"ask","confidence":0.93},"entities":[],"text":%q}}`,
+			m.conversation, m.at.Unix(), m.text, m.message, m.text)
+	}
+	return fmt.Appendf(nil, `{"sender_id":"s%d","event":"bot","timestamp":%d.25,"text":%q,"data":{"elements":null,"quick_replies":null,"buttons":null},"metadata":{"utter_action":"utter_answer","message_id":"m%d"}}`,
+		m.conversation, m.at.Unix(), m.text, m.message)
+}
+
+func (m said) neutral() []byte {
+	author, more := "bot", `"template":"utter_answer"`
+	if m.user {
+		author, more = "user", `"turn":{"intents":[{"name":"ask","score":0.93}]}`
+	}
+	return fmt.Appendf(nil, `{"type":"message","time":%q,"data":{"conversation_id":"s%d","user_id":"s%d","message_id":"m%d","author":%q,"channel":"web","text":%q,%s}}`,
+		m.at.Format("2006-01-02T15:04:05.250Z"), m.conversation, m.conversation, m.message, author, m.text, more)
+}
+
+func (m said) chatwoot() []byte {
+	kind, sender := "outgoing", `{"id":9,"name":"Helper","type":"agent_bot"}`
+	if m.user {
+		kind, sender = "incoming", `{"id":5,"type":"contact"}`
+	}
+	return fmt.Appendf(nil, `{"event":"message_created","id":%d,"content":%q,"content_type":"text","message_type":%q,"private":false,"created_at":%q,"sender":%s,"account":{"id":3},"conversation":{"id":%d,"channel":"Channel::WebWidget","contact_inbox":{"contact_id":%d},"meta":{}}}`,
+		m.message, m.text, kind, m.at.Format("2006-01-02T15:04:05.250Z"), sender, m.conversation, m.conversation)
 }
 
 // format returns bodies a second of the whole way.
