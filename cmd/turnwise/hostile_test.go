@@ -164,6 +164,18 @@ func TestHostile(t *testing.T) {
 		do(t, ctx, cdp.EmulateViewport(390, 844))
 		harmless(t, ctx, s.url, path+", narrow")
 	}
+	// What a form refuses is told within the page.
+	for _, wrong := range []string{"", "name: x\nprogram: " + strings.Repeat("y", 300)} {
+		do(t, ctx, cdp.EmulateViewport(390, 844), cdp.Navigate(s.url+"/admin/webhooks/new?from=chatwoot"))
+		eval[bool](t, ctx, fmt.Sprintf(`(() => {
+			const f = document.querySelector("textarea[name=mapping]")
+			f.value = %q || f.value
+			f.form.requestSubmit()
+			return true
+		})()`, wrong))
+		do(t, ctx, cdp.WaitVisible(".note.bad"))
+		harmless(t, ctx, s.url, "a webhook that is refused")
+	}
 	// What was said is there to be read, letter by letter.
 	said := 0
 	for _, id := range ids {
