@@ -81,7 +81,9 @@ func (b *bench) sources() (of []arriving, done func(), err error) {
 		return nil, nil, wrong
 	}
 	runner = mapped.NewRunner(file, "")
-	from := ingest.Source{Format: neutral, Mapping: &ingest.Mapping{Name: "chatwoot", Map: runner.Map, Settings: file.Settings()}}
+	from := ingest.Source{Format: neutral, Mapping: &ingest.Mapping{
+		Name: "chatwoot", Map: runner.Map, Settings: file.Settings(),
+	}}
 	add("mapped", from, said.chatwoot)
 	if err != nil {
 		done()
@@ -103,8 +105,9 @@ func chats(begin time.Time, write func(said) []byte) func() ([]byte, bool) {
 	return func() ([]byte, bool) {
 		conversation, n := i/12, i%12
 		i++
+		at := begin.Add(time.Duration(conversation)*5*time.Minute + time.Duration(n)*20*time.Second)
 		return write(said{
-			conversation, i, n%2 == 0, begin.Add(time.Duration(conversation)*5*time.Minute + time.Duration(n)*20*time.Second).UTC(),
+			conversation, i, n%2 == 0, at.UTC(),
 			fmt.Sprintf("What was said in the %dth place of this conversation, at some length.", n),
 		}), true
 	}

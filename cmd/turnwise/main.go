@@ -25,12 +25,7 @@ import (
 var version = "development"
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == mapped.Argument { // a process that runs a mapping, see mapped.Runner
-		if err := mapped.Work(os.Stdin, os.Stdout); err != nil {
-			os.Exit(1)
-		}
-		return
-	}
+	mapped.WorkIfAsked()
 	// Batches live short and are large: collecting less often costs some memory and saves a tenth of the time.
 	debug.SetGCPercent(300)
 	limitMemory(160 << 20)

@@ -18,10 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == mapped.Argument { // a process that runs a mapping
-		main()
-		os.Exit(0)
-	}
+	mapped.WorkIfAsked()
 	if os.Getenv("TURNWISE_TEST_RUN_MAIN") != "" { // this binary as the program itself, for tests that kill it
 		dieAt(os.Getenv("TURNWISE_TEST_FAILPOINT"))
 		main()

@@ -13,12 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == mapped.Argument {
-		if err := mapped.Work(os.Stdin, os.Stdout); err != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	mapped.WorkIfAsked()
 	os.Exit(m.Run())
 }
 

@@ -66,8 +66,8 @@ func (r *Runner) start() (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, Argument) //nolint:noctx // it lives as long as the runner
-	cmd.Env = []string{"GOMAXPROCS=2", Argument + "=1"}
+	cmd := exec.Command(self, argument) //nolint:noctx // it lives as long as the runner
+	cmd.Env = []string{"GOMAXPROCS=2", argument + "=1"}
 	w := &worker{cmd: cmd}
 	if w.in, err = cmd.StdinPipe(); err != nil {
 		return nil, err

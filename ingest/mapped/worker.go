@@ -40,12 +40,24 @@ const (
 	exitMemory = 42
 )
 
-// Argument is the first argument of the program by which it is a worker.
-const Argument = "run-mapping"
+// argument is the only argument of the program where it is a worker.
+const argument = "run-mapping"
 
-// Work is the worker: it reads a program and then bodies, and answers each with its events. It ends with its input, or when
+// WorkIfAsked is the first thing that a program with a Runner does: where a Runner started it, it is a worker, and ends
+// as one.
+func WorkIfAsked() {
+	if len(os.Args) != 2 || os.Args[1] != argument {
+		return
+	}
+	if err := work(os.Stdin, os.Stdout); err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// work is the worker: it reads a program and then bodies, and answers each with its events. It ends with its input, or when
 // a program goes beyond its bounds.
-func Work(in io.Reader, out io.Writer) error {
+func work(in io.Reader, out io.Writer) error {
 	limitMemory(64 << 20)
 	debug.SetMemoryLimit(memory)
 	debug.SetGCPercent(300)
