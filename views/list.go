@@ -66,7 +66,7 @@ var Columns = []Column{
 	{Key: "version", Label: "Version", Class: "c-version"},
 	{Key: "messages", Label: "Messages", Class: "c-num", Title: "Messages of the user"},
 	{Key: "turns", Label: "Turns", Class: "c-num"},
-	{Key: "duration", Label: "Duration", Class: "c-num"},
+	{Key: "duration", Label: "Duration", Class: "c-duration"},
 	{Key: "response", Label: "Response", Class: "c-num", Title: "Median response time"},
 	{Key: "csat", Label: "CSAT", Class: "c-csat"},
 	{Key: "escalated", Label: "Escalated", Class: "c-num"},
