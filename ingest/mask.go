@@ -68,14 +68,14 @@ func (w *Writer) masked(
 	return kept, refused, nil
 }
 
-// MaskedBody masks a body that is kept as it came.
-func (w *Writer) MaskedBody(ctx context.Context, body []byte) ([]byte, error) {
+// MaskedBody masks a body that is kept as it came, and tells whether nothing of it is masked.
+func (w *Writer) MaskedBody(ctx context.Context, body []byte) (masked []byte, whole bool, err error) {
 	a, err := w.arriving(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	masked, _ := a.masker.Rejected(body)
-	return masked, nil
+	masked, n := a.masker.Rejected(body)
+	return masked, n == 0, nil
 }
 
 // FoldStored folds what is stored again, from where the run stands on, a few senders at a time, while others go on

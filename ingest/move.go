@@ -107,16 +107,7 @@ func (w *Writer) moveSender(
 		return 0, err
 	}
 	// The old side first: the same conversation has one row.
-	if len(events) == len(again.events) {
-		if err := store.Forget(ctx, tx, again.stretch, again.ids, again.live); err != nil {
-			return 0, err
-		}
-		if floor == 0 {
-			if err := queries.ForgetSender(ctx, tx, from.ID); err != nil {
-				return 0, err
-			}
-		}
-	} else if err := w.foldLeft(ctx, tx, old, went); err != nil {
+	if err := w.leave(ctx, tx, old, again, floor, went); err != nil {
 		return 0, err
 	}
 	if err := w.takeIn(ctx, tx, to, states, events); err != nil {

@@ -84,6 +84,13 @@ func (w *Writer) Reject(ctx context.Context, src Source, rejected []Rejected) er
 	}
 }
 
+// PassedOver counts a body of which the source's mapping makes nothing.
+func (w *Writer) PassedOver(ctx context.Context, src Source) error {
+	return w.persist(ctx, src, func() error {
+		return store.CountMinute(ctx, w.pool, store.Minute{Source: src.ID, At: w.now(), Shard: -1, Empty: 1})
+	})
+}
+
 // persist repeats do while the database is away.
 func (w *Writer) persist(ctx context.Context, src Source, do func() error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {

@@ -64,6 +64,7 @@ const (
 	AuditWebhookMade       AuditAct = "webhook.made"
 	AuditWebhookChanged    AuditAct = "webhook.changed"
 	AuditWebhookDropped    AuditAct = "webhook.dropped"
+	AuditWebhookMapped     AuditAct = "webhook.mapped"
 	AuditJobRetried        AuditAct = "job.retried"
 	AuditJobCancelled      AuditAct = "job.cancelled"
 	AuditJobsPaused        AuditAct = "job.paused"

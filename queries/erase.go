@@ -167,11 +167,9 @@ set bodies = replace(replace(p.bodies, '"user_id":' || @id::text, '"user_id":""'
 from journals j
 where j.sender_id = p.sender_id and j.id = p.conversation_id and p.at between j.started_at and j.last_at
 	and (position('"user_id":' || @id::text in p.bodies) > 0 or position('"user_id": ' || @id::text in p.bodies) > 0)`
-	// they only serve to try mappings on: all go
-	eraseWebhookBodiesSQL = `delete from webhook_bodies`
-	eraseRejectedSQL      = `delete from rejected_events where id = any(@ids::uuid[])`
-	searchMarkSQL         = `insert into search_marks (senders) values (@senders::bigint[])`
-	heldSendersSQL        = `select exists (select from ` + keptText + ` where c.sender_id = any(@senders::bigint[]) and ` +
+	eraseRejectedSQL = `delete from rejected_events where id = any(@ids::uuid[])`
+	searchMarkSQL    = `insert into search_marks (senders) values (@senders::bigint[])`
+	heldSendersSQL   = `select exists (select from ` + keptText + ` where c.sender_id = any(@senders::bigint[]) and ` +
 		heldText + `)`
 	eraseNotesSQL = `
 delete from notes n
@@ -296,6 +294,14 @@ func (x *Erasing) forms() (quoted, encoded, plain []string) {
 	return quoted, encoded, plain
 }
 
+// people are the hashes of the person's senders in what is kept of webhooks.
+func (x *Erasing) people() (all []int64) {
+	for _, s := range x.Of {
+		all = append(all, PersonHash(s.SenderKey))
+	}
+	return all
+}
+
 // rejectedOf returns the rejected events that say they are of one of the names: as sender or user, also of a body that
 // is no JSON.
 func rejectedOf(ctx context.Context, tx pgx.Tx, quoted []string) (ids [][16]byte, err error) {
@@ -397,7 +403,10 @@ func (x Erasing) remove(
 			remove("event_payloads", eraseNamedBodiesSQL, pgx.StrictNamedArgs{"id": q})
 		}
 	}
-	remove("webhook_bodies", eraseWebhookBodiesSQL, pgx.StrictNamedArgs{})
+	remove("webhook_bodies", eraseWebhookBodiesSQL, pgx.StrictNamedArgs{"people": x.people()})
+	for _, name := range plain {
+		remove("webhook_bodies", eraseNamedWebhookBodiesSQL, pgx.StrictNamedArgs{"id": name})
+	}
 	remove("saved_views", eraseViewsSQL, pgx.StrictNamedArgs{"encoded": encoded})
 	remove("export_parts", eraseExportsSQL, pgx.StrictNamedArgs{"encoded": encoded, "since": since, "now": now})
 	remove("report_files", eraseReportsSQL, pgx.StrictNamedArgs{"since": since})

@@ -20,6 +20,7 @@ const (
 	FoldToRebuild  FoldKind = "rebuild"
 	FoldToMerge    FoldKind = "merge"    // what is stored of Assistant moves to Target
 	FoldToSeparate FoldKind = "separate" // what came by the name Target moves from Assistant to it
+	FoldToMap      FoldKind = "map"      // what the webhook Target brought is mapped again
 )
 
 // FoldRun folds what is stored again.
@@ -39,12 +40,14 @@ type FoldRun struct {
 	Events    int64 // that were changed
 	Others    int64 // notes and rejected events that were
 	Error     string
+	Pass      int16 // of mapping again
+	Version   int32 // of the webhook, by which it is mapped again
 }
 
 const (
 	foldColumns = `
 select r.id, r.kind, r.assistant, r.target, r.account_id, coalesce(u.name, '') as by, r.rules, r.created_at,
-	r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error
+	r.ended_at, r.after, r.senders, r.total, r.events, r.others, r.error, r.pass, r.version
 from fold_runs r
 left join accounts u on u.id = r.account_id
 `
@@ -53,6 +56,12 @@ left join accounts u on u.id = r.account_id
 	insertFoldSQL = `insert into fold_runs (id, kind, assistant, target, account_id, rules, created_at, total)
 	select @id, @kind, @assistant, @target, @user, @rules::jsonb, @at, (select count(*) from senders s
 		join assistants a on a.id = s.assistant_id where @assistant = '' or a.name = @assistant)`
+	insertMapSQL = `insert into fold_runs (id, kind, assistant, target, account_id, created_at, version, total)
+	select @id, 'map', '', @webhook::uuid::text, @user, @at, w.version,
+		(select 2 * count(*) from webhook_bodies b where b.webhook_id = w.id)
+	from webhooks w where w.id = @webhook`
+	openMapSQL   = `select exists (select from fold_runs where ended_at is null and kind = 'map' and target = @webhook::uuid::text)`
+	mapRunsSQL   = foldColumns + `where r.kind = 'map' and r.target = @webhook::uuid::text order by r.created_at desc, r.id limit 5`
 	lockFoldsSQL = `lock table fold_runs in share row exclusive mode`
 	openFoldSQL  = `
 select exists (
@@ -62,6 +71,8 @@ select exists (
 			or target in (@assistant, @target))))`
 	advanceFoldSQL = `update fold_runs set after = @after, senders = senders + @senders, events = events + @events
 	where id = @id`
+	advanceMapSQL = `update fold_runs set pass = @pass, after = @after, senders = senders + @bodies,
+	events = events + @events where id = @id`
 	endFoldSQL = `update fold_runs set ended_at = @at, others = @others, error = @error where id = @id`
 )
 
@@ -87,6 +98,37 @@ func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 	_, err := tx.Exec(ctx, insertFoldSQL, pgx.StrictNamedArgs{
 		"id": run.ID, "kind": string(run.Kind), "assistant": run.Assistant, "target": run.Target,
 		"user": NullUUID(*run.AccountID), "rules": rules, "at": run.CreatedAt,
+	})
+	return err
+}
+
+// StartMap notes that what a webhook brought is to be mapped again by its version of now; ErrConflict while that is under
+// way.
+func StartMap(ctx context.Context, tx pgx.Tx, id, webhook, by conversation.UUID, now time.Time) error {
+	if _, err := tx.Exec(ctx, lockFoldsSQL); err != nil { // who asks at the same moment waits
+		return err
+	}
+	rows, _ := tx.Query(ctx, openMapSQL, pgx.StrictNamedArgs{"webhook": webhook})
+	if open, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil || open {
+		return errors.Join(err, ErrConflict)
+	}
+	_, err := tx.Exec(ctx, insertMapSQL, pgx.StrictNamedArgs{
+		"id": id, "webhook": webhook, "user": NullUUID(by), "at": now,
+	})
+	return err
+}
+
+// MapRuns returns the last runs that mapped again what a webhook brought, the newest first.
+func MapRuns(ctx context.Context, db DB, webhook conversation.UUID) ([]FoldRun, error) {
+	rows, _ := db.Query(ctx, mapRunsSQL, pgx.StrictNamedArgs{"webhook": webhook})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[FoldRun])
+}
+
+// AdvanceMap notes how far a run that maps again came: in its pass, behind a body, with so many bodies and changed events
+// more.
+func AdvanceMap(ctx context.Context, db DB, id conversation.UUID, pass int16, after, bodies, events int64) error {
+	_, err := db.Exec(ctx, advanceMapSQL, pgx.StrictNamedArgs{
+		"id": id, "pass": pass, "after": after, "bodies": bodies, "events": events,
 	})
 	return err
 }

@@ -132,9 +132,6 @@ func MaskOthers(ctx context.Context, pool interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }, m *mask.Masker,
 ) (changed int64, err error) {
-	if _, err := pool.Exec(ctx, eraseWebhookBodiesSQL); err != nil {
-		return 0, err
-	}
 	text := func(b []byte) ([]byte, int) {
 		s, n := m.Text(string(b))
 		return []byte(s), n
@@ -144,6 +141,7 @@ func MaskOthers(ctx context.Context, pool interface {
 		mask        func([]byte) ([]byte, int)
 	}{
 		{rejectedTextsSQL, writeRejectedSQL, m.Rejected},
+		{webhookTextsSQL, writeWebhookSQL, m.Rejected},
 		{noteTextsSQL, writeNotesSQL, text},
 		{chartNoteTextsSQL, writeChartNotesSQL, text},
 		{wasTextsSQL, writeWasSQL, text},

@@ -41,28 +41,16 @@ set name = @name, mapping = @mapping, version = version + 1, secret = coalesce(@
 	assistant = @assistant, always = @always, environment = @environment, changed_at = @now, changed_by = @by
 where id = @id and version = @version
 returning version`
-	deleteWebhookSQL       = `delete from webhooks where id = @id returning name`
-	deleteWebhookBodiesSQL = `delete from webhook_bodies where webhook_id = @id`
-	keepWebhookBodySQL     = `
-insert into webhook_bodies (webhook_id, id, at, body, events, reason)
-values (@webhook, @id, @at, @body, @events, @reason)
-on conflict (webhook_id, id) do update
-set at = excluded.at, events = excluded.events, reason = excluded.reason`
-	trimWebhookBodiesSQL = `
-delete from webhook_bodies
-where webhook_id = @webhook and id not in (
-	select id from webhook_bodies where webhook_id = @webhook order by at desc, id limit @most)`
-	webhookBodiesSQL = `
-select at, body, events, reason
-from webhook_bodies
-where webhook_id = @id
-order by at desc, id
-limit @most`
-	expireWebhookBodiesSQL = `delete from webhook_bodies where at < @cutoff`
+	deleteWebhookSQL        = `delete from webhooks where id = @id returning name`
+	insertWebhookVersionSQL = `
+insert into webhook_versions (webhook_id, version, mapping, assistant, always, environment)
+values (@id, @version, @mapping, @assistant, @always, @environment)`
+	webhookVersionsSQL = `
+select version, mapping, assistant, always, environment
+from webhook_versions
+where webhook_id = @id`
+	deleteWebhookVersionsSQL = `delete from webhook_versions where webhook_id = @id`
 )
-
-// MostWebhookBodies is how many of the last bodies of a webhook are kept.
-const MostWebhookBodies = 20
 
 // Webhooks returns all webhooks by name.
 func Webhooks(ctx context.Context, db DB) ([]Webhook, error) {
@@ -77,60 +65,73 @@ func WebhookByID(ctx context.Context, db DB, id conversation.UUID) (Webhook, err
 }
 
 // AddWebhook stores a webhook; ErrConflict when another has the name.
-func AddWebhook(ctx context.Context, db DB, w Webhook, now time.Time) error {
-	_, err := db.Exec(ctx, insertWebhookSQL, pgx.StrictNamedArgs{
+func AddWebhook(ctx context.Context, tx pgx.Tx, w Webhook, now time.Time) error {
+	w.Version = 1
+	if _, err := tx.Exec(ctx, insertWebhookSQL, pgx.StrictNamedArgs{
 		"id": w.ID, "name": w.Name, "mapping": w.Mapping, "secret": w.Secret, "assistant": w.Assistant,
 		"always": w.Always, "environment": w.Environment, "now": now, "by": w.ChangedBy,
-	})
-	return Unique(err)
+	}); err != nil {
+		return Unique(err)
+	}
+	return addWebhookVersion(ctx, tx, w)
 }
 
 // ChangeWebhook stores a webhook that was changed; a nil secret leaves the one there is. ErrConflict when somebody else
 // changed it since, or another has the name.
-func ChangeWebhook(ctx context.Context, db DB, w Webhook, now time.Time) error {
-	rows, _ := db.Query(ctx, updateWebhookSQL, pgx.StrictNamedArgs{
+func ChangeWebhook(ctx context.Context, tx pgx.Tx, w Webhook, now time.Time) error {
+	rows, _ := tx.Query(ctx, updateWebhookSQL, pgx.StrictNamedArgs{
 		"id": w.ID, "name": w.Name, "mapping": w.Mapping, "version": w.Version, "secret": w.Secret,
 		"assistant": w.Assistant, "always": w.Always, "environment": w.Environment, "now": now, "by": w.ChangedBy,
 	})
-	_, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int32])
+	var err error
+	w.Version, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int32])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrConflict
 	}
-	return Unique(err)
+	if err != nil {
+		return Unique(err)
+	}
+	return addWebhookVersion(ctx, tx, w)
+}
+
+func addWebhookVersion(ctx context.Context, tx pgx.Tx, w Webhook) error {
+	_, err := tx.Exec(ctx, insertWebhookVersionSQL, pgx.StrictNamedArgs{
+		"id": w.ID, "version": w.Version, "mapping": w.Mapping, "assistant": w.Assistant, "always": w.Always,
+		"environment": w.Environment,
+	})
+	return err
+}
+
+// WebhookVersion is what a version of a webhook says of how its bodies are mapped.
+type WebhookVersion struct {
+	Version     int32
+	Mapping     string
+	Assistant   string
+	Always      bool
+	Environment string
+}
+
+// Now is what a webhook says at present.
+func (w Webhook) Now() WebhookVersion {
+	return WebhookVersion{w.Version, w.Mapping, w.Assistant, w.Always, w.Environment}
+}
+
+// WebhookVersions returns all versions of a webhook.
+func WebhookVersions(ctx context.Context, db DB, id conversation.UUID) ([]WebhookVersion, error) {
+	rows, _ := db.Query(ctx, webhookVersionsSQL, pgx.StrictNamedArgs{"id": id})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[WebhookVersion])
 }
 
 // DropWebhook removes a webhook with the bodies that are kept of it; ErrNotFound when there is none.
 func DropWebhook(ctx context.Context, tx pgx.Tx, id conversation.UUID) (name string, err error) {
-	if _, err := tx.Exec(ctx, deleteWebhookBodiesSQL, pgx.StrictNamedArgs{"id": id}); err != nil {
-		return "", err
+	for _, sql := range []string{deleteWebhookBodiesSQL, deleteWebhookVersionsSQL} {
+		if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"id": id}); err != nil {
+			return "", err
+		}
 	}
 	rows, _ := tx.Query(ctx, deleteWebhookSQL, pgx.StrictNamedArgs{"id": id})
 	if name, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[string]); errors.Is(err, pgx.ErrNoRows) {
 		return "", ErrNotFound
 	}
 	return name, err
-}
-
-// WebhookBody is one of the last bodies of a webhook.
-type WebhookBody struct {
-	At     time.Time
-	Body   []byte
-	Events int32
-	Reason string // why it gave none
-}
-
-// KeepWebhookBody keeps one of the last bodies of a webhook.
-func KeepWebhookBody(ctx context.Context, db DB, webhook, id conversation.UUID, b WebhookBody) error {
-	var q pgx.Batch
-	q.Queue(keepWebhookBodySQL, pgx.StrictNamedArgs{
-		"webhook": webhook, "id": id, "at": b.At, "body": b.Body, "events": b.Events, "reason": b.Reason,
-	})
-	q.Queue(trimWebhookBodiesSQL, pgx.StrictNamedArgs{"webhook": webhook, "most": MostWebhookBodies})
-	return db.SendBatch(ctx, &q).Close()
-}
-
-// WebhookBodies returns the last bodies of a webhook, the newest first.
-func WebhookBodies(ctx context.Context, db Sight, webhook conversation.UUID) ([]WebhookBody, error) {
-	rows, _ := db.Query(ctx, webhookBodiesSQL, pgx.StrictNamedArgs{"id": webhook, "most": MostWebhookBodies})
-	return pgx.CollectRows(rows, pgx.RowToStructByName[WebhookBody])
 }

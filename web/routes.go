@@ -160,6 +160,7 @@ func (s *server) signed() []route {
 		{"POST", "/admin/webhooks", access.Administer, page, s.keepWebhook},
 		{"GET", "/admin/webhooks/new", access.Administer, page, s.newWebhook},
 		{"GET", "/admin/webhooks/{id}", access.Administer, page, s.webhook},
+		{"POST", "/admin/webhooks/{id}/map", access.Administer, page, s.mapWebhook},
 		{"POST", "/admin/webhooks/{id}/remove", access.Administer, page, s.removeWebhook},
 		{"GET", "/admin/users", access.Administer, page, s.accounts},
 		{"POST", "/admin/users", access.Administer, page, s.invite},

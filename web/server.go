@@ -66,6 +66,16 @@ type Mappings interface {
 	Check(text string) (secret bool, err error)
 	// Try returns the events that a mapping makes of a body, or why it makes none.
 	Try(text string, bodies [][]byte) ([]Tried, error)
+	// Preview tells what mapping again what a webhook brought would change, if it were as given.
+	Preview(ctx context.Context, hook queries.Webhook) (MapPreview, error)
+}
+
+// MapPreview is what mapping again would change.
+type MapPreview struct {
+	Bodies        int // that were looked at, the last ones
+	Masked        int // of them, that cannot be mapped again
+	Conversations int64
+	More          bool // there are earlier bodies
 }
 
 // Tried is what a mapping makes of a body.

@@ -263,6 +263,7 @@ func TestRights(t *testing.T) {
 		"POST /admin/webhooks":                {303, 403, 403, 403, 422},
 		"GET /admin/webhooks/new":             {303, 403, 403, 403, 200},
 		"GET /admin/webhooks/{id}":            {303, 403, 403, 403, 404},
+		"POST /admin/webhooks/{id}/map":       {303, 403, 403, 403, 404},
 		"POST /admin/webhooks/{id}/remove":    {303, 403, 403, 403, 404},
 		"GET /admin/users":                    {303, 403, 403, 403, 200},
 		"POST /admin/users":                   {303, 403, 403, 403, 422},

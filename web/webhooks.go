@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/secret"
 	"turnwise/views"
@@ -37,6 +39,13 @@ func (noMappings) Check(string) (bool, error)      { return false, nil }
 func (noMappings) Try(_ string, bodies [][]byte) ([]Tried, error) {
 	return make([]Tried, len(bodies)), nil
 }
+
+func (noMappings) Preview(context.Context, queries.Webhook) (MapPreview, error) {
+	return MapPreview{}, nil
+}
+
+// triedBodies is how many of the last bodies the page of a webhook shows.
+const triedBodies = 20
 
 // webhooks answers GET /admin/webhooks.
 func (s *server) webhooks(w http.ResponseWriter, r *http.Request) error {
@@ -81,8 +90,13 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) error {
 		ID: x.ID, Version: x.Version, Name: x.Name, Assistant: x.Assistant, Environment: x.Environment,
 		Mapping: x.Mapping, Always: x.Always, HasSecret: len(x.Secret) > 0,
 	}
-	if r.URL.Query().Get("said") == "kept" {
-		m.Said = "Saved. What comes from now on is mapped so; what is stored stays as it is."
+	switch r.URL.Query().Get("said") {
+	case "kept":
+		m.Said = "Saved. What arrives from now on is mapped this way. What is stored stays as it is until you map history again."
+	case "mapping":
+		m.Said = "History is being mapped again."
+	case "busy":
+		m.Error = "History is being mapped again already. Wait until that is done."
 	}
 	return s.showWebhook(w, r, http.StatusOK, m)
 }
@@ -107,7 +121,10 @@ func (s *server) showWebhook(w http.ResponseWriter, r *http.Request, status int,
 		masked, _ := masker.Rejected(body)
 		return pretty(masked)
 	}
-	bodies, err := queries.WebhookBodies(r.Context(), queries.Clear(s.Pool), m.ID)
+	if err := s.showHistory(r, &m, wrong == nil); err != nil {
+		return err
+	}
+	bodies, err := queries.LastWebhookBodies(r.Context(), queries.Clear(s.Pool), m.ID, triedBodies)
 	if err != nil {
 		return err
 	}
@@ -131,6 +148,79 @@ func (s *server) showWebhook(w http.ResponseWriter, r *http.Request, status int,
 		m.Bodies = append(m.Bodies, x)
 	}
 	return s.render(w, r, status, views.WebhookPage(m))
+}
+
+// showHistory fills in what is kept of a webhook, and, where its mapping is tried, what that would change.
+func (s *server) showHistory(r *http.Request, m *views.Webhook, runs bool) error {
+	ctx := r.Context()
+	is, err := queries.WebhookByID(ctx, s.Pool, m.ID)
+	if err != nil {
+		return err
+	}
+	kept, err := queries.CountWebhookBodies(ctx, s.Pool, m.ID, is.Version)
+	if err != nil {
+		return err
+	}
+	m.Kept = views.WebhookKept(kept)
+	all, err := queries.MapRuns(ctx, s.Pool, m.ID)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		row := views.MapRunRow{FoldRunRow: s.foldRow(x), Events: x.Events, Version: x.Version}
+		row.Waits = 0
+		if begins := is.ChangedAt.Add(jobs.SettledAfter).Sub(s.Now()); x.Senders == 0 && x.EndedAt == nil && begins > 0 {
+			row.Waits = begins
+		}
+		m.Runs = append(m.Runs, row)
+		m.Running = m.Running || x.EndedAt == nil
+	}
+	if !m.Tried || !runs {
+		return nil
+	}
+	edited := is
+	edited.Mapping, edited.Assistant, edited.Always, edited.Environment = m.Mapping, m.Assistant, m.Always, m.Environment
+	p, err := s.Mappings.Preview(ctx, edited)
+	m.Preview = (*views.MapPreview)(&p)
+	return err
+}
+
+// mapWebhook answers POST /admin/webhooks/{id}/map: maps again what it brought, once every request that began by an
+// earlier version is over.
+func (s *server) mapWebhook(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	id, err := conversation.ParseUUID(chi.URLParam(r, "id"))
+	if err != nil {
+		return queries.ErrNotFound
+	}
+	hook, err := queries.WebhookByID(ctx, s.Pool, id)
+	if err != nil {
+		return err
+	}
+	u, _ := accountOf(ctx)
+	err = s.audited(r, func(tx pgx.Tx) (deed, error) {
+		d := deed{
+			act: queries.AuditWebhookMapped, id: id.String(), name: hook.Name, after: map[string]any{"version": hook.Version},
+		}
+		run := queries.NewID()
+		if err := queries.StartMap(ctx, tx, run, id, u.ID, s.Now()); err != nil {
+			return d, err
+		}
+		begins := hook.ChangedAt.Add(jobs.SettledAfter)
+		if now := s.Now(); begins.Before(now) {
+			begins = now
+		}
+		return d, s.Jobs.AddLater(ctx, tx, jobs.FoldArgs{ID: run.String()}, begins)
+	})
+	said := "mapping"
+	if errors.Is(err, queries.ErrConflict) {
+		said, err = "busy", nil
+	}
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/admin/webhooks/"+id.String()+"?said="+said+"#history", http.StatusSeeOther)
+	return nil
 }
 
 // pretty writes JSON over lines; what is none as it is.

@@ -11,6 +11,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/ingest"
+	"turnwise/ingest/intake"
 	"turnwise/ingest/mapped"
 	"turnwise/ingest/neutral"
 	"turnwise/ingest/wire"
@@ -96,7 +97,15 @@ func (i *importCmd) mapping(name string) (*ingest.Mapping, func(), error) {
 }
 
 // mappings are those of webhooks, for the pages.
-type mappings struct{}
+type mappings struct{ history *intake.History }
+
+// previewTime bounds how long a preview looks at what was stored.
+const previewTime = 10 * time.Second
+
+func (m mappings) Preview(ctx context.Context, hook queries.Webhook) (web.MapPreview, error) {
+	p, err := m.history.Preview(ctx, hook, time.Now().Add(previewTime))
+	return web.MapPreview(p), err
+}
 
 func (mappings) Shipped() []views.ShippedMapping {
 	var signed, others []views.ShippedMapping // first those whose platform signs what it sends to a webhook

@@ -155,7 +155,7 @@ func (s *serveCmd) serve(
 	c.welcome(set.url, login)
 	begin := func(zone *time.Location) (*jobs.Client, error) {
 		return startJobs(ctx, jobs.Config{
-			Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: writer.FoldStored,
+			Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: intake.NewHistory(pool, writer, log).FoldStored,
 		})
 	}
 	work, err := begin(zone)
@@ -246,17 +246,23 @@ func (s *serveCmd) site(
 	if err != nil {
 		return nil, jobs.Reports{}, nil, err
 	}
+	history := intake.NewHistory(pool, writer, log)
 	taken := intake.New(pool, writer, log)
 	hooks := intake.NewWebhooks(taken, box)
 	site, stop := web.New(web.Config{
 		Pool: pages, Log: log, Zone: zone, FixedZone: s.TimeZone != "", URL: set.url, Version: version,
 		Proxies: set.proxies,
-		Ingest:  taken, Webhooks: hooks, Traces: intake.Traces{Handler: taken}, Mappings: mappings{}, Replay: replay(pool, writer), Knows: ingest.Knows, Jobs: queue, Box: box,
+		Ingest:  taken, Webhooks: hooks, Traces: intake.Traces{Handler: taken}, Mappings: mappings{history}, Replay: replay(pool, writer), Knows: ingest.Knows, Jobs: queue, Box: box,
 		SSO: sso, ReportFolder: s.ReportFolder != "",
 		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
 	})
+	waiting, cancel := context.WithCancel(context.Background())
+	var maps sync.WaitGroup
+	maps.Go(func() { history.MapWaiting(waiting) })
 	return site, sends, func() {
 		stop()
+		cancel()
+		maps.Wait()
 		hooks.Close()
 	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/ingest"
+	"turnwise/ingest/intake"
 	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/queries/figures"
@@ -89,7 +90,7 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 	}
 	work, err := jobs.Start(ctx, jobs.Config{
 		Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends,
-		Fold: ingest.NewWriter(pool, log).FoldStored,
+		Fold: intake.NewHistory(pool, ingest.NewWriter(pool, log), log).FoldStored,
 	})
 	if err != nil {
 		return err

@@ -131,63 +131,124 @@ func (h *Webhooks) ready(hook queries.Webhook) (*running, error) {
 	return x, nil
 }
 
-// store maps a body and stores its events; what fails is set aside, where it can be replayed.
-func (h *Webhooks) store(ctx context.Context, hook queries.Webhook, x *running, body string) (answer, error) {
-	a := answer{Rejected: []rejection{}}
+// sourceOf is the source of a webhook, as a version of it says.
+func sourceOf(
+	ctx context.Context, w *ingest.Writer, name string, id conversation.UUID, v queries.WebhookVersion, x *running,
+) (ingest.Source, error) {
 	format, _ := ingest.FormatNamed("neutral")
-	source, err := h.writer.Open(ctx, ingest.Source{
-		Format: format, Name: "webhook: " + hook.Name, Kind: "webhook", Assistant: hook.Assistant, Always: hook.Always,
-		Environment: hook.Environment, Mapping: &ingest.Mapping{
-			Name: hook.ID.String(), Map: x.runner.Map, Settings: x.file.Settings(),
+	return w.Open(ctx, ingest.Source{
+		Format: format, Name: "webhook: " + name, Kind: "webhook", Assistant: v.Assistant, Always: v.Always,
+		Environment: v.Environment, Mapping: &ingest.Mapping{
+			Name: id.String(), Map: x.runner.Map, Settings: x.file.Settings(),
 		},
 	})
-	if err != nil {
-		return a, err
-	}
-	kept := queries.WebhookBody{At: h.now(), Body: []byte(body)}
-	bodies, rej := source.Events(body)
-	var aside []ingest.Rejected
-	if rej != nil {
-		kept.Reason = rej.Detail
-		aside = append(aside, ingest.Rejected{Body: []byte(body), Mapping: source.Mapping.Name, Reason: *rej})
-		a.Rejected = append(a.Rejected, rejection{Index: 0, Code: rej.Code, Detail: rej.Detail})
-	}
-	d := source.NewDecoder()
-	var events []*conversation.Event
-	for i, body := range bodies {
-		e, rej := d.Decode(body, source.Intake(), h.now())
-		if rej == nil {
-			events = append(events, e)
-			continue
-		}
-		kept.Reason = rej.Detail
-		aside = append(aside, ingest.Rejected{Body: []byte(body), Reason: *rej})
-		a.Rejected = append(a.Rejected, rejection{Index: i, Code: rej.Code, Detail: rej.Detail})
-	}
-	kept.Events = int32(len(events))
-	if err := h.writer.Reject(ctx, source, aside); err != nil {
-		return a, err
-	}
-	if len(events) > 0 {
-		ingest.Arrange(events, func(int) int { return 0 })
-		for slice := range slices.Chunk(events, 1000) {
-			n, err := h.writer.Store(ctx, source, slice)
-			if err != nil {
-				return a, err
-			}
-			a.Accepted, a.Duplicates, a.Revised = a.Accepted+n.Stored+n.Revised, a.Duplicates+n.Duplicates, a.Revised+n.Revised
-		}
-	}
-	return a, h.keep(ctx, hook, kept)
 }
 
-// keep keeps a body among the last ones, on which an edited mapping is tried: masked as everything that arrives is.
-func (h *Webhooks) keep(ctx context.Context, hook queries.Webhook, b queries.WebhookBody) error {
-	masked, err := h.writer.MaskedBody(ctx, b.Body)
-	if err != nil {
-		return err
+// given is what a mapping makes of a body.
+type given struct {
+	events   []*conversation.Event
+	aside    []ingest.Rejected
+	rejected []rejection
+}
+
+// giving maps a body.
+func giving(source ingest.Source, body string, now time.Time) (g given) {
+	bodies, rej := source.Events(body)
+	if rej != nil {
+		g.aside = append(g.aside, ingest.Rejected{Body: []byte(body), Mapping: source.Mapping.Name, Reason: *rej})
+		g.rejected = append(g.rejected, rejection{Index: 0, Code: rej.Code, Detail: rej.Detail})
 	}
-	b.Body = masked
-	sum := sha256.Sum256(b.Body)
-	return queries.KeepWebhookBody(ctx, h.pool, hook.ID, conversation.NameUUID("webhook body", string(sum[:])), b)
+	d := source.NewDecoder()
+	for i, body := range bodies {
+		e, rej := d.Decode(body, source.Intake(), now)
+		if rej == nil {
+			g.events = append(g.events, e)
+			continue
+		}
+		g.aside = append(g.aside, ingest.Rejected{Body: []byte(body), Reason: *rej})
+		g.rejected = append(g.rejected, rejection{Index: i, Code: rej.Code, Detail: rej.Detail})
+	}
+	return g
+}
+
+// reason says why a body gave less than it should; "" when it did not.
+func (g given) reason() string {
+	if len(g.rejected) == 0 {
+		return ""
+	}
+	return g.rejected[len(g.rejected)-1].Detail
+}
+
+// people are the hashes of those that the events are of.
+func (g given) people() (all []int64) {
+	for _, e := range g.events {
+		if p := queries.PersonHash(e.SenderKey); !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// storeAll stores what bodies gave, each a delivery of its own; what fails is set aside, where it can be replayed.
+func storeAll(ctx context.Context, w *ingest.Writer, source ingest.Source, all ...given) (ingest.Counts, error) {
+	var counts ingest.Counts
+	var events []*conversation.Event
+	var of []int // of which of all each event is
+	for i, g := range all {
+		if err := w.Reject(ctx, source, g.aside); err != nil {
+			return counts, err
+		}
+		if len(g.events)+len(g.aside) == 0 {
+			if err := w.PassedOver(ctx, source); err != nil {
+				return counts, err
+			}
+		}
+		for _, e := range g.events {
+			events, of = append(events, e), append(of, i)
+		}
+	}
+	ingest.Arrange(events, func(i int) int { return of[i] })
+	for slice := range slices.Chunk(events, 1000) {
+		n, err := w.Store(ctx, source, slice)
+		if err != nil {
+			return counts, err
+		}
+		counts.Add(n)
+	}
+	return counts, nil
+}
+
+// store keeps a body, maps it and stores its events. Once it is kept nothing of it is lost, wherever this ends.
+func (h *Webhooks) store(ctx context.Context, hook queries.Webhook, x *running, body string) (answer, error) {
+	a := answer{Rejected: []rejection{}}
+	kept, err := h.keep(ctx, hook, body)
+	if err != nil {
+		return a, err
+	}
+	source, err := sourceOf(ctx, h.writer, hook.Name, hook.ID, hook.Now(), x)
+	if err != nil {
+		return a, err
+	}
+	g := giving(source, body, h.now())
+	n, err := storeAll(ctx, h.writer, source, g)
+	if err != nil {
+		return a, err
+	}
+	a.Accepted, a.Duplicates, a.Revised = n.Stored+n.Revised, n.Duplicates, n.Revised
+	a.Rejected = append(a.Rejected, g.rejected...)
+	return a, queries.WebhookBodyMapped(ctx, h.pool, kept, 0, int32(len(g.events)), g.reason(), g.people())
+}
+
+// keep keeps a body, masked as everything that arrives is.
+func (h *Webhooks) keep(ctx context.Context, hook queries.Webhook, body string) (conversation.UUID, error) {
+	masked, whole, err := h.writer.MaskedBody(ctx, []byte(body))
+	if err != nil {
+		return conversation.UUID{}, err
+	}
+	sum := sha256.Sum256(masked)
+	b := queries.WebhookBody{
+		ID: conversation.NameUUID("webhook body", hook.ID.String(), string(sum[:])), Webhook: hook.ID, At: h.now(),
+		Version: hook.Version, Whole: whole, Body: masked,
+	}
+	return b.ID, queries.KeepWebhookBody(ctx, h.pool, b)
 }
