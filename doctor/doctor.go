@@ -114,7 +114,7 @@ func (d *Diagnosis) sources(ctx context.Context, db queries.DB, now time.Time) e
 			true, "source %q (%s): last arrival %s; in the last hour %d stored; today %d duplicates, %d rejected",
 			s.Name, s.Kind, last, s.LastHour, s.Duplicates, s.Rejected,
 		)
-		if s.Kind == "kafka" || s.Kind == "rabbitmq" || s.Kind == "rasa_sql" {
+		if s.Kind == "kafka" || s.Kind == "rabbitmq" || s.Kind == "rasa_sql" || s.Kind == "chatwoot" {
 			if err := d.readers(ctx, db, s, now); err != nil {
 				return err
 			}

@@ -39,7 +39,7 @@ type Pause struct {
 const (
 	sourcePauseSQL = `select paused_at, paused_by, paused_why from sources where id = @id`
 	pauseSourceSQL = `update sources set paused_at = @at, paused_by = @by, paused_why = @why
-	where id = @id and paused_at is null and kind in ('kafka', 'rabbitmq', 'rasa_sql')`
+	where id = @id and paused_at is null and kind in ('kafka', 'rabbitmq', 'rasa_sql', 'chatwoot')`
 	unpauseSourceSQL = `update sources set paused_at = null, paused_by = '', paused_why = ''
 	where id = @id and paused_at is not null`
 )
@@ -273,7 +273,7 @@ type StreamSource struct {
 const streamSourcesSQL = `
 select id, name, kind, settings, paused_at, paused_by, paused_why
 from sources
-where kind in ('kafka', 'rabbitmq', 'rasa_sql')
+where kind in ('kafka', 'rabbitmq', 'rasa_sql', 'chatwoot')
 order by name
 limit 500`
 

@@ -88,7 +88,8 @@ type sourceConfig struct {
 	Kafka       *kafka.Config  `yaml:"kafka"`
 	RabbitMQ    *rabbit.Config `yaml:"rabbitmq"`
 
-	RasaSQL *pull.TrackerStore `yaml:"rasa_sql"`
+	RasaSQL  *pull.TrackerStore `yaml:"rasa_sql"`
+	Chatwoot *pull.Chatwoot     `yaml:"chatwoot"`
 }
 
 // configured reads flags and file and checks all of it together.
@@ -196,6 +197,10 @@ func readSources(file string, getenv func(string) string) ([]sourceConfig, error
 		if r := s.RasaSQL; r != nil {
 			expand(&r.URL)
 		}
+		if c := s.Chatwoot; c != nil {
+			expand(&c.URL)
+			expand(&c.Token)
+		}
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("not set in the environment: %s", strings.Join(missing, ", "))
@@ -212,6 +217,9 @@ func checkSources(all []sourceConfig) error {
 		s := &all[i]
 		where := fmt.Sprintf("source %q", s.Name)
 		s.Assistant, s.Format = cmp.Or(s.Assistant, "default"), cmp.Or(s.Format, "rasa")
+		if s.Chatwoot != nil {
+			s.Mapping = cmp.Or(s.Mapping, "chatwoot")
+		}
 		if s.Mapping != "" {
 			s.Format = "neutral"
 		}
@@ -231,11 +239,13 @@ func checkSources(all []sourceConfig) error {
 		case s.Batch < 0 || s.Batch > 20000:
 			err = errors.New("batch: 1 to 20,000, please")
 		case s.kinds() != 1:
-			err = errors.New("it needs one of kafka, rabbitmq and rasa_sql")
+			err = errors.New("it needs one of kafka, rabbitmq, rasa_sql and chatwoot")
 		case s.Kafka != nil:
 			err = s.Kafka.Check()
 		case s.RabbitMQ != nil:
 			err = s.RabbitMQ.Check()
+		case s.Chatwoot != nil:
+			err = s.Chatwoot.Check()
 		default:
 			err = s.RasaSQL.Check()
 		}
@@ -252,7 +262,7 @@ func checkSources(all []sourceConfig) error {
 
 // kinds is how many kinds of source it is.
 func (s *sourceConfig) kinds() (n int) {
-	for _, is := range []bool{s.Kafka != nil, s.RabbitMQ != nil, s.RasaSQL != nil} {
+	for _, is := range []bool{s.Kafka != nil, s.RabbitMQ != nil, s.RasaSQL != nil, s.Chatwoot != nil} {
 		if is {
 			n++
 		}
@@ -283,6 +293,8 @@ func (s *sourceConfig) consumer() (broker, string) {
 		return kafka.New(*s.Kafka), "kafka"
 	case s.RabbitMQ != nil:
 		return rabbit.New(*s.RabbitMQ), "rabbitmq"
+	case s.Chatwoot != nil:
+		return pull.NewChatwoot(*s.Chatwoot), "chatwoot"
 	}
 	return pull.New(*s.RasaSQL), "rasa_sql"
 }

@@ -1,4 +1,3 @@
-// Package pull reads sources that do not send: it asks them for what is new.
 package pull
 
 import (
@@ -148,47 +147,34 @@ func explain(err error) error {
 
 // Bounds of asking.
 const (
-	atOnce = 1000             // rows
-	window = 5000             // ids behind the newest that may still be committed: they are looked at again and again
-	held   = 30 * time.Second // for which a process has the store for itself, and then anew
-	beat   = 10 * time.Second // after which it takes it anew
+	atOnce = 1000 // rows
+	window = 5000 // ids behind the newest that may still be committed: they are looked at again and again
 )
 
 // session is a connection that reads.
 type session struct {
+	lease
 	c      *Consumer
 	conn   *pgx.Conn
-	memory ingest.Memory
-	part   queries.Part
 	report func(err error)
 
-	next    int64          // all up to here was handed out, but for gaps
-	seen    map[int64]bool // ids within the window that were handed out
-	first   bool           // nothing was handed out
-	kept    int64          // what is noted as stored; -1 where that is to be noted anew
-	renewed time.Time
-	rest    bool // there was nothing more
+	next  int64          // all up to here was handed out, but for gaps
+	seen  map[int64]bool // ids within the window that were handed out
+	first bool           // nothing was handed out
+	kept  int64          // what is noted as stored; -1 where that is to be noted anew
+	rest  bool           // there was nothing more
 }
 
 // Open waits until no other process reads the store, and begins where reading ended.
 func (c *Consumer) Open(ctx context.Context, m ingest.Memory, report func(err error)) (ingest.Session, error) {
 	s := &session{
-		c: c, memory: m, part: queries.Part{Stream: c.cfg.Table}, report: report, seen: map[int64]bool{}, first: true,
+		lease: lease{memory: m, part: queries.Part{Stream: c.cfg.Table}}, c: c, report: report, seen: map[int64]bool{},
+		first: true,
 	}
-	for {
-		ok, err := m.Hold(ctx, s.part, held)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			break
-		}
-		if err := rest(ctx, c.cfg.every); err != nil {
-			return nil, err
-		}
+	err := s.take(ctx, c.cfg.every)
+	if err != nil {
+		return nil, err
 	}
-	s.renewed = time.Now()
-	var err error
 	if s.kept, err = m.Committed(ctx, s.part); err != nil {
 		return nil, s.give(ctx, err)
 	}
@@ -238,22 +224,6 @@ func (s *session) shrunk(ctx context.Context) (bool, error) {
 	}
 	s.again(newest, s.next)
 	return true, nil
-}
-
-// give leaves the store to others after something went wrong.
-func (s *session) give(ctx context.Context, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	return errors.Join(err, s.memory.Leave(ctx, s.part))
-}
-
-func rest(ctx context.Context, wait time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(wait):
-		return nil
-	}
 }
 
 func newest(ctx context.Context, conn *pgx.Conn, table string) (id int64, err error) {
@@ -311,15 +281,7 @@ func (s *session) keep(ctx context.Context) error {
 		}
 		s.kept = at
 	}
-	if time.Since(s.renewed) < beat {
-		return nil
-	}
-	ok, err := s.memory.Hold(ctx, s.part, held)
-	if err == nil && !ok {
-		err = errors.New("another process has taken over the store")
-	}
-	s.renewed = time.Now()
-	return err
+	return s.renew(ctx)
 }
 
 // late returns rows within the window that were committed after ones behind them.

@@ -11,12 +11,16 @@ import (
 
 	"turnwise/ingest"
 	"turnwise/ingest/brokertest"
+	"turnwise/ingest/mapped"
 	"turnwise/ingest/pull"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	mapped.WorkIfAsked()
+	dbtest.Main(m)
+}
 
 // store is a tracker store in a database of its own, as Rasa makes it.
 type store struct {
