@@ -281,20 +281,28 @@ func (r *run) decode(ctx context.Context, in <-chan *chunk) error {
 		if a, err := r.arriving(ctx); err == nil && a.masker == nil && r.src.Mapping == nil && r.copies.Load() >= manyCopies {
 			known = r.glance(ctx, d, c)
 		}
+		var made []wire.Mapped
+		if r.src.Mapping != nil {
+			made = r.src.Mapping.Map(c.Bodies...)
+		}
 		for i, body := range c.Bodies {
 			if known != nil && known[i].glance != nil {
 				c.entries = append(c.entries, known[i])
 				continue
 			}
-			r.decodeBody(d, c, i, body, c.intake(from, i), now)
+			as := wire.Mapped{Events: []string{body}}
+			if made != nil {
+				as = made[i]
+			}
+			r.decodeBody(d, c, i, as, c.intake(from, i), now)
 		}
 		close(c.ready)
 	}
 	return nil
 }
 
-// decodeBody decodes a body, or what the source's mapping makes of it.
-func (r *run) decodeBody(d wire.Decoder, c *chunk, i int, body string, in wire.Intake, now time.Time) {
+// decodeBody decodes a body, as which it counts itself or what the source's mapping makes of it.
+func (r *run) decodeBody(d wire.Decoder, c *chunk, i int, as wire.Mapped, in wire.Intake, now time.Time) {
 	aside := func(body string, rej *wire.Reject, mapping string) {
 		x := Rejected{Body: []byte(body), Environment: in.Environment, Mapping: mapping, Reason: *rej}
 		if c.Position != nil {
@@ -302,15 +310,14 @@ func (r *run) decodeBody(d wire.Decoder, c *chunk, i int, body string, in wire.I
 		}
 		c.rejected = append(c.rejected, x)
 	}
-	events, rej := r.src.Events(body)
-	if rej != nil {
-		aside(body, rej, r.src.Mapping.Name)
+	if as.Reject != nil {
+		aside(c.Bodies[i], as.Reject, r.src.Mapping.Name)
 		return
 	}
-	if len(events) == 0 {
+	if len(as.Events) == 0 {
 		c.Empty++
 	}
-	for _, body := range events {
+	for _, body := range as.Events {
 		if e, rej := d.Decode(body, in, now); rej == nil {
 			c.entries = append(c.entries, entry{event: e, body: int32(i)})
 		} else {

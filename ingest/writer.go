@@ -53,7 +53,7 @@ func (s *Source) Intake() wire.Intake {
 // Mapping makes neutral events of what a platform sends. It is for any number of goroutines.
 type Mapping struct {
 	Name string
-	Map  func(body string) (events []string, rej *wire.Reject)
+	Map  func(bodies ...string) []wire.Mapped
 	// of assistants that its events bring, as JSON: what begins a conversation there; "" for the defaults
 	Settings string
 }
@@ -63,7 +63,8 @@ func (s *Source) Events(body string) ([]string, *wire.Reject) {
 	if s.Mapping == nil {
 		return []string{body}, nil
 	}
-	return s.Mapping.Map(body)
+	m := s.Mapping.Map(body)[0]
+	return m.Events, m.Reject
 }
 
 // NewDecoder returns a decoder of the format in which the source writes.

@@ -148,11 +148,11 @@ func (mappings) Try(text string, bodies [][]byte) ([]web.Tried, error) {
 	defer r.Close()
 	all := make([]web.Tried, len(bodies))
 	for i, body := range bodies {
-		events, rej := r.Map(string(body))
-		if all[i].Events = events; rej != nil {
-			all[i].Reason = rej.Detail
+		m := r.Map(string(body))[0]
+		if all[i].Events = m.Events; m.Reject != nil {
+			all[i].Reason = m.Reject.Detail
 		} else {
-			all[i].Reason = refused(events)
+			all[i].Reason = refused(m.Events)
 		}
 	}
 	return all, nil
@@ -233,10 +233,11 @@ func (m mappingTestCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	events, rej := r.Map(string(body))
-	if rej != nil {
-		return errors.New(rej.Detail)
+	made := r.Map(string(body))[0]
+	if made.Reject != nil {
+		return errors.New(made.Reject.Detail)
 	}
+	events := made.Events
 	if len(events) == 0 {
 		fmt.Fprintln(c.stderr, "The mapping passes over this body.")
 	}

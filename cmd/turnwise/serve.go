@@ -354,9 +354,9 @@ func replay(pool *pgxpool.Pool, w *ingest.Writer) web.Replay {
 				return &metric.InputError{Field: "body", Msg: "was to be mapped by " + r.Mapping + ", which this server does not have"}
 			}
 			defer done()
-			var rej *wire.Reject
-			if bodies, rej = mapping.Map(bodies[0]); rej != nil {
-				return &metric.InputError{Field: "body", Msg: rej.Detail}
+			m := mapping.Map(bodies[0])[0]
+			if bodies = m.Events; m.Reject != nil {
+				return &metric.InputError{Field: "body", Msg: m.Reject.Detail}
 			}
 		}
 		for _, body := range bodies {

@@ -196,10 +196,11 @@ func (f *File) RunTests(r *Runner) error {
 		if err != nil {
 			return fmt.Errorf("test %q: the input: %w", name, err)
 		}
-		got, rej := r.Map(input)
-		if rej != nil {
-			return fmt.Errorf("test %q: %w", name, rej)
+		m := r.Map(input)[0]
+		if m.Reject != nil {
+			return fmt.Errorf("test %q: %w", name, m.Reject)
 		}
+		got := m.Events
 		var want []string
 		for _, x := range t.Expect {
 			text, err := plain(x)

@@ -1,6 +1,7 @@
 package mapped_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestShipped(t *testing.T) {
 			t.Cleanup(r.Close)
 			d := neutral.NewDecoder()
 			for _, test := range f.Tests {
-				events, rej := r.Map(jsonOf(t, test.Input))
+				events, rej := one(r, jsonOf(t, test.Input))
 				if rej != nil {
 					t.Fatal(rej)
 				}
@@ -65,6 +66,57 @@ func runner(t *testing.T, program string) *mapped.Runner {
 	r := mapped.NewRunner(f, "")
 	t.Cleanup(r.Close)
 	return r
+}
+
+// one maps a body alone.
+func one(r *mapped.Runner, body string) (events []string, rej *wire.Reject) {
+	m := r.Map(body)[0]
+	return m.Events, m.Reject
+}
+
+// TestMany: bodies that are mapped at once give what each gives alone, in order, also where some of them end the process or
+// are refused, however many and large they are.
+func TestMany(t *testing.T) {
+	t.Parallel()
+	r := runner(t, `if .spin then (def f: f; f) elif .hoard then [range(1000000000)] elif .wrong then error("no") elif .skip then empty
+else event("message"; 1795166042; {n: .n, text: .text}) end`)
+	var bodies, want []string
+	for i := range 900 {
+		body, gives := fmt.Sprintf(`{"n":%d,"text":%q}`, i, strings.Repeat("long ", i%50*40)), ""
+		switch {
+		case i%301 == 150:
+			body, gives = `{"hoard":true}`, "the mapping"
+		case i%400 == 200:
+			body, gives = `{"spin":true}`, "200 ms"
+		case i%90 == 7:
+			body, gives = `{"wrong":true}`, "no"
+		case i%90 == 8:
+			body, gives = `{"skip":true}`, "nothing"
+		case i%90 == 9:
+			body, gives = `{`, "not JSON"
+		case i == 500:
+			body, gives = `"`+strings.Repeat("x", mapped.MaxInput)+`"`, "1 MiB"
+		}
+		bodies, want = append(bodies, body), append(want, gives)
+	}
+	made := r.Map(bodies...)
+	for i, m := range made {
+		switch {
+		case want[i] == "nothing":
+			if m.Reject != nil || len(m.Events) != 0 {
+				t.Errorf("%d: %v", i, m)
+			}
+		case want[i] != "":
+			if m.Reject == nil || !strings.Contains(m.Reject.Detail, want[i]) {
+				t.Errorf("%d is to say %q: %v", i, want[i], m.Reject)
+			}
+		case m.Reject != nil || len(m.Events) != 1 || !strings.Contains(m.Events[0], fmt.Sprintf(`"n":%d,`, i)):
+			t.Errorf("%d: %v", i, m)
+		}
+	}
+	if len(made) != len(bodies) || len(r.Map()) != 0 {
+		t.Errorf("%d answers to %d bodies", len(made), len(bodies))
+	}
 }
 
 // TestHostile: what a program does beyond its bounds is a reason to set the body aside; the next body is mapped as ever,
@@ -93,7 +145,7 @@ func TestHostile(t *testing.T) {
 			t.Parallel()
 			r := runner(t, `if .good then event("message"; 1795166042; {ok: true}) else `+program+` end`)
 			for range 2 {
-				if events, rej := r.Map(`{}`); rej == nil {
+				if events, rej := one(r, `{}`); rej == nil {
 					for i := range events {
 						events[i] = events[i][:min(80, len(events[i]))]
 					}
@@ -101,7 +153,7 @@ func TestHostile(t *testing.T) {
 				} else if rej.Code != wire.CodeMapping || rej.Detail == "" {
 					t.Error(rej)
 				}
-				events, rej := r.Map(`{"good":true}`)
+				events, rej := one(r, `{"good":true}`)
 				if rej != nil || len(events) != 1 || events[0] != `{"data":{"ok":true},"time":"2026-11-20T09:14:02.000Z","type":"message"}` {
 					t.Errorf("the next body: %s, %v", events, rej)
 				}
@@ -119,11 +171,11 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	for _, program := range []string{`now`, `localtime`, `0 | strflocaltime("%H")`} {
-		if _, rej := runner(t, `event("message"; 1; {x: (`+program+`)})`).Map(`0`); rej == nil {
+		if _, rej := one(runner(t, `event("message"; 1; {x: (`+program+`)})`), `0`); rej == nil {
 			t.Errorf("%s gives something", program)
 		}
 	}
-	events, rej := runner(t, `event("message"; 1; {x: ($ENV | length), y: (env | length)})`).Map(`0`)
+	events, rej := one(runner(t, `event("message"; 1; {x: ($ENV | length), y: (env | length)})`), `0`)
 	if rej != nil || len(events) != 1 || !strings.Contains(events[0], `"x":0`) {
 		t.Errorf("the environment of the server is seen: %s %v", events, rej)
 	}
@@ -144,7 +196,7 @@ func TestInput(t *testing.T) {
 	for body, code := range map[string]string{
 		`{`: wire.CodeJSON, `{"a":1} x`: wire.CodeJSON, ``: wire.CodeJSON, `"` + strings.Repeat("x", mapped.MaxInput) + `"`: wire.CodeSize, `[]`: wire.CodeMapping,
 	} {
-		if _, rej := r.Map(body); rej == nil || rej.Code != code {
+		if _, rej := one(r, body); rej == nil || rej.Code != code {
 			t.Errorf("%.20s: %v", body, rej)
 		}
 	}
@@ -156,7 +208,7 @@ func TestInput(t *testing.T) {
 		`{"at":253402300800,"n":[null]}`:                              `{"data":{"n":[null]},"time":253402300800,"type":"message"}`,
 		`{"text":"{\"at\":1795166042.5,\"n\":7.0}"}`:                  `{"data":{"n":7.0},"time":"2026-11-20T09:14:02.500Z","type":"message"}`,
 	} {
-		if events, rej := r.Map(body); rej != nil || len(events) != 1 || events[0] != want {
+		if events, rej := one(r, body); rej != nil || len(events) != 1 || events[0] != want {
 			t.Errorf("%s gives %s %v", body, events, rej)
 		}
 	}

@@ -2,6 +2,7 @@ package mapped
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,60 +91,106 @@ func (r *Runner) start() (*worker, error) {
 	return w, writeFrame(w.in, r.head)
 }
 
-// Map returns the neutral events that a body gives, as JSON; none where the mapping passes over it.
-func (r *Runner) Map(body string) (events []string, rej *wire.Reject) {
-	if len(body) > MaxInput {
-		return nil, wire.NewReject(wire.CodeSize, "larger than 1 MiB", -1)
-	}
+// atOnce bounds how many bytes of bodies a worker is given before it is asked what it made of them.
+const atOnce = 256 << 10
+
+// Map returns the neutral events that each body gives, as JSON; none where the mapping passes over it.
+func (r *Runner) Map(bodies ...string) []wire.Mapped {
+	made := make([]wire.Mapped, len(bodies))
 	w := <-r.idle
 	defer func() { r.idle <- w }()
-	if w == nil {
-		var err error
-		if w, err = r.start(); err != nil {
-			if w != nil {
-				r.drop(w)
-				w = nil
-			}
-			return nil, wire.NewReject(wire.CodeFault, "the process that maps cannot be started", -1)
+	alone := 0 // up to here each body is mapped alone: one of them ends its worker
+	for done := 0; done < len(bodies); {
+		if len(bodies[done]) > MaxInput {
+			made[done].Reject = wire.NewReject(wire.CodeSize, "larger than 1 MiB", -1)
+			done++
+			continue
 		}
+		if w == nil {
+			var err error
+			if w, err = r.start(); err != nil {
+				if w != nil {
+					r.drop(w)
+					w = nil
+				}
+				made[done].Reject = wire.NewReject(wire.CodeFault, "the process that maps cannot be started", -1)
+				done++
+				continue
+			}
+		}
+		some := few(bodies[done:], done < alone)
+		n, err := w.ask(some, made[done:])
+		if done += n; err == nil {
+			continue
+		}
+		if len(some) == 1 {
+			made[done].Reject = r.ended(w)
+			done++
+		} else {
+			alone = done - n + len(some)
+			r.drop(w)
+		}
+		w = nil
 	}
-	events, err := w.ask(body)
-	if err == nil {
-		return events, nil
-	}
-	if errors.As(err, &rej) {
-		return nil, rej
-	}
-	rej = r.ended(w)
-	w = nil
-	return nil, rej
+	return made
 }
 
-func (w *worker) ask(body string) ([]string, error) {
-	if err := writeFrame(w.in, []byte(body)); err != nil {
-		return nil, err
+// few are the first of bodies that a worker is given at once.
+func few(bodies []string, alone bool) []string {
+	n, size := 1, len(bodies[0])
+	for !alone && n < len(bodies) && len(bodies[n]) <= MaxInput && size+len(bodies[n]) <= atOnce {
+		size += len(bodies[n])
+		n++
 	}
+	return bodies[:n]
+}
+
+// ask has a worker map bodies, and returns for how many it answered.
+func (w *worker) ask(bodies []string, made []wire.Mapped) (n int, err error) {
+	var frames []byte
+	for _, body := range bodies {
+		frames = append(binary.AppendUvarint(frames, uint64(len(body))), body...)
+	}
+	wrote := make(chan error, 1)
+	go func() { // it answers while it is still told
+		_, err := w.in.Write(frames)
+		wrote <- err
+	}()
+	for n = range bodies {
+		if made[n], err = w.answer(); err != nil {
+			_ = w.in.Close() // it is of no more use
+			<-wrote
+			return n, err
+		}
+	}
+	<-wrote // all of it was read
+	return len(bodies), nil
+}
+
+// answer reads what the worker made of a body.
+func (w *worker) answer() (m wire.Mapped, err error) {
 	head, err := readFrame(w.out, 64<<10)
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	if text, failed := strings.CutPrefix(string(head), "!"); failed {
 		code, detail, _ := strings.Cut(text, ":")
-		return nil, wire.NewReject(code, detail, -1)
+		m.Reject = wire.NewReject(code, detail, -1)
+		return m, nil
 	}
 	n, err := strconv.Atoi(string(head))
 	if err != nil || n > MaxEvents {
-		return nil, errFrame
+		return m, errFrame
 	}
-	events := make([]string, n)
-	for i := range events {
+	m.Events = make([]string, n)
+	for i := range m.Events {
 		b, err := readFrame(w.out, maxOutput)
 		if err != nil {
-			return nil, err
+			return m, err
 		}
-		events[i] = string(b)
+		m.Events[i] = string(b)
 	}
-	return events, nil
+	return m, nil
 }
 
 // ended says why a worker ended, and forgets it.

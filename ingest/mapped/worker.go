@@ -2,7 +2,6 @@ package mapped
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func WorkIfAsked() {
 func work(in io.Reader, out io.Writer) error {
 	limitMemory(64 << 20)
 	debug.SetMemoryLimit(memory)
-	debug.SetGCPercent(300)
+	debug.SetGCPercent(700)
 	r, w := bufio.NewReaderSize(in, 64<<10), bufio.NewWriterSize(out, 64<<10)
 	head, err := readFrame(r, 2*mostFile)
 	if err != nil {
@@ -84,6 +83,11 @@ func work(in io.Reader, out io.Writer) error {
 	}
 	guard := newGuard()
 	for {
+		if r.Buffered() == 0 { // who asks for several at once is answered at once
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
 		body, err := readFrame(r, MaxInput)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -113,13 +117,12 @@ func answer(w *bufio.Writer, events [][]byte, rej *wire.Reject) error {
 			return err
 		}
 	}
-	return w.Flush()
+	return nil
 }
 
 // guard ends what takes too long or too much.
 type guard struct {
-	began  atomic.Int64 // of the processor's time when the body came; 0: at rest
-	cancel atomic.Pointer[context.CancelFunc]
+	began atomic.Int64 // of the processor's time when the body came; 0: at rest
 }
 
 func newGuard() *guard {
@@ -140,11 +143,7 @@ func (g *guard) watch() {
 		if metrics.Read(heap); heap[0].Value.Uint64() > memory {
 			os.Exit(exitMemory)
 		}
-		used := processorTime() - time.Duration(began)
-		if c := g.cancel.Load(); used > cpu && c != nil {
-			(*c)()
-		}
-		if used > 3*cpu { // within a function that asks nobody
+		if processorTime()-time.Duration(began) > cpu {
 			os.Exit(exitTime)
 		}
 	}
@@ -169,22 +168,16 @@ func (g *guard) run(code *gojq.Code, adds adding, body string) (events [][]byte,
 		}
 		return nil, wire.NewReject(wire.CodeJSON, "not JSON: "+s.Err, s.Pos)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	g.cancel.Store(&cancel)
 	g.began.Store(max(1, int64(processorTime())))
 	defer g.began.Store(0)
 	w := writer{left: maxOutput}
-	iter := code.RunWithContext(ctx, input)
+	iter := code.Run(input)
 	for {
 		v, more := iter.Next()
 		if !more {
 			return events, nil
 		}
 		if err, ok := v.(error); ok {
-			if ctx.Err() != nil {
-				return nil, errTime
-			}
 			return nil, wire.NewReject(wire.CodeMapping, "the mapping says: "+said(err), -1)
 		}
 		list, ok := v.([]any)
@@ -200,7 +193,7 @@ func (g *guard) run(code *gojq.Code, adds adding, body string) (events [][]byte,
 				return nil, wire.NewReject(wire.CodeMapping, "the mapping gives something that is no event: an object with type, time and data", -1)
 			}
 			o = adds.to(o)
-			w.out = nil
+			w.out = make([]byte, 0, len(body)/2+64)
 			if w.value(o, 0); w.beyond {
 				return nil, wire.NewReject(wire.CodeMapping, "the mapping gives more than 16 MiB of this body, or what is nested too deep", -1)
 			}
@@ -226,7 +219,7 @@ type adding struct {
 
 func (a adding) to(o map[string]any) map[string]any {
 	data, ok := o["data"].(map[string]any)
-	if !ok {
+	if !ok || len(a.defaults) == 0 && a.at == "" {
 		return o
 	}
 	o, data = maps.Clone(o), maps.Clone(data)

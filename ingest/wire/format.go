@@ -39,5 +39,11 @@ type Decoder interface {
 	Repeated(e *conversation.Event, told []conversation.Told, key []byte) (*conversation.Event, *Reject)
 }
 
+// Mapped is what a mapping makes of a body: events, none where it passes over it, or why it fails.
+type Mapped struct {
+	Events []string
+	Reject *Reject
+}
+
 // EnvironmentNotSet is what Rasa sends for the environment when its variable is missing; it means unknown.
 const EnvironmentNotSet = "RASA_ENVIRONMENT_NOT_SET"
