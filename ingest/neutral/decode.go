@@ -26,6 +26,11 @@ type Decoder struct {
 	// the sender of the event before: most often the next one's too
 	lastAssistant, lastKey string
 	lastSender             int64
+
+	now raw // the event that is being read
+	// used again and again, for the members of objects within each other and for what tells events apart
+	lists [4][]member
+	buf   []byte
 }
 
 // NewDecoder returns an empty decoder.
@@ -34,6 +39,8 @@ func NewDecoder() *Decoder { return new(Decoder) }
 // raw is an event that is being read.
 type raw struct {
 	*conversation.Event
+	d              *Decoder
+	lists          int // that are in use
 	envelope, data members
 	id, content    string // of the envelope; its data, as JSON
 	source         string
@@ -56,7 +63,8 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 	}
 	e := &conversation.Event{BodyHash: wire.BodyHash(body), Format: FormatID}
 	e.Confidence, e.UnderstandingMS, e.PredictionMS = math.NaN(), math.NaN(), math.NaN()
-	r := &raw{Event: e}
+	d.now = raw{Event: e, d: d}
+	r := &d.now
 	received := body
 	if rej := r.read(&body); rej != nil {
 		return nil, rej
@@ -73,16 +81,35 @@ func (d *Decoder) decode(body string, in wire.Intake, now time.Time) (*conversat
 	if in.Stored {
 		now = time.Unix(1e11, 0)
 	}
-	for _, step := range []func() *wire.Reject{
-		r.head, func() *wire.Reject { return r.when(now) }, func() *wire.Reject { return r.whose(in) }, r.what,
-	} {
-		if rej := step(); rej != nil {
-			return nil, rej
-		}
+	rej := r.head()
+	if rej == nil {
+		rej = r.when(now)
+	}
+	if rej == nil {
+		rej = r.whose(in)
+	}
+	if rej == nil {
+		rej = r.what()
+	}
+	if rej != nil {
+		return nil, rej
 	}
 	e.SenderID = d.sender(e.Assistant, e.SenderKey)
 	e.ID = conversation.EventID(e.SenderID, e.Type, e.Time, r.discriminator())
 	return e, nil
+}
+
+// members returns an empty list of members.
+func (r *raw) members() members {
+	m := members{event: r.Event}
+	if r.lists < len(r.d.lists) {
+		if r.d.lists[r.lists] == nil {
+			r.d.lists[r.lists] = make([]member, 0, manyMembers)
+		}
+		m.list = r.d.lists[r.lists][:0]
+		r.lists++
+	}
+	return m
 }
 
 // read cuts the body into members, and repairs it where PostgreSQL could not hold it.
@@ -98,8 +125,19 @@ func (r *raw) read(body *string) *wire.Reject {
 			}
 			return wire.NewReject(wire.CodeJSON, "not JSON: "+s.Err, s.Pos)
 		}
-		r.envelope = members{event: r.Event}
-		r.envelope.read(&s)
+		r.lists = 0
+		r.envelope, r.data = r.members(), r.members()
+		inner := r.data
+		s.Object(func(key string) {
+			if key != "data" || s.Peek() != '{' {
+				r.envelope.put(key, s.Skip())
+				return
+			}
+			r.data = inner // of several the last counts
+			from := s.Pos
+			r.data.read(&s)
+			r.envelope.put(key, s.Text[from:s.Pos])
+		})
 		if s.Err == "" && s.Peek() != 0 {
 			s.Fail("something follows the object")
 		}
@@ -124,7 +162,6 @@ func (r *raw) head() *wire.Reject {
 	if r.Type == "" {
 		return wire.NewReject(wire.CodeType, "no type, or one that is no text", -1)
 	}
-	r.data = members{event: r.Event}
 	switch data := r.envelope.take("data"); {
 	case data == "":
 		return wire.NewReject(wire.CodeShape, "no data", -1)
@@ -132,7 +169,6 @@ func (r *raw) head() *wire.Reject {
 		return wire.NewReject(wire.CodeShape, "data is not an object", -1)
 	default:
 		r.content = data
-		r.data.read(&wire.Scanner{Text: data})
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 // discriminator tells events of one sender, type and instant apart: by the key of the type, else by the id of the event,
 // else by all that its data say. A platform that sends again with another id sends the same event.
 func (r *raw) discriminator() []byte {
-	var buf [256]byte
-	b := buf[:0]
+	b := r.d.buf[:0]
+	defer func() { r.d.buf = b }()
 	add := func(s string) { b = append(append(b, s...), 0) }
 	switch x := r.Facts.(type) {
 	case *conversation.Said:

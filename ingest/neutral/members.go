@@ -17,6 +17,7 @@ import (
 // wrong type is left empty and marks the event.
 type members struct {
 	list  []member
+	at    map[string]int // where each is, once there are many
 	event *conversation.Event
 }
 
@@ -27,33 +28,33 @@ type member struct {
 
 // read reads the members of the object that the scanner stands at; of equal ones the last counts.
 func (m *members) read(s *wire.Scanner) {
-	var at map[string]int // once there are many
-	s.Object(func(key string) {
-		value := s.Skip()
-		i, known := m.find(key, at)
-		if known {
-			m.list[i].value = value
-			return
+	s.Object(func(key string) { m.put(key, s.Skip()) })
+}
+
+func (m *members) put(key, value string) {
+	i, known := m.find(key)
+	if known {
+		m.list[i].value = value
+		return
+	}
+	m.list = append(m.list, member{key: key, value: value})
+	switch {
+	case m.at != nil:
+		m.at[key] = len(m.list) - 1
+	case len(m.list) > manyMembers:
+		m.at = make(map[string]int, 2*len(m.list))
+		for i, x := range m.list {
+			m.at[x.key] = i
 		}
-		m.list = append(m.list, member{key: key, value: value})
-		switch {
-		case at != nil:
-			at[key] = len(m.list) - 1
-		case len(m.list) > manyMembers:
-			at = make(map[string]int, 2*len(m.list))
-			for i, x := range m.list {
-				at[x.key] = i
-			}
-		}
-	})
+	}
 }
 
 // manyMembers is from how many on members are found by a map.
 const manyMembers = 32
 
-func (m *members) find(key string, at map[string]int) (i int, known bool) {
-	if at != nil {
-		i, known = at[key]
+func (m *members) find(key string) (i int, known bool) {
+	if m.at != nil {
+		i, known = m.at[key]
 		return i, known
 	}
 	for i := range m.list {

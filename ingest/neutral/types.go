@@ -106,7 +106,7 @@ func (r *raw) message() *wire.Reject {
 	x.Details = d.rest()
 	r.Facts = x
 	if turn != "" && turn[0] == '{' {
-		told := members{event: r.Event}
+		told := r.members()
 		told.read(&wire.Scanner{Text: turn})
 		x.Turn = r.measured(&told)
 	}
@@ -173,7 +173,7 @@ func (r *raw) measured(d *members) *conversation.TurnFacts {
 		}
 		first = false
 		if strings.HasPrefix(v, "{") {
-			intent := members{event: r.Event}
+			intent := r.members()
 			intent.read(&wire.Scanner{Text: v})
 			r.Intent, r.Confidence = intent.name("name"), intent.number("score", maxCount)
 			return
