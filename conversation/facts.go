@@ -1,5 +1,7 @@
 package conversation
 
+import "math"
+
 // Facts is what an event of some kinds says beside what every event does.
 type Facts interface{ facts() }
 
@@ -33,6 +35,12 @@ type TurnFacts struct {
 	Result     string  // handled, fallback, no_input, error; "" when not told
 	Calls      []Call
 	Details    string // the rest, as a JSON object
+}
+
+// bare tells whether nothing is told but what stands with a user's message as well.
+func (x *TurnFacts) bare(e *Event) bool {
+	return x.Result == "" && x.Details == "" && len(x.Calls) == 0 && math.IsNaN(x.ResponseMS) &&
+		math.IsNaN(e.UnderstandingMS) && math.IsNaN(e.PredictionMS)
 }
 
 // Call is one call of a model, a tool or a service. Numbers are NaN when not told.

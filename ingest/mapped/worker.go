@@ -297,8 +297,21 @@ func (w *writer) text(s string) {
 		w.beyond = true
 		return
 	}
+	if i := strings.IndexFunc(s, special); i < 0 {
+		if w.left -= len(s) + 2; w.left < 0 {
+			w.beyond = true
+			return
+		}
+		w.out = append(append(append(w.out, '"'), s...), '"')
+		return
+	}
 	b, _ := json.Marshal(s) // a string: cannot fail
 	w.add(b...)
+}
+
+// special tells whether a character may not stand for itself in JSON.
+func special(c rune) bool {
+	return c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&'
 }
 
 func (w *writer) value(v any, depth int) {
@@ -342,7 +355,12 @@ func (w *writer) value(v any, depth int) {
 		w.add(']')
 	case map[string]any:
 		w.add('{')
-		for i, k := range slices.Sorted(maps.Keys(x)) {
+		names := make([]string, 0, len(x))
+		for k := range x {
+			names = append(names, k)
+		}
+		slices.Sort(names)
+		for i, k := range names {
 			if i > 0 {
 				w.add(',')
 			}
