@@ -67,8 +67,12 @@ func (f *Fold) user(c *Conversation, e *Event, seq int64) (flags int16) {
 	platform := e.Is(Platform)
 	c.Started = c.Started || !platform
 	if c.Before != nil {
-		if ms, _, ok := c.Before.Response(); ok {
+		ms, source, ok := c.Before.Response()
+		if ok {
 			c.Responses = append(c.Responses, ms)
+		}
+		if source == NotTimed {
+			c.Untimed++
 		}
 	}
 	if c.Turns >= MaxResponses {

@@ -41,6 +41,7 @@ type Conversation struct {
 	Declined   bool   // skipped, or something that is no rating
 	Flows      []string
 	Responses  []float64 // milliseconds of the closed turns, in their order
+	Untimed    int       // of them, those that were answered at times that do not tell
 	FirstText  string
 	LastFlow   string
 	TopFlow    string // on the dialogue stack
@@ -136,6 +137,20 @@ func (c *Conversation) ResponseTimes() []float64 {
 		}
 	}
 	return all
+}
+
+// UntimedTurns is how many turns were answered at times that do not tell how long it took, the open one included.
+func (c *Conversation) UntimedTurns() int {
+	n := c.Untimed
+	for _, t := range []*Turn{c.Before, c.Turn} {
+		if t == nil {
+			continue
+		}
+		if _, source, _ := t.Response(); source == NotTimed {
+			n++
+		}
+	}
+	return n
 }
 
 // UserFlow tells a flow of the assistant from those by which a platform repairs and asks: adapters have the ids of

@@ -162,7 +162,7 @@ func (f *Fold) said(c *Conversation, e *Event, seq int64) {
 	if e.FlowID != "" {
 		f.through(c, e)
 	}
-	if x.Turn != nil && !(e.Kind == KindUser && x.Turn.bare(e)) {
+	if x.Turn != nil && (e.Kind != KindUser || !x.Turn.bare(e)) {
 		of := e.MessageID
 		if e.Kind != KindUser {
 			of = x.ReplyTo

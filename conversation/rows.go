@@ -66,6 +66,8 @@ const (
 	// first bot message − user message: without understanding time
 	FromBotMessage ResponseSource = "bot_message"
 	FromPlatform   ResponseSource = "platform" // told as a whole
+	// NotTimed is no response time: the turn was answered, and its times do not tell how long that took.
+	NotTimed ResponseSource = "not_timed"
 )
 
 // Turn is a user message and everything up to the next one.
@@ -111,7 +113,7 @@ func (t *Turn) Response() (ms float64, source ResponseSource, ok bool) {
 		return ms, FromExecutionTimes, ms >= 0 && ms <= longestResponse
 	}
 	if ms = float64(t.FirstBotAt-t.At) / 1000; t.Coarse || ms == 0 {
-		return 0, "", false // the times do not tell
+		return 0, NotTimed, false
 	}
 	return ms, FromBotMessage, ms > 0 && ms <= longestResponse
 }

@@ -47,6 +47,9 @@ func TurnsHeading(f metric.Filter) string {
 		if t.Fallback {
 			words += " that were not understood"
 		}
+		if t.Untimed {
+			words += " that were not timed"
+		}
 	}
 	switch {
 	case f.ResponseOver > 0 && f.ResponseUpTo > 0:

@@ -60,6 +60,14 @@ func (f *Figures) Latency(ctx context.Context) (m Latency, err error) {
 		Text: "n " + format.Count(f.whole.Response.N) + " turns", Link: f.turns(f.Filter, 0), N: f.whole.Response.N,
 	}
 	m.Cards = append(m.Cards, mean)
+	if n := f.whole.Untimed; n > 0 {
+		filter := f.Filter
+		filter.Turns.Untimed = true
+		m.Cards = append(m.Cards, Card{
+			Name: "Not timed", Formula: "turns that the assistant answered, but whose times are equal or too coarse to tell how long it took",
+			Value: Count(n, f.turns(filter, 0)), Base: Note{Text: "left out of all response times", N: n},
+		})
+	}
 	m.Time = f.responseOverTime()
 	m.Time.Wide = true
 	m.Histogram = f.histogram()

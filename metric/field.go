@@ -187,8 +187,10 @@ var Fields = []Field{
 					f.Turns.Unsure = true
 				case "fallback":
 					f.Turns.Fallback = true
+				case "untimed":
+					f.Turns.Untimed = true
 				default:
-					return &InputError{"turn", "is unsure or fallback"}
+					return &InputError{"turn", "is unsure, fallback or untimed"}
 				}
 			}
 			return nil
@@ -200,9 +202,12 @@ var Fields = []Field{
 			if f.Turns.Fallback {
 				add("turn", "fallback")
 			}
+			if f.Turns.Untimed {
+				add("turn", "untimed")
+			}
 		},
 		words: func(v string, _ func(float64) string) string {
-			return map[string]string{"unsure": "of low confidence", "fallback": "was not understood"}[v]
+			return map[string]string{"unsure": "of low confidence", "fallback": "was not understood", "untimed": "was not timed"}[v]
 		},
 	},
 	names("command", "Command", "is", nil, func(f *Filter) *[]string { return &f.Commands }),

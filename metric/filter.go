@@ -97,6 +97,7 @@ type TurnFilter struct {
 	Intent   string // NotTold for turns without one
 	Unsure   bool   // of a confidence below LowConfidence
 	Fallback bool   // that the assistant did not understand
+	Untimed  bool   // that were answered at times that do not tell how long it took
 	Flow     string // on top of the dialogue stack when it ended; NotTold for none
 	Action   string // the last that ran before the answer; NotTold for none
 

@@ -29,7 +29,7 @@ var everyField = map[string]struct {
 	"ID": {"x y", false}, "Is": {
 		[]Condition{Resolved, Escalated}, false,
 	}, "Judged.Criteria": {int64(7), false}, "Judged.Verdict": {Failure, false},
-	"Turns.Intent": {"greet", false}, "Turns.Unsure": {true, false}, "Turns.Fallback": {true, false}, "Turns.Flow": {"f", false}, "Turns.Action": {"utter_x", false}, "Turns.Part": {"prediction", false}, "Turns.Over": {1.25, false},
+	"Turns.Intent": {"greet", false}, "Turns.Unsure": {true, false}, "Turns.Fallback": {true, false}, "Turns.Untimed": {true, false}, "Turns.Flow": {"f", false}, "Turns.Action": {"utter_x", false}, "Turns.Part": {"prediction", false}, "Turns.Over": {1.25, false},
 	"Path.Steps": {[]string{"a b", "c"}, false}, "Path.Strict": {true, false}, "Path.Back": {true, false}, "Path.End": {true, false}, "Path.Minutes": {5, false},
 	"Commands": {[]string{"clarify"}, false}, "CannotHandle": {[]string{"x"}, false}, "Weekdays": {[]int{1, 7}, false}, "Hours": {[]int{0, 23}, false}, "Text": {"refund", false},
 	"Review.States": {[]string{Reviewed}, false}, "Review.Reviewers": {[]string{"r"}, false}, "Review.Ratings": {[]int{1, 5}, false}, "Review.Tags": {[]string{"good one"}, false}, "Review.NoTags": {[]string{"spam"}, false},

@@ -179,6 +179,20 @@ func TestPacked(t *testing.T) {
 	}
 }
 
+// TestPackedUntimed: turns that were not timed are packed, read and summed with the rest.
+func TestPackedUntimed(t *testing.T) {
+	t.Parallel()
+	x := sampleTally()
+	x.Add(&ConversationFacts{Untimed: 3})
+	var got Tally
+	if err := got.Unpack(x.Pack(), false); err != nil || got.Untimed != 3 {
+		t.Errorf("%d, %v", got.Untimed, err)
+	}
+	if got.Merge(x); got.Untimed != 6 {
+		t.Errorf("summed %d", got.Untimed)
+	}
+}
+
 // TestPackedLater holds that figures which a later version packed, with conditions and sections that this one does not
 // know, and longer ones of those that it knows, read as if it had packed them; and that what an earlier version did not
 // count is none.

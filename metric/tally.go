@@ -17,6 +17,7 @@ type ConversationFacts struct {
 	Returned  bool // the same person came back within the days that Durable names
 	Hour      int  // of the day at which it began, in the workspace's zone
 	Responses []float64
+	Untimed   int   // turns that were answered at times that do not tell how long it took
 	Visit     Visit // of the person; only where people are counted
 }
 
@@ -64,6 +65,7 @@ type Tally struct {
 	Hours    [24]int64         // by hour of the day at which they began
 	Reasons  map[string]int64  // of escalation, of the engaged ones
 	Response Latency           // of their turns
+	Untimed  int64             // turns that were answered at times that do not tell how long it took
 
 	responses []float64 // not packed into Response yet
 }
@@ -72,6 +74,7 @@ type Tally struct {
 func (t *Tally) Add(c *ConversationFacts) {
 	t.add(c, 1)
 	t.responses = append(t.responses, c.Responses...)
+	t.Untimed += int64(c.Untimed)
 }
 
 // Reopen counts as open a conversation that was counted as ended. Its response times stay.
@@ -125,6 +128,7 @@ func (t *Tally) MergeCounts(o *Tally) {
 	for i, n := range o.Hours {
 		t.Hours[i] += n
 	}
+	t.Untimed += o.Untimed
 	for reason, n := range o.Reasons {
 		if t.Reasons == nil {
 			t.Reasons = map[string]int64{}
@@ -139,6 +143,7 @@ const (
 	tallyHours
 	tallyReasons
 	tallyResponse
+	tallyUntimed
 )
 
 var conditionIndex = indexOf(conditionNumbers[:])
@@ -156,7 +161,11 @@ func (t *Tally) Pack() []byte {
 		return b
 	})
 	b = appendSection(b, tallyReasons, func(b []byte) []byte { return appendTexts(b, t.Reasons) })
-	return appendSection(b, tallyResponse, t.Response.append)
+	b = appendSection(b, tallyResponse, t.Response.append)
+	if t.Untimed == 0 {
+		return b
+	}
+	return appendSection(b, tallyUntimed, func(b []byte) []byte { return binary.AppendUvarint(b, uint64(t.Untimed)) })
 }
 
 // Unpack reads what Pack wrote, response times only if they are wanted.
@@ -184,6 +193,8 @@ func (t *Tally) Unpack(b []byte, responses bool) error {
 			if responses {
 				t.Response.read(s)
 			}
+		case tallyUntimed:
+			t.Untimed = s.int()
 		}
 	})
 	return r.err

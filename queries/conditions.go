@@ -171,6 +171,9 @@ func (w *Where) turn(f metric.TurnFilter) string {
 	if f.Fallback {
 		text += " and t.fallback"
 	}
+	if f.Untimed {
+		text += " and t.response_source = 'not_timed'" // conversation.NotTimed
+	}
 	return text
 }
 

@@ -201,6 +201,7 @@ const notCountedText = `case
 	when t.platform then 'platform'
 	when t.human then 'by_human'
 	when t.n > 5000 then 'beyond' -- conversation.MaxResponses
+	when t.response_source = 'not_timed' then 'not_timed' -- conversation.NotTimed
 	when not exists (select from messages m where m.sender_id = t.sender_id and m.conversation_id = t.conversation_id
 		and m.at >= t.at and m.turn = t.n and m.author = 2) then 'unanswered'
 	else 'impossible' end`

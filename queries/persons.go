@@ -37,7 +37,7 @@ func (w *Where) FactColumns(criteria []SuccessCriteria, users bool) string {
 		person = PersonText + ", floor(extract(epoch from " + firstEverText + "))::bigint"
 	}
 	return person + `, c.sender_id, c.id, c.started_at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, c.outcome, c.csat,
-	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms,
+	c.escalated_at is not null, c.escalation_reason, ` + returnedText + `, c.response_ms, c.untimed,
 	case when not ` + w.judged("now", criteria) + ` then 0 when ` + w.success("now", criteria) + ` then 1 else 2 end`
 }
 

@@ -130,6 +130,19 @@ func feedInto(t *testing.T, pool *pgxpool.Pool, environment string, next func() 
 	}
 }
 
+// untimed are conversations of which question and answer have one time.
+func untimed(now time.Time) func() ([]byte, bool) {
+	i := 0
+	return func() ([]byte, bool) {
+		i++
+		at := now.Add(-time.Duration(i/2) * 7 * time.Hour).Unix()
+		if i%2 == 0 {
+			return fmt.Appendf(nil, `{"sender_id":"untimed-%d","event":"user","timestamp":%d,"text":"hello","message_id":"u%d","input_channel":"web"}`, i/2, at, i), i < 20
+		}
+		return fmt.Appendf(nil, `{"sender_id":"untimed-%d","event":"bot","timestamp":%d,"text":"Hi."}`, i/2, at), i < 20
+	}
+}
+
 // TestCrawl follows every figure: in zones with and without half hours, across both changes of the clocks, by the
 // hour, the day and the week, with and without filters, rolled up and not.
 func TestCrawl(t *testing.T) {
@@ -189,6 +202,7 @@ func TestCrawl(t *testing.T) {
 			} else {
 				feed(t, pool, demo.New(demo.Options{Conversations: 160, Days: 5, Until: tt.now, Seed: 7}).Next)
 			}
+			feed(t, pool, untimed(tt.now))
 			if err := jobs.RollUp(
 				t.Context(), pool, figures.NewGrid(zone), -time.Second, func() time.Time { return tt.now },
 			); err != nil {

@@ -119,6 +119,9 @@ func messageParts(t queries.Transcript, linked *conversation.UUID) []part {
 			}
 			if turn := turns[x.Turn]; waiting == x.Turn && l.Author == conversation.ByBot {
 				l.TookMS, l.TookHow = turn.ResponseMS, howMeasured(turn)
+				if l.TookMS == nil && turn.ResponseSource != string(conversation.NotTimed) {
+					l.TookHow = ""
+				}
 				waiting = -1
 			}
 		}
@@ -212,6 +215,9 @@ func howMeasured(t queries.TranscriptTurn) string {
 	}
 	if t.ResponseSource == string(conversation.FromPlatform) {
 		return "as the platform tells it"
+	}
+	if t.ResponseSource == string(conversation.NotTimed) {
+		return "not timed: the times of question and answer do not tell how long it took"
 	}
 	return "to the first answer, without understanding time"
 }

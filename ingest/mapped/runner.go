@@ -151,19 +151,16 @@ func (w *worker) ask(bodies []string, made []wire.Mapped) (n int, err error) {
 	for _, body := range bodies {
 		frames = append(binary.AppendUvarint(frames, uint64(len(body))), body...)
 	}
-	wrote := make(chan error, 1)
-	go func() { // it answers while it is still told
-		_, err := w.in.Write(frames)
-		wrote <- err
-	}()
+	var writing sync.WaitGroup
+	writing.Go(func() { _, _ = w.in.Write(frames) }) // it answers while it is still told; where it ended, reading says so
 	for n = range bodies {
 		if made[n], err = w.answer(); err != nil {
 			_ = w.in.Close() // it is of no more use
-			<-wrote
+			writing.Wait()
 			return n, err
 		}
 	}
-	<-wrote // all of it was read
+	writing.Wait()
 	return len(bodies), nil
 }
 

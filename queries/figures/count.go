@@ -108,7 +108,7 @@ func (n *counting) conversations(
 	into := []any{
 		&c.Visit.Person, &c.Visit.First, &k.SenderID, &id, &at, &d.Assistant, &d.Environment, &d.Channel, &d.Version,
 		&outcome, &rating,
-		&c.Escalated, &c.Reason, &c.Returned, &c.Responses, &verdict,
+		&c.Escalated, &c.Reason, &c.Returned, &c.Responses, &c.Untimed, &verdict,
 	}
 	_, err := pgx.ForEachRow(rows, into, func() error {
 		k.ID, c.Outcome, c.Rating = id, conversation.Outcome(outcome), conversation.Rating(rating)

@@ -249,6 +249,7 @@ var conversationsTable = newTable("conversations", "sender_id",
 	ofConversation{"removed", func(r *rows, x *conversationFact) { r.int2(int(x.Removed)) }},
 	ofConversation{"resumed", func(r *rows, x *conversationFact) { r.bool(x.Resumed) }},
 	ofConversation{"response_ms", func(r *rows, x *conversationFact) { r.float8s(x.responses) }},
+	ofConversation{"untimed", func(r *rows, x *conversationFact) { r.int4(int32(x.UntimedTurns())) }},
 	ofConversation{"response_median_ms", func(r *rows, x *conversationFact) {
 		if median, ok := metric.Percentile(x.responses, 0.5); ok {
 			r.float8(median)
