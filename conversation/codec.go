@@ -24,6 +24,8 @@ var errState = errors.New("the state is damaged")
 
 var (
 	stackType = reflect.TypeFor[Stack]()
+	idsType   = reflect.TypeFor[[]KnownMessage]()
+	exported  = map[reflect.Type][]int{} // the fields of structs that are written
 	shape     = shapeOf(reflect.TypeFor[Projection]())
 )
 
@@ -37,12 +39,15 @@ func shapeOf(t reflect.Type) uint32 {
 		case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice:
 			walk(t.Elem())
 		case t.Kind() == reflect.Struct:
+			var fields []int
 			for f := range t.Fields() {
 				if f.IsExported() {
+					fields = append(fields, f.Index[0])
 					fmt.Fprintf(h, "%s:", f.Name)
 					walk(f.Type)
 				}
 			}
+			exported[t] = fields
 		}
 	}
 	walk(t)
@@ -188,6 +193,13 @@ func encode(b []byte, v reflect.Value) []byte {
 		return encode(append(b, 1), v.Elem())
 	case k == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
 		return append(binary.AppendUvarint(b, uint64(v.Len())), v.Bytes()...)
+	case k == reflect.Slice && v.Type() == idsType: // there are many
+		ids := *v.Addr().Interface().(*[]KnownMessage)
+		b = binary.AppendUvarint(b, uint64(len(ids)))
+		for _, x := range ids {
+			b = binary.AppendVarint(binary.AppendVarint(b, x.Digest), x.At)
+		}
+		return b
 	case k == reflect.Slice:
 		b = binary.AppendUvarint(b, uint64(v.Len()))
 		for i := range v.Len() {
@@ -195,10 +207,8 @@ func encode(b []byte, v reflect.Value) []byte {
 		}
 		return b
 	case k == reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				b = encode(b, v.Field(i))
-			}
+		for _, i := range exported[v.Type()] {
+			b = encode(b, v.Field(i))
 		}
 		return b
 	}
@@ -251,10 +261,8 @@ func decode(b []byte, v reflect.Value) []byte {
 	case k == reflect.Slice:
 		return decodeList(b, v)
 	case k == reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				b = decode(b, v.Field(i))
-			}
+		for _, i := range exported[v.Type()] {
+			b = decode(b, v.Field(i))
 		}
 		return b
 	}

@@ -6,8 +6,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"turnwise/ingest/brokertest"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
+	"turnwise/queries/figures"
 )
 
 // TestNeutralErased: who is found by one id is found by the others that the platform tells, with threads, traits and
@@ -25,6 +27,12 @@ func TestNeutralErased(t *testing.T) {
 		at(5, "feedback", `"conversation_id":"c-zephyrine","feedback_id":"f-zephyrine","score":4`),
 		at(6, "message", `"conversation_id":"e","user_id":"somebody","author":"user","message_id":"m3","text":"hello"`),
 	)
+	if err := figures.LinkPersons(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	if n := brokertest.Count(t, pool, `select count(*) from user_names where person = 'anon-zephyrine'`); n != 2 {
+		t.Errorf("the person has %d ids to the figures", n)
+	}
 	for _, who := range []string{"anon-zephyrine", "c-zephyrine", "u-zephyrine"} {
 		found, err := queries.Person(t.Context(), queries.Clear(pool), who)
 		keys := map[string]bool{}

@@ -308,6 +308,9 @@ where o.sender_id = @from and o.event_id = k.old and not exists (select from eve
 
 var forgetSenderSQL = []string{
 	`delete from projections where sender_id = @sender`,
+	`insert into user_marks (assistant_id, sender_key)
+	select assistant_id, sender_key from senders where id = @sender and aliases <> '{}'
+	on conflict do nothing`,
 	`delete from senders where id = @sender`,
 }
 

@@ -137,6 +137,11 @@ var eraseFactsSQL = []string{
 	`delete from removed_users k using senders s
 		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id
 			and k.person in (s.id, hashtextextended(s.user_id, s.assistant_id))`,
+	`delete from user_marks k using senders s
+		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id and k.sender_key = s.sender_key`,
+	`delete from user_names k using senders s
+		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id
+			and (k.names && s.aliases or k.name in (s.user_id, s.sender_key))`,
 	`delete from conversations where sender_id = any(@senders::bigint[])`,
 	`delete from projections where sender_id = any(@senders::bigint[])`,
 	`delete from senders where id = any(@senders::bigint[])`,

@@ -21,10 +21,17 @@ var cameBackAlways = strings.ReplaceAll(cameBackText, "@days", strconv.Itoa(metr
 var returnedText = `c.outcome in ('resolved_confirmed', 'resolved_assumed')
 	and ` + cameBackAlways
 
-// PersonText makes a person's number, firstEverText says when the person's first conversation ever with the assistant
-// began.
+// PersonText makes a person's number, NamesText are all ids of a user, firstEverText says when the person's first
+// conversation ever with the assistant began.
 const (
-	PersonText    = `case when c.user_id <> '' then hashtextextended(c.user_id, c.assistant_id) else c.sender_id end`
+	PersonText = `case
+		when c.user_id = '' then c.sender_id
+		when (select exists (select from user_names)) then hashtextextended(
+			coalesce((select n.person from user_names n where n.assistant_id = c.assistant_id and n.name = c.user_id),
+				c.user_id), c.assistant_id)
+		else hashtextextended(c.user_id, c.assistant_id) end`
+	NamesText = `coalesce((select n.names from user_names n where n.assistant_id = c.assistant_id and n.name = c.user_id),
+		array[c.user_id])`
 	firstEverText = `coalesce((select p.first_at from conversation_persons p where p.sender_id = c.sender_id
 	and p.conversation_id = c.id), c.started_at)`
 )
@@ -44,13 +51,23 @@ func (w *Where) FactColumns(criteria []SuccessCriteria, users bool) string {
 // PersonFirstText says when the first conversation ever began of the person of a conversation, by looking at all of
 // them.
 const PersonFirstText = `least(
-		(select k.first_at from removed_users k where k.assistant_id = c.assistant_id and k.person = ` + PersonText +
-	`),
+		(
+			select min(k.first_at)
+			from removed_users k
+			where k.assistant_id = c.assistant_id and k.person = any(case
+				when c.user_id = '' then array[c.sender_id]
+				else array(select hashtextextended(u.name, c.assistant_id) from unnest(` + NamesText + `) as u (name)) end)),
 		case
 			when c.user_id <> '' then (
 				select min(n.started_at)
-				from conversations n
-				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id)
+				from unnest(` + NamesText + `) as u (name)
+				cross join lateral (
+					select n.started_at
+					from conversations n
+					where n.user_id = u.name and n.assistant_id = c.assistant_id and n.user_id <> ''
+					order by n.started_at
+					limit 1
+				) as n)
 			else (
 				select min(n.started_at)
 				from conversations n

@@ -65,7 +65,7 @@ var (
 	}
 	readableTexts = []string{
 		"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads", "state_changes",
-		"turn_facts", "calls", "feedback", "scores", "activities", "agent_logins", "journals",
+		"turn_facts", "calls", "feedback", "scores", "activities", "agent_logins", "journals", "user_names",
 	}
 )
 

@@ -47,7 +47,7 @@ func TestReader(t *testing.T) {
 	}
 	texts := []string{
 		"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads", "state_changes",
-		"turn_facts", "calls", "feedback", "scores", "activities", "agent_logins", "journals",
+		"turn_facts", "calls", "feedback", "scores", "activities", "agent_logins", "journals", "user_names",
 	}
 	rows, _ := pool.Query(
 		ctx,

@@ -11,7 +11,7 @@ import (
 )
 
 // linkPersonsSQL keeps, of conversations that came or went, when their persons first came and came again, and marks the
-// hours of those of which that changed. A person is told by the user's id, or by the sender where none is told; whoever
+// hours of those of which that changed. A person is told by the user's ids, or by the sender where none is told; whoever
 // had no id may come back with one.
 //
 // When a person came again can only have changed for the conversation itself and for those since the last one in which
@@ -23,9 +23,13 @@ with taken as (
 	where ctid = any(array(select ctid from rollup_arrivals limit 5000))
 	returning sender_id, user_id, assistant_id, at, engaged
 ), k as (
-	select sender_id as sender, user_id as usr, assistant_id as assistant, at, bool_or(engaged) as engaged
-	from taken
-	group by 1, 2, 3, 4
+	select g.*, coalesce((select n.names from user_names n where n.assistant_id = g.assistant and n.name = g.usr),
+		array[g.usr]) as names
+	from (
+		select sender_id as sender, user_id as usr, assistant_id as assistant, at, bool_or(engaged) as engaged
+		from taken
+		group by 1, 2, 3, 4
+	) as g
 ), touched as (
 	select c.sender_id, c.id
 	from k
@@ -34,14 +38,19 @@ with taken as (
 	select c.sender_id, c.id
 	from k
 	left join lateral (
-		select p.started_at
-		from conversations p
-		where p.user_id = k.usr and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at < k.at
-			and p.user_messages > 0
-		order by p.started_at desc
-		limit 1
+		select max(p.started_at) as started_at
+		from unnest(k.names) as u (name)
+		cross join lateral (
+			select p.started_at
+			from conversations p
+			where p.user_id = u.name and p.user_id <> '' and p.assistant_id = k.assistant and p.started_at < k.at
+				and p.user_messages > 0
+			order by p.started_at desc
+			limit 1
+		) as p
 	) as last on true
-	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant
+	cross join lateral unnest(k.names) as u (name)
+	join conversations c on c.user_id = u.name and c.user_id <> '' and c.assistant_id = k.assistant
 		and c.started_at < k.at and c.started_at >= coalesce(last.started_at, '-infinity')
 	where k.engaged and k.usr <> ''
 	union
@@ -59,11 +68,15 @@ with taken as (
 	where k.engaged
 	union
 	select c.sender_id, c.id
-	from (select usr, assistant, min(at) as at from k where usr <> '' group by 1, 2) as k
-	join conversations c on c.user_id = k.usr and c.user_id <> '' and c.assistant_id = k.assistant
+	from (select names, assistant, min(at) as at from k where usr <> '' group by 1, 2) as k
+	cross join lateral unnest(k.names) as u (name)
+	join conversations c on c.user_id = u.name and c.user_id <> '' and c.assistant_id = k.assistant
 		and c.started_at > k.at
-	where not exists (select from conversations e where e.user_id = k.usr and e.user_id <> ''
-		and e.assistant_id = k.assistant and e.started_at < k.at)
+	where not exists (
+		select
+		from unnest(k.names) as o (name)
+		join conversations e on e.user_id = o.name and e.user_id <> '' and e.assistant_id = k.assistant
+			and e.started_at < k.at)
 	union
 	select c.sender_id, c.id
 	from (select sender, min(at) as at from k where usr = '' group by 1) as k
@@ -74,12 +87,16 @@ with taken as (
 	select c.sender_id, c.id, c.assistant_id, c.started_at, ` + queries.PersonFirstText + ` as first_at,
 		case
 			when c.user_id <> '' then (
-				select n.started_at
-				from conversations n
-				where n.user_id = c.user_id and n.user_id <> '' and n.assistant_id = c.assistant_id
-					and n.started_at > c.started_at and n.user_messages > 0
-				order by n.started_at
-				limit 1)
+				select min(n.started_at)
+				from unnest(` + queries.NamesText + `) as u (name)
+				cross join lateral (
+					select n.started_at
+					from conversations n
+					where n.user_id = u.name and n.user_id <> '' and n.assistant_id = c.assistant_id
+						and n.started_at > c.started_at and n.user_messages > 0
+					order by n.started_at
+					limit 1
+				) as n)
 			else (
 				select n.started_at
 				from conversations n
@@ -119,6 +136,9 @@ select count(*) from taken`
 
 // LinkPersons follows who came or went, a portion at a time: what is done of many stays done.
 func LinkPersons(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := followUserNames(ctx, pool); err != nil {
+		return err
+	}
 	for {
 		var taken int
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {

@@ -115,6 +115,9 @@ func (b *Batch) Add(s Sender) {
 	b.searched = append(b.searched, s.ID)
 	p := s.Projection
 	assistant := conversation.SmallID("assistant", s.Assistant)
+	if len(p.Aliases) > 0 {
+		b.marks.named, b.marks.namedOf = append(b.marks.named, s.Key), append(b.marks.namedOf, assistant)
+	}
 	if s.Stored {
 		q := &b.projections
 		q.ids, q.assistants, q.keys = append(q.ids, s.ID), append(q.assistants, assistant), append(q.keys, s.Key)

@@ -26,6 +26,10 @@ type marks struct {
 	assistants []int32
 	ats        []int64
 	engaged    []bool
+
+	// Users of whom other ids were told, and of which assistants they are.
+	named   []string
+	namedOf []int32
 }
 
 // came notes a conversation that is new, or becomes engaged: whoever came back with it changes how the ones before are
@@ -62,6 +66,13 @@ select u.sender, u.usr, u.assistant, timestamptz 'epoch' + u.at * interval '1 mi
 from unnest(@senders::bigint[], @users::text[], @assistants::integer[], @ats::bigint[],
 	@engaged::boolean[]) as u (sender, usr, assistant, at, engaged)`
 
+const namedSQL = `
+insert into user_marks (assistant_id, sender_key)
+select distinct u.assistant, u.key
+from unnest(@assistants::integer[], @keys::text[]) as u (assistant, key)
+order by 1, 2
+on conflict do nothing`
+
 // goneSQL notes conversations that are about to be deleted.
 const goneSQL = `
 insert into rollup_arrivals (sender_id, user_id, assistant_id, at, engaged)
@@ -74,6 +85,9 @@ func (m *marks) queue(q *pgx.Batch) {
 		q.Queue(arrivedSQL, pgx.StrictNamedArgs{
 			"senders": m.senders, "users": m.users, "assistants": m.assistants, "ats": m.ats, "engaged": m.engaged,
 		})
+	}
+	if len(m.named) > 0 {
+		q.Queue(namedSQL, pgx.StrictNamedArgs{"assistants": m.namedOf, "keys": m.named})
 	}
 	if len(m.hours) == 0 {
 		return
