@@ -20,9 +20,13 @@ const (
 	readerMark = "reads conversations of Turnwise"
 
 	readersSQL = `
-select r.rolname as name, has_table_privilege(r.oid, 'messages', 'select') as texts
+select r.rolname as name, coalesce(s.nspname, '') as schema,
+	case when s.nspname is null then has_table_privilege(r.oid, 'messages', 'select')
+		else has_function_privilege(r.oid, format('%I.texts()', s.nspname), 'execute') end as texts
 from pg_roles r
-where shobj_description(r.oid, 'pg_authid') = @mark and has_column_privilege(r.oid, 'conversations', 'id', 'select')
+left join pg_namespace s on s.nspname = any(@schemas::text[]) and has_schema_privilege(r.oid, s.oid, 'usage')
+where shobj_description(r.oid, 'pg_authid') = @mark
+	and (s.nspname is not null or has_column_privilege(r.oid, 'conversations', 'id', 'select'))
 order by 1`
 	readerRoleSQL = `select coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles where rolname = @name`
 
@@ -42,6 +46,28 @@ from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.oid = to_regclass(@table::text) and a.attname <> all(@without::text[])
 group by c.relname`
+	// What is made in the schema later is granted too: an upgrade makes its views anew.
+	grantSchemaSQL = `
+select format('grant usage on schema %I to %I', @schema::text, @name::text)
+union all select format('grant select on all tables in schema %I to %I', @schema::text, @name::text)
+union all select format('alter default privileges in schema %I grant select on tables to %I', @schema::text, @name::text)
+union all select format('alter role %I set search_path = %I', @name::text, @schema::text)
+union all select format('revoke execute on all functions in schema %I from %I', @schema::text, @name::text)
+union all select format('alter default privileges in schema %I revoke execute on functions from %I', @schema::text, @name::text)`
+	grantTextsSQL = `
+select format('grant execute on function %I.texts() to %I', @schema::text, @name::text)
+union all select format('alter default privileges in schema %I grant execute on functions to %I', @schema::text, @name::text)`
+	leaveSchemaSQL = `
+select x
+from pg_namespace s
+cross join lateral unnest(array[
+	format('revoke all on all tables in schema %I from %I', s.nspname, @name::text),
+	format('revoke all on all functions in schema %I from %I', s.nspname, @name::text),
+	format('alter default privileges in schema %I revoke all on tables from %I', s.nspname, @name::text),
+	format('alter default privileges in schema %I revoke all on functions from %I', s.nspname, @name::text),
+	format('revoke all on schema %I from %I', s.nspname, @name::text),
+	format('alter role %I reset search_path', @name::text)]) as x
+where s.nspname = any(@schemas::text[]) and has_schema_privilege(@name::text, s.oid, 'usage')`
 	grantWholeSQL = `select format('grant select on %I to %I', @table::text, @name::text)`
 	dropReaderSQL = `select format('grant %I to current_user', @name::text) union all
 	select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
@@ -69,18 +95,22 @@ var (
 	}
 )
 
-// Reader is a login of the database for other programs; Texts says whether it also reads what was said, and by whom.
+// Reader is a login of the database for other programs.
 type Reader struct {
-	Name  string
-	Texts bool
+	Name   string
+	Schema string // of another product, that it reads; "" for our own tables
+	Texts  bool   // it also reads what was said, and by whom
 }
+
+// VendorSchemas are the schemas of other products.
+var VendorSchemas = []string{"rasa_studio"}
 
 // ErrNotOurs says that a role of the name exists that is no reader.
 var ErrNotOurs = errors.New("a role of this name exists that was not made as a reader")
 
 // Readers returns the logins there are.
 func Readers(ctx context.Context, db DB) ([]Reader, error) {
-	rows, _ := db.Query(ctx, readersSQL, pgx.StrictNamedArgs{"mark": readerMark})
+	rows, _ := db.Query(ctx, readersSQL, pgx.StrictNamedArgs{"mark": readerMark, "schemas": VendorSchemas})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Reader])
 }
 
@@ -107,6 +137,16 @@ func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made 
 	}
 	if err := execMade(ctx, tx, clearReaderSQL, pgx.StrictNamedArgs{"name": r.Name}); err != nil {
 		return made, err
+	}
+	if err := execMade(ctx, tx, leaveSchemaSQL, pgx.StrictNamedArgs{"name": r.Name, "schemas": VendorSchemas}); err != nil {
+		return made, err
+	}
+	if r.Schema != "" {
+		args := pgx.StrictNamedArgs{"name": r.Name, "schema": r.Schema}
+		if err := execMade(ctx, tx, grantSchemaSQL, args); err != nil || !r.Texts {
+			return made, err
+		}
+		return made, execMade(ctx, tx, grantTextsSQL, args)
 	}
 	for table, without := range readableFigures {
 		if without == nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/compat"
 	"turnwise/localdb"
 	"turnwise/queries"
 )
@@ -136,6 +137,9 @@ func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Po
 	}
 	if len(ran) > 0 {
 		log.InfoContext(ctx, "migrated the database", "files", ran)
+	}
+	if err := compat.Apply(ctx, pool); err != nil && ctx.Err() == nil { // nothing else needs them
+		log.WarnContext(ctx, "schemas of other products are as they were", "error", err)
 	}
 	return pool, done, nil
 }

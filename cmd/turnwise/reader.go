@@ -18,8 +18,9 @@ type readerCmd struct {
 }
 
 type readerCreateCmd struct {
-	Name  string `arg:"" help:"Name of the login."`
-	Texts bool   `help:"It also reads what was said, and by whom."`
+	Name   string `arg:"" help:"Name of the login."`
+	Schema string `help:"Schema that it reads in place of Turnwise's own tables: rasa_studio." enum:",rasa_studio" default:"" placeholder:"SCHEMA"`
+	Texts  bool   `help:"It also reads what was said, and by whom."`
 }
 
 func (r *readerCreateCmd) Run(c *cli) error {
@@ -27,14 +28,17 @@ func (r *readerCreateCmd) Run(c *cli) error {
 		password, made := rand.Text(), false
 		err := c.keeping(pool, func(pool *pgxpool.Pool) error {
 			return c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-				made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Texts: r.Texts}, password)
-				return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"texts": r.Texts}}, err
+				made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Schema: r.Schema, Texts: r.Texts}, password)
+				return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"schema": r.Schema, "texts": r.Texts}}, err
 			})
 		})
 		if err != nil {
 			return fmt.Errorf("reader %s: %w", r.Name, err)
 		}
 		what := "reads facts and figures"
+		if r.Schema != "" {
+			what = "reads the tables of the schema " + r.Schema
+		}
 		if r.Texts {
 			what += ", what was said, and by whom"
 		}
@@ -52,11 +56,14 @@ func (readerListCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		all, err := queries.Readers(c.ctx, pool)
 		for _, r := range all {
-			texts := ""
-			if r.Texts {
-				texts = "  texts"
+			line := r.Name
+			if r.Schema != "" {
+				line += "  schema " + r.Schema
 			}
-			fmt.Fprintln(c.stdout, r.Name+texts)
+			if r.Texts {
+				line += "  texts"
+			}
+			fmt.Fprintln(c.stdout, line)
 		}
 		return err
 	})

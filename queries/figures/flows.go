@@ -203,7 +203,8 @@ var dailyFlowColumns = map[string]metric.FlowCondition{
 	"started": metric.FlowStarted, "completed": metric.FlowCompleted, "finished": metric.FlowFinished,
 	"missed": metric.FlowMissed, "cancelled": metric.FlowCancelled,
 	"stopped": metric.FlowStopped, "lost": metric.FlowLost, "interrupted": metric.FlowInterrupted,
-	"resumed": metric.FlowResumed, "escalated": metric.FlowEscalated,
+	"resumed": metric.FlowResumed, "escalated": metric.FlowEscalated, "touched": metric.FlowTouched,
+	"automated": metric.FlowAutomated,
 }
 
 const (

@@ -1,0 +1,121 @@
+// Package compat keeps the tables that other products document as views over ours: a schema each. A program that was
+// written for them reads ours, without a second copy.
+package compat
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/queries"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+const (
+	lockSQL = `select pg_advisory_xact_lock(7261902)`
+	// The schema's comment ends with a hash of what it was made of.
+	madeOfSQL = `select coalesce(obj_description(to_regnamespace(@schema), 'pg_namespace'), '')`
+	// Whoever may read a schema may read what is made in it next.
+	dropSQL = `
+select format('drop view %I.%I', n.nspname, c.relname)
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = @schema and c.relkind = 'v'
+order by c.oid desc`
+	dropFunctionsSQL = `
+select format('drop function %s', p.oid::regprocedure)
+from pg_proc p
+where p.pronamespace = to_regnamespace(@schema)
+union all
+select format('drop type %s', t.oid::regtype)
+from pg_type t
+where t.typnamespace = to_regnamespace(@schema) and t.typtype = 'e'`
+)
+
+// tries is how often it is tried to replace views that somebody reads, and lockTimeout for how long each time: a program
+// with a transaction open must not hold up those that come after us.
+const (
+	tries       = 20
+	lockTimeout = "500ms"
+)
+
+// Apply makes the schemas as this version has them, where they are others. Each is replaced as a whole or not at all.
+func Apply(ctx context.Context, pool *pgxpool.Pool) error {
+	var all []error
+	for _, schema := range queries.VendorSchemas {
+		text, err := files.ReadFile(schema + ".sql")
+		if err != nil {
+			return err
+		}
+		all = append(all, apply(ctx, pool, schema, string(text)))
+	}
+	return errors.Join(all...)
+}
+
+func apply(ctx context.Context, pool *pgxpool.Pool, schema, text string) error {
+	sum := sha256.Sum256([]byte(text))
+	comment := "Tables that another product documents, as views over those of Turnwise (" + hex.EncodeToString(sum[:8]) + ")"
+	for n := 1; ; n++ {
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return replace(ctx, tx, schema, text, comment) })
+		var pg *pgconn.PgError
+		if err == nil || !errors.As(err, &pg) || pg.Code != "55P03" || n == tries {
+			if err != nil {
+				err = fmt.Errorf("schema %s: %w", schema, err)
+			}
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func replace(ctx context.Context, tx pgx.Tx, schema, text, comment string) error {
+	if _, err := tx.Exec(ctx, lockSQL); err != nil {
+		return err
+	}
+	var have string
+	if err := tx.QueryRow(ctx, madeOfSQL, pgx.StrictNamedArgs{"schema": schema}).Scan(&have); err != nil || have == comment {
+		return err
+	}
+	name := pgx.Identifier{schema}.Sanitize()
+	for _, sql := range []string{
+		"set local lock_timeout = '" + lockTimeout + "'", "create schema if not exists " + name,
+	} {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	for _, list := range []string{dropSQL, dropFunctionsSQL} {
+		rows, _ := tx.Query(ctx, list, pgx.StrictNamedArgs{"schema": schema})
+		drops, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		for _, sql := range drops {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := tx.Exec(ctx, "set local search_path = "+name+", public"); err != nil {
+		return err
+	}
+	if _, err := tx.Conn().PgConn().Exec(ctx, text).ReadAll(); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "comment on schema "+name+" is '"+comment+"'") // of our own letters
+	return err
+}

@@ -1,0 +1,192 @@
+-- The documented tables of Rasa Studio's analytics database, over ours. Names are in camel case: queries quote them.
+
+create type "ReviewState" as enum ('UNREVIEWED', 'PARTIALLY_REVIEWED', 'REVIEWED');
+create type "CsatRating" as enum ('SATISFIED', 'UNSATISFIED', 'UNANSWERED');
+create type "ConversationEventType" as enum ('ACTION', 'SESSION_STARTED', 'SLOT', 'RESET_SLOTS', 'FLOW_STARTED',
+	'FLOW_INTERRUPTED', 'FLOW_RESUMED', 'FLOW_COMPLETED', 'FLOW_CANCELLED', 'FORM', 'ACTIVE_LOOP', 'RESTART',
+	'CONVERSATION_INACTIVE', 'SESSION_ENDED', 'ENTITIES', 'FOLLOWUP', 'ACTION_EXECUTION_REJECTED', 'STACK',
+	'ROUTING_SESSION_ENDED', 'REMINDER', 'CANCEL_REMINDER', 'REWIND', 'UNDO', 'EXPORT', 'PAUSE', 'RESUME',
+	'LOOP_INTERRUPTED', 'AGENT_STARTED', 'AGENT_COMPLETED', 'AGENT_INTERRUPTED', 'AGENT_CANCELLED', 'AGENT_RESUMED');
+
+-- A UUID (version 8) of a kind of row and its number, and back.
+create function row_id(kind integer, number bigint) returns text
+language sql immutable strict parallel safe
+as $$ select substr(x, 1, 8) || '-' || substr(x, 9, 4) || '-8' || lpad(to_hex(kind), 3, '0') || '-8000-00000000' || substr(x, 13, 4)
+	from lpad(to_hex(number), 16, '0') as x $$;
+
+-- JSON as it came; {} where it is none, as of NaN, or where retention removed it.
+create function json_of(body text) returns json
+language plpgsql immutable parallel safe
+as $$
+begin
+	return coalesce(body, '{}')::json;
+exception when others then
+	return '{}'::json;
+end $$;
+
+-- Whoever may execute this reads what was said.
+create function texts() returns void language sql as '';
+revoke execute on function texts() from public;
+create function texts_shown() returns boolean
+language sql stable parallel safe
+as $$ select has_function_privilege('rasa_studio.texts()', 'execute') $$;
+
+create view "Environment" as
+select row_id(1, id) as id, name
+from public.environments;
+comment on view "Environment" is 'Environments in which conversations took place.';
+
+-- Releases, named so that a name of two assistants can be told apart.
+create view releases as
+select v.id as version_id, a.name as assistant, coalesce(nullif(v.model_name, ''), nullif(v.model_id, ''), 'unknown') as name,
+	case
+		when v.model_id ~ '^[0-9a-fA-F]{32}$' then v.model_id::uuid::text
+		when v.model_id ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then lower(v.model_id)
+		else row_id(2, v.id)
+	end as model,
+	exists (
+		select
+		from public.versions o
+		where o.assistant_id <> v.assistant_id
+			and coalesce(nullif(o.model_name, ''), nullif(o.model_id, '')) = coalesce(nullif(v.model_name, ''), nullif(v.model_id, ''))
+	) as shared
+from public.versions v
+join public.assistants a on a.id = v.assistant_id;
+comment on view releases is 'Not of Rasa Studio: versions as the other tables name them.';
+
+create view "MachineLearningModel" as
+select distinct on (model) model as id, name, assistant as "assistantName"
+from releases
+union all
+select row_id(2, 0), 'unknown', '';
+comment on view "MachineLearningModel" is 'Models that answered. Of platforms that tell none there is one of each version, and one for no version.';
+
+create view "Conversation" as
+select c.id, a.name as "assistantName", coalesce(r.name, 'unknown') as "assistantVersion",
+	c.user_messages as "totalNumberOfUserMessages", c.started_at as "startDate",
+	c.ended_at is not null or c.closes_at <= now() as ingested,
+	(case
+		when w.sender_id is null then 'UNREVIEWED'
+		when w.reviewed_at is not null and w.events = c.events then 'REVIEWED'
+		else 'PARTIALLY_REVIEWED'
+	end)::"ReviewState" as "reviewState",
+	nullif(c.csat, '')::"CsatRating" as "csatRating", w.reviewed_at as "lastReviewedAt", c.escalated_at as "escalatedAt",
+	case when c.environment_id <> 0 then row_id(1, c.environment_id) end as "environmentId"
+from public.conversations c
+join public.assistants a on a.id = c.assistant_id
+left join releases r on r.version_id = c.version_id
+left join public.review_states w on w.sender_id = c.sender_id and w.conversation_id = c.id
+where not c.test;
+comment on view "Conversation" is 'A conversation between a user and an assistant.';
+
+create view "ConversationEvent" as
+select e.id, e.conversation_id as "conversationId", e.at as timestamp, coalesce(r.model, row_id(2, 0)) as "modelId",
+	-- a condition on it may be asked before the one below
+	(case when k.type = any(enum_range(null::"ConversationEventType")::text[]) then k.type end)::"ConversationEventType" as type,
+	case when (select texts_shown()) then b.body else '{}'::json end as "rawData",
+	coalesce(case when (select texts_shown()) and json_typeof(b.body -> 'metadata') = 'object' then b.body -> 'metadata' end,
+		'{}'::json) as metadata,
+	case when k.type = 'ACTION' then coalesce(nullif(e.name, ''), b.body ->> 'action_text') end as "actionText",
+	nullif(e.name, '') as name,
+	case
+		when k.type <> 'SLOT' then null
+		when s.value is not null and (select texts_shown()) then json_of(s.value)
+		else 'null'::json
+	end as "slotValue",
+	nullif(e.flow_id, '') as "flowId", nullif(e.step_id, '') as "stepId", nullif(e.agent_id, '') as "agentId"
+from public.conversations c
+join public.events e on e.sender_id = c.sender_id and e.conversation_id = c.id and e.at between c.started_at and c.last_at
+cross join lateral (
+	select case e.type
+			when 'flow' then case e.name
+				when 'step' then ''
+				when 'failed' then 'FLOW_CANCELLED'
+				else 'FLOW_' || upper(e.name)
+			end
+			when 'conversation.state_changed' then coalesce((
+				select 'SESSION_ENDED'
+				from public.state_changes x
+				where x.sender_id = e.sender_id and x.conversation_id = e.conversation_id and x.seq = e.seq
+					and x.status = 'closed'), '')
+			else upper(e.type)
+		end as type
+) as k
+left join public.event_payloads p on p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part
+	and p.at between c.started_at and c.last_at
+cross join lateral (select json_of(nullif(split_part(p.bodies, chr(30), e.pos + 1), '')) as body) as b
+left join releases r on r.version_id = e.version_id
+left join public.slots s on s.sender_id = e.sender_id and s.conversation_id = e.conversation_id and s.seq = e.seq
+where not c.test and k.type = any(enum_range(null::"ConversationEventType")::text[]);
+comment on view "ConversationEvent" is 'An event of a conversation, of the documented types. Name a conversation, or a range of time of the conversations, in queries.';
+
+create view "VersionDailyStatistics" as
+select md5(g.day || chr(31) || g.channel || chr(31) || g.version)::uuid::text as id,
+	g.day::timestamp at time zone z.zone as date, g.channel as "channelName", g.version,
+	g.conversations::integer as "totalSessions", (g.conversations - g.escalated)::integer as "automatedCount",
+	g.escalated::integer as "escalatedCount", coalesce(g.mean, 0) as "averageLatencyMs",
+	coalesce(x.p50, g.p50, 0) as "p50LatencyMs", coalesce(x.p95, g.p95, 0) as "p95LatencyMs",
+	coalesce(x.p99, g.p99, 0) as "p99LatencyMs",
+	g.satisfied::integer as "csatSatisfied", g.unsatisfied::integer as "csatUnsatisfied",
+	(g.asked - g.rated)::integer as "csatUnanswered",
+	case when g.criteria then g.succeeded::integer end as "customSuccessCount",
+	case when g.criteria then (g.judged - g.succeeded)::integer end as "customFailureCount",
+	g.counted as "createdAt", g.counted_last as "updatedAt", g.criteria_id as "successCriteriaId"
+from (
+	select d.day, coalesce(nullif(ch.name, ''), 'unknown') as channel,
+		case when r.shared then r.assistant || ' ' || r.name else coalesce(r.name, 'unknown') end as version,
+		sum(d.conversations) as conversations, sum(d.escalated) as escalated, sum(d.satisfied) as satisfied,
+		sum(d.unsatisfied) as unsatisfied, sum(d.asked) as asked, sum(d.rated) as rated, sum(d.judged) as judged,
+		sum(d.succeeded) as succeeded, count(*) filter (where d.responses > 0) as timed,
+		sum(d.response_mean_ms * d.responses) / nullif(sum(d.responses), 0) as mean,
+		case when count(*) filter (where d.responses > 0) = 1 then max(d.response_p50_ms) end as p50,
+		case when count(*) filter (where d.responses > 0) = 1 then max(d.response_p95_ms) end as p95,
+		case when count(*) filter (where d.responses > 0) = 1 then max(d.response_p99_ms) end as p99,
+		min(d.counted_at) as counted, max(d.counted_at) as counted_last, bool_or(f.id is not null) as criteria,
+		case when count(distinct f.id) = 1 then row_id(3, max(f.id)) end as criteria_id,
+		array_agg(distinct d.assistant_id) as assistants, array_agg(distinct d.channel_id) as channels,
+		array_agg(distinct d.version_id) as versions
+	from public.daily_figures d
+	left join public.channels ch on ch.id = d.channel_id
+	left join releases r on r.version_id = d.version_id
+	left join lateral (
+		select s.id
+		from public.success_criteria s
+		where s.assistant_id = d.assistant_id and s.activated_at is not null
+		order by s.activated_at desc, s.id desc
+		limit 1
+	) as f on true
+	where d.conversations > 0
+	group by 1, 2, 3
+) as g
+cross join (select zone from public.rollup_state) as z
+left join lateral (
+	-- Several rows of ours are one: the percentiles are those of all their turns.
+	select percentile_cont(0.5) within group (order by t.ms) as p50, percentile_cont(0.95) within group (order by t.ms) as p95,
+		percentile_cont(0.99) within group (order by t.ms) as p99
+	from public.conversations c
+	cross join unnest(c.response_ms) as t (ms)
+	where g.timed > 1 and not c.test and c.started_at >= g.day::timestamp at time zone z.zone
+		and c.started_at < (g.day + 1)::timestamp at time zone z.zone and c.assistant_id = any(g.assistants)
+		and c.channel_id = any(g.channels) and c.version_id = any(g.versions)
+) as x on g.timed > 1;
+comment on view "VersionDailyStatistics" is 'Conversations by the day on which they began, in the workspace''s time zone, and by channel and version.';
+
+create view "FlowDailyStatistics" as
+select md5(d.day || chr(31) || d.flow)::uuid::text as id, d.day::timestamp at time zone z.zone as date, d.flow as "flowName",
+	sum(d.touched)::integer as "totalSessions", sum(d.automated)::integer as "automatedCount",
+	sum(d.escalated)::integer as "escalatedCount", min(d.counted_at) as "createdAt", max(d.counted_at) as "updatedAt"
+from public.daily_flow_figures d
+cross join (select zone from public.rollup_state) as z
+where d.flow not like 'pattern\_%' and d.touched > 0
+group by d.day, d.flow, z.zone;
+comment on view "FlowDailyStatistics" is 'Conversations with anything of a flow by the day on which they began.';
+
+create view "SuccessCriteria" as
+select row_id(3, s.id) as id, a.name as "assistantName",
+	array(select jsonb_array_elements_text(coalesce(nullif(s.rules -> 'included', 'null'), '[]'))) as "includedFlows",
+	array(select jsonb_array_elements_text(coalesce(nullif(s.rules -> 'excluded', 'null'), '[]'))) as "excludedFlows",
+	s.created_at as "createdAt", s.activated_at as "updatedAt"
+from public.success_criteria s
+join public.assistants a on a.id = s.assistant_id
+where s.activated_at is not null;
+comment on view "SuccessCriteria" is 'Every version of an assistant''s success criteria; in force is the one that was updated last.';
