@@ -68,14 +68,25 @@ func (w *Writer) masked(
 	return kept, refused, nil
 }
 
-// MaskedBody masks a body that is kept as it came, and tells whether nothing of it is masked.
-func (w *Writer) MaskedBody(ctx context.Context, body []byte) (masked []byte, whole bool, err error) {
+// KeptBody is what is kept of a body that gave events, masked as what arrives is; whole tells that nothing of it is masked.
+// Values that are personal by the names of their slots cannot be told in it: then nothing of it is kept.
+func (w *Writer) KeptBody(ctx context.Context, body []byte, events []*conversation.Event) (kept []byte, whole bool, err error) {
 	a, err := w.arriving(ctx)
-	if err != nil {
-		return nil, false, err
+	if err != nil || a.masker == nil {
+		return body, true, err
 	}
-	masked, n := a.masker.Rejected(body)
-	return masked, n == 0, nil
+	kept, n := a.masker.Rejected(body)
+	read := decoders{}
+	for _, e := range events {
+		x, rej := read.of(e.Format).Masked(e, a.masker, a.key)
+		if rej == nil && x == e {
+			continue
+		}
+		if n++; a.masker.HasSlots() || rej != nil {
+			return []byte{}, false, nil
+		}
+	}
+	return kept, n == 0, nil
 }
 
 // FoldStored folds what is stored again, from where the run stands on, a few senders at a time, while others go on

@@ -125,6 +125,9 @@ type Masker struct {
 	told     []Value // of one conversation
 }
 
+// HasSlots tells whether values are masked by the names of their slots.
+func (m *Masker) HasSlots() bool { return m != nil && len(m.slots) > 0 }
+
 // New returns a masker, or an error that says what is wrong with the rules.
 func New(r Rules) (*Masker, error) {
 	m := &Masker{rules: r, slots: map[string]bool{}}

@@ -310,7 +310,7 @@ var forgetSenderSQL = []string{
 	`delete from projections where sender_id = @sender`,
 	`insert into user_marks (assistant_id, sender_key)
 	select assistant_id, sender_key from senders where id = @sender and aliases <> '{}'
-	on conflict do nothing`,
+	on conflict (assistant_id, sender_key) do update set sender_key = excluded.sender_key`,
 	`delete from senders where id = @sender`,
 }
 

@@ -409,9 +409,7 @@ func (x Erasing) remove(
 		}
 	}
 	remove("webhook_bodies", eraseWebhookBodiesSQL, pgx.StrictNamedArgs{"people": x.people()})
-	for _, name := range plain {
-		remove("webhook_bodies", eraseNamedWebhookBodiesSQL, pgx.StrictNamedArgs{"id": name})
-	}
+	remove("webhook_bodies", eraseNamedWebhookBodiesSQL, pgx.StrictNamedArgs{"names": x.Names})
 	remove("saved_views", eraseViewsSQL, pgx.StrictNamedArgs{"encoded": encoded})
 	remove("export_parts", eraseExportsSQL, pgx.StrictNamedArgs{"encoded": encoded, "since": since, "now": now})
 	remove("report_files", eraseReportsSQL, pgx.StrictNamedArgs{"since": since})

@@ -60,13 +60,15 @@ left join accounts u on u.id = r.account_id
 	select @id, 'map', '', @webhook::uuid::text, @user, @at, w.version,
 		(select 2 * count(*) from webhook_bodies b where b.webhook_id = w.id)
 	from webhooks w where w.id = @webhook`
-	openMapSQL   = `select exists (select from fold_runs where ended_at is null and kind = 'map' and target = @webhook::uuid::text)`
+	openMapSQL = `select exists (select from fold_runs where ended_at is null
+	and (kind = 'map' and target = @webhook::uuid::text or kind in ('merge', 'separate', 'mask')))`
 	mapRunsSQL   = foldColumns + `where r.kind = 'map' and r.target = @webhook::uuid::text order by r.created_at desc, r.id limit 5`
 	lockFoldsSQL = `lock table fold_runs in share row exclusive mode`
 	openFoldSQL  = `
 select exists (
 	select from fold_runs
 	where ended_at is null and (kind = @kind and (@assistant = '' or assistant in ('', @assistant))
+		or kind = 'map' and @kind in ('merge', 'separate', 'mask')
 		or @target <> '' and kind in ('merge', 'separate') and (assistant in (@assistant, @target)
 			or target in (@assistant, @target))))`
 	advanceFoldSQL = `update fold_runs set after = @after, senders = senders + @senders, events = events + @events
@@ -102,8 +104,8 @@ func StartFold(ctx context.Context, tx pgx.Tx, run FoldRun, m *Masking) error {
 	return err
 }
 
-// StartMap notes that what a webhook brought is to be mapped again by its version of now; ErrConflict while that is under
-// way.
+// StartMap notes that what a webhook brought is to be mapped again by its version of now; ErrConflict while that, or what
+// moves or masks stored events, is under way.
 func StartMap(ctx context.Context, tx pgx.Tx, id, webhook, by conversation.UUID, now time.Time) error {
 	if _, err := tx.Exec(ctx, lockFoldsSQL); err != nil { // who asks at the same moment waits
 		return err

@@ -132,6 +132,11 @@ func MaskOthers(ctx context.Context, pool interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }, m *mask.Masker,
 ) (changed int64, err error) {
+	if m.HasSlots() { // which values these are stands in no body
+		if _, err := pool.Exec(ctx, blankWebhookBodiesSQL); err != nil {
+			return 0, err
+		}
+	}
 	text := func(b []byte) ([]byte, int) {
 		s, n := m.Text(string(b))
 		return []byte(s), n

@@ -322,6 +322,11 @@ var deletePartsSQL = []string{
 var forgetSendersSQL = []string{
 	`delete from projections p where p.sender_id = any(@senders::bigint[]) and not exists (select from conversations c
 	where c.sender_id = p.sender_id) and not exists (select from journals j where j.sender_id = p.sender_id)`,
+	`insert into user_marks (assistant_id, sender_key)
+	select s.assistant_id, s.sender_key from senders s where s.id = any(@senders::bigint[]) and s.aliases <> '{}'
+		and not exists (select from conversations c where c.sender_id = s.id) and not exists (select from journals j
+			where j.sender_id = s.id)
+	on conflict (assistant_id, sender_key) do update set sender_key = excluded.sender_key`,
 	`delete from senders s where s.id = any(@senders::bigint[]) and not exists (select from conversations c
 	where c.sender_id = s.id) and not exists (select from journals j where j.sender_id = s.id)`,
 }

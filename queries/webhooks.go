@@ -23,14 +23,18 @@ type Webhook struct {
 	CreatedAt   time.Time
 	ChangedAt   time.Time
 	ChangedBy   string
-	LastAt      *time.Time // when a body came last
+	LastAt      *time.Time // when a new body came last, in lists
 }
 
 const (
 	webhookColumns = `select id, name, mapping, version, secret, assistant, always, environment, created_at, changed_at,
-	changed_by, (select max(b.at) from webhook_bodies b where b.webhook_id = webhooks.id) as last_at from webhooks `
-	webhooksSQL      = webhookColumns + `order by lower(name), id limit 500`
-	webhookSQL       = webhookColumns + `where id = @id`
+	changed_by, `
+	webhooksSQL = webhookColumns + `
+	(select b.at from webhook_bodies b where b.webhook_id = webhooks.id order by b.seq desc limit 1) as last_at
+from webhooks
+order by lower(name), id
+limit 500`
+	webhookSQL       = webhookColumns + `null::timestamptz as last_at from webhooks where id = @id`
 	insertWebhookSQL = `
 insert into webhooks (id, name, mapping, version, secret, assistant, always, environment, created_at, changed_at,
 	changed_by)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -96,7 +97,7 @@ func (s *server) webhook(w http.ResponseWriter, r *http.Request) error {
 	case "mapping":
 		m.Said = "History is being mapped again."
 	case "busy":
-		m.Error = "History is being mapped again already. Wait until that is done."
+		m.Error = "History is being mapped again already, or conversations are being moved or masked. Wait until that is done."
 	}
 	return s.showWebhook(w, r, http.StatusOK, m)
 }
@@ -124,7 +125,7 @@ func (s *server) showWebhook(w http.ResponseWriter, r *http.Request, status int,
 	if err := s.showHistory(r, &m, wrong == nil); err != nil {
 		return err
 	}
-	bodies, err := queries.LastWebhookBodies(r.Context(), queries.Clear(s.Pool), m.ID, triedBodies)
+	bodies, err := queries.LastWebhookBodies(r.Context(), queries.Clear(s.Pool), m.ID, math.MaxInt64, triedBodies)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -41,15 +42,16 @@ type versions struct {
 }
 
 func (h *History) versions(ctx context.Context, hook queries.Webhook) (*versions, error) {
-	all, err := queries.WebhookVersions(ctx, h.pool, hook.ID)
-	if err != nil {
-		return nil, err
-	}
 	v := &versions{h: h, hook: hook, all: map[int32]queries.WebhookVersion{}, open: map[int32]ingest.Source{}}
+	return v, v.load(ctx)
+}
+
+func (v *versions) load(ctx context.Context) error {
+	all, err := queries.WebhookVersions(ctx, v.h.pool, v.hook.ID)
 	for _, x := range all {
 		v.all[x.Version] = x
 	}
-	return v, nil
+	return err
 }
 
 func (v *versions) close() {
@@ -64,8 +66,13 @@ func (v *versions) source(ctx context.Context, version int32) (ingest.Source, er
 		return s, nil
 	}
 	x, ok := v.all[version]
-	if !ok {
-		return ingest.Source{}, fmt.Errorf("webhook %s has no version %d", v.hook.Name, version)
+	if !ok { // it was saved meanwhile
+		if err := v.load(ctx); err != nil {
+			return ingest.Source{}, err
+		}
+		if x, ok = v.all[version]; !ok {
+			return ingest.Source{}, fmt.Errorf("webhook %s has no version %d", v.hook.Name, version)
+		}
 	}
 	f, err := mapped.Parse([]byte(x.Mapping))
 	if err != nil {
@@ -171,9 +178,9 @@ func (v *versions) exchange(ctx context.Context, bodies []queries.WebhookBody, v
 		return 0, err
 	}
 	for i, g := range all {
-		if err := queries.WebhookBodyMapped(
-			ctx, v.h.pool, of[i].ID, version, int32(len(g.events)), g.reason(), g.people(),
-		); err != nil {
+		m := g.noted(of[i].ID)
+		m.Version = version
+		if _, err := queries.WebhookBodyMapped(ctx, v.h.pool, m); err != nil {
 			return 0, err
 		}
 	}
@@ -256,32 +263,35 @@ func (h *History) Preview(ctx context.Context, hook queries.Webhook, until time.
 	if err != nil {
 		return p, err
 	}
-	bodies, err := queries.LastWebhookBodies(ctx, queries.Clear(h.pool), hook.ID, MostPreviewed+1)
-	if err != nil {
-		return p, err
-	}
-	if p.More = len(bodies) > MostPreviewed; p.More {
-		bodies = bodies[:MostPreviewed]
-	}
 	var senders, ats []int64
-	for _, b := range bodies {
-		if h.now().After(until) {
-			p.More = true
-			break
-		}
-		if p.Bodies++; !b.Whole {
-			p.Masked++
-			continue
-		}
-		was, err := v.source(ctx, b.Version)
+	for before := int64(math.MaxInt64); ; {
+		bodies, err := queries.LastWebhookBodies(ctx, queries.Clear(h.pool), hook.ID, before, pageOfBodies)
 		if err != nil {
 			return p, err
 		}
-		left, came := apart(
-			giving(was, string(b.Body), h.now()).events, giving(next, string(b.Body), h.now()).events,
-		)
-		for _, e := range append(left, came...) {
-			senders, ats = append(senders, e.SenderID), append(ats, e.At)
+		if len(bodies) == 0 {
+			break
+		}
+		if p.Bodies >= MostPreviewed || h.now().After(until) {
+			p.More = true
+			break
+		}
+		before = bodies[len(bodies)-1].Seq
+		for _, b := range bodies {
+			if p.Bodies++; !b.Whole {
+				p.Masked++
+				continue
+			}
+			was, err := v.source(ctx, b.Version)
+			if err != nil {
+				return p, err
+			}
+			left, came := apart(
+				giving(was, string(b.Body), h.now()).events, giving(next, string(b.Body), h.now()).events,
+			)
+			for _, e := range append(left, came...) {
+				senders, ats = append(senders, e.SenderID), append(ats, e.At)
+			}
 		}
 	}
 	p.Conversations, err = queries.ConversationsAround(ctx, queries.Clear(h.pool), senders, ats)
@@ -313,22 +323,31 @@ func (h *History) MapWaiting(ctx context.Context) {
 // MapOnce maps the bodies that came before a time and are not mapped.
 func (h *History) MapOnce(ctx context.Context, before time.Time) error {
 	for {
-		bodies, err := queries.WaitingWebhookBodies(ctx, h.pool, before, pageOfBodies)
-		if err != nil || len(bodies) == 0 {
-			return err
+		b, err := queries.WaitingWebhookBody(ctx, h.pool, before)
+		if errors.Is(err, queries.ErrNotFound) {
+			return nil
 		}
-		for _, b := range bodies {
-			if err := h.mapWaiting(ctx, b); err != nil {
-				return err
-			}
+		if err == nil {
+			err = h.mapWaiting(ctx, b)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
+// mapWaiting maps a body by the version with which it came.
 func (h *History) mapWaiting(ctx context.Context, b queries.WebhookBody) error {
+	put := func(reason string) error {
+		_, err := queries.WebhookBodyMapped(ctx, h.pool, queries.MappedBody{ID: b.ID, Reason: reason, People: []int64{}})
+		return err
+	}
+	if !b.Whole { // by what is masked people could be taken for each other
+		return put("the server was stopped before its events were stored, and it was masked: have the platform send it again")
+	}
 	hook, err := queries.WebhookByID(ctx, h.pool, b.Webhook)
 	if errors.Is(err, queries.ErrNotFound) { // it was removed while the body came
-		return queries.WebhookBodyMapped(ctx, h.pool, b.ID, 0, 0, "the webhook is removed", nil)
+		return put("the webhook is removed")
 	}
 	if err != nil {
 		return err
@@ -340,7 +359,7 @@ func (h *History) mapWaiting(ctx context.Context, b queries.WebhookBody) error {
 	defer v.close()
 	source, err := v.source(ctx, b.Version)
 	if err != nil && !queries.Temporary(err) { // it is kept, for a version that can
-		return queries.WebhookBodyMapped(ctx, h.pool, b.ID, 0, 0, err.Error(), nil)
+		return put(err.Error())
 	}
 	if err != nil {
 		return err
@@ -349,5 +368,12 @@ func (h *History) mapWaiting(ctx context.Context, b queries.WebhookBody) error {
 	if _, err := storeAll(ctx, h.writer, source, g); err != nil {
 		return err
 	}
-	return queries.WebhookBodyMapped(ctx, h.pool, b.ID, 0, int32(len(g.events)), g.reason(), g.people())
+	m := g.noted(b.ID)
+	m.Was = b.Version
+	noted, err := queries.WebhookBodyMapped(ctx, h.pool, m)
+	if err != nil || noted {
+		return err
+	}
+	_, err = v.exchange(ctx, []queries.WebhookBody{b}, hook.Version) // a run mapped it by another one meanwhile
+	return err
 }

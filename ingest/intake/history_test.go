@@ -2,11 +2,13 @@ package intake_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,7 +209,7 @@ func TestHistoryWaiting(t *testing.T) {
 	d := newPlatform(t, dbtest.Pool(t), deskPrograms[0])
 	keep := func(body string, at time.Time) {
 		if err := queries.KeepWebhookBody(t.Context(), d.pool, queries.WebhookBody{
-			ID: queries.NewID(), Webhook: d.hook.ID, At: at, Version: 1, Whole: true, Body: []byte(body),
+			ID: queries.NewID(), Webhook: d.hook.ID, At: at, Version: 1, Whole: !strings.Contains(body, "[phone]"), Body: []byte(body),
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -216,6 +218,7 @@ func TestHistoryWaiting(t *testing.T) {
 	keep(`{"id":"a","thread":"c","by":"user","text":"hi","at":1795166042,"rev":0}`, now.Add(-time.Hour))
 	keep(`{"id":"b","thread":"c","by":"user","text":"hi","at":1795166042,"rev":0}`, now)
 	keep(`{`, now.Add(-time.Hour))
+	keep(`{"id":"c","thread":"[phone]","by":"user","text":"hi","at":1795166042,"rev":0}`, now.Add(-time.Hour)) // whose was masked
 	d.use(deskPrograms[2])
 	if err := d.history.MapOnce(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -224,7 +227,7 @@ func TestHistoryWaiting(t *testing.T) {
 	var waiting, aside int
 	if err := d.pool.QueryRow(t.Context(), `select (select string_agg(text, ',') from messages), (select string_agg(reason, '') from webhook_bodies),
 		(select count(*) from webhook_bodies where not mapped), (select count(*) from rejected_events)`).Scan(&texts, &ids, &waiting, &aside); err != nil ||
-		texts != "hi" || waiting != 1 || aside != 1 || !strings.Contains(ids, "not JSON") {
+		texts != "hi" || waiting != 1 || aside != 1 || !strings.Contains(ids, "not JSON") || !strings.Contains(ids, "send it again") {
 		t.Errorf("texts %q, reasons %q, %d waiting, %d set aside, %v", texts, ids, waiting, aside, err)
 	}
 }
@@ -237,7 +240,7 @@ func TestHistoryMasked(t *testing.T) {
 	d.post(`{"id":"a","thread":"c-zephyrine","by":"user","text":"hi","at":1795166042,"rev":0}`)
 	d.post(`{"id":"b","thread":"d","by":"user","text":"I am jo@example.org","at":1795166043,"rev":0}`)
 	d.post(`{"id":"c","thread":"e","by":"user","text":"fine","at":1795166043,"rev":0}`)
-	d.post(`{"zephyrine":true}`)
+	d.post(`{"who":"c-zephyrine"}`)
 	of, err := queries.Person(t.Context(), queries.Clear(d.pool), "c-zephyrine")
 	if err != nil {
 		t.Fatal(err)
@@ -248,6 +251,7 @@ func TestHistoryMasked(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	d.post(`{"id":"a","thread":"c-zephyrine","by":"user","text":"hi","at":1795166042,"rev":0}`) // it is sent again
 	if in := dbtest.Holding(t, d.pool, "zephyrine"); len(in) > 0 {
 		t.Errorf("they still stand in %v", in)
 	}
@@ -271,6 +275,91 @@ func TestHistoryMasked(t *testing.T) {
 	}
 	var texts string
 	if err := d.pool.QueryRow(t.Context(), `select string_agg(text, ',' order by text) from messages`).Scan(&texts); err != nil || texts != "FINE,I am jo@example.org" {
+		t.Errorf("%q, %v", texts, err)
+	}
+}
+
+// TestHistorySlots: of a body with values that are masked by the names of their slots nothing is kept, as these cannot be
+// told in it; it is not mapped again. A masking run does the same to what was kept before.
+func TestHistorySlots(t *testing.T) {
+	t.Parallel()
+	d := newPlatform(t, dbtest.Pool(t), `event("message"; .at; {conversation_id: "c", message_id: .id, author: "user", text: "hi", slots: {iban: .account}})`)
+	d.post(`{"id":"a","account":"zephyrine","at":1795166042}`)
+	rules, err := queries.MaskingRules(t.Context(), d.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.Slots, rules.OnArrival = []string{"iban"}, true
+	if err := pgx.BeginFunc(t.Context(), d.pool, func(tx pgx.Tx) error {
+		return queries.SetMasking(t.Context(), tx, rules, conversation.UUID{}, time.Now())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	other := newPlatformBeside(d)
+	other.post(`{"id":"b","account":"zephyrine","at":1795166043}`)
+	if in := dbtest.Holding(t, d.pool, "zephyrine"); !slices.Contains(in, "webhook_bodies") {
+		t.Errorf("what came before is not kept: %v", in)
+	}
+	m, err := mask.New(rules.Rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := queries.MaskOthers(t.Context(), d.pool, m); err != nil {
+		t.Fatal(err)
+	}
+	if in := dbtest.Holding(t, d.pool, "zephyrine"); slices.Contains(in, "webhook_bodies") {
+		t.Errorf("bodies still hold it: %v", in)
+	}
+	kept, err := queries.CountWebhookBodies(t.Context(), d.pool, d.hook.ID, 2)
+	if want := (queries.WebhookCounts{Kept: 2, Masked: 2}); err != nil || kept != want {
+		t.Errorf("%+v is kept, %v", kept, err)
+	}
+}
+
+// newPlatformBeside takes bodies of the same webhook by a server that has just begun.
+func newPlatformBeside(d *platform) *platform {
+	d.t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	hooks := intake.NewWebhooks(intake.New(d.pool, ingest.NewWriter(d.pool, quiet), quiet), nil)
+	d.t.Cleanup(hooks.Close)
+	other := *d
+	other.server = httptest.NewServer(hooks)
+	d.t.Cleanup(other.server.Close)
+	return &other
+}
+
+// TestHistorySaved: a webhook that is saved while history is mapped again does not break that off; and nothing that moves
+// or masks what is stored runs beside it.
+func TestHistorySaved(t *testing.T) {
+	t.Parallel()
+	d := newPlatform(t, dbtest.Pool(t), deskPrograms[0])
+	d.post(`{"id":"a","thread":"c","by":"user","text":"hi","at":1795166042,"rev":0}`)
+	d.use(deskPrograms[2])
+	id := queries.NewID()
+	start := func(do func(tx pgx.Tx) error) error { return pgx.BeginFunc(t.Context(), d.pool, do) }
+	mapping := func(tx pgx.Tx) error {
+		return queries.StartMap(t.Context(), tx, id, d.hook.ID, conversation.UUID{}, time.Now())
+	}
+	if err := start(mapping); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(mapping); !errors.Is(err, queries.ErrConflict) {
+		t.Errorf("it runs twice: %v", err)
+	}
+	if err := start(func(tx pgx.Tx) error {
+		return queries.StartFold(t.Context(), tx, queries.FoldRun{
+			ID: queries.NewID(), Kind: queries.FoldToMerge, Assistant: "shop", Target: "bank", AccountID: new(conversation.UUID), CreatedAt: time.Now(),
+		}, nil)
+	}); !errors.Is(err, queries.ErrConflict) {
+		t.Errorf("a merge runs beside it: %v", err)
+	}
+	d.use(deskPrograms[0])
+	d.post(`{"id":"b","thread":"c","by":"user","text":"hi","at":1795166042,"rev":0}`)
+	if err := d.history.FoldStored(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	var texts string
+	if err := d.pool.QueryRow(t.Context(), `select string_agg(text, ',' order by text collate "C") from messages`).Scan(&texts); err != nil || texts != "HI,hi" {
 		t.Errorf("%q, %v", texts, err)
 	}
 }

@@ -218,37 +218,52 @@ func storeAll(ctx context.Context, w *ingest.Writer, source ingest.Source, all .
 	return counts, nil
 }
 
-// store keeps a body, maps it and stores its events. Once it is kept nothing of it is lost, wherever this ends.
+// store maps a body, keeps it, and stores its events. Once it is kept nothing of it is lost, wherever this ends.
 func (h *Webhooks) store(ctx context.Context, hook queries.Webhook, x *running, body string) (answer, error) {
 	a := answer{Rejected: []rejection{}}
-	kept, err := h.keep(ctx, hook, body)
-	if err != nil {
-		return a, err
-	}
 	source, err := sourceOf(ctx, h.writer, hook.Name, hook.ID, hook.Now(), x)
 	if err != nil {
 		return a, err
 	}
 	g := giving(source, body, h.now())
+	kept, err := h.keep(ctx, hook, body, g.events)
+	if err != nil {
+		return a, err
+	}
 	n, err := storeAll(ctx, h.writer, source, g)
 	if err != nil {
 		return a, err
 	}
 	a.Accepted, a.Duplicates, a.Revised = n.Stored+n.Revised, n.Duplicates, n.Revised
 	a.Rejected = append(a.Rejected, g.rejected...)
-	return a, queries.WebhookBodyMapped(ctx, h.pool, kept, 0, int32(len(g.events)), g.reason(), g.people())
+	_, err = queries.WebhookBodyMapped(ctx, h.pool, g.noted(kept))
+	return a, err
+}
+
+// noted is what is noted of a body that gave these events.
+func (g given) noted(id conversation.UUID) queries.MappedBody {
+	m := queries.MappedBody{ID: id, Events: int32(len(g.events)), Reason: g.reason(), People: g.people()}
+	for _, e := range g.events {
+		m.Senders, m.Ats = append(m.Senders, e.SenderID), append(m.Ats, e.At)
+	}
+	return m
 }
 
 // keep keeps a body, masked as everything that arrives is.
-func (h *Webhooks) keep(ctx context.Context, hook queries.Webhook, body string) (conversation.UUID, error) {
-	masked, whole, err := h.writer.MaskedBody(ctx, []byte(body))
+func (h *Webhooks) keep(
+	ctx context.Context, hook queries.Webhook, body string, events []*conversation.Event,
+) (conversation.UUID, error) {
+	kept, whole, err := h.writer.KeptBody(ctx, []byte(body), events)
 	if err != nil {
 		return conversation.UUID{}, err
 	}
-	sum := sha256.Sum256(masked)
+	sum := sha256.Sum256(kept)
+	if len(kept) == 0 { // what is in it is not to be told from it
+		sum = sha256.Sum256([]byte(body))
+	}
 	b := queries.WebhookBody{
 		ID: conversation.NameUUID("webhook body", hook.ID.String(), string(sum[:])), Webhook: hook.ID, At: h.now(),
-		Version: hook.Version, Whole: whole, Body: masked,
+		Version: hook.Version, Whole: whole, Body: kept,
 	}
 	return b.ID, queries.KeepWebhookBody(ctx, h.pool, b)
 }

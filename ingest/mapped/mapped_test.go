@@ -119,6 +119,20 @@ else event("message"; 1795166042; {n: .n, text: .text}) end`)
 	}
 }
 
+// TestLargest: a body of nearly 1 MiB that gives 5,000 events is mapped.
+func TestLargest(t *testing.T) {
+	t.Parallel()
+	r := runner(t, `.[] | event("message"; 1795166042; {n: .n, text: .text})`)
+	var b strings.Builder
+	for i := range mapped.MaxEvents {
+		fmt.Fprintf(&b, `,{"n":%d,"text":%q}`, i, strings.Repeat("x", 160))
+	}
+	m := r.Map("[" + b.String()[1:] + "]")[0]
+	if m.Reject != nil || len(m.Events) != mapped.MaxEvents || b.Len() < 900_000 {
+		t.Errorf("%d events of %d bytes, %v", len(m.Events), b.Len(), m.Reject)
+	}
+}
+
 // TestHostile: what a program does beyond its bounds is a reason to set the body aside; the next body is mapped as ever,
 // and nothing of it is in our memory.
 func TestHostile(t *testing.T) {

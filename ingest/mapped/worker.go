@@ -2,6 +2,7 @@ package mapped
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -193,11 +194,11 @@ func (g *guard) run(code *gojq.Code, adds adding, body string) (events [][]byte,
 				return nil, wire.NewReject(wire.CodeMapping, "the mapping gives something that is no event: an object with type, time and data", -1)
 			}
 			o = adds.to(o)
-			w.out = make([]byte, 0, len(body)/2+64)
+			w.out = w.out[:0]
 			if w.value(o, 0); w.beyond {
 				return nil, wire.NewReject(wire.CodeMapping, "the mapping gives more than 16 MiB of this body, or what is nested too deep", -1)
 			}
-			events = append(events, w.out)
+			events = append(events, bytes.Clone(w.out))
 		}
 	}
 }

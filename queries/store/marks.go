@@ -71,7 +71,8 @@ insert into user_marks (assistant_id, sender_key)
 select distinct u.assistant, u.key
 from unnest(@assistants::integer[], @keys::text[]) as u (assistant, key)
 order by 1, 2
-on conflict do nothing`
+on conflict (assistant_id, sender_key) do update -- whoever takes the mark just now leaves this one
+set sender_key = excluded.sender_key`
 
 // goneSQL notes conversations that are about to be deleted.
 const goneSQL = `
