@@ -79,11 +79,12 @@ func (w *Writer) KeptBody(ctx context.Context, body []byte, events []*conversati
 	read := decoders{}
 	for _, e := range events {
 		x, rej := read.of(e.Format).Masked(e, a.masker, a.key)
-		if rej == nil && x == e {
-			continue
-		}
-		if n++; a.masker.HasSlots() || rej != nil {
+		hidden := rej != nil || x != e
+		if hidden && a.masker.HasSlots() {
 			return []byte{}, false, nil
+		}
+		if hidden {
+			n++
 		}
 	}
 	return kept, n == 0, nil

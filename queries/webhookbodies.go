@@ -77,14 +77,14 @@ where id in (
 	where x.before < 8000000)
 order by seq`
 	waitingWebhookBodySQL = webhookBodyColumns + `where not mapped and at < @before order by at limit 1`
-	countWebhookBodiesSQL   = `
+	countWebhookBodiesSQL = `
 select count(*) as kept, count(*) filter (where events = 0 and reason = '' and mapped) as ignored,
 	count(*) filter (where reason <> '') as failed, count(*) filter (where not whole) as masked,
 	(select count(*) from (select from webhook_bodies where webhook_id = @id and whole and version < @version limit @most) e) as earlier
 from (select events, reason, mapped, whole from webhook_bodies where webhook_id = @id order by seq desc limit @most) b`
 	deleteWebhookBodiesSQL = `delete from webhook_bodies where webhook_id = @id`
 	expireWebhookBodiesSQL = `delete from webhook_bodies where at < @cutoff`
-	eraseWebhookBodiesSQL = `
+	eraseWebhookBodiesSQL  = `
 delete from webhook_bodies
 where people && @people::bigint[]`
 	// Of what gave nothing, or gives nothing yet, it is not known of whom it is.

@@ -64,6 +64,8 @@ type ChatwootConsumer struct {
 	history int64 // up to which conversation all was stored once
 	newest  int64 // the number of the newest conversation
 	since   int64 // since when what happened is not stored, in seconds
+	failing int64 // the conversation of history that failed last, and how often it did in a row
+	failed  int
 }
 
 var _ ingest.Consumer = (*ChatwootConsumer)(nil)
@@ -92,7 +94,7 @@ func (c *ChatwootConsumer) Close() { c.client.CloseIdleConnections() }
 
 // Check tells whether the account can be read.
 func (c *ChatwootConsumer) Check(ctx context.Context) error {
-	_, err := c.list(ctx, 1)
+	_, err := c.list(ctx, 1, rest)
 	return err
 }
 
@@ -136,18 +138,28 @@ func (o object) number(name string) int64 {
 	return int64(f)
 }
 
+// statusError is an answer that is none.
+type statusError struct {
+	status string
+	of     bool // it may be of what was asked for alone
+}
+
+func (e *statusError) Error() string { return "the Chatwoot server answers " + e.status }
+
 // errNone says that there is no such thing.
 var errNone = errors.New("there is none")
 
-// get asks for a path of the account.
-func (c *ChatwootConsumer) get(ctx context.Context, path string, into any) error {
+// get asks for a path of the account. It waits by wait, where it is told to.
+func (c *ChatwootConsumer) get(
+	ctx context.Context, path string, into any, wait func(context.Context, time.Duration) error,
+) error {
 	to := fmt.Sprintf("%s/api/v1/accounts/%d/%s", c.cfg.URL, c.cfg.Account, path)
 	for tries := 1; ; tries++ {
-		wait, err := c.try(ctx, to, into)
-		if wait == 0 || tries == 5 {
+		pause, err := c.try(ctx, to, into)
+		if pause == 0 || tries == 5 {
 			return err
 		}
-		if err := rest(ctx, wait); err != nil {
+		if err := wait(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -169,6 +181,13 @@ func (c *ChatwootConsumer) try(ctx context.Context, to string, into any) (wait t
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
+		var said struct {
+			Error string `json:"error"`
+		}
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what cannot be read is not Chatwoot's
+		if json.Unmarshal(body, &said) != nil || said.Error == "" {
+			return 0, errors.New("the Chatwoot server answers 404 Not Found, but not as Chatwoot does: check the URL, and what stands before it")
+		}
 		return 0, errNone
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return 0, fmt.Errorf("the Chatwoot server answers %s: check the token, and that it is of this account", resp.Status)
@@ -176,7 +195,7 @@ func (c *ChatwootConsumer) try(ctx context.Context, to string, into any) (wait t
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // else as below
 		return time.Duration(min(max(seconds, 5), 120)) * time.Second, errors.New("the Chatwoot server says that these are too many requests: lower per_minute")
 	default:
-		return 0, fmt.Errorf("the Chatwoot server answers %s", resp.Status)
+		return 0, &statusError{resp.Status, resp.StatusCode >= 500 && resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusBadGateway}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, biggest+1))
 	if err != nil {
@@ -192,13 +211,15 @@ func (c *ChatwootConsumer) try(ctx context.Context, to string, into any) (wait t
 }
 
 // list returns a page of the conversations, those with the latest activity first.
-func (c *ChatwootConsumer) list(ctx context.Context, page int) ([]object, error) {
+func (c *ChatwootConsumer) list(
+	ctx context.Context, page int, wait func(context.Context, time.Duration) error,
+) ([]object, error) {
 	var answer struct {
 		Data struct {
 			Payload []object `json:"payload"`
 		} `json:"data"`
 	}
-	err := c.get(ctx, fmt.Sprintf("conversations?status=all&assignee_type=all&sort_by=last_activity_at_desc&page=%d", page), &answer)
+	err := c.get(ctx, fmt.Sprintf("conversations?status=all&assignee_type=all&sort_by=last_activity_at_desc&page=%d", page), &answer, wait)
 	if errors.Is(err, errNone) {
 		err = errors.New("there is no such account, or the URL is not that of Chatwoot")
 	}
@@ -245,7 +266,7 @@ func (c *ChatwootConsumer) Open(ctx context.Context, m ingest.Memory, _ func(err
 		return nil, s.give(ctx, err)
 	}
 	s.history, s.since = s.kept, s.keptTime
-	first, err := c.list(ctx, 1)
+	first, err := c.list(ctx, 1, s.wait)
 	if err != nil {
 		return nil, s.give(ctx, err)
 	}
@@ -270,13 +291,29 @@ func (s *chatwootSession) findNewest(ctx context.Context) error {
 			Payload []object `json:"payload"`
 		} `json:"data"`
 	}
-	if err := s.c.get(ctx, "conversations?status=all&assignee_type=all&sort_by=created_at_desc&page=1", &answer); err != nil {
+	if err := s.c.get(ctx, "conversations?status=all&assignee_type=all&sort_by=created_at_desc&page=1", &answer, s.wait); err != nil {
 		return err
 	}
 	for _, x := range answer.Data.Payload {
 		s.newest = max(s.newest, x.number("id"))
 	}
 	return nil
+}
+
+// wait waits, and goes on holding the account.
+func (s *chatwootSession) wait(ctx context.Context, long time.Duration) error {
+	for until := time.Now().Add(long); ; {
+		if err := s.renew(ctx); err != nil {
+			return err
+		}
+		left := time.Until(until)
+		if left <= 0 {
+			return nil
+		}
+		if err := rest(ctx, min(left, beat)); err != nil {
+			return err
+		}
+	}
 }
 
 // ask makes a request, not too soon after the one before, and goes on holding the account.
@@ -335,7 +372,7 @@ func (s *chatwootSession) step(ctx context.Context) (*ingest.Portion, error) {
 		if w.page++; w.page > mostPage {
 			return nil, errors.New("the list of conversations does not end")
 		}
-		if err := s.ask(ctx, func() (err error) { w.rest, err = s.c.list(ctx, w.page); return err }); err != nil {
+		if err := s.ask(ctx, func() (err error) { w.rest, err = s.c.list(ctx, w.page, s.wait); return err }); err != nil {
 			return nil, err
 		}
 		if len(w.rest) == 0 || w.rest[0].number("last_activity_at") < w.since {
@@ -377,19 +414,41 @@ func (s *chatwootSession) past(ctx context.Context) (*ingest.Portion, error) {
 		s.c.history = max(s.c.history, id)
 	}
 	var x object
-	err := s.ask(ctx, func() error { return s.c.get(ctx, fmt.Sprintf("conversations/%d", id), &x) })
+	err := s.ask(ctx, func() error { return s.c.get(ctx, fmt.Sprintf("conversations/%d", id), &x, s.wait) })
 	if errors.Is(err, errNone) { // it was deleted, or it is not for the owner of the token
 		s.history = id
 		return &ingest.Portion{Stored: stored}, nil
 	}
-	if err != nil {
-		return nil, err
+	var p *ingest.Portion
+	if err == nil {
+		p, err = s.read(ctx, x, 0, stored)
 	}
-	p, err := s.read(ctx, x, 0, stored)
+	var status *statusError
+	if errors.As(err, &status) && status.of && s.c.fails(id) >= mostFails {
+		// It is set aside with what the server says, and the next ones are read.
+		p, err = &ingest.Portion{
+			Bodies: []string{fmt.Sprintf("conversation %d: %s", id, status)}, Stored: stored,
+			Position: func(int) string { return fmt.Sprintf("conversation %d", id) },
+		}, nil
+	}
 	if err == nil {
 		s.history = id
 	}
 	return p, err
+}
+
+// mostFails is how often one conversation of history may fail in a row before it is set aside.
+const mostFails = 3
+
+// fails counts how often a conversation failed in a row.
+func (c *ChatwootConsumer) fails(id int64) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failing != id {
+		c.failing, c.failed = id, 0
+	}
+	c.failed++
+	return c.failed
 }
 
 // read returns a conversation with its messages since a time, as webhooks tell of them.
@@ -442,7 +501,7 @@ func (s *chatwootSession) messages(ctx context.Context, id, since int64) (all []
 		if before > 0 {
 			path += fmt.Sprintf("?before=%d", before)
 		}
-		err := s.ask(ctx, func() error { return s.c.get(ctx, path, &answer) })
+		err := s.ask(ctx, func() error { return s.c.get(ctx, path, &answer, s.wait) })
 		if errors.Is(err, errNone) { // it was deleted just now
 			return all, nil
 		}

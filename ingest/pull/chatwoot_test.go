@@ -30,7 +30,9 @@ type chatwoot struct {
 	mu       sync.Mutex
 	all      map[int]fields // conversations
 	messages map[int][]fields
-	busy     int            // requests that are answered with 429 first
+	busy     int            // requests that are answered with 503 first
+	broken   int            // the conversation that cannot be read
+	foreign  bool           // somebody else answers for conversations
 	asked    map[string]int // how often each path was
 }
 
@@ -42,8 +44,16 @@ func newChatwoot(t *testing.T) *chatwoot {
 	mux.HandleFunc("GET /api/v1/accounts/3/conversations/{id}", func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.Atoi(r.PathValue("id"))
 		x, ok := c.all[id]
-		if !ok {
-			http.NotFound(w, r)
+		switch {
+		case id == c.broken:
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		case c.foreign:
+			http.NotFound(w, r) // not Chatwoot's
+			return
+		case !ok:
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(fields{"error": "Resource could not be found"})
 			return
 		}
 		_ = json.NewEncoder(w).Encode(x)
@@ -228,6 +238,42 @@ func TestChatwootWebhook(t *testing.T) {
 	}
 	if !slices.Contains(strings.Split(stored, "\x1e"), made.Events[0]) {
 		t.Errorf("read over the API\n%s\nby the webhook\n%s", stored, made.Events[0])
+	}
+}
+
+// TestChatwootBroken: a conversation of history that the server cannot give is set aside after some tries; an answer that
+// is not Chatwoot's passes nothing over.
+func TestChatwootBroken(t *testing.T) {
+	t.Parallel()
+	c, pool := newChatwoot(t), dbtest.Pool(t)
+	for i := 1; i <= 4; i++ {
+		c.write(i, i, 1795166042+i, nil)
+	}
+	c.broken, c.foreign = 2, true
+	c.follow(t, pool, "one")
+	messages(t, pool, 4) // by the list of what is new
+	brokertest.Until(t, func() string {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if n := c.asked["/api/v1/accounts/3/conversations/1"]; n < 2 {
+			return fmt.Sprintf("asked %d times for the first", n)
+		}
+		return ""
+	})
+	if n := brokertest.Count(t, pool, `select coalesce(max(committed), 0) from stream_parts where stream = 'conversations'`); n != 0 {
+		t.Errorf("passed over up to %d", n)
+	}
+	c.mu.Lock()
+	c.foreign = false
+	c.mu.Unlock()
+	brokertest.Until(t, func() string {
+		if n := brokertest.Count(t, pool, `select coalesce(max(committed), 0) from stream_parts where stream = 'conversations'`); n != 4 {
+			return fmt.Sprintf("read up to conversation %d", n)
+		}
+		return ""
+	})
+	if n := brokertest.Count(t, pool, `select count(*) from rejected_events where position = 'conversation 2'`); n != 1 {
+		t.Errorf("%d are set aside", n)
 	}
 }
 
