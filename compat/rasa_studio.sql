@@ -62,7 +62,7 @@ select row_id(2, 0), 'unknown', '';
 comment on view "MachineLearningModel" is 'Models that answered. Of platforms that tell none there is one of each version, and one for no version.';
 
 create view "Conversation" as
-select c.id, a.name as "assistantName", coalesce(r.name, 'unknown') as "assistantVersion",
+select c.id, a.name as "assistantName", coalesce((select r.name from releases r where r.version_id = c.version_id), 'unknown') as "assistantVersion",
 	c.user_messages as "totalNumberOfUserMessages", c.started_at as "startDate",
 	c.ended_at is not null or c.closes_at <= now() as ingested,
 	(case
@@ -74,15 +74,17 @@ select c.id, a.name as "assistantName", coalesce(r.name, 'unknown') as "assistan
 	case when c.environment_id <> 0 then row_id(1, c.environment_id) end as "environmentId"
 from public.conversations c
 join public.assistants a on a.id = c.assistant_id
-left join releases r on r.version_id = c.version_id
 left join public.review_states w on w.sender_id = c.sender_id and w.conversation_id = c.id
 where not c.test;
 comment on view "Conversation" is 'A conversation between a user and an assistant.';
 
 create view "ConversationEvent" as
-select e.id, e.conversation_id as "conversationId", e.at as timestamp, coalesce(r.model, row_id(2, 0)) as "modelId",
+select e.id, e.conversation_id as "conversationId", e.at as timestamp, coalesce((select r.model from releases r where r.version_id = e.version_id), row_id(2, 0)) as "modelId",
 	-- a condition on it may be asked before the one below
-	(case when k.type = any(enum_range(null::"ConversationEventType")::text[]) then k.type end)::"ConversationEventType" as type,
+	(case when k.type = any('{ACTION, SESSION_STARTED, SLOT, RESET_SLOTS, FLOW_STARTED, FLOW_INTERRUPTED, FLOW_RESUMED, FLOW_COMPLETED, FLOW_CANCELLED,
+		FORM, ACTIVE_LOOP, RESTART, CONVERSATION_INACTIVE, SESSION_ENDED, ENTITIES, FOLLOWUP, ACTION_EXECUTION_REJECTED,
+		STACK, ROUTING_SESSION_ENDED, REMINDER, CANCEL_REMINDER, REWIND, UNDO, EXPORT, PAUSE, RESUME,
+		LOOP_INTERRUPTED, AGENT_STARTED, AGENT_COMPLETED, AGENT_INTERRUPTED, AGENT_CANCELLED, AGENT_RESUMED}'::text[]) then k.type end)::"ConversationEventType" as type,
 	case when (select texts_shown()) then b.body else '{}'::json end as "rawData",
 	coalesce(case when (select texts_shown()) and json_typeof(b.body -> 'metadata') = 'object' then b.body -> 'metadata' end,
 		'{}'::json) as metadata,
@@ -111,12 +113,18 @@ cross join lateral (
 			else upper(e.type)
 		end as type
 ) as k
-left join public.event_payloads p on p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part
-	and p.at between c.started_at and c.last_at
-cross join lateral (select json_of(nullif(split_part(p.bodies, chr(30), e.pos + 1), '')) as body) as b
-left join releases r on r.version_id = e.version_id
+-- An aggregate has one row, so this is not read where no column of it is asked for.
+left join lateral (
+	select json_of(nullif(max(split_part(p.bodies, chr(30), e.pos + 1)), '')) as body
+	from public.event_payloads p
+	where p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part
+		and p.at between c.started_at and c.last_at
+) as b on true
 left join public.slots s on s.sender_id = e.sender_id and s.conversation_id = e.conversation_id and s.seq = e.seq
-where not c.test and k.type = any(enum_range(null::"ConversationEventType")::text[]);
+where not c.test and k.type = any('{ACTION, SESSION_STARTED, SLOT, RESET_SLOTS, FLOW_STARTED, FLOW_INTERRUPTED, FLOW_RESUMED, FLOW_COMPLETED, FLOW_CANCELLED,
+	FORM, ACTIVE_LOOP, RESTART, CONVERSATION_INACTIVE, SESSION_ENDED, ENTITIES, FOLLOWUP, ACTION_EXECUTION_REJECTED,
+	STACK, ROUTING_SESSION_ENDED, REMINDER, CANCEL_REMINDER, REWIND, UNDO, EXPORT, PAUSE, RESUME,
+	LOOP_INTERRUPTED, AGENT_STARTED, AGENT_COMPLETED, AGENT_INTERRUPTED, AGENT_CANCELLED, AGENT_RESUMED}'::text[]);
 comment on view "ConversationEvent" is 'An event of a conversation, of the documented types. Name a conversation, or a range of time of the conversations, in queries.';
 
 create view "VersionDailyStatistics" as

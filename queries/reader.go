@@ -48,25 +48,34 @@ where c.oid = to_regclass(@table::text) and a.attname <> all(@without::text[])
 group by c.relname`
 	// What is made in the schema later is granted too: an upgrade makes its views anew.
 	grantSchemaSQL = `
-select format('grant usage on schema %I to %I', @schema::text, @name::text)
-union all select format('grant select on all tables in schema %I to %I', @schema::text, @name::text)
-union all select format('alter default privileges in schema %I grant select on tables to %I', @schema::text, @name::text)
-union all select format('alter role %I set search_path = %I', @name::text, @schema::text)
-union all select format('revoke execute on all functions in schema %I from %I', @schema::text, @name::text)
-union all select format('alter default privileges in schema %I revoke execute on functions from %I', @schema::text, @name::text)`
-	grantTextsSQL = `
-select format('grant execute on function %I.texts() to %I', @schema::text, @name::text)
-union all select format('alter default privileges in schema %I grant execute on functions to %I', @schema::text, @name::text)`
-	leaveSchemaSQL = `
-select x
+select unnest(array[
+	format('grant usage on schema %I to %I', s.nspname, @name::text),
+	format('grant select on all tables in schema %I to %I', s.nspname, @name::text),
+	format('alter default privileges for role %I in schema %I grant select on tables to %I', o.rolname, s.nspname, @name::text),
+	format('alter role %I set search_path = %I', @name::text, s.nspname),
+	format('alter role %I set from_collapse_limit = 30', @name::text), -- views upon views are planned as a whole
+	format('alter role %I set join_collapse_limit = 30', @name::text)])
 from pg_namespace s
-cross join lateral unnest(array[
+join pg_roles o on o.oid = s.nspowner
+where s.nspname = @schema`
+	grantTextsSQL = `
+select unnest(array[
+	format('grant execute on function %I.texts() to %I', s.nspname, @name::text),
+	format('alter default privileges for role %I in schema %I grant execute on functions to %I', o.rolname, s.nspname, @name::text)])
+from pg_namespace s
+join pg_roles o on o.oid = s.nspowner
+where s.nspname = @schema`
+	leaveSchemaSQL = `
+select unnest(array[
 	format('revoke all on all tables in schema %I from %I', s.nspname, @name::text),
 	format('revoke all on all functions in schema %I from %I', s.nspname, @name::text),
-	format('alter default privileges in schema %I revoke all on tables from %I', s.nspname, @name::text),
-	format('alter default privileges in schema %I revoke all on functions from %I', s.nspname, @name::text),
+	format('alter default privileges for role %I in schema %I revoke all on tables from %I', o.rolname, s.nspname, @name::text),
+	format('alter default privileges for role %I in schema %I revoke all on functions from %I', o.rolname, s.nspname, @name::text),
 	format('revoke all on schema %I from %I', s.nspname, @name::text),
-	format('alter role %I reset search_path', @name::text)]) as x
+	format('alter role %I reset search_path', @name::text), format('alter role %I reset from_collapse_limit', @name::text),
+	format('alter role %I reset join_collapse_limit', @name::text)])
+from pg_namespace s
+join pg_roles o on o.oid = s.nspowner
 where s.nspname = any(@schemas::text[]) and has_schema_privilege(@name::text, s.oid, 'usage')`
 	grantWholeSQL = `select format('grant select on %I to %I', @table::text, @name::text)`
 	dropReaderSQL = `select format('grant %I to current_user', @name::text) union all
@@ -143,7 +152,11 @@ func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made 
 	}
 	if r.Schema != "" {
 		args := pgx.StrictNamedArgs{"name": r.Name, "schema": r.Schema}
-		if err := execMade(ctx, tx, grantSchemaSQL, args); err != nil || !r.Texts {
+		n, err := execMany(ctx, tx, grantSchemaSQL, args)
+		if err == nil && n == 0 {
+			err = ErrNotFound
+		}
+		if err != nil || !r.Texts {
 			return made, err
 		}
 		return made, execMade(ctx, tx, grantTextsSQL, args)
@@ -188,20 +201,26 @@ func DropReader(ctx context.Context, tx pgx.Tx, name string) error {
 
 // execMade executes the statements that a query makes.
 func execMade(ctx context.Context, tx pgx.Tx, sql string, args pgx.StrictNamedArgs) error {
+	_, err := execMany(ctx, tx, sql, args)
+	return err
+}
+
+// execMany does so too, and tells how many they were.
+func execMany(ctx context.Context, tx pgx.Tx, sql string, args pgx.StrictNamedArgs) (n int, err error) {
 	rows, _ := tx.Query(ctx, sql, args)
 	made, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, sql := range made {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			if e := (*pgconn.PgError)(nil); errors.As(err, &e) && e.Code == "42501" {
-				return fmt.Errorf("this login of the database may not make roles: %w", err)
+				return 0, fmt.Errorf("this login of the database may not make roles: %w", err)
 			}
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(made), nil
 }
 
 // scram returns what PostgreSQL stores of a password (RFC 5803), so that the password itself stands in no log of the
