@@ -244,13 +244,19 @@ func (d *Diagnosis) behind(ctx context.Context, db queries.DB) error {
 	if len(runs) > 0 && runs[0].Error != "" {
 		d.Say(false, "retention: the last run: %s", runs[0].Error)
 	}
-	for _, kind := range []queries.FoldKind{queries.FoldToMask, queries.FoldToRebuild} {
-		folds, err := queries.FoldRuns(ctx, db, kind)
+	for _, x := range []struct {
+		kind queries.FoldKind
+		what string
+	}{
+		{queries.FoldToMask, "masking what is stored"}, {queries.FoldToRebuild, "recalculating stored conversations"},
+		{queries.FoldToMap, "mapping a webhook's history again"},
+	} {
+		folds, err := queries.FoldRuns(ctx, db, x.kind)
 		if err != nil {
 			return err
 		}
 		if len(folds) > 0 && folds[0].Error != "" {
-			d.Say(false, "%s of what is stored: %s", kind, folds[0].Error)
+			d.Say(false, "%s: %s", x.what, folds[0].Error)
 		}
 	}
 	return nil
