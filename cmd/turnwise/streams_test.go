@@ -193,17 +193,21 @@ sources:
   - name: b
     rabbitmq:
       urls: ["amqp://u:p@h/"]
+  - name: c
+    chatwoot: {url: "https://chat.example.org/", account: 3, token: "${SECRET}"}
 `)
-	if err != nil || len(all) != 2 || all[0].Kafka.Password != `s3cret: "{` ||
+	if err != nil || len(all) != 3 || all[2].Mapping != "chatwoot" || all[2].Format != "neutral" ||
+		all[2].Chatwoot.Token != `s3cret: "{` || all[2].Chatwoot.URL != "https://chat.example.org" || all[0].Kafka.Password != `s3cret: "{` ||
 		all[0].Kafka.Topics[0] != "rasa_core_events" || all[1].Assistant != "default" ||
 		all[1].RabbitMQ.Prefetch != 1000 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for text, want := range map[string]string{
 		"sources:\n  - kafka: {brokers: [\"k:1\"]}": "source number 1: it needs a name",
-		"sources:\n  - name: a":                     "it needs one of kafka, rabbitmq and rasa_sql",
-		"sources:\n  - {name: a, kafka: {brokers: [\"k:1\"]}, rasa_sql: {url: \"postgres://h/rasa\"}}":     "it needs one of kafka, rabbitmq and rasa_sql",
+		"sources:\n  - name: a":                     "it needs one of kafka, rabbitmq, rasa_sql and chatwoot",
+		"sources:\n  - {name: a, kafka: {brokers: [\"k:1\"]}, rasa_sql: {url: \"postgres://h/rasa\"}}":     "it needs one of kafka, rabbitmq, rasa_sql and chatwoot",
 		"sources:\n  - name: a\n    kafka: {brokers: [\"k:1\"], topicz: [x]}":                              "topicz",
+		"sources:\n  - {name: a, chatwoot: {url: \"https://h\", account: 1}}":                              "token: an access token",
 		"sources:\n  - {name: a, format: csv, kafka: {brokers: [\"k:1\"]}}":                                "format",
 		"sources:\n  - name: a\n    kafka: {brokers: [\"k:1\"], password: \"${NO}\"}":                      "not set in the environment: ${NO}",
 		"sources:\n  - {name: a, kafka: {brokers: [\"k:1\"]}}\n  - {name: a, kafka: {brokers: [\"k:1\"]}}": "another one has the same name",
