@@ -248,7 +248,8 @@ func (d *Diagnosis) behind(ctx context.Context, db queries.DB) error {
 		kind queries.FoldKind
 		what string
 	}{
-		{queries.FoldToMask, "masking what is stored"}, {queries.FoldToRebuild, "recalculating stored conversations"},
+		{queries.FoldToMask, "masking what is stored"},
+		{queries.FoldToRebuild, "recalculating stored conversations"},
 		{queries.FoldToMap, "mapping a webhook's history again"},
 	} {
 		folds, err := queries.FoldRuns(ctx, db, x.kind)
