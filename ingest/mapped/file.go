@@ -152,6 +152,7 @@ func compile(program string) (*gojq.Code, error) {
 	}
 	return gojq.Compile(
 		q, gojq.WithFunction("digest", 0, 0, digest), gojq.WithFunction("rfc3339", 0, 0, rfc3339),
+		gojq.WithFunction("second", 0, 0, second),
 		gojq.WithFunction("event", 3, 3, event),
 	)
 }

@@ -42,6 +42,20 @@ func rfc3339(v any, _ []any) any {
 	return v // no time: whoever reads the event says so
 }
 
+// second cuts a time to whole seconds: a number, or a text of RFC 3339 in UTC; anything else stays as it is.
+func second(v any, _ []any) any {
+	const whole = len("2006-01-02T15:04:05")
+	switch x := v.(type) {
+	case float64:
+		return math.Floor(x)
+	case string:
+		if len(x) > whole && (x[whole] == '.' || len(x) == whole+1) && x[len(x)-1] == 'Z' {
+			return x[:whole] + ".000Z"
+		}
+	}
+	return v
+}
+
 // event makes an event of a type, a time and data, and leaves out what is null.
 func event(_ any, of []any) any {
 	data, ok := of[2].(map[string]any)

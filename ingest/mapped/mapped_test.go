@@ -119,6 +119,17 @@ else event("message"; 1795166042; {n: .n, text: .text}) end`)
 	}
 }
 
+// TestSecond: a time is cut to whole seconds; what is none stays.
+func TestSecond(t *testing.T) {
+	t.Parallel()
+	r := runner(t, `event("message"; 1; {s: [.[] | second]})`)
+	events, rej := one(r, `["2026-11-20T09:14:02.250Z","2026-11-20T09:14:02Z","2026-11-20T09:14:02.5+01:00",1795166042.9,1795166042,"x",null,true]`)
+	want := `"s":["2026-11-20T09:14:02.000Z","2026-11-20T09:14:02.000Z","2026-11-20T09:14:02.5+01:00",1795166042,1795166042,"x",null,true]`
+	if rej != nil || len(events) != 1 || !strings.Contains(events[0], want) {
+		t.Errorf("%s %v", events, rej)
+	}
+}
+
 // TestLargest: a body of nearly 1 MiB that gives 5,000 events is mapped.
 func TestLargest(t *testing.T) {
 	t.Parallel()
