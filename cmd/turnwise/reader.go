@@ -32,6 +32,9 @@ func (r *readerCreateCmd) Run(c *cli) error {
 				return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"schema": r.Schema, "texts": r.Texts}}, err
 			})
 		})
+		if errors.Is(err, queries.ErrNotFound) {
+			return fmt.Errorf("the schema %s is not there: the log of turnwise serve says why it could not be made", r.Schema)
+		}
 		if err != nil {
 			return fmt.Errorf("reader %s: %w", r.Name, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -94,7 +93,7 @@ func (c *ChatwootConsumer) Close() { c.client.CloseIdleConnections() }
 
 // Check tells whether the account can be read.
 func (c *ChatwootConsumer) Check(ctx context.Context) error {
-	_, err := c.list(ctx, 1, rest)
+	_, err := c.list(ctx, byActivity, 1, rest)
 	return err
 }
 
@@ -122,109 +121,11 @@ const (
 
 // Bounds of asking.
 const (
-	biggest  = 32 << 20 // bytes of an answer
-	overlap  = 60       // seconds before the place that are looked at again: clocks differ, and requests take their time
+	overlap  = 60 // seconds before the place that are looked at again: clocks differ, and requests take their time
 	again    = 72 * 60 * 60
 	againIn  = time.Hour // after which what happened in that time is read anew: a rating changes no activity
 	mostPage = 100_000   // pages of a list: beyond, something is wrong
 )
-
-// object is JSON of Chatwoot, of which all is kept.
-type object map[string]json.RawMessage
-
-func (o object) number(name string) int64 {
-	var f float64
-	_ = json.Unmarshal(o[name], &f) // what is no number is none
-	return int64(f)
-}
-
-// statusError is an answer that is none.
-type statusError struct {
-	status string
-	of     bool // it may be of what was asked for alone
-}
-
-func (e *statusError) Error() string { return "the Chatwoot server answers " + e.status }
-
-// errNone says that there is no such thing.
-var errNone = errors.New("there is none")
-
-// get asks for a path of the account. It waits by wait, where it is told to.
-func (c *ChatwootConsumer) get(
-	ctx context.Context, path string, into any, wait func(context.Context, time.Duration) error,
-) error {
-	to := fmt.Sprintf("%s/api/v1/accounts/%d/%s", c.cfg.URL, c.cfg.Account, path)
-	for tries := 1; ; tries++ {
-		pause, err := c.try(ctx, to, into)
-		if pause == 0 || tries == 5 {
-			return err
-		}
-		if err := wait(ctx, pause); err != nil {
-			return err
-		}
-	}
-}
-
-// try asks once; wait says that it may be asked again, after that long.
-func (c *ChatwootConsumer) try(ctx context.Context, to string, into any) (wait time.Duration, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
-	if err != nil {
-		return 0, errors.New("the address cannot be read")
-	}
-	req.Header.Set("api_access_token", c.cfg.Token) //nolint:canonicalheader // that is how Chatwoot has it
-	req.Header.Set("Accept", "application/json")
-	resp, err := c.client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
-		var said struct {
-			Error string `json:"error"`
-		}
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what cannot be read is not Chatwoot's
-		if json.Unmarshal(body, &said) != nil || said.Error == "" {
-			return 0, errors.New("the Chatwoot server answers 404 Not Found, but not as Chatwoot does: check the URL, and what stands before it")
-		}
-		return 0, errNone
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return 0, fmt.Errorf("the Chatwoot server answers %s: check the token, and that it is of this account", resp.Status)
-	case http.StatusTooManyRequests:
-		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // else as below
-		return time.Duration(min(max(seconds, 5), 120)) * time.Second, errors.New("the Chatwoot server says that these are too many requests: lower per_minute")
-	default:
-		return 0, &statusError{resp.Status, resp.StatusCode >= 500 && resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusBadGateway}
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, biggest+1))
-	if err != nil {
-		return 0, err
-	}
-	if len(body) > biggest {
-		return 0, errors.New("the Chatwoot server answers with more than 32 MiB")
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return 0, errors.New("the Chatwoot server answers with something else than its API does: check the URL")
-	}
-	return 0, nil
-}
-
-// list returns a page of the conversations, those with the latest activity first.
-func (c *ChatwootConsumer) list(
-	ctx context.Context, page int, wait func(context.Context, time.Duration) error,
-) ([]object, error) {
-	var answer struct {
-		Data struct {
-			Payload []object `json:"payload"`
-		} `json:"data"`
-	}
-	err := c.get(ctx, fmt.Sprintf("conversations?status=all&assignee_type=all&sort_by=last_activity_at_desc&page=%d", page), &answer, wait)
-	if errors.Is(err, errNone) {
-		err = errors.New("there is no such account, or the URL is not that of Chatwoot")
-	}
-	return answer.Data.Payload, err
-}
 
 // chatwootSession reads an account.
 type chatwootSession struct {
@@ -266,7 +167,7 @@ func (c *ChatwootConsumer) Open(ctx context.Context, m ingest.Memory, _ func(err
 		return nil, s.give(ctx, err)
 	}
 	s.history, s.since = s.kept, s.keptTime
-	first, err := c.list(ctx, 1, s.wait)
+	first, err := c.list(ctx, byActivity, 1, s.wait)
 	if err != nil {
 		return nil, s.give(ctx, err)
 	}
@@ -286,18 +187,11 @@ func (c *ChatwootConsumer) Open(ctx context.Context, m ingest.Memory, _ func(err
 
 // findNewest asks for the number of the newest conversation.
 func (s *chatwootSession) findNewest(ctx context.Context) error {
-	var answer struct {
-		Data struct {
-			Payload []object `json:"payload"`
-		} `json:"data"`
-	}
-	if err := s.c.get(ctx, "conversations?status=all&assignee_type=all&sort_by=created_at_desc&page=1", &answer, s.wait); err != nil {
-		return err
-	}
-	for _, x := range answer.Data.Payload {
+	first, err := s.c.list(ctx, byCreation, 1, s.wait)
+	for _, x := range first {
 		s.newest = max(s.newest, x.number("id"))
 	}
-	return nil
+	return err
 }
 
 // wait waits, and goes on holding the account.
@@ -372,7 +266,7 @@ func (s *chatwootSession) step(ctx context.Context) (*ingest.Portion, error) {
 		if w.page++; w.page > mostPage {
 			return nil, errors.New("the list of conversations does not end")
 		}
-		if err := s.ask(ctx, func() (err error) { w.rest, err = s.c.list(ctx, w.page, s.wait); return err }); err != nil {
+		if err := s.ask(ctx, func() (err error) { w.rest, err = s.c.list(ctx, byActivity, w.page, s.wait); return err }); err != nil {
 			return nil, err
 		}
 		if len(w.rest) == 0 || w.rest[0].number("last_activity_at") < w.since {
