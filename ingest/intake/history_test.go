@@ -300,6 +300,10 @@ func TestHistorySlots(t *testing.T) {
 	if in := dbtest.Holding(t, d.pool, "zephyrine"); !slices.Contains(in, "webhook_bodies") {
 		t.Errorf("what came before is not kept: %v", in)
 	}
+	var whole, blank int
+	if err := d.pool.QueryRow(t.Context(), `select count(*) filter (where whole), count(*) filter (where body = '' and not whole) from webhook_bodies`).Scan(&whole, &blank); err != nil || whole != 1 || blank != 1 {
+		t.Errorf("%d bodies are kept whole and %d not at all, %v", whole, blank, err)
+	}
 	m, err := mask.New(rules.Rules)
 	if err != nil {
 		t.Fatal(err)
