@@ -806,7 +806,7 @@ func WebhookPage(m Webhook) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "\"><label class=\"check\"><input type=\"checkbox\" name=\"sure\" value=\"yes\" required> What is stored stays; nothing more is taken.</label> <button class=\"btn danger\">Remove the webhook</button></form>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "\"><label class=\"check\"><input type=\"checkbox\" name=\"sure\" value=\"yes\" required> Stored conversations stay. The bodies kept here are deleted, and nothing more is taken.</label> <button class=\"btn danger\">Remove the webhook</button></form>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

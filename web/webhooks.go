@@ -56,7 +56,7 @@ func (s *server) webhooks(w http.ResponseWriter, r *http.Request) error {
 	}
 	m := views.Webhooks{Page: s.page(r, "Webhooks", "Admin"), Shipped: s.Mappings.Shipped(), HasKey: s.Box != nil}
 	if r.URL.Query().Get("said") == "removed" {
-		m.Said = "The webhook is removed. What it brought stays."
+		m.Said = "The webhook is removed, with the bodies it kept. Its conversations stay."
 	}
 	for _, x := range all {
 		row := views.WebhookRow{
