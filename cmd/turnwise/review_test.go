@@ -168,7 +168,7 @@ func (r *reviewer) reviewsQueue() {
 	waitFor(
 		t, ctx,
 		inItem+` && location.pathname === "`+first+
-			`" && document.querySelector(".star.on")?.textContent === "2" && document.querySelector(".state").textContent.includes("in part")`,
+			`" && document.querySelector(".star.on")?.textContent === "2" && document.querySelector("#work .state").textContent.includes("in part")`,
 	)
 	waitFor(t, ctx, progress(0))
 	seen := map[string]bool{}
