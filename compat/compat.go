@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +19,7 @@ import (
 	"turnwise/queries"
 )
 
-//go:embed *.sql
+//go:embed *.sql *.columns examples
 var files embed.FS
 
 const (
@@ -53,14 +54,76 @@ const (
 func Apply(ctx context.Context, pool *pgxpool.Pool) error {
 	var all []error
 	for _, schema := range queries.VendorSchemas {
-		text, err := files.ReadFile(schema + ".sql")
+		text, err := definition(schema)
 		if err != nil {
 			return err
 		}
-		all = append(all, apply(ctx, pool, schema, string(text)))
+		all = append(all, apply(ctx, pool, schema, text))
 	}
 	return errors.Join(all...)
 }
+
+// bodies is how the body of an event e of a conversation c is joined to it, as b.body.
+type bodies string
+
+const (
+	// An aggregate has one row, so it is not read where no column of it is asked for.
+	bodyOfOne bodies = `left join lateral (
+	select json_of(nullif(max(split_part(p.bodies, chr(30), e.pos + 1)), '')) as body,
+		json_of(nullif(max(split_part(p.bodies, chr(30), e.pos + 1)), ''))::json -> 'metadata' as metadata
+	from public.event_payloads p
+	where p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part
+		and p.at between c.started_at and c.last_at
+) as b on true`
+	// A bundle is taken apart once for all of its events: for who reads all of them.
+	bodiesOfAll bodies = `left join (
+	public.event_payloads p
+	cross join lateral (select string_to_array(p.bodies, chr(30)) as bodies offset 0) as bundle
+) on p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part
+cross join lateral (
+	select json_of(nullif(bundle.bodies[e.pos + 1], '')) as body, json_of(nullif(bundle.bodies[e.pos + 1], ''))::json -> 'metadata' as metadata
+	offset 0
+) as b`
+)
+
+// source is the text of a file of SQL: :schema is the schema's name, :json_bodies and :bodies join the body of an event
+// as JSON and as text.
+func source(name, schema string, how bodies) (string, error) {
+	text, err := files.ReadFile(name + ".sql")
+	if err != nil {
+		return "", err
+	}
+	return strings.NewReplacer(
+		":schema", schema, ":json_bodies", string(how), ":bodies", strings.ReplaceAll(string(how), "json_of", ""),
+	).Replace(string(text)), nil
+}
+
+// definition is the SQL that makes a schema.
+func definition(schema string) (string, error) {
+	var b strings.Builder
+	for _, name := range []string{"shared", schema} {
+		text, err := source(name, schema, bodyOfOne)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(text)
+	}
+	tables, err := Tables(schema)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range tables {
+		name := pgx.Identifier{t.Name}.Sanitize()
+		fmt.Fprintf(&b, "comment on view %s is %s;\n", name, quote(t.Meaning))
+		for _, c := range t.Columns {
+			fmt.Fprintf(&b, "comment on column %s.%s is %s;\n", name, pgx.Identifier{c.Name}.Sanitize(), quote(c.Meaning))
+		}
+	}
+	return b.String(), nil
+}
+
+// quote writes a text of our own files as SQL.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 func apply(ctx context.Context, pool *pgxpool.Pool, schema, text string) error {
 	sum := sha256.Sum256([]byte(text))

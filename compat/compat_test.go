@@ -39,90 +39,6 @@ func apply(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// columns are the documented ones of each table, with their types here; a ? marks those that may be null.
-var columns = map[string]map[string]string{
-	"rasa_studio.Conversation": {
-		"id": "uuid", "assistantName": "text", "assistantVersion": "text", "totalNumberOfUserMessages": "integer",
-		"startDate": "timestamp with time zone", "ingested": "boolean", "reviewState": `rasa_studio."ReviewState"`,
-		"csatRating": `rasa_studio."CsatRating"?`, "lastReviewedAt": "timestamp with time zone?",
-		"escalatedAt": "timestamp with time zone?", "environmentId": "text?",
-	},
-	"rasa_studio.ConversationEvent": {
-		"id": "uuid", "conversationId": "uuid", "timestamp": "timestamp with time zone", "modelId": "text",
-		"type": `rasa_studio."ConversationEventType"`, "rawData": "json", "metadata": "json", "actionText": "text?",
-		"name": "text?", "slotValue": "json?", "flowId": "text?", "stepId": "text?", "agentId": "text?",
-	},
-	"rasa_studio.VersionDailyStatistics": {
-		"id": "text", "date": "timestamp with time zone", "channelName": "text", "version": "text", "totalSessions": "integer",
-		"automatedCount": "integer", "escalatedCount": "integer", "averageLatencyMs": "double precision",
-		"p50LatencyMs": "double precision", "p95LatencyMs": "double precision", "p99LatencyMs": "double precision",
-		"csatSatisfied": "integer", "csatUnsatisfied": "integer", "csatUnanswered": "integer", "customSuccessCount": "integer?",
-		"customFailureCount": "integer?", "createdAt": "timestamp with time zone", "updatedAt": "timestamp with time zone",
-		"successCriteriaId": "text?",
-	},
-	"rasa_studio.FlowDailyStatistics": {
-		"id": "text", "date": "timestamp with time zone", "flowName": "text", "totalSessions": "integer",
-		"automatedCount": "integer", "escalatedCount": "integer", "createdAt": "timestamp with time zone",
-		"updatedAt": "timestamp with time zone",
-	},
-	"rasa_studio.SuccessCriteria": {
-		"id": "text", "assistantName": "text", "includedFlows": "text[]", "excludedFlows": "text[]",
-		"createdAt": "timestamp with time zone", "updatedAt": "timestamp with time zone",
-	},
-	// referred to, and not documented
-	"rasa_studio.Environment":          {"id": "text", "name": "text"},
-	"rasa_studio.MachineLearningModel": {"id": "text", "name": "text", "assistantName": "text"},
-}
-
-// TestColumns: the tables have the documented columns with their types, and no others.
-func TestColumns(t *testing.T) {
-	t.Parallel()
-	pool := dbtest.Pool(t)
-	apply(t, pool)
-	rows, _ := pool.Query(t.Context(), `
-select n.nspname || '.' || c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
-from pg_class c
-join pg_namespace n on n.oid = c.relnamespace
-join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
-where n.nspname = any($1) and c.relkind = 'v' and c.relname <> 'releases'`, queries.VendorSchemas)
-	var table, column, typ string
-	found := map[string]int{}
-	if _, err := pgx.ForEachRow(rows, []any{&table, &column, &typ}, func() error {
-		found[table]++
-		if want := strings.TrimSuffix(columns[table][column], "?"); typ != want {
-			t.Errorf("%s.%s is of type %s, documented as %q", table, column, typ, want)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	for table, all := range columns {
-		if found[table] != len(all) {
-			t.Errorf("%s has %d columns, documented are %d", table, found[table], len(all))
-		}
-	}
-	text, err := os.ReadFile(filepath.Join("..", "..", "shared", "reference", "rasa-studio-analytics-database.txt"))
-	if err != nil {
-		t.Skip("SKIPPED: ", err)
-	}
-	for table, all := range columns {
-		name, ok := strings.CutPrefix(table, "rasa_studio.")
-		_, part, documented := strings.Cut(string(text), "\n"+name+"\n")
-		if !ok || !documented {
-			continue
-		}
-		part, _, _ = strings.Cut(part, "\n\n")
-		for column, typ := range all {
-			_, line, there := strings.Cut(part, "\n"+column+" | ")
-			line, _, _ = strings.Cut(line, "\n")
-			words := strings.Split(line, " | ")
-			if !there || (len(words) > 2) != strings.HasSuffix(typ, "?") {
-				t.Errorf("%s.%s: %q is documented", table, column, line)
-			}
-		}
-	}
-}
-
 // studied is a database with the shared conversations, counted.
 func studied(t *testing.T) *pgxpool.Pool {
 	t.Helper()
@@ -153,6 +69,9 @@ func studied(t *testing.T) *pgxpool.Pool {
 	}
 	now := func() time.Time { return time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC) }
 	if err := jobs.RollUp(t.Context(), pool, figures.NewGrid(time.UTC), -time.Second, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), "analyze"); err != nil {
 		t.Fatal(err)
 	}
 	apply(t, pool)
@@ -259,16 +178,34 @@ func TestRasaStudio(t *testing.T) {
 			t.Errorf("%+v, want %+v", g, want)
 		}
 	}
-	for table, all := range columns {
-		for column, typ := range all {
-			if strings.HasSuffix(typ, "?") {
+	complete(t, pool, "rasa_studio")
+}
+
+// complete tells of columns that must not be null and are.
+func complete(t *testing.T, pool *pgxpool.Pool, schema string) {
+	t.Helper()
+	for _, table := range tables(t, schema) {
+		for _, c := range table.Columns {
+			if c.Null {
 				continue
 			}
-			if n := one(fmt.Sprintf(`select count(*) from %s where %q is null`, quoted(table), column)); n != "0" {
-				t.Errorf("%s.%s is null in %s rows", table, column, n)
+			var n int
+			if err := pool.QueryRow(t.Context(), fmt.Sprintf(
+				`select count(*) from %s where %q is null`, pgx.Identifier{schema, table.Name}.Sanitize(), c.Name,
+			)).Scan(&n); err != nil || n != 0 {
+				t.Errorf("%s.%s.%s is null in %d rows, %v", schema, table.Name, c.Name, n, err)
 			}
 		}
 	}
+}
+
+func tables(t *testing.T, schema string) []compat.Table {
+	t.Helper()
+	all, err := compat.Tables(schema)
+	if err != nil || len(all) == 0 {
+		t.Fatal(len(all), err)
+	}
+	return all
 }
 
 func cmpOr(p, q *float64) *float64 {
@@ -278,17 +215,11 @@ func cmpOr(p, q *float64) *float64 {
 	return q
 }
 
-func quoted(table string) string {
-	schema, name, _ := strings.Cut(table, ".")
-	return pgx.Identifier{schema, name}.Sanitize()
-}
-
 // TestMerged: a name of two assistants is told apart, and a row that several of ours make has the percentiles of all
 // their turns. NaN in a body does no harm.
 func TestMerged(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
-	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
 	var bodies []string
 	for i, of := range []string{"staging", "production"} {
 		for _, assistant := range []string{"bank", "shop"} {
@@ -307,20 +238,7 @@ func TestMerged(t *testing.T) {
 		}
 	}
 	for i, of := range []string{"staging", "production"} {
-		src, err := w.Open(t.Context(), ingest.Source{Name: of, Kind: "file", Assistant: "x", Environment: of})
-		if err != nil {
-			t.Fatal(err)
-		}
-		some := bodies[i*len(bodies)/2 : (i+1)*len(bodies)/2]
-		n := 0
-		if _, err := w.Run(t.Context(), src, ingest.Bodies(func() (ingest.Body, error) {
-			if n++; n > len(some) {
-				return ingest.Body{}, io.EOF
-			}
-			return ingest.Body{Bytes: []byte(some[n-1])}, nil
-		}), ingest.Options{}); err != nil {
-			t.Fatal(err)
-		}
+		put(t, pool, ingest.Source{Name: of, Kind: "file", Assistant: "x", Environment: of}, bodies[i*len(bodies)/2:(i+1)*len(bodies)/2]...)
 	}
 	now := func() time.Time { return time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC) }
 	berlin, err := time.LoadLocation("Europe/Berlin")
@@ -440,5 +358,57 @@ func TestLogin(t *testing.T) {
 	set(queries.Reader{Name: name})
 	if _, err := connect().Exec(ctx, `select * from rasa_studio."Conversation"`); err == nil {
 		t.Error("the schema is still read")
+	}
+}
+
+// TestTextsHidden: a login of a schema reads all of its tables, and without texts nothing of what was said, and by whom.
+func TestTextsHidden(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	store(t, pool)
+	apply(t, pool)
+	ctx := t.Context()
+	secrets := []string{"where is my card", "Let me look", "Your card", "u-1", "192.0.2", "Ada", "ada@example.org", "host-1", "gold", "EUR", "12.9", "pro\""}
+	for _, schema := range queries.VendorSchemas {
+		for _, texts := range []bool{false, true} {
+			name := fmt.Sprintf("reader_%x", rand.Uint64())
+			if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+				_, err := queries.SetReader(ctx, tx, queries.Reader{Name: name, Schema: schema, Texts: texts}, "a password of nobody")
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				ctx := context.WithoutCancel(ctx)
+				_ = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return queries.DropReader(ctx, tx, name) })
+			})
+			cfg := pool.Config().ConnConfig.Copy()
+			cfg.User, cfg.Password = name, "a password of nobody"
+			conn, err := pgx.ConnectConfig(ctx, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all strings.Builder
+			for _, table := range tables(t, schema) {
+				var text string
+				if err := conn.QueryRow(ctx, fmt.Sprintf("select coalesce(string_agg(x::text, ' '), '') from %q as x", table.Name)).Scan(&text); err != nil {
+					t.Errorf("%s.%s with texts %t: %v", schema, table.Name, texts, err)
+				}
+				all.WriteString(text)
+			}
+			conn.Close(ctx)
+			shown := 0
+			for _, secret := range secrets {
+				if strings.Contains(all.String(), secret) {
+					shown++
+					if !texts {
+						t.Errorf("%s shows %q without texts: %s", schema, secret, all.String()[max(0, strings.Index(all.String(), secret)-80):][:120])
+					}
+				}
+			}
+			if texts && shown == 0 {
+				t.Errorf("%s shows nothing with texts", schema)
+			}
+		}
 	}
 }

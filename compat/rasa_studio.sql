@@ -14,36 +14,23 @@ language sql immutable strict parallel safe
 as $$ select substr(x, 1, 8) || '-' || substr(x, 9, 4) || '-8' || lpad(to_hex(kind), 3, '0') || '-8000-00000000' || substr(x, 13, 4)
 	from lpad(to_hex(number), 16, '0') as x $$;
 
--- JSON as it came; {} where it is none, as of NaN, or where retention removed it.
-create function json_of(body text) returns json
-language plpgsql immutable parallel safe
-as $$
-begin
-	return coalesce(body, '{}')::json;
-exception when others then
-	return '{}'::json;
-end $$;
-
--- Whoever may execute this reads what was said.
-create function texts() returns void language sql as '';
-revoke execute on function texts() from public;
-create function texts_shown() returns boolean
-language sql stable parallel safe
-as $$ select has_function_privilege('rasa_studio.texts()', 'execute') $$;
-
 create view "Environment" as
 select row_id(1, id) as id, name
 from public.environments;
-comment on view "Environment" is 'Environments in which conversations took place.';
+
+-- The model's id, a UUID in any case; of other platforms the version's.
+create function model_of(model_id text, version_id bigint) returns text
+language sql immutable parallel safe
+return case
+	when model_id ~ '^[0-9a-fA-F]{32}$' then model_id::uuid::text
+	when model_id ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then lower(model_id)
+	else row_id(2, coalesce(version_id, 0))
+end;
 
 -- Releases, named so that a name of two assistants can be told apart.
 create view releases as
 select v.id as version_id, a.name as assistant, coalesce(nullif(v.model_name, ''), nullif(v.model_id, ''), 'unknown') as name,
-	case
-		when v.model_id ~ '^[0-9a-fA-F]{32}$' then v.model_id::uuid::text
-		when v.model_id ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then lower(v.model_id)
-		else row_id(2, v.id)
-	end as model,
+	model_of(v.model_id, v.id) as model,
 	exists (
 		select
 		from public.versions o
@@ -52,14 +39,12 @@ select v.id as version_id, a.name as assistant, coalesce(nullif(v.model_name, ''
 	) as shared
 from public.versions v
 join public.assistants a on a.id = v.assistant_id;
-comment on view releases is 'Not of Rasa Studio: versions as the other tables name them.';
 
 create view "MachineLearningModel" as
 select distinct on (model) model as id, name, assistant as "assistantName"
 from releases
 union all
 select row_id(2, 0), 'unknown', '';
-comment on view "MachineLearningModel" is 'Models that answered. Of platforms that tell none there is one of each version, and one for no version.';
 
 create view "Conversation" as
 select c.id, a.name as "assistantName", coalesce((select r.name from releases r where r.version_id = c.version_id), 'unknown') as "assistantVersion",
@@ -76,19 +61,17 @@ from public.conversations c
 join public.assistants a on a.id = c.assistant_id
 left join public.review_states w on w.sender_id = c.sender_id and w.conversation_id = c.id
 where not c.test;
-comment on view "Conversation" is 'A conversation between a user and an assistant.';
 
 create view "ConversationEvent" as
-select e.id, e.conversation_id as "conversationId", e.at as timestamp, coalesce((select r.model from releases r where r.version_id = e.version_id), row_id(2, 0)) as "modelId",
+select e.id, e.conversation_id as "conversationId", e.at as timestamp, model_of(v.model_id, v.id) as "modelId",
 	-- a condition on it may be asked before the one below
 	(case when k.type = any('{ACTION, SESSION_STARTED, SLOT, RESET_SLOTS, FLOW_STARTED, FLOW_INTERRUPTED, FLOW_RESUMED, FLOW_COMPLETED, FLOW_CANCELLED,
 		FORM, ACTIVE_LOOP, RESTART, CONVERSATION_INACTIVE, SESSION_ENDED, ENTITIES, FOLLOWUP, ACTION_EXECUTION_REJECTED,
 		STACK, ROUTING_SESSION_ENDED, REMINDER, CANCEL_REMINDER, REWIND, UNDO, EXPORT, PAUSE, RESUME,
 		LOOP_INTERRUPTED, AGENT_STARTED, AGENT_COMPLETED, AGENT_INTERRUPTED, AGENT_CANCELLED, AGENT_RESUMED}'::text[]) then k.type end)::"ConversationEventType" as type,
 	case when (select texts_shown()) then b.body else '{}'::json end as "rawData",
-	coalesce(case when (select texts_shown()) and json_typeof(b.body -> 'metadata') = 'object' then b.body -> 'metadata' end,
-		'{}'::json) as metadata,
-	case when k.type = 'ACTION' then coalesce(nullif(e.name, ''), b.body ->> 'action_text') end as "actionText",
+	case when (select texts_shown()) and starts_with(b.metadata::text, '{') then b.metadata else '{}'::json end as metadata,
+	case when k.type = 'ACTION' then nullif(e.name, '') end as "actionText",
 	nullif(e.name, '') as name,
 	case
 		when k.type <> 'SLOT' then null
@@ -98,6 +81,7 @@ select e.id, e.conversation_id as "conversationId", e.at as timestamp, coalesce(
 	nullif(e.flow_id, '') as "flowId", nullif(e.step_id, '') as "stepId", nullif(e.agent_id, '') as "agentId"
 from public.conversations c
 join public.events e on e.sender_id = c.sender_id and e.conversation_id = c.id and e.at between c.started_at and c.last_at
+left join public.versions v on v.id = e.version_id
 cross join lateral (
 	select case e.type
 			when 'flow' then case e.name
@@ -113,19 +97,12 @@ cross join lateral (
 			else upper(e.type)
 		end as type
 ) as k
--- An aggregate has one row, so this is not read where no column of it is asked for.
-left join lateral (
-	select json_of(nullif(max(split_part(p.bodies, chr(30), e.pos + 1)), '')) as body
-	from public.event_payloads p
-	where p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part
-		and p.at between c.started_at and c.last_at
-) as b on true
+:json_bodies
 left join public.slots s on s.sender_id = e.sender_id and s.conversation_id = e.conversation_id and s.seq = e.seq
 where not c.test and k.type = any('{ACTION, SESSION_STARTED, SLOT, RESET_SLOTS, FLOW_STARTED, FLOW_INTERRUPTED, FLOW_RESUMED, FLOW_COMPLETED, FLOW_CANCELLED,
 	FORM, ACTIVE_LOOP, RESTART, CONVERSATION_INACTIVE, SESSION_ENDED, ENTITIES, FOLLOWUP, ACTION_EXECUTION_REJECTED,
 	STACK, ROUTING_SESSION_ENDED, REMINDER, CANCEL_REMINDER, REWIND, UNDO, EXPORT, PAUSE, RESUME,
 	LOOP_INTERRUPTED, AGENT_STARTED, AGENT_COMPLETED, AGENT_INTERRUPTED, AGENT_CANCELLED, AGENT_RESUMED}'::text[]);
-comment on view "ConversationEvent" is 'An event of a conversation, of the documented types. Name a conversation, or a range of time of the conversations, in queries.';
 
 create view "VersionDailyStatistics" as
 select md5(g.day || chr(31) || g.channel || chr(31) || g.version)::uuid::text as id,
@@ -177,7 +154,6 @@ left join lateral (
 		and c.started_at < (g.day + 1)::timestamp at time zone z.zone and c.assistant_id = any(g.assistants)
 		and c.channel_id = any(g.channels) and c.version_id = any(g.versions)
 ) as x on g.timed > 1;
-comment on view "VersionDailyStatistics" is 'Conversations by the day on which they began, in the workspace''s time zone, and by channel and version.';
 
 create view "FlowDailyStatistics" as
 select md5(d.day || chr(31) || d.flow)::uuid::text as id, d.day::timestamp at time zone z.zone as date, d.flow as "flowName",
@@ -187,7 +163,6 @@ from public.daily_flow_figures d
 cross join (select zone from public.rollup_state) as z
 where d.flow not like 'pattern\_%' and d.touched > 0
 group by d.day, d.flow, z.zone;
-comment on view "FlowDailyStatistics" is 'Conversations with anything of a flow by the day on which they began.';
 
 create view "SuccessCriteria" as
 select row_id(3, s.id) as id, a.name as "assistantName",
@@ -197,4 +172,3 @@ select row_id(3, s.id) as id, a.name as "assistantName",
 from public.success_criteria s
 join public.assistants a on a.id = s.assistant_id
 where s.activated_at is not null;
-comment on view "SuccessCriteria" is 'Every version of an assistant''s success criteria; in force is the one that was updated last.';

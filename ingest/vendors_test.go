@@ -3,6 +3,8 @@ package ingest_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,39 +18,6 @@ import (
 	"turnwise/ingest/wire"
 	"turnwise/queries/dbtest"
 )
-
-// everything is an event of each kind with every field that A8Chat's and SentiOne's tables have a place for.
-var everything = []string{
-	`{"id":"e1","type":"user.updated","time":"2026-11-20T09:00:00.000Z","data":{"org_id":"acme","bot_id":"shop","channel":"Web","user_id":"u-1",
-	"first_seen":"2026-11-20T08:59:59Z","custom":{"tier":"gold"},"traits":{"timezone":"Asia/Kolkata","lang":"en","url":"https://shop.example/","ip_address":"192.0.2.7",
-	"geo":{"latitude":12.9,"longitude":77.6},"device":{"os":"Linux","browser_name":"Chrome","browser_version":"78.5","name":"PC","screen_width":1440,"screen_height":900,"orientation":"landscape"},
-	"network":{"isp":"Jio","speed_mbps":25.5},"channel_data":{"page":"p1"}}}}`,
-	`{"id":"e2","type":"conversation.updated","time":"2026-11-20T09:05:00.000Z","data":{"org_id":"acme","bot_id":"shop","channel":"Web","user_id":"u-1","conversation_id":"c-1",
-	"internal_id":"i-1","author_verified":true,"started_at":"2026-11-20T09:00:01Z","ended_at":"2026-11-20T09:05:00Z","end_reason":"completed","tags":["card"],"metadata":{"plan":"pro"}}}`,
-	`{"id":"e3","type":"message","time":"2026-11-20T09:00:02.000Z","data":{"org_id":"acme","bot_id":"shop","channel":"Web","user_id":"u-1","conversation_id":"c-1","message_id":"m1",
-	"author":"user","message_type":"text","text":"where is my card","content":{"text":"where is my card"},"is_handled":true,"handling_agent":"bot-7","from_suggestion":true,
-	"turn":{"intents":[{"name":"card_status","score":0.93}],"entities":[{"entity":"product","value":"card"}],"triggered":"card_flow","response_ms":450,
-	"calls":[{"kind":"nlu","name":"basicNLP","called":true,"handled":true},{"kind":"spellcheck","called":true,"status":200,"ms":12,"altered":true,"altered_text":"where is my card?"},
-	{"kind":"nlu","name":"LUIS","provider":"LUIS","called":true,"status":200,"ms":80,"error":"slow"}]}}}`,
-	`{"id":"e4","type":"message","time":"2026-11-20T09:00:02.450Z","data":{"org_id":"acme","bot_id":"shop","channel":"Web","conversation_id":"c-1","message_id":"m2","author":"bot",
-	"agent_id":"bot-7","message_type":"HyperLink","reply_to_id":"m1","response_ms":450,"text":"Let me look.","content":{"text":"Let me look."},"reply_source":["flow","qna"],"flow":"card_flow","step":"ask",
-	"options":[{"title":"Yes","payload":"yes"}],"attachments":[{"type":"image","url":"https://shop.example/a.png"}],
-	"turn":{"dialog_state":{"id":"s1","name":"say: ask","context":"card_flow","tags":["card"]},"states":[{"name":"say: hello"}],"variables":{"card":"gold"},"tags":["card"],"topics":["cards"],
-	"commands":[{"name":"SetAuthor","value":"u-1"}],"errors":[{"kind":"timeout","message":"crm"}],"nlu_ms":80,"dialog_ms":300,"response_ms":450,
-	"calls":[{"kind":"integration","name":"crm","ms":70,"status":200}]}}}`,
-	`{"id":"e5","type":"conversation.state_changed","time":"2026-11-20T09:00:03.000Z","data":{"org_id":"acme","bot_id":"shop","conversation_id":"c-1","state_id":"st-1","state":"TransferChat","by":"bot",
-	"handler":{"kind":"queue","team_id":"g-1"},"reason":"asked","custom":{"skill":"cards"}}}`,
-	`{"id":"e6","type":"conversation.state_changed","time":"2026-11-20T09:00:10.000Z","data":{"org_id":"acme","bot_id":"shop","conversation_id":"c-1","state":"assignedChat","by":"human","agent_id":"ag-1","team_id":"g-1"}}`,
-	`{"id":"e7","type":"message","time":"2026-11-20T09:00:20.000Z","data":{"org_id":"acme","bot_id":"shop","conversation_id":"c-1","message_id":"m3","author":"human","agent_id":"ag-1","agent_session_id":"as-1",
-	"message_type":"text","reply_to_id":"m1","response_ms":10000,"text":"Your card is on its way.","content":{"text":"Your card is on its way."},"word_count":6,
-	"assist":{"used":true,"passed":true,"edited":true,"pilot_on":true,"pilot_passed":true,"is_faq":true,"faq_id":"f-1"}}}`,
-	`{"id":"e8","type":"activity","time":"2026-11-20T09:00:30.000Z","data":{"org_id":"acme","bot_id":"shop","channel":"Web","user_id":"u-1","activity_id":"a-1","name":"widgetMaximize","error":"blocked"}}`,
-	`{"id":"e9","type":"activity","time":"2026-11-20T09:00:31.000Z","data":{"org_id":"acme","bot_id":"shop","conversation_id":"c-1","external_user_id":"host-1","name":{"name":"checkout","cart":3},"error":{"details":"two items"}}}`,
-	`{"id":"e10","type":"activity","time":"2026-11-20T09:00:32.000Z","data":{"org_id":"acme","bot_id":"shop","conversation_id":"c-1","actor":"human","agent_id":"ag-1","agent_session_id":"as-1","name":"loggedIn","custom":{"desk":4}}}`,
-	`{"id":"e11","type":"agent.status_changed","time":"2026-11-20T08:30:00.000Z","data":{"org_id":"acme","bot_id":"shop","agent_id":"ag-1","status":"available","name":"Ada","email":"ada@example.org","groups":["cards"],
-	"custom":{"desk":4},"login":{"session_id":"as-1","started":"2026-11-20T08:30:00Z","timezone":"Europe/Paris","lang":"fr","ip_address":"192.0.2.8",
-	"device":{"os":"macOS","browser_name":"Firefox","browser_version":"120.1","name":"Mac","screen_width":1920,"screen_height":1080}}}}`,
-}
 
 // a8 says for each of the 119 documented columns of A8Chat's 11 tables, and the one without a name, where its value stands.
 var a8 = map[string]map[string]string{
@@ -247,7 +216,12 @@ func columns(from, list string) map[string]string {
 func TestVendorsColumns(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
-	storeNeutral(t, pool, everything...)
+	// Events of each kind with every field that A8Chat's and SentiOne's tables have a place for.
+	text, err := os.ReadFile(filepath.Join("testdata", "everything.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	storeNeutral(t, pool, strings.Split(strings.TrimSpace(string(text)), "\n")...)
 	n := 0
 	for _, tables := range []map[string]map[string]string{a8, sentione} {
 		for table, list := range tables {

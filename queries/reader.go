@@ -34,6 +34,7 @@ order by 1`
 	makeReaderSQL = `select format('create role %I login connection limit 10 password %L', @name::text, @verifier::text)
 union all select format('comment on role %I is %L', @name::text, @mark::text)
 union all select format('alter role %I set default_transaction_read_only = on', @name::text)
+union all select format('alter role %I set jit = off', @name::text) -- to compile what views upon views ask takes longer than to do it
 union all select format('alter role %I set statement_timeout = ''5min''', @name::text)
 union all select format('alter role %I set idle_in_transaction_session_timeout = ''1min''', @name::text)`
 	clearReaderSQL = `select format('revoke all on all tables in schema %I from %I', current_schema(), @name::text)
@@ -112,10 +113,13 @@ type Reader struct {
 }
 
 // VendorSchemas are the schemas of other products.
-var VendorSchemas = []string{"rasa_studio"}
+var VendorSchemas = []string{"rasa_pro", "rasa_studio", "a8", "sentione"}
 
 // ErrNotOurs says that a role of the name exists that is no reader.
 var ErrNotOurs = errors.New("a role of this name exists that was not made as a reader")
+
+// ErrMayNot says that whoever uses the database may not make logins.
+var ErrMayNot = errors.New("this login of the database may not make roles")
 
 // Readers returns the logins there are.
 func Readers(ctx context.Context, db DB) ([]Reader, error) {
@@ -215,7 +219,7 @@ func execMany(ctx context.Context, tx pgx.Tx, sql string, args pgx.StrictNamedAr
 	for _, sql := range made {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			if e := (*pgconn.PgError)(nil); errors.As(err, &e) && e.Code == "42501" {
-				return 0, fmt.Errorf("this login of the database may not make roles: %w", err)
+				return 0, fmt.Errorf("%w: %w", ErrMayNot, err)
 			}
 			return 0, err
 		}

@@ -71,11 +71,11 @@ func (c *cli) databaseURL(ctx context.Context, log *slog.Logger) (url string, st
 }
 
 // keeping hands on a pool of who may make logins: of a private database its superuser, else whoever the address names.
-func (c *cli) keeping(pool *pgxpool.Pool, do func(*pgxpool.Pool) error) error {
+func (c *cli) keeping(ctx context.Context, pool *pgxpool.Pool, do func(*pgxpool.Pool) error) error {
 	if c.local == nil {
 		return do(pool)
 	}
-	keeper, err := queries.Open(c.ctx, c.local.KeeperURL(), 2)
+	keeper, err := queries.Open(ctx, c.local.KeeperURL(), 2)
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ type cli struct {
 	Rebuild     rebuildCmd     `cmd:"" help:"Fold all stored events again; ingest may go on."`
 	Token       tokenCmd       `cmd:"" help:"Make, list and revoke tokens for ingest."`
 	Reader      readerCmd      `cmd:"" help:"Make, list and drop logins of the database for BI tools, which only read."`
+	Schema      schemaCmd      `cmd:"" help:"Write the tables of other products as SQL."`
 	User        userCmd        `cmd:"" help:"Make and change users."`
 	Settings    settingsCmd    `cmd:"" help:"Keep the settings in a file: write them, make them what the file says."`
 	Doctor      doctorCmd      `cmd:"" help:"Say whether data is there, arrives, and is understood."`

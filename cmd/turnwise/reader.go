@@ -19,14 +19,14 @@ type readerCmd struct {
 
 type readerCreateCmd struct {
 	Name   string `arg:"" help:"Name of the login."`
-	Schema string `help:"Schema that it reads in place of Turnwise's own tables: rasa_studio." enum:",rasa_studio" default:"" placeholder:"SCHEMA"`
+	Schema string `help:"Schema that it reads in place of Turnwise's own tables: rasa_pro, rasa_studio, a8 or sentione." enum:",rasa_pro,rasa_studio,a8,sentione" default:"" placeholder:"SCHEMA"`
 	Texts  bool   `help:"It also reads what was said, and by whom."`
 }
 
 func (r *readerCreateCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		password, made := rand.Text(), false
-		err := c.keeping(pool, func(pool *pgxpool.Pool) error {
+		err := c.keeping(c.ctx, pool, func(pool *pgxpool.Pool) error {
 			return c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
 				made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Schema: r.Schema, Texts: r.Texts}, password)
 				return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"schema": r.Schema, "texts": r.Texts}}, err
@@ -78,7 +78,7 @@ type readerDropCmd struct {
 
 func (r *readerDropCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
-		err := c.keeping(pool, func(pool *pgxpool.Pool) error {
+		err := c.keeping(c.ctx, pool, func(pool *pgxpool.Pool) error {
 			return c.audited(pool, func(tx pgx.Tx) (deed, error) {
 				return deed{act: queries.AuditReaderDropped, name: r.Name}, queries.DropReader(c.ctx, tx, r.Name)
 			})
