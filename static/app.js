@@ -33,10 +33,11 @@ document.addEventListener("toggle", (e) => {
 }, true);
 document.addEventListener("click", (e) => {
 	for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(e.target)) menu.open = false;
-	const copy = e.target.closest("[data-copy]");
+	const copy = e.target.closest("[data-copy], [data-copy-text]");
 	if (copy) {
 		e.preventDefault();
-		navigator.clipboard.writeText(new URL(copy.dataset.copy, location.href).href).then(() => {
+		const text = copy.dataset.copyText ? document.querySelector(copy.dataset.copyText).textContent : new URL(copy.dataset.copy, location.href).href;
+		navigator.clipboard.writeText(text).then(() => {
 			const label = copy.getAttribute("aria-label");
 			copy.setAttribute("aria-label", "Copied");
 			copy.title = "Copied";

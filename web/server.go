@@ -56,6 +56,8 @@ type Config struct {
 	ReportMails  int                // that a report sends a day at most; 0: any number
 	SignedIn     func(email string) // told of each sign-in; may be nil
 	Now          func() time.Time   // nil: the clock
+	// Keeping hands on a pool of who may make logins of the database; nil: Pool is that
+	Keeping func(ctx context.Context, do func(*pgxpool.Pool) error) error
 }
 
 // Mappings are files that say how events are made of what platforms send.

@@ -145,7 +145,7 @@ func TestHostile(t *testing.T) {
 	q := url.QueryEscape
 	pages := append([]string{
 		"/conversations?range=7d", "/conversations?range=7d&columns=all", "/overview?range=7d", "/flows?range=7d", "/paths?range=7d", "/latency?range=7d", "/csat?range=7d", "/intents?range=7d", "/users?range=7d", "/users/list?range=7d", "/turns?range=7d", "/compare?range=7d",
-		"/review", "/review/reports", "/tags", "/queues/edit", "/reports", "/reports/edit", "/health", "/rejected", "/criteria", "/account", "/admin", "/admin/users", "/admin/jobs", "/admin/retention", "/admin/personal", "/admin/masking", "/admin/webhooks", "/admin/webhooks/new?from=chatwoot", "/admin/audit", "/admin/settings", "/admin/doctor",
+		"/review", "/review/reports", "/tags", "/queues/edit", "/reports", "/reports/edit", "/health", "/rejected", "/criteria", "/account", "/admin", "/admin/users", "/admin/jobs", "/admin/retention", "/admin/personal", "/admin/masking", "/admin/sql", "/admin/logins", "/admin/webhooks", "/admin/webhooks/new?from=chatwoot", "/admin/audit", "/admin/settings", "/admin/doctor",
 	}, ids...)
 	for _, h := range hostile {
 		pages = append(

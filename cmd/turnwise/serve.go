@@ -255,6 +255,7 @@ func (s *serveCmd) site(
 		Ingest:  taken, Webhooks: hooks, Traces: intake.Traces{Handler: taken}, Mappings: mappings{history}, Replay: replay(pool, writer), Knows: ingest.Knows, Jobs: queue, Box: box,
 		SSO: sso, ReportFolder: s.ReportFolder != "",
 		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
+		Keeping: func(ctx context.Context, do func(*pgxpool.Pool) error) error { return c.keeping(ctx, pool, do) },
 	})
 	waiting, cancel := context.WithCancel(context.Background())
 	var maps sync.WaitGroup
