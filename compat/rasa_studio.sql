@@ -36,13 +36,14 @@ select v.id as version_id, a.name as assistant, coalesce(nullif(v.model_name, ''
 		from public.versions o
 		where o.assistant_id <> v.assistant_id
 			and coalesce(nullif(o.model_name, ''), nullif(o.model_id, '')) = coalesce(nullif(v.model_name, ''), nullif(v.model_id, ''))
-	) as shared
+	) as shared, v.model_name <> '' as named
 from public.versions v
 join public.assistants a on a.id = v.assistant_id;
 
 create view "MachineLearningModel" as
-select distinct on (model) model as id, name, assistant as "assistantName"
+(select distinct on (model) model as id, name, assistant as "assistantName"
 from releases
+order by model, named desc, name, assistant)
 union all
 select row_id(2, 0), 'unknown', '';
 
