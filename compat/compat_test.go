@@ -237,6 +237,9 @@ func TestMerged(t *testing.T) {
 			}
 		}
 	}
+	// Escalated before anybody wrote.
+	put(t, pool, ingest.Source{Name: "early", Kind: "file", Assistant: "x", Environment: "staging"},
+		`{"sender_id":"early","event":"action","name":"action_human_handoff","timestamp":1795166042,"metadata":{"assistant_id":"shop","model_name":"3.0"}}`)
 	for i, of := range []string{"staging", "production"} {
 		put(t, pool, ingest.Source{Name: of, Kind: "file", Assistant: "x", Environment: of}, bodies[i*len(bodies)/2:(i+1)*len(bodies)/2]...)
 	}
@@ -253,11 +256,11 @@ func TestMerged(t *testing.T) {
 	}
 	apply(t, pool)
 	var got string
-	if err := pool.QueryRow(t.Context(), `select string_agg(concat_ws(' ', date at time zone 'UTC', version, "totalSessions", "p50LatencyMs"::int, "p99LatencyMs"::int), '; ' order by version)
+	if err := pool.QueryRow(t.Context(), `select string_agg(concat_ws(' ', date at time zone 'UTC', version, "totalSessions", "automatedCount", "escalatedCount", "p50LatencyMs"::int, "p99LatencyMs"::int), '; ' order by version)
 		from rasa_studio."VersionDailyStatistics"`).Scan(&got); err != nil {
 		t.Fatal(err)
 	}
-	if want := "2026-11-19 23:00:00 2.0 2 4500 5970; 2026-11-19 23:00:00 bank 1.0 6 3500 5950; 2026-11-19 23:00:00 shop 1.0 4 3000 4970"; got != want {
+	if want := "2026-11-19 23:00:00 2.0 2 2 0 4500 5970; 2026-11-19 23:00:00 3.0 1 0 1 0 0; 2026-11-19 23:00:00 bank 1.0 6 6 0 3500 5950; 2026-11-19 23:00:00 shop 1.0 4 4 0 3000 4970"; got != want {
 		t.Errorf("\n%s\nwant\n%s", got, want)
 	}
 	if err := pool.QueryRow(t.Context(), `select string_agg(distinct type || ' ' || ("rawData" ->> 'event'), '; ') from rasa_studio."ConversationEvent"`).Scan(&got); err != nil || got != "ACTION action" {

@@ -120,7 +120,7 @@ select md5(g.day || chr(31) || g.channel || chr(31) || g.version)::uuid::text as
 from (
 	select d.day, coalesce(nullif(ch.name, ''), 'unknown') as channel,
 		case when r.shared then r.assistant || ' ' || r.name else coalesce(r.name, 'unknown') end as version,
-		sum(d.conversations) as conversations, sum(d.escalated) as escalated, sum(d.satisfied) as satisfied,
+		sum(d.conversations) as conversations, sum(coalesce(d.escalated_all, d.escalated)) as escalated, sum(d.satisfied) as satisfied,
 		sum(d.unsatisfied) as unsatisfied, sum(d.asked) as asked, sum(d.rated) as rated, sum(d.judged) as judged,
 		sum(d.succeeded) as succeeded, count(*) filter (where d.responses > 0) as timed,
 		sum(d.response_mean_ms * d.responses) / nullif(sum(d.responses), 0) as mean,

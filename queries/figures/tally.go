@@ -97,7 +97,7 @@ where d.day = k.day and d.assistant_id = k.assistant`
 
 	boundsOfDaysSQL = `
 select k.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, min(c.started_at), max(c.started_at),
-	count(*)
+	count(*), count(c.escalated_at)
 from ` + spansText + `
 group by 1, 2, 3, 4, 5`
 )
@@ -105,8 +105,8 @@ group by 1, 2, 3, 4, 5`
 // daily writes daily_figures.
 func (tallies) daily(ctx context.Context, to *dailyRows) error {
 	type bounds struct {
-		first, last time.Time
-		n           int64
+		first, last  time.Time
+		n, escalated int64 // of all, engaged or not
 	}
 	of := map[cellKey]bounds{}
 	if to.facts {
@@ -114,7 +114,7 @@ func (tallies) daily(ctx context.Context, to *dailyRows) error {
 		var b bounds
 		var d Dimensions
 		rows, _ := to.tx.Query(ctx, boundsOfDaysSQL, daysArgs(to.days, to.grid))
-		into := []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &b.first, &b.last, &b.n}
+		into := []any{&at, &d.Assistant, &d.Environment, &d.Channel, &d.Version, &b.first, &b.last, &b.n, &b.escalated}
 		if _, err := pgx.ForEachRow(rows, into, func() error {
 			of[cellKey{at.UnixMicro(), d}] = b
 			return nil
@@ -133,7 +133,7 @@ func (tallies) daily(ctx context.Context, to *dailyRows) error {
 		}
 		latencyColumns(row, "response", &t.Response)
 		if b := of[c.key()]; b.n > 0 && b.n == t.Count(metric.All) { // else some were deleted since
-			row["first_at"], row["last_at"] = b.first, b.last
+			row["first_at"], row["last_at"], row["escalated_all"] = b.first, b.last, b.escalated
 		}
 	}
 	return to.replace(ctx, deleteDailySQL, insertDailySQL)
