@@ -286,10 +286,13 @@ func TestOdd(t *testing.T) {
 		`{"id":"o3","type":"message","time":"2026-11-20T09:00:01Z","data":{"conversation_id":"odd-c","message_id":"o3","author":"human","agent_id":"x","text":"a  b\n","word_count":"many","content":{"n":-1.5E-99999},"assist":{"used":"2026-11-20T09:00:01Z","passed":0,"edited":"","is_faq":[]}}}`,
 		`{"id":"o4","type":"message","time":"2026-11-20T09:00:02Z","data":{"conversation_id":"odd-c","message_id":"o4","author":"user","text":"a\u0000b","turn":{"tags":"none","intents":"none","errors":4,"variables":{"n":1e99999},"calls":[{"kind":"nlu","name":"x","status":"refused"}]}}}`,
 		`{"id":"o5","type":"activity","time":"2026-11-20T09:00:03Z","data":{"conversation_id":"odd-c","name":"x","error":"{not JSON"}}`,
+		`{"id":"o7","type":"order.placed","time":"2026-11-20T09:00:03Z","data":{"conversation_id":"odd-c"}}`,
+		`{"id":"o8","type":"order.placed","time":"2026-11-20T09:00:03Z","data":{"user_id":"odd"}}`,
 		`{"id":"o6","type":"conversation.updated","time":"2026-11-20T09:00:04Z","data":{"conversation_id":"odd-c","tags":["a",4],"metadata":{"n":1e99999}}}`)
 	put(t, pool, ingest.Source{Name: "odd Rasa", Kind: "http", Assistant: "bank"},
 		`{"sender_id":"o","event":"action","name":"x","confidence":1e999,"timestamp":1795166401,"metadata":{"k":"a\u0000b"}}`,
 		`{"sender_id":"o","event":"action","name":"y","confidence":"high","timestamp":1795166402,"metadata":"none"}`,
+		`{"sender_id":"o","event":"of_our_own","timestamp":1795166402.5}`,
 		`{"sender_id":"o","event":"action","name":"z","confidence":NaN,"policy":{"a":1},"timestamp":1795166403,"metadata":[1]}`)
 	apply(t, pool)
 	conn, err := pool.Acquire(t.Context())
@@ -317,6 +320,9 @@ func TestOdd(t *testing.T) {
 	}
 	for sql, want := range map[string]string{
 		`select concat_ws('|', host(ip_address), latitude, screen_size_width, screen_size_height, data_speed) from a8.app_user where client_id = 'odd'`:                                                      "",
+		`select string_agg(event_type, ' ' order by sequence_number) from rasa_pro.rasa_event where sender_id = (select id from rasa_pro.rasa_sender where sender_key = 'odd-c')`:                            "user",
+		`select string_agg(event_type, ' ' order by sequence_number) from rasa_pro.rasa_event where sender_id = (select id from rasa_pro.rasa_sender where sender_key = 'o')`:                                "action action of_our_own action",
+		`select count(*) from rasa_pro.rasa_event where session_id is null`:                                                                                                                                  "0",
 		`select host(ip_address) from a8.app_user where client_id = 'six'`:                                                                                                                                   "2001:db8::1",
 		`select concat_ws('|', assist, assist_passed, assist_edited, is_faq, word_count) from a8.agent_message_details where mid = 'o3'`:                                                                     "t|f|f|f|2",
 		`select string_agg(concat_ws('|', name, confidence, policy), ' ' order by sequence_number) from rasa_pro.rasa_action where sender_id = (select id from rasa_pro.rasa_sender where sender_key = 'o')`: `x y z|{"a":1}`,

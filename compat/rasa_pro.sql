@@ -78,19 +78,26 @@ left join public.conversations c on c.sender_id = e.sender_id and c.id = e.conve
 left join public.versions v on v.id = e.version_id
 left join public.environments n on n.id = e.environment_id
 where not exists (select from public.conversations x where x.sender_id = e.sender_id and x.id = e.conversation_id and x.test)
-	-- Of other platforms what has a type here.
-	and (e.type <> all('{flow,message,conversation.state_changed,turn,conversation.updated,feedback,score,user.updated,agent.status_changed,activity}'::text[])
-		or case e.type
-			when 'flow' then e.name <> 'step'
-			when 'message' then (
+	-- Types that Rasa is documented to send; of other platforms what has a type here; and whatever else Rasa sends.
+	and (e.type = any('{user,bot,action,slot,session_started,restart,rewind,undo,reset_slots,pause,resume,followup,reminder,cancel_reminder,
+			active_loop,form,loop_interrupted,form_validation,action_execution_rejected,entities,user_featurization,export,agent,flow_started,
+			flow_completed,flow_cancelled,flow_interrupted,flow_resumed,stack,routing_session_ended,session_ended,conversation_inactive,
+			session_paused,agent_started,agent_completed,agent_interrupted,agent_cancelled,agent_resumed}'::text[])
+		or case
+			when e.type = 'flow' then e.name <> 'step'
+			when e.type = 'message' then (
 				select m.author in (1, 2)
 				from public.messages m
 				where m.sender_id = e.sender_id and m.at = e.at and m.id = e.id)
-			when 'conversation.state_changed' then (
+			when e.type = 'conversation.state_changed' then (
 				select x.status = 'closed'
 				from public.state_changes x
 				where x.sender_id = e.sender_id and x.conversation_id = e.conversation_id and x.seq = e.seq)
-			else false
+			when e.type = any('{turn,conversation.updated,feedback,score,user.updated,agent.status_changed,activity}'::text[]) then false
+			else (
+				select bool_and(p.format = 1)
+				from public.event_payloads p
+				where p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part)
 		end);
 
 create view rasa_bot_message as
