@@ -1,33 +1,43 @@
 -- The documented tables of A8Chat's analytics database, over ours.
 
+-- Chats, by the platform's ids; without texts, which may tell who it is, by ours.
+create view chats as
+select c.sender_id, c.id, c.assistant_id, c.channel_id, c.started_at, c.last_at, coalesce(nullif(c.session_id, ''), c.id::text) as chat_id
+from public.conversations c
+where not c.test and (select texts_shown())
+union all
+select c.sender_id, c.id, c.assistant_id, c.channel_id, c.started_at, c.last_at, c.id::text::varchar(36)
+from public.conversations c
+where not c.test and not (select texts_shown());
+
 create view messages as
-select m.at as time, coalesce(nullif(c.session_id, ''), c.id::text) as chat_id, coalesce(nullif(m.message_id, ''), m.id::text) as mid,
+select m.at as time, c.chat_id, coalesce(nullif(m.message_id, ''), m.id::text) as mid,
 	coalesce(nullif(m.message_type, ''), case when jsonb_typeof(r.rich -> 'attachments') = 'array' then 'Attachments' else 'text' end) as msg_type,
 	nullif(m.reply_to, '') as reply_to_id, a.name as bot_handle,
 	case m.author when 1 then 'user' when 2 then 'bot' else 'agent' end as msg_from,
 	coalesce(number_of(d.details ->> 'response_ms'), case when m.author <> 1 then (
 		select extract(epoch from m.at - t.at)::double precision * 1000
 		from public.turns t
-		where t.sender_id = m.sender_id and t.conversation_id = m.conversation_id and t.n = m.turn) end) as resp_time,
+		where t.sender_id = m.sender_id and t.conversation_id = m.conversation_id and t.n = m.turn and t.response_source <> 'not_timed') end) as resp_time,
 	case
 		when not (select texts_shown()) then '{}'::jsonb
 		when r.rich -> 'content' is not null then r.rich -> 'content'
 		else jsonb_build_object('text', m.text) || case when jsonb_typeof(r.rich) = 'object' then r.rich else '{}' end
 	end as msg
 from public.messages m
-join public.conversations c on c.sender_id = m.sender_id and c.id = m.conversation_id and not c.test
+join chats c on c.sender_id = m.sender_id and c.id = m.conversation_id
 join public.assistants a on a.id = c.assistant_id
 cross join lateral (select jsonb_of(m.details) as details offset 0) as d
 cross join lateral (select jsonb_of(m.rich) as rich offset 0) as r
 where m.author in (1, 2, 3);
 
 create view bot_messages as
-select m.at as time, coalesce(nullif(c.session_id, ''), c.id::text) as chat_id, coalesce(nullif(m.message_id, ''), m.id::text) as mid,
+select m.at as time, c.chat_id, coalesce(nullif(m.message_id, ''), m.id::text) as mid,
 	case when d.details ? 'reply_source' then d.details -> 'reply_source' ? 'flow' else f.flow <> '' end as is_flow_response,
 	case when d.details ? 'reply_source' then d.details -> 'reply_source' ? 'qna' else false end as is_qna_response,
 	nullif(m.agent_id, '') as from_id, nullif(f.flow, '') as flow_name, nullif(f.step, '') as node_name, a.name as bot_handle
 from public.messages m
-join public.conversations c on c.sender_id = m.sender_id and c.id = m.conversation_id and not c.test
+join chats c on c.sender_id = m.sender_id and c.id = m.conversation_id
 join public.assistants a on a.id = c.assistant_id
 cross join lateral (select jsonb_of(m.details) as details offset 0) as d
 left join lateral (
@@ -38,27 +48,27 @@ left join lateral (
 where m.author = 2;
 
 create view user_message_details as
-select m.at as time, coalesce(nullif(c.session_id, ''), c.id::text) as chat_id, coalesce(nullif(m.message_id, ''), m.id::text) as mid,
+select m.at as time, c.chat_id, coalesce(nullif(m.message_id, ''), m.id::text) as mid,
 	coalesce(truth_of(d.details -> 'is_handled'), (
-		select case when t.fallback then false when t.response_ms is not null or t.human then true end
+		select case when t.fallback then false when t.response_source <> '' or t.human then true end
 		from public.turns t
 		where t.sender_id = m.sender_id and t.conversation_id = m.conversation_id and t.n = m.turn)) as is_handeled,
 	d.details ->> 'handling_agent' as handling_agent, truth_of(d.details -> 'from_suggestion') as from_suggestion
 from public.messages m
-join public.conversations c on c.sender_id = m.sender_id and c.id = m.conversation_id and not c.test
+join chats c on c.sender_id = m.sender_id and c.id = m.conversation_id
 cross join lateral (select jsonb_of(m.details) as details offset 0) as d
 where m.author = 1;
 
 create view agent_message_details as
 select m.at as time, coalesce(nullif(m.message_id, ''), m.id::text) as mid, nullif(m.agent_id, '') as agent_id,
-	nullif(m.agent_session_id, '') as session_id, coalesce(nullif(c.session_id, ''), c.id::text) as chat_id,
+	nullif(m.agent_session_id, '') as session_id, c.chat_id,
 	coalesce(truth_of(d.assist -> 'used'), false) as assist, coalesce(truth_of(d.assist -> 'passed'), false) as assist_passed,
 	coalesce(truth_of(d.assist -> 'edited'), false) as assist_edited, coalesce(truth_of(d.assist -> 'pilot_on'), false) as pilot_mode,
 	coalesce(truth_of(d.assist -> 'pilot_passed'), false) as pilot_passed,
 	coalesce(truth_of(d.assist -> 'is_faq'), d.assist ->> 'faq_id' <> '', false) as is_faq, nullif(d.assist ->> 'faq_id', '') as faq_id,
 	coalesce(integer_of(d.words), cardinality(array_remove(regexp_split_to_array(m.text, '\s+'), ''))) as word_count
 from public.messages m
-join public.conversations c on c.sender_id = m.sender_id and c.id = m.conversation_id and not c.test
+join chats c on c.sender_id = m.sender_id and c.id = m.conversation_id
 cross join lateral (
 	select x -> 'assist' as assist, x ->> 'word_count' as words
 	from jsonb_of(m.details) as x
@@ -67,7 +77,7 @@ cross join lateral (
 where m.author = 3;
 
 create view chat_state as
-select s.at as time, coalesce(nullif(c.session_id, ''), c.id::text) as chat_id, nullif(s.agent_id, '') as agent_id,
+select s.at as time, c.chat_id, nullif(s.agent_id, '') as agent_id,
 	coalesce(nullif(s.state, ''), case
 		when s.status = 'closed' then 'closedChat'
 		when s.status = 'missed' then 'missedChat'
@@ -78,14 +88,14 @@ select s.at as time, coalesce(nullif(c.session_id, ''), c.id::text) as chat_id, 
 		else 'newChat'
 	end) as state,
 	case when s.handler = 'queue' and s.changed_by <> '' then s.changed_by = 'bot' end as triggered_by_bot,
-	jsonb_of(s.details) -> 'custom' as custom_fields, a.name as bot_handle,
+	case when (select texts_shown()) then jsonb_of(s.details) -> 'custom' end as custom_fields, a.name as bot_handle,
 	coalesce(nullif(s.state_id, ''), (
 		select e.id::text
 		from public.events e
 		where e.sender_id = s.sender_id and e.at = s.at and e.conversation_id = s.conversation_id and e.seq = s.seq)) as id,
 	nullif(s.team_id, '') as group_id
 from public.state_changes s
-join public.conversations c on c.sender_id = s.sender_id and c.id = s.conversation_id and not c.test
+join chats c on c.sender_id = s.sender_id and c.id = s.conversation_id
 join public.assistants a on a.id = c.assistant_id;
 
 create view user_activities as
@@ -95,7 +105,7 @@ select coalesce(nullif(x.activity_id, ''), (
 		where e.sender_id = x.sender_id and e.at = x.at and e.conversation_id = x.conversation_id and e.seq = x.seq)) as _id,
 	x.at as time, case when (select texts_shown()) then x.user_id else md5(x.user_id) end as client_id,
 	coalesce(nullif(h.name, ''), nullif(s.channel, '')) as channel,
-	coalesce(nullif(x.name, ''), nullif(x.status, '')) as event_name, nullif(x.error, '') as error, a.name as bot_handle
+	coalesce(nullif(x.name, ''), nullif(x.status, '')) as event_name, case when (select texts_shown()) then nullif(x.error, '') end as error, a.name as bot_handle
 from public.activities x
 join public.senders s on s.id = x.sender_id
 join public.assistants a on a.id = s.assistant_id
@@ -106,9 +116,10 @@ where x.actor = 'user' and x.user_id <> '' and c.test is not true;
 create view event_metrics as
 select x.at as time,
 	case when (select texts_shown()) then coalesce(d.details ->> 'external_user_id', nullif(x.user_id, '')) else md5(coalesce(d.details ->> 'external_user_id', nullif(x.user_id, ''))) end as user_id,
-	coalesce(nullif(c.session_id, ''), c.id::text) as chat_id, a.name as bot_handle,
-	coalesce(d.details -> 'event', to_jsonb(coalesce(nullif(x.name, ''), x.status))) as event_name,
+	c.chat_id, a.name as bot_handle,
+	coalesce(case when (select texts_shown()) then d.details -> 'event' end, to_jsonb(coalesce(nullif(x.name, ''), x.status))) as event_name,
 	case
+		when not (select texts_shown()) then null
 		when x.error = '' then d.details -> 'details'
 		-- JSON, or a text that looks so: the event tells.
 		when x.error ~ '^[{[]' then coalesce((
@@ -120,31 +131,31 @@ select x.at as time,
 		else to_jsonb(x.error)
 	end as error
 from public.activities x
-join public.conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id and not c.test
+join chats c on c.sender_id = x.sender_id and c.id = x.conversation_id
 join public.assistants a on a.id = c.assistant_id
 cross join lateral (select jsonb_of(x.details) as details offset 0) as d
 where x.actor <> 'human';
 
 create view agent_activities as
 select x.at as time, nullif(x.agent_id, '') as agent_id, nullif(x.agent_session_id, '') as session_id,
-	coalesce(nullif(x.name, ''), nullif(x.status, '')) as event_name, jsonb_of(x.details) -> 'custom' as custom_fields,
-	coalesce(nullif(c.session_id, ''), c.id::text) as chat_id
+	coalesce(nullif(x.name, ''), nullif(x.status, '')) as event_name, case when (select texts_shown()) then jsonb_of(x.details) -> 'custom' end as custom_fields,
+	c.chat_id
 from public.activities x
-join public.conversations c on c.sender_id = x.sender_id and c.id = x.conversation_id and not c.test
+join chats c on c.sender_id = x.sender_id and c.id = x.conversation_id
 where x.actor = 'human'
 union all
 select x.at, nullif(x.agent_id, ''), nullif(x.agent_session_id, ''), coalesce(nullif(x.name, ''), nullif(x.status, '')),
-	jsonb_of(x.details) -> 'custom', null
+	case when (select texts_shown()) then jsonb_of(x.details) -> 'custom' end, null
 from public.activities x
 join public.journals j on j.sender_id = x.sender_id and j.id = x.conversation_id
 where x.actor = 'human';
 
 create view agent_sessions as
-select x.started_at as time, case when (select texts_shown()) then nullif(x.name, '') end as name, nullif(x.agent_id, '') as agent_id, x.login_id as session_id,
+select coalesce(x.started_at, to_timestamp(x.seq / 1e6::float8)) as time, case when (select texts_shown()) then nullif(x.name, '') end as name, nullif(x.agent_id, '') as agent_id, x.login_id as session_id,
 	x.groups, d.details ->> 'timezone' as timezone, d.details -> 'device' ->> 'os' as os, d.details ->> 'lang' as lang,
 	d.details -> 'device' ->> 'browser_name' as browser_name, d.details -> 'device' ->> 'browser_version' as browser_version,
 	d.details -> 'device' ->> 'name' as device_name, integer_of(d.details -> 'device' ->> 'screen_width') as screen_size_width,
-	integer_of(d.details -> 'device' ->> 'screen_height') as screen_size_height, d.details -> 'custom' as custom_fields,
+	integer_of(d.details -> 'device' ->> 'screen_height') as screen_size_height, case when (select texts_shown()) then d.details -> 'custom' end as custom_fields,
 	case when (select texts_shown()) then inet_of(d.details ->> 'ip_address') end as ip_address,
 	case when (select texts_shown()) then nullif(x.email, '') end as email
 from public.agent_logins x
@@ -154,14 +165,15 @@ where not exists (
 	select
 	from public.agent_logins o
 	where o.sender_id = x.sender_id and o.login_id = x.login_id and o.conversation_id <> x.conversation_id
-		and (o.started_at, o.seq, o.conversation_id) < (x.started_at, x.seq, x.conversation_id));
+		and (coalesce(o.started_at, to_timestamp(o.seq / 1e6::float8)), o.seq, o.conversation_id)
+			< (coalesce(x.started_at, to_timestamp(x.seq / 1e6::float8)), x.seq, x.conversation_id));
 
 create view a8bot_nlp as
 select n.mid, n.time, truth_of(jsonb_of(b.details) -> 'handled') as basic_nlp_handled, nullif(coalesce(nullif(p.provider, ''), p.name), '') as nlp_provider,
-	nullif(n.intent, '') as intent, n.intent_score, case when (select texts_shown()) then jsonb_of(n.entities) else '[]'::jsonb end as entities,
+	nullif(n.intent, '') as intent, n.intent_score, case when (select texts_shown()) then coalesce(jsonb_of(n.entities), '[]') else '[]' end as entities,
 	coalesce(truth_of(jsonb_of(k.details) -> 'called'), k.called) as is_spellcheck_hit, integer_of(k.status) as spellcheck_status, k.ms as spellcheck_resp_time,
 	coalesce(truth_of(jsonb_of(p.details) -> 'called'), p.called) as is_nlp_hit, integer_of(p.status) as nlp_status, p.ms as nlp_resp_time,
-	nullif(coalesce(nullif(p.error, ''), nullif(n.error, ''), k.error), '') as error, truth_of(jsonb_of(k.details) -> 'altered') as altered_query,
+	case when (select texts_shown()) then nullif(coalesce(nullif(p.error, ''), nullif(n.error, ''), k.error), '') end as error, truth_of(jsonb_of(k.details) -> 'altered') as altered_query,
 	a.name as bot_handle, n.triggered as event_triggered
 from (
 	select m.sender_id, m.conversation_id, coalesce(x.seq, m.seq) as seq, m.at as time, coalesce(nullif(m.message_id, ''), m.id::text) as mid,
@@ -216,7 +228,7 @@ where not exists (select from public.conversations x where x.sender_id = n.sende
 
 create view app_user as
 select u.time, case when (select texts_shown()) then u.client_id else md5(u.client_id) end as client_id, u.traits ->> 'org_id' as org_id, nullif(u.channel, '') as channel,
-	u.traits ->> 'timezone' as timezone, u.traits -> 'device' ->> 'os' as os, u.traits ->> 'lang' as lang, u.traits ->> 'url' as url,
+	u.traits ->> 'timezone' as timezone, u.traits -> 'device' ->> 'os' as os, u.traits ->> 'lang' as lang, case when (select texts_shown()) then u.traits ->> 'url' else substring(u.traits ->> 'url' from '^[^?#]*') end as url,
 	u.traits -> 'device' ->> 'browser_name' as browser_name, u.traits -> 'device' ->> 'browser_version' as browser_version,
 	case when (select texts_shown()) then inet_of(u.traits ->> 'ip_address') end as ip_address,
 	case when (select texts_shown()) then number_of(u.traits -> 'geo' ->> 'latitude') end as latitude,
@@ -231,6 +243,8 @@ from (
 	select s.first_seen_at as time, s.user_id as client_id, s.channel, s.assistant_id, jsonb_of(s.traits) as traits
 	from public.senders s
 	where s.sender_key like 'user:%' and s.user_id <> '' and exists (select from public.journals j where j.sender_id = s.id)
+		and (not exists (select from public.conversations t where t.user_id = s.user_id and t.user_id <> '' and t.test)
+			or exists (select from public.conversations t where t.user_id = s.user_id and t.user_id <> '' and not t.test))
 	union all
 	-- Others, by their conversations: the first of each.
 	select s.first_seen_at, coalesce(nullif(s.user_id, ''), s.sender_key), s.channel, s.assistant_id, null
@@ -241,7 +255,9 @@ from (
 			from public.senders o
 			where o.user_id = s.user_id and o.user_id <> '' and o.assistant_id = s.assistant_id and o.id <> s.id
 				and (o.first_seen_at, o.id) < (s.first_seen_at, s.id)
-				and not exists (select from public.journals j where j.sender_id = o.id))
+				and not exists (select from public.journals j where j.sender_id = o.id)
+				and (o.id not in (select t.sender_id from public.conversations t where t.test)
+					or (select true from public.conversations t where t.sender_id = o.id and not t.test limit 1)))
 		and not exists (
 			select
 			from public.senders o

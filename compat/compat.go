@@ -37,7 +37,8 @@ order by c.oid desc`
 select format('drop function %s', p.oid::regprocedure)
 from pg_proc p
 where p.pronamespace = to_regnamespace(@schema)
-union all
+order by p.oid desc`
+	dropTypesSQL = `
 select format('drop type %s', t.oid::regtype)
 from pg_type t
 where t.typnamespace = to_regnamespace(@schema) and t.typtype = 'e'`
@@ -161,7 +162,7 @@ func replace(ctx context.Context, tx pgx.Tx, schema, text, comment string) error
 			return err
 		}
 	}
-	for _, list := range []string{dropSQL, dropFunctionsSQL} {
+	for _, list := range []string{dropSQL, dropFunctionsSQL, dropTypesSQL} {
 		rows, _ := tx.Query(ctx, list, pgx.StrictNamedArgs{"schema": schema})
 		drops, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {

@@ -371,7 +371,7 @@ func TestTextsHidden(t *testing.T) {
 	store(t, pool)
 	apply(t, pool)
 	ctx := t.Context()
-	secrets := []string{"where is my card", "Let me look", "Your card", "u-1", "192.0.2", "Ada", "ada@example.org", "host-1", "gold", "EUR", "12.9", "pro\""}
+	secrets := []string{"where is my card", "Let me look", "Your card", "u-1", "c-1", "i-1", "skill", "blocked", "cart\"", "slow", "say: ask", "192.0.2", "Ada", "ada@example.org", "host-1", "gold", "EUR", "12.9", "pro\""}
 	for _, schema := range queries.VendorSchemas {
 		for _, texts := range []bool{false, true} {
 			name := fmt.Sprintf("reader_%x", rand.Uint64())

@@ -34,7 +34,7 @@ func Dump(ctx context.Context, pool *pgxpool.Pool, schema string, w io.Writer) (
 	defer conn.Release()
 	err = pgx.BeginTxFunc(ctx, conn.Conn(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		// All of a schema is read: what helps those who ask for a little does not help here.
-		if _, err := tx.Exec(ctx, `set local jit = off; set local statement_timeout = 0; set local time zone 'UTC'; set local work_mem = '128MB';
+		if _, err := tx.Exec(ctx, `set local jit = off; set local statement_timeout = 0; set local time zone 'UTC'; set local datestyle = 'ISO'; set local intervalstyle = 'postgres'; set local extra_float_digits = 1; set local work_mem = '128MB';
 			set local enable_nestloop = off; set local enable_memoize = off; set local search_path = `+pgx.Identifier{schema}.Sanitize()+`, public`); err != nil {
 			return err
 		}

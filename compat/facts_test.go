@@ -74,9 +74,11 @@ func TestRasaPro(t *testing.T) {
 		`select count(*) from rasa_pro.rasa_turn s left join rasa_pro.rasa_session x on x.id = s.session_id and x.sender_id = s.sender_id where x.id is null or s.start_sequence_number > s.end_sequence_number
 			or s.start_sequence_number < x.start_sequence_number or s.end_sequence_number > x.end_sequence_number`,
 		// The last event before the stack changes, or the session ends.
-		`select count(*) from rasa_pro.rasa_dialogue_stack_frame s where end_sequence_number is distinct from (
-			select max(e.sequence_number) from rasa_pro.rasa_event e where e.session_id = s.session_id and e.sequence_number < coalesce((
-				select min(o.sequence_number) from rasa_pro.rasa_event o where o.session_id = s.session_id and o.event_type = 'stack' and o.sequence_number > s.start_sequence_number), 9e18))`,
+		`with e as materialized (select session_id, sequence_number, event_type from rasa_pro.rasa_event),
+			w as (select *, count(*) filter (where event_type = 'stack') over (partition by session_id order by sequence_number) as k from e),
+			g as (select session_id, min(sequence_number) as first, max(sequence_number) as last from w where k > 0 group by session_id, k)
+			select count(*) from rasa_pro.rasa_dialogue_stack_frame s full join g on g.session_id = s.session_id and g.first = s.start_sequence_number
+			where g.last is distinct from s.end_sequence_number`,
 		`select count(*) from rasa_pro.rasa_slot s left join rasa_pro.rasa_event e on e.id = s.event_id and e.session_id = s.session_id and e.sequence_number = s.sequence_number and e.timestamp = s.timestamp where e.event_type is distinct from 'slot'`,
 		`select count(*) from rasa_pro.rasa_action s left join rasa_pro.rasa_event e on e.id = s.event_id and e.session_id = s.session_id and e.model_id = s.model_id where e.event_type is distinct from 'action'`,
 		`select count(*) from rasa_pro.rasa_bot_message s left join rasa_pro.rasa_event e on e.id = s.event_id and e.session_id = s.session_id and e.model_id = s.model_id where e.event_type is distinct from 'bot'`,

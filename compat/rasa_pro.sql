@@ -33,18 +33,19 @@ left join public.conversations c on c.sender_id = t.sender_id and c.id = t.conve
 where not exists (select from public.conversations x where x.sender_id = t.sender_id and x.id = t.conversation_id and x.test);
 
 create view rasa_dialogue_stack_frame as
-select place_id(f.sender_id, f.seq, 0)::varchar(36) as id, place_id(c.sender_id, 0, 0)::varchar(36) as sender_id,
+select place_id(f.sender_id, f.seq, get_byte(uuid_send(f.conversation_id), 15) & 127)::varchar(36) as id, place_id(c.sender_id, 0, 0)::varchar(36) as sender_id,
 	c.id::text::varchar(36) as session_id, nullif(f.flow_id, '')::varchar(255) as active_flow_identifier,
 	nullif(f.step_id, '')::varchar(255) as flow_step_id, f.at at time zone 'UTC' as inserted_at,
 	f.seq as start_sequence_number,
 	coalesce((
-		select max(e.seq)
+		select coalesce((
+			select max(e.seq)
+			from public.events e
+			where e.sender_id = f.sender_id and e.conversation_id = f.conversation_id and e.at between f.at and n.at and e.seq < n.seq), n.seq - 1)
 		from public.flow_steps n
-		join public.events e on e.sender_id = f.sender_id and e.conversation_id = f.conversation_id and e.at between f.at and n.at and e.seq < n.seq
-		where n.sender_id = f.sender_id and n.conversation_id = f.conversation_id and n.seq = (
-			select min(o.seq)
-			from public.flow_steps o
-			where o.sender_id = f.sender_id and o.conversation_id = f.conversation_id and o.seq > f.seq)), c.last_seq) as end_sequence_number
+		where n.sender_id = f.sender_id and n.conversation_id = f.conversation_id and n.seq > f.seq
+		order by n.seq
+		limit 1), c.last_seq) as end_sequence_number
 from public.flow_steps f
 left join public.conversations c on c.sender_id = f.sender_id and c.id = f.conversation_id
 where not exists (select from public.conversations x where x.sender_id = f.sender_id and x.id = f.conversation_id and x.test);
@@ -74,12 +75,11 @@ select e.id::text::varchar(36) as id, place_id(c.sender_id, 0, 0)::varchar(36) a
 	end::varchar(255) as event_type,
 	nullif(v.model_id, '')::varchar(255) as model_id, nullif(n.name, '')::varchar(255) as environment, e.seq as sequence_number
 from public.events e
-left join public.conversations c on c.sender_id = e.sender_id and c.id = e.conversation_id
+join public.conversations c on c.sender_id = e.sender_id and c.id = e.conversation_id and not c.test
 left join public.versions v on v.id = e.version_id
 left join public.environments n on n.id = e.environment_id
-where not exists (select from public.conversations x where x.sender_id = e.sender_id and x.id = e.conversation_id and x.test)
-	-- Types that Rasa is documented to send; of other platforms what has a type here; and whatever else Rasa sends.
-	and (e.type = any('{user,bot,action,slot,session_started,restart,rewind,undo,reset_slots,pause,resume,followup,reminder,cancel_reminder,
+-- Types that Rasa is documented to send; of other platforms what has a type here; and whatever else Rasa sends.
+where (e.type = any('{user,bot,action,slot,session_started,restart,rewind,undo,reset_slots,pause,resume,followup,reminder,cancel_reminder,
 			active_loop,form,loop_interrupted,form_validation,action_execution_rejected,entities,user_featurization,export,agent,flow_started,
 			flow_completed,flow_cancelled,flow_interrupted,flow_resumed,stack,routing_session_ended,session_ended,conversation_inactive,
 			session_paused,agent_started,agent_completed,agent_interrupted,agent_cancelled,agent_resumed}'::text[])
@@ -94,10 +94,11 @@ where not exists (select from public.conversations x where x.sender_id = e.sende
 				from public.state_changes x
 				where x.sender_id = e.sender_id and x.conversation_id = e.conversation_id and x.seq = e.seq)
 			when e.type = any('{turn,conversation.updated,feedback,score,user.updated,agent.status_changed,activity}'::text[]) then false
+			-- Messages of other platforms have revisions.
 			else (
-				select bool_and(p.format = 1)
-				from public.event_payloads p
-				where p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part)
+				select bool_or(m.rev is not null)
+				from public.messages m
+				where m.sender_id = e.sender_id and m.conversation_id = e.conversation_id and m.at between c.started_at and c.last_at) is not true
 		end);
 
 create view rasa_bot_message as
@@ -157,21 +158,20 @@ select e.id::text::varchar(36) as id, e.id::text::varchar(36) as event_id, place
 	number_of(b.body ->> 'confidence') as confidence, (b.body ->> 'policy')::varchar(255) as policy,
 	e.at at time zone 'UTC' as timestamp, nullif(v.model_id, '')::varchar(255) as model_id, e.seq as sequence_number
 from public.events e
-left join public.conversations c on c.sender_id = e.sender_id and c.id = e.conversation_id
+join public.conversations c on c.sender_id = e.sender_id and c.id = e.conversation_id and not c.test
 left join public.versions v on v.id = e.version_id
 :json_bodies
-where e.type = 'action'
-	and not exists (select from public.conversations x where x.sender_id = e.sender_id and x.id = e.conversation_id and x.test);
+where e.type = 'action';
 
 create view rasa_slot as
-select place_id(s.sender_id, s.seq, 0)::varchar(36) as id,
+select place_id(s.sender_id, s.seq, get_byte(uuid_send(s.conversation_id), 15) & 127)::varchar(36) as id,
 	(
 		select e.id::text
 		from public.events e
 		where e.sender_id = s.sender_id and e.at = s.at and e.conversation_id = s.conversation_id and e.seq = s.seq)::varchar(36) as event_id,
 	place_id(c.sender_id, 0, 0)::varchar(36) as sender_id, c.id::text::varchar(36) as session_id,
 	path_of(place_id(c.sender_id, 0, 0), c.id::text, s.name)::varchar(255) as slot_path, s.name::varchar(255) as name,
-	case when (select texts_shown()) then s.value end::varchar(65535) as value, s.at at time zone 'UTC' as timestamp,
+	(case when (select texts_shown()) then nullif(s.value, '') end)::varchar(65535) as value, s.at at time zone 'UTC' as timestamp,
 	s.seq as sequence_number
 from public.slots s
 left join public.conversations c on c.sender_id = s.sender_id and c.id = s.conversation_id
@@ -180,7 +180,7 @@ where not exists (select from public.conversations x where x.sender_id = s.sende
 create view rasa_session_slot_state as
 select path_of(place_id(c.sender_id, 0, 0), c.id::text, s.name)::varchar(255) as id, place_id(c.sender_id, 0, 0)::varchar(36) as sender_id,
 	c.id::text::varchar(36) as session_id, s.name::varchar(255) as name,
-	case when r.at is not null then 'null' when (select texts_shown()) then s.value end::varchar(65535) as value,
+	(case when r.at is not null then 'null' when (select texts_shown()) then nullif(s.value, '') end)::varchar(65535) as value,
 	coalesce(r.at, s.at) at time zone 'UTC' as timestamp
 from public.slots s
 join public.conversations c on c.sender_id = s.sender_id and c.id = s.conversation_id and not c.test

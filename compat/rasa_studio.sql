@@ -76,7 +76,7 @@ select e.id, e.conversation_id as "conversationId", e.at as timestamp, model_of(
 	nullif(e.name, '') as name,
 	case
 		when k.type <> 'SLOT' then null
-		when s.value is not null and (select texts_shown()) then json_of(s.value)
+		when s.value <> '' and (select texts_shown()) then json_of(s.value)
 		else 'null'::json
 	end as "slotValue",
 	nullif(e.flow_id, '') as "flowId", nullif(e.step_id, '') as "stepId", nullif(e.agent_id, '') as "agentId"

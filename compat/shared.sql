@@ -13,10 +13,14 @@ create function json_of(body text) returns json
 language sql immutable parallel safe
 return coalesce(body, '{}')::json;
 
--- The same for what JSONB holds: not numbers with an exponent of four digits. Null where there is none.
+-- The same for what JSONB holds: not numbers with an exponent of six digits. Null where there is none.
 create function jsonb_of(body text) returns jsonb
 language sql immutable parallel safe
-return case when body <> '' and body !~ '[:,\[][[:space:]]*-?[0-9.]+[eE][+-]?[0-9]{4}' then body::jsonb end;
+return case
+	when body = '' then null
+	when body !~ '[:,\[][[:space:]]*-?[0-9.]+[eE][+-]?[0-9]{6}' then body::jsonb
+	when regexp_replace(body, '"(\\.|[^"\\])*"', '""', 'g') !~ '[:,\[][[:space:]]*-?[0-9.]+[eE][+-]?[0-9]{6}' then body::jsonb
+end;
 
 create function number_of(value text) returns double precision
 language sql immutable parallel safe
@@ -29,7 +33,7 @@ return case when value ~ '^-?[0-9]{1,9}([.][0-9]{0,200})?$' then value::numeric:
 create function inet_of(value text) returns inet
 language sql immutable parallel safe
 return case
-	when value ~ '^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])$'
+	when value ~* '^(::ffff:)?((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])$'
 		or value ~* '^(([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,4}:){1,7}:|([0-9a-f]{1,4}:){1,6}(:[0-9a-f]{1,4})|([0-9a-f]{1,4}:){1,5}(:[0-9a-f]{1,4}){1,2}|([0-9a-f]{1,4}:){1,4}(:[0-9a-f]{1,4}){1,3}|([0-9a-f]{1,4}:){1,3}(:[0-9a-f]{1,4}){1,4}|([0-9a-f]{1,4}:){1,2}(:[0-9a-f]{1,4}){1,5}|[0-9a-f]{1,4}:(:[0-9a-f]{1,4}){1,6}|:((:[0-9a-f]{1,4}){1,7}|:))$'
 		then value::inet
 end;

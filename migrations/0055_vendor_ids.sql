@@ -24,13 +24,13 @@ create index conversations_test on conversations (sender_id, id) where test;
 create index events_utc on events using brin ((at at time zone 'UTC'), (id::text::varchar(36)), at) with (pages_per_range = 32, autosummarize = on);
 create index messages_utc on messages using brin ((at at time zone 'UTC'), (id::text::varchar(36)), at) with (pages_per_range = 32, autosummarize = on);
 create index turns_utc on turns using brin ((message_id::text::varchar(36)), seq) with (pages_per_range = 32, autosummarize = on);
-create index flow_steps_utc on flow_steps using brin ((at at time zone 'UTC'), (place_id(sender_id, seq, 0)::varchar(36))) with (pages_per_range = 32, autosummarize = on);
-create index slots_utc on slots using brin ((at at time zone 'UTC'), (place_id(sender_id, seq, 0)::varchar(36))) with (pages_per_range = 32, autosummarize = on);
+create index flow_steps_utc on flow_steps using brin ((at at time zone 'UTC'), (place_id(sender_id, seq, get_byte(uuid_send(conversation_id), 15) & 127)::varchar(36))) with (pages_per_range = 32, autosummarize = on);
+create index slots_utc on slots using brin ((at at time zone 'UTC'), (place_id(sender_id, seq, get_byte(uuid_send(conversation_id), 15) & 127)::varchar(36))) with (pages_per_range = 32, autosummarize = on);
 create index commands_utc on commands using brin ((at at time zone 'UTC'), (place_id(sender_id, seq, n)::varchar(36))) with (pages_per_range = 32, autosummarize = on);
 create index state_changes_at on state_changes using brin (at) with (pages_per_range = 32, autosummarize = on);
 create index turn_facts_at on turn_facts using brin (at) with (pages_per_range = 32, autosummarize = on);
 create index activities_at on activities using brin (at) with (pages_per_range = 32, autosummarize = on);
-create index agent_logins_at on agent_logins using brin (started_at) with (pages_per_range = 32, autosummarize = on);
+create index agent_logins_at on agent_logins using brin ((coalesce(started_at, to_timestamp(seq / 1e6::float8)))) with (pages_per_range = 32, autosummarize = on);
 -- User messages and what happened to flows are counted without their texts.
 create index messages_users on messages ((at at time zone 'UTC')) include (at, sender_id, conversation_id, intent) where author = 1;
 create index events_flows on events ((at at time zone 'UTC')) include (sender_id, at, conversation_id, type, name, flow_id)

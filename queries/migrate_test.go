@@ -71,11 +71,14 @@ values (now(), 7, 1, 2, 3, 'abandoned', 1, 2, '{}', '[
 			"insert into conversations (" + strings.Join(names, ", ") + ") values (" + strings.Join(values, ", ") + ")",
 		)
 	}
-	if _, err := queries.Migrate(ctx, pool); err != nil {
+	if _, err := provider.UpTo(context.WithoutCancel(ctx), 46); err != nil {
 		t.Fatal(err)
 	}
 	if after := indexes(); !slices.Equal(after, before) {
 		t.Errorf("the indexes of conversations are %v, they were %v", after, before)
+	}
+	if _, err := queries.Migrate(ctx, pool); err != nil {
+		t.Fatal(err)
 	}
 	section := func(number uint16, packed []byte) []byte {
 		b := binary.BigEndian.AppendUint16(nil, number)

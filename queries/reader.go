@@ -34,12 +34,12 @@ order by 1`
 	makeReaderSQL = `select format('create role %I login connection limit 10 password %L', @name::text, @verifier::text)
 union all select format('comment on role %I is %L', @name::text, @mark::text)
 union all select format('alter role %I set default_transaction_read_only = on', @name::text)
-union all select format('alter role %I set jit = off', @name::text) -- to compile what views upon views ask takes longer than to do it
 union all select format('alter role %I set statement_timeout = ''5min''', @name::text)
 union all select format('alter role %I set idle_in_transaction_session_timeout = ''1min''', @name::text)`
 	clearReaderSQL = `select format('revoke all on all tables in schema %I from %I', current_schema(), @name::text)
 union all select format('revoke all on all sequences in schema %I from %I', current_schema(), @name::text)
-union all select format('grant usage on schema %I to %I', current_schema(), @name::text)`
+union all select format('grant usage on schema %I to %I', current_schema(), @name::text)
+union all select format('alter role %I set jit = off', @name::text) -- to compile what views upon views ask takes longer than to do it`
 	grantReaderSQL = `
 select format('grant select (%s) on %I to %I', string_agg(format('%I', a.attname), ', ' order by a.attnum), c.relname,
 	@name::text)

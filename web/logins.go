@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -83,8 +84,8 @@ func (s *server) makeLogin(w http.ResponseWriter, r *http.Request) error {
 		m.Error = seesSome
 	case x.Texts && !mayTexts(ctx):
 		m.Error = "Your account may not see all of what was said, so a login of yours may not either."
-	case !loginName.MatchString(x.Name):
-		m.Error = "A name is small letters, digits and _, at most 40, and begins with no digit."
+	case !loginName.MatchString(x.Name), x.Name == "public", x.Name == "none", strings.HasPrefix(x.Name, "pg_"):
+		m.Error = "A name has small letters, digits and _, at most 40, and begins with a letter or _. Names that begin with pg_, public and none belong to PostgreSQL."
 	case x.Schema != "" && !slices.Contains(queries.VendorSchemas, x.Schema):
 		return queries.ErrNotFound
 	}

@@ -69,7 +69,7 @@ func TestLogins(t *testing.T) {
 	if n, text := said(); n != 3 || text == nil || *text != "Hello." {
 		t.Errorf("%d messages, %v", n, text)
 	}
-	for _, bad := range []string{"", "A b", "x;y", o.pool.Config().ConnConfig.User, strings.Repeat("x", 41)} {
+	for _, bad := range []string{"", "A b", "x;y", "public", "pg_x", o.pool.Config().ConnConfig.User, strings.Repeat("x", 41)} {
 		if status, _, _ := o.post(admin, "/admin/logins", "name", bad, "schema", "rasa_pro"); status != 422 {
 			t.Errorf("%q: %d", bad, status)
 		}

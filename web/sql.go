@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -94,7 +95,7 @@ func (s *server) databaseAddress(name, password string) string {
 		u.RawQuery = url.Values{"host": {c.Host}}.Encode()
 		return u.String()
 	}
-	u.Host = c.Host + ":" + strconv.Itoa(int(c.Port))
+	u.Host = net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
 	return u.String()
 }
 
