@@ -39,7 +39,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(small, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=60m"); err != nil {
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=100m"); err != nil {
 		t.Skip("SKIPPED: a small disk cannot be mounted here: ", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
@@ -71,8 +71,13 @@ func TestDiskFull(t *testing.T) {
 	if out, err := turnwise(t, "--database-url", url, "migrate"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	filler := filepath.Join(small, "filler")
-	if out, err := exec.Command("fallocate", "-l", "34M", filler).CombinedOutput(); err != nil {
+	var room syscall.Statfs_t
+	if err := syscall.Statfs(small, &room); err != nil {
+		t.Fatal(err)
+	}
+	filler := filepath.Join(small, "filler") // all but 6 MB
+	size := fmt.Sprint(int64(room.Bavail)*room.Bsize - 6<<20)
+	if out, err := exec.Command("fallocate", "-l", size, filler).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 
