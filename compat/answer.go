@@ -18,6 +18,7 @@ type Answer struct {
 	Rows    [][]*string
 	More    bool // there are further rows
 	Late    bool // it took too long, and has no rows
+	Missing bool // the schema is not there
 }
 
 // Ask asks a query of a schema for its first rows, without what was said and by whom. It changes nothing, and ends after
@@ -61,6 +62,9 @@ func Ask(ctx context.Context, pool *pgxpool.Pool, schema, sql string, most int, 
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" || errors.Is(err, context.DeadlineExceeded) {
 		return Answer{Late: true}, nil
+	}
+	if errors.As(err, &pg) && pg.Code == "42P01" {
+		return Answer{Missing: true}, nil
 	}
 	return a, err
 }

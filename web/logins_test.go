@@ -21,6 +21,9 @@ func TestLogins(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
 	trained(t, o, "shop")
+	if status, page := o.get(signIn(t, o.url, "admin"), "/admin/sql/answer?schema=rasa_pro&n=2"); status != 200 || !strings.Contains(page, "These tables are missing") {
+		t.Errorf("without the schema: %d %s", status, page)
+	}
 	if err := compat.Apply(t.Context(), o.pool); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/access"
+	"turnwise/compat"
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/ingest"
@@ -51,6 +52,9 @@ func TestMaskedOnDisplay(t *testing.T) {
 		t.Fatal("nothing was planted")
 	}
 	if err := jobs.IndexTexts(t.Context(), o.pool); err != nil { // the words that are left
+		t.Fatal(err)
+	}
+	if err := compat.Apply(t.Context(), o.pool); err != nil {
 		t.Fatal(err)
 	}
 	var id string
