@@ -226,7 +226,7 @@ left join lateral (
 ) as p on true
 where not exists (select from public.conversations x where x.sender_id = n.sender_id and x.id = n.conversation_id and x.test);
 
-create view app_user as
+create view "user" as
 select u.time, case when (select texts_shown()) then u.client_id else md5(u.client_id) end as client_id, u.traits ->> 'org_id' as org_id, nullif(u.channel, '') as channel,
 	u.traits ->> 'timezone' as timezone, u.traits -> 'device' ->> 'os' as os, u.traits ->> 'lang' as lang, case when (select texts_shown()) then u.traits ->> 'url' else substring(u.traits ->> 'url' from '^[^?#]*') end as url,
 	u.traits -> 'device' ->> 'browser_name' as browser_name, u.traits -> 'device' ->> 'browser_version' as browser_version,
@@ -268,5 +268,5 @@ from (
 ) as u
 join public.assistants a on a.id = u.assistant_id;
 
-create view "user" as
-select * from app_user;
+create view app_user as
+select * from "user";

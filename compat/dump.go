@@ -65,8 +65,8 @@ func Dump(ctx context.Context, pool *pgxpool.Pool, schema string, w io.Writer) (
 
 func dumpTable(ctx context.Context, tx pgx.Tx, schema, text string, t Table, w io.Writer) (rows int64, err error) {
 	name := pgx.Identifier{schema, t.Name}.Sanitize()
-	if schema == "a8" && t.Name == "app_user" {
-		_, err := fmt.Fprintf(w, "\ncreate view %s as select * from a8.\"user\";\n", name)
+	if t.Like != "" {
+		_, err := fmt.Fprintf(w, "\ncreate view %s as select * from %s;\n", name, pgx.Identifier{schema, t.Like}.Sanitize())
 		return 0, err
 	}
 	var made, listed []string

@@ -79,10 +79,10 @@ func TestDump(t *testing.T) {
 			if err := pool.QueryRow(t.Context(), "select count(*) from "+name).Scan(&n); err != nil {
 				t.Fatal(err)
 			}
-			if table.Name != "app_user" {
+			if table.Like == "" {
 				sum += n
 			}
-			if got, want := one(t, other, "select obj_description('"+name+"'::regclass)"), table.Meaning; got != want && table.Name != "app_user" {
+			if got, want := one(t, other, "select obj_description('"+name+"'::regclass)"), table.Meaning; got != want && table.Like == "" {
 				t.Errorf("%s: %q, not %q", name, got, want)
 			}
 		}

@@ -291,6 +291,8 @@ func TestOdd(t *testing.T) {
 		`{"id":"o7","type":"order.placed","time":"2026-11-20T09:00:03Z","data":{"conversation_id":"odd-c"}}`,
 		`{"id":"o8","type":"order.placed","time":"2026-11-20T09:00:03Z","data":{"user_id":"odd"}}`,
 		`{"id":"o6","type":"conversation.updated","time":"2026-11-20T09:00:04Z","data":{"conversation_id":"odd-c","tags":["a",4],"metadata":{"n":1e99999}}}`)
+	put(t, pool, ingest.Source{Name: "long", Kind: "http", Assistant: "default", Format: neutral.Format},
+		`{"id":"o9","type":"message","time":"2026-11-20T09:00:05Z","data":{"conversation_id":"odd-c","message_id":"o9","author":"user","text":"long","content":{"n":`+strings.Repeat("7", 140_000)+`}}}`)
 	put(t, pool, ingest.Source{Name: "odd Rasa", Kind: "http", Assistant: "bank"},
 		`{"sender_id":"o","event":"action","name":"x","confidence":1e999,"timestamp":1795166401,"metadata":{"k":"a\u0000b"}}`,
 		`{"sender_id":"o","event":"action","name":"y","confidence":"high","timestamp":1795166402,"metadata":"none"}`,
@@ -322,7 +324,7 @@ func TestOdd(t *testing.T) {
 	}
 	for sql, want := range map[string]string{
 		`select concat_ws('|', host(ip_address), latitude, screen_size_width, screen_size_height, data_speed) from a8.app_user where client_id = 'odd'`:                                                      "",
-		`select string_agg(event_type, ' ' order by sequence_number) from rasa_pro.rasa_event where sender_id = (select id from rasa_pro.rasa_sender where sender_key = 'odd-c')`:                            "user",
+		`select string_agg(event_type, ' ' order by sequence_number) from rasa_pro.rasa_event where sender_id = (select id from rasa_pro.rasa_sender where sender_key = 'odd-c')`:                            "user user",
 		`select string_agg(event_type, ' ' order by sequence_number) from rasa_pro.rasa_event where sender_id = (select id from rasa_pro.rasa_sender where sender_key = 'o')`:                                "action action of_our_own action",
 		`select count(*) from rasa_pro.rasa_event where session_id is null`:                                                                                                                                  "0",
 		`select host(ip_address) from a8.app_user where client_id = 'six'`:                                                                                                                                   "2001:db8::1",

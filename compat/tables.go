@@ -2,12 +2,14 @@ package compat
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Table is a documented table.
 type Table struct {
 	Name, Meaning string
+	Like          string // another table, whose rows it shows by this name; "" for most
 	Columns       []Column
 }
 
@@ -34,7 +36,15 @@ func Tables(schema string) ([]Table, error) {
 			if !ok {
 				return nil, fmt.Errorf("%s: %q is no table", schema, line)
 			}
-			all = append(all, Table{Name: name, Meaning: meaning})
+			t := Table{Name: name, Meaning: meaning}
+			if name, like, ok := strings.Cut(name, " like "); ok {
+				i := slices.IndexFunc(all, func(x Table) bool { return x.Name == like })
+				if i < 0 {
+					return nil, fmt.Errorf("%s: %q is like no table", schema, line)
+				}
+				t.Name, t.Like, t.Columns = name, like, slices.Clone(all[i].Columns)
+			}
+			all = append(all, t)
 			continue
 		}
 		parts := strings.SplitN(column, " | ", 3)
