@@ -15,8 +15,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/compat"
+	"turnwise/conversation"
 	"turnwise/ingest"
 	"turnwise/ingest/neutral"
+	"turnwise/marker"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
@@ -157,6 +159,8 @@ func TestEveryField(t *testing.T) {
 		`select string_agg(concat_ws(' ', name, confidence, policy), '; ' order by sequence_number) from rasa_pro.rasa_action`:                                                                                                    `action_pay 0.5 FlowPolicy; Said so. RulePolicy`,
 		`select string_agg(concat_ws(' ', name, value), '; ' order by name) from rasa_pro.rasa_session_slot_state`:                                                                                                                `amount null; csat_score "satisfied"; currency "EUR"`,
 		`select count(*) from rasa_pro.rasa_sender`: `2`,
+		`select string_agg(concat_ws(' ', p.name, e.event_type, m.num_preceding_user_turns, m.created_at), '; ' order by e.sequence_number, p.name) from rasa_pro.rasa_marker m join rasa_pro.rasa_pattern p on p.id = m.pattern_id join rasa_pro.rasa_event e on e.id = m.event_id and e.session_id = m.session_id and e.sender_id = m.sender_id`: `asked_to_pay user 0 2026-11-20 09:20:01; paid action 1 2026-11-20 09:20:04.5; calm bot 1 2026-11-20 10:25:05`,
+		`select string_agg(concat_ws(' ', name, description, config, is_active, created_at), '; ' order by name) from rasa_pro.rasa_pattern where name in ('paid', 'calm')`:                                                                                                                                                                        `calm {"never":[{"intent":"complain"}]} t 2026-01-02 03:04:05; paid the amount is known, and the assistant has answered {"seq":[{"slot_was_set":"amount"},{"action":"Said so."}]} t 2026-01-02 03:04:05`,
 	} {
 		if got := one(t, pool, sql); got != want {
 			t.Errorf("%s:\n%s\nnot\n%s", sql, got, want)
@@ -187,8 +191,34 @@ func store(t *testing.T, pool *pgxpool.Pool) {
 		`{"sender_id":"r","event":"action","timestamp":1795166404.5,"name":null,"action_text":"Said so.","policy":"RulePolicy","confidence":NaN,` + meta + `}`,
 		`{"sender_id":"r","event":"bot","timestamp":1795166405,"text":"ok","metadata":{"utter_action":"utter_ok","assistant_id":"bank","model_id":"4f0c1b0d9a6b4f6e8f0a7f3c2f1e0d9c"}}`,
 	}
+	mark(t, pool, "bank", markersOfBank)
 	put(t, pool, ingest.Source{Name: "neutral", Kind: "http", Assistant: "default", Format: neutral.Format}, strings.Split(strings.TrimSpace(string(text)), "\n")...)
 	put(t, pool, ingest.Source{Name: "rasa", Kind: "http", Assistant: "bank", Environment: "staging"}, rasas...)
+}
+
+const markersOfBank = `
+asked_to_pay: {intent: faq/pay}
+paid:
+  description: the amount is known, and the assistant has answered
+  seq: [{slot_was_set: amount}, {action: Said so.}]
+unhappy: {intent: complain}
+calm: {never: [{intent: complain}]}
+not_so_calm: {never: [{intent: faq}]}
+`
+
+// mark has the conversations of an assistant looked through for markers.
+func mark(t *testing.T, pool *pgxpool.Pool, assistant, file string) {
+	t.Helper()
+	all, err := marker.Parse([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := queries.SetPatterns(t.Context(), tx, assistant, all, conversation.UUID{}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // put stores bodies, all of which must fit.

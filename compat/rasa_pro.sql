@@ -204,3 +204,19 @@ create view alembic_version as
 select max(version_id)::text::varchar(32) as version_num
 from public.goose_db_version
 where is_applied;
+
+create view rasa_pattern as
+select p.uuid::text::varchar(36) as id, p.name::varchar as name, nullif(p.description, '')::varchar as description,
+	p.config::varchar as config, p.active as is_active, p.created_at at time zone 'UTC' as created_at,
+	p.updated_at at time zone 'UTC' as updated_at
+from public.patterns p;
+
+create view rasa_marker as
+select md5(m.event_id::text || m.pattern_id::text)::uuid::text::varchar(36) as id, p.uuid::text::varchar(36) as pattern_id,
+	place_id(c.sender_id, 0, 0)::varchar(36) as sender_id, c.id::text::varchar(36) as session_id,
+	m.event_id::text::varchar(36) as event_id, m.turns as num_preceding_user_turns,
+	greatest(m.counts_at, p.updated_at) at time zone 'UTC' as created_at
+from public.markers m
+join public.conversations c on c.sender_id = m.sender_id and c.id = m.conversation_id and not c.test
+join public.patterns p on p.id = m.pattern_id and p.active
+where m.counts_at <= now();

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/marker"
 	"turnwise/mask"
 	"turnwise/metric"
 	"turnwise/queries"
@@ -34,6 +35,7 @@ type Assistant struct {
 	Name     string                 `yaml:"name"`
 	Settings *conversation.Settings `yaml:"settings,omitempty"`
 	Success  *queries.StoredRules   `yaml:"success,omitempty"` // the criteria in force
+	Markers  *string                `yaml:"markers,omitempty"` // Rasa's, as YAML
 }
 
 // Retention is a rule of retention in a file: days that something is kept, nothing for ever.
@@ -97,6 +99,15 @@ func Read(ctx context.Context, db queries.DB) (c Settings, err error) {
 		); i >= 0 {
 			rules := queries.StoredRules(criteria[i].Rules)
 			x.Success = &rules
+		}
+		patterns, err := queries.Patterns(ctx, db, a.Name)
+		if err != nil {
+			return c, err
+		}
+		if file, err := markersOf(patterns); err != nil {
+			return c, err
+		} else if len(patterns) > 0 {
+			x.Markers = &file
 		}
 		c.Assistants = append(c.Assistants, x)
 	}
@@ -253,6 +264,11 @@ func (p *plan) assistant(a Assistant) error {
 			},
 		)
 	}
+	if a.Markers != nil {
+		if err := p.markers(a.Name, unheard, was.Markers, *a.Markers); err != nil {
+			return err
+		}
+	}
 	if a.Success == nil {
 		return nil
 	}
@@ -270,6 +286,36 @@ func (p *plan) assistant(a Assistant) error {
 			return err
 		}
 		return queries.ActivateCriteria(ctx, tx, id, p.name, p.now)
+	})
+	return nil
+}
+
+// markersOf is the file that the markers of an assistant make.
+func markersOf(patterns []queries.Pattern) (string, error) {
+	var active []marker.Definition
+	for _, p := range patterns {
+		if p.Active {
+			active = append(active, p.Definition)
+		}
+	}
+	return marker.File(active)
+}
+
+// markers plans those of an assistant.
+func (p *plan) markers(name, unheard string, was *string, want string) error {
+	all, err := marker.Parse([]byte(want))
+	if err != nil {
+		return within("markers of "+name, &metric.InputError{Field: "markers", Msg: err.Error()})
+	}
+	if want, err = marker.File(all); err != nil {
+		return err
+	}
+	if was == nil {
+		was = new(string)
+	}
+	p.add(queries.AuditMarkersChanged, name+unheard, *was, want, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := queries.SetPatterns(ctx, tx, name, all, p.by, p.now)
+		return err
 	})
 	return nil
 }

@@ -121,6 +121,7 @@ func matchesAny(patterns []pattern, text string) bool {
 // Rules are settings as a fold goes by them.
 type Rules struct {
 	Settings
+	Patterns []Pattern // by id
 
 	questions, intents []pattern
 	phrases            map[string][][]string // of closing words, by the first

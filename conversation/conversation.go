@@ -77,6 +77,9 @@ type Conversation struct {
 	EndRev        float64
 	Ratings       []Rated // the last ones, the latest last
 
+	Markers []MarkerState // of the patterns that it was begun with, by id
+	Marked  *MarkedEvent  // the last one that they saw; nil where none of them waits for the end
+
 	Turn     *Turn // the open one; nil before the first user event
 	Before   *Turn // the one before, whose closing action_listen may come late
 	Runs     []*Run

@@ -63,6 +63,7 @@ func (f *Fold) Project(events []*Event) (changes *Changes, back Key, ok bool) {
 		}
 	}
 	for _, c := range f.out.Conversations {
+		f.spared(c)
 		c.dirty, c.bundle = false, nil
 		c.engaged, c.Engaged = c.UserMessages > 0 && !c.Engaged, c.UserMessages > 0
 		c.named, c.naming = c.naming, false
@@ -137,6 +138,9 @@ func (f *Fold) add(e *Event, next *Event) (back Key, ok bool) {
 	f.facts(c, e)
 	extra := f.apply(c, e, seq)
 	f.store(c, e, seq, extra)
+	if len(f.settings.Patterns)+len(c.Markers) > 0 {
+		f.mark(c, e, seq, again)
+	}
 	if c.Turn != nil {
 		c.Turn.EndSeq, c.Turn.Flow = seq, c.TopFlow
 		f.turnChanged(c, c.Turn)

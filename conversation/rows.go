@@ -246,6 +246,7 @@ type Changes struct {
 	Activities    []Fact[*Activity]
 	Logins        []Fact[*Login]
 	Edits         []Edit
+	Markers       []MarkerRow
 }
 
 // ConversationTurn is a turn with its conversation.

@@ -178,6 +178,9 @@ func (q Question) choices(c queries.Choices) []Choice {
 		},
 		{Name: "tag", Label: "Tag", Values: c.Tags, Chosen: f.Review.Tags},
 	}
+	if len(c.Markers)+len(f.Markers) > 0 {
+		all = append(all, Choice{Name: "marker", Label: "Marker", Values: c.Markers, Chosen: f.Markers})
+	}
 	if len(c.Reviewers) > 1 || len(f.Review.Reviewers) > 0 {
 		people := Choice{
 			Name: "reviewer", Label: "Reviewer", Chosen: f.Review.Reviewers,

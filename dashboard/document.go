@@ -40,6 +40,9 @@ var documentPages = map[string]struct {
 			},
 			m.Tables...,
 		)
+		if len(m.Markers) > 0 {
+			d.Tables = append(d.Tables, markerTable(m.Markers))
+		}
 		return err
 	}},
 	"latency": {"Latency", LatencyNeeds, func(ctx context.Context, f *Figures, d *Document) error {

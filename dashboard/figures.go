@@ -33,6 +33,7 @@ type Figures struct {
 	words   metric.IntentTally
 	hours   [7]metric.HourLatency // by weekday, from Monday on
 	users   metric.Users
+	found   metric.MarkerTally
 	cells   []figures.Cell
 	before  *Figures // of the range compared with
 	markers []Marker
@@ -46,8 +47,8 @@ type Figures struct {
 
 // Needs says what a page needs beside conversations.
 type Needs struct {
-	flows, steps, times, hours, parts, words, users bool
-	flow                                            string // over time
+	flows, steps, times, hours, parts, words, users, found bool
+	flow                                                   string // over time
 }
 
 // Figures answers the question of an address of a page of charts.
@@ -191,7 +192,7 @@ func (f *Figures) compared() *Figures {
 
 // beside is what is needed of figures that are set beside others.
 func (n Needs) beside() Needs {
-	n.steps, n.hours, n.parts, n.flow = false, false, false, ""
+	n.steps, n.hours, n.parts, n.found, n.flow = false, false, false, false, ""
 	return n
 }
 
@@ -222,8 +223,8 @@ func (f *Figures) count(ctx context.Context, what Needs) error {
 	from, until := f.Filter.Range.Bounds(f.Now, f.Zone)
 	got, err := figures.Count(ctx, f.viewer.Pool, figures.Question{
 		Filter: f.Filter, Fine: f.used == metric.ByHour, Flows: what.flows, Steps: what.steps, Flow: what.flow,
-		Times: what.times, Hours: what.hours, Parts: what.parts, Intents: what.words, Users: what.users, Now: f.Now,
-		Grid: f.viewer.Grid,
+		Times: what.times, Hours: what.hours, Parts: what.parts, Intents: what.words, Users: what.users, Markers: what.found,
+		Now: f.Now, Grid: f.viewer.Grid,
 	})
 	if err != nil {
 		return err
@@ -231,8 +232,8 @@ func (f *Figures) count(ctx context.Context, what Needs) error {
 	f.spans = f.used.Spans(from, until, f.Zone)
 	f.points = make([]metric.Tally, len(f.spans))
 	f.sums = map[figures.Dimensions]*metric.Tally{}
-	f.cells, f.flows, f.words, f.hours, f.took, f.facts = got.Cells, got.Flows, got.Intents, got.Hours, got.Took,
-		got.Facts
+	f.cells, f.flows, f.words, f.hours, f.found = got.Cells, got.Flows, got.Intents, got.Hours, got.Markers
+	f.took, f.facts = got.Took, got.Facts
 	for _, c := range got.Cells {
 		f.points[f.spanOf(c.At)].Merge(c.Tally)
 		sum := f.sums[c.Dimensions]

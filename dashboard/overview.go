@@ -21,6 +21,7 @@ type Overview struct {
 	Volume, Outcomes, Response, CSAT, Busiest Chart
 	Flows                                     []FlowRow
 	Reasons                                   []Reason
+	Markers                                   []MarkerRow
 	Tables                                    []Breakdown
 	AllFlows                                  string
 	Attention                                 []Attention
@@ -30,7 +31,7 @@ type Overview struct {
 type Attention struct{ Icon, Text, More, Link string }
 
 // OverviewNeeds is what the page counts.
-var OverviewNeeds = Needs{flows: true, steps: true, times: true}
+var OverviewNeeds = Needs{flows: true, steps: true, times: true, found: true}
 
 // Overview is what the first page shows.
 func (f *Figures) Overview(ctx context.Context) (m Overview, err error) {
@@ -64,6 +65,9 @@ func (f *Figures) Overview(ctx context.Context) (m Overview, err error) {
 		return m, err
 	}
 	m.Reasons = f.reasons()
+	if m.Markers, err = f.markerRows(ctx); err != nil {
+		return m, err
+	}
 	names, err := queries.NamesOfDimensions(ctx, f.viewer.Pool)
 	if err != nil {
 		return m, err

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -20,6 +21,8 @@ import (
 	"turnwise/ingest/neutral"
 	"turnwise/ingest/rasa"
 	"turnwise/ingest/wire"
+	"turnwise/marker"
+	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
 
@@ -102,6 +105,7 @@ func TestConvergence(t *testing.T) {
 				database := func() *pgxpool.Pool {
 					pool := dbtest.Pool(t)
 					cutBy(t, pool, "gen-bot", stream.cuts)
+					mark(t, pool, "gen-bot")
 					return pool
 				}
 				clean := database()
@@ -161,6 +165,27 @@ func cutBy(t testing.TB, pool *pgxpool.Pool, assistant string, rule conversation
 	if _, err := pool.Exec(t.Context(), `insert into assistants (id, name, settings) values ($1, $2, $3)
 		on conflict (id) do update set settings = excluded.settings`,
 		conversation.SmallID("assistant", assistant), assistant, x); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mark has the conversations of an assistant looked through for markers of each kind.
+func mark(t testing.TB, pool *pgxpool.Pool, assistant string) {
+	t.Helper()
+	all, err := marker.Parse([]byte(`
+heard: {at_least_once: [{intent: greet}]}
+lost: {and: [{slot_was_set: csat_score}, {not_action: action_listen}]}
+answered: {seq: [{intent: greet}, {at_least_one_not: [{action: action_listen}, {slot_was_not_set: csat_score}]}]}
+unheard: {never: [{intent: greet}]}
+unrated: {never: [{slot_was_set: csat_score}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := queries.SetPatterns(t.Context(), tx, assistant, all, conversation.UUID{}, time.Unix(0, 0))
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

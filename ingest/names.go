@@ -52,11 +52,9 @@ func (w *Writer) rulesOfAll(
 	for name, stored := range all {
 		rules := w.ruleBook[stored]
 		if rules == nil {
-			read, err := queries.ReadSettings(stored)
-			if err != nil {
+			if rules, err = queries.ReadRules(stored); err != nil {
 				return nil, fmt.Errorf("settings of assistant %q: %w", name, err)
 			}
-			rules = conversation.NewRules(read)
 			w.ruleBook[stored] = rules
 		}
 		w.settings[name], out[name] = settings{rules, now.Add(settingsLife)}, rules

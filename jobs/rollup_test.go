@@ -27,6 +27,7 @@ import (
 	"turnwise/ingest"
 	"turnwise/ingest/file"
 	"turnwise/jobs"
+	"turnwise/marker"
 	"turnwise/metric"
 	"turnwise/migrations"
 	"turnwise/queries"
@@ -153,6 +154,13 @@ func sums(f figures.Answer) (text string) {
 		text += fmt.Sprint(action, f.Intents.ByAction[action].N, " ")
 	}
 	text += people(f.Users)
+	for _, id := range slices.Sorted(maps.Keys(f.Markers)) {
+		c := f.Markers[id]
+		mean, median, fewest, most, ok := c.Preceding()
+		if ok {
+			text += fmt.Sprint("marker ", id, c.Conversations, c.Places(), mean, median, fewest, most, " ")
+		}
+	}
 	for day := range f.Hours {
 		for h := range f.Hours[day] {
 			text += fmt.Sprint(f.Hours[day][h].N, " ")
@@ -209,6 +217,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 			t.Parallel()
 			pool := dbtest.Pool(t)
 			g := figures.NewGrid(zone(t, name))
+			mark(t, pool)
 			generate(t, pool, demo.Options{Conversations: 400, Days: 5, Until: until, Seed: seed})
 			rollUp(t, pool, g, until)
 			// late ones: their hours are marked
@@ -231,7 +240,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 					for _, fine := range []bool{false, true} {
 						q := figures.Question{
 							Filter: f, Fine: fine, Flows: true, Steps: true, Flow: "check_balance", Times: true,
-							Hours: true, Parts: true, Intents: true, Users: true, Now: until, Grid: g,
+							Hours: true, Parts: true, Intents: true, Users: true, Markers: true, Now: until, Grid: g,
 						}
 						got, err := figures.Count(t.Context(), pool, q)
 						if err != nil {
@@ -252,6 +261,28 @@ func TestFiguresAreTheFacts(t *testing.T) {
 				rollUp(t, pool, g, until)
 			}
 		})
+	}
+}
+
+// mark has conversations looked through for markers.
+func mark(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	all, err := marker.Parse([]byte(`
+asked: {intent: check_balance}
+spared: {never: [{intent: check_balance}]}
+heard: {at_least_once: [{action: action_listen}]}
+again: {seq: [{action: action_listen}, {action: action_listen}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, assistant := range []string{"harbour-bank", "parcel-desk"} {
+		if err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			_, err := queries.SetPatterns(t.Context(), tx, assistant, all, conversation.UUID{}, time.Unix(0, 0))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -297,6 +328,8 @@ func someFilters(r *rand.Rand, z *time.Location, now time.Time) []metric.Filter 
 			Not: metric.Excluded{Assistants: []string{"parcel-bot"}},
 		},
 		{Range: metric.Range{Days: 4}, Outcomes: []string{"escalated", "open"}},
+		{Range: metric.Range{Days: 5}, Markers: []string{"again"}},
+		{Range: metric.Range{Days: 5}, NoMarkers: []string{"asked", "spared"}, Channels: []string{"rest"}},
 		{Range: metric.Range{Days: 5}, Weekdays: []int{1, 7}, Hours: []int{2, 9, 10}},
 	}
 }
@@ -332,6 +365,22 @@ func lists(t *testing.T, pool *pgxpool.Pool, f metric.Filter, got figures.Answer
 	for reason, n := range sum.Reasons {
 		with := f.With(metric.Escalated)
 		with.Reasons = []string{reason}
+		check(with, n)
+	}
+	patterns, err := queries.Patterns(t.Context(), pool, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int64{}
+	for _, p := range patterns {
+		found[p.Name] += 0
+		if c := got.Markers[p.ID]; c != nil {
+			found[p.Name] += c.Conversations
+		}
+	}
+	for name, n := range found {
+		with := f
+		with.Markers = append(slices.Clone(f.Markers), name)
 		check(with, n)
 	}
 	done := 0

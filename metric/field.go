@@ -212,6 +212,10 @@ var Fields = []Field{
 	},
 	names("command", "Command", "is", nil, func(f *Filter) *[]string { return &f.Commands }),
 	names("cannot-handle", "Cannot handle", "is", nil, func(f *Filter) *[]string { return &f.CannotHandle }),
+	names("marker", "Marker", "is", nil, func(f *Filter) *[]string { return &f.Markers }).carried().or("marker.not"),
+	names(
+		"marker.not", "Marker", "is not", nil, func(f *Filter) *[]string { return &f.NoMarkers },
+	).carried().or("marker"),
 	names("reason", "Escalated by", "", nil, func(f *Filter) *[]string { return &f.Reasons }),
 	numbers(
 		"weekday", "Began on", 1, 7, func(f *Filter) *[]int { return &f.Weekdays },

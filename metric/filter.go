@@ -73,6 +73,8 @@ type Filter struct {
 	Commands     []string   // that the model gave, all of them
 	CannotHandle []string   // what the command "cannot handle" said, all of them
 	Weekdays     []int      // on which they began, 1 for Monday to 7
+	Markers      []string   // names of markers, all of which were found in it
+	NoMarkers    []string   // none of which was
 	Hours        []int      // of the day at which they began, 0 to 23
 	Text         string     // words that people search for; see package search
 	// they are looked for in what is shown alone, where personal data are masked; no part of the query

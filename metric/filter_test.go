@@ -31,7 +31,7 @@ var everyField = map[string]struct {
 	}, "Judged.Criteria": {int64(7), false}, "Judged.Verdict": {Failure, false},
 	"Turns.Intent": {"greet", false}, "Turns.Unsure": {true, false}, "Turns.Fallback": {true, false}, "Turns.Untimed": {true, false}, "Turns.Flow": {"f", false}, "Turns.Action": {"utter_x", false}, "Turns.Part": {"prediction", false}, "Turns.Over": {1.25, false},
 	"Path.Steps": {[]string{"a b", "c"}, false}, "Path.Strict": {true, false}, "Path.Back": {true, false}, "Path.End": {true, false}, "Path.Minutes": {5, false},
-	"Commands": {[]string{"clarify"}, false}, "CannotHandle": {[]string{"x"}, false}, "Weekdays": {[]int{1, 7}, false}, "Hours": {[]int{0, 23}, false}, "Text": {"refund", false},
+	"Commands": {[]string{"clarify"}, false}, "CannotHandle": {[]string{"x"}, false}, "Markers": {[]string{"gave up"}, false}, "NoMarkers": {[]string{"a", "b"}, false}, "Weekdays": {[]int{1, 7}, false}, "Hours": {[]int{0, 23}, false}, "Text": {"refund", false},
 	"Review.States": {[]string{Reviewed}, false}, "Review.Reviewers": {[]string{"r"}, false}, "Review.Ratings": {[]int{1, 5}, false}, "Review.Tags": {[]string{"good one"}, false}, "Review.NoTags": {[]string{"spam"}, false},
 	"Review.Marks": {[]string{"bad"}, false}, "Review.Queue": {conversation.UUID{1}.String(), false},
 	"Users": {NewUsers, false}, "IDs": {[]string{conversation.UUID{2}.String()}, false}, "FirstSeen.From": {
@@ -190,6 +190,8 @@ over: A turn
 turn: A turn
 command: Command
 cannot-handle: Cannot handle
+marker: Marker
+marker.not: Marker
 reason: Escalated by
 weekday: Began on
 hour: Began

@@ -171,10 +171,14 @@ func MergeAssistant(
 			return true, fmt.Errorf("limits to %q: %w", from, err)
 		}
 	}
-	_, err = tx.Exec(ctx, criteriaFollowSQL, pgx.StrictNamedArgs{
-		"from_id": conversation.SmallID("assistant", from), "to_id": conversation.SmallID("assistant", to),
-	})
-	return true, err
+	for _, sql := range []string{criteriaFollowSQL, patternsFollowSQL} {
+		if _, err = tx.Exec(ctx, sql, pgx.StrictNamedArgs{
+			"from_id": conversation.SmallID("assistant", from), "to_id": conversation.SmallID("assistant", to),
+		}); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
 }
 
 // SeparateAssistant makes a name that of an assistant of its own again, from now on; what came by it is to follow. It

@@ -44,6 +44,7 @@ const (
 	AuditCriteriaUsed      AuditAct = "criteria.used"
 	AuditSettingsChanged   AuditAct = "settings.changed"
 	AuditFolded            AuditAct = "settings.folded"
+	AuditMarkersChanged    AuditAct = "markers.changed"
 	AuditMerged            AuditAct = "assistant.merged" // or renamed
 	AuditSeparated         AuditAct = "assistant.separated"
 	AuditRetentionChanged  AuditAct = "retention.changed"

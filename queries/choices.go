@@ -11,8 +11,8 @@ import (
 
 // Choices are the values that filters offer.
 type Choices struct {
-	Assistants, Environments, Channels, Versions, Flows, Tags []string
-	Reviewers                                                 map[string]string // names by id
+	Assistants, Environments, Channels, Versions, Flows, Tags, Markers []string
+	Reviewers                                                          map[string]string // names by id
 }
 
 // limitedChoicesSQL asks recent conversations: who is limited must not learn the names of the others.
@@ -34,6 +34,8 @@ select 'flow', unnest(flows) from recent
 union
 select 'tag', min(t.name) from tags t where t.assistant = '' or t.assistant = any(@names) group by lower(t.name)
 union
+select 'marker', p.name from patterns p where p.active and p.assistant_id = any(@limits)
+union
 select 'reviewer', u.id || ' ' || u.name from accounts u where u.role <> 'viewer'
 order by 1, 2
 limit 3000`
@@ -43,7 +45,7 @@ func limitedChoices(ctx context.Context, db DB, limits []string) (Choices, error
 	c := Choices{Assistants: slices.Clone(limits), Reviewers: map[string]string{}}
 	into := map[string]*[]string{
 		"environment": &c.Environments, "channel": &c.Channels, "version": &c.Versions, "flow": &c.Flows,
-		"tag": &c.Tags,
+		"tag": &c.Tags, "marker": &c.Markers,
 	}
 	rows, _ := db.Query(ctx, limitedChoicesSQL, pgx.StrictNamedArgs{"limits": AssistantIDs(limits), "names": limits})
 	var kind, name string
@@ -78,10 +80,10 @@ func FilterChoices(ctx context.Context, db DB, limits []string) (Choices, error)
 	var c Choices
 	var more, people []string
 	var q pgx.Batch
-	into := []*[]string{&c.Assistants, &c.Environments, &c.Channels, &c.Versions, &c.Flows, &more, &c.Tags, &people}
+	into := []*[]string{&c.Assistants, &c.Environments, &c.Channels, &c.Versions, &c.Flows, &more, &c.Tags, &c.Markers, &people}
 	for _, sql := range []string{
 		assistantNamesSQL, allEnvironmentsSQL, channelNamesSQL, versionNamesSQL, flowNamesSQL, someFlowsSQL,
-		tagNamesSQL, reviewerNamesSQL,
+		tagNamesSQL, markerNamesSQL, reviewerNamesSQL,
 	} {
 		q.Queue(sql)
 	}

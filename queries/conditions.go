@@ -85,6 +85,16 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 		w.And(firstEverText+" >= @met_from", "met_from", f.FirstSeen.From)
 		w.And(firstEverText+" < @met_until", "met_until", f.FirstSeen.Until)
 	}
+	for i, marker := range f.Markers {
+		arg := fmt.Sprintf("marker_%d", i)
+		w.And("exists"+fmt.Sprintf(markerText, arg), arg, []string{marker})
+		w.Args["marked_at"] = now
+	}
+	if len(f.NoMarkers) > 0 { // who leaves out one that there is not must not get more than was meant
+		w.And("not exists"+fmt.Sprintf(markerText, "no_markers")+` and (select count(distinct p.name) from patterns p
+	where p.active and p.name = any(@no_markers::text[])) = cardinality(@no_markers::text[])`, "no_markers", f.NoMarkers)
+		w.Args["marked_at"] = now
+	}
 	w.path(f.Path)
 	w.turnsAndCommands(f)
 	w.times(f, zone)
@@ -311,3 +321,7 @@ func FilterDimensions(f metric.Filter, known FilterIDs) *Where {
 	w.excluded(f.Not, known)
 	return w
 }
+
+// markerText is whether one of several markers was found in a conversation.
+const markerText = ` (select from markers m join patterns p on p.id = m.pattern_id where m.sender_id = c.sender_id
+	and m.conversation_id = c.id and p.active and p.name = any(@%s::text[]) and m.counts_at <= @marked_at)`

@@ -177,6 +177,7 @@ from pg_stats, unnest(most_common_elems::text::text[]) as f
 where schemaname = 'public' and tablename = 'conversations' and attname = 'facets' and f like 'f:%'
 order by 1
 limit 500`
+	markerNamesSQL   = `select distinct name from patterns where active order by 1 limit 500`
 	tagNamesSQL      = `select min(name) from tags group by lower(name) order by lower(min(name)) limit 500`
 	reviewerNamesSQL = `select id || ' ' || name from accounts where role <> 'viewer' order by lower(name), id limit 500`
 	someFlowsSQL     = `

@@ -115,6 +115,7 @@ var eraseFactsSQL = []string{
 	`delete from flow_steps where sender_id = any(@senders::bigint[])`,
 	`delete from commands where sender_id = any(@senders::bigint[])`,
 	`delete from slots where sender_id = any(@senders::bigint[])`,
+	`delete from markers where sender_id = any(@senders::bigint[])`,
 	`delete from agent_segments where sender_id = any(@senders::bigint[])`,
 	`delete from state_changes where sender_id = any(@senders::bigint[])`,
 	`delete from turn_facts where sender_id = any(@senders::bigint[])`,

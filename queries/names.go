@@ -9,11 +9,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"turnwise/conversation"
+	"turnwise/marker"
 )
 
-const assistantSettingsSQL = `select id, settings::text from assistants where id = any(@ids::integer[])`
+const assistantSettingsSQL = `
+select a.id, (a.settings || case when exists (select from patterns p where p.assistant_id = a.id and p.active) then
+	jsonb_build_object('patterns', (select jsonb_agg(jsonb_build_object('id', p.id, 'version', p.version, 'config', p.config)
+		order by p.id) from patterns p where p.assistant_id = a.id and p.active)) else '{}' end)::text
+from assistants a
+where a.id = any(@ids::integer[])`
 
-// AssistantSettings returns what is set for assistants, as JSON; "" of one of which nothing is.
+// AssistantSettings returns what is set for assistants, and what markers they have, as JSON; "" of one of which nothing is.
 func AssistantSettings(ctx context.Context, db DB, assistants []string) (map[string]string, error) {
 	ids := make([]int32, len(assistants))
 	for i, name := range assistants {
@@ -36,14 +42,29 @@ func AssistantSettings(ctx context.Context, db DB, assistants []string) (map[str
 	return all, nil
 }
 
-// ReadSettings reads what AssistantSettings returns; what is not set is as by default.
-func ReadSettings(stored string) (conversation.Settings, error) {
-	s := conversation.DefaultSettings()
-	if stored == "" {
-		return s, nil
+// ReadRules reads what AssistantSettings returns; what is not set is as by default.
+func ReadRules(stored string) (*conversation.Rules, error) {
+	s := struct {
+		conversation.Settings
+		Patterns []struct {
+			ID, Version int32
+			Config      string
+		}
+	}{Settings: conversation.DefaultSettings()}
+	if stored != "" {
+		if err := json.Unmarshal([]byte(stored), &s); err != nil {
+			return nil, err
+		}
 	}
-	err := json.Unmarshal([]byte(stored), &s)
-	return s, err
+	r := conversation.NewRules(s.Settings)
+	for _, p := range s.Patterns {
+		m, err := marker.Compile(p.Config)
+		if err != nil {
+			return nil, err
+		}
+		r.Patterns = append(r.Patterns, conversation.Pattern{ID: p.ID, Version: p.Version, Marker: m})
+	}
+	return r, nil
 }
 
 // partitioned are the tables that are cut by month.

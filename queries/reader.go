@@ -88,7 +88,7 @@ where s.nspname = any(@schemas::text[]) and has_schema_privilege(@name::text, s.
 var (
 	readableFigures = map[string][]string{
 		"assistants": nil, "environments": nil, "channels": nil, "versions": nil, "turns": nil, "flow_runs": nil,
-		"flow_steps":    nil,
+		"flow_steps": nil, "patterns": nil, "markers": nil,
 		"conversations": {"user_id", "session_id", "first_text", "details", "facets", "checkpoint"},
 		"commands":      {"value", "detail"},
 		"review_states": nil, "tags": nil, "conversation_tags": nil, "success_criteria": nil, "sources": nil,

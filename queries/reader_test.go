@@ -43,7 +43,7 @@ func TestReader(t *testing.T) {
 	figures := []string{
 		"assistants", "environments", "channels", "versions", "turns", "flow_runs", "flow_steps", "review_states",
 		"tags", "conversation_tags", "success_criteria", "sources", "ingest_minutes", "conversation_persons",
-		"daily_figures", "daily_flow_figures", "event_types", "agent_segments",
+		"daily_figures", "daily_flow_figures", "event_types", "agent_segments", "patterns", "markers",
 	}
 	texts := []string{
 		"conversations", "commands", "senders", "messages", "slots", "events", "event_payloads", "state_changes",

@@ -254,6 +254,8 @@ var deleteFactsSQL = []string{
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from slots t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from markers t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from agent_segments t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from state_changes t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)

@@ -291,6 +291,12 @@ document.addEventListener("change", (e) => {
 	form.classList.toggle("any", n > 0 || every.checked);
 });
 
+// Files that are read into a field.
+document.addEventListener("change", async (e) => {
+	const into = e.target.dataset?.readsInto && document.querySelector(e.target.dataset.readsInto);
+	if (into) into.value = (await Promise.all([...e.target.files].map((f) => f.text()))).join("\n");
+});
+
 // A field that narrows a list as one types.
 document.addEventListener("input", (e) => {
 	const list = e.target.dataset?.narrow;

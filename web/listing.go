@@ -368,6 +368,7 @@ func (l *listing) views(m *views.Conversations) {
 	}
 	f := l.Filter
 	gone("tag", append(slices.Clone(f.Review.Tags), f.Review.NoTags...), l.choices.Tags)
+	gone("marker", append(slices.Clone(f.Markers), f.NoMarkers...), l.choices.Markers)
 	if len(l.choices.Assistants) < 500 {
 		gone("assistant", f.Assistants, l.choices.Assistants)
 	}

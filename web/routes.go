@@ -192,6 +192,7 @@ func (s *server) signed() []route {
 		{"GET", "/admin/settings.yml", access.Administer, page, s.settingsFile},
 		{"GET", "/admin/assistant", access.Administer, page, s.assistant},
 		{"POST", "/admin/assistant", access.Administer, page, s.keepAssistant},
+		{"POST", "/admin/assistant/markers", access.Administer, page, s.keepPatterns},
 		{"POST", "/admin/assistant/fold", access.Administer, page, s.foldAssistant},
 		{"POST", "/admin/assistant/merge", access.Administer, page, s.mergeAssistant},
 		{"POST", "/admin/assistant/separate", access.Administer, page, s.separateAssistant},

@@ -120,8 +120,10 @@ func (s *server) assistant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	said := map[string]string{
-		"kept": "Saved. New events follow it within ten seconds; stored conversations stay as they are.",
-		"fold": "Saved. Stored conversations are recalculated in the background, starting in about two minutes.",
+		"kept":         "Saved. New events follow it within ten seconds; stored conversations stay as they are.",
+		"fold":         "Saved. Stored conversations are recalculated in the background, starting in about two minutes.",
+		"markers":      "Saved. Stored conversations are looked through in the background, starting in about two minutes.",
+		"markers-kept": "Saved.",
 		"merged": "Events that name the old name belong to this assistant from now on. Stored conversations " +
 			"follow within minutes.",
 		"separated": "Events that name it belong to it again. Stored conversations follow within minutes.",
@@ -178,6 +180,9 @@ func (s *server) showAssistant(
 				m.Moves = append(m.Moves, row)
 			}
 		}
+	}
+	if err := s.patternsOf(r, a, &m.Patterns); err != nil {
+		return err
 	}
 	slices.SortFunc(m.Moves, func(a, b views.FoldRunRow) int { return b.At.Compare(a.At) })
 	runs, err := queries.FoldRuns(r.Context(), s.Pool, queries.FoldToRebuild)

@@ -169,6 +169,7 @@ func TestRights(t *testing.T) {
 		"GET /admin/settings.yml":             {303, 403, 403, 403, 200},
 		"GET /admin/assistant":                {303, 403, 403, 403, 404},
 		"POST /admin/assistant":               {303, 403, 403, 403, 404},
+		"POST /admin/assistant/markers":       {303, 403, 403, 403, 404},
 		"POST /admin/assistant/fold":          {303, 403, 403, 403, 404},
 		"POST /admin/assistant/merge":         {303, 403, 403, 403, 404},
 		"POST /admin/assistant/separate":      {303, 403, 403, 403, 404},

@@ -78,6 +78,7 @@ type cli struct {
 	Token       tokenCmd       `cmd:"" help:"Make, list and revoke tokens for ingest."`
 	Reader      readerCmd      `cmd:"" help:"Make, list and drop logins of the database for BI tools, which only read."`
 	Schema      schemaCmd      `cmd:"" help:"Write the tables of other products as SQL."`
+	Markers     markersCmd     `cmd:"" help:"Upload and list the markers that Rasa's files define, and write their statistics."`
 	User        userCmd        `cmd:"" help:"Make and change users."`
 	Settings    settingsCmd    `cmd:"" help:"Keep the settings in a file: write them, make them what the file says."`
 	Doctor      doctorCmd      `cmd:"" help:"Say whether data is there, arrives, and is understood."`

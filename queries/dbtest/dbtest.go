@@ -190,7 +190,7 @@ func Pool(t testing.TB) *pgxpool.Pool {
 var Tables = []string{
 	"assistants", "environments", "channels", "versions", "senders", "projections", "events", "event_payloads",
 	"event_originals",
-	"messages", "conversations", "turns", "flow_runs", "flow_steps", "commands", "slots",
+	"messages", "conversations", "turns", "flow_runs", "flow_steps", "commands", "slots", "markers",
 	"journals", "agent_segments", "state_changes", "turn_facts", "calls", "feedback", "scores", "activities",
 	"agent_logins",
 }

@@ -29,6 +29,7 @@ type Answer struct {
 	Flows   metric.FlowTally
 	Trend   map[time.Time]metric.FlowTally // by time: the flow of the question alone
 	Intents metric.IntentTally
+	Markers metric.MarkerTally
 	Hours   [7]metric.HourLatency // by weekday, from Monday on
 	Users   []metric.VisitsAt     // by time, several of one time
 	Took    time.Duration
@@ -47,6 +48,7 @@ type Question struct {
 	Parts   bool   // and by flow and part
 	Intents bool   // count intents and commands
 	Users   bool   // count people
+	Markers bool   // count where markers were found
 	Ended   bool   // count open conversations by how they would have ended: enough for who asks only how many there are
 	Facts   bool   // leave the rollups alone
 	// conversations to be looked at where rollups are behind, beyond which ErrTooMany or ErrBehind is returned; 0: no
@@ -81,7 +83,9 @@ func Count(ctx context.Context, pool *pgxpool.Pool, q Question) (f Answer, err e
 		if err != nil {
 			return err
 		}
-		f = Answer{Flows: metric.FlowTally{}, Trend: map[time.Time]metric.FlowTally{}}
+		f = Answer{
+			Flows: metric.FlowTally{}, Trend: map[time.Time]metric.FlowTally{}, Markers: metric.MarkerTally{},
+		}
 		r := &reading{Question: q, tx: tx, known: known, found: map[cellKey]int{}, sum: &f}
 		r.from, r.until = q.Filter.Range.Bounds(q.Now, q.Grid.Zone)
 		if f.Facts = q.Facts || !current || !q.Filter.FromRollups(); f.Facts {
@@ -182,7 +186,15 @@ func (r *reading) open(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("open conversations: %w", err)
 	}
-	if !r.Flows || len(open) == 0 {
+	if len(open) == 0 {
+		return nil
+	}
+	if r.Markers {
+		if err := r.reopenMarkers(ctx, from, args, open); err != nil {
+			return err
+		}
+	}
+	if !r.Flows {
 		return nil
 	}
 	return r.reopenFlows(ctx, from, args, open)

@@ -50,7 +50,7 @@ type part interface {
 }
 
 // families are all kinds of figures; a cell's parts stand in their order.
-var families = []family{tallies{}, flowTallies{}, hourLatencies{}, intentTallies{}, visits{}}
+var families = []family{tallies{}, flowTallies{}, hourLatencies{}, intentTallies{}, visits{}, markerTallies{}}
 
 // familyByNumber returns the place of a family in families; false for one of a newer version.
 func familyByNumber(number int16) (int, bool) {

@@ -29,6 +29,7 @@ type Batch struct {
 	steps         filling[step]
 	commands      filling[command]
 	slots         filling[slot]
+	markers       filling[markerRow]
 	newSenders    filling[senderFact]
 	newStates     filling[projection]
 	told          live // what platforms beside Rasa tell
@@ -39,6 +40,7 @@ type Batch struct {
 	oldConv       convKeys
 	oldTurns      partKeys
 	oldRuns       partKeys
+	oldMarkers    convKeys // of those that waited for the end
 	appendBundles bundleKeys
 	marks         marks
 	searched      []int64 // senders
@@ -54,7 +56,7 @@ type Batch struct {
 func (b *Batch) filled() []filled {
 	return append([]filled{
 		&b.newSenders, &b.newStates, &b.events, &b.payloads, &b.originals, &b.messages, &b.conversations, &b.turns,
-		&b.runs, &b.steps, &b.commands, &b.slots,
+		&b.runs, &b.steps, &b.commands, &b.slots, &b.markers,
 	}, b.told.filled()...)
 }
 
@@ -66,7 +68,8 @@ func NewBatch() *Batch {
 		originals: filling[original]{table: originalsTable}, messages: filling[message]{table: messagesTable},
 		conversations: filling[conversationFact]{table: conversationsTable}, turns: filling[turnFact]{table: turnsTable},
 		runs: filling[flowRun]{table: runsTable}, steps: filling[step]{table: stepsTable},
-		commands: filling[command]{table: commandsTable}, slots: filling[slot]{table: slotsTable}, told: newLive(),
+		commands: filling[command]{table: commandsTable}, slots: filling[slot]{table: slotsTable},
+		markers: filling[markerRow]{table: markersTable}, told: newLive(),
 	}
 }
 
@@ -160,6 +163,9 @@ func (b *Batch) Add(s Sender) {
 	}
 	for i := range s.Changes.Slots {
 		b.slots.add(s.ID, &s.Changes.Slots[i])
+	}
+	for i := range s.Changes.Markers {
+		b.markers.add(s.ID, &s.Changes.Markers[i])
 	}
 	b.told.add(s.ID, s.Changes)
 }
@@ -267,6 +273,9 @@ func (b *Batch) addConversation(sender int64, name string, assistant int32, c *c
 	}
 	if c.Stored() {
 		b.oldConv.add2(sender, c.ID)
+		if c.Marked != nil {
+			b.oldMarkers.add2(sender, c.ID)
+		}
 	}
 	if c.Stored() && c.BecameNamed() { // it was somebody else's, as far as was known
 		b.marks.came(sender, "", assistant, c.StartedAt, c.UserMessages > 0)
@@ -309,6 +318,11 @@ const deleteRunsSQL = `
 delete from flow_runs r
 using unnest(@senders::bigint[], @ids::uuid[], @ns::integer[]) as k (sender_id, id, n)
 where r.sender_id = k.sender_id and r.conversation_id = k.id and r.n = k.n`
+
+const deleteMarkersSQL = `
+delete from markers m
+using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+where m.sender_id = k.sender_id and m.conversation_id = k.id and m.never`
 
 const appendPayloadsSQL = `
 update event_payloads p
@@ -353,6 +367,9 @@ func (b *Batch) Write(ctx context.Context, tx pgx.Tx) error {
 	if k := &b.oldRuns; len(k.ids) > 0 {
 		q.Queue(deleteRunsSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids), "ns": k.n})
 	}
+	if k := &b.oldMarkers; len(k.ids) > 0 {
+		q.Queue(deleteMarkersSQL, pgx.StrictNamedArgs{"senders": k.senders, "ids": queries.UUIDs(k.ids)})
+	}
 	b.told.replace(&q)
 	if k := &b.appendBundles; len(k.ids) > 0 {
 		q.Queue(appendPayloadsSQL, pgx.StrictNamedArgs{
@@ -387,8 +404,9 @@ func (b *Batch) Reset() {
 		t.reset()
 	}
 	b.told.reset()
-	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.appendBundles, b.marks, b.Senders = projectionRows{},
-		convKeys{}, partKeys{}, partKeys{}, bundleKeys{}, marks{}, 0
+	b.projections, b.oldConv, b.oldTurns, b.oldRuns, b.oldMarkers = projectionRows{}, convKeys{}, partKeys{}, partKeys{},
+		convKeys{}
+	b.appendBundles, b.marks, b.Senders = bundleKeys{}, marks{}, 0
 	b.searched = b.searched[:0]
 	b.event, b.conversation, b.turn = eventFact{}, conversationFact{}, turnFact{} // they hold what was folded
 }

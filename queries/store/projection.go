@@ -322,6 +322,7 @@ var forgetSQL = []string{
 	`delete from flow_steps where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from commands where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 	`delete from slots where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
+	`delete from markers where sender_id = @sender and conversation_id = any(@ids::uuid[])`,
 }
 
 // forgetLiveSQL are those of what platforms beside Rasa tell.

@@ -342,3 +342,16 @@ var slotsTable = newTable("slots", "sender_id",
 	column[slot]{"name", func(r *rows, x *slot) { r.text(x.Name) }},
 	column[slot]{"value", func(r *rows, x *slot) { r.text(x.Value) }},
 )
+
+type markerRow = conversation.MarkerRow
+
+var markersTable = newTable("markers", "sender_id",
+	column[markerRow]{"conversation_id", func(r *rows, x *markerRow) { r.uuid(x.Conversation) }},
+	column[markerRow]{"pattern_id", func(r *rows, x *markerRow) { r.int4(x.Pattern) }},
+	column[markerRow]{"seq", func(r *rows, x *markerRow) { r.int8(x.Seq) }},
+	column[markerRow]{"at", func(r *rows, x *markerRow) { r.time(x.At) }},
+	column[markerRow]{"event_id", func(r *rows, x *markerRow) { r.uuid(x.Event) }},
+	column[markerRow]{"turns", func(r *rows, x *markerRow) { r.int4(int32(x.Turns)) }},
+	column[markerRow]{"never", func(r *rows, x *markerRow) { r.bool(x.Never) }},
+	column[markerRow]{"counts_at", func(r *rows, x *markerRow) { r.time(x.CountsAt) }},
+)
