@@ -230,6 +230,9 @@ func TestMerged(t *testing.T) {
 					version = "2.0"
 				}
 				meta := fmt.Sprintf(`"metadata":{"assistant_id":%q,"model_name":%q},"environment":%q`, assistant, version, of)
+				if assistant == "shop" { // then the release was trained for each environment
+					meta = strings.Replace(meta, `"model_name"`, `"model_id":"`+of+`","model_name"`, 1)
+				}
 				bodies = append(bodies,
 					fmt.Sprintf(`{"sender_id":%q,"event":"user","timestamp":%d,"text":"hi","input_channel":"web",%s}`, sender, at, meta),
 					fmt.Sprintf(`{"sender_id":%q,"event":"action","name":"action_listen","timestamp":%d.5,"confidence":NaN,%s}`, sender, at, meta),
@@ -262,6 +265,10 @@ func TestMerged(t *testing.T) {
 	}
 	if want := "2026-11-19 23:00:00 2.0 2 2 0 4500 5970; 2026-11-19 23:00:00 3.0 1 0 1 0 0; 2026-11-19 23:00:00 bank 1.0 6 6 0 3500 5950; 2026-11-19 23:00:00 shop 1.0 4 4 0 3000 4970"; got != want {
 		t.Errorf("\n%s\nwant\n%s", got, want)
+	}
+	if err := pool.QueryRow(t.Context(), `select string_agg(concat_ws(' ', a.name, shared_responses, shared_p50_ms, round(shared_p99_ms)), '; ' order by a.name, environment_id)
+		from daily_figures d join assistants a on a.id = d.assistant_id where shared_responses is not null`).Scan(&got); err != nil || got != "bank 6 3500 5950; bank 6 3500 5950" {
+		t.Errorf("shared by environments: %q, %v", got, err)
 	}
 	if err := pool.QueryRow(t.Context(), `select string_agg(distinct type || ' ' || ("rawData" ->> 'event'), '; ') from rasa_studio."ConversationEvent"`).Scan(&got); err != nil || got != "ACTION action" {
 		t.Errorf("%q, %v", got, err)

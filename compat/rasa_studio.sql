@@ -110,8 +110,8 @@ select md5(g.day || chr(31) || g.channel || chr(31) || g.version)::uuid::text as
 	g.day::timestamp at time zone z.zone as date, g.channel as "channelName", g.version,
 	g.conversations::integer as "totalSessions", (g.conversations - g.escalated)::integer as "automatedCount",
 	g.escalated::integer as "escalatedCount", coalesce(g.mean, 0) as "averageLatencyMs",
-	coalesce(x.p50, g.p50, 0) as "p50LatencyMs", coalesce(x.p95, g.p95, 0) as "p95LatencyMs",
-	coalesce(x.p99, g.p99, 0) as "p99LatencyMs",
+	coalesce(g.p50, x.p50, 0) as "p50LatencyMs", coalesce(g.p95, x.p95, 0) as "p95LatencyMs",
+	coalesce(g.p99, x.p99, 0) as "p99LatencyMs",
 	g.satisfied::integer as "csatSatisfied", g.unsatisfied::integer as "csatUnsatisfied",
 	(g.asked - g.rated)::integer as "csatUnanswered",
 	case when g.criteria then g.succeeded::integer end as "customSuccessCount",
@@ -124,9 +124,18 @@ from (
 		sum(d.unsatisfied) as unsatisfied, sum(d.asked) as asked, sum(d.rated) as rated, sum(d.judged) as judged,
 		sum(d.succeeded) as succeeded, count(*) filter (where d.responses > 0) as timed,
 		sum(d.response_mean_ms * d.responses) / nullif(sum(d.responses), 0) as mean,
-		case when count(*) filter (where d.responses > 0) = 1 then max(d.response_p50_ms) end as p50,
-		case when count(*) filter (where d.responses > 0) = 1 then max(d.response_p95_ms) end as p95,
-		case when count(*) filter (where d.responses > 0) = 1 then max(d.response_p99_ms) end as p99,
+		case
+			when count(*) filter (where d.responses > 0) = 1 then max(d.response_p50_ms)
+			when max(d.shared_responses) = sum(d.responses) then max(d.shared_p50_ms) -- else other rows are among them
+		end as p50,
+		case
+			when count(*) filter (where d.responses > 0) = 1 then max(d.response_p95_ms)
+			when max(d.shared_responses) = sum(d.responses) then max(d.shared_p95_ms) -- else other rows are among them
+		end as p95,
+		case
+			when count(*) filter (where d.responses > 0) = 1 then max(d.response_p99_ms)
+			when max(d.shared_responses) = sum(d.responses) then max(d.shared_p99_ms) -- else other rows are among them
+		end as p99,
 		min(d.counted_at) as counted, max(d.counted_at) as counted_last, bool_or(f.id is not null) as criteria,
 		case when count(distinct f.id) = 1 then row_id(3, max(f.id)) end as criteria_id,
 		array_agg(distinct d.assistant_id) as assistants, array_agg(distinct d.channel_id) as channels,
@@ -151,10 +160,10 @@ left join lateral (
 		percentile_cont(0.99) within group (order by t.ms) as p99
 	from public.conversations c
 	cross join unnest(c.response_ms) as t (ms)
-	where g.timed > 1 and not c.test and c.started_at >= g.day::timestamp at time zone z.zone
+	where g.timed > 1 and g.p50 is null and not c.test and c.started_at >= g.day::timestamp at time zone z.zone
 		and c.started_at < (g.day + 1)::timestamp at time zone z.zone and c.assistant_id = any(g.assistants)
 		and c.channel_id = any(g.channels) and c.version_id = any(g.versions)
-) as x on g.timed > 1;
+) as x on g.timed > 1 and g.p50 is null;
 
 create view "FlowDailyStatistics" as
 select md5(d.day || chr(31) || d.flow)::uuid::text as id, d.day::timestamp at time zone z.zone as date, d.flow as "flowName",

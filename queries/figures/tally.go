@@ -3,6 +3,7 @@ package figures
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,7 +101,51 @@ select k.at, c.assistant_id, c.environment_id, c.channel_id, c.version_id, min(c
 	count(*), count(c.escalated_at)
 from ` + spansText + `
 group by 1, 2, 3, 4, 5`
+
+	sharedResponsesSQL = `
+select k.at, c.assistant_id, c.channel_id, c.version_id, count(*),
+	percentile_cont(array[0.5, 0.95, 0.99]) within group (order by t.ms)
+from ` + spansText + `
+cross join unnest(c.response_ms) as t (ms)
+group by 1, 2, 3, 4
+having count(distinct c.environment_id) > 1`
 )
+
+// sharedRow is what the rows of several environments have in common.
+type sharedRow struct {
+	n           int64
+	percentiles []float64
+}
+
+// shared are the response times of all environments of a release, where several have any: by cells without one.
+func (to *dailyRows) shared(ctx context.Context) (map[cellKey]sharedRow, error) {
+	environments := map[cellKey]int{}
+	several := false
+	for i := range to.found.all {
+		c := &to.found.all[i]
+		k := c.key()
+		if k.Environment = 0; partOf[*tally](c).Response.N > 0 {
+			environments[k]++
+			several = several || environments[k] > 1
+		}
+	}
+	all := map[cellKey]sharedRow{}
+	if !several || !to.facts {
+		return all, nil
+	}
+	var at time.Time
+	var d Dimensions
+	var row sharedRow
+	rows, _ := to.tx.Query(ctx, sharedResponsesSQL, daysArgs(to.days, to.grid))
+	into := []any{&at, &d.Assistant, &d.Channel, &d.Version, &row.n, &row.percentiles}
+	if _, err := pgx.ForEachRow(rows, into, func() error {
+		all[cellKey{at.UnixMicro(), d}] = sharedRow{row.n, slices.Clone(row.percentiles)}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("percentiles over environments: %w", err)
+	}
+	return all, nil
+}
 
 // daily writes daily_figures.
 func (tallies) daily(ctx context.Context, to *dailyRows) error {
@@ -122,6 +167,10 @@ func (tallies) daily(ctx context.Context, to *dailyRows) error {
 			return fmt.Errorf("first and last of days: %w", err)
 		}
 	}
+	shared, err := to.shared(ctx)
+	if err != nil {
+		return err
+	}
 	for i := range to.found.all {
 		c := &to.found.all[i]
 		t := partOf[*tally](c)
@@ -132,6 +181,12 @@ func (tallies) daily(ctx context.Context, to *dailyRows) error {
 			row[column] = t.Count(is)
 		}
 		latencyColumns(row, "response", &t.Response)
+		k := c.key()
+		k.Environment = 0
+		if x := shared[k]; x.n > 0 {
+			row["shared_responses"], row["shared_p50_ms"], row["shared_p95_ms"], row["shared_p99_ms"] = x.n, x.percentiles[0],
+				x.percentiles[1], x.percentiles[2]
+		}
 		if b := of[c.key()]; b.n > 0 && b.n == t.Count(metric.All) { // else some were deleted since
 			row["first_at"], row["last_at"], row["escalated_all"] = b.first, b.last, b.escalated
 		}
