@@ -82,7 +82,8 @@ const (
 	cross join lateral (select string_to_array(p.bodies, chr(30)) as bodies offset 0) as bundle
 ) on p.sender_id = e.sender_id and p.conversation_id = e.conversation_id and p.part = e.part
 cross join lateral (
-	select json_of(nullif(bundle.bodies[e.pos + 1], '')) as body, json_of(nullif(bundle.bodies[e.pos + 1], ''))::json -> 'metadata' as metadata
+	select one.body, one.body::json -> 'metadata' as metadata
+	from (select json_of(nullif(bundle.bodies[e.pos + 1], '')) as body offset 0) as one
 	offset 0
 ) as b`
 )

@@ -35,13 +35,16 @@ func Dump(ctx context.Context, pool *pgxpool.Pool, schema string, w io.Writer) (
 	err = pgx.BeginTxFunc(ctx, conn.Conn(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		// All of a schema is read: what helps those who ask for a little does not help here.
 		if _, err := tx.Exec(ctx, `set local jit = off; set local statement_timeout = 0; set local time zone 'UTC'; set local datestyle = 'ISO'; set local intervalstyle = 'postgres'; set local extra_float_digits = 1; set local work_mem = '128MB';
-			set local enable_nestloop = off; set local enable_memoize = off; set local search_path = `+pgx.Identifier{schema}.Sanitize()+`, public`); err != nil {
+			set local enable_nestloop = off; set local max_parallel_workers_per_gather = 2; set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0;
+			 set local enable_memoize = off; set local search_path = `+pgx.Identifier{schema}.Sanitize()+`, public`); err != nil {
 			return err
 		}
 		text, err := source(schema, schema, bodiesOfAll)
 		if err != nil {
 			return err
 		}
+		// The server reads what was said. Said so, the rows can be made by several processes.
+		text = strings.NewReplacer("(select texts_shown())", "true", "texts_shown()", "true").Replace(text)
 		found, _ := tx.Query(ctx, enumsSQL, pgx.StrictNamedArgs{"schema": schema})
 		enums, err := pgx.CollectRows(found, pgx.RowTo[string])
 		if err != nil {

@@ -74,11 +74,11 @@ select e.id, e.conversation_id as "conversationId", e.at as timestamp, model_of(
 	case when (select texts_shown()) and starts_with(b.metadata::text, '{') then b.metadata else '{}'::json end as metadata,
 	case when k.type = 'ACTION' then nullif(e.name, '') end as "actionText",
 	nullif(e.name, '') as name,
-	case
-		when k.type <> 'SLOT' then null
-		when s.value <> '' and (select texts_shown()) then json_of(s.value)
-		else 'null'::json
-	end as "slotValue",
+	case when k.type = 'SLOT' then coalesce((
+		select json_of(s.value)
+		from public.slots s
+		where s.sender_id = e.sender_id and s.conversation_id = e.conversation_id and s.seq = e.seq and s.value <> ''
+			and texts_shown()), 'null'::json) end as "slotValue",
 	nullif(e.flow_id, '') as "flowId", nullif(e.step_id, '') as "stepId", nullif(e.agent_id, '') as "agentId"
 from public.conversations c
 join public.events e on e.sender_id = c.sender_id and e.conversation_id = c.id and e.at between c.started_at and c.last_at
@@ -99,7 +99,6 @@ cross join lateral (
 		end as type
 ) as k
 :json_bodies
-left join public.slots s on s.sender_id = e.sender_id and s.conversation_id = e.conversation_id and s.seq = e.seq
 where not c.test and k.type = any('{ACTION, SESSION_STARTED, SLOT, RESET_SLOTS, FLOW_STARTED, FLOW_INTERRUPTED, FLOW_RESUMED, FLOW_COMPLETED, FLOW_CANCELLED,
 	FORM, ACTIVE_LOOP, RESTART, CONVERSATION_INACTIVE, SESSION_ENDED, ENTITIES, FOLLOWUP, ACTION_EXECUTION_REJECTED,
 	STACK, ROUTING_SESSION_ENDED, REMINDER, CANCEL_REMINDER, REWIND, UNDO, EXPORT, PAUSE, RESUME,
