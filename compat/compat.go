@@ -28,7 +28,7 @@ const (
 	madeOfSQL = `select coalesce(obj_description(to_regnamespace(@schema), 'pg_namespace'), '')`
 	// Whoever may read a schema may read what is made in it next.
 	dropSQL = `
-select format('drop view %I.%I', n.nspname, c.relname)
+select format('drop view if exists %I.%I', n.nspname, c.relname) || case when n.nspname = '` + seenSchema + `' then ' cascade' else '' end
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = @schema and c.relkind = 'v'
@@ -53,13 +53,22 @@ const (
 
 // Apply makes the schemas as this version has them, where they are others. Each is replaced as a whole or not at all.
 func Apply(ctx context.Context, pool *pgxpool.Pool) error {
-	var all []error
+	seen, err := seenTables(ctx, pool)
+	if err != nil {
+		return err
+	}
+	all := []error{apply(ctx, pool, seenSchema, seen)}
 	for _, schema := range queries.VendorSchemas {
-		text, err := definition(schema)
+		text, err := definition(schema, schema)
 		if err != nil {
 			return err
 		}
 		all = append(all, apply(ctx, pool, schema, text))
+		limited := queries.LimitedSchema(schema)
+		if text, err = definition(schema, limited); err != nil {
+			return err
+		}
+		all = append(all, apply(ctx, pool, limited, ofSeen(text, seen)))
 	}
 	return errors.Join(all...)
 }
@@ -100,17 +109,17 @@ func source(name, schema string, how bodies) (string, error) {
 	).Replace(string(text)), nil
 }
 
-// definition is the SQL that makes a schema.
-func definition(schema string) (string, error) {
+// definition is the SQL that makes the tables of a product in a schema.
+func definition(product, schema string) (string, error) {
 	var b strings.Builder
-	for _, name := range []string{"shared", schema} {
+	for _, name := range []string{"shared", product} {
 		text, err := source(name, schema, bodyOfOne)
 		if err != nil {
 			return "", err
 		}
 		b.WriteString(text)
 	}
-	tables, err := Tables(schema)
+	tables, err := Tables(product)
 	if err != nil {
 		return "", err
 	}

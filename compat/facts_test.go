@@ -175,25 +175,9 @@ func store(t *testing.T, pool *pgxpool.Pool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const meta = `"metadata":{"assistant_id":"bank","model_id":"4f0c1b0d9a6b4f6e8f0a7f3c2f1e0d9c","model_name":"v7"}`
-	rasas := []string{
-		`{"sender_id":"r","event":"action","timestamp":1795166400.1,"name":"action_pay","policy":"FlowPolicy","confidence":0.5,` + meta + `}`,
-		`{"sender_id":"r","event":"user","timestamp":1795166401,"text":"pay","input_channel":"web","message_id":"b1","parse_data":{"intent":{"name":"faq","confidence":0.75,"full_retrieval_intent_name":"faq/pay"},"entities":[{"entity":"x","value":1}],
-			"commands":[{"command":"start flow","flow":"pay"},{"command":"set slot","name":"amount","value":4},{"command":"clarify","options":["pay","ask"]}]},` + meta + `}`,
-		`{"sender_id":"r","event":"stack","timestamp":1795166402,"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"A\",\"flow_id\":\"pay\",\"step_id\":\"ask\",\"type\":\"flow\"}}]",` + meta + `}`,
-		`{"sender_id":"r","event":"flow_started","timestamp":1795166402.1,"flow_id":"pay",` + meta + `}`,
-		`{"sender_id":"r","event":"flow_interrupted","timestamp":1795166402.2,"flow_id":"pay","step_id":"ask",` + meta + `}`,
-		`{"sender_id":"r","event":"slot","timestamp":1795166403,"name":"amount","value":4,` + meta + `}`,
-		`{"sender_id":"r","event":"reset_slots","timestamp":1795166403.5,` + meta + `}`,
-		`{"sender_id":"r","event":"slot","timestamp":1795166404,"name":"currency","value":"EUR",` + meta + `}`,
-		`{"sender_id":"r","event":"slot","timestamp":1795166404.2,"name":"csat_score","value":"satisfied",` + meta + `}`,
-		`{"sender_id":"r","event":"agent_started","timestamp":1795166404.3,"agent_id":"helper","flow_id":"pay",` + meta + `}`,
-		`{"sender_id":"r","event":"action","timestamp":1795166404.5,"name":null,"action_text":"Said so.","policy":"RulePolicy","confidence":NaN,` + meta + `}`,
-		`{"sender_id":"r","event":"bot","timestamp":1795166405,"text":"ok","metadata":{"utter_action":"utter_ok","assistant_id":"bank","model_id":"4f0c1b0d9a6b4f6e8f0a7f3c2f1e0d9c"}}`,
-	}
 	mark(t, pool, "bank", markersOfBank)
 	put(t, pool, ingest.Source{Name: "neutral", Kind: "http", Assistant: "default", Format: neutral.Format}, strings.Split(strings.TrimSpace(string(text)), "\n")...)
-	put(t, pool, ingest.Source{Name: "rasa", Kind: "http", Assistant: "bank", Environment: "staging"}, rasas...)
+	put(t, pool, ingest.Source{Name: "rasa", Kind: "http", Assistant: "bank", Environment: "staging"}, bank...)
 }
 
 const markersOfBank = `
@@ -205,6 +189,25 @@ unhappy: {intent: complain}
 calm: {never: [{intent: complain}]}
 not_so_calm: {never: [{intent: faq}]}
 `
+
+const meta = `"metadata":{"assistant_id":"bank","model_id":"4f0c1b0d9a6b4f6e8f0a7f3c2f1e0d9c","model_name":"v7"}`
+
+// bank are the events of a conversation of Rasa with every field.
+var bank = []string{
+	`{"sender_id":"r","event":"action","timestamp":1795166400.1,"name":"action_pay","policy":"FlowPolicy","confidence":0.5,` + meta + `}`,
+	`{"sender_id":"r","event":"user","timestamp":1795166401,"text":"pay","input_channel":"web","message_id":"b1","parse_data":{"intent":{"name":"faq","confidence":0.75,"full_retrieval_intent_name":"faq/pay"},"entities":[{"entity":"x","value":1}],
+		"commands":[{"command":"start flow","flow":"pay"},{"command":"set slot","name":"amount","value":4},{"command":"clarify","options":["pay","ask"]}]},` + meta + `}`,
+	`{"sender_id":"r","event":"stack","timestamp":1795166402,"update":"[{\"op\":\"add\",\"path\":\"/0\",\"value\":{\"frame_id\":\"A\",\"flow_id\":\"pay\",\"step_id\":\"ask\",\"type\":\"flow\"}}]",` + meta + `}`,
+	`{"sender_id":"r","event":"flow_started","timestamp":1795166402.1,"flow_id":"pay",` + meta + `}`,
+	`{"sender_id":"r","event":"flow_interrupted","timestamp":1795166402.2,"flow_id":"pay","step_id":"ask",` + meta + `}`,
+	`{"sender_id":"r","event":"slot","timestamp":1795166403,"name":"amount","value":4,` + meta + `}`,
+	`{"sender_id":"r","event":"reset_slots","timestamp":1795166403.5,` + meta + `}`,
+	`{"sender_id":"r","event":"slot","timestamp":1795166404,"name":"currency","value":"EUR",` + meta + `}`,
+	`{"sender_id":"r","event":"slot","timestamp":1795166404.2,"name":"csat_score","value":"satisfied",` + meta + `}`,
+	`{"sender_id":"r","event":"agent_started","timestamp":1795166404.3,"agent_id":"helper","flow_id":"pay",` + meta + `}`,
+	`{"sender_id":"r","event":"action","timestamp":1795166404.5,"name":null,"action_text":"Said so.","policy":"RulePolicy","confidence":NaN,` + meta + `}`,
+	`{"sender_id":"r","event":"bot","timestamp":1795166405,"text":"ok","metadata":{"utter_action":"utter_ok","assistant_id":"bank","model_id":"4f0c1b0d9a6b4f6e8f0a7f3c2f1e0d9c"}}`,
+}
 
 // mark has the conversations of an assistant looked through for markers.
 func mark(t *testing.T, pool *pgxpool.Pool, assistant, file string) {

@@ -44,6 +44,8 @@ set settings = excluded.settings, changed_at = excluded.changed_at, changed_by =
 	setUUIDSQL       = `update assistants set uuid = @uuid where name = @name`
 	renameLimitsSQL  = `update accounts set assistants = array_replace(assistants, @from, @to)
 	where @from = any(assistants)`
+	renameReadersSQL = `update reader_limits set assistants = array_replace(assistants, @from, @to)
+	where @from = any(assistants)`
 	renameTokensSQL = `update tokens set assistants = array_replace(assistants, @from, @to), assistant =
 	case when assistant = @from then @to else assistant end where @from = any(assistants) or assistant = @from`
 	mergeTokensSQL = `update tokens set assistants = array_append(assistants, @to) where role = 'ingest'
@@ -166,7 +168,7 @@ func MergeAssistant(
 	if _, err := tx.Exec(ctx, setUUIDSQL, pgx.StrictNamedArgs{"name": to, "uuid": id}); err != nil {
 		return true, err
 	}
-	for _, sql := range []string{renameLimitsSQL, renameTokensSQL, rulesFollowSQL} {
+	for _, sql := range []string{renameLimitsSQL, renameReadersSQL, renameTokensSQL, rulesFollowSQL} {
 		if _, err := tx.Exec(ctx, sql, both); err != nil {
 			return true, fmt.Errorf("limits to %q: %w", from, err)
 		}

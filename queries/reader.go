@@ -19,11 +19,14 @@ import (
 const (
 	readerMark = "reads conversations of Turnwise"
 
+	limited = "_limited" // behind the name of a schema: the same tables, of the assistants that the login may see
+
 	readersSQL = `
-select r.rolname as name, coalesce(s.nspname, '') as schema,
+select r.rolname as name, coalesce(replace(s.nspname, '_limited', ''), '') as schema, coalesce(l.assistants, '{}') as assistants,
 	case when s.nspname is null then has_table_privilege(r.oid, 'messages', 'select')
 		else has_function_privilege(r.oid, format('%I.texts()', s.nspname), 'execute') end as texts
 from pg_roles r
+left join reader_limits l on l.name = r.rolname
 left join pg_namespace s on s.nspname = any(@schemas::text[]) and has_schema_privilege(r.oid, s.oid, 'usage')
 where shobj_description(r.oid, 'pg_authid') = @mark
 	and (s.nspname is not null or has_column_privilege(r.oid, 'conversations', 'id', 'select'))
@@ -78,8 +81,11 @@ select unnest(array[
 from pg_namespace s
 join pg_roles o on o.oid = s.nspowner
 where s.nspname = any(@schemas::text[]) and has_schema_privilege(@name::text, s.oid, 'usage')`
-	grantWholeSQL = `select format('grant select on %I to %I', @table::text, @name::text)`
-	dropReaderSQL = `select format('grant %I to current_user', @name::text) union all
+	setLimitsSQL = `insert into reader_limits (name, assistants) values (@name, @assistants)
+	on conflict (name) do update set assistants = excluded.assistants`
+	clearLimitsSQL = `delete from reader_limits where name = @name`
+	grantWholeSQL  = `select format('grant select on %I to %I', @table::text, @name::text)`
+	dropReaderSQL  = `select format('grant %I to current_user', @name::text) union all
 	select format('drop owned by %I', @name::text) union all select format('drop role %I', @name::text)`
 )
 
@@ -109,11 +115,29 @@ var (
 type Reader struct {
 	Name   string
 	Schema string // of another product, that it reads; "" for our own tables
-	Texts  bool   // it also reads what was said, and by whom
+
+	// that it sees, in the tables of another product; none: all
+	Assistants []string
+
+	Texts bool // it also reads what was said, and by whom
 }
 
 // VendorSchemas are the schemas of other products.
 var VendorSchemas = []string{"rasa_pro", "rasa_studio", "a8", "sentione"}
+
+// readerSchemas are those that a login may read, with their forms for logins that see some assistants alone.
+func readerSchemas() (all []string) {
+	for _, schema := range VendorSchemas {
+		all = append(all, schema, LimitedSchema(schema))
+	}
+	return all
+}
+
+// LimitedSchema is the schema with the same tables for logins that see some assistants alone.
+func LimitedSchema(schema string) string { return schema + limited }
+
+// ErrNoLimits says that a login of Turnwise's own tables sees all assistants.
+var ErrNoLimits = errors.New("a login of Turnwise's own tables sees all assistants")
 
 // ErrNotOurs says that a role of the name exists that is no reader.
 var ErrNotOurs = errors.New("a role of this name exists that was not made as a reader")
@@ -123,13 +147,16 @@ var ErrMayNot = errors.New("this login of the database may not make roles")
 
 // Readers returns the logins there are.
 func Readers(ctx context.Context, db DB) ([]Reader, error) {
-	rows, _ := db.Query(ctx, readersSQL, pgx.StrictNamedArgs{"mark": readerMark, "schemas": VendorSchemas})
+	rows, _ := db.Query(ctx, readersSQL, pgx.StrictNamedArgs{"mark": readerMark, "schemas": readerSchemas()})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[Reader])
 }
 
 // SetReader makes a login, or gives one that exists what readers may read now. made tells whether it is new and the
 // password its own.
 func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made bool, err error) {
+	if r.Schema == "" && len(r.Assistants) > 0 {
+		return false, ErrNoLimits
+	}
 	var mark string
 	switch err := tx.QueryRow(ctx, readerRoleSQL, pgx.StrictNamedArgs{"name": r.Name}).Scan(&mark); {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -151,11 +178,20 @@ func SetReader(ctx context.Context, tx pgx.Tx, r Reader, password string) (made 
 	if err := execMade(ctx, tx, clearReaderSQL, pgx.StrictNamedArgs{"name": r.Name}); err != nil {
 		return made, err
 	}
-	if err := execMade(ctx, tx, leaveSchemaSQL, pgx.StrictNamedArgs{"name": r.Name, "schemas": VendorSchemas}); err != nil {
+	if err := execMade(ctx, tx, leaveSchemaSQL, pgx.StrictNamedArgs{"name": r.Name, "schemas": readerSchemas()}); err != nil {
+		return made, err
+	}
+	if _, err := tx.Exec(ctx, clearLimitsSQL, pgx.StrictNamedArgs{"name": r.Name}); err != nil {
 		return made, err
 	}
 	if r.Schema != "" {
 		args := pgx.StrictNamedArgs{"name": r.Name, "schema": r.Schema}
+		if len(r.Assistants) > 0 {
+			args["schema"] = LimitedSchema(r.Schema)
+			if _, err := tx.Exec(ctx, setLimitsSQL, pgx.StrictNamedArgs{"name": r.Name, "assistants": r.Assistants}); err != nil {
+				return made, err
+			}
+		}
 		n, err := execMany(ctx, tx, grantSchemaSQL, args)
 		if err == nil && n == 0 {
 			err = ErrNotFound
@@ -199,6 +235,9 @@ func DropReader(ctx context.Context, tx pgx.Tx, name string) error {
 	}
 	if mark != readerMark {
 		return ErrNotOurs
+	}
+	if _, err := tx.Exec(ctx, clearLimitsSQL, pgx.StrictNamedArgs{"name": name}); err != nil {
+		return err
 	}
 	return execMade(ctx, tx, dropReaderSQL, pgx.StrictNamedArgs{"name": name})
 }

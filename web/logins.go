@@ -32,8 +32,13 @@ func (s *server) showLogins(w http.ResponseWriter, r *http.Request, status int, 
 		return err
 	}
 	for _, x := range all {
-		m.Rows = append(m.Rows, views.LoginRow(x))
+		m.Rows = append(m.Rows, views.LoginRow{Name: x.Name, Schema: x.Schema, Texts: x.Texts, Assistants: x.Assistants})
 	}
+	choices, err := s.viewer(ctx).Choices(ctx)
+	if err != nil {
+		return err
+	}
+	m.Assistants = choices.Assistants
 	return s.render(w, r, status, views.LoginsPage(m))
 }
 
@@ -78,7 +83,8 @@ func (s *server) makeLogin(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	ctx := r.Context()
 	x := queries.Reader{Name: r.PostFormValue("name"), Schema: r.PostFormValue("schema"), Texts: r.PostFormValue("texts") == "yes"}
-	m := views.Logins{Name: x.Name, Schema: x.Schema, Texts: x.Texts}
+	x.Assistants = r.PostForm["assistants"]
+	m := views.Logins{Name: x.Name, Schema: x.Schema, Texts: x.Texts, Only: x.Assistants}
 	switch {
 	case limitsOf(ctx) != nil:
 		m.Error = seesSome
@@ -86,6 +92,8 @@ func (s *server) makeLogin(w http.ResponseWriter, r *http.Request) error {
 		m.Error = "Your account may not see all of what was said, so a login of yours may not either."
 	case !loginName.MatchString(x.Name), x.Name == "public", x.Name == "none", strings.HasPrefix(x.Name, "pg_"):
 		m.Error = "A name has small letters, digits and _, at most 40, and begins with a letter or _. Names that begin with pg_, public and none belong to PostgreSQL."
+	case x.Schema == "" && len(x.Assistants) > 0:
+		m.Error = "A login of Turnwise's own tables sees all assistants. Choose the tables of another product, or tick no assistant."
 	case x.Schema != "" && !slices.Contains(queries.VendorSchemas, x.Schema):
 		return queries.ErrNotFound
 	}
@@ -95,7 +103,7 @@ func (s *server) makeLogin(w http.ResponseWriter, r *http.Request) error {
 	password, made := rand.Text(), false
 	err := s.changeLogin(r, func(tx pgx.Tx) (d deed, err error) {
 		made, err = queries.SetReader(ctx, tx, x, password)
-		return deed{act: queries.AuditReaderMade, name: x.Name, after: map[string]any{"schema": x.Schema, "texts": x.Texts}}, err
+		return deed{act: queries.AuditReaderMade, name: x.Name, after: map[string]any{"schema": x.Schema, "texts": x.Texts, "assistants": x.Assistants}}, err
 	})
 	switch {
 	case errors.Is(err, queries.ErrNotOurs):

@@ -72,6 +72,15 @@ func TestLogins(t *testing.T) {
 	if n, text := said(); n != 3 || text == nil || *text != "Hello." {
 		t.Errorf("%d messages, %v", n, text)
 	}
+	for assistant, want := range map[string]int{"shop": 3, "another": 0} {
+		status, _, page = o.post(admin, "/admin/logins", "name", name, "schema", "rasa_pro", "texts", "yes", "assistants", assistant)
+		if n, _ := said(); status != 200 || n != want || !strings.Contains(page, ">"+assistant+"<") {
+			t.Errorf("limited to %s: %d, %d messages", assistant, status, n)
+		}
+	}
+	if status, _, _ := o.post(admin, "/admin/logins", "name", name, "schema", "", "assistants", "shop"); status != 422 {
+		t.Errorf("Turnwise's own tables of one assistant: %d", status)
+	}
 	for _, bad := range []string{"", "A b", "x;y", "public", "pg_x", o.pool.Config().ConnConfig.User, strings.Repeat("x", 41)} {
 		if status, _, _ := o.post(admin, "/admin/logins", "name", bad, "schema", "rasa_pro"); status != 422 {
 			t.Errorf("%q: %d", bad, status)
@@ -101,7 +110,7 @@ func TestLogins(t *testing.T) {
 		t.Error("a login that was removed still connects")
 	}
 	var acts string
-	if err := o.pool.QueryRow(t.Context(), "select string_agg(act, ' ' order by id) from audit_log where act like 'reader.%'").Scan(&acts); err != nil || acts != "reader.made reader.made reader.dropped" {
+	if err := o.pool.QueryRow(t.Context(), "select string_agg(act, ' ' order by id) from audit_log where act like 'reader.%'").Scan(&acts); err != nil || acts != "reader.made reader.made reader.made reader.made reader.dropped" {
 		t.Errorf("%q, %v", acts, err)
 	}
 }

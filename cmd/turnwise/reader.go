@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,9 +19,10 @@ type readerCmd struct {
 }
 
 type readerCreateCmd struct {
-	Name   string `arg:"" help:"Name of the login."`
-	Schema string `help:"Schema that it reads in place of Turnwise's own tables: rasa_pro, rasa_studio, a8 or sentione." enum:",rasa_pro,rasa_studio,a8,sentione" default:"" placeholder:"SCHEMA"`
-	Texts  bool   `help:"It also reads what was said, and by whom."`
+	Name   string   `arg:"" help:"Name of the login."`
+	Schema string   `help:"Schema that it reads in place of Turnwise's own tables: rasa_pro, rasa_studio, a8 or sentione." enum:",rasa_pro,rasa_studio,a8,sentione" default:"" placeholder:"SCHEMA"`
+	Only   []string `name:"assistant" help:"With --schema: the only assistants that it sees; repeat for more." placeholder:"NAME"`
+	Texts  bool     `help:"It also reads what was said, and by whom."`
 }
 
 func (r *readerCreateCmd) Run(c *cli) error {
@@ -28,8 +30,8 @@ func (r *readerCreateCmd) Run(c *cli) error {
 		password, made := rand.Text(), false
 		err := c.keeping(c.ctx, pool, func(pool *pgxpool.Pool) error {
 			return c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
-				made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Schema: r.Schema, Texts: r.Texts}, password)
-				return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"schema": r.Schema, "texts": r.Texts}}, err
+				made, err = queries.SetReader(c.ctx, tx, queries.Reader{Name: r.Name, Schema: r.Schema, Texts: r.Texts, Assistants: r.Only}, password)
+				return deed{act: queries.AuditReaderMade, name: r.Name, after: map[string]any{"schema": r.Schema, "texts": r.Texts, "assistants": r.Only}}, err
 			})
 		})
 		if errors.Is(err, queries.ErrNotFound) {
@@ -41,6 +43,9 @@ func (r *readerCreateCmd) Run(c *cli) error {
 		what := "reads facts and figures"
 		if r.Schema != "" {
 			what = "reads the tables of the schema " + r.Schema
+		}
+		if len(r.Only) > 0 {
+			what += ", of " + strings.Join(r.Only, ", ") + " alone"
 		}
 		if r.Texts {
 			what += ", what was said, and by whom"
@@ -62,6 +67,9 @@ func (readerListCmd) Run(c *cli) error {
 			line := r.Name
 			if r.Schema != "" {
 				line += "  schema " + r.Schema
+			}
+			if len(r.Assistants) > 0 {
+				line += "  of " + strings.Join(r.Assistants, ", ")
 			}
 			if r.Texts {
 				line += "  texts"

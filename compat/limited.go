@@ -1,0 +1,103 @@
+package compat
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"turnwise/queries"
+)
+
+// Logins that see some assistants alone read schemas of their own, made of the same text as the others but that it reads
+// our tables through those of seenSchema: these show the login what is of its assistants. No login reads that schema
+// itself.
+const seenSchema = "turnwise_seen"
+
+// mineSQL are the assistants that the login of the connection sees.
+const mineSQL = `create view mine as
+select array(
+	select a.id
+	from public.reader_limits l
+	join public.assistants a on a.name = any(l.assistants)
+	where l.name = session_user) as assistants;
+`
+
+// seenBy is, by a column that a table has, which of its rows a login sees; the first that it has decides.
+var seenBy = []struct{ column, rows string }{
+	{"assistant_id", "x.assistant_id = any((select assistants from mine)::integer[])"},
+	// No join: that would change the plan of what views upon it ask.
+	{"sender_id", "(select s.assistant_id from public.senders s where s.id = x.sender_id) = any((select assistants from mine)::integer[])"},
+}
+
+// seenRows are those of the tables without such a column.
+var seenRows = map[string]string{
+	"assistants":       "x.id = any((select assistants from mine)::integer[])",
+	"channels":         "x.id in (select d.channel_id from public.daily_figures d where d.assistant_id = any((select assistants from mine)::integer[]))",
+	"environments":     "x.id in (select d.environment_id from public.daily_figures d where d.assistant_id = any((select assistants from mine)::integer[]))",
+	"rollup_state":     "true",
+	"goose_db_version": "true",
+}
+
+const columnsSQL = `
+select table_name::text as table, array_agg(column_name::text order by ordinal_position) as columns
+from information_schema.columns
+where table_schema = 'public' and table_name = any(@tables::text[])
+group by 1
+order by 1`
+
+var ourTable = regexp.MustCompile(`\bpublic\.([a-z_]+)`)
+
+// seenTables is the SQL that makes seenSchema.
+func seenTables(ctx context.Context, pool *pgxpool.Pool) (string, error) {
+	var names []string
+	for _, product := range queries.VendorSchemas {
+		text, err := definition(product, product)
+		if err != nil {
+			return "", err
+		}
+		for _, m := range ourTable.FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+	}
+	slices.Sort(names)
+	rows, _ := pool.Query(ctx, columnsSQL, pgx.StrictNamedArgs{"tables": slices.Compact(names)})
+	tables, err := pgx.CollectRows(rows, pgx.RowToStructByName[struct {
+		Table   string
+		Columns []string
+	}])
+	if err != nil {
+		return "", fmt.Errorf("our tables: %w", err)
+	}
+	var b strings.Builder
+	b.WriteString(mineSQL)
+	for _, t := range tables {
+		which := seenRows[t.Table]
+		for _, by := range seenBy {
+			if which == "" && slices.Contains(t.Columns, by.column) {
+				which = by.rows
+			}
+		}
+		if which == "" {
+			return "", fmt.Errorf("nothing says which rows of %s a login sees", t.Table)
+		}
+		columns := make([]string, len(t.Columns))
+		for i, c := range t.Columns {
+			columns[i] = "x." + pgx.Identifier{c}.Sanitize()
+		}
+		fmt.Fprintf(
+			&b, "create view %s as\nselect %s\nfrom public.%[1]s x\nwhere %[3]s;\n", t.Table, strings.Join(columns, ", "), which,
+		)
+	}
+	return b.String(), nil
+}
+
+// ofSeen has a definition read what a login sees. What that is made of stands in it as a comment, so that it is made anew
+// when that changes.
+func ofSeen(text, seen string) string {
+	return ourTable.ReplaceAllString(text, seenSchema+".$1") + "-- " + strings.ReplaceAll(seen, "\n", "\n-- ")
+}
