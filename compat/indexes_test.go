@@ -49,7 +49,7 @@ union all select 'conversations_test' union all select 'journals_pkey'`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := regexp.MustCompile(`Index(?: Only)? Scan using (\S+)`)
+	whole := regexp.MustCompile(`Index(?: Only)? Scan (?:using|on) (\S+)`)
 	scan := regexp.MustCompile(`Seq Scan on (\S+)`)
 	for _, x := range []struct{ schema, column, value string }{
 		{"rasa_pro", "id", "31a66194-c5b1-42bb-a727-cf2d941417f1"},
@@ -96,6 +96,9 @@ union all select 'conversations_test' union all select 'journals_pkey'`)
 					}
 				}
 				for i, line := range lines {
+					if strings.Contains(line, "Bitmap") && x.value == "" { // of so few conversations all may be read
+						continue
+					}
 					if m := whole.FindStringSubmatch(line); m != nil && !slices.Contains(small, m[1]) && (i+1 == len(lines) || !strings.Contains(lines[i+1], "Index Cond")) {
 						t.Errorf("%s reads all of %s:\n%s", sql, m[1], plan)
 					}

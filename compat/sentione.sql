@@ -6,7 +6,7 @@ select c.sender_id, c.id, c.started_at, c.last_at, coalesce(nullif(c.session_id,
 from public.conversations c
 where not c.test and (select texts_shown())
 union all
-select c.sender_id, c.id, c.started_at, c.last_at, c.id::text::varchar(36)
+select c.sender_id, c.id, c.started_at, c.last_at, c.id::text::varchar(36)::text
 from public.conversations c
 where not c.test and not (select texts_shown());
 
