@@ -2,15 +2,23 @@ package compat_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"turnwise/queries"
 )
@@ -120,6 +128,7 @@ func TestClients(t *testing.T) {
 				}
 			}
 		}
+		byJDBC(t, cfg, schema, len(all))
 		if exec.CommandContext(ctx, "python3", "-c", "import pandas, psycopg, sqlalchemy").Run() != nil {
 			t.Log("SKIPPED: SQLAlchemy, psycopg and pandas are not here: pip install sqlalchemy 'psycopg[binary]' pandas")
 			continue
@@ -133,4 +142,96 @@ func TestClients(t *testing.T) {
 			t.Errorf("%s in Python: %v\n%s", schema, err, out)
 		}
 	}
+}
+
+// driver is PostgreSQL's for JDBC, from Maven Central.
+const driver = "postgresql-42.7.4.jar"
+
+// byJDBC reads the tables by JDBC, where there are Java and the driver.
+func byJDBC(t *testing.T, cfg *pgx.ConnConfig, schema string, tables int) {
+	t.Helper()
+	jar := jdbcDriver(t)
+	if jar == "" {
+		return
+	}
+	out, err := exec.CommandContext(
+		t.Context(), "java", "-cp", jar, "testdata/Clients.java", "jdbc:postgresql://"+proxied(t, cfg)+"/"+cfg.Database, cfg.User, cfg.Password, schema,
+	).CombinedOutput()
+	if err != nil || strings.Count(string(out), "\n") < tables {
+		t.Errorf("%s by JDBC: %v\n%s", schema, err, out)
+	}
+}
+
+// jdbcDriver fetches the driver once; "" where it is out of reach.
+func jdbcDriver(t *testing.T) string {
+	t.Helper()
+	if exec.CommandContext(t.Context(), "java", "--list-modules").Run() != nil {
+		t.Log("SKIPPED: JDBC needs Java")
+		return ""
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	jar := filepath.Join(cache, "turnwise", driver)
+	if _, err := os.Stat(jar); err == nil {
+		return jar
+	}
+	client := http.Client{Timeout: 30 * time.Second}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://repo.maven.apache.org/maven2/org/postgresql/postgresql/42.7.4/"+driver, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Log("SKIPPED: PostgreSQL's driver for JDBC is out of reach at Maven Central: ", err)
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Log("SKIPPED: PostgreSQL's driver for JDBC could not be fetched: ", err)
+		return ""
+	}
+	if err := os.MkdirAll(filepath.Dir(jar), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	part, err := os.CreateTemp(filepath.Dir(jar), driver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := part.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(part.Close(), os.Rename(part.Name(), jar)); err != nil { // others may fetch it at the same time
+		t.Fatal(err)
+	}
+	return jar
+}
+
+// proxied is an address of TCP for a server that may have none: the driver knows no other.
+func proxied(t *testing.T, cfg *pgx.ConnConfig) string {
+	t.Helper()
+	network, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := new(net.Dialer).DialContext(t.Context(), network, address)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(far, near); far.Close() }()
+			go func() { _, _ = io.Copy(near, far); near.Close() }()
+		}
+	}()
+	return l.Addr().String()
 }
