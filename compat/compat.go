@@ -25,7 +25,8 @@ var files embed.FS
 const (
 	lockSQL = `select pg_advisory_xact_lock(7261902)`
 	// The schema's comment ends with a hash of what it was made of.
-	madeOfSQL = `select coalesce(obj_description(to_regnamespace(@schema), 'pg_namespace'), '')`
+	madeOfSQL = `select coalesce(obj_description(to_regnamespace(@schema), 'pg_namespace'), '')
+where exists (select from pg_class where relnamespace = to_regnamespace(@schema) and relkind = 'v')`
 	// Whoever may read a schema may read what is made in it next.
 	dropSQL = `
 select format('drop view if exists %I.%I', n.nspname, c.relname) || case when n.nspname = '` + seenSchema + `' then ' cascade' else '' end
@@ -57,21 +58,26 @@ func Apply(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
-	all := []error{apply(ctx, pool, seenSchema, seen)}
+	var all []error
+	limited := []made{{seenSchema, seen}} // at once: to replace the first removes what is made of it
 	for _, schema := range queries.VendorSchemas {
 		text, err := definition(schema, schema)
 		if err != nil {
 			return err
 		}
-		all = append(all, apply(ctx, pool, schema, text))
-		limited := queries.LimitedSchema(schema)
-		if text, err = definition(schema, limited); err != nil {
+		all = append(all, apply(ctx, pool, made{schema, text}))
+		x := made{schema: queries.LimitedSchema(schema)}
+		if x.text, err = definition(schema, x.schema); err != nil {
 			return err
 		}
-		all = append(all, apply(ctx, pool, limited, ofSeen(text, seen)))
+		x.text = ofSeen(x.text, seen)
+		limited = append(limited, x)
 	}
-	return errors.Join(all...)
+	return errors.Join(append(all, apply(ctx, pool, limited...))...)
 }
+
+// made is a schema with the SQL that makes it.
+type made struct{ schema, text string }
 
 // bodies is how the body of an event e of a conversation c is joined to it, as b.body.
 type bodies string
@@ -136,15 +142,24 @@ func definition(product, schema string) (string, error) {
 // quote writes a text of our own files as SQL.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-func apply(ctx context.Context, pool *pgxpool.Pool, schema, text string) error {
-	sum := sha256.Sum256([]byte(text))
-	comment := "Tables that another product documents, as views over those of Turnwise (" + hex.EncodeToString(sum[:8]) + ")"
+// apply makes schemas: all of them or none.
+func apply(ctx context.Context, pool *pgxpool.Pool, all ...made) error {
 	for n := 1; ; n++ {
-		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return replace(ctx, tx, schema, text, comment) })
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, lockSQL); err != nil {
+				return err
+			}
+			for _, x := range all {
+				if err := replace(ctx, tx, x); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		var pg *pgconn.PgError
 		if err == nil || !errors.As(err, &pg) || pg.Code != "55P03" || n == tries {
 			if err != nil {
-				err = fmt.Errorf("schema %s: %w", schema, err)
+				err = fmt.Errorf("schema %s: %w", all[len(all)-1].schema, err)
 			}
 			return err
 		}
@@ -156,15 +171,15 @@ func apply(ctx context.Context, pool *pgxpool.Pool, schema, text string) error {
 	}
 }
 
-func replace(ctx context.Context, tx pgx.Tx, schema, text, comment string) error {
-	if _, err := tx.Exec(ctx, lockSQL); err != nil {
-		return err
-	}
+func replace(ctx context.Context, tx pgx.Tx, x made) error {
+	sum := sha256.Sum256([]byte(x.text))
+	comment := "Tables that another product documents, as views over those of Turnwise (" + hex.EncodeToString(sum[:8]) + ")"
 	var have string
-	if err := tx.QueryRow(ctx, madeOfSQL, pgx.StrictNamedArgs{"schema": schema}).Scan(&have); err != nil || have == comment {
+	if err := tx.QueryRow(ctx, madeOfSQL, pgx.StrictNamedArgs{"schema": x.schema}).Scan(&have); err != nil && !errors.Is(err, pgx.ErrNoRows) ||
+		have == comment {
 		return err
 	}
-	name := pgx.Identifier{schema}.Sanitize()
+	name := pgx.Identifier{x.schema}.Sanitize()
 	for _, sql := range []string{
 		"set local lock_timeout = '" + lockTimeout + "'", "create schema if not exists " + name,
 	} {
@@ -173,7 +188,7 @@ func replace(ctx context.Context, tx pgx.Tx, schema, text, comment string) error
 		}
 	}
 	for _, list := range []string{dropSQL, dropFunctionsSQL, dropTypesSQL} {
-		rows, _ := tx.Query(ctx, list, pgx.StrictNamedArgs{"schema": schema})
+		rows, _ := tx.Query(ctx, list, pgx.StrictNamedArgs{"schema": x.schema})
 		drops, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return err
@@ -187,7 +202,7 @@ func replace(ctx context.Context, tx pgx.Tx, schema, text, comment string) error
 	if _, err := tx.Exec(ctx, "set local search_path = "+name+", public"); err != nil {
 		return err
 	}
-	if _, err := tx.Conn().PgConn().Exec(ctx, text).ReadAll(); err != nil {
+	if _, err := tx.Conn().PgConn().Exec(ctx, x.text).ReadAll(); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, "comment on schema "+name+" is '"+comment+"'") // of our own letters

@@ -4,6 +4,7 @@ package config
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -315,6 +316,11 @@ func (p *plan) markers(name, unheard string, was *string, want string) error {
 	}
 	p.add(queries.AuditMarkersChanged, name+unheard, *was, want, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := queries.SetPatterns(ctx, tx, name, all, p.by, p.now)
+		if errors.Is(err, queries.ErrConflict) {
+			err = within("markers of "+name, &metric.InputError{
+				Field: "markers", Msg: "cannot change while stored conversations are recalculated; apply the file again when that is done",
+			})
+		}
 		return err
 	})
 	return nil

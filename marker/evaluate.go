@@ -17,8 +17,9 @@ type Event struct {
 
 // Marker tells at which events it holds.
 type Marker struct {
-	root node
-	size int // of its state
+	root  node
+	size  int // of its state
+	parts int // operators and conditions
 }
 
 // Compile reads the configuration of a definition.
@@ -32,7 +33,7 @@ func Compile(config string) (*Marker, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Marker{root: *root}
+	m := &Marker{root: *root, parts: parts}
 	m.place(&m.root)
 	return m, nil
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
 )
 
 // Definition is a marker as people write it.
@@ -52,6 +54,9 @@ func Parse(text []byte) ([]Definition, error) {
 	if len(text) > LongestFile {
 		return nil, fmt.Errorf("the file is larger than %d bytes", LongestFile)
 	}
+	if f, err := parser.ParseBytes(text, 0); err == nil && len(f.Docs) > 1 {
+		return nil, fmt.Errorf("the file holds %d documents, divided by ---; markers are one", len(f.Docs))
+	}
 	var file yaml.MapSlice
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		return nil, fmt.Errorf("this is no map of markers: %s", firstLine(err))
@@ -61,7 +66,7 @@ func Parse(text []byte) ([]Definition, error) {
 	for _, x := range file {
 		name, _ := x.Key.(string)
 		switch {
-		case strings.TrimSpace(name) == "" || len(name) > LongestName:
+		case strings.TrimSpace(name) == "" || len(name) > LongestName || strings.ContainsFunc(name, unicode.IsControl):
 			return nil, fmt.Errorf("%.60q is no name of a marker: 1 to %d bytes", fmt.Sprint(x.Key), LongestName)
 		case word(name):
 			return nil, fmt.Errorf("%q is an operator or a condition, and no name of a marker", name)
@@ -72,7 +77,7 @@ func Parse(text []byte) ([]Definition, error) {
 			return nil, fmt.Errorf("marker %q: needs one operator or condition", name)
 		}
 		if said, ok := config[descriptionKey]; ok {
-			if d.Description, ok = said.(string); !ok || len(d.Description) > longestText {
+			if d.Description, ok = said.(string); !ok || len(d.Description) > longestText || strings.Contains(d.Description, "\x00") {
 				return nil, fmt.Errorf("marker %q: the description is a text of up to %d bytes", name, longestText)
 			}
 			delete(config, descriptionKey)
@@ -118,8 +123,15 @@ func File(all []Definition) (string, error) {
 
 // Check tells what is wrong with markers that are to be used together: their names, or how many they are.
 func Check(all []Definition) error {
-	seen := map[string]bool{}
+	seen, parts := map[string]bool{}, 0
 	for _, d := range all {
+		m, err := Compile(d.Config)
+		if err != nil {
+			return fmt.Errorf("marker %q: %w", d.Name, err)
+		}
+		if parts += m.parts; parts > MostParts {
+			return fmt.Errorf("with marker %q there are more than %d operators and conditions", d.Name, MostParts)
+		}
 		if seen[d.Name] {
 			return fmt.Errorf("there are two markers %q", d.Name)
 		}
@@ -172,7 +184,7 @@ func compileAt(config map[string]any, parts *int, depth int) (*node, error) {
 	switch {
 	case slices.Contains(conditions, n.word):
 		name, ok := value.(string)
-		if !ok || name == "" || len(name) > LongestName {
+		if !ok || name == "" || len(name) > LongestName || strings.ContainsFunc(name, unicode.IsControl) {
 			return nil, fmt.Errorf("%s needs a name of up to %d bytes", n.word, LongestName)
 		}
 		n.name = name

@@ -141,6 +141,10 @@ func TestParseRefuses(t *testing.T) {
 		"an empty name":       {"a: {intent: ''}", "intent needs a name"},
 		"a text in a list":    {"a: {or: [x]}", "each of or"},
 		"deep":                {"a: " + deep, "deep"},
+		"two documents":       {"a: {intent: x}\n---\nb: {intent: y}", "2 documents"},
+		"NUL in a name":       {`"a\0": {intent: x}`, "no name"},
+		"NUL in an intent":    {`a: {intent: "x\0"}`, "intent needs a name"},
+		"NUL in words":        {`a: {intent: x, description: "\0"}`, "description"},
 		"large":               {strings.Repeat("#", marker.LongestFile+1), "larger"},
 	} {
 		all, err := marker.Parse([]byte(c.file))
@@ -154,5 +158,23 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, err := marker.Parse([]byte(many.String())); err == nil {
 		t.Error("more markers than there may be")
+	}
+	var wide strings.Builder
+	for i := range 3 {
+		fmt.Fprintf(&wide, "m%d: {or: [%s]}\n", i, strings.Repeat("{intent: x}, ", marker.MostParts/3))
+	}
+	all, err := marker.Parse([]byte(wide.String()))
+	if err == nil {
+		t.Error("more operators and conditions than there may be in a file")
+	}
+	for i := range 3 {
+		more, err := marker.Parse([]byte(fmt.Sprintf("m%d: {or: [%s]}\n", i, strings.Repeat("{intent: x}, ", marker.MostParts/3))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, more...)
+	}
+	if marker.Check(all) == nil {
+		t.Error("more operators and conditions than there may be in several files")
 	}
 }

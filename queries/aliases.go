@@ -150,6 +150,11 @@ func MergeAssistant(
 		}
 	}
 	if exists {
+		if _, err := tx.Exec(ctx, endPatternsSQL, pgx.StrictNamedArgs{
+			"assistant": conversation.SmallID("assistant", from), "now": now,
+		}); err != nil {
+			return false, fmt.Errorf("markers of %q: %w", from, err)
+		}
 		_, err := tx.Exec(ctx, mergeTokensSQL, both)
 		return false, err
 	}

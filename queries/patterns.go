@@ -26,7 +26,7 @@ type Pattern struct {
 const (
 	patternsSQL = `
 select p.id, a.name as assistant, p.name, p.description, p.config, p.version, p.active, p.created_at, p.updated_at,
-	exists (select from markers m where m.pattern_id = p.id) as found
+	exists (select from markers m where m.pattern_id = p.id and m.counts_at <= now()) as found
 from patterns p
 join assistants a on a.id = p.assistant_id
 where @assistant = '' or a.name = @assistant
@@ -40,8 +40,12 @@ on conflict (assistant_id, name) do update
 set description = excluded.description, config = excluded.config, active = true,
 	version = patterns.version + case when patterns.active and patterns.config = excluded.config then 0 else 1 end,
 	updated_at = excluded.updated_at, changed_by = excluded.changed_by`
-	endPatternSQL = `update patterns set active = false, version = version + 1, updated_at = @now, changed_by = @by
+	// What was found by another definition is no longer told of it.
+	renewPatternSQL = `update patterns set id = default where id = @id`
+	endPatternSQL   = `update patterns set active = false, version = version + 1, updated_at = @now, changed_by = @by
 where id = @id`
+	endPatternsSQL = `update patterns set active = false, version = version + 1, updated_at = @now
+where assistant_id = @assistant and active`
 	patternsFollowSQL = `update patterns p set assistant_id = @to_id where assistant_id = @from_id and not exists (select
 	from patterns x where x.assistant_id = @to_id and x.name = p.name)`
 )
@@ -58,6 +62,7 @@ type PatternsChanged struct {
 	Changed []string `json:"changed"` // what they look for
 	Ended   []string `json:"ended"`   // that the upload does not have: they are looked for no more
 	Kept    int      `json:"kept"`
+	File    string   `json:"file"` // all that is looked for now
 
 	Run *conversation.UUID `json:"-"` // that looks stored conversations through; nil where there is no need
 }
@@ -79,6 +84,9 @@ func SetPatterns(
 	if err != nil {
 		return done, err
 	}
+	if done.File, err = marker.File(all); err != nil {
+		return done, err
+	}
 	id := conversation.SmallID("assistant", assistant)
 	if _, err := tx.Exec(ctx, ensureAssistantSQL, pgx.StrictNamedArgs{"id": id, "name": assistant}); err != nil {
 		return done, err
@@ -86,10 +94,13 @@ func SetPatterns(
 	for _, d := range all {
 		i := slices.IndexFunc(have, func(p Pattern) bool { return p.Name == d.Name })
 		switch {
-		case i < 0 || !have[i].Active:
+		case i < 0 || !have[i].Active && have[i].Config == d.Config:
 			done.Added = append(done.Added, d.Name)
 		case have[i].Config != d.Config:
 			done.Changed = append(done.Changed, d.Name)
+			if _, err := tx.Exec(ctx, renewPatternSQL, pgx.StrictNamedArgs{"id": have[i].ID}); err != nil {
+				return done, fmt.Errorf("marker %q: %w", d.Name, err)
+			}
 		default:
 			if done.Kept++; have[i].Description == d.Description {
 				continue

@@ -294,7 +294,9 @@ document.addEventListener("change", (e) => {
 // Files that are read into a field.
 document.addEventListener("change", async (e) => {
 	const into = e.target.dataset?.readsInto && document.querySelector(e.target.dataset.readsInto);
-	if (into) into.value = (await Promise.all([...e.target.files].map((f) => f.text()))).join("\n");
+	if (!into || e.target.files.length === 0) return;
+	const texts = await Promise.all([...e.target.files].map((f) => f.text()));
+	into.value = texts.map((x) => x.replace(/^\uFEFF?---[ \t]*\r?\n/, "")).join("\n"); // files may begin as documents of their own
 });
 
 // A field that narrows a list as one types.

@@ -343,7 +343,7 @@ func LoginsPage(m Logins) templ.Component {
 						return templ_7745c5c3_Err
 					}
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "<button class=\"btn main\">Create login</button> <span class=\"quiet\">To change a login, enter its name again. It keeps its password.</span></form>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "<button class=\"btn main\">Create login</button> <span class=\"quiet\">To change a login, enter its name again, with all that it is to read. It keeps its password.</span></form>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

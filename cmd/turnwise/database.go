@@ -126,6 +126,11 @@ func (c *cli) open(ctx context.Context, log *slog.Logger, size int) (*pgxpool.Po
 		closePool(pool)
 		stop()
 	}
+	if done, err := queries.Migrated(ctx, pool); err == nil && !done {
+		if err := compat.MakeWay(ctx, pool); err != nil {
+			log.WarnContext(ctx, "what other programs see stays while the database is migrated", "error", err)
+		}
+	}
 	ran, err := queries.Migrate(ctx, pool)
 	for deadline := time.Now().Add(30 * time.Second); queries.Temporary(err) && ctx.Err() == nil &&
 		time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) { // it restarts just now

@@ -84,6 +84,24 @@ func TestMarkers(t *testing.T) {
 	do("rebuild")
 	right("as they are stored")
 
+	ended()
+	file := write(t, "settings.yml", []byte(do("settings", "export")))
+	do("settings", "apply", "--dry-run", file) // nothing would change
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := write(t, "changed.yml", []byte(strings.Replace(string(text), "intent: never_said", "intent: said", 1)))
+	if got := do("settings", "apply", changed); !strings.Contains(got, "1 settings changed") {
+		t.Errorf("the settings file: %s", got)
+	}
+	if got := do("markers", "list"); !strings.Contains(got, `bistro  nobody  on  {"intent":"said"}`) {
+		t.Errorf("the list after it:\n%s", got)
+	}
+	if out, err := turnwise(t, "--database-url", url, "settings", "apply", file); err == nil || !strings.Contains(out+err.Error(), "recalculated") {
+		t.Errorf("while conversations are looked through: %v\n%s", err, out)
+	}
+
 	for _, bad := range []string{"booked: {any: [x]}", "and: {intent: x}", "- x"} {
 		file := write(t, "bad.yml", []byte(bad))
 		if out, err := turnwise(t, "--database-url", url, "markers", "upload", file); err == nil {

@@ -21,7 +21,7 @@ type readerCmd struct {
 type readerCreateCmd struct {
 	Name   string   `arg:"" help:"Name of the login."`
 	Schema string   `help:"Schema that it reads in place of Turnwise's own tables: rasa_pro, rasa_studio, a8 or sentione." enum:",rasa_pro,rasa_studio,a8,sentione" default:"" placeholder:"SCHEMA"`
-	Only   []string `name:"assistant" help:"With --schema: the only assistants that it sees; repeat for more." placeholder:"NAME"`
+	Only   []string `name:"assistant" sep:"none" help:"With --schema: the only assistants that it sees; repeat for more." placeholder:"NAME"`
 	Texts  bool     `help:"It also reads what was said, and by whom."`
 }
 
