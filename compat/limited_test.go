@@ -107,16 +107,21 @@ func TestLimited(t *testing.T) {
 			}
 		}
 	}
-	// As before a migration.
+	// As before a migration, and after one that drops a column of which nobody reads.
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := compat.MakeWay(ctx, pool); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pool.Exec(ctx, "alter table conversations add column something integer"); err != nil {
-		t.Fatal(err)
-	}
+	exec("alter table conversations add column of_nobody integer")
 	if err := compat.Apply(ctx, pool); err != nil {
 		t.Fatal(err)
 	}
+	exec("alter table conversations drop column of_nobody, drop column facets")
 	differ(t, "made anew", rows(pool, "rasa_pro", "bank"), rows(alone, "rasa_pro"))
 }
 

@@ -31,6 +31,7 @@ type ConversationFacts struct {
 	Test             bool
 	Details          *string   // JSON: what is told of it as a whole
 	ResponseMS       []float64 `db:"response_ms"`
+	Markers          []string  // that were found in it
 }
 
 const conversationSQL = `
@@ -41,7 +42,14 @@ select c.sender_id, c.id, c.started_at, c.last_at, c.active_at, c.closes_at, a.n
 	c.first_text, c.removed, c.resumed, c.response_median_ms, s.sender_key, c.user_id, c.session_id, c.ended_at,
 		c.end_reason,
 	c.bot_messages, c.agent_messages, c.events, c.escalated_at, c.escalation_reason,
-	coalesce(v.model_id, '') as model_id, c.outcome_because, c.response_ms, c.test, c.details
+	coalesce(v.model_id, '') as model_id, c.outcome_because, c.response_ms, c.test, c.details,
+	array(
+		select p.name
+		from markers m
+		join patterns p on p.id = m.pattern_id
+		where m.sender_id = c.sender_id and m.conversation_id = c.id and p.active and m.counts_at <= now()
+		group by p.name
+		order by p.name) as markers
 from conversations c
 join senders s on s.id = c.sender_id
 join assistants a on a.id = c.assistant_id

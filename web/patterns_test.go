@@ -65,6 +65,13 @@ func TestPatterns(t *testing.T) {
 	if status != 200 || strings.Count(text, "data-row") == 0 || !strings.Contains(text, "spared") {
 		t.Errorf("%d %s", status, text)
 	}
+	open := regexp.MustCompile(`href="(/conversations/[0-9a-f-]{36})[?"]`).FindStringSubmatch(text)
+	if open == nil {
+		t.Fatal("the list opens nothing")
+	}
+	if status, text := o.get(admin, open[1]); status != 200 || !regexp.MustCompile(`(?s)Markers</dt>\s*<dd><bdi>spared`).MatchString(text) {
+		t.Errorf("the conversation: %d, no marker among its facts", status)
+	}
 	none := "/conversations?" + url.Values{"marker.not": {"spared"}, "range": {"36525d"}}.Encode()
 	if status, text := o.get(admin, none); status != 200 || strings.Count(text, "data-row") != 0 {
 		t.Errorf("%d %s", status, text)

@@ -66,6 +66,7 @@ func (s *server) transcriptFacts(m *views.Transcript, c queries.ConversationFact
 		add("Model", c.ModelID)
 	}
 	add("Flows", flowWords(c.Flows))
+	add("Markers", strings.Join(c.Markers, ", "))
 	add("Not followed", beyondWords(c))
 	if c.Test {
 		add("Test", "the platform says that it is one: it is not counted")
