@@ -27,15 +27,18 @@ select array(
 	where l.name = session_user) as assistants;
 `
 
+// amongMine is the end of a condition on an assistant's id: it is one of them.
+const amongMine = "= any((select assistants from mine)::integer[])"
+
 // seenBy is, by a column that a table has, which of its rows a login sees; the first that it has decides.
 var seenBy = []struct{ column, rows string }{
-	{"assistant_id", "x.assistant_id = any((select assistants from mine)::integer[])"},
-	{"sender_id", "x.sender_id in (select s.id from public.senders s where s.assistant_id = any((select assistants from mine)::integer[]))"},
+	{"assistant_id", "x.assistant_id " + amongMine},
+	{"sender_id", "x.sender_id in (select s.id from public.senders s where s.assistant_id " + amongMine + ")"},
 }
 
 // seenRows are those of the tables without such a column.
 var seenRows = map[string]string{
-	"assistants":       "x.id = any((select assistants from mine)::integer[])",
+	"assistants":       "x.id " + amongMine,
 	"channels":         named("channel_id"),
 	"environments":     named("environment_id"),
 	"rollup_state":     "true",
@@ -44,7 +47,7 @@ var seenRows = map[string]string{
 
 // named are the names of a kind that conversations of a login's assistants have: those that are counted, and the newest.
 func named(column string) string {
-	const of = "assistant_id = any((select assistants from mine)::integer[])"
+	const of = "assistant_id " + amongMine
 	return "x.id in (select d." + column + " from public.daily_figures d where d." + of + ")\n\tor x.id in (select n." + column +
 		" from public.conversations n where n." + of + " order by n.started_at desc limit 5000)"
 }
