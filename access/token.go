@@ -19,7 +19,8 @@ type Token struct {
 	Prefix      string
 	Hash        []byte // SHA-256 of the whole token
 	Name        string
-	Role        string   // ingest, analytics_viewer, analytics_admin or admin
+	Role        string   // ingest, analytics_viewer, analytics_admin or admin: the mightiest of Roles
+	Roles       []string // all that it has; nil: Role alone
 	Assistants  []string // of which it may send or read; nil: all
 	Assistant   string   // of ingest: for events that name none
 	Always      bool     // all its events are Assistant's, whatever they name
@@ -42,6 +43,12 @@ func (t Token) InForce(now time.Time) bool {
 func (t Token) Drawn(days int) (drawn Token, secret string, err error) {
 	slices.Sort(t.Assistants)
 	t.Assistants = slices.Compact(t.Assistants)
+	if len(t.Roles) == 0 {
+		t.Roles = []string{t.Role}
+	}
+	slices.SortFunc(t.Roles, func(a, b string) int { return might(a) - might(b) })
+	t.Roles = slices.Compact(t.Roles)
+	t.Role = t.Roles[len(t.Roles)-1]
 	if t.Role != "ingest" {
 		t.Assistant, t.Environment = "", ""
 	}
@@ -59,12 +66,22 @@ func (t Token) Drawn(days int) (drawn Token, secret string, err error) {
 	return t, secret, nil
 }
 
+// might orders roles: a later one may do all that an earlier one may, but for ingest, which reads nothing.
+func might(role string) int { return slices.Index(TokenRoles, role) }
+
+// Has tells whether the token has one of the roles, literally: that one role may do what another may does not count.
+func (t Token) Has(roles ...string) bool {
+	return slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(t.Roles, r) })
+}
+
 func (t Token) check(days int) error {
 	switch {
 	case t.Name == "" || len(t.Name) > 200:
 		return &metric.InputError{Field: "name", Msg: "is needed, and at most 200 characters long"}
-	case !slices.Contains(TokenRoles, t.Role):
+	case slices.ContainsFunc(t.Roles, func(r string) bool { return !slices.Contains(TokenRoles, r) }):
 		return &metric.InputError{Field: "role", Msg: "is one of " + strings.Join(TokenRoles, ", ")}
+	case len(t.Roles) > 1 && slices.Contains(t.Roles, "ingest"):
+		return &metric.InputError{Field: "role", Msg: "ingest stands alone: use another token to read"}
 	case t.Role == "ingest" && (t.Assistant == "" || len(t.Assistant) > 200):
 		return &metric.InputError{Field: "assistant", Msg: "is needed, and at most 200 characters long"}
 	case t.Role == "admin" && len(t.Assistants) > 0:
@@ -85,7 +102,7 @@ func (t Token) check(days int) error {
 
 // Audit is what the audit log tells of a token that is in force for that many days.
 func (t Token) Audit(days int) map[string]any {
-	d := map[string]any{"role": t.Role}
+	d := map[string]any{"role": strings.Join(t.Roles, ", ")}
 	if t.Role == "ingest" {
 		d["assistant"], d["environment"] = t.Assistant, t.Environment
 		if t.Always {
@@ -117,4 +134,11 @@ func Prefix(secret string) (prefix string, ok bool) {
 func (t Token) Is(secret string) bool {
 	sum := sha256.Sum256([]byte(secret))
 	return subtle.ConstantTimeCompare(sum[:], t.Hash) == 1
+}
+
+// Account is who reads with the token.
+func (t Token) Account() Account {
+	return Account{
+		ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants, IsToken: true,
+	}
 }

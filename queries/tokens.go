@@ -12,16 +12,16 @@ import (
 	"turnwise/metric"
 )
 
-const tokenColumns = `select id, prefix, hash, name, role, assistants, assistant, always, environment, most_events,
+const tokenColumns = `select id, prefix, hash, name, role, coalesce(roles, array[role]) as roles, assistants, assistant, always, environment, most_events,
 	most_bytes, created_at, created_by, expires_at, last_used_at, revoked_at from tokens `
 
 const (
 	tokenSQL = tokenColumns +
 		`where prefix = @prefix and revoked_at is null and (expires_at is null or expires_at > @now)`
 	tokensSQL      = tokenColumns + `order by created_at desc, id limit 1000`
-	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, assistants, assistant, always, environment,
+	insertTokenSQL = `insert into tokens (id, prefix, hash, name, role, roles, assistants, assistant, always, environment,
 	most_events, most_bytes, created_at, created_by, expires_at)
-		values (@id, @prefix, @hash, @name, @role, @assistants, @assistant, @always, @environment, @most_events,
+		values (@id, @prefix, @hash, @name, @role, @roles, @assistants, @assistant, @always, @environment, @most_events,
 			@most_bytes, @at, @by, @expires)`
 	revokeTokenSQL = `update tokens set revoked_at = @at where id = @id and revoked_at is null returning name`
 	usedTokenSQL   = `update tokens set last_used_at = @at
@@ -59,7 +59,7 @@ func Tokens(ctx context.Context, db DB) ([]access.Token, error) {
 // AddToken stores a token.
 func AddToken(ctx context.Context, db DB, t access.Token) error {
 	_, err := db.Exec(ctx, insertTokenSQL, pgx.StrictNamedArgs{
-		"id": t.ID, "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "assistants": t.Assistants,
+		"id": t.ID, "prefix": t.Prefix, "hash": t.Hash, "name": t.Name, "role": t.Role, "roles": t.Roles, "assistants": t.Assistants,
 		"assistant": t.Assistant, "always": t.Always,
 		"environment": t.Environment, "most_events": t.MostEvents, "most_bytes": t.MostBytes, "at": t.CreatedAt,
 		"by": t.CreatedBy, "expires": t.ExpiresAt,

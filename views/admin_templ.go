@@ -395,9 +395,9 @@ func AdminPage(m Admin) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var12 string
-				templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(role[0] + ": " + role[1])
+				templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(role[1])
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/admin.templ`, Line: 143, Col: 95}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/admin.templ`, Line: 143, Col: 78}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 				if templ_7745c5c3_Err != nil {
@@ -931,7 +931,11 @@ func AdminPage(m Admin) templ.Component {
 }
 
 var tokenRoles = [][2]string{
-	{"ingest", "sends events"}, {"analytics_viewer", "reads figures"}, {"analytics_admin", "reads figures and conversations"}, {"admin", "reads everything"},
+	{"ingest", "ingest: sends events"},
+	{"analytics_viewer", "analytics_viewer: reads figures"},
+	{"analytics_viewer,analytics_admin", "analytics administrator: reads figures and conversations, makes reports"},
+	{"analytics_admin", "analytics_admin alone: reads conversations, makes reports"},
+	{"admin", "admin: reads everything"},
 }
 
 var _ = templruntime.GeneratedTemplate

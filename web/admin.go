@@ -30,7 +30,7 @@ func (s *server) adminModel(r *http.Request) (views.Admin, error) {
 	}
 	for _, t := range tokens {
 		m.Tokens = append(m.Tokens, views.TokenRow{
-			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant,
+			ID: t.ID, Name: t.Name, Prefix: t.Prefix, Role: strings.Join(t.Roles, ", "), Only: t.Assistants, Assistant: t.Assistant,
 			Always: t.Always, Environment: t.Environment,
 			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, Expires: t.ExpiresAt, LastUsed: t.LastUsedAt,
 			Revoked: t.RevokedAt,
@@ -63,7 +63,7 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	u, _ := accountOf(r.Context())
 	t := access.Token{
-		Name: p("name"), Role: cmp.Or(p("role"), "ingest"), Assistant: p("assistant"), Always: p("always") == "yes",
+		Name: p("name"), Roles: strings.Split(cmp.Or(p("role"), "ingest"), ","), Assistant: p("assistant"), Always: p("always") == "yes",
 		Environment: p("environment"), CreatedBy: u.Email, CreatedAt: s.Now(),
 	}
 	if once, err := conversation.ParseUUID(p("once")); err == nil { // the page that is loaded again makes none again
@@ -90,7 +90,7 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	secret, ctx := "", r.Context()
 	var denied error
-	if t.Role != "ingest" && t.Role != "analytics_viewer" && !may(ctx, access.SeeTranscripts) {
+	if t.Roles[0] != "ingest" && !slices.Equal(t.Roles, []string{"analytics_viewer"}) && !may(ctx, access.SeeTranscripts) {
 		denied = &metric.InputError{Field: "role", Msg: "would read conversations, which you may not"}
 	}
 	err := s.audited(r, func(tx pgx.Tx) (d deed, err error) {
@@ -110,12 +110,12 @@ func (s *server) makeToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	if input != nil {
 		m.Form, m.Error = views.TokenForm{
-			Name: t.Name, Role: t.Role, Only: t.Assistants, Assistant: t.Assistant, Always: t.Always,
+			Name: t.Name, Role: p("role"), Only: t.Assistants, Assistant: t.Assistant, Always: t.Always,
 			Environment: t.Environment, Days: p("days"), MostEvents: p("most_events"), MostMB: p("most_mb"),
 		}, input.Error()
 		return s.render(w, r, http.StatusUnprocessableEntity, views.AdminPage(m))
 	}
-	m.Secret, m.SecretReads = secret, t.Role != "ingest"
+	m.Secret, m.SecretReads = secret, t.Roles[0] != "ingest"
 	return s.render(w, r, http.StatusOK, views.AdminPage(m))
 }
 

@@ -89,10 +89,7 @@ func (s *server) program(
 		)
 		return u, true, nil
 	}
-	u = access.Account{
-		ID: t.ID, Email: "token " + t.Name, Name: "token " + t.Name, Role: t.Role, Assistants: t.Assistants,
-		IsToken: true,
-	}
+	u = t.Account()
 	return u, false, queries.TokenUsed(ctx, s.Pool, t.ID, s.Now())
 }
 

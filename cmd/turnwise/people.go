@@ -279,7 +279,7 @@ type tokenCmd struct {
 
 type tokenCreateCmd struct {
 	Name        string   `arg:"" help:"Name of the token and of its source."`
-	Role        string   `enum:"ingest,analytics_viewer,analytics_admin,admin" default:"ingest" help:"What it may do, one of ${enum} (${default})."`
+	Role        []string `enum:"ingest,analytics_viewer,analytics_admin,admin" default:"ingest" help:"What it may do, one or several of ${enum} (${default})."`
 	Only        []string `help:"Assistants of which it may send or read; default: all." placeholder:"NAME"`
 	Days        int      `help:"Expires after so many days; default: never."`
 	Events      int32    `name:"events-per-minute" help:"How many events it may send in a minute; default: any number."`
@@ -300,7 +300,7 @@ func (t *tokenCreateCmd) Run(c *cli) error {
 		secret := ""
 		err := c.audited(pool, func(tx pgx.Tx) (d deed, err error) {
 			x := access.Token{
-				Name: t.Name, Role: t.Role, Assistants: t.Only, Assistant: t.Assistant, Always: t.Always,
+				Name: t.Name, Roles: t.Role, Assistants: t.Only, Assistant: t.Assistant, Always: t.Always,
 				Environment: t.Environment, CreatedBy: "command line", CreatedAt: time.Now(),
 			}
 			if t.Events != 0 {
@@ -333,7 +333,8 @@ func (tokenListCmd) Run(c *cli) error {
 				state = "expired"
 			}
 			fmt.Fprintf(
-				c.stdout, "%s  %-12s %-9s %-16s %s, assistant %s\n", t.ID, t.Prefix, state, t.Role, t.Name, t.Assistant,
+				c.stdout, "%s  %-12s %-9s %-16s %s, assistant %s\n", t.ID, t.Prefix, state, strings.Join(t.Roles, ","), t.Name,
+				t.Assistant,
 			)
 		}
 		return err
