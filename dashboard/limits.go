@@ -17,9 +17,9 @@ import (
 // wider. Figures tell who may not read conversations nothing about what was said or about one person.
 func (v Viewer) Filter(ctx context.Context, q url.Values) (metric.Filter, error) {
 	f, err := metric.ParseFilter(q, v.Zone)
-	if err == nil && !v.Rights[access.SeeTranscripts] && (f.Text != "" || f.ID != "" || len(f.IDs) > 0) {
+	if err == nil && !v.Rights[access.SeeTranscripts] && (f.Text != "" || f.ID != "" || f.Person != "" || len(f.IDs) > 0) {
 		err = &metric.InputError{
-			Field: "q, id and only", Msg: "ask what was said and by whom: they are for who may read conversations",
+			Field: "q, id, person and only", Msg: "ask what was said and by whom: they are for who may read conversations",
 		}
 	}
 	if err == nil {

@@ -24,6 +24,8 @@ type Field struct {
 	Carried bool
 	// Lists says that it is for lists alone: charts show no single people and no single turns.
 	Lists bool
+	// Keyed says that names in addresses that begin with its name and a dot are its own too.
+	Keyed bool
 
 	rollup bool // what is rolled up by day and hour can be narrowed by it
 	read   func(f *Filter, q url.Values, zone *time.Location) error
@@ -94,7 +96,7 @@ var Fields = []Field{
 	names("tag.not", "Tag", "is not", nil, func(f *Filter) *[]string { return &f.Review.NoTags }).carried().or("tag"),
 	names("reviewer", "Reviewer", "is", nil, func(f *Filter) *[]string { return &f.Review.Reviewers }).carried(),
 	{
-		Name: "flow", Label: "Flow", Carried: true, read: func(f *Filter, q url.Values, _ *time.Location) error { return f.parseFlows(q) },
+		Name: "flow", Label: "Flow", Carried: true, Keyed: true, read: func(f *Filter, q url.Values, _ *time.Location) error { return f.parseFlows(q) },
 		write: func(f *Filter, add func(name, value string)) {
 			for _, x := range f.Flows {
 				add(x.query())
@@ -226,6 +228,25 @@ var Fields = []Field{
 		func(n int) string { return fmt.Sprintf("%02d:00–%02d:00", n, n+1) },
 	),
 	text("users", "Users", "", []string{NewUsers, ReturningUsers}, func(f *Filter) *string { return &f.Users }),
+	{
+		Name: "person", Label: "User", Verb: "is",
+		read: func(f *Filter, q url.Values, _ *time.Location) error {
+			f.Person = ""
+			if v := q.Get("person"); v != "" {
+				id, err := conversation.ParseUUID(v)
+				if err != nil {
+					return &InputError{"person", "is the id of a user, a UUID"}
+				}
+				f.Person = id.String()
+			}
+			return nil
+		},
+		write: func(f *Filter, add func(name, value string)) {
+			if f.Person != "" {
+				add("person", f.Person)
+			}
+		},
+	},
 	{
 		Name: "only", Label: "Only",
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
@@ -451,6 +472,16 @@ func ParseFilter(q url.Values, zone *time.Location) (Filter, error) {
 		}
 	}
 	return f, nil
+}
+
+// IsField tells whether a parameter of an address belongs to a filter, its range included.
+func IsField(name string) bool {
+	if slices.Contains([]string{"range", "from", "until"}, name) {
+		return true
+	}
+	return slices.ContainsFunc(Fields, func(x Field) bool {
+		return x.Name == name || x.Keyed && strings.HasPrefix(name, x.Name+".")
+	})
 }
 
 // asks tells whether the filter asks for something that which says so of its field.

@@ -82,6 +82,7 @@ type Filter struct {
 	Review ReviewFilter // what reviewers made of them
 	// NewUsers, ReturningUsers or "": of people whose first conversation ever lies in the range, or before it
 	Users        string
+	Person       string   // of this user: what PersonID made of the number by which users are counted
 	IDs          []string // these conversations, by their ids; none: any
 	FirstSeen    Range    // of people whose first conversation ever lies in it; absolute, zero for any
 	ResponseOver float64  // a response took longer than this many milliseconds

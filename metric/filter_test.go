@@ -34,7 +34,7 @@ var everyField = map[string]struct {
 	"Commands": {[]string{"clarify"}, false}, "CannotHandle": {[]string{"x"}, false}, "Markers": {[]string{"gave up"}, false}, "NoMarkers": {[]string{"a", "b"}, false}, "Weekdays": {[]int{1, 7}, false}, "Hours": {[]int{0, 23}, false}, "Text": {"refund", false},
 	"Review.States": {[]string{Reviewed}, false}, "Review.Reviewers": {[]string{"r"}, false}, "Review.Ratings": {[]int{1, 5}, false}, "Review.Tags": {[]string{"good one"}, false}, "Review.NoTags": {[]string{"spam"}, false},
 	"Review.Marks": {[]string{"bad"}, false}, "Review.Queue": {conversation.UUID{1}.String(), false},
-	"Users": {NewUsers, false}, "IDs": {[]string{conversation.UUID{2}.String()}, false}, "FirstSeen.From": {
+	"Users": {NewUsers, false}, "Person": {PersonID(5).String(), false}, "IDs": {[]string{conversation.UUID{2}.String()}, false}, "FirstSeen.From": {
 		time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC), false,
 	}, "FirstSeen.Until": {time.Date(2025, 1, 9, 0, 0, 0, 0, time.UTC), false},
 	"ResponseOver": {1.5, false}, "ResponseUpTo": {Bound(7), false},
@@ -196,6 +196,7 @@ reason: Escalated by
 weekday: Began on
 hour: Began
 users: Users
+person: User
 only: Only
 met: Users met
 slower: A response

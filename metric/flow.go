@@ -63,6 +63,15 @@ func ParseFlowCondition(name string) (FlowCondition, bool) {
 	return FlowCondition(i), i >= 0
 }
 
+// FlowConditions lists them.
+func FlowConditions() []FlowCondition {
+	all := make([]FlowCondition, len(flowConditionNames))
+	for i := range all {
+		all[i] = FlowCondition(i)
+	}
+	return all
+}
+
 // FlowFilter asks for conversations that did something in a flow. At most one of How, Visited and Stopped is set.
 type FlowFilter struct {
 	Flow    string

@@ -78,6 +78,7 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 	case metric.ReturningUsers:
 		w.And(firstEverText+" < @new_from", "new_from", from)
 	}
+	w.person(f.Person)
 	if len(f.IDs) > 0 {
 		w.And("c.id = any(@only::uuid[])", "only", f.IDs)
 	}
@@ -98,6 +99,20 @@ func (w *Where) figures(f metric.Filter, known FilterIDs, now time.Time, zone *t
 	w.path(f.Path)
 	w.turnsAndCommands(f)
 	w.times(f, zone)
+}
+
+// person narrows to the conversations of a user; what is no id of one is nobody's.
+func (w *Where) person(of string) {
+	if of == "" {
+		return
+	}
+	id, err := conversation.ParseUUID(of)
+	person, ok := metric.PersonOf(id)
+	if err != nil || !ok {
+		w.And("false", "", nil)
+		return
+	}
+	w.And("(c.user_id <> '' or c.sender_id = @person) and ("+PersonText+") = @person", "person", person)
 }
 
 // turnsAndCommands narrows by what the turns of a conversation were, and what the model was told in them.

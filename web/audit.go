@@ -60,7 +60,7 @@ func (s *server) noted(r *http.Request, d deed) error {
 
 // withoutPeople is a filter as the audit log tells it: what may name a person is told by a pseudonym.
 func withoutPeople(f metric.Filter, p queries.Pseudonyms) metric.Filter {
-	f.ID, f.Text = p.Of(f.ID), p.Of(f.Text)
+	f.ID, f.Text, f.Person = p.Of(f.ID), p.Of(f.Text), p.Of(f.Person)
 	return f
 }
 
