@@ -227,3 +227,8 @@ func (c Compare) Of(r Range, now time.Time, zone *time.Location) Range {
 	}
 	return out
 }
+
+// End returns the end of the bucket in which t lies.
+func (b Bucket) End(t time.Time, zone *time.Location) time.Time {
+	return b.next(b.Start(t, zone), zone)
+}

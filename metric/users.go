@@ -261,3 +261,51 @@ func UserCursor(at, person int64) Cursor {
 
 // Person returns the person of UserCursor.
 func (c Cursor) Person() int64 { return int64(binary.BigEndian.Uint64(c.ID[:8])) }
+
+// Cohorts counts people by the stretch in which their first conversation ever lies, and in how many of them each had a
+// conversation: in the same stretch, the next, and so on. Visits that lie in none of the stretches count nowhere.
+func Cohorts(visits []VisitsAt, spans []Span) []Cohort {
+	all := make([]Cohort, len(spans))
+	for i, s := range spans {
+		all[i] = Cohort{Week: s, Active: make([]int64, len(spans)-i)}
+	}
+	starts, ends := seconds(spans, Span.start), seconds(spans, Span.end)
+	of := func(at int64) int {
+		i := lastStart(starts, at, 0)
+		if i >= 0 && at >= ends[i] {
+			return -1
+		}
+		return i
+	}
+	type meeting struct {
+		person int64
+		span   int
+	}
+	met := map[meeting]bool{}
+	for _, v := range visits {
+		at := of(max(ceilSeconds(v.At), firstOf(starts)))
+		if at < 0 {
+			continue
+		}
+		for _, x := range v.Visits {
+			cohort := of(x.First)
+			if cohort < 0 || cohort > at || met[meeting{x.Person, at}] {
+				continue
+			}
+			met[meeting{x.Person, at}] = true
+			all[cohort].Active[at-cohort]++
+		}
+	}
+	for i := range all {
+		all[i].Size = all[i].Active[0]
+	}
+	return all
+}
+
+// firstOf is the first of the starts; a cell may begin before the range does.
+func firstOf(starts []int64) int64 {
+	if len(starts) == 0 {
+		return 0
+	}
+	return starts[0]
+}

@@ -11,6 +11,7 @@ import (
 	"turnwise/access"
 	"turnwise/static"
 	"turnwise/views"
+	"turnwise/web/api"
 )
 
 // csp lets pages load nothing that is not ours, and run no script that stands in a page.
@@ -23,16 +24,11 @@ func (s *server) routes() http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.GetHead, s.recoverPanic, secure(strings.HasPrefix(s.URL, "https://")), cacheNothing)
 	r.Method(http.MethodGet, "/static/*", static.Handler())
-	r.Method(http.MethodPost, "/api/v1/ingest/rasa", s.Ingest)
-	r.Method(http.MethodPost, "/api/v1/ingest/events", s.Ingest)
-	r.Method(http.MethodGet, "/api/v1/ingest/events/schema.json", s.Ingest)
 	if s.Traces != nil {
 		r.Method(http.MethodPost, "/v1/traces", s.Traces)
 		r.Method(http.MethodPost, "/api/public/otel/v1/traces", s.Traces)
 	}
-	if s.Webhooks != nil {
-		r.Method(http.MethodPost, "/api/v1/ingest/webhooks/{id}", s.Webhooks)
-	}
+	r.Mount("/api/v1", s.programs())
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser, s.legible)
 		r.NotFound(s.handle(s.notFound))
@@ -54,7 +50,9 @@ func (s *server) routes() http.Handler {
 			r.Method(route.method, route.pattern, s.handle(s.need(route)))
 		}
 	})
-	return http.NewCrossOriginProtection().Handler(r)
+	protection := http.NewCrossOriginProtection()
+	protection.AddInsecureBypassPattern("/api/v1/") // by tokens alone, which no browser sends by itself
+	return protection.Handler(r)
 }
 
 type route struct {
@@ -303,5 +301,5 @@ func Patterns() (all []string) {
 	for _, r := range new(server).signed() {
 		all = append(all, r.method+" "+r.pattern)
 	}
-	return all
+	return append(all, api.Patterns()...)
 }

@@ -28,6 +28,7 @@ import (
 	"turnwise/queries/figures"
 	"turnwise/secret"
 	"turnwise/views"
+	"turnwise/web/api"
 )
 
 // Config is what the pages need from outside.
@@ -55,6 +56,8 @@ type Config struct {
 	ReportLeast  time.Duration      // between two runs of a report; 0: as often as every minute
 	ReportMails  int                // that a report sends a day at most; 0: any number
 	SignedIn     func(email string) // told of each sign-in; may be nil
+	Rate         int                // requests of the JSON API that a token may send in a minute; 0: any number
+	Origins      []string           // of pages in browsers that may read answers of the JSON API
 	Now          func() time.Time   // nil: the clock
 	// Keeping hands on a pool of who may make logins of the database; nil: Pool is that
 	Keeping func(ctx context.Context, do func(*pgxpool.Pool) error) error
@@ -97,6 +100,7 @@ type server struct {
 	hashing   *hashers
 	limiters  *limiters
 	readers   *readers
+	api       *api.API
 	probe     *probe
 	stranger  *atomic.Bool // that an unknown proxy is met is said once
 	byAddress *httprate.RateLimiter
@@ -138,7 +142,7 @@ func New(cfg Config) (*Site, func()) {
 	}
 	s := &server{
 		Config: cfg, grid: figures.NewGrid(cfg.Zone), sessions: scs.New(), hashing: newHashers(),
-		limiters: newLimiters(), probe: new(probe), stranger: new(atomic.Bool),
+		limiters: newLimiters(), probe: new(probe), stranger: new(atomic.Bool), api: api.New(cfg.Rate),
 	}
 	s.sessions.Store = pgxstore.NewWithCleanupInterval(cfg.Pool, 0) // its own cleaning cannot be stopped without a race
 	s.sessions.HashTokenInStore = true

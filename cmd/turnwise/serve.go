@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,8 @@ type serveCmd struct {
 	URL         string   `env:"TURNWISE_URL" help:"Address under which people reach the server; default: the listen address." placeholder:"URL"`
 	TimeZone    string   `name:"time-zone" env:"TURNWISE_TIME_ZONE" help:"Time zone of days and times; default: as it is set in Admin." placeholder:"ZONE"`
 	Proxies     []string `env:"TURNWISE_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For is believed." placeholder:"CIDR"`
+	APIRate     int      `name:"api-rate" env:"TURNWISE_API_RATE" default:"6000" help:"Requests of the JSON API that a token may send in a minute (${default}); 0: any number."`
+	APIOrigins  []string `name:"api-origins" env:"TURNWISE_API_ORIGINS" help:"Origins of web pages that may read answers of the JSON API; default: none." placeholder:"URL"`
 	FirstAdmin  string   `name:"first-admin" env:"TURNWISE_FIRST_ADMIN" help:"Address of an admin to make, with a random password, when there is no user yet." placeholder:"EMAIL"`
 	Demo        bool     `env:"TURNWISE_DEMO" help:"Load demo data when the database is empty."`
 
@@ -60,6 +63,14 @@ func (s *serveCmd) settings() (out settings, err error) {
 			all = append(all, fmt.Errorf("--proxies: %q is no network such as 10.0.0.0/8", p))
 		}
 		out.proxies = append(out.proxies, prefix)
+	}
+	for _, o := range s.APIOrigins {
+		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" {
+			all = append(all, fmt.Errorf("--api-origins: %q is no origin such as https://board.example", o))
+		}
+	}
+	if s.APIRate < 0 {
+		all = append(all, fmt.Errorf("--api-rate: %d is less than 0", s.APIRate))
 	}
 	host, port, err := net.SplitHostPort(s.Listen)
 	if err != nil {
@@ -255,6 +266,7 @@ func (s *serveCmd) site(
 		Ingest:  taken, Webhooks: hooks, Traces: intake.Traces{Handler: taken}, Mappings: mappings{history}, Replay: replay(pool, writer), Knows: ingest.Knows, Jobs: queue, Box: box,
 		SSO: sso, ReportFolder: s.ReportFolder != "",
 		SignedIn: c.forgetFirst(log), Internal: sends.Internal, ReportLeast: s.ReportLeast, ReportMails: s.ReportMails,
+		Rate: s.APIRate, Origins: s.APIOrigins,
 		Keeping: func(ctx context.Context, do func(*pgxpool.Pool) error) error { return c.keeping(ctx, pool, do) },
 	})
 	waiting, cancel := context.WithCancel(context.Background())
