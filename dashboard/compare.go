@@ -35,6 +35,7 @@ type Comparison struct {
 // dimension is what two groups of conversations can differ in.
 type dimension struct {
 	key, label string
+	title      string // of tables
 	name       func(queries.DimensionNames, figures.Dimensions) string
 	to         func(f *metric.Filter, value string)
 	strata     string // the mix that the comparison is adjusted for
@@ -42,22 +43,22 @@ type dimension struct {
 
 var dimensions = []dimension{
 	{
-		"version", "Versions",
+		ByVersion, "Versions", "Version",
 		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Versions[d.Version] },
 		func(f *metric.Filter, v string) { f.Versions = []string{v} }, "channel",
 	},
 	{
-		"channel", "Channels",
+		ByChannel, "Channels", "Channel",
 		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Channels[d.Channel] },
 		func(f *metric.Filter, v string) { f.Channels = []string{v} }, "version",
 	},
 	{
-		"environment", "Environments",
+		ByEnvironment, "Environments", "Environment",
 		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Environments[d.Environment] },
 		func(f *metric.Filter, v string) { f.Environments = []string{v} }, "channel",
 	},
 	{
-		"assistant", "Assistants",
+		ByAssistant, "Assistants", "Assistant",
 		func(n queries.DimensionNames, d figures.Dimensions) string { return n.Assistants[d.Assistant] },
 		func(f *metric.Filter, v string) { f.Assistants = []string{v} }, "channel",
 	},

@@ -11,7 +11,6 @@ import (
 	"turnwise/format"
 	"turnwise/metric"
 	"turnwise/queries"
-	"turnwise/queries/figures"
 )
 
 // Latency is the model of the page of response times.
@@ -206,31 +205,11 @@ var weekdays = [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 func (f *Figures) breakdowns(
 	names queries.DimensionNames, head []string, values func(t *metric.Tally, filter metric.Filter) []Value,
 ) (all []Breakdown) {
-	for _, d := range []struct {
-		title string
-		name  func(figures.Dimensions) string
-		to    func(*metric.Filter, string)
-	}{
-		{
-			"Assistant", func(d figures.Dimensions) string { return names.Assistants[d.Assistant] },
-			func(f *metric.Filter, v string) { f.Assistants = []string{v} },
-		},
-		{
-			"Channel", func(d figures.Dimensions) string { return names.Channels[d.Channel] },
-			func(f *metric.Filter, v string) { f.Channels = []string{v} },
-		},
-		{
-			"Version", func(d figures.Dimensions) string { return names.Versions[d.Version] },
-			func(f *metric.Filter, v string) { f.Versions = []string{v} },
-		},
-		{
-			"Environment", func(d figures.Dimensions) string { return names.Environments[d.Environment] },
-			func(f *metric.Filter, v string) { f.Environments = []string{v} },
-		},
-	} {
+	for _, key := range []string{ByAssistant, ByChannel, ByVersion, ByEnvironment} {
+		d := dimensionOf(key)
 		sums := map[string]*metric.Tally{}
-		for dimensions, t := range f.sums {
-			name := d.name(dimensions)
+		for at, t := range f.sums {
+			name := d.name(names, at)
 			if sums[name] == nil {
 				sums[name] = new(metric.Tally)
 			}

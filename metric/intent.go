@@ -38,6 +38,19 @@ func (t *IntentTally) Understood() (fallback, unsure Rate) {
 	return fallback, unsure
 }
 
+// Whole returns the turns of all intents together.
+func (t *IntentTally) Whole() *IntentCount {
+	all := new(IntentCount)
+	for _, c := range t.Intents {
+		all.Turns += c.Turns
+		all.Fallback += c.Fallback
+		for i, n := range c.Deciles {
+			all.Deciles[i] += n
+		}
+	}
+	return all
+}
+
 // IntentTally counts what the assistant understood: turns in which a person wrote by intent, and conversations by the
 // commands that the model gave in them.
 type IntentTally struct {

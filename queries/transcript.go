@@ -362,3 +362,46 @@ func OutcomeAt(outcome string, closes, now time.Time) string {
 	}
 	return outcome
 }
+
+// FlowRun is one pass of a conversation through a flow.
+type FlowRun struct {
+	FlowID    string
+	StartedAt *time.Time // nil: it began before the conversation
+	EndedAt   *time.Time
+	Status    string // open, completed or cancelled
+	LastStep  string
+	Escalated bool
+}
+
+const flowRunsSQL = `
+select flow_id, started_at, ended_at, status, last_step, escalated
+from flow_runs
+where sender_id = @sender and conversation_id = @id
+order by n
+limit 1000`
+
+// FlowRuns returns the passes of a conversation through flows, in their order.
+func FlowRuns(ctx context.Context, db Sight, of ConversationKey) ([]FlowRun, error) {
+	rows, _ := db.Query(ctx, flowRunsSQL, pgx.StrictNamedArgs{"sender": of.SenderID, "id": of.ID})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[FlowRun])
+}
+
+const personsSQL = `
+select c.id, ` + PersonText + `
+from conversations c
+where c.id = any(@ids::uuid[]) and c.sender_id = any(@senders::bigint[])`
+
+// PersonsOf returns the numbers by which the users of conversations are counted.
+func PersonsOf(ctx context.Context, db DB, list []ListedConversation) (map[conversation.UUID]int64, error) {
+	ids, senders := make([][16]byte, len(list)), make([]int64, len(list))
+	for i, c := range list {
+		ids[i], senders[i] = c.ID, c.SenderID
+	}
+	rows, _ := db.Query(ctx, personsSQL, pgx.StrictNamedArgs{"ids": ids, "senders": senders})
+	all, id, person := map[conversation.UUID]int64{}, [16]byte{}, int64(0)
+	_, err := pgx.ForEachRow(rows, []any{&id, &person}, func() error {
+		all[id] = person
+		return nil
+	})
+	return all, err
+}

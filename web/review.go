@@ -254,7 +254,7 @@ func (v *reviewing) tools(id conversation.UUID) views.MessageTools {
 
 // reviewing is the work of who asks on a conversation.
 func (s *server) reviewing(r *http.Request, c opened, page views.Page) *reviewing {
-	v := &reviewing{server: s, db: c.db, page: page, place: c.place(), events: c.Events, of: c.Assistant}
+	v := &reviewing{server: s, db: c.DB, page: page, place: c.Key(), events: c.Events, of: c.Assistant}
 	v.user, _ = accountOf(r.Context())
 	return v
 }

@@ -13,84 +13,18 @@ import (
 
 	"turnwise/access"
 	"turnwise/conversation"
-	"turnwise/mask"
+	"turnwise/dashboard"
 	"turnwise/metric"
 	"turnwise/queries"
 )
 
 // opened is a conversation as who asks sees it.
-type opened struct {
-	queries.ConversationFacts
-	db     queries.Sight
-	masker *mask.Masker // nil: in the clear
-	until  *time.Time   // that it is revealed; nil: it is not
-	named  bool         // its end user is shown
-}
-
-func (c opened) place() queries.ConversationKey {
-	return queries.ConversationKey{SenderID: c.SenderID, ID: c.ID}
-}
+type opened struct{ dashboard.Opened }
 
 // open returns a conversation that who asks may see; ErrNotFound for others as for what is not there.
-func (s *server) open(ctx context.Context, id conversation.UUID) (c opened, err error) {
-	c.db, c.named = queries.Clear(s.Pool), true
-	if c.ConversationFacts, err = queries.Conversation(ctx, c.db, id, limitsOf(ctx)); err != nil {
-		return c, err
-	}
-	m, err := queries.DisplayMask(ctx, s.Pool)
-	if err != nil || m == nil {
-		return c, err
-	}
-	if u, ok := accountOf(ctx); ok && may(ctx, access.SeePersonal) {
-		if c.until, err = queries.RevealedUntil(ctx, s.Pool, c.place(), u.ID, s.Now()); err != nil || c.until != nil {
-			return c, err
-		}
-	}
-	told, err := queries.ToldIn(ctx, s.Pool, m, []conversation.UUID{id})
-	if err != nil {
-		return c, err
-	}
-	c.masker = m.With(told[id])
-	c.db = queries.Masked(s.Pool, c.masker)
-	user, sender := c.UserID, c.SenderKey
-	for _, text := range []*string{&c.FirstText, &c.SenderKey, &c.UserID, &c.SessionID} {
-		*text = c.masker.Shown(*text)
-	}
-	maskParts(c.masker, c.Details)
-	c.named = c.UserID == user && (user != "" || c.SenderKey == sender)
-	return c, nil
-}
-
-// transcript masks what is masked by its name, beside what the database masks by its form.
-func (c opened) transcript(t *queries.Transcript) {
-	if c.masker == nil {
-		return
-	}
-	for i := range t.Slots {
-		t.Slots[i].Value = c.masker.Slot(t.Slots[i].Name, t.Slots[i].Value)
-	}
-	for i := range t.Commands {
-		k := &t.Commands[i]
-		k.Value, k.Detail = c.masker.Slot(k.Slot, k.Value), c.masker.Parts(k.Detail)
-	}
-	for i := range t.Messages {
-		e := &t.Messages[i]
-		e.Text, e.Entities = c.masker.Entities(e.Text, e.Entities)
-		maskParts(c.masker, e.Details)
-	}
-	for _, x := range t.Live.Told {
-		maskParts(c.masker, x.Details)
-	}
-	for _, x := range t.Live.Activities {
-		maskParts(c.masker, x.Properties)
-	}
-}
-
-// maskParts masks a JSON text in place in which slots are told by name.
-func maskParts(m *mask.Masker, text *string) {
-	if text != nil {
-		*text = m.Parts(*text)
-	}
+func (s *server) open(ctx context.Context, id conversation.UUID) (opened, error) {
+	c, err := s.viewer(ctx).Open(ctx, id)
+	return opened{c}, err
 }
 
 // revealLasts is how long a conversation stays revealed.
@@ -126,7 +60,7 @@ func (s *server) reveal(w http.ResponseWriter, r *http.Request) error {
 			d.after = map[string]any{"hidden": true}
 		}
 		return d, queries.Reveal(
-			ctx, tx, c.place(), u.ID, reason, s.Now(), until,
+			ctx, tx, c.Key(), u.ID, reason, s.Now(), until,
 		)
 	}); err != nil {
 		return err

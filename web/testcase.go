@@ -36,11 +36,11 @@ func (s *server) wholeConversation(r *http.Request) (c queries.ConversationFacts
 	}
 	platform = map[conversation.UUID]bool{}
 	for window := (queries.Window{Limit: 1000}); ; {
-		t, err := queries.LoadTranscript(r.Context(), of.db, of.ConversationFacts, window)
+		t, err := queries.LoadTranscript(r.Context(), of.DB, of.ConversationFacts, window)
 		if err != nil {
 			return c, nil, nil, err
 		}
-		of.transcript(&t)
+		of.Transcript(&t)
 		for _, x := range t.Turns {
 			platform[x.MessageID] = x.Platform
 		}
@@ -164,7 +164,7 @@ func (s *server) eventsJSON(w http.ResponseWriter, r *http.Request) error {
 			} else {
 				b.WriteByte('[')
 			}
-			masked, _ := c.masker.Whole(body)
+			masked, _ := c.Masker.Whole(body)
 			b.WriteString(masked)
 		}
 	}

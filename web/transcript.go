@@ -39,9 +39,9 @@ func (s *server) transcript(w http.ResponseWriter, r *http.Request) error {
 	}
 	m := views.Transcript{
 		Page: s.page(r, "Conversation", "Conversations"), ID: c.ID, StartedAt: c.StartedAt, Channel: c.Channel,
-		View: "business", Back: s.back(r), Removed: c.Removed, Resumed: c.Resumed, Revealed: c.until,
+		View: "business", Back: s.back(r), Removed: c.Removed, Resumed: c.Resumed, Revealed: c.Revealed,
 	}
-	m.Here, m.Masked = r.URL.RawQuery, c.masker != nil
+	m.Here, m.Masked = r.URL.RawQuery, c.Masker != nil
 	if r.URL.Query().Get("view") == "builder" {
 		m.View = "builder"
 	}
@@ -103,13 +103,13 @@ func stretch(m *views.Transcript, t queries.Transcript, window queries.Window, a
 
 // read reads the stretch of the conversation that a window shows. A message that is gone is no reason to show nothing.
 func (c opened) read(ctx context.Context, window *queries.Window) (queries.Transcript, error) {
-	t, err := queries.LoadTranscript(ctx, c.db, c.ConversationFacts, *window)
+	t, err := queries.LoadTranscript(ctx, c.DB, c.ConversationFacts, *window)
 	if window.Message != nil && errors.Is(err, queries.ErrNotFound) {
 		window.Message = nil
-		t, err = queries.LoadTranscript(ctx, c.db, c.ConversationFacts, *window)
+		t, err = queries.LoadTranscript(ctx, c.DB, c.ConversationFacts, *window)
 	}
 	if err == nil {
-		c.transcript(&t)
+		c.Transcript(&t)
 	}
 	return t, err
 }

@@ -108,7 +108,7 @@ func addEarlier(m *views.Transcript, c opened, earlier []queries.Earlier) {
 	if of == "" {
 		of = c.SenderKey
 	}
-	if !c.named {
+	if !c.Named {
 		return // the address would name the person
 	}
 	m.EarlierAt = "/conversations?" + url.Values{"id": {of}, "range": {"3650d"}}.Encode()

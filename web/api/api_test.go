@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type service struct {
 	url    string
 	now    time.Time
 	tokens map[string]string // by role, or roles
+	mu     sync.Mutex
 	reads  []string
 	router routers.Router // of the document
 }
@@ -49,6 +51,8 @@ func newService(t *testing.T, pool *pgxpool.Pool, now time.Time, change func(*ap
 		Pool: pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, URL: "http://localhost",
 		Now: func() time.Time { return s.now }, Refused: func(*http.Request, access.Account, string) {},
 		Read: func(_ *http.Request, u access.Account, act queries.AuditAct, id string, rows int) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.reads = append(s.reads, fmt.Sprint(u.Name, " ", act, " ", id, " ", rows))
 		},
 	}

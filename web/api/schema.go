@@ -24,6 +24,7 @@ func (s schemas) of(t reflect.Type, tag reflect.StructTag) object {
 	case t == reflect.TypeFor[time.Time]():
 		out["type"], out["format"] = "string", "date-time"
 	case t == reflect.TypeFor[json.RawMessage](), t.Kind() == reflect.Interface:
+		out["nullable"] = true // it may be anything
 	case t.Kind() == reflect.Struct:
 		s.component(t)
 		out["$ref"] = "#/components/schemas/" + t.Name()
@@ -56,7 +57,7 @@ func (s schemas) of(t reflect.Type, tag reflect.StructTag) object {
 
 var jsonTypes = map[reflect.Kind]string{
 	reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Int16: "integer",
-	reflect.Int32: "integer", reflect.Int64: "integer", reflect.Float64: "number",
+	reflect.Int32: "integer", reflect.Int64: "integer", reflect.Float32: "number", reflect.Float64: "number",
 }
 
 // nullable adds null to what a schema allows.

@@ -1,0 +1,304 @@
+package dashboard
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"turnwise/access"
+	"turnwise/metric"
+	"turnwise/queries"
+)
+
+// Asked is a question about a measure.
+type Asked struct {
+	Measure Measure
+	Group   string        // "": not told apart
+	Bucket  metric.Bucket // "": not over time
+}
+
+// MeasureRow is a group, a stretch of time, or a group in a stretch.
+type MeasureRow struct {
+	Group  string // "" where it is not told apart
+	Span   *metric.Span
+	Over   bool // nothing more can begin in the stretch
+	Filter metric.Filter
+	Figure Figure
+	Before *Figure // nil: compared with nothing, or it was not there
+}
+
+// MeasureAnswer answers a question about a measure.
+type MeasureAnswer struct {
+	Asked
+	Filter  metric.Filter
+	Range   metric.Span
+	Before  *metric.Span // compared with
+	Frozen  *time.Time   // conversations before may have been deleted by retention; nil: none of the range
+	Facts   bool         // counted from conversations, where deleted ones are left out
+	Total   *MeasureRow  // nil for a measure that is there by groups alone
+	Rows    []MeasureRow // groups: the one with most first; else in time's order
+	Dropped int          // groups that are too many to be told
+}
+
+// mostGroups is how many groups are told.
+const mostGroups = 1000
+
+// Measure answers a question about a measure; the address says the range, the filter, and what to compare with: nothing,
+// where it does not say.
+func (v Viewer) Measure(ctx context.Context, asked Asked, query url.Values) (a MeasureAnswer, err error) {
+	a.Asked = asked
+	m := &asked.Measure
+	switch {
+	case asked.Group != "" && !slices.Contains(m.Groups, asked.Group):
+		return a, &metric.InputError{Field: "group", Msg: m.Name + " is told apart by " + cmp.Or(strings.Join(m.Groups, ", "), "nothing")}
+	case m.Grouped && asked.Group == "":
+		return a, &metric.InputError{Field: "group", Msg: m.Name + " is told by " + strings.Join(m.Groups, ", ") + " alone"}
+	case asked.Bucket != "" && (!m.Over || asked.Group != "" && !slices.Contains(byDimension, asked.Group)):
+		return a, &metric.InputError{Field: "bucket", Msg: m.Name + " is not told over time" + map[bool]string{true: " by " + asked.Group}[m.Over]}
+	}
+	query = maps.Clone(query)
+	if query.Get("compare") == "" {
+		query.Set("compare", "no")
+	}
+	query.Del("bucket")
+	q, err := v.asked(ctx, "/figures", query)
+	if err != nil {
+		return a, err
+	}
+	q.Bucket = asked.Bucket
+	f := &Figures{Question: q, viewer: v, links: v.Rights[access.SeeTranscripts]}
+	from, until := q.Filter.Range.Bounds(q.Now, q.Zone)
+	f.used = q.Bucket.In(from, until)
+	if asked.Bucket != "" && f.used != asked.Bucket {
+		return a, &metric.InputError{Field: "bucket", Msg: "makes too many stretches of this range: ask for longer ones"}
+	}
+	a.Filter, a.Range = q.Filter, metric.Span{From: from, Until: until}
+	var rows, before []part
+	var names queries.DimensionNames
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(2)
+	g.Go(func() (err error) {
+		a.Frozen, err = queries.FrozenBefore(inner, v.Pool, q.Filter, q.Now, q.Zone)
+		return err
+	})
+	g.Go(func() error { return f.count(inner, m.needs) })
+	if q.compare != "" {
+		f.before = f.compared()
+		f.before.links = f.links
+		bf, bu := f.before.Filter.Range.Bounds(q.Now, q.Zone)
+		a.Before = &metric.Span{From: bf, Until: bu}
+		g.Go(func() error { return f.before.count(inner, m.needs) })
+	}
+	g.Go(func() (err error) { names, err = queries.NamesOfDimensions(inner, v.Pool); return err })
+	if err := g.Wait(); err != nil {
+		return a, err
+	}
+	a.Facts = f.facts || m.apart != (apart{})
+	if rows, err = f.parts(ctx, &asked, names); err != nil {
+		return a, err
+	}
+	if f.before != nil {
+		if before, err = f.before.parts(ctx, &asked, names); err != nil {
+			return a, err
+		}
+	}
+	a.fill(f, rows, before)
+	return a, nil
+}
+
+// fill sets the values of the parts, each with what it is compared with.
+func (a *MeasureAnswer) fill(f *Figures, rows, before []part) {
+	m := &a.Measure
+	for i := range rows {
+		p := &rows[i]
+		row := MeasureRow{Group: p.group, Span: p.span, Filter: p.filter, Figure: m.value(f, p)}
+		row.Over = p.span == nil || !f.used.End(p.span.From, f.Zone).After(f.Now)
+		for j := range before {
+			if b := &before[j]; b.group == p.group && b.place(f.before) == p.place(f) {
+				was := m.value(f.before, b)
+				row.Before = &was
+				break
+			}
+		}
+		if i == 0 && !m.Grouped {
+			a.Total = &row
+			continue
+		}
+		a.Rows = append(a.Rows, row)
+	}
+	if a.Bucket == "" && a.Group != "" {
+		slices.SortStableFunc(a.Rows, func(x, y MeasureRow) int { return cmp.Compare(y.Figure.N, x.Figure.N) })
+	}
+	if len(a.Rows) > mostGroups && a.Bucket == "" {
+		a.Dropped = len(a.Rows) - mostGroups
+		a.Rows = a.Rows[:mostGroups]
+	}
+}
+
+// place is the part's stretch among those of its range; -1 for the whole.
+func (p *part) place(f *Figures) int {
+	if p.span == nil {
+		return -1
+	}
+	return slices.IndexFunc(f.spans, func(s metric.Span) bool { return s.From.Equal(p.span.From) })
+}
+
+// parts are what the values of an answer are made of: first the whole range, unless there is none of it.
+func (f *Figures) parts(ctx context.Context, asked *Asked, names queries.DimensionNames) (all []part, err error) {
+	m := &asked.Measure
+	if !m.Grouped {
+		all = append(all, part{filter: f.Filter, tally: &f.whole, active: f.users.Active, intent: f.words.Whole()})
+	}
+	switch {
+	case slices.Contains(byDimension, asked.Group):
+		all = append(all, f.dimensionParts(asked, names)...)
+	case asked.Group == ByFlow:
+		for _, flow := range slices.Sorted(maps.Keys(f.flows)) {
+			if f.flows[flow].Count(metric.FlowTouched) > 0 {
+				all = append(all, part{group: flow, filter: f.Filter, flow: f.flows[flow]})
+			}
+		}
+	case asked.Group == ByIntent:
+		for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
+			all = append(all, part{group: metric.NameOf(intent), filter: f.Filter, intent: f.words.Intents[intent]})
+		}
+	case asked.Group == ByMarker:
+		if all, err = f.markerParts(ctx, all); err != nil {
+			return nil, err
+		}
+	case asked.Bucket != "":
+		for i := range f.spans {
+			p := part{span: &f.spans[i], filter: f.at(i), tally: &f.points[i]}
+			if len(f.users.Spans) > 0 {
+				p.active = f.users.Spans[i]
+			}
+			all = append(all, p)
+		}
+	}
+	if m.apart != (apart{}) {
+		return f.counted(ctx, asked, all)
+	}
+	return all, nil
+}
+
+// markerParts adds the markers that are looked for.
+func (f *Figures) markerParts(ctx context.Context, all []part) ([]part, error) {
+	patterns, err := queries.Patterns(ctx, f.viewer.Pool, "")
+	if err != nil {
+		return nil, err
+	}
+	places := map[string]int{}
+	for _, p := range patterns {
+		if !p.Active || !f.of(p.Assistant) {
+			continue
+		}
+		i, ok := places[p.Name]
+		if !ok {
+			i = len(all)
+			places[p.Name] = i
+			all = append(all, part{group: p.Name, filter: f.Filter, marker: &metric.MarkerCount{}})
+		}
+		if c := f.found[p.ID]; c != nil {
+			all[i].marker.Merge(c)
+		}
+	}
+	return all, nil
+}
+
+// dimensionParts are the values of a dimension, over time where that is asked for.
+func (f *Figures) dimensionParts(asked *Asked, names queries.DimensionNames) (all []part) {
+	d := dimensionOf(asked.Group)
+	type place struct {
+		name string
+		span int // -1: the whole range
+	}
+	sums := map[place]*metric.Tally{}
+	add := func(name string, span int, t *metric.Tally) {
+		k := place{name, span}
+		if sums[k] == nil {
+			sums[k] = new(metric.Tally)
+		}
+		sums[k].Merge(t)
+	}
+	if asked.Bucket == "" {
+		for dims, t := range f.sums {
+			add(d.name(names, dims), -1, t)
+		}
+	} else {
+		for _, c := range f.cells {
+			name := d.name(names, c.Dimensions)
+			add(name, f.spanOf(c.At), c.Tally)
+			for i := range f.spans { // empty stretches are there too
+				if sums[place{name, i}] == nil {
+					sums[place{name, i}] = new(metric.Tally)
+				}
+			}
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(sums), func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.span, b.span))
+	}) {
+		p := part{group: metric.NameOf(k.name), filter: f.Filter, tally: sums[k]}
+		if k.span < 0 && p.tally.Count(metric.All) == 0 {
+			continue
+		}
+		if k.span >= 0 {
+			p.span, p.filter = &f.spans[k.span], f.at(k.span)
+		}
+		d.to(&p.filter, cmp.Or(k.name, metric.Unknown))
+		all = append(all, p)
+	}
+	return all
+}
+
+// counted adds what is counted from the conversations themselves.
+func (f *Figures) counted(ctx context.Context, asked *Asked, all []part) ([]part, error) {
+	spans, v := f.spans, f.viewer
+	if asked.Measure.apart.volumes {
+		rows, err := queries.Volumes(ctx, v.Pool, f.Filter, spans, f.Now, f.Zone)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			r := &rows[i]
+			for j := range all {
+				p := &all[j]
+				at := p.place(f)
+				if (p.group == "" || p.group == metric.NameOf(r.Channel)) && (at < 0 || at == int(r.Stretch)) {
+					p.volume.Add(&r.Volume)
+				}
+			}
+		}
+	}
+	if asked.Measure.apart.answers {
+		rows, err := queries.Answers(ctx, v.Pool, f.Filter, spans, f.Now, f.Zone)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			all[0].answers.Add(r.Kind, r.Score)
+			if len(all) > 1 {
+				all[1+r.Stretch].answers.Add(r.Kind, r.Score)
+			}
+		}
+	}
+	if asked.Measure.apart.durations {
+		by, err := queries.Durations(ctx, v.Pool, f.Filter, spans, f.Now, f.Zone)
+		if err != nil {
+			return nil, err
+		}
+		for i, seconds := range by {
+			all[0].seconds = append(all[0].seconds, seconds...)
+			if len(all) > 1 {
+				all[1+i].seconds = seconds
+			}
+		}
+	}
+	return all, nil
+}
