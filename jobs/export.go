@@ -255,7 +255,9 @@ type WatchExportsWorker struct {
 
 // Work looks after them.
 func (w *WatchExportsWorker) Work(ctx context.Context, _ *river.Job[WatchExportsArgs]) error {
-	if err := queries.ForgetExports(ctx, w.pool, w.now()); err != nil {
+	if err := errors.Join(
+		queries.ForgetExports(ctx, w.pool, w.now()), queries.ForgetAnalyticsReports(ctx, w.pool, w.now()),
+	); err != nil {
 		return err
 	}
 	open, err := queries.OpenExports(ctx, w.pool, w.now().Add(-deadAfter))

@@ -85,6 +85,7 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	river.AddWorker(workers, &ReportWorker{
 		Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now,
 	})
+	river.AddWorker(workers, &AnalyticsReportWorker{pool: cfg.Reports.Pages, site: cfg.Reports.URL, now: cfg.Now})
 	river.AddWorker(workers, &FoldWorker{pool: cfg.Pool, stored: cfg.Fold, now: cfg.Now})
 	stopping := new(atomic.Bool)
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
@@ -162,7 +163,8 @@ func NewQueue(pool *pgxpool.Pool) (*Queue, error) {
 // Add puts a job in, in the transaction that makes it true.
 func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 	queue := longQueue
-	if _, ok := args.(ReportArgs); ok {
+	switch args.(type) {
+	case ReportArgs, AnalyticsReportArgs:
 		queue = reportQueue
 	}
 	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3, Queue: queue})

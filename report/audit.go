@@ -33,7 +33,7 @@ func AuditCSV(w io.Writer, entries iter.Seq2[queries.AuditEntry, error]) error {
 			e.Object, e.ObjectID, string(e.Before), string(e.After), hex.EncodeToString(e.Hash),
 		}
 		for i := range row {
-			row[i] = safe(row[i])
+			row[i] = Safe(row[i])
 		}
 		if err := out.Write(row); err != nil {
 			return err

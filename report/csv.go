@@ -26,11 +26,11 @@ func newCSV(w io.Writer, head Head, columns []Column) (writer, error) {
 		}
 		_ = out.to.Write(strings.Split("# "+head.Title, ", ")) // not in quotes; the writer keeps its error
 		for _, l := range head.Lines {
-			_ = out.to.Write([]string{"# " + l.Name, safe(l.Text)})
+			_ = out.to.Write([]string{"# " + l.Name, Safe(l.Text)})
 		}
 	}
 	for i, c := range columns {
-		out.fields[i] = safe(c.Name)
+		out.fields[i] = Safe(c.Name)
 	}
 	return out, out.to.Write(out.fields)
 }
@@ -41,7 +41,7 @@ func (w *csvWriter) row(values []any) error {
 		case nil:
 			w.fields[i] = ""
 		case string:
-			w.fields[i] = safe(v)
+			w.fields[i] = Safe(v)
 		case int64:
 			w.fields[i] = strconv.FormatInt(v, 10)
 		case float64:
@@ -51,7 +51,7 @@ func (w *csvWriter) row(values []any) error {
 		case time.Time:
 			w.fields[i] = v.In(w.zone).Format("2006-01-02T15:04:05.000Z07:00")
 		case []string:
-			w.fields[i] = safe(strings.Join(v, "; "))
+			w.fields[i] = Safe(strings.Join(v, "; "))
 		}
 	}
 	return w.to.Write(w.fields)
@@ -62,9 +62,9 @@ func (w *csvWriter) close() error {
 	return w.to.Error()
 }
 
-// safe returns a text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it.
+// Safe returns a text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it.
 // NUL, which no file of text should hold, becomes the replacement character.
-func safe(s string) string {
+func Safe(s string) string {
 	s = strings.ReplaceAll(s, "\x00", "\ufffd")
 	if s == "" {
 		return s
@@ -140,7 +140,7 @@ func (s *sheet) csv(w io.Writer) error {
 	out.UseCRLF = true
 	fields := make([]string, len(s.head))
 	for i, h := range s.head {
-		fields[i] = safe(h)
+		fields[i] = Safe(h)
 	}
 	_ = out.Write(fields) // the writer keeps its error
 	for _, row := range s.rows {

@@ -133,7 +133,7 @@ func (c cell) raw() string {
 	case "":
 		return ""
 	case dashboard.Words:
-		return safe(c.text)
+		return Safe(c.text)
 	case dashboard.Counts:
 		return strconv.FormatFloat(c.v, 'f', 0, 64)
 	default:

@@ -3,7 +3,9 @@ package report
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"strings"
 
 	"turnwise/dashboard"
@@ -30,42 +32,69 @@ type Letter struct {
 // Unsubscriber stands in letters where each recipient's own address goes.
 const Unsubscriber = "https://unsubscribe.invalid/"
 
+// mail is the document as a mail, with the pictures of its charts. lines are said at its beginning, brand at its end.
+func (d *Document) mail(ctx context.Context, lines []string, brand string) (m views.Mail, pictures []Part, err error) {
+	m = views.Mail{
+		Title: d.heading(), Range: d.rangeLine(), Filter: d.filterLine(), Before: d.Before, Lines: lines,
+		Empty: d.Empty, Link: d.Link, Brand: brand,
+	}
+	if d.Empty {
+		return m, nil, nil
+	}
+	m.Cards, m.Tables = d.Cards, d.Tables
+	if err := d.draw(ctx); err != nil {
+		return m, nil, err
+	}
+	for i := range d.Charts {
+		c := &d.Charts[i]
+		if !c.Drawn() {
+			continue
+		}
+		pictures = append(pictures, Part{c.ID + ".png", "image/png", d.pictures[i]})
+		drawn := views.MailChart{Title: c.Title, Quiet: c.Quiet, CID: c.ID + ".png", Foot: c.Foot}
+		if c.Kind == dashboard.Stacked {
+			for _, s := range c.Series {
+				drawn.Legend = append(drawn.Legend, views.MailKey{
+					Name: s.Name, Share: s.Share, Color: static.LightColors()[s.Color],
+				})
+			}
+		}
+		m.Charts = append(m.Charts, drawn)
+	}
+	return m, pictures, nil
+}
+
 // Letter writes the document as a mail with the pictures of its charts. lines are said at its beginning, brand at its
 // end.
 func (d *Document) Letter(ctx context.Context, subject string, lines []string, brand string) (Letter, error) {
-	m := views.Mail{
-		Title: d.heading(), Range: d.rangeLine(), Filter: d.filterLine(), Before: d.Before, Lines: lines,
-		Empty: d.Empty, Link: d.Link, Brand: brand, Unsubscribe: Unsubscriber,
+	m, pictures, err := d.mail(ctx, lines, brand)
+	if err != nil {
+		return Letter{Subject: subject}, err
 	}
-	l := Letter{Subject: subject}
-	if !d.Empty {
-		m.Cards, m.Tables = d.Cards, d.Tables
-		if err := d.draw(ctx); err != nil {
-			return l, err
-		}
-		for i := range d.Charts {
-			c := &d.Charts[i]
-			if !c.Drawn() {
-				continue
-			}
-			l.Pictures = append(l.Pictures, Part{c.ID + ".png", "image/png", d.pictures[i]})
-			drawn := views.MailChart{Title: c.Title, Quiet: c.Quiet, CID: c.ID + ".png", Foot: c.Foot}
-			if c.Kind == dashboard.Stacked {
-				for _, s := range c.Series {
-					drawn.Legend = append(drawn.Legend, views.MailKey{
-						Name: s.Name, Share: s.Share, Color: static.LightColors()[s.Color],
-					})
-				}
-			}
-			m.Charts = append(m.Charts, drawn)
-		}
+	m.Unsubscribe = Unsubscriber
+	var b bytes.Buffer
+	err = views.MailPage(m).Render(ctx, &b)
+	return Letter{Subject: subject, Pictures: pictures, HTML: b.Bytes(), Text: plainText(m)}, err
+}
+
+// WriteHTML writes the document as a page that stands by itself, its pictures in it.
+func (d *Document) WriteHTML(ctx context.Context, w io.Writer) error {
+	m, pictures, err := d.mail(ctx, nil, "")
+	if err != nil {
+		return err
 	}
 	var b bytes.Buffer
 	if err := views.MailPage(m).Render(ctx, &b); err != nil {
-		return l, err
+		return err
 	}
-	l.HTML, l.Text = b.Bytes(), plainText(m)
-	return l, nil
+	page := b.String()
+	for _, p := range pictures {
+		page = strings.ReplaceAll(
+			page, `src="cid:`+p.Name+`"`, `src="data:`+p.Kind+`;base64,`+base64.StdEncoding.EncodeToString(p.Body)+`"`,
+		)
+	}
+	_, err = io.WriteString(w, page)
+	return err
 }
 
 // Note is a letter without figures: that files come with it, or why none do.

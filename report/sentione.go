@@ -102,7 +102,7 @@ func (s *sentiOne) messages(ctx context.Context) (n int64, err error) {
 				return err
 			}
 			return to.Write([]string{
-				id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent", "system": "Bot"}[author], safe(text),
+				id, map[string]string{"user": "Human", "assistant": "Bot", "agent": "Agent", "system": "Bot"}[author], Safe(text),
 				when.UTC().Format(sentiOneInstant), string(b),
 			})
 		},
@@ -135,7 +135,7 @@ func (s *sentiOne) sessions(ctx context.Context) error {
 			when, _ := row[at["started_at"]].(time.Time)
 			return to.Write([]string{
 				conversation.NameUUID(text("assistant")).String(), text("conversation_id"),
-				safe(cmp.Or(text("user_id"), text("sender_key"))), safe(text("channel")),
+				Safe(cmp.Or(text("user_id"), text("sender_key"))), Safe(text("channel")),
 				when.UTC().Format(sentiOneInstant), string(environment), string(version),
 			})
 		},

@@ -92,6 +92,8 @@ func (rt *route) operation(all schemas, fault object) object {
 	switch {
 	case rt.answer != nil:
 		answer["content"] = object{"application/json": object{"schema": all.of(reflect.TypeOf(rt.answer), "")}}
+	case rt.kind == "*/*": // as was asked for
+		answer["content"] = object{rt.kind: object{}}
 	case rt.kind != "":
 		answer["content"] = object{rt.kind: object{"schema": object{"type": "string", "format": "binary"}}}
 	}

@@ -10,7 +10,7 @@ import (
 
 // table is all of the API.
 func table(h *handler) []route {
-	return slices.Concat(generalBots(), catalogue(), intake(h), []route{
+	return slices.Concat(generalBots(), reports(), catalogue(), intake(h), []route{
 		{
 			method: "GET", path: "/bots", id: "listBots", group: "Assistants", summary: "Assistants: their ids and names",
 			right: access.SeeFigures, answer: BotList{}, handle: bots,
