@@ -234,7 +234,7 @@ func (k *making) chart(ctx context.Context, names []string) error {
 				c.Kind = dashboard.Stacked
 			}
 		} else {
-			c.Title += ", " + a.Measure.Title
+			c.Title += " · " + a.Measure.Title
 		}
 		s := dashboard.Series{Name: a.Measure.Title, Color: colors[i%len(colors)]}
 		for _, r := range a.Rows {

@@ -80,6 +80,7 @@ const (
 	AuditListRead          AuditAct = "read.list"
 	AuditRejectedRead      AuditAct = "read.rejected"
 	AuditRefused           AuditAct = "request.refused"
+	AuditToolCalled        AuditAct = "tool.called" // by a model
 	AuditTagDeleted        AuditAct = "tag.deleted"
 	AuditViewDeleted       AuditAct = "view.deleted"
 	AuditBulkDone          AuditAct = "bulk.done"

@@ -50,7 +50,7 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 			row.Words = map[string]string{
 				"export": "makes a file that somebody asked for", "report": "makes a report and hands it over",
 				"analytics_report": "makes a report that a program asked for",
-				"fold": "recalculates, masks or moves stored conversations",
+				"fold":             "recalculates, masks or moves stored conversations",
 			}[k.Kind]
 			m.Others = append(m.Others, row)
 		}

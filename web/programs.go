@@ -10,14 +10,14 @@ import (
 )
 
 // programs is the JSON API, for programs with a token.
-func (s *server) programs() http.Handler {
+func (s *server) programs() (routes, tools http.Handler) {
 	with := func(r *http.Request, u access.Account) *http.Request {
 		if u.ID == (access.Account{}).ID {
 			return r
 		}
 		return r.WithContext(context.WithValue(r.Context(), userKey{}, u))
 	}
-	return s.api.Handler(api.Config{
+	cfg := api.Config{
 		Pool: s.Pool, Log: s.Log, Zone: s.Zone, URL: s.URL, Version: s.Version, Jobs: s.Jobs, Now: s.Now,
 		Origins: s.Origins, Ingest: s.Ingest, Webhooks: s.Webhooks,
 		Refused: func(r *http.Request, u access.Account, why string) { s.refuse(with(r, u), why) },
@@ -29,5 +29,11 @@ func (s *server) programs() http.Handler {
 				})
 			}
 		},
-	})
+		Called: func(r *http.Request, u access.Account, tool, asked string) {
+			s.readers.note(r.Context(), read{
+				who: s.actor(with(r, u)), at: s.Now(), act: queries.AuditToolCalled, id: tool, name: tool, asked: asked, rows: -1,
+			})
+		},
+	}
+	return s.api.Handler(cfg), s.api.Tools(cfg)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -41,6 +42,7 @@ type read struct {
 	id    string // of a conversation, or of what else was read
 	name  string
 	query string // the filter, as it was asked for
+	asked string // of a tool, by a model
 	rows  int64  // -1: not told
 }
 
@@ -133,6 +135,9 @@ func (l *readers) write(ctx context.Context, all []read) bool {
 			if e.rows >= 0 {
 				after["rows"] = e.rows
 			}
+			if e.asked != "" {
+				after["asked"] = askedWords(e.asked, p, l.zone.Load())
+			}
 			if len(after) > 0 {
 				noted[i].After = after
 			}
@@ -169,6 +174,21 @@ func filterWords(raw string, p queries.Pseudonyms, zone *time.Location) string {
 		return ""
 	}
 	return withoutPeople(f, p).Encode()
+}
+
+// askedWords is what a tool was asked, as the audit log tells it: what may name a person by a pseudonym.
+func askedWords(text string, p queries.Pseudonyms, zone *time.Location) map[string]any {
+	var all map[string]any
+	if json.Unmarshal([]byte(text), &all) != nil {
+		return nil
+	}
+	if f, ok := all["filter"].(string); ok {
+		all["filter"] = filterWords(f, p, zone)
+	}
+	if words, ok := all["words"].(string); ok {
+		all["words"] = p.Of(words)
+	}
+	return all
 }
 
 // on tells whether reading is written down.

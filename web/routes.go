@@ -28,7 +28,9 @@ func (s *server) routes() http.Handler {
 		r.Method(http.MethodPost, "/v1/traces", s.Traces)
 		r.Method(http.MethodPost, "/api/public/otel/v1/traces", s.Traces)
 	}
-	r.Mount("/api/v1", s.programs())
+	programs, tools := s.programs()
+	r.Mount("/api/v1", programs)
+	r.Method(http.MethodPost, "/mcp", tools)
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser, s.legible)
 		r.NotFound(s.handle(s.notFound))
@@ -51,7 +53,8 @@ func (s *server) routes() http.Handler {
 		}
 	})
 	protection := http.NewCrossOriginProtection()
-	protection.AddInsecureBypassPattern("/api/v1/") // by tokens alone, which no browser sends by itself
+	protection.AddInsecureBypassPattern("/mcp")
+	protection.AddInsecureBypassPattern("/api/v1/") // both by tokens alone, which no browser sends by itself
 	return protection.Handler(r)
 }
 

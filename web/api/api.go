@@ -43,8 +43,8 @@ type Config struct {
 	Refused func(r *http.Request, account access.Account, why string)
 	// Read writes down that somebody read what people said: of a conversation, or of a list of so many.
 	Read func(r *http.Request, account access.Account, act queries.AuditAct, id string, rows int)
-	// Made writes down that a file was made or fetched.
-	Made func(r *http.Request, account access.Account, act queries.AuditAct, id, name string)
+	// Called writes down that a model called a tool, and with what.
+	Called func(r *http.Request, account access.Account, tool, asked string)
 }
 
 // state is what outlives a change of the settings.

@@ -56,11 +56,18 @@ func newService(t *testing.T, pool *pgxpool.Pool, now time.Time, change func(*ap
 			s.reads = append(s.reads, fmt.Sprint(u.Name, " ", act, " ", id, " ", rows))
 		},
 	}
+	cfg.Called = func(_ *http.Request, u access.Account, tool, asked string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reads = append(s.reads, u.Name+" "+tool+" "+asked)
+	}
 	if change != nil {
 		change(&cfg)
 	}
 	r := chi.NewRouter()
-	r.Mount("/api/v1", api.New(cfg.Rate).Handler(cfg))
+	a := api.New(cfg.Rate)
+	r.Mount("/api/v1", a.Handler(cfg))
+	r.Handle("/mcp", a.Tools(cfg))
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	s.url = server.URL

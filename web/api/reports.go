@@ -131,8 +131,8 @@ func (c *call) readBody() (in ReportRequest, faults []Fault, err error) {
 	bad := func(pointer, code, detail string) {
 		faults = append(faults, Fault{Pointer: pointer, Code: code, Detail: detail})
 	}
-	kind, _, err := mime.ParseMediaType(cmp.Or(c.r.Header.Get("Content-Type"), "application/json"))
-	if err != nil || kind != "application/json" {
+	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind != "" && kind != "application/json" ||
+		kind == "" && c.r.Header.Get("Content-Type") != "" {
 		bad("", invalid, "The body must be application/json.")
 		return in, faults, nil
 	}
@@ -144,8 +144,8 @@ func (c *call) readBody() (in ReportRequest, faults []Fault, err error) {
 		bad("", invalid, "The body is longer than 64 KiB, or not UTF-8.")
 		return in, faults, nil
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(b, &members); err != nil || members == nil {
+	members := objectOf(b)
+	if members == nil {
 		bad("", invalid, "The body is no JSON object.")
 		return in, faults, nil
 	}
@@ -180,6 +180,14 @@ func (c *call) readBody() (in ReportRequest, faults []Fault, err error) {
 		}
 	}
 	return in, faults, nil
+}
+
+// objectOf reads a JSON object; nil for anything else.
+func objectOf(b []byte) (members map[string]json.RawMessage) {
+	if json.Unmarshal(b, &members) != nil {
+		return nil
+	}
+	return members
 }
 
 // asParams reads members as the parameters of the same names, so that they are checked alike.
