@@ -92,10 +92,12 @@ func (rt *route) operation(all schemas, fault object) object {
 	switch {
 	case rt.answer != nil:
 		answer["content"] = object{"application/json": object{"schema": all.of(reflect.TypeOf(rt.answer), "")}}
-	case rt.kind == "*/*": // as was asked for
-		answer["content"] = object{rt.kind: object{}}
-	case rt.kind != "":
-		answer["content"] = object{rt.kind: object{"schema": object{"type": "string", "format": "binary"}}}
+	case rt.kinds != nil:
+		content := object{}
+		for _, kind := range rt.kinds {
+			content[kind] = object{"schema": object{"type": "string", "format": "binary"}}
+		}
+		answer["content"] = content
 	}
 	responses := object{strconv.Itoa(max(rt.status, http.StatusOK)): answer, "default": fault}
 	if rt.method == http.MethodGet && rt.answer != nil && !rt.quick {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -47,6 +48,13 @@ func (s *service) asDescribed(resp *http.Response, body string) {
 	if err != nil {
 		if resp.StatusCode != 404 && resp.StatusCode != 405 && resp.StatusCode != 204 {
 			s.t.Errorf("%s %s: %d, and %v", resp.Request.Method, resp.Request.URL, resp.StatusCode, err)
+		}
+		return
+	}
+	if resp.StatusCode == 200 && strings.HasSuffix(route.Path, "/download") { // a file
+		kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+		if route.Operation.Responses.Status(200).Value.Content[kind] == nil {
+			s.t.Errorf("%s: nobody is told of %s", resp.Request.URL, kind)
 		}
 		return
 	}

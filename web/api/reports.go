@@ -90,6 +90,12 @@ type ReportList struct {
 	Offset int               `json:"offset"`
 }
 
+// reportKinds are the media types of reports.
+var reportKinds = []string{
+	"application/pdf", "text/csv", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "application/json",
+	"text/html",
+}
+
 // reports are the routes of reports.
 func reports() []route {
 	id := []param{{name: "report_id", kind: uuid, inPath: true}}
@@ -121,7 +127,7 @@ func reports() []route {
 		{
 			method: "GET", path: "/analytics/reports/{report_id}/download", id: "downloadReport", group: "Reports",
 			summary: "The file of a report that is completed", roles: reporters, params: id,
-			kind: "*/*", handle: downloadReport,
+			kinds: reportKinds, handle: downloadReport,
 		},
 	}
 }

@@ -32,7 +32,7 @@ type route struct {
 	body         any                   // a value of the type of the body; nil: none
 	takesAs      []string              // media types of the body; nil: JSON
 	answer       any                   // a value of the type of the answer; nil: a file
-	kind         string                // media type of a file
+	kinds        []string              // media types of a file
 	status       int                   // of a good answer; 0: 200
 	doc          string                // what the summary does not say
 	quick        bool                  // takes no seat among those that count

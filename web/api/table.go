@@ -22,6 +22,9 @@ func table(h *handler) []route {
 	})
 }
 
+// SentEvents are events as their format writes them: docs/events.md and docs/neutral.md.
+type SentEvents struct{}
+
 // Stored is what became of events that were sent.
 type Stored struct {
 	Accepted   int64      `json:"accepted" doc:"Stored, and new."`
@@ -40,25 +43,25 @@ type Rejected struct {
 
 // intake are the addresses to which events are sent. They check tokens and bodies themselves.
 func intake(h *handler) []route {
-	events := []string{"application/json", "application/x-ndjson", "application/cloudevents+json", "application/cloudevents-batch+json"}
+	events := []string{"application/json", "application/x-ndjson"}
 	send := func(path, id, summary, doc string, as []string, handler http.Handler) route {
 		return route{
 			method: "POST", path: "/ingest" + path, id: id, group: "Sending events", summary: summary, doc: doc,
-			roles: []string{"ingest"}, body: map[string]any{}, takesAs: as, answer: Stored{}, status: http.StatusAccepted,
+			roles: []string{"ingest"}, body: SentEvents{}, takesAs: as, answer: Stored{}, status: http.StatusAccepted,
 			raw: handler,
 		}
 	}
 	all := []route{
-		send("/rasa", "sendRasaEvents", "Stores events of Rasa", "One event, an array, one a line, or tracker documents; gzip is taken. Sending again is safe.", events[:2], h.Ingest),
-		send("/events", "sendEvents", "Stores neutral events", "One event, an array, one a line, or CloudEvents; gzip is taken. Sending again is safe.", events, h.Ingest),
+		send("/rasa", "sendRasaEvents", "Stores events of Rasa", "One event, an array, one a line, or tracker documents; gzip is taken. Sending again is safe.", events, h.Ingest),
+		send("/events", "sendEvents", "Stores neutral events", "One event, an array, one a line, or CloudEvents (application/cloudevents+json, application/cloudevents-batch+json); gzip is taken. Sending again is safe.", events, h.Ingest),
 		{
 			method: "GET", path: "/ingest/events/schema.json", id: "getEventSchema", group: "Sending events",
-			summary: "The JSON Schema of a neutral event", kind: "application/schema+json", raw: h.Ingest,
+			summary: "The JSON Schema of a neutral event", kinds: []string{"application/schema+json"}, raw: h.Ingest,
 		},
 	}
 	if h.Webhooks != nil || h.Pool == nil {
 		hook := send("/webhooks/{id}", "receiveWebhook", "Takes what a platform sends to a webhook", "The webhook's own secret proves who sends.", events[:1], h.Webhooks)
-		hook.roles, hook.answer, hook.kind, hook.status = nil, nil, "", 0
+		hook.roles, hook.answer, hook.status = nil, nil, 0
 		hook.params = []param{{name: "id", kind: uuid, inPath: true}}
 		all = append(all, hook)
 	}
