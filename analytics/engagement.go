@@ -50,8 +50,7 @@ func (q Question) Engagement(ctx context.Context) (a Engagement, err error) {
 	var daily, monthly *float64
 	var by []metric.Volume
 	var durations [][]float64
-	last := metric.DayOf(q.Until.Add(-time.Nanosecond), q.Zone)
-	ago := func(days int) time.Time { return metric.AddDays(last, 1-days, q.Zone) }
+	ago := func(days int) time.Time { return metric.Before(q.Until, days, q.Zone) }
 	g, inner := together(ctx)
 	g.Go(func() (err error) { a.Common, err = q.common(inner); return err })
 	g.Go(func() (err error) { users, err = q.count(inner); return err })
@@ -163,7 +162,7 @@ type Satisfaction struct {
 	Common
 	Scores
 	ConversationsRated int64             `json:"conversations_rated"`
-	ResponseRate       *float64          `json:"response_rate" doc:"conversations_rated of the ended conversations."`
+	ResponseRate       *float64          `json:"response_rate" doc:"Ended conversations that were rated, of all that ended."`
 	Scale              Scale             `json:"scale" doc:"Other scales are stretched to this."`
 	Distribution       []ScoreCount      `json:"distribution"`
 	Thumbs             Thumbs            `json:"thumbs"`
@@ -226,12 +225,18 @@ func (q Question) Satisfaction(ctx context.Context) (a Satisfaction, err error) 
 		all.Add(x.Kind, x.Score)
 		parts[x.Stretch].Add(x.Kind, x.Score)
 		if x.Kind == "csat" {
-			rated[queries.ConversationKey{SenderID: x.Sender, ID: conversation.UUID(x.ID)}] = true
+			rated[queries.ConversationKey{SenderID: x.Sender, ID: conversation.UUID(x.ID)}] = x.Ended
 		}
 	}
 	v := sum(by)
 	a.Scores, a.ConversationsRated, a.Scale = scores(&all), int64(len(rated)), Scale{1, 5}
-	a.ResponseRate, a.Thumbs = share(metric.Rate{Of: a.ConversationsRated, Among: v.Ended}), Thumbs{all.Up, all.Down}
+	responded := metric.Rate{Among: v.Ended}
+	for _, ended := range rated {
+		if ended {
+			responded.Of++
+		}
+	}
+	a.ResponseRate, a.Thumbs = share(responded), Thumbs{all.Up, all.Down}
 	a.NPS, a.Data = number(all.NPS()), []SatisfactionRow{}
 	for i, n := range all.Scores {
 		a.Distribution = append(a.Distribution, ScoreCount{i + 1, n})

@@ -64,7 +64,7 @@ type Common struct {
 	Filters     Filters   `json:"filters" doc:"What it is narrowed to."`
 	GeneratedAt time.Time `json:"generated_at"`
 	// CompleteFrom is not null where retention may have deleted conversations of the range.
-	CompleteFrom *time.Time `json:"complete_from" doc:"Conversations before may have been deleted by retention: figures other than conversations and users may leave them out. null: none of the range."`
+	CompleteFrom *time.Time `json:"complete_from" doc:"Conversations before may have been deleted by retention. Conversations and users still count them, unless another time zone than the workspace's or a user is asked for; other figures leave them out. null: none of the range."`
 }
 
 // Period is a range of time.

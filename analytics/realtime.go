@@ -26,7 +26,7 @@ type Realtime struct {
 	AgentsAvailable              int64     `json:"agents_available" doc:"Human agents who said to be available within a day, and nothing else since."`
 	AvgResponseMS                *float64  `json:"avg_response_ms" doc:"Over the turns of active sessions."`
 	ErrorRate                    *float64  `json:"error_rate" doc:"Turns of active sessions that the platform told to have failed, of those whose result it told."`
-	IngestLagSeconds             *float64  `json:"ingest_lag_seconds" doc:"From when events happened to when they were stored, over the last 5 minutes: low figures may mean delay, not quiet. null: no events came."`
+	IngestLagSeconds             *float64  `json:"ingest_lag_seconds" doc:"From when the newest events of the last 5 minutes happened to when they were stored, of the source where that took longest: low figures may mean delay, not quiet. null: none came, or only some assistants are asked about."`
 	Bots                         []LiveBot `json:"bots"`
 }
 

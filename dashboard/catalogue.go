@@ -46,8 +46,11 @@ type MeasureAnswer struct {
 	Dropped int          // groups that are too many to be told
 }
 
-// mostGroups is how many groups are told.
-const mostGroups = 1000
+// mostGroups is how many groups are told, mostTold how many rows where they are told over time.
+const (
+	mostGroups = 1000
+	mostTold   = 20000
+)
 
 // Measure answers a question about a measure; the address says the range, the filter, and what to compare with: nothing,
 // where it does not say.
@@ -115,16 +118,23 @@ func (v Viewer) Measure(ctx context.Context, asked Asked, query url.Values) (a M
 // fill sets the values of the parts, each with what it is compared with.
 func (a *MeasureAnswer) fill(f *Figures, rows, before []part) {
 	m := &a.Measure
+	type key struct {
+		group string
+		place int
+		whole bool
+	}
+	keyOf := func(p *part) key { return key{p.group, p.place, p.span == nil} }
+	by := map[key]*part{}
+	for j := range before {
+		by[keyOf(&before[j])] = &before[j]
+	}
 	for i := range rows {
 		p := &rows[i]
 		row := MeasureRow{Group: p.group, Span: p.span, Filter: p.filter, Figure: m.value(f, p)}
 		row.Over = p.span == nil || !f.used.End(p.span.From, f.Zone).After(f.Now)
-		for j := range before {
-			if b := &before[j]; b.group == p.group && b.place(f.before) == p.place(f) {
-				was := m.value(f.before, b)
-				row.Before = &was
-				break
-			}
+		if b := by[keyOf(p)]; b != nil {
+			was := m.value(f.before, b)
+			row.Before = &was
 		}
 		if i == 0 && !m.Grouped {
 			a.Total = &row
@@ -135,18 +145,11 @@ func (a *MeasureAnswer) fill(f *Figures, rows, before []part) {
 	if a.Bucket == "" && a.Group != "" {
 		slices.SortStableFunc(a.Rows, func(x, y MeasureRow) int { return cmp.Compare(y.Figure.N, x.Figure.N) })
 	}
+	a.Dropped = f.dropped
 	if len(a.Rows) > mostGroups && a.Bucket == "" {
 		a.Dropped = len(a.Rows) - mostGroups
 		a.Rows = a.Rows[:mostGroups]
 	}
-}
-
-// place is the part's stretch among those of its range; -1 for the whole.
-func (p *part) place(f *Figures) int {
-	if p.span == nil {
-		return -1
-	}
-	return slices.IndexFunc(f.spans, func(s metric.Span) bool { return s.From.Equal(p.span.From) })
 }
 
 // parts are what the values of an answer are made of: first the whole range, unless there is none of it.
@@ -174,7 +177,7 @@ func (f *Figures) parts(ctx context.Context, asked *Asked, names queries.Dimensi
 		}
 	case asked.Bucket != "":
 		for i := range f.spans {
-			p := part{span: &f.spans[i], filter: f.at(i), tally: &f.points[i]}
+			p := part{span: &f.spans[i], place: i, filter: f.at(i), tally: &f.points[i]}
 			if len(f.users.Spans) > 0 {
 				p.active = f.users.Spans[i]
 			}
@@ -231,9 +234,17 @@ func (f *Figures) dimensionParts(asked *Asked, names queries.DimensionNames) (al
 			add(d.name(names, dims), -1, t)
 		}
 	} else {
+		found := map[string]int64{} // conversations of each
 		for _, c := range f.cells {
-			name := d.name(names, c.Dimensions)
-			add(name, f.spanOf(c.At), c.Tally)
+			found[d.name(names, c.Dimensions)] += c.Tally.Count(metric.All)
+		}
+		shown := f.largest(found)
+		for _, c := range f.cells {
+			if name := d.name(names, c.Dimensions); shown[name] {
+				add(name, f.spanOf(c.At), c.Tally)
+			}
+		}
+		for name := range shown {
 			for i := range f.spans { // empty stretches are there too
 				if sums[place{name, i}] == nil {
 					sums[place{name, i}] = new(metric.Tally)
@@ -249,12 +260,55 @@ func (f *Figures) dimensionParts(asked *Asked, names queries.DimensionNames) (al
 			continue
 		}
 		if k.span >= 0 {
-			p.span, p.filter = &f.spans[k.span], f.at(k.span)
+			p.span, p.place, p.filter = &f.spans[k.span], k.span, f.at(k.span)
 		}
 		d.to(&p.filter, cmp.Or(k.name, metric.Unknown))
 		all = append(all, p)
 	}
 	return all
+}
+
+// largest are the groups with most conversations, as many as make no more than mostTold rows over time.
+func (f *Figures) largest(found map[string]int64) map[string]bool {
+	names := slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+		return cmp.Or(cmp.Compare(found[b], found[a]), cmp.Compare(a, b))
+	})
+	f.dropped = max(0, len(names)-max(1, mostTold/len(f.spans)))
+	shown := map[string]bool{}
+	for _, name := range names[:len(names)-f.dropped] {
+		shown[name] = true
+	}
+	return shown
+}
+
+// groupAt is a channel in a stretch of time.
+type groupAt struct {
+	group string
+	place int
+}
+
+// placesOf are the parts beside the whole in which each volume counts.
+func (f *Figures) placesOf(all []part, rows []queries.VolumeAt) map[groupAt][]int {
+	of := map[groupAt][]int{}
+	for i := range rows {
+		of[groupAt{metric.NameOf(rows[i].Channel), int(rows[i].Stretch)}] = nil
+	}
+	exact := map[groupAt]int{} // parts by what they are of; -1 and "" stand for all
+	for j := 1; j < len(all); j++ {
+		k := groupAt{all[j].group, all[j].place}
+		if all[j].span == nil {
+			k.place = -1
+		}
+		exact[k] = j
+	}
+	for k := range of {
+		for _, x := range []groupAt{k, {k.group, -1}, {"", k.place}} {
+			if j, ok := exact[x]; ok {
+				of[k] = append(of[k], j)
+			}
+		}
+	}
+	return of
 }
 
 // counted adds what is counted from the conversations themselves.
@@ -265,14 +319,12 @@ func (f *Figures) counted(ctx context.Context, asked *Asked, all []part) ([]part
 		if err != nil {
 			return nil, err
 		}
+		by := f.placesOf(all, rows)
 		for i := range rows {
 			r := &rows[i]
-			for j := range all {
-				p := &all[j]
-				at := p.place(f)
-				if (p.group == "" || p.group == metric.NameOf(r.Channel)) && (at < 0 || at == int(r.Stretch)) {
-					p.volume.Add(&r.Volume)
-				}
+			all[0].volume.Add(&r.Volume) // the whole range
+			for _, j := range by[groupAt{metric.NameOf(r.Channel), int(r.Stretch)}] {
+				all[j].volume.Add(&r.Volume)
 			}
 		}
 	}

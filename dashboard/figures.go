@@ -42,6 +42,7 @@ type Figures struct {
 	took    time.Duration
 	facts   bool
 	links   bool       // the user may see the lists behind figures
+	dropped int        // groups of a measure that are too many to be told over time
 	frozen  *time.Time // conversations before may have been deleted; nil: none of the range
 }
 

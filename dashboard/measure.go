@@ -35,6 +35,7 @@ type Figure struct {
 type part struct {
 	group   string
 	span    *metric.Span
+	place   int // of the span among those of the range
 	filter  metric.Filter
 	tally   *metric.Tally
 	flow    *metric.FlowCount

@@ -46,8 +46,8 @@ func (v Viewer) Open(ctx context.Context, id conversation.UUID) (c Opened, err e
 	c.Masker = m.With(told[id])
 	c.DB = queries.Masked(v.Pool, c.Masker)
 	user, sender := c.UserID, c.SenderKey
-	for _, text := range []*string{&c.FirstText, &c.SenderKey, &c.UserID, &c.SessionID} {
-		*text = c.Masker.Shown(*text)
+	if c.ConversationFacts, err = queries.Conversation(ctx, c.DB, id, v.User.Assistants); err != nil { // each text masked
+		return c, err
 	}
 	maskParts(c.Masker, c.Details)
 	c.Named = c.UserID == user && (user != "" || c.SenderKey == sender)

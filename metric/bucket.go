@@ -232,3 +232,11 @@ func (c Compare) Of(r Range, now time.Time, zone *time.Location) Range {
 func (b Bucket) End(t time.Time, zone *time.Location) time.Time {
 	return b.next(b.Start(t, zone), zone)
 }
+
+// Before returns the time so many days earlier: of a first instant of a day that of another.
+func Before(t time.Time, days int, zone *time.Location) time.Time {
+	if t.Equal(DayOf(t, zone)) {
+		return AddDays(t, -days, zone)
+	}
+	return t.In(zone).AddDate(0, 0, -days)
+}

@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -24,6 +25,8 @@ type Field struct {
 	Carried bool
 	// Lists says that it is for lists alone: charts show no single people and no single turns.
 	Lists bool
+	// Many says that an address may name several of its values.
+	Many bool
 	// Keyed says that names in addresses that begin with its name and a dot are its own too.
 	Keyed bool
 
@@ -96,7 +99,7 @@ var Fields = []Field{
 	names("tag.not", "Tag", "is not", nil, func(f *Filter) *[]string { return &f.Review.NoTags }).carried().or("tag"),
 	names("reviewer", "Reviewer", "is", nil, func(f *Filter) *[]string { return &f.Review.Reviewers }).carried(),
 	{
-		Name: "flow", Label: "Flow", Carried: true, Keyed: true, read: func(f *Filter, q url.Values, _ *time.Location) error { return f.parseFlows(q) },
+		Name: "flow", Label: "Flow", Carried: true, Keyed: true, Many: true, read: func(f *Filter, q url.Values, _ *time.Location) error { return f.parseFlows(q) },
 		write: func(f *Filter, add func(name, value string)) {
 			for _, x := range f.Flows {
 				add(x.query())
@@ -111,7 +114,7 @@ var Fields = []Field{
 		},
 	},
 	{
-		Name: "is", Label: "Only",
+		Name: "is", Label: "Only", Many: true,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q["is"] {
 				is, ok := ParseCondition(v)
@@ -130,7 +133,7 @@ var Fields = []Field{
 		words: func(v string, _ func(float64) string) string { return strings.ReplaceAll(v, "-", " ") },
 	},
 	{
-		Name: "criteria", Label: "By criteria",
+		Name: "criteria", Label: "By criteria", Many: true,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q["criteria"] {
 				j, ok := parseJudgedBy(v)
@@ -181,7 +184,7 @@ var Fields = []Field{
 	).lists().said(func(v string) string { return "with " + v + " apart" }),
 	milliseconds("over", "A turn", "with a part over ", func(f *Filter) *float64 { return &f.Turns.Over }),
 	{
-		Name: "turn", Label: "A turn", Lists: true,
+		Name: "turn", Label: "A turn", Lists: true, Many: true,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q["turn"] {
 				switch v {
@@ -248,7 +251,7 @@ var Fields = []Field{
 		},
 	},
 	{
-		Name: "only", Label: "Only",
+		Name: "only", Label: "Only", Many: true,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			if err := readNames("only", nil, &f.IDs, q["only"]); err != nil {
 				return err
@@ -322,7 +325,7 @@ func excluded(name, label string, at func(f *Filter) (is, not *[]string)) Field 
 // names is a field of any of several values; among are those that there are, nil for whatever people are told.
 func names(name, label, verb string, among []string, at func(f *Filter) *[]string) Field {
 	return Field{
-		Name: name, Label: label, Verb: verb,
+		Name: name, Label: label, Verb: verb, Many: true,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			return readNames(name, among, at(f), q[name])
 		},
@@ -375,7 +378,7 @@ func text(name, label, verb string, among []string, at func(f *Filter) *string) 
 // numbers is a field of any of several whole numbers.
 func numbers(name, label string, least, most int, at func(f *Filter) *[]int, words func(n int) string) Field {
 	return Field{
-		Name: name, Label: label,
+		Name: name, Label: label, Many: true,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q[name] {
 				n, err := strconv.Atoi(v)
@@ -482,6 +485,33 @@ func IsField(name string) bool {
 	return slices.ContainsFunc(Fields, func(x Field) bool {
 		return x.Name == name || x.Keyed && strings.HasPrefix(name, x.Name+".")
 	})
+}
+
+// FilterFaults are all things that are wrong with the filter of a query, where ParseFilter tells the first.
+func FilterFaults(q url.Values, zone *time.Location) (all []*InputError) {
+	add := func(err error) {
+		var input *InputError
+		if errors.As(err, &input) {
+			all = append(all, input)
+		}
+	}
+	var f Filter
+	_, err := parseRange(q, zone)
+	add(err)
+	for i := range Fields {
+		add(Fields[i].read(&f, q, zone))
+	}
+	if len(all) == 0 {
+		_, err = ParseFilter(q, zone)
+		add(err)
+	}
+	return all
+}
+
+// Single tells whether a parameter of an address that belongs to a filter may be given once alone.
+func Single(name string) bool {
+	i := slices.IndexFunc(Fields, func(x Field) bool { return x.Name == name || x.Keyed && strings.HasPrefix(name, x.Name+".") })
+	return i < 0 || !Fields[i].Many
 }
 
 // asks tells whether the filter asks for something that which says so of its field.

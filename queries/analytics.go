@@ -150,6 +150,7 @@ type Answer struct {
 	Score  float64
 	Sender int64
 	ID     [16]byte // of the conversation
+	Ended  bool     // the conversation
 }
 
 // answersText are answers as events told them, and of Rasa the ratings in slots: a number from 1 to 5, or one of two
@@ -160,7 +161,7 @@ select a.stretch, f.kind, case
 		when f.scale_max > f.scale_min and f.kind = 'thumbs' then
 			case when 2 * f.score > f.scale_min + f.scale_max then 1 else 0 end
 		when f.scale_max > f.scale_min then 1 + 4 * (f.score - f.scale_min) / (f.scale_max - f.scale_min)
-		else f.score end as score, a.sender_id as sender, a.id
+		else f.score end as score, a.sender_id as sender, a.id, a.ended
 from a
 join feedback f on f.sender_id = a.sender_id and f.conversation_id = a.id
 where f.status = 'answered' and f.score is not null and f.score <> 'NaN'
@@ -176,7 +177,7 @@ select a.stretch, 'csat', coalesce(
 						when 'array' then x.settings -> 'csat_slots' else '["csat_score"]' end))
 				and s.turn > 0 and trim(both '" ' from s.value) ~ '^[1-5](\.0*)?$'
 			order by s.seq desc
-			limit 1), case a.csat when 'SATISFIED' then 5 else 1 end), a.sender_id, a.id
+			limit 1), case a.csat when 'SATISFIED' then 5 else 1 end), a.sender_id, a.id, a.ended
 from a
 where a.csat in ('SATISFIED', 'UNSATISFIED') and not exists (
 		select from feedback f
@@ -190,8 +191,7 @@ func Answers(
 	if err != nil {
 		return nil, err
 	}
-	delete(w.Args, "at")
-	rows, _ := db.Query(ctx, "with a as materialized (select c.sender_id, c.id, c.assistant_id, c.csat, "+stretchText+
+	rows, _ := db.Query(ctx, "with a as materialized (select c.sender_id, c.id, c.assistant_id, c.csat, c.closes_at <= @at as ended, "+stretchText+
 		" as stretch from conversations c where "+w.String()+")"+answersText, w.Args)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[Answer])
 	if err != nil {

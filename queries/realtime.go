@@ -84,19 +84,25 @@ where c.started_at > @now::timestamptz - interval '1 hour' and c.started_at <= @
 const availableAgentsSQL = `
 select count(*)
 from (
-	select distinct on (s.assistant_id, a.agent_id) a.status
+	select distinct on (a.agent_id) a.status
 	from activities a
 	join senders s on s.id = a.sender_id
 	where a.at > @now::timestamptz - interval '1 day' and a.at <= @now and a.status <> '' and a.agent_id <> ''
 		and (@only::integer[] is null or s.assistant_id = any(@only))
-	order by s.assistant_id, a.agent_id, a.at desc, a.seq desc
+	order by a.agent_id, a.at desc, a.seq desc
 ) as latest
 where status = 'available'`
 
 const ingestLagSQL = `
-select sum(delay_ms) / nullif(sum(stored), 0) / 1000
-from ingest_minutes
-where minute > @now::timestamptz - interval '5 minutes'`
+select max(extract(epoch from l.received_at - l.newest_at))::float8
+from (
+	select distinct on (m.source_id) m.received_at, m.newest_at
+	from ingest_minutes m
+	join sources s on s.id = m.source_id
+	where m.minute > @now::timestamptz - interval '5 minutes' and m.newest_at is not null and s.kind <> 'file'
+	order by m.source_id, m.minute desc, m.received_at desc
+) as l
+where l.newest_at > l.received_at - interval '1 day' -- older is history that is read in`
 
 // LiveSessions returns the conversations of assistants, nil for all, in which something was said a moment ago. What it
 // costs depends on how many go on, not on what is stored.
@@ -117,7 +123,9 @@ type LiveDesk struct {
 	WaitingSince *time.Time // the first of them
 	Started      int64      // conversations that began in the last hour
 	Available    int64      // human agents who said so within a day, and nothing else since
-	Lag          *float64   // seconds from when events happened to when they were stored; nil: none came
+	// seconds from when the newest events happened to when they were stored, of the source where that took longest; nil:
+	// none came, or some assistants are asked about: sources bring those of any
+	Lag *float64
 }
 
 // LoadLiveDesk reads it, of assistants; nil for all.
@@ -127,7 +135,9 @@ func LoadLiveDesk(ctx context.Context, db DB, only []string, now time.Time) (d L
 	b.Queue(waitingSQL, args).QueryRow(func(row pgx.Row) error { return row.Scan(&d.Waiting, &d.WaitingSince) })
 	b.Queue(startedSQL, args).QueryRow(func(row pgx.Row) error { return row.Scan(&d.Started) })
 	b.Queue(availableAgentsSQL, args).QueryRow(func(row pgx.Row) error { return row.Scan(&d.Available) })
-	b.Queue(ingestLagSQL, pgx.StrictNamedArgs{"now": now}).QueryRow(func(row pgx.Row) error { return row.Scan(&d.Lag) })
+	if only == nil {
+		b.Queue(ingestLagSQL, pgx.StrictNamedArgs{"now": now}).QueryRow(func(row pgx.Row) error { return row.Scan(&d.Lag) })
+	}
 	if err := db.SendBatch(ctx, b).Close(); err != nil {
 		return d, fmt.Errorf("live desk: %w", err)
 	}

@@ -268,7 +268,7 @@ func (h *handler) fail(ctx context.Context, w http.ResponseWriter, c *call, rt *
 	if c.ctx.Err() != nil && !errors.As(err, new(*Problem)) {
 		err = c.ctx.Err()
 	}
-	p := problemOf(err)
+	p := c.named(problemOf(err))
 	switch {
 	case p.Status == http.StatusInternalServerError:
 		h.Log.ErrorContext(ctx, "the API failed", "error", p.cause, "route", rt.path, "request_id", c.id)
@@ -276,6 +276,29 @@ func (h *handler) fail(ctx context.Context, w http.ResponseWriter, c *call, rt *
 		h.Log.WarnContext(ctx, "the API refused", "error", p.cause, "route", rt.path, "request_id", c.id)
 	}
 	p.write(w, c.r, h.URL, c.id)
+}
+
+// named names the parameters of a request that a fault is about, where it says so of several in words.
+func (c *call) named(p *Problem) *Problem {
+	if len(p.Errors) != 1 || c.r.URL.Query().Has(p.Errors[0].Parameter) {
+		return p
+	}
+	words := strings.FieldsFunc(p.Errors[0].Parameter, func(r rune) bool { return r == ',' || r == ' ' })
+	if slices.Equal(words, []string{"q"}) {
+		words = append(words, "id") // both are searched for
+	}
+	var faults []Fault
+	for _, name := range words {
+		if c.r.URL.Query().Has(name) {
+			faults = append(faults, Fault{Parameter: name, Code: p.Errors[0].Code, Detail: p.Errors[0].Detail})
+		}
+	}
+	if faults == nil {
+		return p
+	}
+	out := *p
+	out.Errors = faults
+	return &out
 }
 
 // encode writes the answer. One that equals what the client has is not sent again; when it was made does not count.
@@ -288,7 +311,7 @@ func (h *handler) encode(ctx context.Context, w http.ResponseWriter, c *call, rt
 	out := w.Header()
 	out.Set("Content-Type", "application/json")
 	if rt.method == http.MethodGet && !rt.quick {
-		tag := `W/"` + digest(b) + `"`
+		tag := `W/"` + c.digest(b) + `"`
 		out.Set("ETag", tag)
 		out.Set("Cache-Control", "private, no-cache")
 		out.Set("Vary", "Authorization, Accept-Encoding")
@@ -300,14 +323,17 @@ func (h *handler) encode(ctx context.Context, w http.ResponseWriter, c *call, rt
 	_, _ = w.Write(append(b, '\n')) // the client may be gone
 }
 
-// digest is a hash over an answer without the moment at which it was made.
-func digest(b []byte) string {
+// digest is a hash over an answer without the moment at which it was made, at which its range may end.
+func (c *call) digest(b []byte) string {
 	const made = `"generated_at":"`
 	text := string(b)
 	if i := strings.Index(text, made); i >= 0 {
 		if n := strings.IndexByte(text[i+len(made):], '"'); n >= 0 {
 			text = text[:i] + text[i+len(made)+n:]
 		}
+	}
+	if end, err := c.now.In(c.zone).MarshalJSON(); err == nil {
+		text = strings.ReplaceAll(text, string(end), "")
 	}
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:12])

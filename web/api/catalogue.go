@@ -8,6 +8,7 @@ import (
 	"turnwise/access"
 	"turnwise/dashboard"
 	"turnwise/metric"
+	"turnwise/queries"
 )
 
 // MeasureList is the answer of /measures.
@@ -140,6 +141,12 @@ func listMeasures(*call) (any, error) {
 func getFigures(c *call) (any, error) {
 	query := c.query()
 	query.Set("compare", c.values["compare"])
+	for _, name := range []string{"q", "only", "person", "id"} { // what was said, and by whom
+		if query.Has(name) {
+			c.Read(c.r, c.account, queries.AuditListRead, "", -1)
+			break
+		}
+	}
 	return c.figures(c.values["measure"], c.values["group"], c.values["bucket"], query)
 }
 

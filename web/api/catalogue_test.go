@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"turnwise/access"
+	"turnwise/conversation"
 	"turnwise/dashboard"
+	"turnwise/mask"
 	"turnwise/metric"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
@@ -157,6 +159,33 @@ func TestFigures(t *testing.T) {
 			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
 		}
 	}
+	for query, want := range map[string]string{ // all at once
+		"measure=x&range=zz&outcome=yy&csat=q&foo=1":     "measure, range, outcome, csat, foo",
+		"measure=csat&range=7d&range=60d&q=a&q=b":        "q, range",
+		"measure=csat&id=" + metric.PersonID(1).String(): "id",
+	} {
+		_, body := s.ask("GET", "admin", "/figures?"+query, "")
+		var p api.Problem
+		if err := json.Unmarshal([]byte(body), &p); err != nil {
+			t.Fatal(body)
+		}
+		var names []string
+		for _, f := range p.Errors {
+			names = append(names, f.Parameter)
+		}
+		if strings.Join(names, ", ") != want {
+			t.Errorf("%s: wrong are %q, want %s", query, names, want)
+		}
+	}
+	s.mu.Lock()
+	read := len(s.reads)
+	s.mu.Unlock()
+	s.get("/figures?measure=conversations&q=hello", new(api.FigureAnswer))
+	s.mu.Lock()
+	if len(s.reads) != read+1 {
+		t.Error("a search by figures is not written down")
+	}
+	s.mu.Unlock()
 	if resp, body := s.ask("GET", "analytics_viewer", "/figures?measure=csat", ""); resp.StatusCode != 200 || strings.Contains(body, "http://localhost/conversations") {
 		t.Errorf("who may not read conversations gets links: %d %s", resp.StatusCode, body)
 	}
@@ -269,6 +298,44 @@ func TestConversations(t *testing.T) {
 	}
 }
 
+// TestMaskedFacts: where personal data are masked on display, a conversation tells none in any of its members.
+func TestMaskedFacts(t *testing.T) {
+	t.Parallel()
+	s, now := deskService(t, nil)
+	mail := func(n int) string { return fmt.Sprintf("jane%d@example.com", n) }
+	at := func(n int) string { return now.Add(time.Duration(n-60) * time.Minute).Format(time.RFC3339) }
+	of := `"bot_id":"desk","conversation_id":"masked","channel":"` + mail(1) + `","environment":"` + mail(2) + `","version":"` + mail(3) + `","user_id":"` + mail(4) + `"`
+	feed(
+		t, s.pool, "neutral",
+		`{"type":"message","time":"`+at(0)+`","data":{`+of+`,"message_id":"1","author":"user","text":"I am `+mail(5)+`"}}`,
+		`{"type":"flow","time":"`+at(1)+`","data":{`+of+`,"flow":"`+mail(6)+`","run_id":"r","status":"started"}}`,
+		`{"type":"conversation.state_changed","time":"`+at(2)+`","data":{`+of+`,"handler":{"kind":"human","agent_id":"`+mail(7)+`"},"reason":"`+mail(8)+`"}}`,
+		`{"type":"message","time":"`+at(3)+`","data":{`+of+`,"message_id":"2","author":"human","agent_id":"`+mail(7)+`","text":"Hello `+mail(9)+`"}}`,
+		`{"type":"conversation.updated","time":"`+at(4)+`","data":{`+of+`,"end_reason":"`+mail(10)+`","ended_at":"`+at(4)+`","subject":"`+mail(11)+`"}}`,
+	)
+	if err := queries.SetMasking(t.Context(), s.pool, queries.Masking{Rules: mask.All(), OnDisplay: true}, conversation.UUID{}, now); err != nil {
+		t.Fatal(err)
+	}
+	var list api.ConversationList
+	_, body := s.ask("GET", "admin", "/conversations?range=1d&limit=100", "")
+	if err := json.Unmarshal([]byte(body), &list); err != nil || strings.Contains(body, "jane") {
+		t.Errorf("the list tells %s", body)
+	}
+	n := 0
+	for _, c := range list.Data {
+		_, body := s.ask("GET", "admin", "/conversations/"+c.ID, "")
+		if strings.Contains(body, "jane") {
+			t.Errorf("a conversation tells %s", body)
+		}
+		if strings.Contains(body, `"author":"human"`) && c.Escalated {
+			n++
+		}
+	}
+	if n == 0 {
+		t.Error("the conversation is not there")
+	}
+}
+
 // TestLimited: a token of some assistants sees nothing of others, by any address.
 func TestLimited(t *testing.T) {
 	t.Parallel()
@@ -305,6 +372,9 @@ func TestLimited(t *testing.T) {
 		t.Errorf("conversations are %s", body)
 	}
 	s.get("/conversations?assistant=desk&limit=1", &l)
+	if _, body := s.ask("GET", only, "/analytics/realtime", ""); !strings.Contains(body, `"ingest_lag_seconds":null`) {
+		t.Errorf("sources bring events of others: %s", body)
+	}
 	if resp, _ := s.ask("GET", only, "/conversations/"+l.Data[0].ID, ""); resp.StatusCode != 404 {
 		t.Errorf("a conversation of another assistant: %d", resp.StatusCode)
 	}
@@ -319,6 +389,11 @@ func TestCached(t *testing.T) {
 	s.now = now.Add(time.Second)
 	if resp, body := s.ask("GET", "admin", "/analytics/usage?days=7", "", "If-None-Match", tag); resp.StatusCode != 304 || body != "" || tag == "" {
 		t.Errorf("the same again: %d %s", resp.StatusCode, body)
+	}
+	resp, _ = s.ask("GET", "admin", "/analytics/usage?period=month", "")
+	s.now = s.now.Add(time.Second)
+	if again, _ := s.ask("GET", "admin", "/analytics/usage?period=month", "", "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != 304 {
+		t.Errorf("until now, a second later: %d", again.StatusCode)
 	}
 	feed(t, s.pool, "neutral", fmt.Sprintf(`{"type":"message","time":%q,"data":{"bot_id":"desk","conversation_id":"x","message_id":"m","author":"user","text":"new"}}`, now.Add(-time.Hour).Format(time.RFC3339)))
 	if resp, _ := s.ask("GET", "admin", "/analytics/usage?days=7", "", "If-None-Match", tag); resp.StatusCode != 200 || resp.Header.Get("ETag") == tag {
@@ -342,5 +417,28 @@ func TestCached(t *testing.T) {
 	}
 	if resp, _ := limited.ask("GET", "analytics_viewer", "/bots", ""); resp.StatusCode != 200 {
 		t.Errorf("another token: %d", resp.StatusCode)
+	}
+}
+
+// TestWholeCohorts: cohorts are of whole weeks, wherever in a week the range begins and ends.
+func TestWholeCohorts(t *testing.T) {
+	t.Parallel()
+	s, _ := deskService(t, nil)
+	cohorts := func(query string) string {
+		var a struct {
+			Cohorts []map[string]any
+			Rates   []any `json:"average_rates"`
+		}
+		s.get("/analytics/engagement/retention?"+query, &a)
+		if len(a.Cohorts) == 0 || a.Cohorts[0]["size"].(float64) == 0 {
+			t.Errorf("%s: %v", query, a)
+		}
+		return fmt.Sprint(a)
+	}
+	whole := cohorts("start_date=2026-08-31&end_date=2026-09-27")
+	for _, cut := range []string{"start_date=2026-09-02&end_date=2026-09-21", "start_date=2026-09-06T23:59:59Z&end_date=2026-09-21T00:00:01Z"} {
+		if got := cohorts(cut); got != whole {
+			t.Errorf("%s: %s, whole weeks have %s", cut, got, whole)
+		}
 	}
 }

@@ -334,8 +334,8 @@ func (c *call) details(id conversation.UUID, after int64, limit int) (d Conversa
 		return d, err
 	}
 	d = ConversationDetails{
-		Conversation: short[0], EndedAt: x.EndedAt, EndReason: x.EndReason, OutcomeBecause: x.OutcomeBecause,
-		EscalatedAt: x.EscalatedAt, EscalationReason: x.EscalationReason, BotMessages: x.BotMessages,
+		Conversation: short[0], EndedAt: in(x.EndedAt, c.zone), EndReason: x.EndReason, OutcomeBecause: x.OutcomeBecause,
+		EscalatedAt: in(x.EscalatedAt, c.zone), EscalationReason: x.EscalationReason, BotMessages: x.BotMessages,
 		AgentMessages: x.AgentMessages, Sender: x.SenderKey, User: x.UserID, SessionID: x.SessionID, Test: x.Test,
 		Markers: append([]string{}, x.Markers...), Details: raw(x.Details), Messages: []Message{}, TurnData: []Turn{},
 		FlowRuns: []FlowRun{}, Segments: []Segment{},
@@ -353,15 +353,19 @@ func (c *call) details(id conversation.UUID, after int64, limit int) (d Conversa
 		})
 	}
 	for _, r := range runs {
-		d.FlowRuns = append(d.FlowRuns, FlowRun{r.FlowID, r.StartedAt, r.EndedAt, r.Status, r.LastStep, r.Escalated})
+		d.FlowRuns = append(d.FlowRuns, FlowRun{r.FlowID, in(r.StartedAt, c.zone), in(r.EndedAt, c.zone), r.Status, r.LastStep, r.Escalated})
 	}
 	for _, s := range t.Live.Segments {
 		d.Segments = append(d.Segments, Segment{
-			s.Waiting, s.AgentID, s.TeamID, s.StartedAt, s.EndedAt, s.EndedBy, s.FirstReplyAt, s.AgentMessages,
+			s.Waiting, s.AgentID, s.TeamID, s.StartedAt.In(c.zone), in(s.EndedAt, c.zone), s.EndedBy,
+			in(s.FirstReplyAt, c.zone), s.AgentMessages,
 		})
 	}
 	if t.Until != 0 {
 		next := c.URL + "/api/v1/conversations/" + d.ID + "?after=" + strconv.FormatInt(t.Until, 10) + "&limit=" + strconv.Itoa(limit)
+		if c.given["timezone"] {
+			next += "&timezone=" + url.QueryEscape(c.zone.String())
+		}
 		d.Next = &next
 		c.header.Add("Link", "<"+next+`>; rel="next"`)
 	}

@@ -107,7 +107,7 @@ func (c *call) between(start, end string) (from, until time.Time, faults []Fault
 		}
 		name = "end_date"
 	}
-	from = until.In(c.zone).AddDate(0, 0, -usualDays)
+	from = metric.Before(until, usualDays, c.zone)
 	if start != "" {
 		from, _, _ = parseDate(start, c.zone)
 	}
@@ -180,6 +180,9 @@ func askCohorts(c *call) []Fault {
 		})
 	}
 	q := &c.asked
+	if len(faults) == 0 && !q.From.IsZero() { // cohorts are of whole stretches
+		q.From, q.Until = q.Bucket.Start(q.From, c.zone), q.Bucket.End(q.Until.Add(-time.Nanosecond), c.zone)
+	}
 	if len(faults) == 0 && !q.From.IsZero() && len(q.Bucket.Spans(q.From, q.Until, c.zone)) > mostCohorts[q.Bucket] {
 		faults = append(faults, Fault{
 			Parameter: "group_by", Code: rangeTooLong,

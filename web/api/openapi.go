@@ -38,7 +38,14 @@ func document(routes []route, site, version string) object {
 			at = object{}
 			paths[rt.path] = at
 		}
-		at[strings.ToLower(rt.method)] = rt.operation(all, fault)
+		refused := fault
+		if rt.raw != nil {
+			refused = object{
+				"description": "It was refused.",
+				"content":     object{"application/problem+json": object{"schema": all.of(reflect.TypeFor[IntakeProblem](), "")}},
+			}
+		}
+		at[strings.ToLower(rt.method)] = rt.operation(all, refused)
 	}
 	return object{
 		"openapi": "3.0.3",

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -114,10 +115,26 @@ func (c *call) parse(rt *route) (faults []Fault) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	if rt.filter {
+		faults = append(faults, c.filterFaults(query)...)
+	}
 	for _, name := range names {
 		if !rt.takes(name) {
 			faults = append(faults, Fault{Parameter: name, Code: unknown, Detail: clip(name) + " is not a parameter of this address."})
 		}
+	}
+	return faults
+}
+
+// filterFaults are those of a filter.
+func (c *call) filterFaults(query url.Values) (faults []Fault) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if metric.IsField(name) && metric.Single(name) && len(query[name]) > 1 {
+			faults = append(faults, Fault{Parameter: name, Code: repeated, Detail: name + " may be given once."})
+		}
+	}
+	for _, e := range metric.FilterFaults(query, c.zone) {
+		faults = append(faults, Fault{Parameter: e.Field, Code: invalid, Detail: e.Error() + "."})
 	}
 	return faults
 }
@@ -151,7 +168,7 @@ func (c *call) read(p *param, v string) *Fault {
 		}
 	case number:
 		n, err := strconv.Atoi(v)
-		if err != nil && !digits(v) {
+		if !digits(v) {
 			return bad(notAnInteger, "must be a whole number.")
 		}
 		if err != nil || n < p.least || n > p.most {
@@ -169,7 +186,7 @@ func (c *call) read(p *param, v string) *Fault {
 		c.ids[p.name] = &id
 	case zone:
 		at, err := time.LoadLocation(v)
-		if err != nil || v == "" || v == "Local" {
+		if err != nil || v == "" || v == "Local" || v[0] < 'A' || v[0] > 'Z' { // as all those names begin
 			return bad(notInList, "must be an IANA name of a time zone, such as Europe/Berlin.")
 		}
 		c.zone = at
@@ -206,7 +223,7 @@ func parseDate(v string, zone *time.Location) (at time.Time, isDate bool, err er
 	if day, err := time.Parse(time.DateOnly, v); err == nil {
 		return metric.Midnight(day.Year(), day.Month(), day.Day(), zone), true, nil
 	}
-	v = strings.Replace(v, " ", "+", 1) // a plus sign that was not escaped in an address
+	v = strings.ToUpper(strings.Replace(v, " ", "+", 1)) // a plus sign that was not escaped in an address
 	if at, err = time.Parse(time.RFC3339, v); err == nil {
 		return at, false, nil
 	}

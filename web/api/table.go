@@ -41,6 +41,15 @@ type Rejected struct {
 	Detail string `json:"detail"`
 }
 
+// IntakeProblem says why events were refused, as RFC 9457 writes it.
+type IntakeProblem struct {
+	Type     string     `json:"type"`
+	Title    string     `json:"title"`
+	Status   int        `json:"status"`
+	Detail   string     `json:"detail"`
+	Rejected []Rejected `json:"rejected,omitempty" doc:"With 400: events that could not be read."`
+}
+
 // intake are the addresses to which events are sent. They check tokens and bodies themselves.
 func intake(h *handler) []route {
 	events := []string{"application/json", "application/x-ndjson"}

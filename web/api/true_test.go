@@ -86,12 +86,15 @@ type recount struct {
 	pool *pgxpool.Pool
 	now  time.Time
 	of   string // a condition of conversations, c
+	who  string // the part of it that says nothing of when
+
+	until time.Time
 }
 
 func (r *recount) number(sql string) *float64 {
 	r.t.Helper()
 	var v *float64
-	sql = strings.NewReplacer("{of}", "not c.test and "+r.of, "{now}", "'"+r.now.Format(time.RFC3339)+"'::timestamptz").Replace(sql)
+	sql = strings.NewReplacer("{of}", "not c.test and "+r.of, "{now}", "'"+r.now.Format(time.RFC3339)+"'::timestamptz", "{who}", r.who, "{until}", "'"+r.until.Format(time.RFC3339)+"'::timestamptz").Replace(sql)
 	if err := r.pool.QueryRow(r.t.Context(), sql).Scan(&v); err != nil {
 		r.t.Fatalf("%v: %s", err, sql)
 	}
@@ -123,10 +126,12 @@ var recounts = []struct{ path, member, sql string }{
 	{"/conversations/resolution", "pending", `select count(*) from conversations c where {of} and c.details::jsonb -> 'resolution' ->> 'value' = 'pending'`},
 	{"/conversations/resolution", "escalated", `select count(*) from conversations c where {of} and coalesce(c.details::jsonb -> 'resolution' ->> 'value', case when c.escalated_at is not null then 'escalated' end) = 'escalated'`},
 	{"/engagement", "bounce_rate", `select round(count(*) filter (where n <= 1)::numeric / nullif(count(*), 0), 4)::float8 from (select count(m.at) as n from conversations c left join messages m on m.sender_id = c.sender_id and m.conversation_id = c.id and m.author = 1 where {of} group by c.id) as x`},
+	{"/engagement", "weekly_active_users", `select count(distinct (c.assistant_id, coalesce(nullif(c.user_id, ''), c.sender_id::text))) from conversations c where not c.test and {who} and c.outcome <> 'not_engaged' and c.started_at >= {until} - interval '7 days' and c.started_at < {until}`},
+	{"/engagement", "monthly_active_users", `select count(distinct (c.assistant_id, coalesce(nullif(c.user_id, ''), c.sender_id::text))) from conversations c where not c.test and {who} and c.outcome <> 'not_engaged' and c.started_at >= {until} - interval '30 days' and c.started_at < {until}`},
 	{"/engagement/satisfaction", "responses", `select (select count(*) from conversations c join feedback f on f.sender_id = c.sender_id and f.conversation_id = c.id where {of} and f.kind = 'csat' and f.status = 'answered') + (select count(*) from conversations c where {of} and c.csat in ('SATISFIED', 'UNSATISFIED') and not exists (select from feedback f where f.sender_id = c.sender_id and f.conversation_id = c.id and f.kind = 'csat'))`},
 	{"/engagement/satisfaction", "csat_rate", `select round(avg(x.good)::numeric, 4)::float8 from (select (case when f.scale_max = 10 then 1 + f.score * 0.4 else f.score end >= 4)::int as good from conversations c join feedback f on f.sender_id = c.sender_id and f.conversation_id = c.id where {of} and f.kind = 'csat' and f.status = 'answered' union all select (c.csat = 'SATISFIED')::int from conversations c where {of} and c.csat in ('SATISFIED', 'UNSATISFIED') and not exists (select from feedback f where f.sender_id = c.sender_id and f.conversation_id = c.id)) as x`},
 	{"/engagement/satisfaction", "nps", `select round(100.0 * (count(*) filter (where f.score >= 9) - count(*) filter (where f.score <= 6)) / nullif(count(*), 0), 4)::float8 from conversations c join feedback f on f.sender_id = c.sender_id and f.conversation_id = c.id where {of} and f.kind = 'nps' and f.status = 'answered'`},
-	{"/engagement/satisfaction", "response_rate", `select round((select count(distinct c.id) from conversations c left join feedback f on f.sender_id = c.sender_id and f.conversation_id = c.id and f.kind = 'csat' and f.status = 'answered' where {of} and (f.kind is not null or c.csat in ('SATISFIED', 'UNSATISFIED')))::numeric / nullif((select count(*) from conversations c where {of} and c.closes_at <= {now}), 0), 4)::float8`},
+	{"/engagement/satisfaction", "response_rate", `select round((select count(distinct c.id) from conversations c left join feedback f on f.sender_id = c.sender_id and f.conversation_id = c.id and f.kind = 'csat' and f.status = 'answered' where {of} and c.closes_at <= {now} and (f.kind is not null or c.csat in ('SATISFIED', 'UNSATISFIED')))::numeric / nullif((select count(*) from conversations c where {of} and c.closes_at <= {now}), 0), 4)::float8`},
 }
 
 // TestTrue: what the API answers is what the tables of facts hold, in four zones, of all assistants, one of them and one
@@ -178,7 +183,7 @@ func TestTrue(t *testing.T) {
 			{"days=60&bot_id=" + desks, "c.assistant_id = (select id from assistants where name = 'desk')", metric.AddDays(now, -59, at), metric.AddDays(now, 1, at)},
 			{"days=60&user_id=" + person, "c.user_id = 'u3'", metric.AddDays(now, -59, at), metric.AddDays(now, 1, at)},
 		} {
-			r := &recount{t, pool, now, fmt.Sprintf("%s and c.started_at >= '%s' and c.started_at < '%s'", asked.of, asked.from.Format(time.RFC3339), asked.until.Format(time.RFC3339))}
+			r := &recount{t: t, pool: pool, now: now, who: asked.of, until: asked.until, of: fmt.Sprintf("%s and c.started_at >= '%s' and c.started_at < '%s'", asked.of, asked.from.Format(time.RFC3339), asked.until.Format(time.RFC3339))}
 			answers := map[string]map[string]any{}
 			for _, x := range recounts {
 				if answers[x.path] == nil {
