@@ -227,6 +227,8 @@ func TestUsers(t *testing.T) {
 		{"token create", true, "expected"},
 		{"token list", false, ""},
 		{"doctor", true, "conversations: none"},
+		{"doctor --runbook no-charts", true, "step 3, what arrived: nothing"},
+		{"doctor --runbook x", true, "must be one of"},
 		{"rebuild --assistant nobody", true, "no events of an assistant"},
 		{"rebuild", false, "rebuilt 0 of 0 senders"},
 	} {

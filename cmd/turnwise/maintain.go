@@ -59,6 +59,8 @@ func (b *rebuildCmd) Run(c *cli) error {
 }
 
 type doctorCmd struct {
+	Runbook string `enum:",no-charts" default:"" help:"Walk through one question step by step, and name the step that fails: no-charts." placeholder:"NAME"`
+
 	streamFlags `embed:""`
 }
 
@@ -79,6 +81,14 @@ func (f *doctorCmd) Run(c *cli) error {
 		_, zone, err := takeUp(c.ctx, pool, "")
 		if err != nil {
 			return err
+		}
+		if f.Runbook == "no-charts" {
+			d, err := doctor.NoCharts(c.ctx, pool, time.Now().In(zone))
+			if err != nil {
+				return err
+			}
+			brokers(c.ctx, d, sources) // what nobody read yet is known to them alone
+			return c.tell(d)
 		}
 		d, err := doctor.Diagnose(c.ctx, pool, version, time.Now().In(zone))
 		if err != nil {
