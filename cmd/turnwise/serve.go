@@ -36,6 +36,7 @@ type serveCmd struct {
 	URL         string   `env:"TURNWISE_URL" help:"Address under which people reach the server; default: the listen address." placeholder:"URL"`
 	TimeZone    string   `name:"time-zone" env:"TURNWISE_TIME_ZONE" help:"Time zone of days and times; default: as it is set in Admin." placeholder:"ZONE"`
 	Proxies     []string `env:"TURNWISE_TRUSTED_PROXIES" help:"Networks whose X-Forwarded-For is believed." placeholder:"CIDR"`
+	Connections int      `name:"page-connections" env:"TURNWISE_PAGE_CONNECTIONS" default:"12" help:"Connections to the database for pages and API (${default}); events and jobs have their own."`
 	APIRate     int      `name:"api-rate" env:"TURNWISE_API_RATE" default:"6000" help:"Requests of the JSON API that a token may send in a minute (${default}); 0: any number."`
 	APIOrigins  []string `name:"api-origins" env:"TURNWISE_API_ORIGINS" help:"Origins of web pages that may read answers of the JSON API; default: none." placeholder:"URL"`
 	FirstAdmin  string   `name:"first-admin" env:"TURNWISE_FIRST_ADMIN" help:"Address of an admin to make, with a random password, when there is no user yet." placeholder:"EMAIL"`
@@ -68,6 +69,9 @@ func (s *serveCmd) settings() (out settings, err error) {
 		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" {
 			all = append(all, fmt.Errorf("--api-origins: %q is no origin such as https://board.example", o))
 		}
+	}
+	if s.Connections < 4 || s.Connections > 1000 {
+		all = append(all, fmt.Errorf("--page-connections: %d is not between 4 and 1000", s.Connections))
 	}
 	if s.APIRate < 0 {
 		all = append(all, fmt.Errorf("--api-rate: %d is less than 0", s.APIRate))
@@ -119,7 +123,7 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	defer done()
 	// Pages and ingest have pools of their own, so that neither waits for the other's connections.
-	pages, err := queries.OpenForPages(c.ctx, pool.Config().ConnString(), 12)
+	pages, err := queries.OpenForPages(c.ctx, pool.Config().ConnString(), s.Connections)
 	if err != nil {
 		return err
 	}
