@@ -13,7 +13,7 @@ func TestDuration(t *testing.T) {
 		"duration: 365d": 365, "duration: 365 days": 365, "duration: 1 day": 1, "duration: 8760h": 365, "duration: 25 hours": 2,
 		"duration: 24h": 1, "duration: 0": 0, "duration: 0d": 0, "conversations: 7": 7, "texts: 3": 0,
 		"duration: 365d\nlimit-per-run: 100000": 365,
-		"duration: 365": -1, "duration: 1y": -1, "duration: -1d": -1, "duration: 9d\nconversations: 9": -1,
+		"duration: 365":                         -1, "duration: 1y": -1, "duration: -1d": -1, "duration: 9d\nconversations: 9": -1,
 		"limit-per-run: 5\nmost: 6": -1, "duratoin: 9d": -1,
 	} {
 		var r Retention

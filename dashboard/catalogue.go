@@ -128,10 +128,26 @@ func (a *MeasureAnswer) fill(f *Figures, rows, before []part) {
 	for j := range before {
 		by[keyOf(&before[j])] = &before[j]
 	}
+	here := map[string]bool{}
+	for i := range rows {
+		here[rows[i].group] = true
+	}
+	for j := range before { // groups that are gone are what one looks for
+		if b := &before[j]; b.span == nil && b.group != "" && !here[b.group] {
+			gone := part{
+				group: b.group, filter: b.filter, tally: new(metric.Tally), flow: new(metric.FlowCount),
+				intent: new(metric.IntentCount), marker: new(metric.MarkerCount),
+			}
+			gone.filter.Range = f.Filter.Range
+			rows = append(rows, gone)
+		}
+	}
 	for i := range rows {
 		p := &rows[i]
 		row := MeasureRow{Group: p.group, Span: p.span, Filter: p.filter, Figure: m.value(f, p)}
-		row.Over = p.span == nil || !f.used.End(p.span.From, f.Zone).After(f.Now)
+		if row.Over = !a.Range.Until.After(f.Now); p.span != nil {
+			row.Over = !f.used.End(p.span.From, f.Zone).After(f.Now)
+		}
 		if b := by[keyOf(p)]; b != nil {
 			was := m.value(f.before, b)
 			row.Before = &was
@@ -164,12 +180,15 @@ func (f *Figures) parts(ctx context.Context, asked *Asked, names queries.Dimensi
 	case asked.Group == ByFlow:
 		for _, flow := range slices.Sorted(maps.Keys(f.flows)) {
 			if f.flows[flow].Count(metric.FlowTouched) > 0 {
-				all = append(all, part{group: flow, filter: f.Filter, flow: f.flows[flow]})
+				of := f.Filter.InFlow(metric.FlowFilter{Flow: flow})
+				all = append(all, part{group: flow, filter: of, flow: f.flows[flow]})
 			}
 		}
 	case asked.Group == ByIntent:
 		for _, intent := range slices.Sorted(maps.Keys(f.words.Intents)) {
-			all = append(all, part{group: metric.NameOf(intent), filter: f.Filter, intent: f.words.Intents[intent]})
+			of := f.Filter
+			of.Turns = metric.TurnFilter{Intent: cmp.Or(intent, metric.Unknown)}
+			all = append(all, part{group: metric.NameOf(intent), filter: of, intent: f.words.Intents[intent]})
 		}
 	case asked.Group == ByMarker:
 		if all, err = f.markerParts(ctx, all); err != nil {
@@ -205,7 +224,9 @@ func (f *Figures) markerParts(ctx context.Context, all []part) ([]part, error) {
 		if !ok {
 			i = len(all)
 			places[p.Name] = i
-			all = append(all, part{group: p.Name, filter: f.Filter, marker: &metric.MarkerCount{}})
+			of := f.Filter
+			of.Markers = append(slices.Clone(of.Markers), p.Name)
+			all = append(all, part{group: p.Name, filter: of, marker: &metric.MarkerCount{}})
 		}
 		if c := f.found[p.ID]; c != nil {
 			all[i].marker.Merge(c)

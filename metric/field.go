@@ -25,6 +25,8 @@ type Field struct {
 	Carried bool
 	// Lists says that it is for lists alone: charts show no single people and no single turns.
 	Lists bool
+	// Among are the values that there are; nil: whatever people say.
+	Among []string
 	// Many says that an address may name several of its values.
 	Many bool
 	// Keyed says that names in addresses that begin with its name and a dot are its own too.
@@ -114,12 +116,12 @@ var Fields = []Field{
 		},
 	},
 	{
-		Name: "is", Label: "Only", Many: true,
+		Name: "is", Label: "Only", Many: true, Among: conditionNames[1:],
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q["is"] {
 				is, ok := ParseCondition(v)
 				if !ok {
-					return &InputError{"is", fmt.Sprintf("%.40q is no condition", v)}
+					return &InputError{"is", fmt.Sprintf("%.40q is not one of %s", v, strings.Join(conditionNames[1:], ", "))}
 				}
 				*f = f.With(is)
 			}
@@ -184,7 +186,7 @@ var Fields = []Field{
 	).lists().said(func(v string) string { return "with " + v + " apart" }),
 	milliseconds("over", "A turn", "with a part over ", func(f *Filter) *float64 { return &f.Turns.Over }),
 	{
-		Name: "turn", Label: "A turn", Lists: true, Many: true,
+		Name: "turn", Label: "A turn", Lists: true, Many: true, Among: []string{"unsure", "fallback", "untimed"},
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			for _, v := range q["turn"] {
 				switch v {
@@ -325,7 +327,7 @@ func excluded(name, label string, at func(f *Filter) (is, not *[]string)) Field 
 // names is a field of any of several values; among are those that there are, nil for whatever people are told.
 func names(name, label, verb string, among []string, at func(f *Filter) *[]string) Field {
 	return Field{
-		Name: name, Label: label, Verb: verb, Many: true,
+		Name: name, Label: label, Verb: verb, Many: true, Among: among,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			return readNames(name, among, at(f), q[name])
 		},
@@ -358,7 +360,7 @@ func readNames(name string, among []string, into *[]string, values []string) err
 // text is a field of one value.
 func text(name, label, verb string, among []string, at func(f *Filter) *string) Field {
 	return Field{
-		Name: name, Label: label, Verb: verb,
+		Name: name, Label: label, Verb: verb, Among: among,
 		read: func(f *Filter, q url.Values, _ *time.Location) error {
 			v := q.Get(name)
 			if v != "" && among != nil && !slices.Contains(among, v) {

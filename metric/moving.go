@@ -42,6 +42,14 @@ func Movings() (all []Moving) {
 	return all
 }
 
+// MovingNames are the moving ranges as addresses name them.
+func MovingNames() (all []string) {
+	for _, m := range Movings() {
+		all = append(all, string(m))
+	}
+	return all
+}
+
 // Words is how people call it.
 func (m Moving) Words() string {
 	for _, x := range movings {

@@ -24,9 +24,9 @@ type Measure struct {
 	Unit        string   `json:"unit" enum:"count,ratio,milliseconds,number" doc:"ratio: from 0 to 1."`
 	Numerator   *string  `json:"numerator" doc:"Of a ratio or a mean; null: it is none."`
 	Denominator *string  `json:"denominator"`
-	Groups      []string `json:"groups" doc:"By what it can be told apart."`
-	OnlyGrouped bool     `json:"only_grouped" doc:"There is no figure of all groups together."`
-	OverTime    bool     `json:"over_time" doc:"It can be asked for with a bucket."`
+	Groups      []string `json:"groups" doc:"Dimensions you can group by."`
+	OnlyGrouped bool     `json:"only_grouped" doc:"It is available only with a group."`
+	OverTime    bool     `json:"over_time" doc:"You can ask for it with a bucket."`
 }
 
 // FigureAnswer is the answer of /figures.
@@ -39,9 +39,9 @@ type FigureAnswer struct {
 	Bucket       *string     `json:"bucket"`
 	CompleteFrom *time.Time  `json:"complete_from" doc:"Conversations before may have been deleted by retention. null: none of the range."`
 	CountedFrom  string      `json:"counted_from" enum:"rollups,conversations" doc:"rollups keep counting conversations that retention deleted."`
-	Total        *FigureRow  `json:"total" doc:"null for what is told by groups alone."`
+	Total        *FigureRow  `json:"total" doc:"null for measures that are available only with a group."`
 	Data         []FigureRow `json:"data"`
-	Omitted      int         `json:"omitted" doc:"Groups that are too many to be told."`
+	Omitted      int         `json:"omitted" doc:"Number of groups left out."`
 }
 
 // FigureRange is a range of time.
@@ -63,7 +63,8 @@ type FigureRow struct {
 	Group    *string    `json:"group,omitempty"`
 	Start    *time.Time `json:"start,omitempty"`
 	End      *time.Time `json:"end,omitempty" doc:"Exclusive."`
-	Complete bool       `json:"complete" doc:"false: the stretch is not over, or people may still come back."`
+	Filter   *string    `json:"filter,omitempty" doc:"Of a group: the filter that selects it, as it stands in addresses."`
+	Complete bool       `json:"complete" doc:"false: the range or stretch is not over, or people may still come back."`
 	Figure
 	Before *Figure `json:"before" doc:"Of the range that is compared with; null: of none."`
 }
@@ -75,9 +76,10 @@ type Figure struct {
 	Numerator   *int64    `json:"numerator" doc:"Of a ratio."`
 	Denominator *int64    `json:"denominator"`
 	Interval    []float64 `json:"interval" doc:"Of 95 %: lower and upper end; empty: there is none."`
-	Few         bool      `json:"few" doc:"n is below 30: it is hardly more than chance."`
+	Few         bool      `json:"few" doc:"n is below 30, so the figure may be chance."`
 	Link        *string   `json:"link" doc:"Page with the list of what is counted; null: there is none, or not for this token."`
 	LinkCount   *int64    `json:"link_count" doc:"How many that list holds."`
+	APILink     *string   `json:"api_link" doc:"The same list as data, where it is one of conversations."`
 }
 
 var units = map[dashboard.Unit]string{
@@ -98,18 +100,18 @@ func catalogue() []route {
 	}
 	return append([]route{
 		{
-			method: "GET", path: "/measures", id: "listMeasures", group: "Figures", summary: "Every figure that can be asked for",
+			method: "GET", path: "/measures", id: "listMeasures", group: "Figures", summary: "List measures",
 			right: access.SeeFigures, answer: MeasureList{}, handle: listMeasures,
 		},
 		{
-			method: "GET", path: "/figures", id: "getFigures", group: "Figures", summary: "A figure, by group and over time",
+			method: "GET", path: "/figures", id: "getFigures", group: "Figures", summary: "Query a measure, by group and over time",
 			doc:   "The same figures as on the pages.",
 			right: access.SeeFigures, filter: true,
 			params: []param{
 				{name: "measure", kind: word, among: names, needed: true, doc: "As /measures lists them."},
-				{name: "group", kind: word, among: dashboard.Groups, doc: "By what it is told apart."},
-				{name: "bucket", kind: word, among: buckets, doc: "Over time, in such stretches."},
-				{name: "compare", kind: word, among: append(compare, "no"), doc: "With what the range is compared; default: no."},
+				{name: "group", kind: word, among: dashboard.Groups, doc: "Dimension to group by."},
+				{name: "bucket", kind: word, among: buckets, doc: "Return a series of such stretches."},
+				{name: "compare", kind: word, among: append(compare, "no"), doc: "Range to compare with; default: no. A range that is not over is compared with as much of the earlier one."},
 				zoned,
 			},
 			answer: FigureAnswer{}, handle: getFigures,
@@ -153,6 +155,9 @@ func getFigures(c *call) (any, error) {
 // figures answers a question about a measure; the query holds the filter and what to compare with.
 func (c *call) figures(measure, group, bucket string, query url.Values) (out FigureAnswer, err error) {
 	m, _ := dashboard.MeasureNamed(measure) // it is one of the names
+	if err := c.known(query); err != nil {
+		return out, err
+	}
 	a, err := c.viewer().Measure(c.ctx, dashboard.Asked{Measure: m, Group: group, Bucket: metric.Bucket(bucket)}, query)
 	if err != nil {
 		return out, err
@@ -192,6 +197,9 @@ func (c *call) row(r *dashboard.MeasureRow) FigureRow {
 	out := FigureRow{Complete: r.Over && !r.Figure.Soft, Figure: c.figure(&r.Figure)}
 	if r.Group != "" {
 		out.Group = &r.Group
+		if f := r.Filter.Encode(); f != "" {
+			out.Filter = &f
+		}
 	}
 	if r.Span != nil {
 		from, until := r.Span.From.In(c.zone), r.Span.Until.In(c.zone)
@@ -224,6 +232,10 @@ func (c *call) figure(f *dashboard.Figure) Figure {
 		}
 		n := f.Value.N
 		out.Link, out.LinkCount = &link, &n
+		if path, query, _ := strings.Cut(f.Link, "?"); path == "/conversations" {
+			data := c.URL + "/api/v1/conversations?" + query
+			out.APILink = &data
+		}
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ const (
 // ConversationList is the answer of /conversations.
 type ConversationList struct {
 	Data       []Conversation `json:"data" doc:"The newest first."`
-	Total      int64          `json:"total" doc:"How many the filter has, in all pages."`
+	Total      *int64         `json:"total" doc:"Conversations of the filter, in all pages; null: too many to count them for a search."`
 	TotalExact bool           `json:"total_exact" doc:"false: there are more than total."`
 	Next       *string        `json:"next" doc:"Address of the next page; null: this is the last. The header Link says it too."`
 }
@@ -43,6 +44,7 @@ type Conversation struct {
 	Version          string    `json:"version"`
 	StartedAt        time.Time `json:"started_at"`
 	LastAt           time.Time `json:"last_at" doc:"Of its last event."`
+	Ended            bool      `json:"ended" doc:"By an end the platform reported, or by idleness."`
 	Outcome          string    `json:"outcome" enum:"open,resolved_confirmed,resolved_assumed,escalated,abandoned,not_engaged"`
 	Escalated        bool      `json:"escalated"`
 	CSAT             *string   `json:"csat" enum:"SATISFIED,UNSATISFIED,UNANSWERED" doc:"null: nobody asked for a rating."`
@@ -132,7 +134,7 @@ func readers() []route {
 	return []route{
 		{
 			method: "GET", path: "/conversations", id: "listConversations", group: "Conversations read",
-			summary: "Conversations of a filter, the newest first", right: access.SeeTranscripts, filter: true,
+			summary: "List conversations, newest first", right: access.SeeTranscripts, filter: true,
 			doc: "Pages by key: next, and the header Link, are the address of the next page.",
 			params: []param{
 				{name: "limit", kind: number, least: 1, most: mostLimit, doc: "Of a page; default: 50."},
@@ -143,7 +145,7 @@ func readers() []route {
 		},
 		{
 			method: "GET", path: "/conversations/{id}", id: "getConversation", group: "Conversations read",
-			summary: "A conversation: messages, turns, flow runs and segments", right: access.SeeTranscripts,
+			summary: "Get a conversation: messages, turns, flow runs and segments", right: access.SeeTranscripts,
 			params: []param{
 				{name: "id", kind: uuid, inPath: true},
 				{name: "after", kind: number, least: 0, most: 1 << 62, doc: "Messages from this seq on, as next tells it."},
@@ -157,9 +159,32 @@ func readers() []route {
 
 var zoned = param{name: "timezone", kind: zone, doc: "IANA name of the zone in which days begin; default: that of the workspace."}
 
-// filterOf reads the filter of a request.
-func (c *call) filterOf(v dashboard.Viewer) (metric.Filter, error) {
-	return v.Filter(c.ctx, c.query())
+// known refuses a filter that names assistants that there are not, or not for this token: figures of them would be
+// zeros that say nothing.
+func (c *call) known(query url.Values) error {
+	if len(query["assistant"])+len(query["assistant.not"]) == 0 {
+		return nil
+	}
+	bots, err := queries.Bots(c.ctx, c.Pool, c.account.Assistants)
+	if err != nil {
+		return err
+	}
+	var faults []Fault
+	for _, field := range []string{"assistant", "assistant.not"} {
+		for _, name := range query[field] {
+			if name != "" && !slices.ContainsFunc(bots, func(b queries.Bot) bool {
+				return b.Name == name || strings.EqualFold(b.ID.String(), name) || slices.Contains(b.Aliases, name)
+			}) {
+				faults = append(faults, Fault{
+					Parameter: field, Code: notInList, Detail: clip(name) + " is not an assistant: /api/v1/bots lists them.",
+				})
+			}
+		}
+	}
+	if faults != nil {
+		return faulty(faults)
+	}
+	return nil
 }
 
 // query is the request's query without what is not the filter's.
@@ -177,7 +202,7 @@ func (c *call) query() url.Values {
 type listed struct {
 	rows  []queries.ListedConversation
 	next  *metric.Cursor
-	total int64
+	total *int64
 	exact bool
 }
 
@@ -192,16 +217,16 @@ func (c *call) conversationsOf(v dashboard.Viewer, f metric.Filter, at *metric.C
 		if l.rows, n, err = queries.Searched(c.ctx, db, f, at, limit+1, dashboard.CountUpTo+1, c.now, c.zone); err != nil {
 			return l, err
 		}
-		l.total, l.exact = int64(min(n, dashboard.CountUpTo)), n <= dashboard.CountUpTo
-		if n == queries.Uncounted {
-			l.total, l.exact = int64(len(l.rows)), false
+		if n != queries.Uncounted {
+			total := int64(min(n, dashboard.CountUpTo))
+			l.total, l.exact = &total, n <= dashboard.CountUpTo
 		}
 	} else {
-		more := false
-		if l.total, more, err = v.Total(c.ctx, f, c.now); err != nil {
+		total, more, err := v.Total(c.ctx, f, c.now)
+		if err != nil {
 			return l, err
 		}
-		l.exact = !more
+		l.total, l.exact = &total, !more
 		if l.rows, err = queries.Conversations(c.ctx, db, f, at, false, limit+1, c.now, c.zone); err != nil {
 			return l, err
 		}
@@ -228,7 +253,10 @@ func (c *call) conversationsOf(v dashboard.Viewer, f metric.Filter, at *metric.C
 // list answers GET /conversations.
 func list(c *call) (any, error) {
 	v := c.viewer()
-	f, err := c.filterOf(v)
+	if err := c.known(c.query()); err != nil {
+		return nil, err
+	}
+	f, err := v.Filter(c.ctx, c.query())
 	if err != nil {
 		return nil, err
 	}
@@ -287,6 +315,7 @@ func (c *call) summary(x *queries.ListedConversation, bots map[string]string, pe
 		ID: x.ID.String(), Link: c.URL + "/conversations/" + x.ID.String(), Assistant: x.Assistant, BotID: bots[x.Assistant],
 		UserID: metric.PersonID(person).String(), Environment: x.Environment, Channel: x.Channel, Version: x.Version,
 		StartedAt: x.StartedAt.In(c.zone), LastAt: x.LastAt.In(c.zone),
+		Ended:   !x.ClosesAt.After(c.now),
 		Outcome: queries.OutcomeAt(x.Outcome, x.ClosesAt, c.now), Escalated: x.Escalated, UserMessages: x.UserMessages,
 		Turns: x.Turns, Events: x.Events, Flows: append([]string{}, x.Flows...), ResponseMedianMS: x.ResponseMedianMS,
 		FirstText: x.FirstText,

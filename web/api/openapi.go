@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"turnwise/access"
 	"turnwise/metric"
 )
 
@@ -83,7 +84,10 @@ func (rt *route) operation(all schemas, fault object) object {
 		params = append(params, p.describe())
 	}
 	if rt.filter {
-		params = append(params, filterParams()...)
+		params = append(params, filterParams(rt.right == access.SeeTranscripts)...)
+	}
+	for _, name := range rt.headers {
+		params = append(params, object{"name": name, "in": "header", "schema": object{"type": "string", "maxLength": longestKey}})
 	}
 	if params != nil {
 		out["parameters"] = params
@@ -95,7 +99,7 @@ func (rt *route) operation(all schemas, fault object) object {
 		}
 		out["requestBody"] = object{"required": true, "content": content}
 	}
-	answer := object{"description": "It is done."}
+	answer := object{"description": "Success."}
 	switch {
 	case rt.answer != nil:
 		answer["content"] = object{"application/json": object{"schema": all.of(reflect.TypeOf(rt.answer), "")}}
@@ -157,27 +161,65 @@ func (p *param) describe() object {
 }
 
 // filterParams are the fields of a filter, each of which may be given several times.
-func filterParams() (all []any) {
+func filterParams(lists bool) (all []any) {
 	one := func(name, doc string) object {
 		return object{"name": name, "in": "query", "description": doc, "schema": object{"type": "string"}}
 	}
 	all = append(
-		all, one("range", "Such as 28d or last-month; default: 28d."),
-		one("from", "First day, or a time."), one("until", "Last day, which is included, or a time, which is not."),
+		all, one("range", "Days, such as 28d, or one of "+strings.Join(metric.MovingNames(), ", ")+"; default: 28d, for searches all time."),
+		one("from", "First day, or a time; with until."), one("until", "Last day, which is included, or a time, which is not; with from."),
 	)
 	for _, x := range metric.Fields {
-		p := one(x.Name, strings.TrimSpace("Only conversations: "+strings.ToLower(x.Label)+" "+x.Verb)+".")
-		p["schema"] = object{"type": "array", "items": object{"type": "string"}}
-		p["explode"], p["style"] = true, "form"
+		if x.Lists && !lists {
+			continue
+		}
+		p := one(x.Name, fieldDocs[x.Name])
+		item := object{"type": "string"}
+		if x.Among != nil {
+			var enum []any
+			for _, v := range x.Among {
+				enum = append(enum, v)
+			}
+			item["enum"] = enum
+		}
+		if p["schema"] = item; x.Many {
+			p["schema"], p["explode"], p["style"] = object{"type": "array", "items": item}, true, "form"
+		}
 		all = append(all, p)
 		if x.Keyed {
 			for _, how := range metric.FlowConditions()[1:] {
 				k := how.String()
 				more := one(x.Name+"."+k, "Only conversations in which this flow was "+strings.ReplaceAll(k, "-", " ")+".")
-				more["schema"], more["explode"], more["style"] = p["schema"], true, "form"
+				more["schema"], more["explode"], more["style"] = object{"type": "array", "items": object{"type": "string"}}, true, "form"
 				all = append(all, more)
 			}
 		}
 	}
 	return all
+}
+
+// fieldDocs say what the fields of a filter take.
+var fieldDocs = map[string]string{
+	"assistant": "Name or id of an assistant, as /bots lists them.", "assistant.not": "Leave out this assistant.",
+	"environment": "Name of an environment; (not told): none was reported.", "environment.not": "Leave out this environment.",
+	"channel": "Name of a channel; (not told): none was reported.", "channel.not": "Leave out this channel.",
+	"version": "Name of a release; (not told): none was reported.", "version.not": "Leave out this release.",
+	"outcome": "Outcome of the conversation.", "csat": "Rating of the conversation.",
+	"escalated": "Whether it was handed to a human agent.", "review": "Review state.",
+	"tag": "It has this tag.", "tag.not": "It does not have this tag.", "reviewer": "Id of an account that marked it as reviewed.",
+	"flow": "It came to this flow.", "is": "It meets this condition; several: all of them.",
+	"criteria": "A version of success criteria and a verdict, such as 3.success.", "path": "A path through flows, as links of the pages have it.",
+	"intent": "It has a turn with this intent.", "turn.flow": "It has a turn in this flow.",
+	"turn.action": "It has a turn answered by this action.", "part": "It has a turn for which this part of the response time was reported.",
+	"over": "That part took more than so many milliseconds.", "turn": "It has such a turn.",
+	"command": "The model gave this command; several: all of them.", "cannot-handle": "The reason that the command cannot handle gave.",
+	"marker": "This marker was found; several: all of them.", "marker.not": "None of these markers was found.",
+	"reason": "Reason of the escalation.", "weekday": "It began on this weekday: 1 is Monday, 7 is Sunday.",
+	"hour": "It began in this hour of the day, 0 to 23.", "users": "Users whose first conversation lies in the range, or before it.",
+	"person": "Id of a user, the user_id of /conversations.", "only": "Id of a conversation; several: any of them.",
+	"met":    "Users whose first conversation lies between two dates, such as 2026-11-02..2026-11-08.",
+	"slower": "It has a response slower than so many milliseconds.", "faster": "It has a response no slower than so many milliseconds.",
+	"marked": "A reviewer left this.", "rated": "A reviewer rated it, 1 to 5.", "queue": "Id of a review queue.",
+	"q":  "Words that were said: a search, in all time unless there is a range.",
+	"id": "Id of a conversation, a sender or a user of the platform; in all time.",
 }

@@ -102,12 +102,13 @@ func reports() []route {
 	states := []string{queries.ReportPending, queries.ReportRunning, queries.ReportCompleted, queries.ReportFailed}
 	return []route{
 		{
-			method: "POST", path: "/analytics/reports", id: "createReport", group: "Reports", summary: "Has a report made",
-			doc:   "It is made in the background. With the header Idempotency-Key, the same request again within 24 hours answers with the same report.",
-			roles: reporters, body: ReportRequest{}, answer: AnalyticsReport{}, handle: createReport,
+			method: "POST", path: "/analytics/reports", id: "createReport", group: "Reports", summary: "Create a report",
+			headers: []string{"Idempotency-Key"},
+			doc:     "It is made in the background. With the header Idempotency-Key, the same request again within 24 hours answers with the same report.",
+			roles:   reporters, body: ReportRequest{}, answer: AnalyticsReport{}, handle: createReport,
 		},
 		{
-			method: "GET", path: "/analytics/reports", id: "listReports", group: "Reports", summary: "Reports",
+			method: "GET", path: "/analytics/reports", id: "listReports", group: "Reports", summary: "List reports",
 			roles: reporters, answer: ReportList{}, handle: listReports, check: checkReportList,
 			params: []param{
 				{name: "limit", kind: number, least: 1, most: mostReports, doc: "Default: 20."},
@@ -121,12 +122,12 @@ func reports() []route {
 			},
 		},
 		{
-			method: "GET", path: "/analytics/reports/{report_id}", id: "getReport", group: "Reports", summary: "A report",
+			method: "GET", path: "/analytics/reports/{report_id}", id: "getReport", group: "Reports", summary: "Get a report",
 			roles: reporters, params: id, answer: AnalyticsReport{}, handle: getReport,
 		},
 		{
 			method: "GET", path: "/analytics/reports/{report_id}/download", id: "downloadReport", group: "Reports",
-			summary: "The file of a report that is completed", roles: reporters, params: id,
+			summary: "Download the file of a completed report", roles: reporters, params: id,
 			kinds: reportKinds, handle: downloadReport,
 		},
 	}
@@ -139,7 +140,7 @@ func (c *call) readBody() (in ReportRequest, faults []Fault, err error) {
 	}
 	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind != "" && kind != "application/json" ||
 		kind == "" && c.r.Header.Get("Content-Type") != "" {
-		bad("", invalid, "The body must be application/json.")
+		bad("", invalid, "Send the body as JSON, with the header Content-Type: application/json.")
 		return in, faults, nil
 	}
 	b, err := io.ReadAll(io.LimitReader(c.r.Body, longestBody+1))
@@ -415,6 +416,13 @@ func downloadReport(c *call) (any, error) {
 		return nil, err
 	}
 	body, err := queries.AnalyticsReportBody(c.ctx, c.Pool, r.ID)
+	if errors.Is(err, queries.ErrNotFound) {
+		p := &Problem{Type: "conflict", Status: http.StatusConflict, retry: 2, Detail: "The report is " + r.Status + ": ask for it again once it is completed."}
+		if r.Status == queries.ReportFailed {
+			p.retry, p.Detail = 0, "The report failed: "+r.Error
+		}
+		return nil, p
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func (s *service) made(role, body string) (r api.AnalyticsReport) {
 		resp.Header.Get("Location") != "/api/v1/analytics/reports/"+r.ID {
 		s.t.Fatalf("%s: %d %s", body, resp.StatusCode, answer)
 	}
-	if resp, answer := s.ask("GET", role, "/analytics/reports/"+r.ID+"/download", ""); resp.StatusCode != 404 {
+	if resp, answer := s.ask("GET", role, "/analytics/reports/"+r.ID+"/download", ""); resp.StatusCode != 409 || resp.Header.Get("Retry-After") == "" {
 		s.t.Fatalf("a file that is not made: %d %s", resp.StatusCode, answer)
 	}
 	s.make(r.ID)

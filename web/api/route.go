@@ -29,6 +29,7 @@ type route struct {
 	roles        []string     // the token must have one of these, literally
 	right        access.Right // or this right; both empty: no token is needed
 	params       []param
+	headers      []string              // that it reads beside
 	filter       bool                  // the fields of a filter are parameters too
 	body         any                   // a value of the type of the body; nil: none
 	takesAs      []string              // media types of the body; nil: JSON
