@@ -59,11 +59,11 @@ func (v Viewer) Measure(ctx context.Context, asked Asked, query url.Values) (a M
 	m := &asked.Measure
 	switch {
 	case asked.Group != "" && !slices.Contains(m.Groups, asked.Group):
-		return a, &metric.InputError{Field: "group", Msg: m.Name + " is told apart by " + cmp.Or(strings.Join(m.Groups, ", "), "nothing")}
+		return a, &metric.InputError{Field: "group", Msg: "for " + m.Name + " must be " + cmp.Or(strings.Join(m.Groups, ", "), "left out: it cannot be grouped")}
 	case m.Grouped && asked.Group == "":
-		return a, &metric.InputError{Field: "group", Msg: m.Name + " is told by " + strings.Join(m.Groups, ", ") + " alone"}
+		return a, &metric.InputError{Field: "group", Msg: "is needed for " + m.Name + ": add group=" + m.Groups[0]}
 	case asked.Bucket != "" && (!m.Over || asked.Group != "" && !slices.Contains(byDimension, asked.Group)):
-		return a, &metric.InputError{Field: "bucket", Msg: m.Name + " is not told over time" + map[bool]string{true: " by " + asked.Group}[m.Over]}
+		return a, &metric.InputError{Field: "bucket", Msg: "cannot be used: " + m.Name + " is not available over time" + map[bool]string{true: " by " + asked.Group}[m.Over]}
 	}
 	query = maps.Clone(query)
 	if query.Get("compare") == "" {
@@ -79,7 +79,7 @@ func (v Viewer) Measure(ctx context.Context, asked Asked, query url.Values) (a M
 	from, until := q.Filter.Range.Bounds(q.Now, q.Zone)
 	f.used = q.Bucket.In(from, until)
 	if asked.Bucket != "" && f.used != asked.Bucket {
-		return a, &metric.InputError{Field: "bucket", Msg: "makes too many stretches of this range: ask for longer ones"}
+		return a, &metric.InputError{Field: "bucket", Msg: "makes more than 800 stretches of this range: ask for longer ones"}
 	}
 	a.Filter, a.Range = q.Filter, metric.Span{From: from, Until: until}
 	var rows, before []part

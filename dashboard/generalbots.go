@@ -26,11 +26,11 @@ func volumeMeasures() (all []Measure) {
 		{"handed_over", "Handed over", "Conversations that waited for a human agent, or had one.", func(v *metric.Volume) int64 { return v.HandedOver }, handedOver("yes")},
 		{"bot_only", "Bot only", "Conversations that were never handed over.", (*metric.Volume).BotOnly, handedOver("no")},
 		{"abandoned", "Abandoned", "Handed over, and ended before an agent wrote.", func(v *metric.Volume) int64 { return v.Abandoned }, nil},
-		{"resolved", "Resolved", "Conversations that were told to be resolved.", func(v *metric.Volume) int64 { return v.Resolved }, nil},
-		{"unresolved", "Unresolved", "Conversations that were told to be unresolved.", func(v *metric.Volume) int64 { return v.Unresolved }, nil},
-		{"escalated", "Escalated", "Conversations told to be escalated, or handed over of which nothing was told.", func(v *metric.Volume) int64 { return v.Escalated }, nil},
-		{"pending", "Pending", "Conversations that were told to be pending.", func(v *metric.Volume) int64 { return v.Pending }, nil},
-		{"unknown", "Unknown", "Conversations of which nobody told whether they were resolved.", (*metric.Volume).Unknown, nil},
+		{"resolved", "Resolved", "Conversations reported as resolved.", func(v *metric.Volume) int64 { return v.Resolved }, nil},
+		{"unresolved", "Unresolved", "Conversations reported as unresolved.", func(v *metric.Volume) int64 { return v.Unresolved }, nil},
+		{"escalated", "Escalated", "Conversations reported as escalated, or handed over with no report.", func(v *metric.Volume) int64 { return v.Escalated }, nil},
+		{"pending", "Pending", "Conversations reported as pending.", func(v *metric.Volume) int64 { return v.Pending }, nil},
+		{"unknown", "Unknown", "Conversations with no report of whether they were resolved.", (*metric.Volume).Unknown, nil},
 	} {
 		all = append(all, Measure{
 			Name: generalBots + x.name, Title: x.title, Definition: x.definition, Unit: Counts,
@@ -65,11 +65,11 @@ func shareMeasures() (all []Measure) {
 		rate                   func(v *metric.Volume) metric.Rate
 		link                   func(f *Figures, filter metric.Filter) string
 	}{
-		{"containment_rate", "Containment", "Conversations that were never handed over", "All conversations", (*metric.Volume).Containment, handedOver("no")},
-		{"handover_rate", "Handover", "Conversations that were handed over", "All conversations", (*metric.Volume).Handover, handedOver("yes")},
-		{"abandonment_rate", "Abandonment", "Handed over, and ended before an agent wrote", "Conversations that were handed over", (*metric.Volume).Abandonment, nil},
-		{"resolution_rate", "Resolution", "Conversations that were told to be resolved", "Conversations told to be resolved, unresolved or escalated", (*metric.Volume).Resolution, nil},
-		{"coverage_rate", "Coverage", "Conversations told to be resolved, unresolved or escalated", "All conversations", (*metric.Volume).Coverage, nil},
+		{"containment_rate", "Containment (General Bots)", "Conversations that were never handed over", "All conversations", (*metric.Volume).Containment, handedOver("no")},
+		{"handover_rate", "Handover (General Bots)", "Conversations that were handed over", "All conversations", (*metric.Volume).Handover, handedOver("yes")},
+		{"abandonment_rate", "Abandonment (General Bots)", "Handed over, and ended before an agent wrote", "Conversations that were handed over", (*metric.Volume).Abandonment, nil},
+		{"resolution_rate", "Resolution (General Bots)", "Conversations reported as resolved", "Conversations reported as resolved, unresolved or escalated", (*metric.Volume).Resolution, nil},
+		{"coverage_rate", "Coverage", "Conversations reported as resolved, unresolved or escalated", "All conversations", (*metric.Volume).Coverage, nil},
 		{"bounce_rate", "Bounce", "Conversations with at most one message of the user", "All conversations", (*metric.Volume).Bounce, nil},
 	} {
 		all = append(all, Measure{

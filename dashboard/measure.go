@@ -106,14 +106,14 @@ func countMeasures() (all []Measure) {
 	}{
 		{"conversations", "All conversations that began in the range; tests are left out.", metric.All},
 		{"engaged", "Conversations in which the user wrote.", metric.Engaged},
-		{"ended", "Engaged conversations that ended, by an end that was told or by idleness.", metric.Ended},
+		{"ended", "Engaged conversations that ended, by an end the platform reported or by idleness.", metric.Ended},
 		{"contained", "Engaged conversations that ended and were not escalated.", metric.Contained},
 		{"resolved", "Engaged conversations that ended resolved, confirmed or assumed.", metric.Resolved},
 		{"resolved_confirmed", "Resolved: the user or an agent said so, or rated well.", metric.Confirmed},
 		{"resolved_assumed", "Resolved: the last thing said was an answer, or a flow was completed.", metric.Assumed},
 		{"durably_resolved", "Resolved, and the same person did not come back within 7 days.", metric.Durable},
 		{"escalated", "Engaged conversations that were handed to a human agent.", metric.Escalated},
-		{"escalated_ended", "Those of them that ended.", metric.HandedOff},
+		{"escalated_ended", "Engaged conversations that were handed to a human agent and ended.", metric.HandedOff},
 		{"abandoned", "Ended after a question, a fallback or an error, or while waiting.", metric.Abandoned},
 		{"open", "Conversations that have not ended.", metric.Open},
 		{"not_engaged", "Ended conversations in which nobody wrote.", metric.EndedNotEngaged},
@@ -121,10 +121,10 @@ func countMeasures() (all []Measure) {
 		{"csat_rated", "Conversations that were rated.", metric.Rated},
 		{"csat_satisfied", "Conversations rated as satisfied, by the assistant's setting.", metric.Satisfied},
 		{"csat_unsatisfied", "Conversations rated as not satisfied.", metric.Unsatisfied},
-		{"csat_unanswered", "Conversations in which a rating was asked for in vain.", metric.Unanswered},
+		{"csat_unanswered", "Conversations in which a rating was asked for and none was given.", metric.Unanswered},
 		{"success_judged", "Conversations to which the assistant's success criteria apply.", metric.Judged},
 		{"succeeded", "Conversations that met the assistant's success criteria.", metric.Succeeded},
-		{"failed", "Conversations that did not meet them.", metric.Failed},
+		{"failed", "Conversations that did not meet the assistant's success criteria.", metric.Failed},
 	} {
 		all = append(all, Measure{
 			Name: x.name, Title: x.is.Words(), Definition: x.definition, Unit: Counts, Groups: byDimension, Over: true,
@@ -175,7 +175,7 @@ func timeMeasures() (all []Measure) {
 	} {
 		all = append(all, Measure{
 			Name: x.name, Title: x.title, Unit: Times, Groups: byDimension, Over: true, needs: Needs{times: true},
-			Definition: "Time from the user's message to the answer, over turns that the assistant answered; continuous percentile.",
+			Definition: x.title + ": time from the user's message to the answer, over turns that the assistant answered; continuous percentile.",
 			value: func(f *Figures, p *part) Figure {
 				out := Figure{Value: f.percentile(&p.tally.Response, p.filter, x.p), N: p.tally.Response.N}
 				if low, high, ok := p.tally.Response.Interval(x.p); ok {
@@ -197,7 +197,7 @@ func timeMeasures() (all []Measure) {
 		},
 	}, Measure{
 		Name: "answered_turns", Title: "Answered turns", Unit: Counts, Groups: byDimension, Over: true,
-		Definition: "Turns that the assistant answered, and of which it is known how long that took.",
+		Definition: "Turns that the assistant answered and whose response time is known.",
 		needs:      Needs{times: true},
 		value: func(f *Figures, p *part) Figure {
 			return counted(p.tally.Response.N, f.turns(p.filter, 0))
@@ -249,7 +249,7 @@ func flowMeasures() (all []Measure) {
 		{"flow_lost", "Ended inside the flow", metric.FlowLost},
 		{"flow_escalated", "Escalated inside the flow", metric.FlowEscalated},
 	} {
-		all = append(all, flow(x.name, x.title, "Conversations in which that happened to the flow at least once.", func(f *Figures, p *part) Figure {
+		all = append(all, flow(x.name, x.title, x.title+": conversations in which that happened at least once.", func(f *Figures, p *part) Figure {
 			return counted(p.flow.Count(x.how), f.flowLink(f.Filter, p.group, x.how))
 		}))
 	}

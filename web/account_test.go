@@ -519,6 +519,9 @@ func TestReadingTokens(t *testing.T) {
 		},
 		"admin": {"/overview": 200, "/conversations": 200, "/admin": 200, "/account": 403},
 	}
+	if _, body, head := get(t, client(t), "GET", o.url+"/admin", "Authorization", "Bearer "+secrets["analytics_viewer"]); head.Get("Content-Type") != "application/problem+json" || !strings.Contains(body, `"status":403`) {
+		t.Errorf("a program is answered %s", body)
+	}
 	for role, paths := range want {
 		for path, status := range paths {
 			if got, body, _ := get(

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -45,7 +46,8 @@ func (s *server) loadUser(next http.Handler) http.Handler {
 		var u access.Account
 		var session conversation.UUID
 		var err error
-		if scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		if isProgram(r) {
+			_, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			var refused bool
 			if u, refused, err = s.program(w, r, strings.TrimSpace(secret)); refused {
 				return
@@ -66,6 +68,25 @@ func (s *server) loadUser(next http.Handler) http.Handler {
 	})
 }
 
+// isProgram tells a request that shows a token: answers are for a program.
+func isProgram(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer")
+}
+
+// problem answers a program as RFC 9457 has it.
+func problem(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
+	b, err := json.Marshal(map[string]any{
+		"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": r.URL.Path,
+	})
+	if err != nil { // of texts and a number
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(b) // the client may be gone
+}
+
 // program returns who a token stands for: programs may read but not change anything. It answers itself when the token
 // is refused.
 func (s *server) program(
@@ -77,15 +98,15 @@ func (s *server) program(
 	case errors.Is(err, queries.ErrNotFound):
 		s.refuse(r, "the token is not valid")
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		http.Error(w, "This token has expired, was revoked or is unknown.", http.StatusUnauthorized)
+		problem(w, r, http.StatusUnauthorized, "Unauthorized", "This token has expired, was revoked or is unknown.")
 		return u, true, nil
 	case err != nil:
 		return u, false, err
 	case t.Role == "ingest" || r.Method != http.MethodGet && r.Method != http.MethodHead:
 		s.refuse(r, "the token "+t.Name+" may not do that")
-		http.Error(
-			w, "This token may not do that: its role is "+t.Role+", and tokens change nothing here.",
-			http.StatusForbidden,
+		problem(
+			w, r, http.StatusForbidden, "Forbidden",
+			"This token may not do that: its role is "+t.Role+", and tokens change nothing here.",
 		)
 		return u, true, nil
 	}

@@ -232,9 +232,12 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case queries.Temporary(err):
 		s.Log.WarnContext(r.Context(), "the database does not answer", "error", err)
 		w.Header().Set("Retry-After", "5")
-		http.Error(
-			w, "The database does not answer at the moment. Try again in a few seconds.", http.StatusServiceUnavailable,
-		)
+		away := "The database does not answer at the moment. Try again in a few seconds."
+		if isProgram(r) {
+			problem(w, r, http.StatusServiceUnavailable, "Unavailable", away)
+			return
+		}
+		http.Error(w, away, http.StatusServiceUnavailable)
 		return
 	default:
 		s.Log.ErrorContext(r.Context(), "a page failed", "error", err, "route", r.Pattern)
@@ -245,6 +248,10 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *server) message(w http.ResponseWriter, r *http.Request, status int, m views.Message) {
+	if isProgram(r) {
+		problem(w, r, status, m.Heading, m.Text)
+		return
+	}
 	m.Title = m.Heading
 	if err := s.render(w, r, status, views.MessagePage(m)); err != nil {
 		s.Log.ErrorContext(r.Context(), "an error page failed", "error", err)

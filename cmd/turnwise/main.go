@@ -75,7 +75,7 @@ type cli struct {
 	Demo        demoCmd        `cmd:"" help:"Generate believable conversations and store them."`
 	Export      exportCmd      `cmd:"" help:"Write conversations, turns, messages or events as a file."`
 	Rebuild     rebuildCmd     `cmd:"" help:"Fold all stored events again; ingest may go on."`
-	Token       tokenCmd       `cmd:"" help:"Make, list and revoke tokens for ingest."`
+	Token       tokenCmd       `cmd:"" help:"Create, list and revoke tokens of programs."`
 	Reader      readerCmd      `cmd:"" help:"Make, list and drop logins of the database for BI tools, which only read."`
 	Schema      schemaCmd      `cmd:"" help:"Write the tables of other products as SQL."`
 	Markers     markersCmd     `cmd:"" help:"Upload and list the markers that Rasa's files define, and write their statistics."`

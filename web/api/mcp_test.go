@@ -134,7 +134,7 @@ func TestTools(t *testing.T) {
 	}{
 		{"query_figures", map[string]any{"measure": "x"}, "is no measure"},
 		{"query_figures", map[string]any{"measure": "csat", "filter": "foo=1"}, "is no field"},
-		{"query_figures", map[string]any{"measure": "csat", "group": "flow"}, "is told apart by"},
+		{"query_figures", map[string]any{"measure": "csat", "group": "flow"}, "must be assistant"},
 		{"query_figures", map[string]any{"measure": "csat", "timezone": "Mars"}, "IANA"},
 		{"get_conversation", map[string]any{"id": "x"}, "UUID"},
 		{"get_conversation", map[string]any{"id": "0d3c6a50-6d5b-4f3a-9f7e-2f8f1c1f9a11"}, "nothing here"},
