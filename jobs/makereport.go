@@ -124,6 +124,9 @@ func (s *sending) buildPage(ctx context.Context, b *files, subject, query string
 			return err
 		}
 	}
+	if s.schedule.Destination == "chat" && s.run.TestFor == "" {
+		return keepChatMessage(b, &d, s.schedule.Name)
+	}
 	if !s.byMail() {
 		return nil
 	}

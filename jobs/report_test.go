@@ -394,6 +394,61 @@ func (h *warehouse) set(answer int) {
 	h.answer = answer
 }
 
+// TestChat: a channel gets the headline figures of a page, as they are on it, and none of what was said.
+func TestChat(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	var mu sync.Mutex
+	var said []string
+	answer := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil || r.URL.Path != "/hooks/s3cret" || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%v %s %v", err, r.URL, r.Header)
+		}
+		w.WriteHeader(answer)
+		if answer == http.StatusOK {
+			said = append(said, string(b))
+		}
+	}))
+	t.Cleanup(server.Close)
+	feed(t, o.pool, demo.New(demo.Options{Conversations: 60, Days: 6, Until: noon.Add(-3 * time.Hour), Seed: 9}).Next)
+	x := queries.Schedule{
+		Name: "Figures", Page: "overview", Query: "range=30d", Formats: []string{"html"}, Destination: "chat",
+		Target: queries.Target{URL: server.URL},
+	}
+	secrets, err := json.Marshal(jobs.Secrets{URL: server.URL + "/hooks/s3cret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Sealed, err = o.sent.Box.Seal(string(secrets), jobs.SecretPlace(x)); err != nil {
+		t.Fatal(err)
+	}
+	o.keep(x)
+	mu.Lock()
+	answer = http.StatusBadGateway // it is tried again
+	mu.Unlock()
+	for range 4 {
+		o.work()
+		o.set(o.clock().Add(time.Hour))
+		mu.Lock()
+		answer = http.StatusOK
+		mu.Unlock()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(said) == 0 {
+		t.Fatal("nothing was said")
+	}
+	var m struct{ Text string }
+	if err := json.Unmarshal([]byte(said[0]), &m); err != nil || !strings.HasPrefix(m.Text, "Figures: Last 30 days") ||
+		!strings.Contains(m.Text, "• Conversations: 60") || !strings.Contains(m.Text, "• Containment: ") || !strings.Contains(m.Text, "/overview?range=30d") {
+		t.Errorf("it says %s", said[0])
+	}
+}
+
 // TestIncrement: each run of an incremental export has what is new since the last that arrived, whatever arrives late
 // and whichever run fails: nothing is missed, nothing comes twice.
 func TestIncrement(t *testing.T) {

@@ -36,6 +36,7 @@ type Secrets struct {
 	Headers map[string]string `json:"headers,omitempty"` // of http
 	Sign    string            `json:"sign,omitempty"`    // key of the signature
 	Key     string            `json:"key,omitempty"`     // of s3
+	URL     string            `json:"url,omitempty"`     // of a chat channel: who knows it may write there
 }
 
 // send hands the run to one recipient. An *metric.InputError is one that another try does not mend.
@@ -61,12 +62,14 @@ func (s *sending) send(ctx context.Context, d queries.Delivery) error {
 	switch s.schedule.Destination {
 	case "http":
 		return s.post(ctx, secrets)
+	case "chat":
+		return s.say(ctx, secrets)
 	case "folder":
 		return s.put(ctx)
 	case "s3":
 		return s.upload(ctx, secrets)
 	}
-	return &metric.InputError{Field: "destination", Msg: "is one of mail, http, folder, s3"}
+	return &metric.InputError{Field: "destination", Msg: "is one of mail, http, folder, s3, chat"}
 }
 
 // MailClient returns who hands mail over.
@@ -266,6 +269,11 @@ func (s *sending) post(ctx context.Context, secrets Secrets) error {
 	if secrets.Sign != "" {
 		req.Header.Set("Turnwise-Signature", "t="+at+",v1="+hex.EncodeToString(mac.Sum(nil)))
 	}
+	return s.request(req)
+}
+
+// request sends a request. What the same request would meet again is an *metric.InputError.
+func (s *sending) request(req *http.Request) error {
 	resp, err := s.Internal.client().Do(req)
 	if err != nil {
 		return s.unreached(err)

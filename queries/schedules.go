@@ -28,7 +28,7 @@ type Schedule struct {
 	Formats     []string
 	Schedule    string
 	Zone        string
-	Destination string // mail, http, folder, s3
+	Destination string // mail, http, folder, s3, chat
 	Target      Target
 	Sealed      []byte `db:"secret"`
 	IfEmpty     string // send, skip, say
@@ -91,7 +91,7 @@ func (t Target) Everybody() []string {
 type Target struct {
 	Recipients []string         `json:"recipients,omitempty"` // of mail
 	Groups     []RecipientGroup `json:"groups,omitempty"`     // further ones
-	URL        string           `json:"url,omitempty"`        // of http, or the endpoint of s3
+	URL        string           `json:"url,omitempty"`        // of http, the endpoint of s3, or of a chat what of its address is no secret
 	Headers    []string         `json:"headers,omitempty"`    // names, whose values are secret
 	Folder     string           `json:"folder,omitempty"`
 	Bucket     string           `json:"bucket,omitempty"`

@@ -96,8 +96,11 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 			Incremental: x.Incremental, Kept: len(x.Sealed) > 0,
 			Formats: map[string]bool{},
 		}
-		if m.URL = t.URL; x.Destination == "s3" {
+		switch m.URL = t.URL; x.Destination {
+		case "s3":
 			m.URL, m.S3 = "", t.URL
+		case "chat":
+			m.URL, m.Chat = "", t.URL
 		}
 		for _, f := range x.Formats {
 			m.Formats[f] = true
@@ -272,7 +275,7 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := parseTarget(r, x)
+	secrets, err := parseTarget(r, x, was)
 	if err != nil {
 		return err
 	}
@@ -287,8 +290,8 @@ func (s *server) parseSchedule(r *http.Request, x *queries.Schedule) error {
 	}
 	if at, err := url.Parse(x.Target.URL); err == nil && x.Target.URL != "" {
 		field := "url"
-		if x.Destination == "s3" {
-			field = "s3"
+		if x.Destination == "s3" || x.Destination == "chat" {
+			field = x.Destination
 		}
 		if err := s.Internal.Admits(r.Context(), at); err != nil {
 			return &metric.InputError{Field: field, Msg: err.Error()}
@@ -329,7 +332,12 @@ func checkContent(r *http.Request, x *queries.Schedule) error {
 			return &metric.InputError{Field: "formats", Msg: "are some of " + strings.Join(known, ", ")}
 		}
 	}
-	if len(x.Formats) == 0 || x.Destination != "mail" && slices.Equal(x.Formats, []string{"html"}) {
+	if x.Destination == "chat" {
+		if x.Formats = []string{"html"}; x.Page == "" {
+			return &metric.InputError{Field: "destination", Msg: "chats get pages of figures: send rows by mail or to a server"}
+		}
+	}
+	if len(x.Formats) == 0 || x.Destination != "chat" && x.Destination != "mail" && slices.Equal(x.Formats, []string{"html"}) {
 		return &metric.InputError{Field: "formats", Msg: "choose at least one file"}
 	}
 	if !slices.Contains([]string{"send", "say", "skip"}, x.IfEmpty) {
@@ -367,7 +375,7 @@ func (s *server) parseTimes(x *queries.Schedule, was queries.Schedule) (runs int
 
 // seal keeps the secrets of a schedule, those that it had where none are told and it goes to the same place.
 func (s *server) seal(x *queries.Schedule, was queries.Schedule, secrets jobs.Secrets) error {
-	if secrets.Key == "" && secrets.Sign == "" && len(secrets.Headers) == 0 {
+	if secrets.Key == "" && secrets.Sign == "" && secrets.URL == "" && len(secrets.Headers) == 0 {
 		if jobs.SecretPlace(*x) != jobs.SecretPlace(was) {
 			x.Sealed = nil
 		} else if x.Destination == "http" && x.Sealed != nil {
@@ -436,7 +444,7 @@ func parseHeaders(text string) (all map[string]string, names []string, err error
 }
 
 // parseTarget reads where to.
-func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, err error) {
+func parseTarget(r *http.Request, x *queries.Schedule, was queries.Schedule) (secrets jobs.Secrets, err error) {
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	x.Target = queries.Target{}
 	web := func(field, text string) error {
@@ -462,6 +470,19 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 			return secrets, err
 		}
 		secrets.Sign = p("sign")
+	case "chat":
+		if p("chat") == "" && was.Destination == "chat" && len(x.Sealed) > 0 {
+			x.Target.URL = was.Target.URL
+			return secrets, nil // the address that is kept
+		}
+		if err := web("chat", p("chat")); err != nil {
+			return secrets, err
+		}
+		at, err := url.Parse(p("chat"))
+		if err != nil {
+			return secrets, err
+		}
+		secrets.URL, x.Target.URL = p("chat"), at.Scheme+"://"+at.Host // the rest is a secret
 	case "folder":
 		x.Target.Folder = strings.TrimPrefix(path.Clean("/"+p("folder")), "/")
 	case "s3":
@@ -474,7 +495,7 @@ func parseTarget(r *http.Request, x *queries.Schedule) (secrets jobs.Secrets, er
 			return secrets, &metric.InputError{Field: "bucket", Msg: "and access key are needed"}
 		}
 	default:
-		return secrets, &metric.InputError{Field: "destination", Msg: "is one of mail, http, folder, s3"}
+		return secrets, &metric.InputError{Field: "destination", Msg: "is one of mail, http, folder, s3, chat"}
 	}
 	return secrets, nil
 }

@@ -74,6 +74,8 @@ func scheduleRow(x queries.Schedule) views.ScheduleRow {
 		for _, g := range x.Target.Groups {
 			row.To = strings.TrimPrefix(row.To+"; "+strings.Join(g.Recipients, ", ")+" (only "+g.Words()+")", "; ")
 		}
+	case "chat":
+		row.To = "chat, " + x.Target.URL
 	case "http":
 		row.To = x.Target.URL
 	case "folder":

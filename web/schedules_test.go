@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"html"
 	"io"
 	"log/slog"
@@ -226,6 +227,51 @@ func TestSchedules(t *testing.T) {
 				t.Errorf("%s %s: %d, not %q", destination, address, status, why)
 			}
 		}
+	}
+	// A chat channel's address is a secret as a whole.
+	chat := url.Values{
+		"name": {"Monday figures"}, "page": {"overview"}, "query": {"range=7d"}, "schedule": {"mondays 8:00"}, "zone": {"UTC"},
+		"destination": {"chat"}, "chat": {"https://hooks.slack.com/services/T0/B0/hunter3"}, "if_empty": {"send"},
+	}
+	status, _, chatAt := post(c, "/reports", chat)
+	chatAt, _, _ = strings.Cut(chatAt, "?")
+	channel, err := conversation.ParseUUID(strings.TrimPrefix(chatAt, "/reports/"))
+	if err != nil || status != 303 {
+		t.Fatal(status, chatAt, err)
+	}
+	for _, path := range []string{chatAt, "/reports/edit?of=" + channel.String(), "/reports"} {
+		if _, body, _ := get(t, c, "GET", server.URL+path); strings.Contains(body, "hunter3") || !strings.Contains(body, "https://hooks.slack.com") {
+			t.Errorf("%s shows the secret, or not where it goes", path)
+		}
+	}
+	kept, err := queries.ScheduleByID(t.Context(), pool, channel)
+	if err != nil || strings.Contains(fmt.Sprintf("%+v", kept.Target), "hunter3") {
+		t.Errorf("%+v %v", kept.Target, err)
+	}
+	chat.Set("id", channel.String())
+	chat.Set("revision", "1")
+	chat.Set("chat", "")
+	if status, body, _ := post(c, "/reports", chat); status != 303 {
+		t.Errorf("with the address that is kept: %d %.300s", status, body)
+	}
+	if x, err := queries.ScheduleByID(t.Context(), pool, channel); err != nil || string(x.Sealed) != string(kept.Sealed) || len(x.Sealed) == 0 {
+		t.Errorf("the address is not kept: %+v %v", x, err)
+	}
+	chat.Del("id")
+	for address, why := range map[string]string{
+		"": "is an address", "https://127.0.0.1/x": "private network", "https://user:pass@hooks.example.org/x": "is an address",
+	} {
+		chat.Set("chat", address)
+		if status, body, _ := post(c, "/reports", chat); status != 422 || !strings.Contains(body, why) {
+			t.Errorf("chat at %q: %d, not %q", address, status, why)
+		}
+	}
+	chat.Set("chat", "https://hooks.example.org/x")
+	chat.Del("page")
+	chat.Set("grain", "message")
+	chat.Set("formats", "csv")
+	if status, body, _ := post(c, "/reports", chat); status != 422 || !strings.Contains(body, "chats get pages of figures") {
+		t.Errorf("rows to a chat: %d", status)
 	}
 	// How often, and to how many.
 	often := maps.Clone(upload)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -324,6 +326,11 @@ type tokenListCmd struct{}
 func (tokenListCmd) Run(c *cli) error {
 	return c.with(func(pool *pgxpool.Pool) error {
 		tokens, err := queries.Tokens(c.ctx, pool)
+		if err != nil || len(tokens) == 0 {
+			return err
+		}
+		table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "ID\tBEGINS WITH\tSTATE\tROLES\tNAME\tONLY\tASSISTANT\tEXPIRES")
 		for _, t := range tokens {
 			state := "active"
 			switch {
@@ -332,12 +339,16 @@ func (tokenListCmd) Run(c *cli) error {
 			case t.ExpiresAt != nil && t.ExpiresAt.Before(time.Now()):
 				state = "expired"
 			}
+			expires := "never"
+			if t.ExpiresAt != nil {
+				expires = t.ExpiresAt.UTC().Format(time.DateOnly)
+			}
 			fmt.Fprintf(
-				c.stdout, "%s  %-12s %-9s %-16s %s, assistant %s\n", t.ID, t.Prefix, state, strings.Join(t.Roles, ","), t.Name,
-				t.Assistant,
+				table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Prefix, state, strings.Join(t.Roles, ","), t.Name,
+				cmp.Or(strings.Join(t.Assistants, ","), "all"), cmp.Or(t.Assistant, "-"), expires,
 			)
 		}
-		return err
+		return table.Flush()
 	})
 }
 
@@ -355,6 +366,9 @@ func (t *tokenRevokeCmd) Run(c *cli) error {
 			name, err := queries.RevokeToken(c.ctx, tx, id, time.Now())
 			if errors.Is(err, queries.ErrNotFound) {
 				err = errors.New("there is no such active token")
+			}
+			if err == nil {
+				fmt.Fprintf(c.stdout, "revoked %s\n", name)
 			}
 			return deed{act: queries.AuditTokenRevoked, id: id.String(), name: name}, err
 		})

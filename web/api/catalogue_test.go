@@ -75,6 +75,9 @@ func (s *service) held(link string) int64 {
 
 // TestFigures: every measure answers alone, by every group and over time, and each link holds what its figure says.
 func TestFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: long; it runs without the race detector")
+	}
 	t.Parallel()
 	s, _ := deskService(t, nil)
 	var list api.MeasureList
