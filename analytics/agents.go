@@ -20,7 +20,7 @@ type Agents struct {
 	Waits             Times    `json:"waits" doc:"Stretches of waiting that are over."`
 	Unanswered        int64    `json:"unanswered" doc:"Stretches of waiting that are over, and after which no agent wrote."`
 	FirstResponse     Times    `json:"first_response" doc:"From the start of waiting to the first message of an agent."`
-	AgentsByMessages  []Agent  `json:"agents"`
+	Desk              []Agent  `json:"agents" doc:"Those with most messages first."`
 	ConversationsWith int64    `json:"conversations_with_agents"`
 }
 
@@ -107,13 +107,13 @@ func (q Question) Agents(ctx context.Context) (a Agents, err error) {
 		}
 	}
 	a.Waits, a.FirstResponse, a.ConversationsWith = times(waits), times(responses), int64(len(with))
-	a.AgentsByMessages = []Agent{}
+	a.Desk = []Agent{}
 	for _, id := range slices.Sorted(maps.Keys(agents)) {
 		x := agents[id]
-		a.AgentsByMessages = append(a.AgentsByMessages, Agent{
+		a.Desk = append(a.Desk, Agent{
 			id, int64(len(x.conversations)), x.messages, times(x.first), times(x.handling),
 		})
 	}
-	slices.SortStableFunc(a.AgentsByMessages, func(a, b Agent) int { return cmp.Compare(b.Messages, a.Messages) })
+	slices.SortStableFunc(a.Desk, func(a, b Agent) int { return cmp.Compare(b.Messages, a.Messages) })
 	return a, nil
 }

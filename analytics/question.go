@@ -126,7 +126,7 @@ func (q Question) within(from, until time.Time) Question {
 // counted are the conversations and people of the range as the pages count them.
 type counted struct {
 	conversations []int64 // by stretch
-	all, engaged  int64
+	all           int64
 	users         metric.Users
 	bots          int // assistants with conversations
 }
@@ -150,7 +150,6 @@ func (q Question) count(ctx context.Context) (c counted, err error) {
 		n := cell.Tally.Count(metric.All)
 		c.conversations[spanOf(spans, cell.At)] += n
 		c.all += n
-		c.engaged += cell.Tally.Count(metric.Engaged)
 		if n > 0 {
 			bots[cell.Assistant] = true
 		}

@@ -401,7 +401,7 @@ func (k *making) agents(a *Agents) {
 		add(x.name+"_p90", "", x.t.P90Seconds, x.t.Count)
 	}
 	table := dashboard.Breakdown{Title: "Agent", Head: []string{"Conversations", "Messages", "First response, median", "Handling, median"}}
-	for _, x := range a.AgentsByMessages {
+	for _, x := range a.Desk {
 		table.Rows = append(table.Rows, dashboard.BreakdownRow{Name: x.AgentID, Values: []dashboard.Value{
 			dashboard.Count(x.Conversations, ""), dashboard.Count(x.Messages, ""), seconds(x.FirstResponse.MedianSeconds),
 			seconds(x.Handling.MedianSeconds),

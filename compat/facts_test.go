@@ -3,8 +3,6 @@ package compat_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"turnwise/compat"
 	"turnwise/conversation"
 	"turnwise/ingest"
+	"turnwise/ingest/feedtest"
 	"turnwise/ingest/neutral"
 	"turnwise/marker"
 	"turnwise/queries"
@@ -227,20 +226,8 @@ func mark(t *testing.T, pool *pgxpool.Pool, assistant, file string) {
 // put stores bodies, all of which must fit.
 func put(t *testing.T, pool *pgxpool.Pool, of ingest.Source, bodies ...string) {
 	t.Helper()
-	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
-	src, err := w.Open(t.Context(), of)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	counts, err := w.Run(t.Context(), src, ingest.Bodies(func() (ingest.Body, error) {
-		if n++; n > len(bodies) {
-			return ingest.Body{}, io.EOF
-		}
-		return ingest.Body{Bytes: []byte(bodies[n-1])}, nil
-	}), ingest.Options{})
-	if err != nil || counts.Rejected > 0 {
-		t.Fatal(counts, err)
+	if _, counts := feedtest.Feed(t, pool, of, bodies...); counts.Rejected > 0 {
+		t.Fatal(counts)
 	}
 }
 

@@ -1,10 +1,7 @@
 package doctor_test
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +10,7 @@ import (
 
 	"turnwise/doctor"
 	"turnwise/ingest"
+	"turnwise/ingest/feedtest"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 )
@@ -22,21 +20,8 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 // send stores bodies as of a source of a kind, and returns the source.
 func send(t *testing.T, pool *pgxpool.Pool, kind string, bodies ...string) int64 {
 	t.Helper()
-	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
 	neutral, _ := ingest.FormatNamed("neutral")
-	src, err := w.Open(t.Context(), ingest.Source{Name: kind, Kind: kind, Assistant: "a", Format: neutral})
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := 0
-	if _, err := w.Run(context.Background(), src, ingest.Bodies(func() (ingest.Body, error) {
-		if i++; i > len(bodies) {
-			return ingest.Body{}, io.EOF
-		}
-		return ingest.Body{Bytes: []byte(bodies[i-1])}, nil
-	}), ingest.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	src, _ := feedtest.Feed(t, pool, ingest.Source{Name: kind, Kind: kind, Assistant: "a", Format: neutral}, bodies...)
 	return src.ID
 }
 

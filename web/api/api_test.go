@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +20,7 @@ import (
 	"turnwise/access"
 	"turnwise/conversation"
 	"turnwise/ingest"
+	"turnwise/ingest/feedtest"
 	"turnwise/queries"
 	"turnwise/queries/dbtest"
 	"turnwise/queries/figures"
@@ -131,21 +131,8 @@ func (s *service) get(path string, into any) {
 // feed stores bodies of a format.
 func feed(t *testing.T, pool *pgxpool.Pool, format string, bodies ...string) {
 	t.Helper()
-	w := ingest.NewWriter(pool, slog.New(slog.DiscardHandler))
 	wire, _ := ingest.FormatNamed(format)
-	src, err := w.Open(t.Context(), ingest.Source{Name: "test " + format, Kind: "http", Assistant: "default", Format: wire})
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := 0
-	if _, err := w.Run(context.Background(), src, ingest.Bodies(func() (ingest.Body, error) {
-		if i++; i > len(bodies) {
-			return ingest.Body{}, io.EOF
-		}
-		return ingest.Body{Bytes: []byte(bodies[i-1])}, nil
-	}), ingest.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	feedtest.Feed(t, pool, ingest.Source{Name: "test " + format, Kind: "http", Assistant: "default", Format: wire}, bodies...)
 	if err := figures.LinkPersons(t.Context(), pool); err != nil { // as the job does a moment later
 		t.Fatal(err)
 	}
