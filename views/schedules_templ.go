@@ -1560,7 +1560,7 @@ func ScheduleFormPage(m ScheduleForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 133, "\">open it</a> and choose “On a schedule” there. A range such as the last 7 days counts back from when it is sent.</p></div><fieldset><legend>As</legend> ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 133, "\">open it</a> and choose “On a schedule” there. A range such as the last 7 days counts back from when it is sent.</p></div><fieldset class=\"not-chat\"><legend>As</legend> ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -30,7 +30,7 @@ func (s *server) routes() http.Handler {
 	}
 	programs, tools := s.programs()
 	r.Mount("/api/v1", programs)
-	r.Method(http.MethodPost, "/mcp", tools)
+	r.Handle("/mcp", tools) // which says itself what it takes
 	r.Group(func(r chi.Router) {
 		r.Use(middleware.Compress(5, "text/html"), s.sessions.LoadAndSave, s.loadUser, s.legible)
 		r.NotFound(s.handle(s.notFound))

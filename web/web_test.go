@@ -290,7 +290,7 @@ func TestRights(t *testing.T) {
 		"GET /api/v1/ingest/rasa":             {404, 404, 404, 404, 404},
 		"GET /api/v1/ingest/events":           {404, 404, 404, 404, 404},
 		"POST /mcp":                           {401, 401, 401, 401, 401},
-		"GET /mcp":                            {404, 404, 404, 404, 404},
+		"GET /mcp":                            {401, 401, 401, 401, 401},
 		"GET /static/x/nothing.css":           {404, 404, 404, 404, 404},
 		"GET /conversations?from=x":           {303, 403, 400, 400, 400},
 		"GET /conversations/:id":              {303, 403, 404, 404, 404},

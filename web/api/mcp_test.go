@@ -74,6 +74,9 @@ func TestTools(t *testing.T) {
 			t.Errorf("%q is let in", role)
 		}
 	}
+	if resp, err := (&http.Client{Transport: bearer{s.tokens["admin"]}}).Get(s.url + "/mcp"); err != nil || resp.StatusCode != 405 {
+		t.Errorf("a stream of events, of which there are none: %v %v", resp, err)
+	}
 	session, err := s.connect("admin")
 	if err != nil {
 		t.Fatal(err)
