@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"turnwise/dashboard"
@@ -118,13 +119,14 @@ func contentOf(r Report) (c content) {
 type making struct {
 	Question
 	made   *Made
+	custom bool
 	answer map[string]dashboard.MeasureAnswer
 }
 
 // Make makes a report; far is told how far it is, from 0 to 1.
 func (q Question) Make(ctx context.Context, r Report, far func(done float64)) (m Made, err error) {
 	m.Page = dashboard.Document{Name: "report", Page: r.Title, Filter: q.filter}
-	k := &making{q, &m, map[string]dashboard.MeasureAnswer{}}
+	k := &making{q, &m, r.Type == "custom", map[string]dashboard.MeasureAnswer{}}
 	what := contentOf(r)
 	steps, done := 1+len(what.cards)+len(what.charts)+len(what.groups), 0
 	step := func() { done++; far(float64(done) / float64(steps)) }
@@ -156,6 +158,14 @@ func (q Question) Make(ctx context.Context, r Report, far func(done float64)) (m
 		m.Page.Charts = nil
 	}
 	return m, nil
+}
+
+// titleOf is what a measure is called: in a report whose measures are all defined as that API does, without saying so.
+func (k *making) titleOf(m *dashboard.Measure) string {
+	if k.custom {
+		return m.Title
+	}
+	return strings.TrimSuffix(m.Title, " (General Bots)")
 }
 
 // ask asks for a measure.
@@ -201,7 +211,7 @@ func (k *making) card(ctx context.Context, name string) error {
 		return err
 	}
 	f := a.Total.Figure
-	c := dashboard.Card{Name: a.Measure.Title, Formula: a.Measure.Definition, Value: f.Value, Rate: f.Rate}
+	c := dashboard.Card{Name: k.titleOf(&a.Measure), Formula: a.Measure.Definition, Value: f.Value, Rate: f.Rate}
 	if f.Rate != nil {
 		c.Base = dashboard.Note{Text: "n " + strconv.FormatInt(f.N, 10), N: f.N}
 	}
@@ -228,15 +238,15 @@ func (k *making) chart(ctx context.Context, names []string) error {
 			c = dashboard.Chart{
 				ID: "chart" + strconv.Itoa(len(k.made.Page.Charts)), Kind: dashboard.Lines, Unit: a.Measure.Unit,
 				X: dashboard.Ticks(k.Dates, spans, k.Bucket), First: string(k.Bucket), Quiet: "by the " + string(k.Bucket),
-				Title: a.Measure.Title,
+				Title: k.titleOf(&a.Measure),
 			}
 			if c.Unit == dashboard.Counts {
 				c.Kind = dashboard.Stacked
 			}
 		} else {
-			c.Title += " · " + a.Measure.Title
+			c.Title += " · " + k.titleOf(&a.Measure)
 		}
-		s := dashboard.Series{Name: a.Measure.Title, Color: colors[i%len(colors)]}
+		s := dashboard.Series{Name: k.titleOf(&a.Measure), Color: colors[i%len(colors)]}
 		for _, r := range a.Rows {
 			s.Values = append(s.Values, r.Figure.Value)
 		}
@@ -257,7 +267,7 @@ func (k *making) table(ctx context.Context, g grouped) error {
 		if err != nil {
 			return err
 		}
-		b.Head = append(b.Head, a.Measure.Title)
+		b.Head = append(b.Head, k.titleOf(&a.Measure))
 		for _, r := range a.Rows {
 			at := slices.IndexFunc(b.Rows, func(x dashboard.BreakdownRow) bool { return x.Name == r.Group })
 			if at < 0 {

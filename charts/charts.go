@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
@@ -247,6 +248,19 @@ func label(color string, size int) *opts.AxisLabel {
 
 var no, yes = opts.Bool(false), opts.Bool(true)
 
+// besideLines is the room at the right of lines, in pixels, in which their names stand.
+func besideLines(c *dashboard.Chart) string {
+	const (
+		least, most = 78, 150
+		letter, gap = 5.8, 12 // of the labels' font
+	)
+	longest := 0
+	for _, s := range c.Series {
+		longest = max(longest, utf8.RuneCountInString(s.Name))
+	}
+	return strconv.Itoa(min(most, max(least, int(gap+letter*float64(longest)))))
+}
+
 // axes are those of charts over time.
 func axes(c *dashboard.Chart, s scale) []charts.GlobalOpts {
 	x := make([]string, len(c.X))
@@ -258,7 +272,7 @@ func axes(c *dashboard.Chart, s scale) []charts.GlobalOpts {
 	beside := label("--ink-3", 11)
 	beside.Formatter = useLabels
 	pointer := "line"
-	right, top := "78", "10"
+	right, top := besideLines(c), "10"
 	if c.Kind == dashboard.Stacked {
 		pointer, right = "shadow", "8"
 	}
