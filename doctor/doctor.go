@@ -264,7 +264,21 @@ func (d *Diagnosis) behind(ctx context.Context, db queries.DB) error {
 }
 
 // delivery tells whether what is to leave can.
-func (d *Diagnosis) delivery(ctx context.Context, db queries.DB, _ time.Time) error {
+func (d *Diagnosis) delivery(ctx context.Context, db queries.DB, now time.Time) error {
+	hooks, err := queries.OutgoingWebhooks(ctx, db)
+	if err != nil {
+		return err
+	}
+	if len(hooks) > 0 {
+		failing, err := queries.FailingOutgoingWebhooks(ctx, db, now.Add(-time.Hour))
+		if err != nil {
+			return err
+		}
+		d.Say(len(failing) == 0, "outgoing webhooks: %d, of which %d have failed for more than an hour, or stopped", len(hooks), len(failing))
+		for _, name := range failing {
+			d.Say(false, "outgoing webhook %q takes no messages; its page under Admin › Outgoing webhooks says why", name)
+		}
+	}
 	all, err := queries.Schedules(ctx, db, nil)
 	if err != nil || len(all) == 0 {
 		return err

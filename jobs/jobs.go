@@ -59,7 +59,9 @@ var waiting = []rivertype.JobState{
 const (
 	longQueue   = "long"
 	reportQueue = "reports"
-	allQueues   = "*"
+	// webhookQueue is for webhooks, of which some may wait for addresses that do not answer.
+	webhookQueue = "webhooks"
+	allQueues    = "*"
 )
 
 // rollUpEvery is how often marked hours are looked for. Pages count what is not rolled up yet from the
@@ -86,12 +88,15 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 		Reports: cfg.Reports, pool: cfg.Pool, zone: cfg.Zone, log: cfg.Log, now: cfg.Now,
 	})
 	river.AddWorker(workers, &AnalyticsReportWorker{pool: cfg.Reports.Pages, site: cfg.Reports.URL, now: cfg.Now})
+	river.AddWorker(workers, &WebhooksWorker{pool: cfg.Pool, site: cfg.Reports.URL, zone: cfg.Zone, now: cfg.Now})
+	river.AddWorker(workers, &WebhookWorker{Reports: cfg.Reports, pool: cfg.Pool, log: cfg.Log, now: cfg.Now})
 	river.AddWorker(workers, &FoldWorker{pool: cfg.Pool, stored: cfg.Fold, now: cfg.Now})
 	stopping := new(atomic.Bool)
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		Logger: slog.New(quieter{cfg.Log.Handler(), stopping}),
 		Queues: map[string]river.QueueConfig{
 			river.QueueDefault: {MaxWorkers: 4}, longQueue: {MaxWorkers: 2}, reportQueue: {MaxWorkers: 16},
+			webhookQueue: {MaxWorkers: 16},
 		},
 		Workers:                     workers,
 		CompletedJobRetentionPeriod: time.Hour,
@@ -132,6 +137,10 @@ var Periodics = []Periodic{
 		ReportDueArgs{}.Kind(), "starts reports that are due, and tries again what did not arrive", dueEvery,
 		ReportDueArgs{},
 	},
+	{
+		WebhooksArgs{}.Kind(), "finds what outgoing webhooks are to be told, and has each told", webhooksEvery,
+		WebhooksArgs{},
+	},
 	{RetentionArgs{}.Kind(), "deletes what the rules of retention do not keep", retentionEvery, RetentionArgs{}},
 	{WatchExportsArgs{}.Kind(), "looks after exports, and deletes those that expired", watchEvery, WatchExportsArgs{}},
 }
@@ -166,6 +175,8 @@ func (q *Queue) Add(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 	switch args.(type) {
 	case ReportArgs, AnalyticsReportArgs:
 		queue = reportQueue
+	case WebhookArgs:
+		queue = webhookQueue
 	}
 	_, err := q.client.InsertTx(ctx, tx, args, &river.InsertOpts{MaxAttempts: 3, Queue: queue})
 	return err

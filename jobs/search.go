@@ -60,8 +60,11 @@ func (w *IndexTextsWorker) oneByOne(ctx context.Context, cause error) error {
 		if ctx.Err() != nil || queries.Temporary(err) {
 			return err
 		}
-		senders, err := queries.DropSearchMark(ctx, w.pool)
-		if err != nil {
+		var senders int
+		if err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
+			senders, err = queries.DropSearchMark(ctx, tx)
+			return err
+		}); err != nil {
 			return err
 		}
 		w.log.ErrorContext(

@@ -135,6 +135,7 @@ var eraseFactsSQL = []string{
 	`delete from review_acts where sender_id = any(@senders::bigint[])`,
 	`delete from queue_items where sender_id = any(@senders::bigint[])`,
 	`delete from bulk_items where sender_id = any(@senders::bigint[])`,
+	`delete from outgoing_deliveries where sender_id = any(@senders::bigint[])`,
 	`delete from removed_users k using senders s
 		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id
 			and k.person in (s.id, hashtextextended(s.user_id, s.assistant_id))`,

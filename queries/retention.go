@@ -294,6 +294,8 @@ var deleteFactsSQL = []string{
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from bulk_items t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
+	`delete from outgoing_deliveries t using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
+	where t.sender_id = k.sender_id and t.conversation_id = k.id`,
 	`delete from event_originals o using unnest(@senders::bigint[], @ids::uuid[]) as k (sender_id, id)
 	join events e on e.sender_id = k.sender_id and e.conversation_id = k.id and e.at >= @from and e.at < @until
 		where o.sender_id = e.sender_id and o.event_id = e.id`,

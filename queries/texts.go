@@ -135,10 +135,14 @@ func refreshAllTexts(ctx context.Context, db DB) error {
 const dropSearchMarkSQL = `delete from search_marks where id = (select min(id) from search_marks) returning senders`
 
 // DropSearchMark gives up the oldest mark, which cannot be indexed, and returns how many senders it named.
-func DropSearchMark(ctx context.Context, db DB) (int, error) {
-	rows, _ := db.Query(ctx, dropSearchMarkSQL)
+func DropSearchMark(ctx context.Context, tx pgx.Tx) (int, error) {
+	rows, _ := tx.Query(ctx, dropSearchMarkSQL)
 	all, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
-	return len(slices.Concat(all...)), err
+	if err != nil {
+		return 0, err
+	}
+	senders := slices.Concat(all...)
+	return len(senders), MarkOutgoing(ctx, tx, senders)
 }
 
 // changedText is a conversation to be indexed.
@@ -181,6 +185,9 @@ func IndexTexts(ctx context.Context, tx pgx.Tx, limit int) (marks int, err error
 	}
 	slices.Sort(senders)
 	senders = slices.Compact(senders)
+	if err := MarkOutgoing(ctx, tx, senders); err != nil {
+		return 0, err
+	}
 	rows, _ = tx.Query(ctx, changedTextsSQL, pgx.StrictNamedArgs{"senders": senders, "whole": again})
 	changed, err := pgx.CollectRows(rows, pgx.RowToStructByName[changedText])
 	if err != nil {

@@ -159,7 +159,7 @@ func WebhooksPage(m Webhooks) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<header class=\"head\"><h1>Webhooks</h1></header><p class=\"quiet\">An address to which a platform sends what happens, and the mapping that makes events of it.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<header class=\"head\"><h1>Incoming webhooks</h1></header><p class=\"quiet\">An address to which a platform sends what happens, and the mapping that makes events of it.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

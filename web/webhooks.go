@@ -54,7 +54,7 @@ func (s *server) webhooks(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m := views.Webhooks{Page: s.page(r, "Webhooks", "Admin"), Shipped: s.Mappings.Shipped(), HasKey: s.Box != nil}
+	m := views.Webhooks{Page: s.page(r, "Incoming webhooks", "Admin"), Shipped: s.Mappings.Shipped(), HasKey: s.Box != nil}
 	if r.URL.Query().Get("said") == "removed" {
 		m.Said = "The webhook is removed, with the bodies it kept. Its conversations stay."
 	}

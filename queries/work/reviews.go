@@ -103,6 +103,13 @@ func ApplyReviewAction(ctx context.Context, tx pgx.Tx, a Act) (done bool, err er
 	if err != nil {
 		return false, fmt.Errorf("note an act: %w", err)
 	}
+	if a.Kind == ActReview {
+		if now := ParseReview(a.Value).ReviewedAt; now != nil && ParseReview(was).ReviewedAt == nil {
+			if err := queries.TellReviewed(ctx, tx, a.ID, a.Place, a.At); err != nil {
+				return false, err
+			}
+		}
+	}
 	return true, afterwards(ctx, tx, a)
 }
 

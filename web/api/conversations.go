@@ -26,40 +26,15 @@ const (
 
 // ConversationList is the answer of /conversations.
 type ConversationList struct {
-	Data       []Conversation `json:"data" doc:"The newest first."`
-	Total      *int64         `json:"total" doc:"Conversations of the filter, in all pages; null: too many to count them for a search."`
-	TotalExact bool           `json:"total_exact" doc:"false: there are more than total."`
-	Next       *string        `json:"next" doc:"Address of the next page; null: this is the last. The header Link says it too."`
-}
-
-// Conversation is a conversation in a list.
-type Conversation struct {
-	ID               string    `json:"id" format:"uuid"`
-	Link             string    `json:"link" doc:"Its page."`
-	Assistant        string    `json:"assistant"`
-	BotID            string    `json:"bot_id" format:"uuid"`
-	UserID           string    `json:"user_id" format:"uuid" doc:"Of the end user; made from what the platform tells, the same in all conversations with the assistant."`
-	Environment      string    `json:"environment"`
-	Channel          string    `json:"channel"`
-	Version          string    `json:"version"`
-	StartedAt        time.Time `json:"started_at"`
-	LastAt           time.Time `json:"last_at" doc:"Of its last event."`
-	Ended            bool      `json:"ended" doc:"By an end the platform reported, or by idleness."`
-	Outcome          string    `json:"outcome" enum:"open,resolved_confirmed,resolved_assumed,escalated,abandoned,not_engaged"`
-	Escalated        bool      `json:"escalated"`
-	CSAT             *string   `json:"csat" enum:"SATISFIED,UNSATISFIED,UNANSWERED" doc:"null: nobody asked for a rating."`
-	UserMessages     int32     `json:"user_messages"`
-	Turns            int32     `json:"turns"`
-	Events           int32     `json:"events"`
-	Flows            []string  `json:"flows"`
-	ResponseMedianMS *float64  `json:"response_median_ms"`
-	FirstText        string    `json:"first_text" doc:"What the user wrote first; personal data are masked."`
-	Removed          *string   `json:"removed" enum:"texts,events" doc:"What retention removed of it."`
+	Data       []dashboard.Conversation `json:"data" doc:"The newest first."`
+	Total      *int64                   `json:"total" doc:"Conversations of the filter, in all pages; null: too many to count them for a search."`
+	TotalExact bool                     `json:"total_exact" doc:"false: there are more than total."`
+	Next       *string                  `json:"next" doc:"Address of the next page; null: this is the last. The header Link says it too."`
 }
 
 // ConversationDetails is the answer of /conversations/{id}.
 type ConversationDetails struct {
-	Conversation
+	dashboard.Conversation
 	EndedAt          *time.Time      `json:"ended_at"`
 	EndReason        string          `json:"end_reason"`
 	OutcomeBecause   string          `json:"outcome_because"`
@@ -269,8 +244,8 @@ func list(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := ConversationList{Data: []Conversation{}, Total: l.total, TotalExact: l.exact}
-	if out.Data, err = c.summaries(l.rows); err != nil {
+	out := ConversationList{Data: []dashboard.Conversation{}, Total: l.total, TotalExact: l.exact}
+	if out.Data, err = v.Conversations(c.ctx, l.rows, c.URL); err != nil {
 		return nil, err
 	}
 	if l.next != nil {
@@ -287,47 +262,6 @@ func list(c *call) (any, error) {
 	}
 	c.Read(c.r, c.account, queries.AuditListRead, "", len(l.rows))
 	return out, nil
-}
-
-// summaries are conversations as answers have them.
-func (c *call) summaries(rows []queries.ListedConversation) ([]Conversation, error) {
-	persons, err := queries.PersonsOf(c.ctx, c.Pool, rows)
-	if err != nil {
-		return nil, err
-	}
-	bots, err := queries.Bots(c.ctx, c.Pool, c.account.Assistants)
-	if err != nil {
-		return nil, err
-	}
-	uuids := map[string]string{}
-	for _, b := range bots {
-		uuids[b.Name] = b.ID.String()
-	}
-	out := make([]Conversation, len(rows))
-	for i := range rows {
-		out[i] = c.summary(&rows[i], uuids, persons[rows[i].ID])
-	}
-	return out, nil
-}
-
-func (c *call) summary(x *queries.ListedConversation, bots map[string]string, person int64) Conversation {
-	out := Conversation{
-		ID: x.ID.String(), Link: c.URL + "/conversations/" + x.ID.String(), Assistant: x.Assistant, BotID: bots[x.Assistant],
-		UserID: metric.PersonID(person).String(), Environment: x.Environment, Channel: x.Channel, Version: x.Version,
-		StartedAt: x.StartedAt.In(c.zone), LastAt: x.LastAt.In(c.zone),
-		Ended:   !x.ClosesAt.After(c.now),
-		Outcome: queries.OutcomeAt(x.Outcome, x.ClosesAt, c.now), Escalated: x.Escalated, UserMessages: x.UserMessages,
-		Turns: x.Turns, Events: x.Events, Flows: append([]string{}, x.Flows...), ResponseMedianMS: x.ResponseMedianMS,
-		FirstText: x.FirstText,
-	}
-	if x.CSAT != "" {
-		out.CSAT = &x.CSAT
-	}
-	if x.Removed > 0 {
-		what := []string{"texts", "events"}[min(x.Removed, 2)-1]
-		out.Removed = &what
-	}
-	return out
 }
 
 // one answers GET /conversations/{id}.
@@ -358,7 +292,7 @@ func (c *call) details(id conversation.UUID, after int64, limit int) (d Conversa
 	if err != nil {
 		return d, err
 	}
-	short, err := c.summaries([]queries.ListedConversation{x.ListedConversation})
+	short, err := c.viewer().Conversations(c.ctx, []queries.ListedConversation{x.ListedConversation}, c.URL)
 	if err != nil {
 		return d, err
 	}

@@ -257,7 +257,7 @@ type toolRows struct {
 }
 
 type foundConversation struct {
-	Conversation
+	dashboard.Conversation
 	Excerpt string `json:"excerpt,omitempty"`
 }
 
@@ -295,7 +295,7 @@ func (c *call) found(query url.Values, page string, limit int) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	short, err := c.summaries(l.rows)
+	short, err := v.Conversations(c.ctx, l.rows, c.URL)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,557 @@
+package jobs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"turnwise/conversation"
+	"turnwise/jobs"
+	"turnwise/queries"
+	"turnwise/queries/work"
+)
+
+// receiver is a program that takes webhooks.
+type receiver struct {
+	*httptest.Server
+	mu     sync.Mutex
+	got    []received
+	answer func(n int) int // to the nth request; nil: 204
+	hang   chan struct{}   // closed to let requests go
+}
+
+type received struct {
+	header http.Header
+	body   []byte
+	Type   string
+	Data   struct {
+		ID, Outcome, API string
+		Ended            bool
+		FirstText        *string `json:"first_text"`
+		Review           *struct {
+			By     string
+			Rating *int
+		}
+	}
+}
+
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		x := received{header: req.Header, body: body}
+		if err := json.Unmarshal(body, &x); err != nil {
+			t.Errorf("body %s: %v", body, err)
+		}
+		r.mu.Lock()
+		r.got = append(r.got, x)
+		code := http.StatusNoContent
+		if r.answer != nil {
+			code = r.answer(len(r.got))
+		}
+		hang := r.hang
+		r.mu.Unlock()
+		if hang != nil {
+			<-hang
+		}
+		w.WriteHeader(code)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// take returns what came since it was asked last.
+func (r *receiver) take() []received {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	got := r.got
+	r.got = nil
+	return got
+}
+
+const hookKey = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+// hook keeps an outgoing webhook that is active from now on.
+func (o *office) hook(name, url, query string, events ...string) queries.OutgoingWebhook {
+	o.t.Helper()
+	x := queries.OutgoingWebhook{ID: queries.NewID(), Name: name, URL: url, Query: query, Events: events, ChangedBy: "ann@example.org"}
+	o.sealHook(&x, jobs.WebhookSecrets{Key: hookKey, Headers: map[string]string{"Authorization": "Bearer b"}})
+	if err := queries.AddOutgoingWebhook(o.t.Context(), o.pool, x, o.clock()); err != nil {
+		o.t.Fatal(err)
+	}
+	return x
+}
+
+func (o *office) sealHook(x *queries.OutgoingWebhook, s jobs.WebhookSecrets) {
+	o.t.Helper()
+	text, err := json.Marshal(s)
+	if err == nil {
+		x.Secret, err = o.sent.Box.Seal(string(text), jobs.OutgoingPlace(*x))
+	}
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// tell does what the jobs of outgoing webhooks do.
+func (o *office) tell() {
+	o.t.Helper()
+	if err := jobs.IndexTexts(o.t.Context(), o.pool); err != nil {
+		o.t.Fatal(err)
+	}
+	due, err := jobs.PrepareWebhooks(o.t.Context(), o.pool, o.sent.URL, time.UTC, o.clock)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, id := range due {
+		if err := jobs.SendWebhook(o.t.Context(), o.pool, o.sent, id, slog.New(slog.DiscardHandler), o.clock); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+}
+
+// say stores a message of a user, and what more happens at that moment.
+func (o *office) say(sender string, at time.Time, more ...string) {
+	o.t.Helper()
+	bodies := []string{fmt.Sprintf(
+		`{"sender_id":%q,"event":"user","timestamp":%.6f,"text":"my secret","metadata":{"assistant_id":"bank"}}`, sender,
+		float64(at.UnixMicro())/1e6,
+	)}
+	for i, m := range more {
+		bodies = append(bodies, fmt.Sprintf(
+			`{"sender_id":%q,"timestamp":%.6f,"metadata":{"assistant_id":"bank"},%s}`, sender,
+			float64(at.UnixMicro()+int64(i)+1)/1e6, m,
+		))
+	}
+	feed(o.t, o.pool, func() ([]byte, bool) {
+		if len(bodies) == 0 {
+			return nil, false
+		}
+		b := bodies[0]
+		bodies = bodies[1:]
+		return []byte(b), true
+	})
+}
+
+// conversationOf returns the newest conversation of a sender.
+func (o *office) conversationOf(sender string) (k queries.ConversationKey, closes time.Time) {
+	o.t.Helper()
+	if err := o.pool.QueryRow(o.t.Context(), `select c.sender_id, c.id, c.closes_at from conversations c
+		join senders s on s.id = c.sender_id where s.sender_key = $1 order by c.started_at desc limit 1`, sender,
+	).Scan(&k.SenderID, &k.ID, &closes); err != nil {
+		o.t.Fatal(err)
+	}
+	return k, closes
+}
+
+// TestOutgoingEnded: each end of a conversation is told once, at the moment it counts, in order of arrival or not, and
+// only to whom it concerns.
+func TestOutgoingEnded(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	all, some, none := newReceiver(t), newReceiver(t), newReceiver(t)
+	o.tell() // a server that has been there for a while
+	o.hook("all", all.URL, "", queries.EventEnded)
+	o.hook("some", some.URL, "outcome=escalated", queries.EventEnded)
+	o.hook("none", none.URL, "assistant=shop", queries.EventEnded)
+	expect := func(what string, r *receiver, senders ...string) []received {
+		t.Helper()
+		got := r.take()
+		var ids, want []string
+		for _, x := range got {
+			ids = append(ids, x.Data.ID)
+			if x.Type != queries.EventEnded || !x.Data.Ended {
+				t.Errorf("%s: %s", what, x.body)
+			}
+		}
+		for _, s := range senders {
+			k, _ := o.conversationOf(s)
+			want = append(want, k.ID.String())
+		}
+		slices.Sort(ids)
+		slices.Sort(want)
+		if !slices.Equal(ids, want) {
+			t.Errorf("%s: told of %v, want %v", what, ids, want)
+		}
+		return got
+	}
+	o.say("ann", noon.Add(-5*time.Minute))
+	o.say("bob", noon.Add(-4*time.Minute), `"event":"action","name":"action_human_handoff"`)
+	_, closes := o.conversationOf("ann")
+	o.set(closes.Add(-time.Microsecond))
+	o.tell()
+	expect("just before", all)
+	o.set(closes)
+	o.tell()
+	got := expect("at the moment", all, "ann")
+	o.tell()
+	expect("again", all)
+	x := got[0]
+	hook, err := standardwebhooks.NewWebhook(hookKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := hook.VerifyIgnoringTimestamp(x.body, x.header); err != nil {
+		t.Error(err)
+	}
+	if err := hook.VerifyIgnoringTimestamp(append(x.body, ' '), x.header); err == nil {
+		t.Error("another body has the same signature")
+	}
+	if at := x.header.Get("Webhook-Timestamp"); at != fmt.Sprint(closes.Unix()) || x.header.Get("Authorization") != "Bearer b" {
+		t.Errorf("header: %v", x.header)
+	}
+	if x.Data.FirstText != nil || strings.Contains(string(x.body), "secret") || x.Data.API != o.sent.URL+"/api/v1/conversations/"+x.Data.ID {
+		t.Errorf("body: %s", x.body)
+	}
+	// Ann goes on, which is a conversation of its own only if the idle time is over: here the same sender comes back late.
+	o.set(closes.Add(time.Hour))
+	o.tell()
+	expect("bob", all, "bob")
+	expect("bob, handed over", some, "bob")
+	o.say("ann", closes.Add(time.Hour))
+	o.tell()
+	expect("she writes again", all)
+	_, closes = o.conversationOf("ann")
+	o.set(closes.Add(time.Minute))
+	o.tell()
+	expect("her second", all, "ann")
+
+	// What ended before it was stored is found by what changed; what ended before the webhook was there, or more than a
+	// week ago, is not told.
+	now := o.clock()
+	o.say("late", now.Add(-26*time.Hour))
+	o.tell()
+	expect("it ended before the webhook was active", all)
+	if _, err := o.pool.Exec(t.Context(), `update outgoing_webhooks set active_since = $1`, noon.AddDate(0, 0, -30)); err != nil {
+		t.Fatal(err)
+	}
+	o.say("later", now.Add(-48*time.Hour))
+	o.say("oldest", now.Add(-8*24*time.Hour))
+	o.tell()
+	expect("late", all, "later")
+	o.say("exactly", noon.AddDate(0, 0, -1))
+	_, closes = o.conversationOf("exactly")
+	if _, err := o.pool.Exec(t.Context(), `update outgoing_webhooks set active_since = $1`, closes); err != nil {
+		t.Fatal(err)
+	}
+	o.tell()
+	expect("active from exactly its end on", all, "exactly")
+
+	// One that goes on before it is told of is told of when it ends again, by another id.
+	o.say("eve", now)
+	_, closes = o.conversationOf("eve")
+	o.set(closes)
+	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
+		_, err := queries.FindEnded(t.Context(), tx, o.clock())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	o.say("eve", closes.Add(-time.Second)) // arrives late
+	o.tell()
+	expect("open again", all)
+	_, closes = o.conversationOf("eve")
+	o.set(closes)
+	o.tell()
+	expect("ended again", all, "eve")
+	expect("others", none)
+}
+
+// TestOutgoingReviewed: who marks a conversation as reviewed has it told once, unless that is taken back first.
+func TestOutgoingReviewed(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	r := newReceiver(t)
+	o.hook("reviews", r.URL, "", queries.EventReviewed)
+	act := func(sender string, change func(work.Review) work.Review) (id conversation.UUID) {
+		t.Helper()
+		k, _ := o.conversationOf(sender)
+		id = queries.NewID()
+		if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
+			_, err := work.ApplyReviewAction(t.Context(), tx, work.Act{
+				ID: id, Place: k, User: o.user.ID, Kind: work.ActReview, At: o.clock(), Change: change,
+			})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	now := o.clock()
+	mark := func(r work.Review) work.Review { r.ReviewedAt = &now; return r }
+	o.say("ann", noon.Add(-2*time.Hour))
+	o.say("bob", noon.Add(-2*time.Hour))
+	act("ann", func(r work.Review) work.Review { r.Rating = 4; return r })
+	o.tell()
+	if got := r.take(); len(got) != 0 {
+		t.Fatalf("a rating alone is told: %s", got[0].body)
+	}
+	act("ann", mark)
+	act("ann", func(r work.Review) work.Review { r.SpentMS = 9; return r })
+	undone := act("bob", mark)
+	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
+		_, err := work.Undo(t.Context(), tx, undone, o.user.ID, o.clock())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	o.tell()
+	o.tell()
+	got := r.take()
+	if len(got) != 1 || got[0].Type != queries.EventReviewed || got[0].Data.Review == nil ||
+		got[0].Data.Review.By != "Ann" || got[0].Data.Review.Rating == nil || *got[0].Data.Review.Rating != 4 {
+		t.Fatalf("%d told: %+v", len(got), got)
+	}
+}
+
+// TestOutgoingFails: an address that fails is left alone longer each time, and gets everything once it works; one that
+// hangs, or wants no more, delays nobody else; what a process was sending when it ended is sent again, by the same id.
+func TestOutgoingFails(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	bad, good := newReceiver(t), newReceiver(t)
+	bad.answer = func(int) int { return http.StatusServiceUnavailable }
+	x := o.hook("bad", bad.URL, "", queries.EventEnded)
+	o.hook("good", good.URL, "", queries.EventEnded)
+	state := func() queries.OutgoingWebhook {
+		t.Helper()
+		x, err := queries.OutgoingWebhookByID(t.Context(), o.pool, x.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	log := func() []queries.OutgoingDelivery {
+		t.Helper()
+		all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, false, nil, conversation.UUID{}, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	o.say("ann", noon.Add(-time.Minute))
+	o.say("bob", noon.Add(-2*time.Minute))
+	_, closes := o.conversationOf("ann")
+	o.set(closes)
+	o.tell()
+	if n := len(good.take()); n != 2 {
+		t.Errorf("%d told beside one that fails", n)
+	}
+	first := bad.take()
+	if len(first) != 2 || state().FailingSince == nil {
+		t.Fatalf("%d attempts, failing since %v", len(first), state().FailingSince)
+	}
+	o.tell()
+	o.set(closes.Add(9 * time.Second))
+	o.tell()
+	if n := len(bad.take()); n != 0 {
+		t.Errorf("%d attempts while it is to be left alone", n)
+	}
+	var waits []time.Duration
+	for range 7 {
+		o.set(*state().RetryAt)
+		o.tell()
+		waits = append(waits, state().RetryAt.Sub(o.clock()))
+	}
+	if want := []time.Duration{
+		20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute, 5 * time.Minute,
+		5 * time.Minute,
+	}; !slices.Equal(waits, want) {
+		t.Errorf("waits %v, want %v", waits, want)
+	}
+	if n := len(bad.take()); n != len(waits) {
+		t.Errorf("%d attempts in %d waits: one is enough to see whether it works again", n, len(waits))
+	}
+	bad.mu.Lock()
+	bad.answer = nil
+	bad.mu.Unlock()
+	o.set(*state().RetryAt)
+	o.tell()
+	ids := map[string]int{}
+	for _, r := range append(first, bad.take()...) {
+		ids[r.header.Get("Webhook-Id")]++
+	}
+	if len(ids) != 2 || state().FailingSince != nil {
+		t.Errorf("attempts by id: %v, failing since %v", ids, state().FailingSince)
+	}
+	for id, n := range ids {
+		if n != 2 {
+			t.Errorf("%s: %d attempts", id, n)
+		}
+	}
+	for _, d := range log() {
+		if d.State != "sent" || d.Status == nil || *d.Status != 204 || d.Error != "" {
+			t.Errorf("delivery: %+v", d)
+		}
+	}
+
+	// A process ends in the middle: after the lease another one sends the same.
+	o.say("cid", o.clock())
+	_, closes = o.conversationOf("cid")
+	o.set(closes)
+	if _, err := jobs.PrepareWebhooks(t.Context(), o.pool, o.sent.URL, time.UTC, o.clock); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Hold(t.Context(), o.pool, o.clock(), o.clock().Add(2*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := queries.ClaimDeliveries(t.Context(), o.pool, x, 10, o.clock(), o.clock().Add(2*time.Minute))
+	if err != nil || len(lost) != 1 {
+		t.Fatalf("%d claimed, %v", len(lost), err)
+	}
+	o.tell()
+	if n := len(bad.take()); n != 0 {
+		t.Errorf("%d sent while somebody else does", n)
+	}
+	o.set(closes.Add(2 * time.Minute))
+	o.tell()
+	if got := bad.take(); len(got) != 1 || got[0].header.Get("Webhook-Id") != lost[0].ID.String() {
+		t.Errorf("%d sent after that", len(got))
+	}
+
+	// It fails for three days: then it is given up, until somebody has it sent again.
+	bad.mu.Lock()
+	bad.answer = func(int) int { return http.StatusBadRequest }
+	bad.mu.Unlock()
+	o.say("dan", o.clock())
+	_, closes = o.conversationOf("dan")
+	o.set(closes)
+	o.tell()
+	o.set(closes.Add(3*24*time.Hour - time.Second))
+	o.tell()
+	if d := log()[0]; d.State != "waiting" || d.Attempts != 2 {
+		t.Errorf("before three days: %+v", d)
+	}
+	o.set(closes.Add(3*24*time.Hour + 11*time.Hour))
+	o.tell()
+	if d := log()[0]; d.State != "failed" || d.Error != "the address answered 400 Bad Request" {
+		t.Errorf("after three days: %+v", d)
+	}
+	bad.mu.Lock()
+	bad.answer = func(n int) int { return http.StatusGone }
+	bad.mu.Unlock()
+	if err := queries.RetryOutgoing(t.Context(), o.pool, x.ID, log()[0].ID, o.clock()); err != nil {
+		t.Fatal(err)
+	}
+	o.set(o.clock().Add(time.Hour))
+	o.tell()
+	if s := state(); s.ActiveSince != nil || !strings.Contains(s.PausedBecause, "410") {
+		t.Errorf("after it wants no more: %+v", s)
+	}
+	good.take()
+
+	// While it is paused nothing more is noted; two keys sign for a while after a new one was made.
+	bad.mu.Lock()
+	bad.answer, bad.got = nil, nil
+	bad.mu.Unlock()
+	o.say("eve", o.clock())
+	_, closes = o.conversationOf("eve")
+	o.set(closes)
+	o.tell()
+	if err := queries.ResumeOutgoingWebhook(t.Context(), o.pool, x.ID, o.clock().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	x = state()
+	const newer = "whsec_bmV3ZXIgbmV3ZXIgbmV3ZXIgbmV3ZXIgbmV3ZXI="
+	o.sealHook(&x, jobs.WebhookSecrets{Key: newer, Former: hookKey, FormerUntil: o.clock().Add(jobs.FormerKeyLasts)})
+	if err := queries.ChangeOutgoingWebhook(t.Context(), o.pool, x, o.clock()); err != nil {
+		t.Fatal(err)
+	}
+	for _, both := range []bool{true, false} {
+		if err := queries.AddDelivery(t.Context(), o.pool, queries.OutgoingDelivery{
+			WebhookID: x.ID, ID: queries.NewID(), Event: queries.EventTest, Body: jobs.TestMessage(x, o.clock()),
+		}, o.clock()); err != nil {
+			t.Fatal(err)
+		}
+		o.set(o.clock().Add(time.Minute))
+		o.tell()
+		got := bad.take()
+		if both { // that which was given up before it was paused comes too
+			got = slices.DeleteFunc(got, func(r received) bool { return r.Type != queries.EventTest })
+		}
+		if len(got) != 1 || got[0].Type != queries.EventTest {
+			t.Fatalf("%d tests: %+v", len(got), got)
+		}
+		for key, verifies := range map[string]bool{newer: true, hookKey: both} {
+			h, err := standardwebhooks.NewWebhook(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if is := h.VerifyIgnoringTimestamp(got[0].body, got[0].header) == nil; is != verifies {
+				t.Errorf("key %s verifies %v: %v", key, got[0].header["Webhook-Signature"], is)
+			}
+		}
+		o.set(o.clock().Add(jobs.FormerKeyLasts))
+	}
+}
+
+// TestOutgoingInternal: an address within the organisation is not sent to, whatever its name stands for when it is.
+func TestOutgoingInternal(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	r := newReceiver(t)
+	o.sent.Internal = nil
+	x := o.hook("inside", r.URL, "", queries.EventEnded)
+	o.say("ann", noon.Add(-time.Minute))
+	_, closes := o.conversationOf("ann")
+	o.set(closes)
+	o.tell()
+	all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, false, nil, conversation.UUID{}, 10)
+	if err != nil || len(all) != 1 || !strings.Contains(all[0].Error, jobs.ErrInternal.Error()) || len(r.take()) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// TestOutgoingHangs: a webhook that hangs holds one job, while others and the search for what ended go on.
+func TestOutgoingHangs(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	slow, good := newReceiver(t), newReceiver(t)
+	slow.hang = make(chan struct{})
+	o.hook("good", good.URL, "", queries.EventEnded)
+	x := o.hook("slow", slow.URL, "", queries.EventEnded)
+	o.say("ann", noon.Add(-time.Minute))
+	_, closes := o.conversationOf("ann")
+	o.set(closes)
+	due, err := jobs.PrepareWebhooks(t.Context(), o.pool, o.sent.URL, time.UTC, o.clock)
+	if err != nil || len(due) != 2 {
+		t.Fatalf("%d due, %v", len(due), err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- jobs.SendWebhook(t.Context(), o.pool, o.sent, x.ID, slog.New(slog.DiscardHandler), o.clock)
+	}()
+	for len(slow.take()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	o.say("bob", noon)
+	_, closes = o.conversationOf("bob")
+	o.set(closes)
+	o.tell()
+	if n := len(good.take()); n != 2 {
+		t.Errorf("%d told while another hangs", n)
+	}
+	if n := len(slow.take()); n != 0 {
+		t.Errorf("%d more requests to one that hangs", n)
+	}
+	close(slow.hang)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	o.tell()
+	if n := len(slow.take()); n != 1 {
+		t.Errorf("%d told after it hung", n)
+	}
+}

@@ -1,0 +1,430 @@
+package queries
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"turnwise/conversation"
+)
+
+// OutgoingDelivery is a message to an outgoing webhook.
+type OutgoingDelivery struct {
+	WebhookID      conversation.UUID
+	ID             conversation.UUID
+	Event          string
+	SenderID       *int64
+	ConversationID *conversation.UUID
+	ActID          *conversation.UUID
+	HappenedAt     time.Time
+	State          string // new, waiting, sent, failed
+	Attempts       int32
+	RetryAt        *time.Time
+	Status         *int16 // of HTTP, as the address answered last
+	TookMS         *int32
+	Error          string
+	Body           string
+	CreatedAt      time.Time
+	SentAt         *time.Time
+}
+
+const (
+	// OutgoingKept is how long a delivery is kept after its event was found.
+	OutgoingKept = 8 * 24 * time.Hour
+	// EndedLate is how much later than it ended a conversation may be found to have ended, and still be told of: as long
+	// as it is known what was told.
+	EndedLate = 7 * 24 * time.Hour
+	// clocksApart is by how much clocks of servers may differ, and how long a transaction may take to store events.
+	clocksApart = 2 * time.Minute
+	// endedAtOnce is how many conversations are read at once.
+	endedAtOnce = 2000
+)
+
+const (
+	markOutgoingSQL = `
+insert into outgoing_marks (senders)
+select @senders::bigint[]
+where exists (select from outgoing_webhooks where active_since is not null and 'conversation.ended' = any(events))`
+	endedWantedSQL = `
+select min(active_since)
+from outgoing_webhooks
+where active_since is not null and 'conversation.ended' = any(events)`
+	lockOutgoingSQL = `
+insert into outgoing_state (ended_until)
+values (@now)
+on conflict (one) do update
+set ended_until = outgoing_state.ended_until
+returning ended_until`
+	endedUntilSQL   = `update outgoing_state set ended_until = @until`
+	takeOutgoingSQL = `delete from outgoing_marks where id in (select id from outgoing_marks order by id limit 20) returning senders`
+	forgetMarksSQL  = `delete from outgoing_marks`
+	endedByTimeSQL  = endedColumns + `where (closes_at, id) > (@from, @after) and closes_at <= @until order by closes_at, id
+	limit @limit`
+	endedOfSendersSQL = endedColumns + `where sender_id = any(@senders::bigint[]) and closes_at >= @from and closes_at <= @until`
+	endedColumns      = `select sender_id, id, closes_at, coalesce(ended_at, last_at) as ended_at from conversations `
+	insertHappenedSQL = `
+insert into outgoing_deliveries (webhook_id, id, event, sender_id, conversation_id, act_id, happened_at, state,
+	created_at)
+select w.id, k.event_id, @event, k.sender_id, k.id, k.act_id, k.at, 'new', @now
+from outgoing_webhooks w
+cross join unnest(@events::uuid[], @senders::bigint[], @ids::uuid[], @acts::uuid[], @ats::timestamptz[],
+	@known::timestamptz[]) as k (event_id, sender_id, id, act_id, at, known_at)
+where w.active_since <= k.known_at and @event = any(w.events)
+order by w.id, k.event_id
+on conflict (webhook_id, id) do nothing`
+)
+
+// MarkOutgoing notes senders whose conversations changed, where somebody waits for conversations to end.
+func MarkOutgoing(ctx context.Context, db DB, senders []int64) error {
+	if len(senders) == 0 {
+		return nil
+	}
+	_, err := db.Exec(ctx, markOutgoingSQL, pgx.StrictNamedArgs{"senders": senders})
+	return err
+}
+
+// endedConversation is one that ended.
+type endedConversation struct {
+	SenderID int64
+	ID       conversation.UUID
+	ClosesAt time.Time // from when on it counts as ended
+	EndedAt  time.Time // at its last event, or as told
+}
+
+// FindEnded notes, for the webhooks that are told so, conversations that ended: by the passing of time since they were
+// looked for last, or before they were stored. It returns whether there may be more.
+func FindEnded(ctx context.Context, tx pgx.Tx, now time.Time) (more bool, err error) {
+	rows, _ := tx.Query(ctx, lockOutgoingSQL, pgx.StrictNamedArgs{"now": now})
+	last, err := only[time.Time](rows)
+	if err != nil {
+		return false, fmt.Errorf("ended conversations: %w", err)
+	}
+	rows, _ = tx.Query(ctx, endedWantedSQL)
+	since, err := only[*time.Time](rows)
+	if err != nil {
+		return false, fmt.Errorf("ended conversations: %w", err)
+	}
+	if since == nil {
+		if _, err := tx.Exec(ctx, forgetMarksSQL); err != nil {
+			return false, err
+		}
+		return false, endedUntil(ctx, tx, now)
+	}
+	from := last.Add(-clocksApart)
+	if from.Before(*since) {
+		from = *since
+	}
+	var after conversation.UUID // below all there are
+	for n := endedAtOnce; n == endedAtOnce; {
+		rows, _ := tx.Query(ctx, endedByTimeSQL, pgx.StrictNamedArgs{
+			"from": from, "after": after, "until": now, "limit": endedAtOnce,
+		})
+		ended, err := pgx.CollectRows(rows, pgx.RowToStructByName[endedConversation])
+		if err != nil {
+			return false, fmt.Errorf("ended conversations: %w", err)
+		}
+		if n = len(ended); n > 0 {
+			from, after = ended[n-1].ClosesAt, ended[n-1].ID
+		}
+		if err := tellEnded(ctx, tx, ended, now); err != nil {
+			return false, err
+		}
+	}
+	if more, err = findEndedLate(ctx, tx, *since, now); err != nil {
+		return false, err
+	}
+	return more, endedUntil(ctx, tx, now)
+}
+
+// findEndedLate looks at conversations that changed, and ended before.
+func findEndedLate(ctx context.Context, tx pgx.Tx, since, now time.Time) (more bool, err error) {
+	rows, _ := tx.Query(ctx, takeOutgoingSQL)
+	marks, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
+	if err != nil || len(marks) == 0 {
+		return false, err
+	}
+	if late := now.Add(-EndedLate); since.Before(late) {
+		since = late
+	}
+	rows, _ = tx.Query(ctx, endedOfSendersSQL, pgx.StrictNamedArgs{
+		"senders": slices.Concat(marks...), "from": since, "until": now,
+	})
+	ended, err := pgx.CollectRows(rows, pgx.RowToStructByName[endedConversation])
+	if err != nil {
+		return false, fmt.Errorf("ended conversations: %w", err)
+	}
+	return true, tellEnded(ctx, tx, ended, now)
+}
+
+func endedUntil(ctx context.Context, tx pgx.Tx, until time.Time) error {
+	_, err := tx.Exec(ctx, endedUntilSQL, pgx.StrictNamedArgs{"until": until})
+	return err
+}
+
+// tellEnded notes ends for the webhooks that are told of them. The id is made of the conversation and its end: one that
+// goes on, and ends again, is told of again.
+func tellEnded(ctx context.Context, tx pgx.Tx, ended []endedConversation, now time.Time) error {
+	var k happened
+	for _, c := range ended {
+		k.add(conversation.NameUUID(EventEnded, c.ID.String(), c.EndedAt.UTC().Format(time.RFC3339Nano)),
+			ConversationKey{SenderID: c.SenderID, ID: c.ID}, nil, c.EndedAt, c.ClosesAt)
+	}
+	return k.insert(ctx, tx, EventEnded, now)
+}
+
+// TellReviewed notes, for the webhooks that are told so, that somebody marked a conversation as reviewed by an act.
+func TellReviewed(ctx context.Context, tx pgx.Tx, act conversation.UUID, of ConversationKey, at time.Time) error {
+	var k happened
+	id := [16]byte(act)
+	k.add(conversation.NameUUID(EventReviewed, act.String()), of, &id, at, at)
+	return k.insert(ctx, tx, EventReviewed, at)
+}
+
+// happened is what webhooks may be told of, in columns.
+type happened struct {
+	events, ids [][16]byte
+	senders     []int64
+	acts        []*[16]byte
+	ats, known  []time.Time
+}
+
+// add adds something that happened, and the time from which on a webhook must be active to be told.
+func (k *happened) add(event conversation.UUID, of ConversationKey, act *[16]byte, at, known time.Time) {
+	k.events, k.ids, k.senders = append(k.events, event), append(k.ids, of.ID), append(k.senders, of.SenderID)
+	k.acts, k.ats, k.known = append(k.acts, act), append(k.ats, at), append(k.known, known)
+}
+
+func (k *happened) insert(ctx context.Context, tx pgx.Tx, event string, now time.Time) error {
+	if len(k.events) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, insertHappenedSQL, pgx.StrictNamedArgs{
+		"event": event, "events": k.events, "senders": k.senders, "ids": k.ids, "acts": k.acts, "ats": k.ats,
+		"known": k.known, "now": now,
+	}); err != nil {
+		return fmt.Errorf("note %s: %w", event, err)
+	}
+	return nil
+}
+
+const outgoingDeliveryColumns = `
+select webhook_id, id, event, sender_id, conversation_id, act_id, happened_at, state, attempts, retry_at, status,
+	took_ms, error, body, created_at, sent_at
+from outgoing_deliveries
+`
+
+const (
+	newDeliveriesSQL = outgoingDeliveryColumns +
+		`where state = 'new' order by created_at, webhook_id, id limit @limit for update skip locked`
+	prepareDeliveriesSQL = `
+update outgoing_deliveries d
+set state = 'waiting', body = k.body, retry_at = @now
+from unnest(@ids::uuid[], @bodies::text[]) as k (id, body)
+where d.webhook_id = @webhook and d.id = k.id and d.state = 'new'`
+	dropDeliveriesSQL = `delete from outgoing_deliveries where webhook_id = @webhook and id = any(@ids::uuid[]) and state = 'new'`
+	dueWebhooksSQL    = `
+select w.id
+from outgoing_webhooks w
+where w.active_since is not null and (w.retry_at is null or w.retry_at <= @now)
+	and (w.held_until is null or w.held_until <= @now)
+	and exists (select from outgoing_deliveries d
+		where d.webhook_id = w.id and d.state = 'waiting' and (w.failing_since is not null or d.retry_at <= @now))
+order by w.id`
+	holdOutgoingSQL = `
+update outgoing_webhooks
+set held_until = @until
+where id = @id and active_since is not null and (held_until is null or held_until <= @now)
+	and (retry_at is null or retry_at <= @now)
+returning failing_since`
+	leaveOutgoingSQL   = `update outgoing_webhooks set held_until = null where id = @id`
+	claimDeliveriesSQL = `
+with due as (
+	select webhook_id, id
+	from outgoing_deliveries
+	where webhook_id = @webhook and state = 'waiting' and (@any::boolean or retry_at <= @now)
+	order by retry_at, happened_at, id
+	limit @limit
+	for update skip locked
+)
+update outgoing_deliveries d
+set attempts = d.attempts + 1, retry_at = @lease
+from due
+where d.webhook_id = due.webhook_id and d.id = due.id
+returning d.webhook_id, d.id, d.event, d.sender_id, d.conversation_id, d.act_id, d.happened_at, d.state, d.attempts,
+	d.retry_at, d.status, d.took_ms, d.error, d.body, d.created_at, d.sent_at`
+	deliveredOutgoingSQL = `
+update outgoing_deliveries
+set state = @state, status = @status, took_ms = @took, error = @error, retry_at = @retry, sent_at = @sent
+where webhook_id = @webhook and id = @id`
+	outgoingFailedSQL = `
+update outgoing_webhooks
+set failures = failures + 1, failing_since = coalesce(failing_since, @now),
+	retry_at = @now::timestamptz + least(interval '10 seconds' * power(2, least(failures, 10)), interval '5 minutes')
+where id = @id and active_since is not null`
+	outgoingWorksSQL = `
+with working as (
+	update outgoing_webhooks set failures = 0, failing_since = null, retry_at = null
+	where id = @id and failing_since is not null
+	returning id
+)
+update outgoing_deliveries d
+set retry_at = @now
+from working w
+where d.webhook_id = w.id and d.state = 'waiting' and d.retry_at > @now`
+	retryOutgoingSQL = `
+update outgoing_deliveries
+set state = 'waiting', retry_at = @now, attempts = 0
+where webhook_id = @webhook and state = 'failed' and (@id::uuid is null or id = @id)`
+	outgoingLogSQL = outgoingDeliveryColumns + `
+where webhook_id = @webhook and state <> 'new' and (not @failed::boolean or state = 'failed')
+	and (@at::timestamptz is null or (created_at, id) < (@at, @after::uuid))
+order by created_at desc, id desc
+limit @limit`
+	forgetDeliveriesSQL = `delete from outgoing_deliveries where created_at < @before and state in ('sent', 'failed')`
+)
+
+// NewDeliveries takes deliveries that are not yet held against the filter of their webhook.
+func NewDeliveries(ctx context.Context, tx pgx.Tx, limit int) ([]OutgoingDelivery, error) {
+	rows, _ := tx.Query(ctx, newDeliveriesSQL, pgx.StrictNamedArgs{"limit": limit})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[OutgoingDelivery])
+}
+
+// PrepareDeliveries has deliveries of a webhook sent, with their bodies; those without one are dropped.
+func PrepareDeliveries(
+	ctx context.Context, tx pgx.Tx, webhook conversation.UUID, bodies map[conversation.UUID]string, now time.Time,
+) error {
+	var ids, dropped [][16]byte
+	var texts []string
+	for id, body := range bodies {
+		if body == "" {
+			dropped = append(dropped, id)
+			continue
+		}
+		ids, texts = append(ids, id), append(texts, body)
+	}
+	if _, err := tx.Exec(ctx, dropDeliveriesSQL, pgx.StrictNamedArgs{"webhook": webhook, "ids": dropped}); err != nil {
+		return fmt.Errorf("drop deliveries: %w", err)
+	}
+	_, err := tx.Exec(ctx, prepareDeliveriesSQL, pgx.StrictNamedArgs{
+		"webhook": webhook, "ids": ids, "bodies": texts, "now": now,
+	})
+	return err
+}
+
+const addDeliverySQL = `
+insert into outgoing_deliveries (webhook_id, id, event, happened_at, state, retry_at, body, created_at)
+values (@webhook, @id, @event, @now, 'waiting', @now, @body, @now)`
+
+// AddDelivery has a message sent that is about no conversation.
+func AddDelivery(ctx context.Context, db DB, d OutgoingDelivery, now time.Time) error {
+	_, err := db.Exec(ctx, addDeliverySQL, pgx.StrictNamedArgs{
+		"webhook": d.WebhookID, "id": d.ID, "event": d.Event, "body": d.Body, "now": now,
+	})
+	return err
+}
+
+// WebhooksDue returns the webhooks to which something is to be sent now.
+func WebhooksDue(ctx context.Context, db DB, now time.Time) ([]conversation.UUID, error) {
+	rows, _ := db.Query(ctx, dueWebhooksSQL, pgx.StrictNamedArgs{"now": now})
+	return pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+}
+
+// Hold has nobody else send to a webhook for a while. ErrNotFound says that somebody does, or that nobody should: it is
+// paused or to be left alone.
+func (w *OutgoingWebhook) Hold(ctx context.Context, db DB, now, until time.Time) (err error) {
+	rows, _ := db.Query(ctx, holdOutgoingSQL, pgx.StrictNamedArgs{"id": w.ID, "now": now, "until": until})
+	w.FailingSince, err = only[*time.Time](rows)
+	return err
+}
+
+// LeaveOutgoing lets others send to it.
+func LeaveOutgoing(ctx context.Context, db DB, id conversation.UUID) error {
+	_, err := db.Exec(ctx, leaveOutgoingSQL, pgx.StrictNamedArgs{"id": id})
+	return err
+}
+
+// ClaimDeliveries takes deliveries to a webhook that are due; until lease nobody else does. Of one that fails it takes one,
+// due or not, to see whether it works again.
+func ClaimDeliveries(
+	ctx context.Context, db DB, webhook OutgoingWebhook, limit int, now, lease time.Time,
+) ([]OutgoingDelivery, error) {
+	failing := webhook.FailingSince != nil
+	if failing {
+		limit = 1
+	}
+	rows, _ := db.Query(ctx, claimDeliveriesSQL, pgx.StrictNamedArgs{
+		"webhook": webhook.ID, "limit": limit, "any": failing, "now": now, "lease": lease,
+	})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[OutgoingDelivery])
+}
+
+// Delivered notes how an attempt went.
+func (d OutgoingDelivery) Delivered(ctx context.Context, db DB) error {
+	_, err := db.Exec(ctx, deliveredOutgoingSQL, pgx.StrictNamedArgs{
+		"webhook": d.WebhookID, "id": d.ID, "state": d.State, "status": d.Status, "took": d.TookMS, "error": d.Error,
+		"retry": d.RetryAt, "sent": d.SentAt,
+	})
+	return err
+}
+
+// OutgoingFailed notes that an address took nothing: it is left alone for a while, longer each time.
+func OutgoingFailed(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
+	_, err := db.Exec(ctx, outgoingFailedSQL, pgx.StrictNamedArgs{"id": id, "now": now})
+	return err
+}
+
+// OutgoingWorks notes that an address takes messages; what waited because it did not is due now.
+func OutgoingWorks(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
+	_, err := db.Exec(ctx, outgoingWorksSQL, pgx.StrictNamedArgs{"id": id, "now": now})
+	return err
+}
+
+// RetryOutgoing has deliveries that failed sent again: one, or, if it is zero, all of a webhook.
+func RetryOutgoing(ctx context.Context, db DB, webhook, id conversation.UUID, now time.Time) error {
+	_, err := db.Exec(ctx, retryOutgoingSQL, pgx.StrictNamedArgs{"webhook": webhook, "id": NullUUID(id), "now": now})
+	return err
+}
+
+// OutgoingLog returns deliveries to a webhook, the newest first, from behind a place on: all, or those that failed.
+func OutgoingLog(
+	ctx context.Context, db DB, webhook conversation.UUID, failed bool, at *time.Time, after conversation.UUID, limit int,
+) ([]OutgoingDelivery, error) {
+	rows, _ := db.Query(ctx, outgoingLogSQL, pgx.StrictNamedArgs{
+		"webhook": webhook, "failed": failed, "at": at, "after": after, "limit": limit,
+	})
+	return pgx.CollectRows(rows, pgx.RowToStructByName[OutgoingDelivery])
+}
+
+// ForgetDeliveries deletes those of events that were found before, and are over.
+func ForgetDeliveries(ctx context.Context, db DB, before time.Time) error {
+	_, err := db.Exec(ctx, forgetDeliveriesSQL, pgx.StrictNamedArgs{"before": before})
+	return err
+}
+
+const reviewsByActSQL = `
+select a.id, u.name as by, a.became, a.at
+from review_acts a
+join accounts u on u.id = a.account_id
+where a.id = any(@ids::uuid[]) and a.undone_at is null`
+
+// ReviewAct is a review as an act made it.
+type ReviewAct struct {
+	ID     conversation.UUID
+	By     string
+	Became string
+	At     time.Time
+}
+
+// ReviewActs returns acts by their ids, without those that were undone.
+func ReviewActs(ctx context.Context, db DB, ids []conversation.UUID) (map[conversation.UUID]ReviewAct, error) {
+	rows, _ := db.Query(ctx, reviewsByActSQL, pgx.StrictNamedArgs{"ids": UUIDs(ids)})
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[ReviewAct])
+	of := make(map[conversation.UUID]ReviewAct, len(all))
+	for _, a := range all {
+		of[a.ID] = a
+	}
+	return of, err
+}
