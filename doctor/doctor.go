@@ -279,6 +279,16 @@ func (d *Diagnosis) delivery(ctx context.Context, db queries.DB, now time.Time) 
 			d.Say(false, "outgoing webhook %q takes no messages; its page under Admin › Outgoing webhooks says why", name)
 		}
 	}
+	queue, err := queries.JobQueueState(ctx, db)
+	if err != nil && !errors.Is(err, queries.ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		d.Say(queue.FailingSince == nil, "queue of jobs %s: %s", queue.Queue, cmp.Or(queue.Error, "read"))
+		if late := now.Sub(queue.SeenAt); late > 5*time.Minute {
+			d.Say(false, "queue of jobs %s: no server has read it for %s", queue.Queue, late.Round(time.Minute))
+		}
+	}
 	all, err := queries.Schedules(ctx, db, nil)
 	if err != nil || len(all) == 0 {
 		return err

@@ -32,6 +32,7 @@ type Config struct {
 	Version string
 
 	Reports Reports
+	Queue   *JobQueue // by which others ask for exports; nil: none
 	// Fold folds what is stored again, as a run says.
 	Fold func(ctx context.Context, run conversation.UUID) error
 }
@@ -116,6 +117,9 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	ctx, leave := context.WithCancel(ctx)
 	go s.live(ctx)
+	if cfg.Queue != nil {
+		go cfg.Queue.work(ctx, cfg)
+	}
 	return &Client{client, s, leave, stopping}, nil
 }
 

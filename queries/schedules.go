@@ -37,6 +37,7 @@ type Schedule struct {
 	Revision    int32
 	CreatedAt   time.Time
 	By          string
+	Queued      bool // it runs when a job of the queue asks for it
 }
 
 // RecipientGroup are people who get a report for a part of what it is about.
@@ -102,7 +103,7 @@ type Target struct {
 
 const scheduleColumns = `
 select s.id, s.name, s.account_id, s.page, s.grain, s.query, s.formats, s.schedule, s.zone, s.destination, s.target,
-	s.secret, s.if_empty, s.incremental, s.next_at, s.revision, s.created_at, u.name as by
+	s.secret, s.if_empty, s.incremental, s.next_at, s.revision, s.created_at, u.name as by, s.queued
 from schedules s
 join accounts u on u.id = s.account_id
 `

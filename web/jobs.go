@@ -49,6 +49,7 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 			row := kindRow(k)
 			row.Words = map[string]string{
 				"export": "makes a file that somebody asked for", "report": "makes a report and hands it over",
+				"webhook":          "tells an outgoing webhook what happened",
 				"analytics_report": "makes a report that a program asked for",
 				"fold":             "recalculates, masks or moves stored conversations",
 			}[k.Kind]
@@ -61,7 +62,43 @@ func (s *server) jobsPage(w http.ResponseWriter, r *http.Request) error {
 	if err := s.longRows(ctx, &m); err != nil {
 		return err
 	}
+	if m.Queue, err = s.jobQueue(ctx); err != nil {
+		return err
+	}
 	return s.renderEither(w, r, views.JobsPage(m), views.JobsView(m))
+}
+
+// queuedShown is how many jobs of the queue the page lists.
+const queuedShown = 20
+
+// jobQueue is the queue by which another program asks for exports; nil where none is read.
+func (s *server) jobQueue(ctx context.Context) (*views.JobQueue, error) {
+	q, err := queries.JobQueueState(ctx, s.Pool)
+	if errors.Is(err, queries.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &views.JobQueue{
+		Name: q.Queue, Error: q.Error, FailingSince: q.FailingSince, SeenAt: q.SeenAt,
+		Late: s.Now().Sub(q.SeenAt) > 5*time.Minute,
+	}
+	all, err := queries.QueuedJobs(ctx, s.Pool, queuedShown)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range all {
+		row := views.QueuedJobRow{
+			Name: j.Name, Job: j.Job, Run: j.Run, Refused: j.Refused, State: j.State, Error: j.Error, At: j.ReceivedAt,
+			ScheduledAt: j.ScheduledAt, EndedAt: j.EndedAt, Rows: j.Rows,
+		}
+		if j.ScheduleID != nil {
+			row.Report = j.ScheduleID.String()
+		}
+		m.Jobs = append(m.Jobs, row)
+	}
+	return m, nil
 }
 
 // jobRows sets the jobs that wait or failed, and the servers that do them.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/mail"
-	"net/textproto"
 	"net/url"
 	"path"
 	"slices"
@@ -87,6 +86,9 @@ func (s *server) editSchedule(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		if x.Queued {
+			return queuedReport
+		}
 		t := x.Target
 		m = views.ScheduleForm{
 			ID: x.ID.String(), Name: x.Name, PageName: x.Page, Query: x.Query, Grain: x.Grain, Revision: x.Revision,
@@ -144,6 +146,9 @@ func (s *server) keepSchedule(w http.ResponseWriter, r *http.Request) error {
 		var err error
 		if x, err = s.scheduleByURL(r, p("id")); err != nil {
 			return err
+		}
+		if x.Queued {
+			return queuedReport
 		}
 		revision, err := strconv.ParseInt(p("revision"), 10, 32)
 		if err != nil || int32(revision) != x.Revision {
@@ -424,11 +429,9 @@ func parseHeaders(text string) (all map[string]string, names []string, err error
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		name, value, ok := strings.Cut(line, ":")
-		name, value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
-		if !ok || !headerName(name) || value == "" || strings.ContainsFunc(
-			value, func(c rune) bool { return c < ' ' || c == 0x7f },
-		) || slices.Contains([]string{"Host", "Content-Length", "Content-Type", "Transfer-Encoding"}, name) {
+		name, value, _ := strings.Cut(line, ":")
+		name, err := jobs.Header(name, value)
+		if err != nil {
 			return nil, nil, &metric.InputError{
 				Field: "headers",
 				Msg:   "are lines such as “Authorization: Bearer …”; host, length and type are set by us",
@@ -437,7 +440,7 @@ func parseHeaders(text string) (all map[string]string, names []string, err error
 		if all == nil {
 			all = map[string]string{}
 		}
-		all[name] = value
+		all[name] = strings.TrimSpace(value)
 		names = append(names, name)
 	}
 	return all, names, nil
@@ -498,10 +501,4 @@ func parseTarget(r *http.Request, x *queries.Schedule, was queries.Schedule) (se
 		return secrets, &metric.InputError{Field: "destination", Msg: "is one of mail, http, folder, s3, chat"}
 	}
 	return secrets, nil
-}
-
-func headerName(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
-	})
 }

@@ -64,7 +64,10 @@ func (s *server) reportsPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func scheduleRow(x queries.Schedule) views.ScheduleRow {
-	row := views.ScheduleRow{ID: x.ID.String(), Name: x.Name, Schedule: x.Schedule, By: x.By, NextAt: x.NextAt}
+	row := views.ScheduleRow{ID: x.ID.String(), Name: x.Name, Schedule: x.Schedule, By: x.By, NextAt: x.NextAt, Queued: x.Queued}
+	if x.Queued {
+		row.Schedule = "when a job of the queue asks for it"
+	}
 	if row.What = x.Grain + "s"; x.Page != "" {
 		row.What = dashboard.DocumentTitle(x.Page)
 	}
@@ -109,6 +112,9 @@ func (s *server) runRow(r queries.ReportRun, all []queries.Delivery) views.RunRo
 	}
 	return row
 }
+
+// queuedReport says that a report of the queue of jobs is what its jobs say.
+var queuedReport = &metric.InputError{Field: "report", Msg: "runs when a job of the queue asks for it, and is what that job says"}
 
 // scheduleByURL returns the schedule of the address, if it is the user's or the user is an admin.
 func (s *server) scheduleByURL(r *http.Request, value string) (x queries.Schedule, err error) {
@@ -244,6 +250,9 @@ func (s *server) pauseSchedule(w http.ResponseWriter, r *http.Request) error {
 	x, err := s.scheduleByURL(r, chi.URLParam(r, "id"))
 	if err != nil {
 		return err
+	}
+	if x.Queued {
+		return queuedReport
 	}
 	var next *time.Time
 	if x.NextAt == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"turnwise/ingest"
+	"turnwise/ingest/rabbit"
 	"turnwise/jobs"
 	"turnwise/secret"
 )
@@ -21,6 +24,12 @@ type reportFlags struct {
 	ReportFolder  string        `name:"report-folder" env:"TURNWISE_REPORT_FOLDER" help:"Folder below which reports may be put; default: none." placeholder:"DIR" type:"path"`
 	ReportLeast   time.Duration `name:"report-least" env:"TURNWISE_REPORT_LEAST" default:"15m" help:"Least time between two runs of a report (${default})."`
 	ReportMails   int           `name:"report-mails" env:"TURNWISE_REPORT_MAILS" default:"2000" help:"Mails that a report may send a day (${default})."`
+	JobQueueURLs  []string      `name:"job-queue-urls" env:"TURNWISE_JOB_QUEUE_URLS" help:"RabbitMQ with a queue by which another program asks for exports, as SentiOne's orchestrator does; amqp:// or amqps://, tried in turn." placeholder:"URL"`
+	JobQueueFile  string        `name:"job-queue-urls-file" env:"TURNWISE_JOB_QUEUE_URLS_FILE" help:"File that holds the URLs, one a line." placeholder:"FILE" type:"path"`
+	JobQueue      string        `name:"job-queue" env:"TURNWISE_JOB_QUEUE" default:"automate.jobs.AnalyticsExport" help:"Name of that queue, which must exist (${default})." placeholder:"NAME"`
+	JobQueueCA    string        `name:"job-queue-ca-file" env:"TURNWISE_JOB_QUEUE_CA_FILE" help:"Certificates to trust for it, PEM." placeholder:"FILE" type:"path"`
+	JobHosts      []string      `name:"job-hosts" env:"TURNWISE_JOB_HOSTS" help:"Servers to which such exports may be sent, such as warehouse.example.org." placeholder:"HOST"`
+	JobAccount    string        `name:"job-account" env:"TURNWISE_JOB_ACCOUNT" help:"Address of the account whose rights such exports have." placeholder:"EMAIL"`
 	AllowInternal []string      `name:"allow-internal" env:"TURNWISE_ALLOW_INTERNAL" help:"Private networks to which reports may be sent by HTTP and S3." placeholder:"CIDR"`
 }
 
@@ -34,6 +43,32 @@ func (f *reportFlags) internal() (all jobs.Networks, err error) {
 		all = append(all, prefix)
 	}
 	return all, err
+}
+
+// queue returns the queue of jobs; nil for none.
+func (f *reportFlags) queue() (*jobs.JobQueue, error) {
+	urls := f.JobQueueURLs
+	if f.JobQueueFile != "" {
+		text, err := secretFrom("", f.JobQueueFile)
+		if err != nil {
+			return nil, fmt.Errorf("--job-queue-urls-file: %w", err)
+		}
+		urls = append(urls, strings.Fields(text)...)
+	}
+	if len(urls) == 0 {
+		return nil, nil
+	}
+	cfg := rabbit.Config{URLs: urls, Queues: []string{f.JobQueue}, CAFile: f.JobQueueCA}
+	if err := cfg.Check(); err != nil {
+		return nil, fmt.Errorf("--job-queue-urls: %w", err)
+	}
+	if f.JobAccount == "" {
+		return nil, errors.New("--job-account: name the account whose rights exports of the queue have")
+	}
+	return &jobs.JobQueue{
+		URLs: urls, Name: f.JobQueue, Hosts: f.JobHosts, Account: f.JobAccount,
+		TLS: func(host string) (*tls.Config, error) { return ingest.ClientTLS(host, f.JobQueueCA, "", "") },
+	}, nil
 }
 
 // box returns what keeps secrets; nil without a key.

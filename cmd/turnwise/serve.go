@@ -107,6 +107,10 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	queue, err := s.queue()
+	if err != nil {
+		return err
+	}
 	limitMemory(streamMemory)
 	release, err := c.alone()
 	if err != nil {
@@ -128,13 +132,13 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	defer closePool(pages)
-	return s.serve(ctx, c, pool, pages, log, set, sources, sso)
+	return s.serve(ctx, c, pool, pages, log, set, sources, sso, queue)
 }
 
 // serve serves until the context ends or something breaks.
 func (s *serveCmd) serve(
 	ctx context.Context, c *cli, pool, pages *pgxpool.Pool, log *slog.Logger, set settings, sources []sourceConfig,
-	sso *web.SSO,
+	sso *web.SSO, queue *jobs.JobQueue,
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -170,7 +174,7 @@ func (s *serveCmd) serve(
 	c.welcome(set.url, login)
 	begin := func(zone *time.Location) (*jobs.Client, error) {
 		return startJobs(ctx, jobs.Config{
-			Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Fold: intake.NewHistory(pool, writer, log).FoldStored,
+			Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Queue: queue, Fold: intake.NewHistory(pool, writer, log).FoldStored,
 		})
 	}
 	work, err := begin(zone)

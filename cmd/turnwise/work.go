@@ -84,12 +84,16 @@ func (w *workCmd) work(ctx context.Context, c *cli, pool *pgxpool.Pool, log *slo
 	if err != nil {
 		return err
 	}
+	queue, err := w.queue()
+	if err != nil {
+		return err
+	}
 	sends, err := w.reports(box, pool, strings.TrimSuffix(w.URL, "/"))
 	if err != nil {
 		return err
 	}
 	work, err := jobs.Start(ctx, jobs.Config{
-		Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends,
+		Pool: pool, Log: log, Version: version, Zone: zone, Reports: sends, Queue: queue,
 		Fold: intake.NewHistory(pool, ingest.NewWriter(pool, log), log).FoldStored,
 	})
 	if err != nil {
