@@ -54,7 +54,7 @@ func run(ctx context.Context) error {
 	large := flag.Int("conversations", 350000, "conversations in the large database; 0 leaves it out")
 	dir := flag.String("dir", "", "folder for the database; default: a temporary one")
 	out := flag.String("out", "bench.json", "file for the figures")
-	only := flag.String("only", "", "ingest, formats, odd, oddpages, crowd, streams, pages, search, reports or schemas; default: all")
+	only := flag.String("only", "", "ingest, formats, odd, oddpages, crowd, streams, pages, search, reports, schemas or api; default: all")
 	quick := flag.Bool("quick", false, "measure ingest with 2 writers and batches of 5,000 alone")
 	profile := flag.String("cpuprofile", "", "write a profile of this process to a file")
 	flag.Parse()
@@ -154,7 +154,12 @@ func (b *bench) measure(only string, large int) error {
 			return err
 		}
 	}
-	if large > 0 && only != "schemas" && only != "streams" && only != "formats" && only != "odd" && only != "crowd" && only != "search" &&
+	if large > 0 && (only == "" || only == "api") {
+		if err := b.api(large); err != nil {
+			return err
+		}
+	}
+	if large > 0 && only != "schemas" && only != "api" && only != "streams" && only != "formats" && only != "odd" && only != "crowd" && only != "search" &&
 		only != "reports" {
 		if err := b.large(large, only != "ingest", only != "pages"); err != nil {
 			return err
