@@ -283,7 +283,7 @@ func (d *Diagnosis) delivery(ctx context.Context, db queries.DB, now time.Time) 
 	if err != nil && !errors.Is(err, queries.ErrNotFound) {
 		return err
 	}
-	if err == nil {
+	if err == nil && now.Sub(queue.SeenAt) <= queries.JobQueueGone {
 		d.Say(queue.FailingSince == nil, "queue of jobs %s: %s", queue.Queue, cmp.Or(queue.Error, "read"))
 		if late := now.Sub(queue.SeenAt); late > 5*time.Minute {
 			d.Say(false, "queue of jobs %s: no server has read it for %s", queue.Queue, late.Round(time.Minute))

@@ -233,7 +233,7 @@ const (
 )
 
 // work takes jobs until ctx ends.
-func (q *JobQueue) work(ctx context.Context, cfg Config) {
+func (q JobQueue) work(ctx context.Context, cfg Config) {
 	var err error
 	if q.queue, err = NewQueue(cfg.Pool); err != nil {
 		cfg.Log.WarnContext(ctx, "exports of the queue begin late", "error", err)
@@ -327,7 +327,14 @@ func (q *JobQueue) consume(ctx context.Context, cfg Config, address string) erro
 			return net.ErrClosed
 		case d, ok := <-deliveries:
 			if !ok {
-				continue // what closed it says so
+				select {
+				case err := <-closed:
+					if err != nil {
+						return err
+					}
+				case <-time.After(time.Second): // the channel is open: somebody deleted the queue
+				}
+				return &amqp.Error{Code: amqp.NotFound, Reason: "the queue is gone"}
 			}
 			if err := q.TakeJob(ctx, cfg.Pool, cfg.Reports, bytes.TrimSpace(d.Body), cfg.Zone, cfg.Now()); err != nil {
 				return errors.Join(queries.ErrNotStored, err) // it comes again

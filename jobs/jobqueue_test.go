@@ -334,15 +334,26 @@ func TestJobQueue(t *testing.T) {
 	if got := w.take(); len(got) != 1 || len(got[0].messages) != 1 {
 		t.Errorf("%d uploads: %+v", len(got), got)
 	}
+	if _, err := ch.QueueDelete(name, false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	state("no such queue")
+	if _, err := ch.QueueDeclare(name, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	state("")
 	broker.Kill()
 	state("refuses connections")
 	broker.Start(t)
 	open()
 	publish(job("j", "2", p))
+	brokertest.Until(t, func() string {
+		all, err := queries.QueuedJobs(t.Context(), o.pool, 10)
+		if err != nil || len(all) != 3 || all[0].Run != "2" || all[0].ScheduleID == nil {
+			return fmt.Sprintf("after it was away: %+v, %v", all, err)
+		}
+		return ""
+	})
 	empty()
 	state("")
-	all, err := queries.QueuedJobs(t.Context(), o.pool, 10)
-	if err != nil || len(all) != 3 || all[0].Run != "2" || all[0].ScheduleID == nil {
-		t.Errorf("after it was away: %+v, %v", all, err)
-	}
 }

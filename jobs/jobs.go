@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,8 @@ type Client struct {
 	server *server
 	leave  context.CancelFunc
 
+	reading  sync.WaitGroup // the queue of jobs
+	unread   func()         // ends that
 	stopping *atomic.Bool
 }
 
@@ -117,10 +120,13 @@ func Start(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	ctx, leave := context.WithCancel(ctx)
 	go s.live(ctx)
+	c := &Client{client: client, server: s, leave: leave, stopping: stopping, unread: func() {}}
 	if cfg.Queue != nil {
-		go cfg.Queue.work(ctx, cfg)
+		reading, stop := context.WithCancel(ctx)
+		c.unread = stop
+		c.reading.Go(func() { cfg.Queue.work(reading, cfg) })
 	}
-	return &Client{client, s, leave, stopping}, nil
+	return c, nil
 }
 
 // Periodic is a job that is done again and again.
@@ -235,6 +241,8 @@ func gone(err error) error {
 func (c *Client) Stop(ctx context.Context) error {
 	defer c.server.end(ctx)
 	defer c.leave()
+	c.unread()
+	c.reading.Wait()
 	c.stopping.Store(true)
 	err := c.client.Stop(ctx)
 	if err == nil {

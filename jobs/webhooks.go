@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,10 +33,24 @@ import (
 
 // WebhookSecrets are what an outgoing webhook keeps sealed.
 type WebhookSecrets struct {
-	Key         string            `json:"key"` // by which messages are signed: whsec_ and base64
-	Former      string            `json:"former,omitempty"`
-	FormerUntil time.Time         `json:"former_until,omitzero"`
-	Headers     map[string]string `json:"headers,omitempty"`
+	Key     string            `json:"key"` // by which messages are signed: whsec_ and base64
+	Former  []FormerKey       `json:"former,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// FormerKey is a key that messages are signed with too for a while.
+type FormerKey struct {
+	Key   string    `json:"key"`
+	Until time.Time `json:"until"`
+}
+
+// Renew makes another key the one that messages are signed with.
+func (s *WebhookSecrets) Renew(key string, now time.Time) {
+	s.Former = slices.DeleteFunc(s.Former, func(f FormerKey) bool { return !now.Before(f.Until) })
+	if s.Key != "" {
+		s.Former = append(s.Former, FormerKey{s.Key, now.Add(FormerKeyLasts)})
+	}
+	s.Key, s.Former = key, s.Former[max(0, len(s.Former)-5):]
 }
 
 // FormerKeyLasts is how long messages are signed with the key before too, so that receivers can change theirs.
@@ -82,10 +97,7 @@ func (w *WebhooksWorker) Timeout(*river.Job[WebhooksArgs]) time.Duration { retur
 
 // Work finds what happened. A job for each webhook sends, so that none waits for another.
 func (w *WebhooksWorker) Work(ctx context.Context, _ *river.Job[WebhooksArgs]) error {
-	due, err := PrepareWebhooks(ctx, w.pool, w.site, w.zone, w.now)
-	if err != nil {
-		return err
-	}
+	due, failed := PrepareWebhooks(ctx, w.pool, w.site, w.zone, w.now)
 	client := river.ClientFromContext[pgx.Tx](ctx)
 	for _, id := range due {
 		opts := again(webhooksEvery)
@@ -94,57 +106,62 @@ func (w *WebhooksWorker) Work(ctx context.Context, _ *river.Job[WebhooksArgs]) e
 			return err
 		}
 	}
-	return nil
+	return failed
 }
 
 // preparedAtOnce is how many messages are written in one transaction.
 const preparedAtOnce = 500
 
-// PrepareWebhooks finds what happened, writes the messages and returns the webhooks to which some are to be sent.
+// PrepareWebhooks finds what happened, writes the messages and returns the webhooks to which some are to be sent. One
+// webhook whose messages cannot be written is left for the next time, and holds up no other.
 func PrepareWebhooks(
 	ctx context.Context, pool *pgxpool.Pool, site string, zone *time.Location, now func() time.Time,
 ) ([]conversation.UUID, error) {
-	for more := true; more; {
-		if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
-			more, err = queries.FindEnded(ctx, tx, now())
-			return err
-		}); err != nil {
-			return nil, err
+	if err := queries.FindEnded(ctx, pool, now()); err != nil {
+		return nil, err
+	}
+	fresh, err := queries.WebhooksNew(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	for _, id := range fresh {
+		if err := prepareWebhook(ctx, pool, id, site, zone, now()); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("messages to webhook %s: %w", id, err))
 		}
 	}
+	if err := queries.ForgetDeliveries(ctx, pool, now()); err != nil {
+		return nil, err
+	}
+	due, err := queries.WebhooksDue(ctx, pool, now())
+	return due, errors.Join(failed, err)
+}
+
+// prepareWebhook writes the messages to one webhook.
+func prepareWebhook(
+	ctx context.Context, pool *pgxpool.Pool, id conversation.UUID, site string, zone *time.Location, now time.Time,
+) error {
 	for n := preparedAtOnce; n == preparedAtOnce; {
 		if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			fresh, err := queries.NewDeliveries(ctx, tx, preparedAtOnce)
+			hook, err := queries.OutgoingWebhookByID(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			fresh, err := queries.NewDeliveries(ctx, tx, id, preparedAtOnce)
 			if err != nil {
 				return err
 			}
 			n = len(fresh)
-			of := map[conversation.UUID][]queries.OutgoingDelivery{}
-			for _, d := range fresh {
-				of[d.WebhookID] = append(of[d.WebhookID], d)
+			written, err := writeMessages(ctx, pool, hook, fresh, site, zone, now)
+			if err != nil {
+				return err
 			}
-			for id, some := range of {
-				hook, err := queries.OutgoingWebhookByID(ctx, tx, id)
-				if err != nil {
-					return err
-				}
-				bodies, err := writeMessages(ctx, pool, hook, some, site, zone, now())
-				if err != nil {
-					return err
-				}
-				if err := queries.PrepareDeliveries(ctx, tx, id, bodies, now()); err != nil {
-					return err
-				}
-			}
-			return nil
+			return queries.PrepareDeliveries(ctx, tx, id, written, now)
 		}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := queries.ForgetDeliveries(ctx, pool, now().Add(-queries.OutgoingKept)); err != nil {
-		return nil, err
-	}
-	return queries.WebhooksDue(ctx, pool, now())
+	return nil
 }
 
 // message is the body of a message, in the form of Standard Webhooks.
@@ -169,17 +186,17 @@ type review struct {
 	ReviewedAt time.Time `json:"reviewed_at"`
 }
 
-// writeMessages writes the bodies of deliveries to a webhook; "" of those that it is not to be told of: its filter leaves
-// the conversation out, it went on since, or the review was taken back.
+// writeMessages writes the bodies of deliveries to a webhook. Some it is not to be told of: its filter leaves the
+// conversation out, that went on since, or the review was taken back.
 func writeMessages(
 	ctx context.Context, pool *pgxpool.Pool, hook queries.OutgoingWebhook, all []queries.OutgoingDelivery, site string,
 	zone *time.Location, now time.Time,
-) (map[conversation.UUID]string, error) {
-	bodies := make(map[conversation.UUID]string, len(all))
+) ([]queries.Prepared, error) {
+	out := make([]queries.Prepared, len(all))
 	var ids []string
 	var acts []conversation.UUID
-	for _, d := range all {
-		bodies[d.ID] = ""
+	for i, d := range all {
+		out[i] = queries.Prepared{ID: d.ID, Over: true}
 		if d.ConversationID != nil {
 			ids = append(ids, d.ConversationID.String())
 		}
@@ -195,7 +212,7 @@ func writeMessages(
 	f, err := OutgoingFilter(ctx, v, hook.Query)
 	var input *metric.InputError
 	if errors.As(err, &input) { // it asks for what is no longer known: nothing is told, rather than too much
-		return bodies, nil
+		return out, nil
 	}
 	if err != nil {
 		return nil, err
@@ -217,9 +234,13 @@ func writeMessages(
 	for _, c := range facts {
 		of[c.ID] = c
 	}
-	for _, d := range all {
+	for i, d := range all {
 		c, found := of[cmp.Or(d.ConversationID, new(conversation.UUID)).String()]
-		if !found || d.Event == queries.EventEnded && !c.Ended {
+		if !found {
+			continue
+		}
+		if d.Event == queries.EventEnded && !c.Ended {
+			out[i].Over = false
 			continue
 		}
 		t := told{Conversation: c, Address: site + "/api/v1/conversations/" + c.ID}
@@ -237,9 +258,9 @@ func writeMessages(
 		if err != nil {
 			return nil, err
 		}
-		bodies[d.ID] = string(text)
+		out[i].Body = string(text)
 	}
-	return bodies, nil
+	return out, nil
 }
 
 // OutgoingFilter reads the filter of a webhook: of conversations of all times, by what is known of them when they are
@@ -287,11 +308,11 @@ type WebhookWorker struct {
 // Bounds of what is sent to a webhook.
 const (
 	hookWait   = 20 * time.Second // for an answer
-	hookLease  = 2 * time.Minute  // after which somebody else sends what a process that ended was sending
 	hookAtOnce = 4
 	hookBatch  = 20
-	hookRun    = time.Minute        // after which a job lets others begin
-	hookGives  = 3 * 24 * time.Hour // after which a message has failed
+	hookRun    = time.Minute                           // after which a job lets others begin
+	hookLong   = (hookBatch/hookAtOnce + 1) * hookWait // that a batch takes at most
+	hookLease  = hookLong + time.Minute                // after which somebody else sends what a process that ended was sending
 )
 
 // hookRetries are the waits after each attempt that failed; the last goes on.
@@ -300,7 +321,7 @@ var hookRetries = []time.Duration{
 }
 
 // Timeout bounds one run; the next goes on.
-func (w *WebhookWorker) Timeout(*river.Job[WebhookArgs]) time.Duration { return hookRun + 2*hookWait }
+func (w *WebhookWorker) Timeout(*river.Job[WebhookArgs]) time.Duration { return hookRun + hookLong }
 
 // Work sends.
 func (w *WebhookWorker) Work(ctx context.Context, job *river.Job[WebhookArgs]) error {
@@ -315,31 +336,15 @@ func (w *WebhookWorker) Work(ctx context.Context, job *river.Job[WebhookArgs]) e
 func SendWebhook(
 	ctx context.Context, pool *pgxpool.Pool, r Reports, id conversation.UUID, log *slog.Logger, now func() time.Time,
 ) error {
-	hook, err := queries.OutgoingWebhookByID(ctx, pool, id)
-	if errors.Is(err, queries.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	secrets, err := OpenSecrets(r.Box, hook)
-	if err != nil {
-		return queries.PauseOutgoingWebhook(ctx, pool, id, "its secret cannot be read; save it with a new one")
-	}
-	s := &telling{Reports: r, hook: hook, secrets: secrets, log: log, now: now}
 	for end := now().Add(hookRun); now().Before(end); {
-		err := hook.Hold(ctx, pool, now(), now().Add(hookLease))
-		if errors.Is(err, queries.ErrNotFound) { // it is paused, failing, or another's
+		hook, err := queries.HoldOutgoing(ctx, pool, id, now(), now().Add(hookLease))
+		if errors.Is(err, queries.ErrNotFound) { // it is deleted, paused, failing, or another's
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		batch, err := queries.ClaimDeliveries(ctx, pool, hook, hookBatch, now(), now().Add(hookLease))
-		again := len(batch) > 0
-		if err == nil && again {
-			again, err = s.sendAll(ctx, pool, batch)
-		}
+		again, err := sendSome(ctx, pool, r, hook, log, now)
 		if left := queries.LeaveOutgoing(context.WithoutCancel(ctx), pool, id); err == nil {
 			err = left
 		}
@@ -350,11 +355,28 @@ func SendWebhook(
 	return nil
 }
 
+// sendSome sends some of what is due to a webhook as it is now, and returns whether to go on.
+func sendSome(
+	ctx context.Context, pool *pgxpool.Pool, r Reports, hook queries.OutgoingWebhook, log *slog.Logger,
+	now func() time.Time,
+) (bool, error) {
+	s := &telling{Reports: r, hook: hook, log: log, now: now}
+	if s.secrets, s.broken = OpenSecrets(r.Box, hook); errors.Is(s.broken, secret.ErrNoKey) {
+		return false, fmt.Errorf("webhook %s: %w", hook.ID, s.broken) // another process may have it
+	}
+	batch, err := queries.ClaimDeliveries(ctx, pool, hook, hookBatch, now(), now().Add(hookLease))
+	if err != nil || len(batch) == 0 {
+		return false, err
+	}
+	return s.sendAll(ctx, pool, batch)
+}
+
 // telling is a webhook that is being told.
 type telling struct {
 	Reports
 	hook    queries.OutgoingWebhook
 	secrets WebhookSecrets
+	broken  error // why its secrets cannot be read
 	log     *slog.Logger
 	now     func() time.Time
 }
@@ -362,58 +384,99 @@ type telling struct {
 // errGone says that an address wants nothing any more.
 var errGone = errors.New("the address answered 410 Gone: it wants no more messages")
 
-// sendAll sends deliveries, some at once, and notes how each went. It returns whether the address takes any.
+// concernsMessage tells whether an answer refuses this message, and not all of them.
+func concernsMessage(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
+}
+
+// attempt is how sending a message went.
+type attempt struct {
+	begun  bool
+	status int
+	after  time.Duration // for which the address wants to be left alone
+	err    error
+}
+
+// sendAll sends deliveries, some at once, and notes how each went, and how the address stands, also when it is being
+// stopped: what has left must not leave again. It returns whether the address takes more.
 func (s *telling) sendAll(ctx context.Context, pool *pgxpool.Pool, batch []queries.OutgoingDelivery) (bool, error) {
-	took := make([]bool, len(batch))
-	gone := make([]bool, len(batch))
+	all := make([]attempt, len(batch))
 	var g errgroup.Group
 	g.SetLimit(hookAtOnce)
 	for i, d := range batch {
 		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err() // the lease ends by itself
+			}
 			begun := s.now()
 			status, after, err := s.send(ctx, d)
 			if err != nil && ctx.Err() != nil {
-				return ctx.Err() // the lease ends by itself
+				return ctx.Err()
 			}
-			took[i], gone[i] = err == nil, errors.Is(err, errGone)
-			at := s.now()
-			ms := int32(at.Sub(begun).Milliseconds())
-			d.State, d.Error, d.RetryAt, d.Status, d.TookMS, d.SentAt = "sent", "", nil, nil, &ms, &at
-			if status > 0 {
-				code := int16(status)
-				d.Status = &code
-			}
-			if err != nil {
-				d.SentAt, d.Error, d.State = nil, err.Error(), "waiting"
-				next := at.Add(max(hookRetries[min(int(d.Attempts)-1, len(hookRetries)-1)], after))
-				if d.RetryAt = &next; at.Sub(d.CreatedAt) >= hookGives {
-					d.State, d.RetryAt = "failed", nil
-				}
-			}
-			// What has left must not leave again because the server is being stopped.
-			noted, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			all[i] = attempt{true, status, after, err}
+			noted, cancel := noting(ctx)
 			defer cancel()
-			return d.Delivered(noted, pool)
+			return s.outcome(d, all[i], begun).Delivered(noted, pool)
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return false, err
-	}
-	for i := range batch {
-		if gone[i] {
-			return false, queries.PauseOutgoingWebhook(ctx, pool, s.hook.ID, errGone.Error())
+	failed := g.Wait()
+	noted, cancel := noting(ctx)
+	defer cancel()
+	took, refused, after := false, false, time.Duration(0)
+	for _, a := range all {
+		switch {
+		case !a.begun:
+		case errors.Is(a.err, errGone):
+			return false, errors.Join(failed, s.hook.Stop(noted, pool, errGone.Error()))
+		case a.err == nil, concernsMessage(a.status): // it reads what comes
+			took = true
+		default:
+			refused, after = true, max(after, a.after)
 		}
 	}
-	for i := range batch {
-		if took[i] {
-			return true, queries.OutgoingWorks(ctx, pool, s.hook.ID, s.now())
+	if took {
+		return failed == nil, errors.Join(failed, s.hook.Works(noted, pool, s.now()))
+	}
+	if refused {
+		return false, errors.Join(failed, s.hook.Failed(noted, pool, after, s.now()))
+	}
+	return failed == nil, failed
+}
+
+// noting is for what must be stored though all else is being stopped.
+func noting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}
+
+// outcome is the delivery after an attempt.
+func (s *telling) outcome(d queries.OutgoingDelivery, a attempt, begun time.Time) queries.OutgoingDelivery {
+	at := s.now()
+	ms := int32(at.Sub(begun).Milliseconds())
+	d.State, d.Error, d.RetryAt, d.Status, d.TookMS, d.SentAt = "sent", "", nil, nil, &ms, &at
+	if a.status > 0 {
+		code := int16(a.status)
+		d.Status = &code
+	}
+	if a.err != nil {
+		next := at.Add(max(hookRetries[min(int(d.Attempts)-1, len(hookRetries)-1)], a.after))
+		d.SentAt, d.Error, d.State, d.RetryAt = nil, a.err.Error(), "waiting", &next
+		if !d.GiveUpAt.After(at) {
+			d.State, d.RetryAt = "failed", nil
 		}
 	}
-	return false, queries.OutgoingFailed(ctx, pool, s.hook.ID, s.now())
+	return d
 }
 
 // send sends a message once. after is how long the address wants to be left alone.
 func (s *telling) send(ctx context.Context, d queries.OutgoingDelivery) (status int, after time.Duration, err error) {
+	if s.broken != nil {
+		return 0, 0, errors.New("the webhook's key cannot be read, as the server's has changed: make a new one")
+	}
 	ctx, cancel := context.WithTimeout(ctx, hookWait)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.hook.URL, bytes.NewReader([]byte(d.Body)))
@@ -456,8 +519,10 @@ func (s *telling) send(ctx context.Context, d queries.OutgoingDelivery) (status 
 // sign signs a message with the key, and with the one before it for a while.
 func (s *telling) sign(d queries.OutgoingDelivery, at time.Time) (string, error) {
 	keys := []string{s.secrets.Key}
-	if s.secrets.Former != "" && at.Before(s.secrets.FormerUntil) {
-		keys = append(keys, s.secrets.Former)
+	for _, f := range s.secrets.Former {
+		if at.Before(f.Until) {
+			keys = append(keys, f.Key)
+		}
 	}
 	var all []string
 	for _, key := range keys {

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"turnwise/jobs"
 	"turnwise/queries"
 	"turnwise/queries/work"
+	"turnwise/secret"
 )
 
 // receiver is a program that takes webhooks.
@@ -28,6 +30,7 @@ type receiver struct {
 	mu     sync.Mutex
 	got    []received
 	answer func(n int) int // to the nth request; nil: 204
+	after  string          // Retry-After
 	hang   chan struct{}   // closed to let requests go
 }
 
@@ -61,10 +64,13 @@ func newReceiver(t *testing.T) *receiver {
 		if r.answer != nil {
 			code = r.answer(len(r.got))
 		}
-		hang := r.hang
+		hang, after := r.hang, r.after
 		r.mu.Unlock()
-		if hang != nil {
+		if hang != nil && code == http.StatusNoContent {
 			<-hang
+		}
+		if after != "" {
+			w.Header().Set("Retry-After", after)
 		}
 		w.WriteHeader(code)
 	}))
@@ -253,10 +259,7 @@ func TestOutgoingEnded(t *testing.T) {
 	o.say("eve", now)
 	_, closes = o.conversationOf("eve")
 	o.set(closes)
-	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
-		_, err := queries.FindEnded(t.Context(), tx, o.clock())
-		return err
-	}); err != nil {
+	if err := queries.FindEnded(t.Context(), o.pool, o.clock()); err != nil {
 		t.Fatal(err)
 	}
 	o.say("eve", closes.Add(-time.Second)) // arrives late
@@ -300,6 +303,7 @@ func TestOutgoingReviewed(t *testing.T) {
 	}
 	act("ann", mark)
 	act("ann", func(r work.Review) work.Review { r.SpentMS = 9; return r })
+	later := now.Add(time.Second)
 	undone := act("bob", mark)
 	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
 		_, err := work.Undo(t.Context(), tx, undone, o.user.ID, o.clock())
@@ -313,6 +317,183 @@ func TestOutgoingReviewed(t *testing.T) {
 	if len(got) != 1 || got[0].Type != queries.EventReviewed || got[0].Data.Review == nil ||
 		got[0].Data.Review.By != "Ann" || got[0].Data.Review.Rating == nil || *got[0].Data.Review.Rating != 4 {
 		t.Fatalf("%d told: %+v", len(got), got)
+	}
+	act("ann", func(r work.Review) work.Review { r.ReviewedAt = &later; return r }) // as it went on meanwhile
+	o.tell()
+	if again := r.take(); len(again) != 1 || again[0].header.Get("Webhook-Id") == got[0].header.Get("Webhook-Id") {
+		t.Errorf("%d told of the second review", len(again))
+	}
+}
+
+// TestOutgoingJudgedOnce: what the filter left out when it ended is not told for what is known later, or by another
+// filter; and a conversation that is moved to another sender is not told of again.
+func TestOutgoingJudgedOnce(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	r := newReceiver(t)
+	x := o.hook("some", r.URL, "outcome=escalated", queries.EventEnded)
+	o.say("ann", noon.Add(-time.Minute))
+	o.say("bob", noon.Add(-time.Minute), `"event":"action","name":"action_human_handoff"`)
+	_, closes := o.conversationOf("bob")
+	o.set(closes)
+	o.tell()
+	if n := len(r.take()); n != 1 {
+		t.Fatalf("%d told, want bob", n)
+	}
+	x.Query, x.Revision = "", 1
+	if err := queries.ChangeOutgoingWebhook(t.Context(), o.pool, x, o.clock()); err != nil {
+		t.Fatal(err)
+	}
+	ann, _ := o.conversationOf("ann")
+	bob, _ := o.conversationOf("bob")
+	to := queries.ConversationKey{SenderID: 42, ID: queries.NewID()}
+	if err := pgx.BeginFunc(t.Context(), o.pool, func(tx pgx.Tx) error {
+		if err := queries.MoveConversations(
+			t.Context(), tx, bob.SenderID, to.SenderID, []conversation.UUID{bob.ID}, []conversation.UUID{to.ID},
+		); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(
+			t.Context(), "update conversations set sender_id = $1, id = $2 where id = $3", to.SenderID, to.ID, bob.ID,
+		); err != nil {
+			return err
+		}
+		return queries.MarkOutgoing(t.Context(), tx, []int64{ann.SenderID, to.SenderID})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	o.tell()
+	for _, d := range r.take() {
+		t.Errorf("told again: %s", d.body)
+	}
+}
+
+// TestOutgoingWaits: what an address says of when to come again is kept to; a message that it refuses does not hold up
+// others; what waits is given up in time also while nobody sends; a process without the key leaves it to others.
+func TestOutgoingWaits(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	r := newReceiver(t)
+	x := o.hook("busy", r.URL, "", queries.EventEnded)
+	state := func() queries.OutgoingWebhook {
+		t.Helper()
+		x, err := queries.OutgoingWebhookByID(t.Context(), o.pool, x.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	newest := func() queries.OutgoingDelivery {
+		t.Helper()
+		all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, false, nil, conversation.UUID{}, 1)
+		if err != nil || len(all) == 0 {
+			t.Fatalf("%d deliveries, %v", len(all), err)
+		}
+		return all[0]
+	}
+	end := func(sender string) {
+		t.Helper()
+		o.say(sender, o.clock())
+		_, closes := o.conversationOf(sender)
+		o.set(closes)
+	}
+	r.after, r.answer = "600", func(int) int { return http.StatusTooManyRequests }
+	end("ann")
+	o.tell()
+	if s := state(); s.RetryAt == nil || s.RetryAt.Sub(o.clock()) != 10*time.Minute {
+		t.Errorf("left alone until %v, now is %v", s.RetryAt, o.clock())
+	}
+	r.after, r.answer = "", func(int) int { return http.StatusUnprocessableEntity }
+	o.set(o.clock().Add(10 * time.Minute))
+	o.tell()
+	before := newest()
+	o.set(o.clock().Add(time.Hour))
+	r.answer = func(n int) int { return http.StatusNoContent }
+	o.tell()
+	if s := state(); s.FailingSince != nil || newest().State != "sent" {
+		t.Errorf("%+v, was %+v", newest(), before)
+	}
+	r.answer = func(int) int { return http.StatusUnprocessableEntity }
+	end("bob")
+	o.tell()
+	if s := state(); s.FailingSince != nil || newest().State != "waiting" {
+		t.Errorf("one message is refused: failing since %v, %+v", s.FailingSince, newest())
+	}
+	r.take()
+
+	box := o.sent.Box
+	o.sent.Box = nil
+	o.set(o.clock().Add(time.Minute))
+	err := jobs.SendWebhook(t.Context(), o.pool, o.sent, x.ID, slog.New(slog.DiscardHandler), o.clock)
+	if s := state(); err == nil || s.ActiveSince == nil || s.FailingSince != nil || newest().Attempts != 1 {
+		t.Errorf("without a key: %v, %+v, %+v", err, s, newest())
+	}
+	var wrong error
+	if o.sent.Box, wrong = secret.NewBox("another key of the server"); wrong != nil {
+		t.Fatal(wrong)
+	}
+	o.tell()
+	if s := state(); s.ActiveSince == nil || s.FailingSince == nil || !strings.Contains(newest().Error, "key cannot be read") || len(r.take()) != 0 {
+		t.Errorf("with another key: %+v, %+v", s, newest())
+	}
+	o.sent.Box = box
+
+	if err := queries.PauseOutgoingWebhook(t.Context(), o.pool, x.ID); err != nil {
+		t.Fatal(err)
+	}
+	created := newest().CreatedAt
+	o.set(created.Add(queries.GivesUpAfter - time.Microsecond))
+	o.tell()
+	if s := newest().State; s != "waiting" {
+		t.Errorf("%s before three days", s)
+	}
+	o.set(created.Add(queries.GivesUpAfter))
+	o.tell()
+	if d := newest(); d.State != "failed" || d.RetryAt != nil {
+		t.Errorf("after three days: %+v", d)
+	}
+}
+
+// TestOutgoingCutOff: a job that is cut off while an address hangs has noted that the address fails.
+func TestOutgoingCutOff(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	r := newReceiver(t)
+	r.hang = make(chan struct{})
+	defer close(r.hang)
+	r.answer = func(n int) int {
+		if n < 3 {
+			return http.StatusBadGateway
+		}
+		return http.StatusNoContent // and hangs
+	}
+	x := o.hook("cut", r.URL, "", queries.EventEnded)
+	for i := range 3 {
+		o.say(fmt.Sprint("s", i), noon.Add(-time.Minute))
+	}
+	_, closes := o.conversationOf("s0")
+	o.set(closes)
+	if _, err := jobs.PrepareWebhooks(t.Context(), o.pool, o.sent.URL, time.UTC, o.clock); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- jobs.SendWebhook(ctx, o.pool, o.sent, x.ID, slog.New(slog.DiscardHandler), o.clock) }()
+	noted := func() (n int) {
+		if err := o.pool.QueryRow(t.Context(), "select count(*) from outgoing_deliveries where status = 502").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for noted() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err == nil {
+		t.Error("no error")
+	}
+	if s, err := queries.OutgoingWebhookByID(t.Context(), o.pool, x.ID); err != nil || s.FailingSince == nil {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 
@@ -404,10 +585,11 @@ func TestOutgoingFails(t *testing.T) {
 	if _, err := jobs.PrepareWebhooks(t.Context(), o.pool, o.sent.URL, time.UTC, o.clock); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.Hold(t.Context(), o.pool, o.clock(), o.clock().Add(2*time.Minute)); err != nil {
+	held, err := queries.HoldOutgoing(t.Context(), o.pool, x.ID, o.clock(), o.clock().Add(2*time.Minute))
+	if err != nil {
 		t.Fatal(err)
 	}
-	lost, err := queries.ClaimDeliveries(t.Context(), o.pool, x, 10, o.clock(), o.clock().Add(2*time.Minute))
+	lost, err := queries.ClaimDeliveries(t.Context(), o.pool, held, 10, o.clock(), o.clock().Add(2*time.Minute))
 	if err != nil || len(lost) != 1 {
 		t.Fatalf("%d claimed, %v", len(lost), err)
 	}
@@ -423,7 +605,7 @@ func TestOutgoingFails(t *testing.T) {
 
 	// It fails for three days: then it is given up, until somebody has it sent again.
 	bad.mu.Lock()
-	bad.answer = func(int) int { return http.StatusBadRequest }
+	bad.answer = func(int) int { return http.StatusNotFound }
 	bad.mu.Unlock()
 	o.say("dan", o.clock())
 	_, closes = o.conversationOf("dan")
@@ -436,7 +618,7 @@ func TestOutgoingFails(t *testing.T) {
 	}
 	o.set(closes.Add(3*24*time.Hour + 11*time.Hour))
 	o.tell()
-	if d := log()[0]; d.State != "failed" || d.Error != "the address answered 400 Bad Request" {
+	if d := log()[0]; d.State != "failed" || d.Error != "the address answered 404 Not Found" {
 		t.Errorf("after three days: %+v", d)
 	}
 	bad.mu.Lock()
@@ -465,7 +647,9 @@ func TestOutgoingFails(t *testing.T) {
 	}
 	x = state()
 	const newer = "whsec_bmV3ZXIgbmV3ZXIgbmV3ZXIgbmV3ZXIgbmV3ZXI="
-	o.sealHook(&x, jobs.WebhookSecrets{Key: newer, Former: hookKey, FormerUntil: o.clock().Add(jobs.FormerKeyLasts)})
+	secrets := jobs.WebhookSecrets{Key: hookKey}
+	secrets.Renew(newer, o.clock())
+	o.sealHook(&x, secrets)
 	if err := queries.ChangeOutgoingWebhook(t.Context(), o.pool, x, o.clock()); err != nil {
 		t.Fatal(err)
 	}

@@ -36,9 +36,10 @@ create table outgoing_deliveries (
 	conversation_id uuid,
 	act_id uuid,
 	happened_at timestamptz not null,
-	state text not null check (state in ('new', 'waiting', 'sent', 'failed')),
+	state text not null check (state in ('new', 'waiting', 'sent', 'failed', 'dropped')),
 	attempts integer not null default 0,
 	retry_at timestamptz,
+	give_up_at timestamptz not null,
 	status smallint,
 	took_ms integer,
 	error text not null default '',
@@ -49,12 +50,13 @@ create table outgoing_deliveries (
 );
 create index outgoing_deliveries_new on outgoing_deliveries (created_at) where state = 'new';
 create index outgoing_deliveries_due on outgoing_deliveries (webhook_id, retry_at) where state = 'waiting';
+create index outgoing_deliveries_late on outgoing_deliveries (give_up_at) where state = 'waiting';
 create index outgoing_deliveries_failed on outgoing_deliveries (webhook_id, created_at desc, id) where state = 'failed';
 create index outgoing_deliveries_sent on outgoing_deliveries (webhook_id, sent_at desc) where state = 'sent';
 create index outgoing_deliveries_log on outgoing_deliveries (webhook_id, created_at desc, id);
 create index outgoing_deliveries_old on outgoing_deliveries (created_at);
 create index outgoing_deliveries_of on outgoing_deliveries (sender_id, conversation_id);
-comment on table outgoing_deliveries is 'Messages to outgoing webhooks. id is made of what happened, so that it happens once for each of them; new: not yet held against the filter.';
+comment on table outgoing_deliveries is 'Messages to outgoing webhooks. id is made of what happened, so that it happens once for each of them; new: not yet held against the filter; dropped: the filter left it out.';
 
 create table outgoing_marks (
 	id bigint generated always as identity primary key,

@@ -272,6 +272,8 @@ var moveConversationsSQL = []string{
 			and x.conversation_id = k.new)`,
 	`update legal_holds t set conversation_id = k.new from unnest(@olds::uuid[], @news::uuid[]) as k (old, new)
 	where t.conversation_id = k.old and @from::bigint <> @to::bigint`,
+	`update outgoing_deliveries t set sender_id = @to, conversation_id = k.new
+	from unnest(@olds::uuid[], @news::uuid[]) as k (old, new) where t.sender_id = @from and t.conversation_id = k.old`,
 	`delete from conversation_texts where sender_id = @from and conversation_id = any(@olds::uuid[])`,
 }
 

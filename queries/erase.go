@@ -135,7 +135,6 @@ var eraseFactsSQL = []string{
 	`delete from review_acts where sender_id = any(@senders::bigint[])`,
 	`delete from queue_items where sender_id = any(@senders::bigint[])`,
 	`delete from bulk_items where sender_id = any(@senders::bigint[])`,
-	`delete from outgoing_deliveries where sender_id = any(@senders::bigint[])`,
 	`delete from removed_users k using senders s
 		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id
 			and k.person in (s.id, hashtextextended(s.user_id, s.assistant_id))`,
@@ -145,6 +144,7 @@ var eraseFactsSQL = []string{
 		where s.id = any(@senders::bigint[]) and k.assistant_id = s.assistant_id
 			and (k.names && s.aliases or k.name in (s.user_id, s.sender_key))`,
 	`delete from conversations where sender_id = any(@senders::bigint[])`,
+	`delete from outgoing_deliveries where sender_id = any(@senders::bigint[])`,
 	`delete from projections where sender_id = any(@senders::bigint[])`,
 	`delete from senders where id = any(@senders::bigint[])`,
 }

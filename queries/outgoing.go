@@ -56,7 +56,9 @@ insert into outgoing_webhooks (id, name, url, events, query, secret, headers, ac
 values (@id, @name, @url, @events, @query, @secret, @headers, @now, @now, @by, @now, @by)`
 	updateOutgoingSQL = `
 update outgoing_webhooks
-set name = @name, url = @url, events = @events, query = @query, secret = @secret, headers = @headers,
+set name = @name, url = @url, query = @query, secret = @secret, headers = @headers, events = @events,
+	active_since = case when 'conversation.ended' = any(@events::text[]) and not 'conversation.ended' = any(events)
+		and active_since is not null then @now else active_since end, -- what ended before is not told
 	retry_at = null, revision = revision + 1, changed_at = @now, changed_by = @by
 where id = @id and revision = @revision
 returning id`
@@ -64,7 +66,7 @@ returning id`
 update outgoing_webhooks
 set active_since = null, paused_because = @because, failures = 0, failing_since = null, retry_at = null,
 	revision = revision + 1
-where id = @id and active_since is not null
+where id = @id and active_since is not null and (@revision::integer = 0 or revision = @revision)
 returning id`
 	resumeOutgoingSQL = `
 update outgoing_webhooks
@@ -130,9 +132,18 @@ func ChangeOutgoingWebhook(ctx context.Context, db DB, w OutgoingWebhook, now ti
 	return Unique(err)
 }
 
-// PauseOutgoingWebhook has nothing told any more; what waits goes on waiting. because is why Turnwise does it by itself.
-func PauseOutgoingWebhook(ctx context.Context, db DB, id conversation.UUID, because string) error {
-	return Changed(ctx, db, pauseOutgoingSQL, pgx.StrictNamedArgs{"id": id, "because": because})
+// PauseOutgoingWebhook has nothing told any more; what waits goes on waiting.
+func PauseOutgoingWebhook(ctx context.Context, db DB, id conversation.UUID) error {
+	return Changed(ctx, db, pauseOutgoingSQL, pgx.StrictNamedArgs{"id": id, "revision": 0, "because": ""})
+}
+
+// Stop pauses it as the address wants, unless somebody changed it meanwhile.
+func (w OutgoingWebhook) Stop(ctx context.Context, db DB, because string) error {
+	err := Changed(ctx, db, pauseOutgoingSQL, pgx.StrictNamedArgs{"id": w.ID, "revision": w.Revision, "because": because})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // ResumeOutgoingWebhook has it told what happens from now on, and what waited.

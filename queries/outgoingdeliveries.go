@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"turnwise/conversation"
 )
@@ -20,9 +21,10 @@ type OutgoingDelivery struct {
 	ConversationID *conversation.UUID
 	ActID          *conversation.UUID
 	HappenedAt     time.Time
-	State          string // new, waiting, sent, failed
+	State          string // new, waiting, sent, failed, dropped
 	Attempts       int32
 	RetryAt        *time.Time
+	GiveUpAt       time.Time
 	Status         *int16 // of HTTP, as the address answered last
 	TookMS         *int32
 	Error          string
@@ -39,7 +41,9 @@ const (
 	EndedLate = 7 * 24 * time.Hour
 	// clocksApart is by how much clocks of servers may differ, and how long a transaction may take to store events.
 	clocksApart = 2 * time.Minute
-	// endedAtOnce is how many conversations are read at once.
+	// GivesUpAfter is for how long a message is tried.
+	GivesUpAfter = 3 * 24 * time.Hour
+	// endedAtOnce is how many conversations one transaction tells of.
 	endedAtOnce = 2000
 )
 
@@ -58,21 +62,25 @@ values (@now)
 on conflict (one) do update
 set ended_until = outgoing_state.ended_until
 returning ended_until`
-	endedUntilSQL   = `update outgoing_state set ended_until = @until`
+	endedUntilSQL   = `update outgoing_state set ended_until = greatest(ended_until, @until)`
 	takeOutgoingSQL = `delete from outgoing_marks where id in (select id from outgoing_marks order by id limit 20) returning senders`
 	forgetMarksSQL  = `delete from outgoing_marks`
 	endedByTimeSQL  = endedColumns + `where (closes_at, id) > (@from, @after) and closes_at <= @until order by closes_at, id
-	limit @limit`
-	endedOfSendersSQL = endedColumns + `where sender_id = any(@senders::bigint[]) and closes_at >= @from and closes_at <= @until`
+	limit @limit for key share`
+	endedOfSendersSQL = endedColumns + `where sender_id = any(@senders::bigint[]) and closes_at >= @from and closes_at <= @until
+	for key share`
 	endedColumns      = `select sender_id, id, closes_at, coalesce(ended_at, last_at) as ended_at from conversations `
 	insertHappenedSQL = `
 insert into outgoing_deliveries (webhook_id, id, event, sender_id, conversation_id, act_id, happened_at, state,
-	created_at)
-select w.id, k.event_id, @event, k.sender_id, k.id, k.act_id, k.at, 'new', @now
+	give_up_at, created_at)
+select w.id, k.event_id, @event, k.sender_id, k.id, k.act_id, k.at, 'new', @give_up, @now
 from outgoing_webhooks w
 cross join unnest(@events::uuid[], @senders::bigint[], @ids::uuid[], @acts::uuid[], @ats::timestamptz[],
 	@known::timestamptz[]) as k (event_id, sender_id, id, act_id, at, known_at)
 where w.active_since <= k.known_at and @event = any(w.events)
+	and not exists (select from outgoing_deliveries x -- under another id, before the conversation was moved
+		where x.webhook_id = w.id and x.event = @event and x.sender_id = k.sender_id and x.conversation_id = k.id
+			and x.happened_at = k.at and x.act_id is not distinct from k.act_id)
 order by w.id, k.event_id
 on conflict (webhook_id, id) do nothing`
 )
@@ -95,48 +103,68 @@ type endedConversation struct {
 }
 
 // FindEnded notes, for the webhooks that are told so, conversations that ended: by the passing of time since they were
-// looked for last, or before they were stored. It returns whether there may be more.
-func FindEnded(ctx context.Context, tx pgx.Tx, now time.Time) (more bool, err error) {
+// looked for last, or before they were stored. Each transaction notes some of them, and up to where it looked.
+func FindEnded(ctx context.Context, pool *pgxpool.Pool, now time.Time) error {
+	var at *endedConversation // the last one noted
+	for more := true; more; {
+		if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
+			at, more, err = findEnded(ctx, tx, at, now)
+			return err
+		}); err != nil {
+			return fmt.Errorf("ended conversations: %w", err)
+		}
+	}
+	return nil
+}
+
+// findEnded notes the next ones behind one; of none, from where the last look ended.
+func findEnded(
+	ctx context.Context, tx pgx.Tx, at *endedConversation, now time.Time,
+) (last *endedConversation, more bool, err error) {
 	rows, _ := tx.Query(ctx, lockOutgoingSQL, pgx.StrictNamedArgs{"now": now})
-	last, err := only[time.Time](rows)
+	from, err := only[time.Time](rows)
 	if err != nil {
-		return false, fmt.Errorf("ended conversations: %w", err)
+		return nil, false, err
 	}
 	rows, _ = tx.Query(ctx, endedWantedSQL)
 	since, err := only[*time.Time](rows)
 	if err != nil {
-		return false, fmt.Errorf("ended conversations: %w", err)
+		return nil, false, err
 	}
 	if since == nil {
 		if _, err := tx.Exec(ctx, forgetMarksSQL); err != nil {
-			return false, err
+			return nil, false, err
 		}
-		return false, endedUntil(ctx, tx, now)
+		return nil, false, endedUntil(ctx, tx, now)
 	}
-	from := last.Add(-clocksApart)
-	if from.Before(*since) {
+	if from = from.Add(-clocksApart); from.Before(*since) {
 		from = *since
 	}
 	var after conversation.UUID // below all there are
-	for n := endedAtOnce; n == endedAtOnce; {
-		rows, _ := tx.Query(ctx, endedByTimeSQL, pgx.StrictNamedArgs{
-			"from": from, "after": after, "until": now, "limit": endedAtOnce,
-		})
-		ended, err := pgx.CollectRows(rows, pgx.RowToStructByName[endedConversation])
-		if err != nil {
-			return false, fmt.Errorf("ended conversations: %w", err)
-		}
-		if n = len(ended); n > 0 {
-			from, after = ended[n-1].ClosesAt, ended[n-1].ID
-		}
-		if err := tellEnded(ctx, tx, ended, now); err != nil {
-			return false, err
-		}
+	if at != nil {
+		from, after = at.ClosesAt, at.ID
+	}
+	rows, _ = tx.Query(ctx, endedByTimeSQL, pgx.StrictNamedArgs{
+		"from": from, "after": after, "until": now, "limit": endedAtOnce,
+	})
+	ended, err := pgx.CollectRows(rows, pgx.RowToStructByName[endedConversation])
+	if err != nil {
+		return nil, false, err
+	}
+	if err := tellEnded(ctx, tx, ended, now); err != nil {
+		return nil, false, err
+	}
+	if len(ended) == endedAtOnce {
+		last = &ended[endedAtOnce-1]
+		return last, true, endedUntil(ctx, tx, last.ClosesAt)
+	}
+	if len(ended) > 0 {
+		at = &ended[len(ended)-1]
 	}
 	if more, err = findEndedLate(ctx, tx, *since, now); err != nil {
-		return false, err
+		return nil, false, err
 	}
-	return more, endedUntil(ctx, tx, now)
+	return at, more, endedUntil(ctx, tx, now)
 }
 
 // findEndedLate looks at conversations that changed, and ended before.
@@ -203,7 +231,7 @@ func (k *happened) insert(ctx context.Context, tx pgx.Tx, event string, now time
 	}
 	if _, err := tx.Exec(ctx, insertHappenedSQL, pgx.StrictNamedArgs{
 		"event": event, "events": k.events, "senders": k.senders, "ids": k.ids, "acts": k.acts, "ats": k.ats,
-		"known": k.known, "now": now,
+		"known": k.known, "give_up": now.Add(GivesUpAfter), "now": now,
 	}); err != nil {
 		return fmt.Errorf("note %s: %w", event, err)
 	}
@@ -211,19 +239,22 @@ func (k *happened) insert(ctx context.Context, tx pgx.Tx, event string, now time
 }
 
 const outgoingDeliveryColumns = `
-select webhook_id, id, event, sender_id, conversation_id, act_id, happened_at, state, attempts, retry_at, status,
-	took_ms, error, body, created_at, sent_at
+select webhook_id, id, event, sender_id, conversation_id, act_id, happened_at, state, attempts, retry_at, give_up_at,
+	status, took_ms, error, body, created_at, sent_at
 from outgoing_deliveries
 `
 
 const (
 	newDeliveriesSQL = outgoingDeliveryColumns +
-		`where state = 'new' order by created_at, webhook_id, id limit @limit for update skip locked`
+		`where state = 'new' and webhook_id = @webhook order by created_at, id limit @limit for update skip locked`
+	newWebhooksSQL       = `select distinct webhook_id from outgoing_deliveries where state = 'new'`
 	prepareDeliveriesSQL = `
 update outgoing_deliveries d
 set state = 'waiting', body = k.body, retry_at = @now
 from unnest(@ids::uuid[], @bodies::text[]) as k (id, body)
 where d.webhook_id = @webhook and d.id = k.id and d.state = 'new'`
+	leaveDeliveriesSQL = `update outgoing_deliveries set state = 'dropped'
+where webhook_id = @webhook and id = any(@ids::uuid[]) and state = 'new'`
 	dropDeliveriesSQL = `delete from outgoing_deliveries where webhook_id = @webhook and id = any(@ids::uuid[]) and state = 'new'`
 	dueWebhooksSQL    = `
 select w.id
@@ -238,7 +269,8 @@ update outgoing_webhooks
 set held_until = @until
 where id = @id and active_since is not null and (held_until is null or held_until <= @now)
 	and (retry_at is null or retry_at <= @now)
-returning failing_since`
+returning id, name, url, events, query, secret, headers, active_since, failing_since, retry_at, paused_because, revision,
+	changed_at, changed_by`
 	leaveOutgoingSQL   = `update outgoing_webhooks set held_until = null where id = @id`
 	claimDeliveriesSQL = `
 with due as (
@@ -254,7 +286,7 @@ set attempts = d.attempts + 1, retry_at = @lease
 from due
 where d.webhook_id = due.webhook_id and d.id = due.id
 returning d.webhook_id, d.id, d.event, d.sender_id, d.conversation_id, d.act_id, d.happened_at, d.state, d.attempts,
-	d.retry_at, d.status, d.took_ms, d.error, d.body, d.created_at, d.sent_at`
+	d.retry_at, d.give_up_at, d.status, d.took_ms, d.error, d.body, d.created_at, d.sent_at`
 	deliveredOutgoingSQL = `
 update outgoing_deliveries
 set state = @state, status = @status, took_ms = @took, error = @error, retry_at = @retry, sent_at = @sent
@@ -262,8 +294,9 @@ where webhook_id = @webhook and id = @id`
 	outgoingFailedSQL = `
 update outgoing_webhooks
 set failures = failures + 1, failing_since = coalesce(failing_since, @now),
-	retry_at = @now::timestamptz + least(interval '10 seconds' * power(2, least(failures, 10)), interval '5 minutes')
-where id = @id and active_since is not null`
+	retry_at = @now::timestamptz + greatest(@after::interval,
+		least(interval '10 seconds' * power(2, least(failures, 10)), interval '5 minutes'))
+where id = @id and active_since is not null and revision = @revision`
 	outgoingWorksSQL = `
 with working as (
 	update outgoing_webhooks set failures = 0, failing_since = null, retry_at = null
@@ -273,40 +306,66 @@ with working as (
 update outgoing_deliveries d
 set retry_at = @now
 from working w
-where d.webhook_id = w.id and d.state = 'waiting' and d.retry_at > @now`
+where d.webhook_id = w.id and d.state = 'waiting' and d.retry_at > @now
+	and (d.status is null or d.status not in (400, 409, 413, 415, 422, 429)) -- these answers concern the message`
 	retryOutgoingSQL = `
 update outgoing_deliveries
-set state = 'waiting', retry_at = @now, attempts = 0
+set state = 'waiting', retry_at = @now, attempts = 0, give_up_at = @give_up
 where webhook_id = @webhook and state = 'failed' and (@id::uuid is null or id = @id)`
 	outgoingLogSQL = outgoingDeliveryColumns + `
-where webhook_id = @webhook and state <> 'new' and (not @failed::boolean or state = 'failed')
+where webhook_id = @webhook and state not in ('new', 'dropped') and (not @failed::boolean or state = 'failed')
 	and (@at::timestamptz is null or (created_at, id) < (@at, @after::uuid))
 order by created_at desc, id desc
 limit @limit`
-	forgetDeliveriesSQL = `delete from outgoing_deliveries where created_at < @before and state in ('sent', 'failed')`
+	giveUpSQL = `
+update outgoing_deliveries
+set state = 'failed', retry_at = null,
+	error = case error when '' then 'it was not sent in time, as the webhook was paused or failing' else error end
+where (webhook_id, id) in (select webhook_id, id from outgoing_deliveries
+	where state = 'waiting' and give_up_at <= @now order by give_up_at limit 5000)`
+	forgetDeliveriesSQL = `delete from outgoing_deliveries where created_at < @before and state in ('sent', 'failed', 'dropped')`
 )
 
-// NewDeliveries takes deliveries that are not yet held against the filter of their webhook.
-func NewDeliveries(ctx context.Context, tx pgx.Tx, limit int) ([]OutgoingDelivery, error) {
-	rows, _ := tx.Query(ctx, newDeliveriesSQL, pgx.StrictNamedArgs{"limit": limit})
+// WebhooksNew returns the webhooks that have deliveries which are not yet held against their filter.
+func WebhooksNew(ctx context.Context, db DB) ([]conversation.UUID, error) {
+	rows, _ := db.Query(ctx, newWebhooksSQL)
+	return pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
+}
+
+// NewDeliveries takes deliveries of a webhook that are not yet held against its filter.
+func NewDeliveries(ctx context.Context, tx pgx.Tx, webhook conversation.UUID, limit int) ([]OutgoingDelivery, error) {
+	rows, _ := tx.Query(ctx, newDeliveriesSQL, pgx.StrictNamedArgs{"webhook": webhook, "limit": limit})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[OutgoingDelivery])
 }
 
-// PrepareDeliveries has deliveries of a webhook sent, with their bodies; those without one are dropped.
+// Prepared is what is made of a delivery. One that the filter leaves out is kept without a body, so that it is not judged
+// again by what is known of the conversation later; one whose conversation went on is forgotten, as that ends again.
+type Prepared struct {
+	ID   conversation.UUID
+	Body string // "" for one that is not sent
+	Over bool   // of one that is not sent: it did happen
+}
+
+// PrepareDeliveries has deliveries of a webhook sent, or not.
 func PrepareDeliveries(
-	ctx context.Context, tx pgx.Tx, webhook conversation.UUID, bodies map[conversation.UUID]string, now time.Time,
+	ctx context.Context, tx pgx.Tx, webhook conversation.UUID, all []Prepared, now time.Time,
 ) error {
-	var ids, dropped [][16]byte
+	var ids, left, dropped [][16]byte
 	var texts []string
-	for id, body := range bodies {
-		if body == "" {
-			dropped = append(dropped, id)
-			continue
+	for _, p := range all {
+		switch {
+		case p.Body != "":
+			ids, texts = append(ids, p.ID), append(texts, p.Body)
+		case p.Over:
+			left = append(left, p.ID)
+		default:
+			dropped = append(dropped, p.ID)
 		}
-		ids, texts = append(ids, id), append(texts, body)
 	}
-	if _, err := tx.Exec(ctx, dropDeliveriesSQL, pgx.StrictNamedArgs{"webhook": webhook, "ids": dropped}); err != nil {
-		return fmt.Errorf("drop deliveries: %w", err)
+	for sql, of := range map[string][][16]byte{leaveDeliveriesSQL: left, dropDeliveriesSQL: dropped} {
+		if _, err := tx.Exec(ctx, sql, pgx.StrictNamedArgs{"webhook": webhook, "ids": of}); err != nil {
+			return fmt.Errorf("drop deliveries: %w", err)
+		}
 	}
 	_, err := tx.Exec(ctx, prepareDeliveriesSQL, pgx.StrictNamedArgs{
 		"webhook": webhook, "ids": ids, "bodies": texts, "now": now,
@@ -315,13 +374,13 @@ func PrepareDeliveries(
 }
 
 const addDeliverySQL = `
-insert into outgoing_deliveries (webhook_id, id, event, happened_at, state, retry_at, body, created_at)
-values (@webhook, @id, @event, @now, 'waiting', @now, @body, @now)`
+insert into outgoing_deliveries (webhook_id, id, event, happened_at, state, retry_at, body, give_up_at, created_at)
+values (@webhook, @id, @event, @now, 'waiting', @now, @body, @give_up, @now)`
 
 // AddDelivery has a message sent that is about no conversation.
 func AddDelivery(ctx context.Context, db DB, d OutgoingDelivery, now time.Time) error {
 	_, err := db.Exec(ctx, addDeliverySQL, pgx.StrictNamedArgs{
-		"webhook": d.WebhookID, "id": d.ID, "event": d.Event, "body": d.Body, "now": now,
+		"webhook": d.WebhookID, "id": d.ID, "event": d.Event, "body": d.Body, "give_up": now.Add(GivesUpAfter), "now": now,
 	})
 	return err
 }
@@ -332,12 +391,11 @@ func WebhooksDue(ctx context.Context, db DB, now time.Time) ([]conversation.UUID
 	return pgx.CollectRows(rows, pgx.RowTo[conversation.UUID])
 }
 
-// Hold has nobody else send to a webhook for a while. ErrNotFound says that somebody does, or that nobody should: it is
-// paused or to be left alone.
-func (w *OutgoingWebhook) Hold(ctx context.Context, db DB, now, until time.Time) (err error) {
-	rows, _ := db.Query(ctx, holdOutgoingSQL, pgx.StrictNamedArgs{"id": w.ID, "now": now, "until": until})
-	w.FailingSince, err = only[*time.Time](rows)
-	return err
+// HoldOutgoing has nobody else send to a webhook for a while, and returns it. ErrNotFound says that somebody does, or that
+// nobody should: it is paused or to be left alone.
+func HoldOutgoing(ctx context.Context, db DB, id conversation.UUID, now, until time.Time) (OutgoingWebhook, error) {
+	rows, _ := db.Query(ctx, holdOutgoingSQL, pgx.StrictNamedArgs{"id": id, "now": now, "until": until})
+	return One[OutgoingWebhook](rows)
 }
 
 // LeaveOutgoing lets others send to it.
@@ -370,21 +428,25 @@ func (d OutgoingDelivery) Delivered(ctx context.Context, db DB) error {
 	return err
 }
 
-// OutgoingFailed notes that an address took nothing: it is left alone for a while, longer each time.
-func OutgoingFailed(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
-	_, err := db.Exec(ctx, outgoingFailedSQL, pgx.StrictNamedArgs{"id": id, "now": now})
+// Failed notes that the address took nothing: it is left alone for a while, longer each time, and as long as it says.
+func (w OutgoingWebhook) Failed(ctx context.Context, db DB, after time.Duration, now time.Time) error {
+	_, err := db.Exec(ctx, outgoingFailedSQL, pgx.StrictNamedArgs{
+		"id": w.ID, "revision": w.Revision, "after": after, "now": now,
+	})
 	return err
 }
 
-// OutgoingWorks notes that an address takes messages; what waited because it did not is due now.
-func OutgoingWorks(ctx context.Context, db DB, id conversation.UUID, now time.Time) error {
-	_, err := db.Exec(ctx, outgoingWorksSQL, pgx.StrictNamedArgs{"id": id, "now": now})
+// Works notes that the address takes messages; what waited because it did not is due now.
+func (w OutgoingWebhook) Works(ctx context.Context, db DB, now time.Time) error {
+	_, err := db.Exec(ctx, outgoingWorksSQL, pgx.StrictNamedArgs{"id": w.ID, "now": now})
 	return err
 }
 
 // RetryOutgoing has deliveries that failed sent again: one, or, if it is zero, all of a webhook.
 func RetryOutgoing(ctx context.Context, db DB, webhook, id conversation.UUID, now time.Time) error {
-	_, err := db.Exec(ctx, retryOutgoingSQL, pgx.StrictNamedArgs{"webhook": webhook, "id": NullUUID(id), "now": now})
+	_, err := db.Exec(ctx, retryOutgoingSQL, pgx.StrictNamedArgs{
+		"webhook": webhook, "id": NullUUID(id), "give_up": now.Add(GivesUpAfter), "now": now,
+	})
 	return err
 }
 
@@ -398,9 +460,12 @@ func OutgoingLog(
 	return pgx.CollectRows(rows, pgx.RowToStructByName[OutgoingDelivery])
 }
 
-// ForgetDeliveries deletes those of events that were found before, and are over.
-func ForgetDeliveries(ctx context.Context, db DB, before time.Time) error {
-	_, err := db.Exec(ctx, forgetDeliveriesSQL, pgx.StrictNamedArgs{"before": before})
+// ForgetDeliveries gives up what was tried long enough, and deletes what is over and was found long ago.
+func ForgetDeliveries(ctx context.Context, db DB, now time.Time) error {
+	if _, err := db.Exec(ctx, giveUpSQL, pgx.StrictNamedArgs{"now": now}); err != nil {
+		return err
+	}
+	_, err := db.Exec(ctx, forgetDeliveriesSQL, pgx.StrictNamedArgs{"before": now.Add(-OutgoingKept)})
 	return err
 }
 

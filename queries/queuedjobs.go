@@ -90,6 +90,10 @@ func QueuedJobs(ctx context.Context, db DB, limit int) ([]QueuedJob, error) {
 // ErrNotStored says that something could not be stored.
 var ErrNotStored = errors.New("it could not be stored")
 
+// busyQueuedSQL: one that waits for another attempt is not over either, as it is sent as its job said.
+const busyQueuedSQL = `select exists (select from report_runs where schedule_id = @id and state in ('running', 'waiting')
+	and test_for = '')`
+
 const aloneQueuedSQL = `select pg_advisory_xact_lock(hashtextextended('queued job ' || @id::uuid::text, 0))`
 
 // RunQueued starts a run of a job's schedule, which is kept as the job says. While the run before is not over it is
@@ -99,7 +103,7 @@ func RunQueued(ctx context.Context, tx pgx.Tx, s Schedule, run conversation.UUID
 	if _, err := tx.Exec(ctx, aloneQueuedSQL, pgx.StrictNamedArgs{"id": s.ID}); err != nil {
 		return err
 	}
-	rows, _ := tx.Query(ctx, busySQL, pgx.StrictNamedArgs{"id": s.ID})
+	rows, _ := tx.Query(ctx, busyQueuedSQL, pgx.StrictNamedArgs{"id": s.ID})
 	busy, err := only[bool](rows)
 	if err != nil {
 		return err
@@ -127,6 +131,9 @@ type JobQueue struct {
 	FailingSince *time.Time
 	Error        string
 }
+
+// JobQueueGone is after how long a queue that nobody reads is none any more: it was taken out of the settings.
+const JobQueueGone = 24 * time.Hour
 
 // JobQueueState returns it, or ErrNotFound where none was ever read.
 func JobQueueState(ctx context.Context, db DB) (JobQueue, error) {

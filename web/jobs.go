@@ -80,6 +80,9 @@ func (s *server) jobQueue(ctx context.Context) (*views.JobQueue, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Now().Sub(q.SeenAt) > queries.JobQueueGone {
+		return nil, nil
+	}
 	m := &views.JobQueue{
 		Name: q.Queue, Error: q.Error, FailingSince: q.FailingSince, SeenAt: q.SeenAt,
 		Late: s.Now().Sub(q.SeenAt) > 5*time.Minute,

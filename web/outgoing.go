@@ -207,7 +207,7 @@ func (s *server) keepOutgoing(w http.ResponseWriter, r *http.Request) error {
 		wrong = "The " + input.Field + " " + input.Msg + "."
 	case err != nil:
 		return err
-	case revision == 0:
+	case key != "":
 		if x, err = queries.OutgoingWebhookByID(ctx, s.Pool, id); err != nil {
 			return err
 		}
@@ -226,7 +226,7 @@ func outgoingDeed(x queries.OutgoingWebhook) map[string]any {
 	return map[string]any{"name": x.Name, "url": x.URL, "events": x.Events, "filter": x.Query, "headers": x.Headers}
 }
 
-// parseOutgoing reads the form into the webhook, and returns the key of a new one.
+// parseOutgoing reads the form into the webhook, and returns the key if it made one.
 func (s *server) parseOutgoing(r *http.Request, x *queries.OutgoingWebhook, was queries.OutgoingWebhook) (string, error) {
 	p := func(name string) string { return strings.TrimSpace(r.PostFormValue(name)) }
 	u, _ := accountOf(r.Context())
@@ -258,7 +258,9 @@ func (s *server) parseOutgoing(r *http.Request, x *queries.OutgoingWebhook, was 
 	if x.Revision > 0 {
 		secrets, err = jobs.OpenSecrets(s.Box, was)
 	}
-	if x.Revision == 0 || errors.Is(err, secret.ErrClosed) {
+	closed := errors.Is(err, secret.ErrClosed) // the server's key has changed: nobody can use what is kept
+	made := x.Revision == 0 || closed
+	if made {
 		secrets, err = jobs.WebhookSecrets{Key: newKey()}, nil
 	}
 	if err != nil {
@@ -269,11 +271,14 @@ func (s *server) parseOutgoing(r *http.Request, x *queries.OutgoingWebhook, was 
 		if secrets.Headers, x.Headers, err = parseHeaders(typed); err != nil {
 			return "", err
 		}
-	case p("keep") == "" || jobs.OutgoingPlace(*x) != jobs.OutgoingPlace(was):
+	case p("keep") == "" || closed || jobs.OutgoingPlace(*x) != jobs.OutgoingPlace(was):
 		if len(was.Headers) > 0 && p("keep") != "" {
-			return "", &metric.InputError{Field: "headers", Msg: "are kept for the address before: enter them again, or take them out"}
+			return "", &metric.InputError{Field: "headers", Msg: "cannot be kept, as the address or the server's key is another: enter them again, or take them out"}
 		}
 		secrets.Headers, x.Headers = nil, nil
+	}
+	if !made {
+		return "", s.sealOutgoing(x, secrets)
 	}
 	return secrets.Key, s.sealOutgoing(x, secrets)
 }
@@ -345,7 +350,7 @@ func (s *server) testOutgoing(w http.ResponseWriter, r *http.Request) error {
 // pauseOutgoing answers POST /admin/outgoing-webhooks/{id}/pause.
 func (s *server) pauseOutgoing(w http.ResponseWriter, r *http.Request) error {
 	return s.onOutgoing(w, r, "paused", queries.AuditOutgoingPaused, func(tx pgx.Tx, x queries.OutgoingWebhook) error {
-		return queries.PauseOutgoingWebhook(r.Context(), tx, x.ID, "")
+		return queries.PauseOutgoingWebhook(r.Context(), tx, x.ID)
 	})
 }
 
@@ -377,13 +382,13 @@ func (s *server) keyOutgoing(w http.ResponseWriter, r *http.Request) error {
 	}
 	secrets, err := jobs.OpenSecrets(s.Box, x)
 	if errors.Is(err, secret.ErrClosed) {
-		secrets, err = jobs.WebhookSecrets{}, nil // nobody can use what is there
+		secrets, x.Headers, err = jobs.WebhookSecrets{}, nil, nil // nobody can use what is there
 	}
 	if err != nil {
 		return err
 	}
 	u, _ := accountOf(ctx)
-	secrets.Key, secrets.Former, secrets.FormerUntil = newKey(), secrets.Key, s.Now().Add(jobs.FormerKeyLasts)
+	secrets.Renew(newKey(), s.Now())
 	x.ChangedBy = u.Email
 	if err := s.sealOutgoing(&x, secrets); err != nil {
 		return err

@@ -104,7 +104,8 @@ func ApplyReviewAction(ctx context.Context, tx pgx.Tx, a Act) (done bool, err er
 		return false, fmt.Errorf("note an act: %w", err)
 	}
 	if a.Kind == ActReview {
-		if now := ParseReview(a.Value).ReviewedAt; now != nil && ParseReview(was).ReviewedAt == nil {
+		before, now := ParseReview(was).ReviewedAt, ParseReview(a.Value).ReviewedAt
+		if now != nil && (before == nil || !before.Equal(*now)) {
 			if err := queries.TellReviewed(ctx, tx, a.ID, a.Place, a.At); err != nil {
 				return false, err
 			}
