@@ -3,12 +3,14 @@ package jobs
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
-
-	"turnwise/queries/figures"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"golang.org/x/sync/errgroup"
+
+	"turnwise/queries/figures"
 )
 
 // RollUpArgs asks for the hours and days to be counted again that changed.
@@ -44,7 +46,8 @@ const hot = 2 * time.Hour
 
 const (
 	hoursAtOnce = 96
-	hotAtOnce   = 1000 // all of them, of very many assistants
+	manyHours   = 4 * hoursAtOnce // such as when all is counted again
+	hotAtOnce   = 1000            // all of them, of very many assistants
 	daysAtOnce  = 8
 	dayRests    = time.Minute // a day that changed less than this ago is read by its slots
 	hotRests    = 9           // times as long as they took to count
@@ -80,29 +83,11 @@ func (c *counter) run(ctx context.Context) error {
 	if err := figures.NextGeneration(ctx, c.pool, time.Unix(0, 0), c.now().Add(-hot)); err != nil {
 		return err
 	}
-	for done := int64(0); done < backlog.Hours; {
-		edge := c.now().Add(-hot)
-		recent, err := c.recent(ctx, edge)
-		if err != nil {
-			return err
-		}
-		older, err := figures.RollUpHours(ctx, c.pool, c.grid, time.Unix(0, 0), edge, hoursAtOnce, c.now())
-		if err != nil {
-			return err
-		}
-		if recent+older == 0 {
-			break
-		}
-		done += int64(recent + older)
+	if err := c.hours(ctx, backlog.Hours); err != nil {
+		return err
 	}
-	for {
-		n, err := figures.RollUpDays(ctx, c.pool, c.grid, daysAtOnce, c.now().Add(-c.rest), c.now())
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
+	if err := c.days(ctx, backlog.Hours); err != nil {
+		return err
 	}
 	for {
 		n, err := figures.FillDaily(ctx, c.pool, c.grid, c.now())
@@ -110,6 +95,67 @@ func (c *counter) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// sideBySide is what is counted side by side: of many hours, two are at it, as one reads while the other adds up.
+func sideBySide(marked int64) []figures.Part {
+	if marked < manyHours {
+		return []figures.Part{figures.AllDays}
+	}
+	return []figures.Part{figures.EvenDays, figures.OddDays}
+}
+
+// hours counts the hours that are marked, as many as there were. Hot ones come between; of very many, before all others,
+// as they would have both who count wait.
+func (c *counter) hours(ctx context.Context, marked int64) error {
+	all := sideBySide(marked)
+	first := 0
+	if len(all) > 1 {
+		var err error
+		if first, err = c.recent(ctx, c.now().Add(-hot)); err != nil {
+			return err
+		}
+	}
+	var done atomic.Int64
+	done.Add(int64(first))
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range all {
+		g.Go(func() error {
+			for done.Load() < marked {
+				edge := c.now().Add(-hot)
+				recent := 0
+				if len(all) == 1 {
+					var err error
+					if recent, err = c.recent(ctx, edge); err != nil {
+						return err
+					}
+				}
+				older, err := figures.RollUpHours(ctx, c.pool, c.grid, part, time.Unix(0, 0), edge, hoursAtOnce, c.now())
+				if err != nil || recent+older == 0 {
+					return err
+				}
+				done.Add(int64(recent + older))
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// days counts the days that have rested.
+func (c *counter) days(ctx context.Context, marked int64) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range sideBySide(marked) {
+		g.Go(func() error {
+			for {
+				n, err := figures.RollUpDays(ctx, c.pool, c.grid, part, daysAtOnce, c.now().Add(-c.rest), c.now())
+				if n == 0 || err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
 }
 
 // recent counts hot hours, for a tenth of the time at most: a busy one would take all of it, and is out of date at
@@ -122,7 +168,9 @@ func (c *counter) recent(ctx context.Context, edge time.Time) (counted int, err 
 	if err := figures.NextGeneration(ctx, c.pool, edge, edge.AddDate(1000, 0, 0)); err != nil {
 		return 0, err
 	}
-	counted, err = figures.RollUpHours(ctx, c.pool, c.grid, edge, edge.AddDate(1000, 0, 0), hotAtOnce, begun)
+	counted, err = figures.RollUpHours(
+		ctx, c.pool, c.grid, figures.AllDays, edge, edge.AddDate(1000, 0, 0), hotAtOnce, begun,
+	)
 	ended := c.now()
 	c.again = ended.Add(hotRests * ended.Sub(begun))
 	return counted, err

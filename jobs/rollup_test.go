@@ -229,7 +229,7 @@ func TestFiguresAreTheFacts(t *testing.T) {
 					t.Fatal(err)
 				}
 				if _, err := figures.RollUpHours(
-					t.Context(), pool, g, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1), 7, until,
+					t.Context(), pool, g, figures.AllDays, until.AddDate(0, 0, -30), until.AddDate(0, 0, 1), 7, until,
 				); err != nil {
 					t.Fatal(err)
 				}

@@ -77,3 +77,6 @@ const PersonFirstText = `least(
 // LockRollupsSQL lets one process count figures, or change what they are counted from, at a time; criteria come into
 // force when nobody does.
 const LockRollupsSQL = `select zone from rollup_state for no key update`
+
+// ShareRollupsSQL lets several count figures at a time, while nobody changes what they are counted from.
+const ShareRollupsSQL = `select zone from rollup_state for share`

@@ -156,6 +156,34 @@ func LinkPersons(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 }
 
+// Part is which of all days are counted, so that two may count at a time: each hour and day is of one part, whoever asks,
+// and those of a part are counted by one at a time.
+type Part int
+
+// The parts.
+const (
+	EvenDays Part = iota
+	OddDays
+	AllDays
+)
+
+// partText tells of which part an instant is.
+const partText = ` and (@part = 2 or extract(epoch from %s)::bigint / 86400 %% 2 = @part)`
+
+const lockPartSQL = `
+select pg_advisory_xact_lock(hashtextextended('rollups', p))
+from unnest(case when @part = 2 then '{0,1}' else array[@part] end::bigint[]) as p
+order by p`
+
+// lock has nobody else count the part, nor change what it is counted from, until the transaction ends.
+func (p Part) lock(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, queries.ShareRollupsSQL); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, lockPartSQL, pgx.StrictNamedArgs{"part": int(p)})
+	return err
+}
+
 // nextGenerationSQL comes before marks are taken, in a transaction of its own.
 const nextGenerationSQL = `
 update rollup_state
@@ -165,11 +193,12 @@ where exists (select from dirty_hours m where m.hour >= @from and m.hour < @unti
 
 // takeMarksSQL takes hours that no writer is at, the newest first. An hour of which another shard is taken is
 // taken again later.
-const takeMarksSQL = `
+var takeMarksSQL = `
 with hours as (
 	select distinct hour, assistant_id
 	from dirty_hours
-	where hour >= @from and hour < @until and generation < (select generation from rollup_state)
+	where hour >= @from and hour < @until and generation < (select generation from rollup_state)` +
+	fmt.Sprintf(partText, "hour") + `
 	order by hour desc, assistant_id desc -- as the index is, so that it need not be read to its end
 	limit @limit
 )

@@ -52,13 +52,15 @@ func NextGeneration(ctx context.Context, pool *pgxpool.Pool, from, until time.Ti
 // many it counted: 0 when there is none that nobody else is at. Its transaction is all or nothing, so it may end
 // anywhere. Whoever stores conversations of such an hour meanwhile marks it again and does not wait.
 func RollUpHours(
-	ctx context.Context, pool *pgxpool.Pool, g Grid, from, until time.Time, limit int, now time.Time,
+	ctx context.Context, pool *pgxpool.Pool, g Grid, part Part, from, until time.Time, limit int, now time.Time,
 ) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
+		if err := part.lock(ctx, tx); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{"limit": limit, "from": from, "until": until})
+		rows, _ := tx.Query(ctx, takeMarksSQL, pgx.StrictNamedArgs{
+			"limit": limit, "from": from, "until": until, "part": int(part),
+		})
 		var hours []AssistantHour
 		seen := map[hourKey]bool{}
 		var h AssistantHour
@@ -124,12 +126,12 @@ func withoutFrozen(ctx context.Context, tx pgx.Tx, hours []AssistantHour) ([]Ass
 }
 
 // Days rest a while before they are counted, as one that changes all the time is read by its slots anyway.
-const takeDaysSQL = `
+var takeDaysSQL = `
 delete from dirty_days m
 using (
 	select at, assistant_id
 	from dirty_days
-	where marked_at < @before
+	where marked_at < @before` + fmt.Sprintf(partText, "at") + `
 	order by at desc
 	limit @limit
 	for update skip locked
@@ -154,13 +156,13 @@ from unnest(@ats::timestamptz[], @assistants::integer[], @families::smallint[], 
 
 // RollUpDays counts at most limit stale days that were marked before, and returns how many.
 func RollUpDays(
-	ctx context.Context, pool *pgxpool.Pool, g Grid, limit int, before, now time.Time,
+	ctx context.Context, pool *pgxpool.Pool, g Grid, part Part, limit int, before, now time.Time,
 ) (counted int, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, queries.LockRollupsSQL); err != nil {
+		if err := part.lock(ctx, tx); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, takeDaysSQL, pgx.StrictNamedArgs{"limit": limit, "before": before})
+		rows, _ := tx.Query(ctx, takeDaysSQL, pgx.StrictNamedArgs{"limit": limit, "before": before, "part": int(part)})
 		days, err := pgx.CollectRows(rows, pgx.RowToStructByName[AssistantHour])
 		if err != nil {
 			return fmt.Errorf("take days: %w", err)
