@@ -25,6 +25,7 @@ import (
 	"turnwise/conversation"
 	"turnwise/demo"
 	"turnwise/ingest"
+	"turnwise/ingest/brokertest"
 	"turnwise/ingest/file"
 	"turnwise/jobs"
 	"turnwise/marker"
@@ -744,5 +745,68 @@ from (
 left join conversation_persons p on p.sender_id = c.sender_id and p.conversation_id = c.id
 where (coalesce(p.first_at, c.started_at), p.next_at) is distinct from (c.first_at, c.next_at)`).Scan(&wrong); err != nil || wrong > 0 {
 		t.Errorf("of %d conversations it is not told right whether the person came before or again: %v", wrong, err)
+	}
+}
+
+// TestRollUpParts: the days of the one part are counted while somebody counts those of the other, and no hour by two at
+// once; who changes what is counted waits for both.
+func TestRollUpParts(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	until := time.Date(2026, 10, 30, 12, 0, 0, 0, time.UTC)
+	generate(t, pool, demo.Options{Conversations: 200, Days: 10, Until: until, Seed: 5})
+	g := figures.NewGrid(time.UTC)
+	if err := figures.PrepareRollups(t.Context(), pool, g); err != nil {
+		t.Fatal(err)
+	}
+	if err := figures.NextGeneration(t.Context(), pool, time.Unix(0, 0), until.AddDate(1, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	count := func(part figures.Part) (int, error) {
+		return figures.RollUpHours(t.Context(), pool, g, part, time.Unix(0, 0), until.AddDate(1, 0, 0), 10000, until)
+	}
+	waiting := func() {
+		t.Helper()
+		brokertest.Until(t, func() string {
+			if n := brokertest.Count(t, pool, `select count(*) from pg_locks l join pg_database d on d.oid = l.database
+				where d.datname = current_database() and not l.granted and l.locktype = 'advisory'`); n == 0 {
+				return "nobody waits"
+			}
+			return ""
+		})
+	}
+	other, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), "select pg_advisory_xact_lock(hashtextextended('rollups', 0))"); err != nil {
+		t.Fatal(err)
+	}
+	odd, err := count(figures.OddDays)
+	if err != nil || odd == 0 {
+		t.Fatalf("%d hours of odd days, %v", odd, err)
+	}
+	even := make(chan int, 2)
+	for range 2 { // two servers
+		go func() {
+			n, err := count(figures.EvenDays)
+			if err != nil {
+				t.Error(err)
+			}
+			even <- n
+		}()
+	}
+	waiting()
+	if err := other.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, m := <-even, <-even; n+m == 0 || n*m != 0 {
+		t.Errorf("%d and %d hours of even days", n, m)
+	}
+	if all := brokertest.Count(t, pool, "select count(*) from (select distinct date_trunc('hour', started_at, 'UTC'), assistant_id from conversations) as h"); all <= odd {
+		t.Errorf("%d hours in all, %d of odd days", all, odd)
+	}
+	if n, err := count(figures.AllDays); n != 0 || err != nil {
+		t.Errorf("%d hours are left, %v", n, err)
 	}
 }
