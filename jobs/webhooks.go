@@ -56,13 +56,13 @@ func (s *WebhookSecrets) Renew(key string, now time.Time) {
 // FormerKeyLasts is how long messages are signed with the key before too, so that receivers can change theirs.
 const FormerKeyLasts = 24 * time.Hour
 
-// OutgoingPlace is what the secrets of a webhook are sealed for: an address of another server cannot have them.
+// OutgoingPlace is what the secrets of a webhook are sealed for: another scheme, host or path cannot have them.
 func OutgoingPlace(w queries.OutgoingWebhook) string {
 	u, err := url.Parse(w.URL)
 	if err != nil {
 		return "outgoing " + w.ID.String()
 	}
-	return "outgoing " + w.ID.String() + " " + u.Scheme + "://" + strings.ToLower(u.Host)
+	return "outgoing " + w.ID.String() + " " + u.Scheme + "://" + strings.ToLower(u.Host) + u.EscapedPath()
 }
 
 // OpenSecrets returns the secrets of a webhook.
@@ -144,6 +144,10 @@ func prepareWebhook(
 	for n := preparedAtOnce; n == preparedAtOnce; {
 		if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			hook, err := queries.OutgoingWebhookByID(ctx, tx, id)
+			if errors.Is(err, queries.ErrNotFound) { // it was deleted, with its deliveries
+				n = 0
+				return nil
+			}
 			if err != nil {
 				return err
 			}

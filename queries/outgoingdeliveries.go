@@ -64,8 +64,10 @@ set ended_until = outgoing_state.ended_until
 returning ended_until`
 	endedUntilSQL   = `update outgoing_state set ended_until = greatest(ended_until, @until)`
 	takeOutgoingSQL = `delete from outgoing_marks where id in (select id from outgoing_marks order by id limit 20) returning senders`
-	forgetMarksSQL  = `delete from outgoing_marks`
-	endedByTimeSQL  = endedColumns + `where (closes_at, id) > (@from, @after) and closes_at <= @until order by closes_at, id
+	forgetMarksSQL  = `
+delete from outgoing_marks
+where not exists (select from outgoing_webhooks where active_since is not null and 'conversation.ended' = any(events))`
+	endedByTimeSQL = endedColumns + `where (closes_at, id) > (@from, @after) and closes_at <= @until order by closes_at, id
 	limit @limit for key share`
 	endedOfSendersSQL = endedColumns + `where sender_id = any(@senders::bigint[]) and closes_at >= @from and closes_at <= @until
 	for key share`

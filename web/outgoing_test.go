@@ -94,7 +94,7 @@ func TestOutgoingWebhooks(t *testing.T) {
 			t.Errorf("%s: %d", at, status)
 		}
 	}
-	change := []string{"name", "CRM 2", "url", "https://192.0.2.1/other", "events", "conversation.reviewed", "keep", "yes"}
+	change := []string{"name", "CRM 2", "url", "https://192.0.2.1/hook", "events", "conversation.reviewed", "keep", "yes"}
 	if status, to, _ := save("1", change...); status != 303 || !strings.HasSuffix(to, "?said=saved") {
 		t.Errorf("change: %d %s", status, to)
 	}
@@ -104,9 +104,9 @@ func TestOutgoingWebhooks(t *testing.T) {
 	if status, _, page := save("1", change...); status != 422 || !strings.Contains(page, "somebody else changed") {
 		t.Errorf("a form of before: %d", status)
 	}
-	change[3] = "https://192.0.2.2/other"
+	change[3] = "https://192.0.2.1/other"
 	if status, _, page := save("2", change...); status != 422 || !strings.Contains(page, "cannot be kept") {
-		t.Errorf("headers for another server: %d", status)
+		t.Errorf("headers for another address: %d", status)
 	}
 	if status, _, _ := save("2", change[:6]...); status != 303 {
 		t.Errorf("without them: %d", status)

@@ -30,7 +30,7 @@ type reportFlags struct {
 	JobQueueCA    string        `name:"job-queue-ca-file" env:"TURNWISE_JOB_QUEUE_CA_FILE" help:"Certificates to trust for it, PEM." placeholder:"FILE" type:"path"`
 	JobHosts      []string      `name:"job-hosts" env:"TURNWISE_JOB_HOSTS" help:"Servers to which such exports may be sent, such as warehouse.example.org." placeholder:"HOST"`
 	JobAccount    string        `name:"job-account" env:"TURNWISE_JOB_ACCOUNT" help:"Address of the account whose rights such exports have." placeholder:"EMAIL"`
-	AllowInternal []string      `name:"allow-internal" env:"TURNWISE_ALLOW_INTERNAL" help:"Private networks to which reports may be sent by HTTP and S3." placeholder:"CIDR"`
+	AllowInternal []string      `name:"allow-internal" env:"TURNWISE_ALLOW_INTERNAL" help:"Private networks to which reports, webhooks and exports of the queue may be sent." placeholder:"CIDR"`
 }
 
 // internal returns the networks that are allowed.
