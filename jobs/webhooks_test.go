@@ -385,7 +385,7 @@ func TestOutgoingWaits(t *testing.T) {
 	}
 	newest := func() queries.OutgoingDelivery {
 		t.Helper()
-		all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, false, nil, conversation.UUID{}, 1)
+		all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, "", nil, conversation.UUID{}, 1)
 		if err != nil || len(all) == 0 {
 			t.Fatalf("%d deliveries, %v", len(all), err)
 		}
@@ -516,7 +516,7 @@ func TestOutgoingFails(t *testing.T) {
 	}
 	log := func() []queries.OutgoingDelivery {
 		t.Helper()
-		all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, false, nil, conversation.UUID{}, 100)
+		all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, "", nil, conversation.UUID{}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -662,7 +662,7 @@ func TestOutgoingFails(t *testing.T) {
 		o.set(o.clock().Add(time.Minute))
 		o.tell()
 		got := bad.take()
-		if both { // that which was given up before it was paused comes too
+		if both { // what waited when it was paused comes too
 			got = slices.DeleteFunc(got, func(r received) bool { return r.Type != queries.EventTest })
 		}
 		if len(got) != 1 || got[0].Type != queries.EventTest {
@@ -692,7 +692,7 @@ func TestOutgoingInternal(t *testing.T) {
 	_, closes := o.conversationOf("ann")
 	o.set(closes)
 	o.tell()
-	all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, false, nil, conversation.UUID{}, 10)
+	all, err := queries.OutgoingLog(t.Context(), o.pool, x.ID, "", nil, conversation.UUID{}, 10)
 	if err != nil || len(all) != 1 || !strings.Contains(all[0].Error, jobs.ErrInternal.Error()) || len(r.take()) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}

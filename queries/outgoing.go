@@ -69,11 +69,18 @@ set active_since = null, paused_because = @because, failures = 0, failing_since 
 where id = @id and active_since is not null and (@revision::integer = 0 or revision = @revision)
 returning id`
 	resumeOutgoingSQL = `
-update outgoing_webhooks
-set active_since = @now, paused_because = '', failures = 0, failing_since = null, retry_at = null,
-	revision = revision + 1
-where id = @id and active_since is null
-returning id`
+with resumed as (
+	update outgoing_webhooks
+	set active_since = @now, paused_because = '', failures = 0, failing_since = null, retry_at = null,
+		revision = revision + 1
+	where id = @id and active_since is null
+	returning id
+), due as (
+	update outgoing_deliveries d set retry_at = @now from resumed r
+	where d.webhook_id = r.id and d.state = 'waiting' and d.retry_at > @now
+)
+select id from resumed`
+	tryOutgoingSQL    = `update outgoing_webhooks set retry_at = null where id = @id`
 	outgoingCountsSQL = `
 select w.id,
 	(select count(*) from outgoing_deliveries x where x.webhook_id = w.id and x.state = 'waiting') as waiting,
@@ -143,6 +150,12 @@ func (w OutgoingWebhook) Stop(ctx context.Context, db DB, because string) error 
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
+	return err
+}
+
+// TryOutgoing lets a webhook that fails be tried at once.
+func TryOutgoing(ctx context.Context, db DB, id conversation.UUID) error {
+	_, err := db.Exec(ctx, tryOutgoingSQL, pgx.StrictNamedArgs{"id": id})
 	return err
 }
 

@@ -315,7 +315,7 @@ update outgoing_deliveries
 set state = 'waiting', retry_at = @now, attempts = 0, give_up_at = @give_up
 where webhook_id = @webhook and state = 'failed' and (@id::uuid is null or id = @id)`
 	outgoingLogSQL = outgoingDeliveryColumns + `
-where webhook_id = @webhook and state not in ('new', 'dropped') and (not @failed::boolean or state = 'failed')
+where webhook_id = @webhook and state not in ('new', 'dropped') and (@state = '' or state = @state)
 	and (@at::timestamptz is null or (created_at, id) < (@at, @after::uuid))
 order by created_at desc, id desc
 limit @limit`
@@ -377,7 +377,7 @@ func PrepareDeliveries(
 
 const addDeliverySQL = `
 insert into outgoing_deliveries (webhook_id, id, event, happened_at, state, retry_at, body, give_up_at, created_at)
-values (@webhook, @id, @event, @now, 'waiting', @now, @body, @give_up, @now)`
+values (@webhook, @id, @event, @now, 'waiting', 'epoch', @body, @give_up, @now) -- before all others`
 
 // AddDelivery has a message sent that is about no conversation.
 func AddDelivery(ctx context.Context, db DB, d OutgoingDelivery, now time.Time) error {
@@ -452,12 +452,12 @@ func RetryOutgoing(ctx context.Context, db DB, webhook, id conversation.UUID, no
 	return err
 }
 
-// OutgoingLog returns deliveries to a webhook, the newest first, from behind a place on: all, or those that failed.
+// OutgoingLog returns deliveries to a webhook, the newest first, from behind a place on: all, or those of a state.
 func OutgoingLog(
-	ctx context.Context, db DB, webhook conversation.UUID, failed bool, at *time.Time, after conversation.UUID, limit int,
+	ctx context.Context, db DB, webhook conversation.UUID, state string, at *time.Time, after conversation.UUID, limit int,
 ) ([]OutgoingDelivery, error) {
 	rows, _ := db.Query(ctx, outgoingLogSQL, pgx.StrictNamedArgs{
-		"webhook": webhook, "failed": failed, "at": at, "after": after, "limit": limit,
+		"webhook": webhook, "state": state, "at": at, "after": after, "limit": limit,
 	})
 	return pgx.CollectRows(rows, pgx.RowToStructByName[OutgoingDelivery])
 }

@@ -51,7 +51,7 @@ var auditWords = map[string]string{
 	"source.paused": "paused a source", "source.resumed": "resumed a source",
 	"webhook.made": "made a webhook", "webhook.changed": "changed a webhook", "webhook.dropped": "removed a webhook",
 	"webhook.mapped": "mapped again what a webhook brought",
-	"outgoing.made":  "created an outgoing webhook", "outgoing.changed": "changed an outgoing webhook", "outgoing.key": "made a new key of an outgoing webhook",
+	"outgoing.made":  "created an outgoing webhook", "outgoing.changed": "changed an outgoing webhook", "outgoing.key": "created a new key for an outgoing webhook",
 	"outgoing.tested": "sent a test to an outgoing webhook", "outgoing.paused": "paused an outgoing webhook", "outgoing.resumed": "resumed an outgoing webhook",
 	"outgoing.retried": "sent deliveries of an outgoing webhook again", "outgoing.deleted": "deleted an outgoing webhook",
 	"job.retried": "did a job again", "job.cancelled": "cancelled a job", "job.paused": "paused all jobs", "job.resumed": "let jobs begin again",

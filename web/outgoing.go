@@ -111,16 +111,14 @@ func (s *server) outgoingWebhook(w http.ResponseWriter, r *http.Request) error {
 // showOutgoing shows a webhook. key is one that was just made, and is shown this once.
 func (s *server) showOutgoing(w http.ResponseWriter, r *http.Request, x queries.OutgoingWebhook, key string) error {
 	ctx, q := r.Context(), r.URL.Query()
-	counts, err := queries.CountOutgoing(ctx, s.Pool, x.ID)
-	if err != nil {
-		return err
-	}
 	m := views.OutgoingWebhook{
-		Page: s.page(r, x.Name, "Admin"), OutgoingRow: s.outgoingRow(r, &x, counts[x.ID]), Key: key,
-		Failures: q.Get("show") == "failed", Said: map[string]string{
+		Page: s.page(r, x.Name, "Admin"), Key: key, Said: map[string]string{
 			"saved": "Saved.", "test": "A test message is on its way.", "paused": "Paused. What happens from now on is not sent.",
 			"resumed": "Active. What happens from now on is sent, and what waited.", "retry": "Trying again.",
 		}[q.Get("said")],
+	}
+	if show := q.Get("show"); show == "waiting" || show == "failed" {
+		m.Show = show
 	}
 	var at *time.Time
 	var after conversation.UUID
@@ -130,16 +128,22 @@ func (s *server) showOutgoing(w http.ResponseWriter, r *http.Request, x queries.
 		t := time.UnixMicro(c.At)
 		at, after = &t, c.ID
 	}
-	log, err := queries.OutgoingLog(ctx, s.Pool, x.ID, m.Failures, at, after, outgoingShown+1)
+	log, err := queries.OutgoingLog(ctx, s.Pool, x.ID, m.Show, at, after, outgoingShown+1)
 	if err != nil {
 		return err
 	}
+	// Counted last: a page that says that nothing waits is not loaded again.
+	counts, err := queries.CountOutgoing(ctx, s.Pool, x.ID)
+	if err != nil {
+		return err
+	}
+	m.OutgoingRow = s.outgoingRow(r, &x, counts[x.ID])
 	if len(log) > outgoingShown {
 		log = log[:outgoingShown]
 		last := log[outgoingShown-1]
 		older := url.Values{"page": {metric.Cursor{At: last.CreatedAt.UnixMicro(), ID: last.ID}.String()}}
-		if m.Failures {
-			older.Set("show", "failed")
+		if m.Show != "" {
+			older.Set("show", m.Show)
 		}
 		m.Older = older.Encode()
 	}
@@ -200,7 +204,19 @@ func (s *server) keepOutgoing(w http.ResponseWriter, r *http.Request) error {
 	var input *metric.InputError
 	switch {
 	case errors.Is(err, queries.ErrConflict):
-		wrong = "Another outgoing webhook has this name, or somebody else changed this one meanwhile: open it again."
+		now, err := queries.OutgoingWebhookByID(ctx, s.Pool, id)
+		if err != nil && !errors.Is(err, queries.ErrNotFound) {
+			return err
+		}
+		switch {
+		case err != nil || now.Revision == int32(revision):
+			wrong = "Another outgoing webhook has this name."
+		case revision == 0: // the form was sent twice
+			http.Redirect(w, r, outgoingPath+"/"+id.String()+"?said=saved", http.StatusSeeOther)
+			return nil
+		default:
+			wrong = "Somebody else changed this webhook meanwhile: open it again."
+		}
 	case errors.Is(err, secret.ErrNoKey):
 		wrong = "Secrets cannot be kept: start the server with TURNWISE_SECRET_KEY."
 	case errors.As(err, &input):
@@ -223,7 +239,7 @@ func (s *server) keepOutgoing(w http.ResponseWriter, r *http.Request) error {
 }
 
 func outgoingDeed(x queries.OutgoingWebhook) map[string]any {
-	return map[string]any{"name": x.Name, "url": x.URL, "events": x.Events, "filter": x.Query, "headers": x.Headers}
+	return map[string]any{"name": x.Name, "url": x.URL, "events": x.Events, "filter": x.Query, "headers": append([]string{}, x.Headers...)}
 }
 
 // parseOutgoing reads the form into the webhook, and returns the key if it made one.
@@ -237,11 +253,11 @@ func (s *server) parseOutgoing(r *http.Request, x *queries.OutgoingWebhook, was 
 	at, err := url.Parse(x.URL)
 	if err != nil || at.Scheme != "https" && at.Scheme != "http" || at.Host == "" || at.User != nil || !fits(x.URL, 1, 2000) {
 		return "", &metric.InputError{
-			Field: "address", Msg: "is one such as https://crm.example.org/turnwise, without a password in it",
+			Field: "URL", Msg: "is one such as https://crm.example.org/turnwise, without a password in it",
 		}
 	}
 	if err := s.Internal.Admits(r.Context(), at); err != nil {
-		return "", &metric.InputError{Field: "address", Msg: err.Error()}
+		return "", &metric.InputError{Field: "URL", Msg: err.Error()}
 	}
 	for _, e := range outgoingEvents {
 		if slices.Contains(r.PostForm["events"], e) {
@@ -273,7 +289,7 @@ func (s *server) parseOutgoing(r *http.Request, x *queries.OutgoingWebhook, was 
 		}
 	case p("keep") == "" || closed || jobs.OutgoingPlace(*x) != jobs.OutgoingPlace(was):
 		if len(was.Headers) > 0 && p("keep") != "" {
-			return "", &metric.InputError{Field: "headers", Msg: "cannot be kept, as the address or the server's key is another: enter them again, or take them out"}
+			return "", &metric.InputError{Field: "headers", Msg: "cannot be kept, as the URL or the server's key is another: enter them again, or take them out"}
 		}
 		secrets.Headers, x.Headers = nil, nil
 	}
@@ -343,6 +359,9 @@ func (s *server) testOutgoing(w http.ResponseWriter, r *http.Request) error {
 		}, s.Now()); err != nil {
 			return err
 		}
+		if err := queries.TryOutgoing(r.Context(), tx, x.ID); err != nil {
+			return err
+		}
 		return s.Jobs.Add(r.Context(), tx, jobs.WebhookArgs{ID: x.ID.String()})
 	})
 }
@@ -366,6 +385,9 @@ func (s *server) retryOutgoing(w http.ResponseWriter, r *http.Request) error {
 	one, _ := conversation.ParseUUID(r.PostFormValue("delivery")) // zero: all
 	return s.onOutgoing(w, r, "retry", queries.AuditOutgoingRetried, func(tx pgx.Tx, x queries.OutgoingWebhook) error {
 		if err := queries.RetryOutgoing(r.Context(), tx, x.ID, one, s.Now()); err != nil {
+			return err
+		}
+		if err := queries.TryOutgoing(r.Context(), tx, x.ID); err != nil {
 			return err
 		}
 		return s.Jobs.Add(r.Context(), tx, jobs.WebhookArgs{ID: x.ID.String()})

@@ -35,7 +35,7 @@ func TestOutgoingWebhooks(t *testing.T) {
 		says   string
 	}{
 		"no name":      {[2]string{"name", " "}, "The name is needed"},
-		"no address":   {[2]string{"url", "mailto:x@example.org"}, "The address is one such as"},
+		"no address":   {[2]string{"url", "mailto:x@example.org"}, "The URL is one such as"},
 		"password":     {[2]string{"url", "https://u:p@192.0.2.1/"}, "without a password"},
 		"internal":     {[2]string{"url", "http://10.1.2.3/hook"}, "leads to a private network"},
 		"metadata":     {[2]string{"url", "http://169.254.169.254/latest"}, "leads to a private network"},
@@ -66,8 +66,11 @@ func TestOutgoingWebhooks(t *testing.T) {
 	if status != 200 || key == nil || strings.Contains(page, "seven") || !strings.Contains(page, "/conversations?outcome=abandoned\"") {
 		t.Fatalf("%d %.900s", status, html.UnescapeString(page))
 	}
-	if status, _, _ := save("0", good...); status != 422 {
-		t.Errorf("the same form again: %d", status)
+	if status, to, _ := save("0", good...); status != 303 || !strings.Contains(to, id) { // as a page that is loaded again
+		t.Errorf("the same form again: %d %s", status, to)
+	}
+	if status, _, page := o.post(admin, pages, append([]string{"id", queries.NewID().String(), "revision", "0"}, good...)...); status != 422 || !strings.Contains(page, "has this name") {
+		t.Errorf("the same name: %d", status)
 	}
 	kept := func() (queries.OutgoingWebhook, jobs.WebhookSecrets) {
 		t.Helper()
@@ -101,7 +104,7 @@ func TestOutgoingWebhooks(t *testing.T) {
 	if x, s = kept(); s.Key != key[1] || s.Headers["X-Key"] == "" || x.Events[0] != "conversation.reviewed" || x.Query != "" {
 		t.Errorf("changed: %+v %+v", x, s)
 	}
-	if status, _, page := save("1", change...); status != 422 || !strings.Contains(page, "somebody else changed") {
+	if status, _, page := save("1", change...); status != 422 || !strings.Contains(page, "Somebody else changed") {
 		t.Errorf("a form of before: %d", status)
 	}
 	change[3] = "https://192.0.2.1/other"
