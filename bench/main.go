@@ -159,8 +159,7 @@ func (b *bench) measure(only string, large int) error {
 			return err
 		}
 	}
-	if large > 0 && only != "schemas" && only != "api" && only != "streams" && only != "formats" && only != "odd" && only != "crowd" && only != "search" &&
-		only != "reports" {
+	if large > 0 && slices.Contains([]string{"", "ingest", "pages"}, only) {
 		if err := b.large(large, only != "ingest", only != "pages"); err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -29,11 +28,10 @@ import (
 
 // JobQueue is a queue of RabbitMQ by which another program asks for exports, as SentiOne's orchestrator does.
 type JobQueue struct {
-	URLs    []string // tried in turn
+	Connect func(ctx context.Context) (*amqp.Connection, error)
 	Name    string
-	TLS     func(host string) (*tls.Config, error) // for amqps
-	Hosts   []string                               // servers to which jobs may be sent, with or without a port
-	Account string                                 // e-mail address of the account whose rights the exports have
+	Hosts   []string // servers to which jobs may be sent, with or without a port
+	Account string   // e-mail address of the account whose rights the exports have
 
 	queue *Queue // begins runs at once; nil: they begin with what is due
 }
@@ -238,8 +236,8 @@ func (q JobQueue) work(ctx context.Context, cfg Config) {
 	if q.queue, err = NewQueue(cfg.Pool); err != nil {
 		cfg.Log.WarnContext(ctx, "exports of the queue begin late", "error", err)
 	}
-	for n := 0; ctx.Err() == nil; n++ {
-		err := q.consume(ctx, cfg, q.URLs[n%len(q.URLs)])
+	for ctx.Err() == nil {
+		err := q.consume(ctx, cfg)
 		if ctx.Err() != nil {
 			return
 		}
@@ -254,6 +252,9 @@ func (q JobQueue) work(ctx context.Context, cfg Config) {
 	}
 }
 
+// errNotStored says that a job, or how the queue stands, could not be stored.
+var errNotStored = errors.New("it could not be stored")
+
 // brokerTrouble says why a queue cannot be read, without the address, which may hold a password.
 func brokerTrouble(err error) string {
 	var refused *amqp.Error
@@ -264,35 +265,15 @@ func brokerTrouble(err error) string {
 		return "RabbitMQ refuses the login, or the right to read the queue"
 	case errors.As(err, &refused) && refused.Reason != "":
 		return "RabbitMQ says: " + refused.Reason
-	case errors.Is(err, queries.ErrNotStored):
+	case errors.Is(err, errNotStored):
 		return "a job could not be stored; the server's log says why"
 	}
 	return unreachable(err).Error()
 }
 
 // consume reads the queue over one connection, until that breaks.
-func (q *JobQueue) consume(ctx context.Context, cfg Config, address string) error {
-	u, err := url.Parse(address)
-	if err != nil {
-		return errors.New("the URL cannot be read") // it may hold a password
-	}
-	config := amqp.Config{
-		Heartbeat: 10 * time.Second, Locale: "en_US",
-		Properties: amqp.Table{"connection_name": "turnwise jobs", "product": "turnwise"},
-		Dial: func(network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return conn, conn.SetDeadline(time.Now().Add(15 * time.Second)) // the library ends it once it is open
-		},
-	}
-	if u.Scheme == "amqps" && q.TLS != nil {
-		if config.TLSClientConfig, err = q.TLS(u.Hostname()); err != nil {
-			return err
-		}
-	}
-	conn, err := amqp.DialConfig(address, config)
+func (q *JobQueue) consume(ctx context.Context, cfg Config) error {
+	conn, err := q.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -314,7 +295,7 @@ func (q *JobQueue) consume(ctx context.Context, cfg Config, address string) erro
 	defer seen.Stop()
 	for {
 		if err := queries.SetJobQueueState(ctx, cfg.Pool, q.Name, "", cfg.Now()); err != nil {
-			return errors.Join(queries.ErrNotStored, err)
+			return errors.Join(errNotStored, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -337,7 +318,7 @@ func (q *JobQueue) consume(ctx context.Context, cfg Config, address string) erro
 				return &amqp.Error{Code: amqp.NotFound, Reason: "the queue is gone"}
 			}
 			if err := q.TakeJob(ctx, cfg.Pool, cfg.Reports, bytes.TrimSpace(d.Body), cfg.Zone, cfg.Now()); err != nil {
-				return errors.Join(queries.ErrNotStored, err) // it comes again
+				return errors.Join(errNotStored, err) // it comes again
 			}
 			if err := d.Ack(false); err != nil {
 				return err

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 
 	"turnwise/conversation"
 	"turnwise/ingest/brokertest"
+	"turnwise/ingest/rabbit"
 	"turnwise/jobs"
 	"turnwise/queries"
 )
@@ -246,11 +248,12 @@ func TestJobQueue(t *testing.T) {
 	w := newStore(t)
 	o.say("ann", time.Now().Add(-2*time.Hour))
 	const name = "automate.jobs.AnalyticsExport"
+	server := rabbit.New(rabbit.Config{URLs: []string{"amqp://guest:guest@" + broker.Address + "/"}})
 	client, err := jobs.Start(t.Context(), jobs.Config{
 		Pool: o.pool, Log: slog.New(slog.DiscardHandler), Zone: time.UTC, Version: "test", Reports: o.sent,
 		Queue: &jobs.JobQueue{
-			URLs: []string{"amqp://guest:guest@" + broker.Address + "/"}, Name: name, Hosts: []string{"127.0.0.1"},
-			Account: o.user.Email,
+			Connect: func(ctx context.Context) (*amqp.Connection, error) { return server.Connect(ctx, "turnwise (jobs)") },
+			Name:    name, Hosts: []string{"127.0.0.1"}, Account: o.user.Email,
 		},
 	})
 	if err != nil {

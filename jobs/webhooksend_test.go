@@ -257,3 +257,58 @@ func TestOutgoingHangs(t *testing.T) {
 		t.Errorf("%d told after it hung", n)
 	}
 }
+
+// TestOutgoingTriedAtOnce: a test is sent before all that waits, also to an address that is being left alone; who resumes
+// a webhook has all that waited sent.
+func TestOutgoingTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, 0)
+	r := newReceiver(t)
+	r.answer = func(int) int { return http.StatusServiceUnavailable }
+	x := o.hook("down", r.URL, "", queries.EventEnded)
+	o.say("ann", noon.Add(-time.Minute))
+	o.say("bob", noon.Add(-time.Minute))
+	_, closes := o.conversationOf("bob")
+	o.set(closes)
+	o.tell()
+	if n := len(r.take()); n != 2 {
+		t.Fatalf("%d attempts", n)
+	}
+	test := func() {
+		t.Helper()
+		if err := queries.AddDelivery(t.Context(), o.pool, queries.OutgoingDelivery{
+			WebhookID: x.ID, ID: queries.NewID(), Event: queries.EventTest, Body: jobs.TestMessage(x, o.clock()),
+		}, o.clock()); err != nil {
+			t.Fatal(err)
+		}
+		if err := queries.TryOutgoing(t.Context(), o.pool, x.ID); err != nil {
+			t.Fatal(err)
+		}
+		o.tell()
+	}
+	test()
+	if got := r.take(); len(got) != 1 || got[0].Type != queries.EventTest {
+		t.Errorf("while it fails: %+v", got)
+	}
+	o.set(o.clock().Add(time.Hour)) // all that waits is due
+	test()
+	if got := r.take(); len(got) != 1 || got[0].Type != queries.EventTest {
+		t.Errorf("before what is due: %+v", got)
+	}
+	if err := queries.PauseOutgoingWebhook(t.Context(), o.pool, x.ID); err != nil {
+		t.Fatal(err)
+	}
+	r.answer = nil
+	o.set(o.clock().Add(time.Second)) // the waits are not over
+	o.tell()
+	if got := r.take(); len(got) != 0 {
+		t.Errorf("while it is paused: %+v", got)
+	}
+	if err := queries.ResumeOutgoingWebhook(t.Context(), o.pool, x.ID, o.clock()); err != nil {
+		t.Fatal(err)
+	}
+	o.tell()
+	if got := r.take(); len(got) != 4 {
+		t.Errorf("%d sent after it was resumed", len(got))
+	}
+}

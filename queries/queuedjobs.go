@@ -87,9 +87,6 @@ func QueuedJobs(ctx context.Context, db DB, limit int) ([]QueuedJob, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByName[QueuedJob])
 }
 
-// ErrNotStored says that something could not be stored.
-var ErrNotStored = errors.New("it could not be stored")
-
 // busyQueuedSQL: one that waits for another attempt is not over either, as it is sent as its job said.
 const busyQueuedSQL = `select exists (select from report_runs where schedule_id = @id and state in ('running', 'waiting')
 	and test_for = '')`

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"crypto/tls"
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	amqp "github.com/rabbitmq/amqp091-go"
 
-	"turnwise/ingest"
 	"turnwise/ingest/rabbit"
 	"turnwise/jobs"
 	"turnwise/secret"
@@ -65,9 +65,10 @@ func (f *reportFlags) queue() (*jobs.JobQueue, error) {
 	if f.JobAccount == "" {
 		return nil, errors.New("--job-account: name the account whose rights exports of the queue have")
 	}
+	server := rabbit.New(cfg)
 	return &jobs.JobQueue{
-		URLs: urls, Name: f.JobQueue, Hosts: f.JobHosts, Account: f.JobAccount,
-		TLS: func(host string) (*tls.Config, error) { return ingest.ClientTLS(host, f.JobQueueCA, "", "") },
+		Connect: func(ctx context.Context) (*amqp.Connection, error) { return server.Connect(ctx, "turnwise (jobs)") },
+		Name:    f.JobQueue, Hosts: f.JobHosts, Account: f.JobAccount,
 	}, nil
 }
 

@@ -110,7 +110,7 @@ func (c *Consumer) checkExchange(ctx context.Context) error {
 
 // openLetters opens a channel with confirms, on which the queue exists.
 func (c *Consumer) openLetters(ctx context.Context) (*letters, error) {
-	conn, err := c.connect(ctx, "turnwise (dead letters)")
+	conn, err := c.Connect(ctx, "turnwise (dead letters)")
 	if err != nil {
 		return nil, err
 	}

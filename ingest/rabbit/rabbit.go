@@ -60,8 +60,8 @@ func bounded(ctx context.Context, conn *amqp.Connection) (done func() bool) {
 	return context.AfterFunc(ctx, func() { _ = conn.CloseDeadline(time.Now()) })
 }
 
-// connect tries the servers in turn, beginning with the one that answered last.
-func (c *Consumer) connect(ctx context.Context, name string) (*amqp.Connection, error) {
+// Connect tries the servers in turn, beginning with the one that answered last.
+func (c *Consumer) Connect(ctx context.Context, name string) (*amqp.Connection, error) {
 	var all error
 	for range c.cfg.URLs {
 		c.mu.Lock()
@@ -127,7 +127,7 @@ type delivery struct {
 
 // Open connects and begins to read all queues.
 func (c *Consumer) Open(ctx context.Context, _ ingest.Memory, _ func(err error)) (ingest.Session, error) {
-	conn, err := c.connect(ctx, "turnwise")
+	conn, err := c.Connect(ctx, "turnwise")
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +333,7 @@ func (c *Consumer) asks(ctx context.Context) (*amqp.Connection, error) {
 	if conn != nil && !conn.IsClosed() {
 		return conn, nil
 	}
-	conn, err := c.connect(ctx, "turnwise (lag)")
+	conn, err := c.Connect(ctx, "turnwise (lag)")
 	if err != nil {
 		return nil, err
 	}
