@@ -245,6 +245,9 @@ func TestOutgoingHangs(t *testing.T) {
 	if n := len(good.take()); n != 2 {
 		t.Errorf("%d told while another hangs", n)
 	}
+	if err := jobs.SendWebhook(t.Context(), o.pool, o.sent, x.ID, slog.New(slog.DiscardHandler), o.clock); err != nil {
+		t.Error(err)
+	}
 	if n := len(slow.take()); n != 0 {
 		t.Errorf("%d more requests to one that hangs", n)
 	}
